@@ -1,0 +1,105 @@
+// data.h - data sets decoded once into bytes, views (index sets) over them, and the prefetching loader.
+#ifndef LT_DATA_H
+#define LT_DATA_H
+#include "lethe/event.h"
+LT_BEGIN
+
+typedef enum lt_split { LT_TRAIN = 0, LT_TEST = 1 } lt_split;
+
+typedef struct lt_split_data {
+    int64_t n;
+    const uint8_t *x;    // (n, C, H, W)
+    const int32_t *y;    // (n), 0..n_classes-1
+    const int64_t *id;   // (n) index in the official order of the whole set (subsets keep the original index)
+} lt_split_data;
+
+// Owned by its creator, immutable after opening, so shared freely between threads.
+typedef struct lt_dataset {
+    int c, h, w, n_classes;
+    lt_split_data split[2];
+    const char *const *class_names; // n_classes
+    const char *spec;               // as given
+    const char *kind;               // "cifar10", "synthetic", ...
+    char digest[65];                // BLAKE2b-256 hex over dims, labels, ids and pixels of both splits
+    void *owner;                    // the reader's memory
+} lt_dataset;
+
+// spec: KIND[:PATH][,key=value...] (product.md 3). Keys for every kind: train-limit, test-limit (class-balanced,
+// deterministic), classes=a+b+c (keep and renumber these classes), seed (synthetic). PATH defaults to $LETHE_DATA.
+// Fails with LT_E_FORMAT (file, offset, expected, found), LT_E_IO, LT_E_USAGE (unknown kind or key, with the nearest name).
+LT_API lt_status lt_dataset_open(const char *spec, lt_events *events, lt_dataset **ds);
+LT_API void lt_dataset_close(lt_dataset *ds); // NULL is fine
+typedef struct lt_dataset_kind {
+    const char *name, *title;
+    const char *keys; // "train-limit,test-limit,seed"
+} lt_dataset_kind;
+LT_API const lt_dataset_kind *lt_dataset_kinds(int *n); // the registry, for help, doctor, docs
+
+// In-memory set for tests and callers with their own arrays: copies everything.
+LT_API lt_status lt_dataset_from_arrays(int c, int h, int w, int n_classes, int64_t n_train, const uint8_t *train_x,
+                                        const int32_t *train_y, int64_t n_test, const uint8_t *test_x,
+                                        const int32_t *test_y, lt_dataset **ds);
+
+// ---- index sets: rows of a split (0..split.n-1), not official ids
+typedef struct lt_index_set {
+    int64_t n;
+    int64_t *row; // ascending for sets, as drawn for lists
+} lt_index_set;
+LT_API void lt_index_set_clear(lt_index_set *set);
+// spec: random:10% | random:5000 | class:3,7 | file:IDS.csv (bare indices or the AMUN authors' layout with a header
+// `unlearn_idx`); indices are official ids and must exist in the training split. Duplicates, out-of-range and empty
+// lists fail with LT_E_FORMAT naming line and value. `random` is drawn class-blind, without replacement, with LT_STREAM_FORGET.
+LT_API lt_status lt_forget_parse(const lt_dataset *ds, const char *spec, uint64_t seed, lt_index_set *forget);
+LT_API lt_status lt_index_set_complement(int64_t n, const lt_index_set *set, lt_index_set *rest);
+LT_API lt_status lt_index_set_range(int64_t n, lt_index_set *all);
+LT_API void lt_index_set_digest(const lt_dataset *ds, lt_split split, const lt_index_set *set, char out[65]); // over official ids
+LT_API lt_status lt_forget_write(const lt_dataset *ds, const lt_index_set *forget, const char *path); // forget.csv, official ids
+
+// ---- views: what a phase of training (or an evaluation) reads. Plain struct; pointers are borrowed.
+typedef enum lt_relabel { LT_RELABEL_NONE, LT_RELABEL_RANDOM_OTHER, LT_RELABEL_RANDOM_ANY } lt_relabel; // redrawn every epoch
+typedef struct lt_view {
+    const lt_dataset *ds;
+    lt_split split;
+    const int64_t *row;     // n rows of the split; NULL = 0..n-1
+    int64_t n;
+    const int32_t *labels;  // (n) override, or NULL
+    const float *images;    // (n,C,H,W) in [0,1] override, or NULL = bytes/255
+    bool augment;           // random crop (pad 4, zeros) and horizontal flip
+    lt_relabel relabel;
+    float weight;           // of each sample's loss; 1 for ordinary views, negative to ascend
+    int32_t tag;            // copied to lt_batch.tag: which view a row came from
+} lt_view;
+LT_API lt_view lt_view_split(const lt_dataset *ds, lt_split split);              // whole split, weight 1
+LT_API lt_view lt_view_rows(const lt_dataset *ds, lt_split split, const lt_index_set *rows); // borrows rows
+
+typedef struct lt_batch {
+    int64_t n;
+    float *x;       // (n, C, H, W) in [0,1]
+    int32_t *y;     // (n)
+    float *weight;  // (n) view weights, not divided by n
+    int64_t *id;    // (n) official ids
+    int32_t *tag;   // (n)
+} lt_batch;
+
+// Batches of the concatenation of the views. Shuffled by (seed, LT_STREAM_SHUFFLE, epoch, phase) or in order; the last partial batch
+// is kept. Augmentation and random labels are functions of (seed, epoch, view tag, id): the result does not depend on n_threads.
+typedef struct lt_loader_spec {
+    const lt_view *views;
+    int n_views;
+    int64_t batch;
+    bool shuffle;
+    uint64_t seed;
+    uint32_t phase;   // separates several loaders of one job
+    int n_threads;    // prefetching workers; 0 = make batches in the caller
+    int32_t pad;      // crop padding in pixels (4)
+} lt_loader_spec;
+typedef struct lt_loader lt_loader;
+LT_API lt_status lt_loader_create(const lt_loader_spec *spec, lt_loader **loader);
+LT_API void lt_loader_destroy(lt_loader *loader);
+LT_API int64_t lt_loader_n_batches(const lt_loader *loader);
+LT_API lt_status lt_loader_start(lt_loader *loader, uint32_t epoch, int64_t first_batch); // (re)start anywhere
+// The next batch, borrowed until the next call; n = 0 at the end of the epoch. No allocation after start's first call.
+LT_API lt_status lt_loader_next(lt_loader *loader, const lt_batch **batch);
+
+LT_END_DECLS
+#endif

@@ -1,0 +1,95 @@
+// graph.h - a static description of a computation: values, and the nodes that make them.
+//
+// A graph names tensors; it holds no data. Shapes are exact except that dimension 0 of batched values is LT_BATCH and
+// becomes a number when a plan is compiled. Builders read like algebra:
+//     y = lt_relu(g, lt_batch_norm(g, lt_conv2d(g, x, w, LT_NONE, s1p1), bn));
+// The first failing builder records its error in the graph, every later builder then returns LT_NONE, and
+// lt_graph_status() reports it; so builder calls need no checks of their own. Not thread-safe while being built;
+// a finished graph may be read by many threads.
+#ifndef LT_GRAPH_H
+#define LT_GRAPH_H
+#include "lethe/status.h"
+LT_BEGIN
+
+typedef enum lt_dtype { LT_F32, LT_F64, LT_I32, LT_U8, LT_I64, LT_BF16 } lt_dtype;
+typedef enum lt_role {
+    LT_ROLE_INPUT, // written by the caller before a run
+    LT_ROLE_PARAM, // lives in the parameter slab of a model; has gradients
+    LT_ROLE_STATE, // lives in the state slab (running statistics); no gradients
+    LT_ROLE_CONST, // a literal
+    LT_ROLE_TEMP   // made by a node
+} lt_role;
+typedef enum lt_pad_mode { LT_PAD_ZERO, LT_PAD_CIRCULAR, LT_PAD_REFLECT } lt_pad_mode;
+
+enum { LT_MAX_DIMS = 4, LT_BATCH = -1, LT_NONE = -1 };
+
+typedef int32_t lt_val; // index of a value in its graph; LT_NONE = absent or failed
+typedef struct lt_graph lt_graph;
+
+typedef struct lt_shape { // row-major; images are N,C,H,W; filters K,C,R,S; linear weights K,C
+    int n_dims;
+    int64_t dim[LT_MAX_DIMS];
+} lt_shape;
+
+typedef struct lt_value_info {
+    const char *name; // borrowed; "" for unnamed temporaries
+    lt_shape shape;
+    lt_dtype dtype; // F32 means "the plan's real type" (F32 or F64)
+    lt_role role;
+    int64_t slab_offset; // PARAM and STATE: element offset in its slab, in creation order, without gaps; else -1
+} lt_value_info;
+
+LT_API lt_status lt_graph_create(lt_graph **g);
+LT_API void lt_graph_destroy(lt_graph *g); // NULL is fine
+LT_API lt_status lt_graph_dup(const lt_graph *g, lt_graph **copy);
+LT_API lt_status lt_graph_status(const lt_graph *g); // LT_OK, or the first builder error (restored as this thread's record)
+LT_API int32_t lt_graph_n_values(const lt_graph *g);
+LT_API lt_status lt_graph_value(const lt_graph *g, lt_val v, lt_value_info *info);
+LT_API lt_val lt_graph_find(const lt_graph *g, const char *name); // LT_NONE when there is none
+LT_API int64_t lt_graph_n_params(const lt_graph *g);              // elements in the parameter slab
+LT_API int64_t lt_graph_n_state(const lt_graph *g);
+
+// ---- leaves
+LT_API lt_val lt_input(lt_graph *g, const char *name, lt_dtype dtype, lt_shape shape);
+LT_API lt_val lt_param(lt_graph *g, const char *name, lt_shape shape);
+LT_API lt_val lt_state(lt_graph *g, const char *name, lt_shape shape);
+#define LT_SHAPE(...) ((lt_shape){(int)(sizeof((int64_t[]){__VA_ARGS__}) / sizeof(int64_t)), {__VA_ARGS__}})
+
+// ---- ops. Dims: x (N,C,H,W), y (N,K,H',W'), H' = floor((H + 2 pad - R) / stride) + 1.
+typedef struct lt_conv_attr {
+    int32_t stride, pad, groups; // groups: 1 now (left open)
+    lt_pad_mode pad_mode;        // circular and reflect become a pad2d node and a convolution without padding
+} lt_conv_attr;
+LT_API lt_val lt_conv2d(lt_graph *g, lt_val x, lt_val w, lt_val bias, lt_conv_attr attr); // w (K,C/groups,R,S); bias (K) or LT_NONE
+LT_API lt_val lt_pad2d(lt_graph *g, lt_val x, int32_t pad, lt_pad_mode mode);
+
+typedef struct lt_bn_args {
+    lt_val gamma, beta;               // PARAM (C)
+    lt_val running_mean, running_var; // STATE (C)
+    float eps, momentum;              // PyTorch meaning: running = (1-momentum)*running + momentum*batch, unbiased variance
+} lt_bn_args;
+// Train plans use batch statistics (biased variance) and update the running ones; eval plans use the running ones.
+LT_API lt_val lt_batch_norm(lt_graph *g, lt_val x, lt_bn_args bn);
+LT_API lt_val lt_relu(lt_graph *g, lt_val x); // gradient at 0 is 0
+LT_API lt_val lt_add(lt_graph *g, lt_val a, lt_val b);
+LT_API lt_val lt_scale(lt_graph *g, lt_val x, float alpha);
+// y[n,c,h,w] = (x - mean[c]) / std[c]; constants of the model. mean, std: C floats, copied.
+LT_API lt_val lt_normalize(lt_graph *g, lt_val x, const float *mean, const float *std);
+LT_API lt_val lt_avg_pool2d(lt_graph *g, lt_val x, int32_t kernel, int32_t stride);
+LT_API lt_val lt_max_pool2d(lt_graph *g, lt_val x, int32_t kernel, int32_t stride);
+LT_API lt_val lt_global_avg_pool(lt_graph *g, lt_val x);         // (N,C,H,W) -> (N,C)
+LT_API lt_val lt_flatten(lt_graph *g, lt_val x);                 // (N,...) -> (N, product)
+LT_API lt_val lt_linear(lt_graph *g, lt_val x, lt_val w, lt_val b); // x (N,C), w (K,C), b (K) or LT_NONE -> (N,K)
+LT_API lt_val lt_softmax(lt_graph *g, lt_val logits);            // (N,K)
+// Per-sample losses (N). labels (N) I32; smoothing in [0,1): target = (1-s)*onehot + s/K.
+LT_API lt_val lt_cross_entropy(lt_graph *g, lt_val logits, lt_val labels, float smoothing);
+LT_API lt_val lt_cross_entropy_soft(lt_graph *g, lt_val logits, lt_val target); // target (N,K) distributions; not differentiated
+// T^2 * KL(softmax(target/T) || softmax(logits/T)) per sample; target logits (N,K) not differentiated.
+LT_API lt_val lt_kl_div(lt_graph *g, lt_val logits, lt_val target_logits, float temperature);
+LT_API lt_val lt_margin_loss(lt_graph *g, lt_val logits, lt_val labels); // max_{k!=y} z_k - z_y per sample (N)
+// sum_n weight[n] * x[n] -> scalar (1). x (N), weight (N) INPUT. The mean is weight = 1/N; padding rows have weight 0.
+LT_API lt_val lt_weighted_sum(lt_graph *g, lt_val x, lt_val weight);
+LT_API lt_val lt_dot(lt_graph *g, lt_val a, lt_val b); // <a, b> over all elements -> scalar (1); for VJPs and tests
+
+LT_END_DECLS
+#endif

@@ -1,0 +1,51 @@
+// model.h - architectures, their parameters, and checkpoints with the names PyTorch users know.
+//
+// A model owns its forward graph (input "x" (N,C,H,W) in [0,1] -> logits (N,K)), one parameter slab and one state slab
+// (F32, laid out by the graph's slab offsets). Tensor names follow the common PyTorch CIFAR ResNet; files hold every
+// key of the PyTorch state_dict (num_batches_tracked included), so they load with strict=True and nothing renamed.
+#ifndef LT_MODEL_H
+#define LT_MODEL_H
+#include "lethe/plan.h"
+#include "lethe/tensorfile.h"
+LT_BEGIN
+
+typedef struct lt_model_shape {
+    int c, h, w, n_classes;
+} lt_model_shape;
+
+typedef struct lt_model {
+    const char *spec;  // canonical "resnet18:width=64,proj-half=1,bn=1"
+    lt_model_shape shape;
+    lt_graph *graph;
+    lt_val x, logits;
+    float *params, *state; // slabs; owned
+    int64_t n_params, n_state;
+    int64_t bn_batches; // num_batches_tracked of every batch norm layer
+    const char *const *class_names; // n_classes or NULL; owned
+    lt_meta *meta; // extra __metadata__ entries carried along; owned
+    int n_meta;
+} lt_model;
+
+// spec: NAME[:key=value,...]. Unknown names and keys fail with LT_E_USAGE and the nearest name.
+LT_API lt_status lt_model_create(const char *spec, lt_model_shape shape, lt_model **model); // parameters zero
+LT_API void lt_model_destroy(lt_model *model);
+LT_API lt_status lt_model_dup(const lt_model *model, lt_model **copy);
+// PyTorch defaults: conv and linear weights and biases U(-1/sqrt(fan_in), 1/sqrt(fan_in)); batch norm 1, 0, 0, 1.
+LT_API void lt_model_init(lt_model *model, uint64_t seed);
+LT_API lt_status lt_model_set_class_names(lt_model *model, const char *const *names);
+LT_API lt_status lt_model_set_meta(lt_model *model, const char *key, const char *value); // replaces
+
+LT_API lt_status lt_model_save(const lt_model *model, const char *path); // atomic
+// Rebuilds the architecture from __metadata__ (lethe.model, lethe.input); for foreign files give spec and shape. Non-finite weights, missing,
+// extra or misshapen tensors fail with LT_E_FORMAT naming the tensor.
+LT_API lt_status lt_model_open(const char *path, const char *spec_or_null, const lt_model_shape *shape_or_null, lt_model **model);
+// BLAKE2b-256 hex over names, shapes and bytes of parameters and state, in graph order: independent of file layout and metadata.
+LT_API void lt_model_digest(const lt_model *model, char out[65]);
+
+typedef struct lt_arch {
+    const char *name, *title, *keys; // keys: "width=64,proj-half=0,bn=1"
+} lt_arch;
+LT_API const lt_arch *lt_model_archs(int *n);
+
+LT_END_DECLS
+#endif

@@ -1,0 +1,51 @@
+// unlearn.h - methods that remove samples from a trained model. A method is a recipe: it fills an lt_job.
+#ifndef LT_UNLEARN_H
+#define LT_UNLEARN_H
+#include "lethe/attack.h"
+LT_BEGIN
+
+enum { LT_NEED_RETAIN = 1, LT_NEED_ATTACK = 2, LT_FROM_SCRATCH = 4 };
+
+typedef struct lt_unlearn_in {
+    lt_model *model;          // starts as the trained model, ends unlearned
+    const lt_dataset *ds;
+    const lt_index_set *forget, *retain; // rows of the training split
+    bool use_retain;          // access setting (i) with retain data, (ii) forget data only
+    uint64_t seed;
+    const lt_env *env;
+    const char *cache_dir;    // adversarial sets; may be NULL
+    const char *run_dir;      // checkpoints; may be NULL
+    bool resume;
+    const lt_train_cfg *train_cfg; // recipe of the original model (retrain uses it)
+} lt_unlearn_in;
+
+typedef struct lt_unlearn_result {
+    lt_train_result train;
+    double search_s, mask_s, update_s;
+    double delta_norm_l2; // || theta' - theta_o ||
+    lt_adv_set *adv;      // owned by the result, or NULL
+} lt_unlearn_result;
+LT_API void lt_unlearn_result_clear(lt_unlearn_result *result);
+
+typedef struct lt_unlearn_plan_ctx { // a method's working memory for one call
+    lt_adv_set *adv;
+    lt_index_set keep;  // rows used
+    void *own;          // free()d afterwards
+} lt_unlearn_plan_ctx;
+
+typedef struct lt_unlearn_method {
+    const char *name, *title, *cite; // cite: key in docs/refs.bib
+    const char *doc;                 // one paragraph: objective, source, deviations
+    uint32_t needs;
+    size_t cfg_size;
+    const lt_option *opts;
+    lt_status (*plan)(const lt_unlearn_in *in, const void *cfg, lt_unlearn_plan_ctx *ctx, lt_job *job);
+} lt_unlearn_method;
+
+LT_API const lt_unlearn_method *const *lt_unlearn_methods(void); // NULL-terminated registry
+LT_API lt_status lt_unlearn_find(const char *name, const lt_unlearn_method **method); // LT_E_USAGE with the nearest name
+// cfg: cfg_size bytes described by method->opts (after an lt_optset or lt_options_defaults filled them).
+LT_API lt_status lt_unlearn_run(const lt_unlearn_method *method, const lt_unlearn_in *in, const void *cfg, lt_unlearn_result *result);
+
+LT_END_DECLS
+#endif
