@@ -11,7 +11,7 @@
 #include "lethe/status.h"
 LT_BEGIN
 
-typedef enum lt_dtype { LT_F32, LT_F64, LT_I32, LT_U8, LT_I64, LT_BF16 } lt_dtype;
+typedef enum lt_dtype { LT_F32, LT_F64, LT_I32, LT_U8, LT_I64, LT_BF16, LT_I8 } lt_dtype;
 typedef enum lt_role {
     LT_ROLE_INPUT, // written by the caller before a run
     LT_ROLE_PARAM, // lives in the parameter slab of a model; has gradients
