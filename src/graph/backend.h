@@ -19,7 +19,7 @@ enum { LT_KERNEL_MAX_ARGS = 12 };
 typedef struct lt_arg {
     lt_shape shape;
     lt_dtype dtype; // F32 or F64 = the plan's real type; I32 for labels and pool indices
-    lt_role role;
+    lt_role role; // a TEMP that depends only on PARAM, STATE and CONST values is given as CONST in plans that do not train
     lt_layout layout; // in: layout in which the value will be available (producer's); the kernel may ask for another
 } lt_arg;
 
@@ -32,6 +32,8 @@ typedef struct lt_kernel {
     lt_layout layout[LT_KERNEL_MAX_ARGS]; // inputs then outputs: what this kernel needs and makes
     // prepare: if not NULL, called instead of run's own preparation whenever params or state changed (before the next run), e.g. weight reorders
     // into `prepared` (prepared_bytes, persistent, zeroed once). Lets plans with constant parameters reorder weights once.
+    // It may read only inputs that were made before; when more than one input is not constant it is called before every
+    // run, so a kernel may prepare its weights whatever their role.
     lt_status (*prepare)(const struct lt_kernel *k, void *const *arg, void *prepared);
     void *prepared; // set by the plan before the first prepare/run; persistent memory of this kernel
     size_t prepared_bytes, scratch_bytes;
@@ -56,12 +58,14 @@ typedef struct lt_backend_ops {
     void (*close)(lt_backend *b);
     // LT_E_UNSUPPORTED without an error record = "use the reference kernel".
     lt_status (*bind)(lt_backend *b, const lt_bind_in *in, lt_kernel *k);
-    // Copy between layouts, same dtype and shape. NULL: plan converts with its own plain loops.
+    // Copy between layouts, 4-byte elements, same shape. NULL: plan converts with its own plain loops.
     void (*reorder)(lt_backend *b, const lt_shape *shape, lt_layout from, const void *src, lt_layout to, void *dst);
 } lt_backend_ops;
 
+// A backend is listed in backend/backends.list as LT_X(name) and defines `const lt_backend_ops lti_backend_<name>`.
 struct lt_backend {
     const lt_backend_ops *ops;
+    lt_status (*fallback)(const lt_bind_in *in, lt_kernel *k); // lti_ref_bind, given by the registry
     void *self;
     int n_threads;
     char version[96];
