@@ -46,7 +46,10 @@ LT_API void lt_options_defaults(const lt_option *table, void *cfg);
 
 typedef struct lt_optset lt_optset; // owns copies of all strings it stores into config structs
 
-enum { LT_OPTGROUP_FLAGS = 1 }; // rows are also plain --name flags
+enum {
+    LT_OPTGROUP_FLAGS = 1,    // rows are also plain --name flags
+    LT_OPTGROUP_NODIGEST = 2, // rows say how to run, not what (--quiet, --out, --resume): kept out of lt_optset_digest
+};
 
 LT_API lt_status lt_optset_create(lt_optset **set);
 LT_API void lt_optset_destroy(lt_optset *set); // NULL is fine; STR fields of bound structs become invalid
@@ -54,9 +57,11 @@ LT_API void lt_optset_destroy(lt_optset *set); // NULL is fine; STR fields of bo
 LT_API lt_status lt_optset_add(lt_optset *set, const char *prefix, const lt_option *table, void *cfg, unsigned flags);
 
 // Set one value from text. key: "name" (searched in all groups, ambiguous = error) or "prefix.name". origin: "--set", "flag", "config", "env LETHE_LR", ...
+// Its first word ranks the value; any other word ("demo", "resumed") ranks between default and config file. A value is
+// always checked, and dropped without error when a stronger origin has set the option before.
 LT_API lt_status lt_optset_set(lt_optset *set, const char *key, const char *value, const char *origin);
 LT_API bool lt_optset_has(const lt_optset *set, const char *key);
-// The row and value text of key, or LT_E_USAGE. origin may be NULL.
+// The canonical value text of key ("" for a string without value) and its origin, or LT_E_USAGE. origin may be NULL.
 LT_API lt_status lt_optset_get(const lt_optset *set, const char *key, const char **value, const char **origin);
 
 // argv[0..argc-1] without the program and verb. Accepts --name value, --name=value, --flag, --no-flag for BOOL,
@@ -64,7 +69,8 @@ LT_API lt_status lt_optset_get(const lt_optset *set, const char *key, const char
 // "--" ends options. The set remembers flags and applies config file, environment and flags in the documented order.
 LT_API lt_status lt_optset_parse(lt_optset *set, int argc, char *const *argv, const char **positional, int *n_positional);
 LT_API lt_status lt_optset_load_yaml(lt_optset *set, const char *path);
-// LETHE_<NAME> and LETHE_<PREFIX>_<NAME>, upper case, dots and dashes as underscores.
+// LETHE_<NAME> (rows that have a plain --name flag) and LETHE_<PREFIX>_<NAME>, upper case, dots and dashes as
+// underscores. LETHE_DATA and LETHE_HOME are directories and never read as options; an empty variable counts as unset.
 LT_API lt_status lt_optset_load_env(lt_optset *set);
 
 // All return malloc'ed text the caller frees, NULL when out of memory.

@@ -70,8 +70,10 @@ void lti_buf_printf(lti_buf *b, const char *fmt, ...)
 
 char *lti_buf_take(lti_buf *b)
 {
-    if (!reserve(b, 0)) // an empty buffer still gives a string
+    if (!reserve(b, 0)) { // an empty buffer still gives a string
+        lti_buf_clear(b);
         return NULL;
+    }
     char *data = b->data;
     data[b->n] = 0;
     *b = (lti_buf){0};
