@@ -44,14 +44,16 @@ static double to_y(const struct axis *a, double v)
 
 static void draw_axes(lti_buf *b, const struct axis *x, const struct axis *y, const char *x_label, const char *y_label)
 {
-    int nx = (int)lround((x->hi - x->lo) / x->step), ny = (int)lround((y->hi - y->lo) / y->step);
+    int ny = (int)lround((y->hi - y->lo) / y->step);
+    double first = ceil(x->lo / x->step - 1e-9); // the x axis may begin and end between ticks
+    int nx = (int)floor(x->hi / x->step - first + 1e-9);
     for (int i = 0; i <= ny; i++) {
         double v = y->lo + i * y->step, py = to_y(y, v);
         lti_buf_printf(b, "<line class=\"rule\" x1=\"%d\" x2=\"%d\" y1=\"%.1f\" y2=\"%.1f\"/>", LEFT, CHART_W - RIGHT, py, py);
         lti_buf_printf(b, "<text x=\"%d\" y=\"%.1f\" text-anchor=\"end\">%.*f</text>\n", LEFT - 5, py + 3.5, y->decimals, v);
     }
     for (int i = 0; i <= nx; i++) {
-        double v = x->lo + i * x->step, px = to_x(x, v);
+        double v = (first + i) * x->step, px = to_x(x, v);
         lti_buf_printf(b, "<line class=\"axis\" x1=\"%.1f\" x2=\"%.1f\" y1=\"%d\" y2=\"%d\"/>", px, px, CHART_H - BOTTOM,
                        CHART_H - BOTTOM + 4);
         lti_buf_printf(b, "<text x=\"%.1f\" y=\"%d\" text-anchor=\"middle\">%.*f</text>\n", px, CHART_H - BOTTOM + 15, x->decimals, v);
@@ -102,8 +104,8 @@ static bool ranges(const lti_chart *c, struct axis *x, struct axis *y)
     if (c->y_max_fixed > 0)
         hi_y = c->y_max_fixed;
     *x = nice_axis(lo_x, hi_x, 5);
-    x->lo = lo_x < hi_x ? lo_x : x->lo; // epochs start at the first point, not at a round number below it
-    x->lo = x->step * floor(x->lo / x->step);
+    x->lo = lo_x < hi_x ? lo_x : x->lo; // curves fill the width
+    x->hi = lo_x < hi_x ? hi_x : x->hi;
     *y = nice_axis(lo_y, hi_y, 4);
     return true;
 }
@@ -182,7 +184,9 @@ static void step_path(lti_buf *b, const lti_hist *h, const struct axis *x, const
 void lti_chart_hist(lti_buf *b, const lti_hist_panel *p)
 {
     static const int color[3] = {0, 1, 2}; // retain, forget, test
-    struct axis x = nice_axis(p->axis.lo, p->axis.hi, 5), y = nice_axis(0, p->axis.top, 4);
+    struct axis x = nice_axis(p->axis.lo, p->axis.hi, 6), y = nice_axis(0, p->axis.top, 4);
+    x.lo = p->axis.lo;
+    x.hi = p->axis.hi;
     open_figure(b, p->title, p->subtitle);
     draw_axes(b, &x, &y, "\xcf\x86 = log( p(true class) / p(any other) ), nats", "density per nat");
     static const int order[3] = {LT_GROUP_RETAIN, LT_GROUP_TEST, LT_GROUP_FORGET}; // forget on top

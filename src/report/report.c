@@ -29,7 +29,7 @@ static void table(lti_buf *b, const lt_report_spec *s)
 {
     double best_mis = best_gap(s, false), best_auc = best_gap(s, true);
     lti_buf_printf(b,
-                   "<h2>How close to retraining</h2>\n<div class=\"scroll\"><table>\n<thead><tr><th>Method</th><th>Uses</th>"
+                   "<h2>How close to retraining</h2>\n<div class=\"scroll\"><table>\n<thead><tr><th>Method</th>"
                    "<th>Forget acc., %%</th><th>Retain acc., %%</th><th>Test acc., %%</th><th>MIA (MIS), %%</th>"
                    "<th>&phi; AUC forget / test, %%</th><th>Avg. gap (MIS)</th><th>Avg. gap (AUC)</th><th>Seconds</th>"
                    "</tr></thead>\n<tbody>\n");
@@ -37,9 +37,12 @@ static void table(lti_buf *b, const lt_report_spec *s)
         const lt_report_row *r = &s->rows[i];
         lti_buf_printf(b, r->role == LT_ROW_METHOD ? "<tr><th>" : "<tr class=\"ref\"><th>");
         lti_html_text(b, r->name);
-        lti_buf_printf(b, "</th><td class=\"dim\">");
-        lti_html_text(b, r->setting);
-        lti_buf_printf(b, "</td>");
+        if (r->setting && *r->setting) {
+            lti_buf_printf(b, "<small>");
+            lti_html_text(b, r->setting);
+            lti_buf_printf(b, "</small>");
+        }
+        lti_buf_printf(b, "</th>");
         cell(b, 100 * r->audit.ua, 1, false);
         cell(b, 100 * r->audit.ra, 1, false);
         cell(b, 100 * r->audit.ta, 1, false);

@@ -29,7 +29,7 @@ typedef struct lti_chart {
 } lti_chart;
 void lti_chart_lines(lti_buf *b, const lti_chart *chart); // one <figure>
 
-enum { LTI_HIST_BINS = 48 };
+enum { LTI_HIST_BINS = 40 };
 typedef struct lti_hist { // density of one group
     double density[LTI_HIST_BINS];
     double median;
