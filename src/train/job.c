@@ -1,0 +1,176 @@
+// job.c - prepares a job: checks it, adds loss and gradients to the model's graph, opens loaders, compiles plans.
+//
+// Plans and loaders are made at the start of an epoch for every batch size it will meet, so that what cannot be
+// compiled fails before the first step and steps allocate nothing. Loaders are made again only when on_epoch may have
+// changed the views.
+#include "trainer.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+static lt_status check_job(const lt_job *job)
+{
+    if (!job->model) {
+        return LT_FAIL(LT_E_USAGE, "training job: expected a model, found none");
+    }
+    if (job->n_phases < 1 || job->n_phases > LT_JOB_MAX_PHASES) {
+        return LT_FAIL(LT_E_USAGE, "training job: expected 1 to %d phases, found %d", LT_JOB_MAX_PHASES, job->n_phases);
+    }
+    if (!(job->l1 >= 0) || !isfinite(job->l1)) {
+        return LT_FAIL(LT_E_USAGE, "training job: expected an l1 penalty of 0 or more, found %g", (double)job->l1);
+    }
+    return lti_train_cfg_check(&job->cfg);
+}
+
+// Copies the views of a phase with the master switch of augmentation applied.
+static lt_status copy_views(lti_trainer *t, int p)
+{
+    const lt_phase *phase = &t->job->phase[p];
+    if (phase->n_views < 1 || phase->n_views > LT_PHASE_MAX_VIEWS) {
+        return LT_FAIL(LT_E_USAGE, "phase %d: expected 1 to %d views, found %d", p, LT_PHASE_MAX_VIEWS, phase->n_views);
+    }
+    for (int v = 0; v < phase->n_views; v++) {
+        char what[48];
+        snprintf(what, sizeof what, "phase %d, view %d", p, v);
+        t->view[p][v] = phase->view[v];
+        t->view[p][v].augment = phase->view[v].augment && t->job->cfg.augment;
+        LT_TRY(lti_view_check(t->job->model, &t->view[p][v], what));
+        if (!isfinite(phase->view[v].weight)) {
+            return LT_FAIL(LT_E_USAGE, "%s: expected a finite weight, found %g", what, (double)phase->view[v].weight);
+        }
+    }
+    return LT_OK;
+}
+
+static lt_status open_phase(lti_trainer *t, int p)
+{
+    const lt_job *job = t->job;
+    const int64_t batch = job->cfg.batch;
+    LT_TRY(copy_views(t, p));
+    int64_t n = 0;
+    for (int v = 0; v < job->phase[p].n_views; v++) {
+        n += t->view[p][v].n;
+    }
+    const lt_loader_spec spec = {.views = t->view[p],
+                                 .n_views = job->phase[p].n_views,
+                                 .batch = batch,
+                                 .shuffle = job->phase[p].shuffle,
+                                 .seed = job->seed,
+                                 .phase = (uint32_t)p,
+                                 .n_threads = t->env->loader_threads,
+                                 .pad = 4};
+    lt_loader_destroy(t->loader[p]);
+    t->loader[p] = NULL;
+    LT_TRY(lt_loader_create(&spec, &t->loader[p]));
+    lt_plan *plan = NULL;
+    if (n >= batch) {
+        LT_TRY(lti_plans_get(&t->plans, batch, &plan));
+    }
+    if (n % batch != 0) {
+        LT_TRY(lti_plans_get(&t->plans, n % batch, &plan));
+    }
+    t->phase_batches[p] = lt_loader_n_batches(t->loader[p]);
+    t->epoch_batches += t->phase_batches[p];
+    t->epoch_images += n;
+    return LT_OK;
+}
+
+lt_status lti_trainer_open_epoch(lti_trainer *t)
+{
+    t->epoch_batches = t->epoch_images = 0;
+    if (t->job->n_phases < 1 || t->job->n_phases > LT_JOB_MAX_PHASES) { // on_epoch may have changed it
+        return LT_FAIL(LT_E_USAGE, "training job: expected 1 to %d phases, found %d", LT_JOB_MAX_PHASES,
+                       t->job->n_phases);
+    }
+    for (int p = 0; p < t->job->n_phases; p++) {
+        LT_TRY(open_phase(t, p));
+    }
+    return LT_OK;
+}
+
+// loss = sum_n weight[n] * CE(logits[n], labels[n]); weight holds view weight / batch size.
+static lt_status build_graph(lti_trainer *t)
+{
+    const lt_model *model = t->job->model;
+    LT_TRY(lt_graph_dup(model->graph, &t->graph));
+    t->labels = lt_input(t->graph, "train.labels", LT_I32, LT_SHAPE(LT_BATCH));
+    t->weight = lt_input(t->graph, "train.weight", LT_F32, LT_SHAPE(LT_BATCH));
+    const lt_val ce = lt_cross_entropy(t->graph, model->logits, t->labels, t->job->cfg.label_smoothing);
+    t->loss = lt_weighted_sum(t->graph, ce, t->weight);
+    LT_TRY(lt_graph_status(t->graph));
+    t->outs[0] = t->loss;
+    t->outs[1] = model->logits;
+    t->plans = (lti_plans){.graph = t->graph,
+                           .backend = t->env->backend,
+                           .params = model->params,
+                           .state = model->state,
+                           .grads = t->grads,
+                           .spec = {.outs = t->outs,
+                                    .n_outs = 2,
+                                    .grad_of = t->loss,
+                                    .seed = LT_NONE,
+                                    .wrt_params = true,
+                                    .train = true,
+                                    .dtype = LT_F32,
+                                    .flags = t->env->plan_flags}};
+    return LT_OK;
+}
+
+static float *slab(int64_t n)
+{
+    size_t bytes = 0;
+    return n < 0 || lti_mul_size((size_t)n, sizeof(float), &bytes) ? NULL : lti_aligned_alloc(64, bytes);
+}
+
+static void describe_state(lti_trainer *t)
+{
+    t->state = (lti_state){.counts = &t->at,
+                           .sums = &t->sums,
+                           .model = t->job->model,
+                           .optim = &t->optim,
+                           .start_params = t->start_params,
+                           .start_state = t->start_state};
+    const lt_backend *b = t->env->backend;
+    snprintf(t->state.backend, sizeof t->state.backend, "%s, %s, %d threads", lt_backend_name(b), lt_backend_version(b),
+             lt_backend_n_threads(b));
+    lti_job_digests(t->job, t->state.digest);
+}
+
+lt_status lti_trainer_init(lti_trainer *t, lt_job *job, const lt_env *env, const char *path)
+{
+    *t = (lti_trainer){.job = job, .env = env, .path = path};
+    t->start_s = t->save_s = t->emit_s = lti_now_s();
+    LT_TRY(lti_env_check(env));
+    LT_TRY(check_job(job));
+    const lt_model *model = job->model;
+    t->grads = slab(model->n_params);
+    t->start_params = slab(model->n_params);
+    t->start_state = slab(model->n_state);
+    if (!t->grads || !t->start_params || !t->start_state) {
+        return LTI_NOMEM("gradients of the model");
+    }
+    LT_TRY(lti_optim_init(&t->optim, job->cfg.optimizer, model->n_params));
+    LT_TRY(build_graph(t));
+    if (job->eval_view) {
+        LT_TRY(lti_view_check(model, job->eval_view, "evaluation view"));
+        LT_TRY(lt_evaluator_create(model, env, job->cfg.batch, &t->evaluator));
+    }
+    t->at.bn_batches = model->bn_batches;
+    describe_state(t);
+    return LT_OK;
+}
+
+void lti_trainer_clear(lti_trainer *t)
+{
+    for (int p = 0; p < LT_JOB_MAX_PHASES; p++) {
+        lt_loader_destroy(t->loader[p]);
+    }
+    lt_evaluator_destroy(t->evaluator);
+    lti_plans_clear(&t->plans);
+    lt_graph_destroy(t->graph);
+    lti_optim_clear(&t->optim);
+    lti_free(t->grads);
+    lti_free(t->start_params);
+    lti_free(t->start_state);
+}

@@ -1,0 +1,384 @@
+// train.c - the loop: epochs of phases of steps, with events, checkpoints and the divergence guard.
+//
+// The place in the job (epoch, phase, batch) is data, `at`; the loop only moves it on. So a resumed job enters the same
+// code in the middle, and because batches, learning rates and augmentation are functions of that place it ends with the
+// same bits. The interrupt flag is looked at between steps only.
+#include "trainer.h"
+
+#include <errno.h>
+#include <math.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { SPIKE_WARMUP = 20 }; // steps of a phase before its running mean is trusted
+static const double emit_every_s = 0.2;
+
+static double images_per_s(const lti_trainer *t)
+{
+    const double s = t->sums.train_s - t->train_before_s;
+    return s > 0 ? (double)(t->at.images - t->images_before) / s : 0;
+}
+
+static double epoch_mean(const lti_trainer *t, double sum)
+{
+    return t->at.epoch_images > 0 ? sum / (double)t->at.epoch_images : 0;
+}
+
+static void emit_progress(lti_trainer *t)
+{
+    const double now = lti_now_s();
+    const int64_t left =
+        t->epoch_images - t->at.epoch_images + t->epoch_images * (t->job->cfg.epochs - 1 - t->at.epoch);
+    if (now - t->emit_s < emit_every_s && left > 0) {
+        return;
+    }
+    t->emit_s = now;
+    const lt_field fields[] = {{"loss", epoch_mean(t, t->sums.epoch_loss)},
+                               {"acc", epoch_mean(t, (double)t->at.epoch_correct)},
+                               {"lr", t->sums.lr},
+                               {"images_per_s", images_per_s(t)}};
+    lt_emit(t->env->events, &(lt_event){.kind = LT_EV_PROGRESS,
+                                        .name = "train.progress",
+                                        .done = t->at.images,
+                                        .total = t->at.images + left,
+                                        .unit = "images",
+                                        .epoch = t->at.epoch,
+                                        .step = t->at.steps,
+                                        .fields = fields,
+                                        .n_fields = 4});
+}
+
+// ---- checkpoint
+
+static lt_status save(lti_trainer *t)
+{
+    t->at.optim_t = t->optim.t;
+    t->at.bn_batches = t->job->model->bn_batches;
+    t->sums.wall_s = t->wall_before_s + lti_now_s() - t->start_s;
+    LT_TRY(lti_state_save(&t->state, t->path));
+    t->save_s = t->mark_s = lti_now_s(); // the time spent here is no training time
+    return LT_OK;
+}
+
+static lt_status interrupted(lti_trainer *t)
+{
+    if (!t->path) {
+        return LT_FAIL(LT_E_INTERRUPTED, "training interrupted at epoch %lld, step %lld; no checkpoint was asked for",
+                       (long long)t->at.epoch, (long long)t->at.steps);
+    }
+    LT_TRY(save(t));
+    return LT_FAIL(LT_E_INTERRUPTED, "training interrupted at epoch %lld, step %lld; state saved to %s",
+                   (long long)t->at.epoch, (long long)t->at.steps, t->path);
+}
+
+static lt_status load(lti_trainer *t)
+{
+    if (access(t->path, F_OK) != 0 && errno == ENOENT) {
+        lt_info(t->env->events, "train.resume", "%s does not exist: starting at the beginning", t->path);
+        return LT_OK;
+    }
+    LT_TRY(lti_state_load(&t->state, t->path, t->env->events));
+    const lti_counts *at = &t->at;
+    if (at->epoch < 0 || at->epoch > t->job->cfg.epochs || at->phase < 0 || at->phase > t->job->n_phases ||
+        at->batch < 0) {
+        return LT_FAIL(LT_E_FORMAT, "%s: place out of range: epoch %lld, phase %lld, batch %lld", t->path,
+                       (long long)at->epoch, (long long)at->phase, (long long)at->batch);
+    }
+    t->optim.t = at->optim_t;
+    t->job->model->bn_batches = at->bn_batches;
+    t->images_before = at->images;
+    t->train_before_s = t->sums.train_s;
+    t->wall_before_s = t->sums.wall_s;
+    lt_info(t->env->events, "train.resume", "continuing at epoch %lld, step %lld from %s", (long long)at->epoch,
+            (long long)at->steps, t->path);
+    return LT_OK;
+}
+
+// ---- divergence
+
+static void copy_floats(float *to, const float *from, int64_t n)
+{
+    if (n > 0) { // a model without running statistics has no state slab
+        memcpy(to, from, (size_t)n * sizeof *to);
+    }
+}
+
+static void copy_to_start(lti_trainer *t)
+{
+    const lt_model *m = t->job->model;
+    copy_floats(t->start_params, m->params, m->n_params);
+    copy_floats(t->start_state, m->state, m->n_state);
+    t->at.start_bn_batches = m->bn_batches;
+}
+
+static void restore_start(lti_trainer *t)
+{
+    lt_model *m = t->job->model;
+    copy_floats(m->params, t->start_params, m->n_params);
+    copy_floats(m->state, t->start_state, m->n_state);
+    m->bn_batches = t->at.start_bn_batches;
+}
+
+static lt_status diverged(lti_trainer *t, double loss)
+{
+    lti_blame b;
+    lti_find_blame(t->job->model, t->grads, &b);
+    LT_FAIL(
+        LT_E_DIVERGED,
+        "training diverged at epoch %lld, step %lld: loss %g (running mean %g), %s %s %s %g; the model is back at the "
+        "start of epoch %lld",
+        (long long)t->at.epoch, (long long)t->at.steps, loss, t->sums.mean[t->at.phase], b.kind, b.tensor,
+        b.finite ? "is the largest, with" : "holds", b.value, (long long)t->at.epoch);
+    restore_start(t);
+    return lt_error_hint("the learning rate was %g: try a smaller one, or warmup_epochs", t->sums.lr);
+}
+
+// Follows the running mean of the phase's loss; true when the loss is out of bounds.
+static bool out_of_bounds(lti_trainer *t, double loss)
+{
+    double *mean = &t->sums.mean[t->at.phase];
+    int64_t *n = &t->at.n_mean[t->at.phase];
+    const double usual = fmax(*mean, log(t->job->model->shape.n_classes));
+    const double factor = (double)t->job->cfg.spike_factor;
+    if (!isfinite(loss) || (factor > 0 && *n >= SPIKE_WARMUP && loss > factor * usual)) {
+        return true;
+    }
+    ++*n;
+    *mean += (loss - *mean) / (double)(*n < 50 ? *n : 50); // plain mean first, then a memory of about 50 steps
+    return false;
+}
+
+// ---- one step
+
+// Fills the plan's inputs, runs it, counts correct predictions.
+static lt_status forward_backward(lti_trainer *t, const lt_batch *b, double *loss)
+{
+    const lt_model *m = t->job->model;
+    const size_t per = (size_t)m->shape.c * (size_t)m->shape.h * (size_t)m->shape.w;
+    lt_plan *plan = NULL;
+    LT_TRY(lti_plans_get(&t->plans, b->n, &plan));
+    memcpy(lt_plan_buffer(plan, m->x), b->x, (size_t)b->n * per * sizeof(float));
+    memcpy(lt_plan_buffer(plan, t->labels), b->y, (size_t)b->n * sizeof(int32_t));
+    float *weight = lt_plan_buffer(plan, t->weight);
+    for (int64_t i = 0; i < b->n; i++) {
+        weight[i] = b->weight[i] / (float)b->n;
+    }
+    LT_TRY(lt_plan_run(plan));
+    *loss = (double)*(const float *)lt_plan_buffer(plan, t->loss);
+    const float *z = lt_plan_buffer(plan, m->logits); // (n,K)
+    for (int64_t i = 0; i < b->n; i++) {
+        t->at.epoch_correct += lti_argmax(z + i * m->shape.n_classes, m->shape.n_classes) == b->y[i];
+    }
+    return LT_OK;
+}
+
+static void account(lti_trainer *t, int64_t n, double loss)
+{
+    const double now = lti_now_s();
+    t->sums.train_s += now - t->mark_s;
+    t->mark_s = now;
+    t->sums.epoch_loss += loss * (double)n;
+    t->sums.last_loss = loss;
+    t->at.epoch_images += n;
+    t->at.images += n;
+    t->at.steps++;
+    if (t->job->on_step) {
+        const lt_step step = {.step = t->at.steps,
+                              .epoch = (int32_t)t->at.epoch,
+                              .phase = (int)t->at.phase,
+                              .batch = t->at.batch,
+                              .n = n,
+                              .loss = loss,
+                              .lr = t->sums.lr};
+        t->job->on_step(t->job, &step, t->job->step_ctx);
+    }
+    t->at.batch++;
+    emit_progress(t);
+}
+
+static lt_status run_step(lti_trainer *t, const lt_batch *b, int64_t first_batch)
+{
+    lt_model *m = t->job->model;
+    double loss = 0;
+    t->sums.lr = lt_train_lr(&t->job->cfg, (int32_t)t->at.epoch, first_batch + t->at.batch, t->epoch_batches);
+    LT_TRY(forward_backward(t, b, &loss));
+    if (out_of_bounds(t, loss)) {
+        return diverged(t, loss);
+    }
+    const lti_update update = {.cfg = &t->job->cfg,
+                               .p = m->params,
+                               .g = t->grads,
+                               .mask = t->job->mask,
+                               .lr = t->sums.lr,
+                               .l1 = t->job->l1,
+                               .n_threads = lt_backend_n_threads(t->env->backend)};
+    if (!lti_optim_step(&t->optim, &update)) {
+        return diverged(t, loss);
+    }
+    lti_plans_changed(&t->plans);
+    m->bn_batches += m->n_state > 0;
+    account(t, b->n, loss);
+    return LT_OK;
+}
+
+static lt_status run_phase(lti_trainer *t)
+{
+    const int p = (int)t->at.phase;
+    const double every = t->job->cfg.checkpoint_every_s;
+    int64_t first_batch = 0; // of this phase, counted from the start of the epoch
+    for (int i = 0; i < p; i++) {
+        first_batch += t->phase_batches[i];
+    }
+    if (t->at.batch > t->phase_batches[p]) {
+        return LT_FAIL(LT_E_FORMAT, "%s: place out of range: batch %lld of %lld", t->path, (long long)t->at.batch,
+                       (long long)t->phase_batches[p]);
+    }
+    LT_TRY(lt_loader_start(t->loader[p], (uint32_t)t->at.epoch, t->at.batch));
+    t->mark_s = lti_now_s();
+    while (t->at.batch < t->phase_batches[p]) {
+        if (lt_interrupted(t->env->stop)) {
+            return interrupted(t);
+        }
+        if (t->path && every > 0 && lti_now_s() - t->save_s >= every) {
+            LT_TRY(save(t));
+        }
+        const lt_batch *b = NULL;
+        LT_TRY(lt_loader_next(t->loader[p], &b));
+        LT_TRY(run_step(t, b, first_batch));
+    }
+    return LT_OK;
+}
+
+// ---- epochs
+
+static void swap_floats(float *a, float *b, int64_t n)
+{
+    for (int64_t i = 0; i < n; i++) {
+        const float x = a[i];
+        a[i] = b[i];
+        b[i] = x;
+    }
+}
+
+// Exchanges the model with the one at the epoch's start; twice is nothing.
+static void swap_start(lti_trainer *t)
+{
+    lt_model *m = t->job->model;
+    swap_floats(m->params, t->start_params, m->n_params);
+    swap_floats(m->state, t->start_state, m->n_state);
+    const int64_t batches = m->bn_batches;
+    m->bn_batches = t->at.start_bn_batches;
+    t->at.start_bn_batches = batches;
+}
+
+// resumed: the first epoch after a checkpoint was loaded, whose start and sums came from the file.
+static lt_status begin_epoch(lti_trainer *t, bool resumed)
+{
+    if (!resumed) {
+        copy_to_start(t);
+        t->sums.epoch_loss = 0;
+        t->at.epoch_images = t->at.epoch_correct = 0;
+    }
+    if (t->at.phase == t->job->n_phases) {
+        return LT_OK;
+    }
+    if (t->job->on_epoch) {
+        swap_start(t);
+        const lt_status status = t->job->on_epoch(t->job, (int32_t)t->at.epoch, t->job->ctx);
+        swap_start(t);
+        LT_TRY(status);
+    }
+    if (t->job->on_epoch || !t->loader[0]) {
+        LT_TRY(lti_trainer_open_epoch(t));
+    }
+    return LT_OK;
+}
+
+static lt_status evaluate(lti_trainer *t)
+{
+    const lt_train_cfg *cfg = &t->job->cfg;
+    const int64_t done = t->at.epoch + 1;
+    if (!t->evaluator || !(done == cfg->epochs || (cfg->eval_every > 0 && done % cfg->eval_every == 0))) {
+        t->at.eval_n = 0;
+        return LT_OK;
+    }
+    lt_eval_result r;
+    const lt_status status = lt_evaluator_run(t->evaluator, t->job->eval_view, NULL, NULL, &r);
+    if (status == LT_E_INTERRUPTED) {
+        return interrupted(t);
+    }
+    LT_TRY(status);
+    t->at.eval_n = r.n;
+    t->sums.eval_acc = r.acc;
+    t->sums.eval_loss = r.loss;
+    t->sums.eval_ece = r.ece;
+    return LT_OK;
+}
+
+static lt_status end_epoch(lti_trainer *t)
+{
+    LT_TRY(evaluate(t));
+    t->sums.train_acc = epoch_mean(t, (double)t->at.epoch_correct);
+    const lt_field fields[] = {{"loss", epoch_mean(t, t->sums.epoch_loss)},
+                               {"train_acc", t->sums.train_acc},
+                               {"lr", t->sums.lr},
+                               {"images_per_s", images_per_s(t)},
+                               {"test_acc", t->sums.eval_acc},
+                               {"test_loss", t->sums.eval_loss}};
+    t->at.epoch++;
+    t->at.phase = t->at.batch = 0;
+    lt_emit(t->env->events, &(lt_event){.kind = LT_EV_METRIC,
+                                        .name = "train.epoch",
+                                        .epoch = t->at.epoch,
+                                        .step = t->at.steps,
+                                        .fields = fields,
+                                        .n_fields = t->at.eval_n > 0 ? 6 : 4});
+    return LT_OK;
+}
+
+static lt_status run_epochs(lti_trainer *t, bool resumed)
+{
+    for (; t->at.epoch < t->job->cfg.epochs; resumed = false) {
+        LT_TRY(begin_epoch(t, resumed));
+        for (; t->at.phase < t->job->n_phases; t->at.phase++, t->at.batch = 0) {
+            LT_TRY(run_phase(t));
+        }
+        LT_TRY(end_epoch(t));
+    }
+    return t->path ? save(t) : LT_OK;
+}
+
+static void report(const lti_trainer *t, lt_train_result *result)
+{
+    *result = (lt_train_result){.epochs = (int32_t)t->at.epoch,
+                                .steps = t->at.steps,
+                                .images = t->at.images,
+                                .wall_s = t->wall_before_s + lti_now_s() - t->start_s,
+                                .images_per_s = t->sums.train_s > 0 ? (double)t->at.images / t->sums.train_s : 0,
+                                .last_loss = t->sums.last_loss,
+                                .train_acc = t->sums.train_acc,
+                                .n_forward = t->at.images,
+                                .n_backward = t->at.images};
+    if (t->at.eval_n > 0) {
+        result->eval = (lt_eval_result){
+            .n = t->at.eval_n, .acc = t->sums.eval_acc, .loss = t->sums.eval_loss, .ece = t->sums.eval_ece};
+    }
+}
+
+lt_status lt_train_run(lt_job *job, const lt_env *env, const char *checkpoint_path, bool resume,
+                       lt_train_result *result)
+{
+    lti_trainer t;
+    lt_status status = LT_OK;
+    LT_TRY_GOTO(lti_trainer_init(&t, job, env, checkpoint_path), done);
+    if (resume && checkpoint_path) {
+        LT_TRY_GOTO(load(&t), done);
+    }
+    LT_TRY_GOTO(run_epochs(&t, t.at.steps > 0 || t.at.epoch > 0), done);
+done:
+    if (result) {
+        report(&t, result);
+    }
+    lti_trainer_clear(&t);
+    return status;
+}

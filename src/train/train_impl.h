@@ -1,0 +1,98 @@
+// train_impl.h - what the files of train share: plans by batch size, the optimizer, the checkpoint, the checks.
+#ifndef LT_TRAIN_IMPL_H
+#define LT_TRAIN_IMPL_H
+#include "base/base.h"
+#include "lethe/train.h"
+
+// ---- checks of what a caller hands in
+lt_status lti_env_check(const lt_env *env);
+lt_status lti_train_cfg_check(const lt_train_cfg *cfg); // ranges of the option rows; LT_E_USAGE naming the option
+// The view fits the model: image size, number of rows, labels. `what` names it in messages.
+lt_status lti_view_check(const lt_model *model, const lt_view *view, const char *what);
+
+// ---- one compiled plan per batch size
+enum { LTI_MAX_PLANS = 12 };
+typedef struct lti_plan_slot {
+    lt_plan *plan;
+    int64_t batch;
+    uint64_t used; // clock of the last use: the oldest is evicted
+} lti_plan_slot;
+typedef struct lti_plans { // zero-initialised, then filled by its user; everything but the slots is borrowed
+    const lt_graph *graph;
+    lt_plan_spec spec; // without the batch
+    lt_backend *backend;
+    void *params, *state, *grads;
+    lti_plan_slot slot[LTI_MAX_PLANS];
+    uint64_t clock;
+} lti_plans;
+lt_status lti_plans_get(lti_plans *plans, int64_t batch, lt_plan **plan); // compiles on first use; owned by plans
+int64_t lti_plans_fit(const lti_plans *plans, int64_t n);                 // smallest compiled batch >= n, or 0
+void lti_plans_changed(lti_plans *plans);                                 // parameters or state changed
+void lti_plans_clear(lti_plans *plans);
+
+// ---- optimizer: one pass over the slabs
+typedef struct lti_optim {
+    float *m;     // (n) momentum or first moment
+    float *v;     // (n) second moment; NULL for SGD
+    int64_t n, t; // t: updates done
+} lti_optim;
+typedef struct lti_update {
+    const lt_train_cfg *cfg;
+    float *p;            // (n)
+    const float *g;      // (n)
+    const uint8_t *mask; // (n) or NULL
+    double lr;
+    float l1;
+    int n_threads;
+} lti_update;
+lt_status lti_optim_init(lti_optim *o, int32_t kind, int64_t n);
+void lti_optim_clear(lti_optim *o);
+bool lti_optim_step(lti_optim *o, const lti_update *u); // false when an updated parameter is not finite
+
+// ---- progress of a job, and its file. Both structs hold one type only: they are stored as tensors.
+typedef struct lti_counts {
+    int64_t epoch, phase, batch; // the step to do next; phase = n_phases: only the end of the epoch is left to do
+    int64_t steps, images, optim_t;
+    int64_t epoch_images, epoch_correct;
+    int64_t bn_batches, start_bn_batches;
+    int64_t n_mean[LT_JOB_MAX_PHASES];
+    int64_t eval_n;
+} lti_counts;
+typedef struct lti_sums {
+    double lr, epoch_loss, last_loss, train_acc, wall_s, train_s; // lr: of the last step
+    double mean[LT_JOB_MAX_PHASES];                               // running mean of the loss of each phase
+    double eval_acc, eval_loss, eval_ece;
+} lti_sums;
+typedef struct lti_state { // all borrowed
+    lti_counts *counts;
+    lti_sums *sums;
+    lt_model *model;
+    lti_optim *optim;
+    float *start_params, *start_state; // model at the start of the epoch
+    char backend[160];                 // name, version and threads: differing ones are only warned of
+    char digest[4][65];                // lti_job_digests
+} lti_state;
+// What makes two jobs the same job, by part: model, recipe, data, mask. Taken before the first on_epoch call.
+void lti_job_digests(const lt_job *job, char digest[4][65]);
+lt_status lti_state_save(const lti_state *s, const char *path);
+lt_status lti_state_load(const lti_state *s, const char *path, lt_events *events);
+
+// ---- divergence
+typedef struct lti_blame {
+    const char *tensor, *kind; // "parameter", "gradient", "running statistic"; tensor is borrowed from the graph
+    double value;              // the first value that is not finite, or the largest one
+    bool finite;               // nothing is infinite or NaN: the largest gradient is named
+} lti_blame;
+void lti_find_blame(const lt_model *model, const float *grads, lti_blame *blame);
+
+static inline int lti_argmax(const float *z, int k) // first of equals
+{
+    int best = 0;
+    for (int i = 1; i < k; i++) {
+        if (z[i] > z[best]) {
+            best = i;
+        }
+    }
+    return best;
+}
+#endif
