@@ -24,9 +24,16 @@ typedef struct lt_dataset {
     void *owner;                    // the reader's memory
 } lt_dataset;
 
-// spec: KIND[:PATH][,key=value...] (product.md 3). Keys for every kind: train-limit, test-limit (class-balanced,
-// deterministic), classes=a+b+c (keep and renumber these classes), seed (synthetic). PATH defaults to $LETHE_DATA.
+// spec: KIND[:PATH][,key=value...]. Without PATH the kind's usual folder is looked up under $LETHE_DATA. Keys of every kind,
+// applied in this order:
+//   classes=a+b+c     keep these classes (names or numbers) and renumber them in the order given
+//   holdout=N         the test split becomes N samples cut out of the training files, class-balanced; when there are only
+//                     test files, out of those. Emits the warning "data.holdout".
+//   train-limit=N, test-limit=N   at most N samples, class-balanced, ids and order kept
+//   subset-seed=S     which samples holdout and limits take (0)
+//   allow-partial=1   a split may be missing (n = 0), files of fixed length may be shorter
 // Fails with LT_E_FORMAT (file, offset, expected, found), LT_E_IO, LT_E_USAGE (unknown kind or key, with the nearest name).
+// Emits the information "data.open".
 LT_API lt_status lt_dataset_open(const char *spec, lt_events *events, lt_dataset **ds);
 LT_API void lt_dataset_close(lt_dataset *ds); // NULL is fine
 typedef struct lt_dataset_kind {
@@ -39,6 +46,9 @@ LT_API const lt_dataset_kind *lt_dataset_kinds(int *n); // the registry, for hel
 LT_API lt_status lt_dataset_from_arrays(int c, int h, int w, int n_classes, int64_t n_train, const uint8_t *train_x,
                                         const int32_t *train_y, int64_t n_test, const uint8_t *test_x,
                                         const int32_t *test_y, lt_dataset **ds);
+
+// Writes the set as the binary files of CIFAR-10 (cifar10:DIR, with allow-partial=1 unless it has the official size).
+LT_API lt_status lt_dataset_export_cifar(const lt_dataset *ds, const char *dir);
 
 // ---- index sets: rows of a split (0..split.n-1), not official ids
 typedef struct lt_index_set {

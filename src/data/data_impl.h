@@ -1,0 +1,170 @@
+// data_impl.h - private parts of the data module: what a reader gets and gives, and the helpers readers share.
+//
+// A reader (set_*.c, one line in sets.list) turns files into an lti_raw: bytes (n,C,H,W), labels and official ids, in the
+// official order. It applies no subsets: dataset.c does that for every kind in the same way.
+#ifndef LT_DATA_IMPL_H
+#define LT_DATA_IMPL_H
+#include "base/base.h"
+#include "lethe/data.h"
+
+enum {
+    LTI_MAX_CLASSES = 100000,
+    LTI_MAX_SIDE = 16384,         // pixels; of images as they come
+    LTI_MAX_IMAGE_PIXELS = 1 << 25,
+    LTI_MAX_IMAGE_BYTES = 1 << 26 // of one encoded image
+};
+#define LTI_MAX_SAMPLES ((int64_t)1 << 32)
+
+// ---- what a reader makes
+typedef struct lti_raw_split {
+    int64_t n, cap;
+    uint8_t *x;  // (cap, C, H, W)
+    int32_t *y;  // (cap)
+    int64_t *id; // (cap), ascending: the place in the official order
+} lti_raw_split;
+
+typedef struct lti_raw { // zero-initialised; set c, h, w before the first append
+    int c, h, w, n_classes;
+    lti_raw_split split[2];
+    const char *const *class_name; // (n_classes), in `arena` or static; NULL = "0", "1", ...
+    const char *missing[2];        // what was looked for in vain, for the error line; NULL = found
+    lti_arena arena;
+} lti_raw;
+size_t lti_raw_sample_bytes(const lti_raw *raw);
+lt_status lti_raw_reserve(lti_raw *raw, lt_split s, int64_t cap);
+// Room for one more sample, labelled and numbered; *x is where its C*H*W bytes go.
+lt_status lti_raw_append(lti_raw *raw, lt_split s, int32_t y, uint8_t **x);
+void lti_raw_keep(lti_raw *raw, lt_split s, const uint8_t *keep); // drops the rows whose keep is 0, in place
+void lti_raw_clear(lti_raw *raw);
+
+// ---- what a reader gets
+typedef struct lti_open_args {
+    const char *kind;
+    const char *path;     // given, or found under $LETHE_DATA; NULL for kinds without files
+    const lti_spec *spec; // its keys are known to be those of the kind
+    bool allow_partial;   // splits may be missing, files of fixed length may be shorter
+    bool skip_test;       // a test split will be cut from the training files: do not read the other one
+    lt_events *events;
+} lti_open_args;
+typedef lt_status lti_open_fn(const lti_open_args *args, lti_raw *raw);
+#define LT_SET(id, name, title, keys, folders) lti_open_fn lti_open_##id;
+#include "sets.list"
+#undef LT_SET
+
+// Integer key of a spec, or `def` when it is not there.
+lt_status lti_key_i64(const lti_spec *spec, const char *key, int64_t min, int64_t max, int64_t def, int64_t *out);
+
+// ---- classes=, holdout=, train-limit=, test-limit= (subset.c)
+lt_status lti_subset_apply(const lti_open_args *args, lti_raw *raw);
+
+// ---- the opened set: lt_dataset.owner points at one
+typedef struct lti_dataset {
+    lt_dataset pub;
+    lti_raw raw;
+    int64_t n_read[2]; // samples before subsets: official ids are smaller unless holdout= moved them
+} lti_dataset;
+lt_status lti_dataset_make(const char *kind, const char *spec, lti_raw *raw, lt_dataset **ds); // takes over raw's memory
+int64_t lti_dataset_row_of_id(const lt_dataset *ds, lt_split split, int64_t id);                // -1 when absent
+
+// ---- files
+typedef struct lti_paths { // names or paths, sorted bytewise
+    int64_t n, cap;
+    char **name;
+    lti_arena arena;
+} lti_paths;
+lt_status lti_paths_add(lti_paths *p, const char *name);
+void lti_paths_sort(lti_paths *p);
+void lti_paths_clear(lti_paths *p);
+lt_status lti_list_dir(const char *dir, lti_paths *names); // without dot files
+bool lti_is_dir(const char *path);
+bool lti_is_file(const char *path);
+char *lti_join(lti_arena *a, const char *dir, const char *name);
+lt_status lti_read_gz(const char *path, size_t max_bytes, uint8_t **bytes, size_t *n); // plain files too; lti_free
+
+// ---- images
+typedef struct lti_image {
+    int c, h, w; // c is 1 or 3
+    uint8_t *px; // (c, h, w)
+} lti_image;
+void lti_image_clear(lti_image *image);
+bool lti_image_name(const char *name); // ends in .jpg, .jpeg or .png, any case
+lt_status lti_image_decode(const uint8_t *bytes, size_t n, const char *label, lti_image *image); // JPEG or PNG, by content
+lt_status lti_jpeg_decode(const uint8_t *bytes, size_t n, const char *label, lti_image *image);
+lt_status lti_png_decode(const uint8_t *bytes, size_t n, const char *label, lti_image *image);
+lt_status lti_image_alloc(int c, int h, int w, const char *label, lti_image *image); // checks the bounds
+// Shorter side to `side` (area-weighted triangle filter), then the central side x side square.
+lt_status lti_image_fit(lti_image *image, int side, const char *label);
+
+// A growing heap of decoded images, for kinds whose samples are encoded images in files or archives.
+typedef struct lti_pile_item {
+    const char *path; // sort key, in the arena
+    int32_t y;
+} lti_pile_item;
+typedef struct lti_pile {
+    const lti_open_args *args;
+    int h, w;     // of every image, from the first one
+    int side;     // size=, 0 = as they come
+    bool colour;  // any image with three channels
+    bool numbered; // labels are numbers from .cls files, not class folders
+    struct {
+        int64_t n, cap;
+        uint8_t *x; // (cap, 3, h, w): grey replicated
+        lti_pile_item *item;
+    } split[2];
+    int n_classes, cap_classes;
+    const char **class_name; // class folders in order of first sight
+    lti_arena arena;
+} lti_pile;
+lt_status lti_pile_init(lti_pile *pile, const lti_open_args *args);
+void lti_pile_clear(lti_pile *pile);
+lt_status lti_pile_class(lti_pile *pile, const char *name, int32_t *y); // finds or adds
+lt_status lti_pile_add(lti_pile *pile, lt_split s, int32_t y, const char *path, const uint8_t *bytes, size_t n);
+// Sorts class folders by path and classes by name, drops the replicas when every image is grey, moves everything to raw.
+lt_status lti_pile_finish(lti_pile *pile, lti_raw *raw);
+lt_status lti_read_folder(const lti_open_args *args, const char *dir, lti_raw *raw);
+lt_status lti_read_tar_folder(const lti_open_args *args, const char *file, lti_raw *raw); // class folders inside one archive
+
+// ---- archives
+typedef struct lti_tar lti_tar;
+lt_status lti_tar_open(const char *path, lti_tar **tar);
+lt_status lti_tar_parse(const void *bytes, size_t n, const char *label, lti_tar **tar); // borrows bytes
+// The next regular file: *name borrowed until the next call, NULL at the end.
+lt_status lti_tar_next(lti_tar *tar, const char **name, int64_t *size);
+lt_status lti_tar_read(lti_tar *tar, size_t max_bytes, uint8_t **bytes, size_t *n); // of the current file; lti_free
+void lti_tar_close(lti_tar *tar);
+
+// ---- parsers over bytes, for readers and fuzzing. `label` names the file in errors.
+typedef struct lti_cifar_layout {
+    const char *kind;
+    int label_bytes, label_at, n_classes; // 1,0,10 | 2,1,100 | 2,0,20
+} lti_cifar_layout;
+extern const lti_cifar_layout lti_cifar10_layout, lti_cifar100_layout, lti_cifar100_coarse_layout;
+lt_status lti_cifar_parse(const uint8_t *bytes, size_t n, const lti_cifar_layout *layout, const char *label, lt_split s,
+                          lti_raw *raw);
+typedef struct lti_idx_source {
+    const uint8_t *bytes;
+    size_t n;
+    const char *label;
+} lti_idx_source;
+lt_status lti_idx_parse(const lti_idx_source *images, const lti_idx_source *labels, lt_split s, lti_raw *raw);
+lt_status lti_npz_set_parse(const void *bytes, size_t n, const char *label, const lti_open_args *args, lti_raw *raw);
+lt_status lti_shard_parse(lti_tar *tar, const char *label, lt_split s, lti_pile *pile);
+lt_status lti_forget_ids_parse(const lt_dataset *ds, const char *text, size_t n, const char *label, lt_index_set *forget);
+
+// ---- the procedural set
+enum { LTI_SYNTH_SIDE = 32, LTI_SYNTH_CLASSES = 10 };
+int32_t lti_synth_label(uint64_t seed, lt_split s, int64_t i);
+void lti_synth_draw(uint64_t seed, lt_split s, int64_t i, double noise, uint8_t *x); // x (3,32,32)
+
+// ---- batches
+typedef struct lti_batch_source { // the concatenation of the views
+    const lt_view *view;
+    const int64_t *start; // (n_views + 1) first position of each view
+    int n_views, c, h, w, pad;
+    uint64_t seed;
+    uint32_t epoch;
+} lti_batch_source;
+lt_status lti_view_check(const lt_view *view, int number);
+// Fills batch rows 0..n-1 from positions order[0..n-1], or first..first+n-1 when order is NULL.
+void lti_batch_fill(const lti_batch_source *src, const int64_t *order, int64_t first, int64_t n, lt_batch *batch);
+#endif

@@ -1,0 +1,59 @@
+// export.c - a set written in the official binary layout of CIFAR-10, which every tool reads.
+//
+// One label byte and 3 x 32 x 32 bytes a record; the training split is spread evenly over five files. A set of the official
+// size comes out byte for byte as the official one; others need allow-partial=1 to be read back.
+#include "data_impl.h"
+#include <stdio.h>
+#include <string.h>
+
+enum { N_TRAIN_FILES = 5 };
+
+static lt_status write_records(const lt_dataset *ds, lt_split s, int64_t first, int64_t n, const char *path)
+{
+    const lt_split_data *d = &ds->split[s];
+    size_t len = (size_t)ds->c * (size_t)ds->h * (size_t)ds->w;
+    lti_writer w;
+    lt_status status = LT_OK;
+    if (!path)
+        return LTI_NOMEM("file name");
+    LT_TRY(lti_writer_open(path, &w));
+    for (int64_t i = first; i < first + n; i++) {
+        uint8_t record[1 + 3072];
+        record[0] = (uint8_t)d->y[i];
+        memcpy(record + 1, d->x + (size_t)i * len, len);
+        LT_TRY_GOTO(lti_writer_add(&w, record, 1 + len), fail);
+    }
+    LT_TRY(lti_writer_commit(&w));
+    return LT_OK;
+fail:
+    lti_writer_abort(&w);
+    return status;
+}
+
+lt_status lt_dataset_export_cifar(const lt_dataset *ds, const char *dir)
+{
+    if (ds->c != 3 || ds->h != 32 || ds->w != 32 || ds->n_classes > 256)
+        return LT_FAIL(LT_E_SHAPE, "the CIFAR layout holds 3x32x32 images in at most 256 classes, not %dx%dx%d in %d", ds->c,
+                       ds->h, ds->w, ds->n_classes);
+    LT_TRY(lt_make_dirs(dir));
+    lti_arena arena = {0};
+    lti_buf names = {0};
+    lt_status status = LT_OK;
+    int64_t n = ds->split[LT_TRAIN].n, first = 0;
+    for (int f = 0; f < N_TRAIN_FILES; f++) {
+        char name[32];
+        int64_t share = n / N_TRAIN_FILES + (f < n % N_TRAIN_FILES);
+        snprintf(name, sizeof name, "data_batch_%d.bin", f + 1);
+        LT_TRY_GOTO(write_records(ds, LT_TRAIN, first, share, lti_join(&arena, dir, name)), out);
+        first += share;
+    }
+    LT_TRY_GOTO(write_records(ds, LT_TEST, 0, ds->split[LT_TEST].n, lti_join(&arena, dir, "test_batch.bin")), out);
+    for (int k = 0; k < ds->n_classes; k++)
+        lti_buf_printf(&names, "%s\n", ds->class_names[k]);
+    const char *meta = lti_join(&arena, dir, "batches.meta.txt");
+    LT_TRY_GOTO(names.failed || !meta ? LTI_NOMEM("class names") : lt_write_file_atomic(meta, names.data, names.n), out);
+out:
+    lti_buf_clear(&names);
+    lti_arena_clear(&arena);
+    return status;
+}
