@@ -21,30 +21,37 @@ typedef struct lt_unlearn_in {
 
 typedef struct lt_unlearn_result {
     lt_train_result train;
+    // The time the method costs: search_s is the adversarial search's own, also when its result came from a cache;
+    // mask_s that of a saliency mask; update_s the training.
     double search_s, mask_s, update_s;
-    double delta_norm_l2; // || theta' - theta_o ||
+    double delta_norm_l2; // || theta' - theta_o ||, over all parameters
     lt_adv_set *adv;      // owned by the result, or NULL
 } lt_unlearn_result;
 LT_API void lt_unlearn_result_clear(lt_unlearn_result *result);
 
-typedef struct lt_unlearn_plan_ctx { // a method's working memory for one call
+typedef struct lt_unlearn_plan_ctx { // a method's working memory for one call; lives until the job is done
     lt_adv_set *adv;
-    lt_index_set keep;  // rows used
-    void *own;          // free()d afterwards
+    double mask_s;     // seconds spent on a saliency mask
+    void *own;         // freed afterwards with own_free
+    void (*own_free)(void *own);
 } lt_unlearn_plan_ctx;
 
 typedef struct lt_unlearn_method {
     const char *name, *title, *cite; // cite: key in docs/refs.bib
     const char *doc;                 // one paragraph: objective, source, deviations
-    uint32_t needs;
-    size_t cfg_size;
+    uint32_t needs;                  // checked before any work starts
+    size_t cfg_size;                 // may be 0: no options
     const lt_option *opts;
+    // Fills the views, phases and recipe of a job whose model, seed and defaults are set; makes what they need (ctx).
     lt_status (*plan)(const lt_unlearn_in *in, const void *cfg, lt_unlearn_plan_ctx *ctx, lt_job *job);
 } lt_unlearn_method;
 
 LT_API const lt_unlearn_method *const *lt_unlearn_methods(void); // NULL-terminated registry
 LT_API lt_status lt_unlearn_find(const char *name, const lt_unlearn_method **method); // LT_E_USAGE with the nearest name
 // cfg: cfg_size bytes described by method->opts (after an lt_optset or lt_options_defaults filled them).
+// Fails with LT_E_USAGE when the method lacks data it needs (retain set, classes) and before anything is changed; with LT_E_CHECK
+// when the parameters did not change at all; otherwise as lt_attack_run and lt_train_run. After LT_E_INTERRUPTED the
+// same call with the same trained model and resume = true continues.
 LT_API lt_status lt_unlearn_run(const lt_unlearn_method *method, const lt_unlearn_in *in, const void *cfg, lt_unlearn_result *result);
 
 LT_END_DECLS

@@ -1,0 +1,35 @@
+// registry.c - the unlearning methods of methods.list, by name.
+#include "methods/unlearn/recipe.h"
+#include <string.h>
+
+static const lt_unlearn_method *const table[] = {
+#define LT_X(name) &lti_unlearn_##name,
+#include "methods/unlearn/methods.list"
+#undef LT_X
+    NULL,
+};
+
+const lt_unlearn_method *const *lt_unlearn_methods(void)
+{
+    return table;
+}
+
+lt_status lt_unlearn_find(const char *name, const lt_unlearn_method **method)
+{
+    enum { N = sizeof table / sizeof *table };
+    const char *names[N] = {NULL};
+    char known[256] = "";
+    for (int i = 0; table[i]; i++) {
+        names[i] = table[i]->name;
+        if (strcmp(table[i]->name, name) == 0) {
+            *method = table[i];
+            return LT_OK;
+        }
+        if (i > 0)
+            strncat(known, ", ", sizeof known - strlen(known) - 1);
+        strncat(known, names[i], sizeof known - strlen(known) - 1);
+    }
+    const char *near = lt_nearest(name, names);
+    (void)LT_FAIL(LT_E_USAGE, "unknown unlearning method '%s'", name);
+    return near ? lt_error_hint("did you mean '%s'?", near) : lt_error_hint("known methods: %s", known);
+}

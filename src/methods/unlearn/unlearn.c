@@ -1,0 +1,121 @@
+// unlearn.c - runs a method: checks that it has what it needs, lets it describe its job, trains, measures the change.
+#include "methods/unlearn/recipe.h"
+#include <math.h>
+#include <string.h>
+
+void lt_unlearn_result_clear(lt_unlearn_result *result)
+{
+    lt_adv_set_destroy(result->adv);
+    *result = (lt_unlearn_result){0};
+}
+
+// ---- checks, before anything is changed
+
+static lt_status check_rows(const lt_unlearn_in *in, const lt_index_set *set, const char *name, uint8_t *seen)
+{
+    int64_t n = in->ds->split[LT_TRAIN].n;
+    for (int64_t i = 0; i < set->n; i++) {
+        int64_t row = set->row[i];
+        if (row < 0 || row >= n)
+            return LT_FAIL(LT_E_FORMAT, "%s set: expected rows 0..%lld of the training split, found %lld", name, (long long)n - 1,
+                           (long long)row);
+        if (seen[row]++)
+            return LT_FAIL(LT_E_FORMAT, "%s set: row %lld is there twice, or in both the forget and the retain set", name,
+                           (long long)row);
+    }
+    return LT_OK;
+}
+
+static lt_status check_sets(const lt_unlearn_in *in)
+{
+    uint8_t *seen = lti_calloc((size_t)in->ds->split[LT_TRAIN].n, 1);
+    if (!seen)
+        return LTI_NOMEM("index sets");
+    lt_status status = check_rows(in, in->forget, "forget", seen);
+    if (status == LT_OK && in->retain)
+        status = check_rows(in, in->retain, "retain", seen);
+    lti_free(seen);
+    return status;
+}
+
+static lt_status check_needs(const lt_unlearn_method *method, const lt_unlearn_in *in)
+{
+    bool has_retain = in->retain && in->retain->n > 0;
+    if (!in->forget || in->forget->n < 1)
+        return LT_FAIL(LT_E_USAGE, "%s: expected at least one sample to forget, found none", method->name);
+    if (method->needs & LT_NEED_RETAIN && !in->use_retain) {
+        (void)LT_FAIL(LT_E_USAGE, "%s: this method learns from the retain set and cannot run with forget data only", method->name);
+        return lt_error_hint("allow retain data, or choose amun, rl, ga or ga-amun");
+    }
+    if (in->use_retain && !has_retain)
+        return LT_FAIL(LT_E_USAGE, "%s: expected at least one sample in the retain set, found none", method->name);
+    if (method->needs & LT_FROM_SCRATCH && !in->train_cfg)
+        return LT_FAIL(LT_E_USAGE, "%s: expected the training recipe of the original model, found none", method->name);
+    const lt_model_shape *m = &in->model->shape;
+    if (m->c != in->ds->c || m->h != in->ds->h || m->w != in->ds->w || m->n_classes != in->ds->n_classes)
+        return LT_FAIL(LT_E_SHAPE, "%s: the model takes %dx%dx%d images of %d classes, the data has %dx%dx%d of %d", method->name,
+                       m->c, m->h, m->w, m->n_classes, in->ds->c, in->ds->h, in->ds->w, in->ds->n_classes);
+    return check_sets(in);
+}
+
+// ---- the run
+
+static double delta_norm(const lt_model *model, const float *before)
+{
+    double sum = 0.0;
+    for (int64_t i = 0; i < model->n_params; i++) {
+        double d = (double)model->params[i] - (double)before[i];
+        sum += d * d;
+    }
+    return sqrt(sum);
+}
+
+static lt_status train(const lt_unlearn_in *in, lt_job *job, lt_train_result *result)
+{
+    char *checkpoint = NULL;
+    if (in->run_dir && !(checkpoint = lti_asprintf("%s/state.safetensors", in->run_dir)))
+        return LTI_NOMEM("path");
+    lt_status status = lt_train_run(job, in->env, checkpoint, in->resume, result);
+    lti_free(checkpoint);
+    return status;
+}
+
+static lt_status run(const lt_unlearn_method *method, const lt_unlearn_in *in, const void *cfg, lt_unlearn_plan_ctx *ctx,
+                     const float *before, lt_unlearn_result *result)
+{
+    lt_job job = {.model = in->model, .seed = in->seed};
+    LT_TRY(method->plan(in, cfg, ctx, &job));
+    double start_s = lti_now_s();
+    if (method->needs & LT_FROM_SCRATCH)
+        lt_model_init(in->model, in->seed);
+    LT_TRY(train(in, &job, &result->train));
+    result->update_s = lti_now_s() - start_s;
+    result->mask_s = ctx->mask_s;
+    result->search_s = ctx->adv ? ctx->adv->search_s : 0.0;
+    result->delta_norm_l2 = delta_norm(in->model, before);
+    if (!(result->delta_norm_l2 > 0.0)) {
+        (void)LT_FAIL(LT_E_CHECK, "%s: the parameters did not change in %lld steps", method->name, (long long)result->train.steps);
+        return lt_error_hint("raise the learning rate");
+    }
+    return LT_OK;
+}
+
+lt_status lt_unlearn_run(const lt_unlearn_method *method, const lt_unlearn_in *in, const void *cfg, lt_unlearn_result *result)
+{
+    *result = (lt_unlearn_result){0};
+    LT_TRY(check_needs(method, in));
+    size_t bytes = (size_t)in->model->n_params * sizeof *in->model->params;
+    float *before = lti_malloc(bytes);
+    if (!before)
+        return LTI_NOMEM("copy of the parameters");
+    memcpy(before, in->model->params, bytes);
+    lt_unlearn_plan_ctx ctx = {0};
+    lt_status status = run(method, in, cfg, &ctx, before, result);
+    if (ctx.own)
+        ctx.own_free(ctx.own);
+    lti_free(before);
+    result->adv = ctx.adv;
+    if (status != LT_OK)
+        lt_unlearn_result_clear(result);
+    return status;
+}
