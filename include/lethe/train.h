@@ -19,15 +19,15 @@ typedef struct lt_train_cfg { // every field is a row of lt_train_options
     float lr, momentum, weight_decay;
     bool nesterov;
     float beta1, beta2, adam_eps;
-    int32_t schedule;  // lt_schedule_kind
+    int32_t schedule; // lt_schedule_kind
     float lr_step_gamma;
     int32_t lr_step_every; // epochs
     int32_t warmup_epochs;
     float label_smoothing;
-    bool augment;           // master switch: a view is augmented when view.augment and cfg.augment are both set
-    float spike_factor;     // stop (LT_E_DIVERGED) when the loss is not finite, or exceeds spike_factor * max(its running
-                            // mean in that phase, log of the number of classes); 0 = only not finite
-    int32_t eval_every;     // epochs; 0 = only at the end
+    bool augment;       // master switch: a view is augmented when view.augment and cfg.augment are both set
+    float spike_factor; // stop (LT_E_DIVERGED) when the loss is not finite, or exceeds spike_factor * max(its running
+                        // mean in that phase, log of the number of classes); 0 = only not finite
+    int32_t eval_every; // epochs; 0 = only at the end
     int32_t checkpoint_every_s; // 0 = only when interrupted and at the end
 } lt_train_cfg;
 LT_API extern const lt_option lt_train_options[];
@@ -40,8 +40,8 @@ typedef struct lt_phase {
 } lt_phase;
 
 typedef struct lt_step { // one finished step
-    int64_t step;  // steps done in the whole job, this one included
-    int32_t epoch; // 0-based
+    int64_t step;        // steps done in the whole job, this one included
+    int32_t epoch;       // 0-based
     int phase;
     int64_t batch, n; // number of the batch within its phase, and its samples
     double loss, lr;
@@ -53,11 +53,11 @@ typedef struct lt_job {
     lt_phase phase[LT_JOB_MAX_PHASES];
     int n_phases;
     uint64_t seed;
-    float l1;               // penalty l1 * ||theta||_1 over all parameters (subgradient), 0 = none
-    const uint8_t *mask;    // (n_params) 1 = trainable; masked coordinates stay bit-identical; NULL = all trainable
-    // Called at the start of each epoch (0-based), may change views and l1 (pointers stay valid until the next call); NULL
-    // = none. Must depend on the epoch and on the model only: when a job is resumed inside an epoch it is called again for
-    // that epoch, and sees the model as it was at the epoch's start.
+    float l1;            // penalty l1 * ||theta||_1 over all parameters (subgradient), 0 = none
+    const uint8_t *mask; // (n_params) 1 = trainable; masked coordinates stay bit-identical; NULL = all trainable
+    // Called at the start of each epoch (0-based), may change views and l1 (pointers stay valid until the next call);
+    // NULL = none. Must depend on the epoch and on the model only: when a job is resumed inside an epoch it is called
+    // again for that epoch, and sees the model as it was at the epoch's start.
     lt_status (*on_epoch)(struct lt_job *job, int32_t epoch, void *ctx);
     void *ctx;
     const lt_view *eval_view; // evaluated every eval_every epochs and after the last one; NULL = none
@@ -69,7 +69,7 @@ typedef struct lt_env { // where and how things run; shared by every verb
     lt_backend *backend;
     int loader_threads;
     unsigned plan_flags;
-    lt_events *events;            // may be NULL
+    lt_events *events;             // may be NULL
     const lt_interrupt_flag *stop; // may be NULL
 } lt_env;
 
@@ -83,32 +83,33 @@ typedef struct lt_train_result { // a resumed job counts from its beginning
     int64_t steps, images;
     double wall_s, images_per_s, last_loss, train_acc; // images_per_s: evaluation and checkpoints not counted;
                                                        // train_acc: running accuracy of the last epoch, augmented
-    int64_t n_forward, n_backward; // samples through forward and backward passes
-    lt_eval_result eval;           // of eval_view, the last one made; n = 0 when there was none
+    int64_t n_forward, n_backward;                     // samples through forward and backward passes
+    lt_eval_result eval;                               // of eval_view, the last one made; n = 0 when there was none
 } lt_train_result;
 
 // Runs the job. checkpoint_path (may be NULL): state.safetensors written every checkpoint_every_s, at the end and on
 // interruption (then LT_E_INTERRUPTED); resume: continue from it, ending with bit-identical weights, or start at the
 // beginning when there is no such file. The file of another job is refused with LT_E_USAGE, a damaged one with
-// LT_E_FORMAT or LT_E_INTEGRITY. Divergence: LT_E_DIVERGED naming tensor and step, the model left as it was at the last good
-// epoch. Views that do not fit the model fail with LT_E_SHAPE or LT_E_FORMAT. result may be NULL.
+// LT_E_FORMAT or LT_E_INTEGRITY. Divergence: LT_E_DIVERGED naming tensor and step, the model left as it was at the last
+// good epoch. Views that do not fit the model fail with LT_E_SHAPE or LT_E_FORMAT. result may be NULL.
 //
 // Events: "train.progress" PROGRESS in images of the whole job with fields loss, acc, lr, images_per_s, at most five a
-// second; "train.epoch" METRIC with epoch = epochs finished, step, and fields loss, train_acc, lr, images_per_s and, when
-// eval_view was evaluated, test_acc, test_loss; "train.resume" INFO; "train.backend" WARNING.
-LT_API lt_status lt_train_run(lt_job *job, const lt_env *env, const char *checkpoint_path, bool resume, lt_train_result *result);
+// second; "train.epoch" METRIC with epoch = epochs finished, step, and fields loss, train_acc, lr, images_per_s and,
+// when eval_view was evaluated, test_acc, test_loss; "train.resume" INFO; "train.backend" WARNING.
+LT_API lt_status lt_train_run(lt_job *job, const lt_env *env, const char *checkpoint_path, bool resume,
+                              lt_train_result *result);
 
 // Learning rate of a step: the `step`-th (0-based) of `n_steps` in `epoch` (0-based).
 LT_API double lt_train_lr(const lt_train_cfg *cfg, int32_t epoch, int64_t step, int64_t n_steps);
 
 // ---- evaluation: un-augmented, eval mode
-// logits: (n,K) caller-owned, or NULL. per_class_acc: n_classes doubles (of the model; NAN where the view has no sample of
-// the class) or NULL. LT_E_INTERRUPTED when env->stop is raised. Emits "eval.progress" PROGRESS.
-LT_API lt_status lt_evaluate(const lt_model *model, const lt_view *view, const lt_env *env, int64_t batch, float *logits,
-                             double *per_class_acc, lt_eval_result *result);
+// logits: (n,K) caller-owned, or NULL. per_class_acc: n_classes doubles (of the model; NAN where the view has no sample
+// of the class) or NULL. LT_E_INTERRUPTED when env->stop is raised. Emits "eval.progress" PROGRESS.
+LT_API lt_status lt_evaluate(const lt_model *model, const lt_view *view, const lt_env *env, int64_t batch,
+                             float *logits, double *per_class_acc, lt_eval_result *result);
 
-// The same for many evaluations of one model, whose weights may change in between: plans are compiled once. Borrows model
-// and env, which must outlive it.
+// The same for many evaluations of one model, whose weights may change in between: plans are compiled once. Borrows
+// model and env, which must outlive it.
 typedef struct lt_evaluator lt_evaluator;
 LT_API lt_status lt_evaluator_create(const lt_model *model, const lt_env *env, int64_t batch, lt_evaluator **evaluator);
 LT_API void lt_evaluator_destroy(lt_evaluator *evaluator); // NULL is fine

@@ -3,12 +3,10 @@
 
 lt_status lti_env_check(const lt_env *env)
 {
-    if (!env || !env->backend) {
+    if (!env || !env->backend)
         return LT_FAIL(LT_E_USAGE, "environment: expected a backend, found none");
-    }
-    if (env->loader_threads < 0) {
+    if (env->loader_threads < 0)
         return LT_FAIL(LT_E_USAGE, "environment: expected 0 or more loader threads, found %d", env->loader_threads);
-    }
     return LT_OK;
 }
 
@@ -29,13 +27,12 @@ static lt_status check_labels(const lt_view *view, const lt_split_data *split, i
     return LT_OK;
 }
 
-lt_status lti_view_check(const lt_model *model, const lt_view *view, const char *what)
+lt_status lti_job_view_check(const lt_model *model, const lt_view *view, const char *what)
 {
     const lt_dataset *ds = view->ds;
     const lt_model_shape *s = &model->shape;
-    if (!ds || (view->split != LT_TRAIN && view->split != LT_TEST)) {
+    if (!ds || (view->split != LT_TRAIN && view->split != LT_TEST))
         return LT_FAIL(LT_E_USAGE, "%s: expected a data set and a split, found none", what);
-    }
     if (ds->c != s->c || ds->h != s->h || ds->w != s->w) {
         return LT_FAIL(LT_E_SHAPE, "%s: the model takes images of %dx%dx%d, found %dx%dx%d", what, s->c, s->h, s->w,
                        ds->c, ds->h, ds->w);

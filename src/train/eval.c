@@ -30,13 +30,11 @@ lt_status lt_evaluator_create(const lt_model *model, const lt_env *env, int64_t 
 {
     *evaluator = NULL;
     LT_TRY(lti_env_check(env));
-    if (batch < 1 || batch > 65536) {
+    if (batch < 1 || batch > 65536)
         return LT_FAIL(LT_E_USAGE, "evaluation: expected a batch of 1 to 65536 images, found %lld", (long long)batch);
-    }
     lt_evaluator *e = lti_calloc(1, sizeof *e);
-    if (!e) {
+    if (!e)
         return LTI_NOMEM("evaluator");
-    }
     *e = (lt_evaluator){.model = model, .env = env, .batch = batch, .outs = {model->logits}};
     e->class_n = lti_calloc((size_t)model->shape.n_classes, sizeof *e->class_n);
     e->class_correct = lti_calloc((size_t)model->shape.n_classes, sizeof *e->class_correct);
@@ -69,9 +67,8 @@ static void add_sample(lt_evaluator *e, tally *t, const float *z, int32_t y)
 {
     const int k = e->model->shape.n_classes, best = lti_argmax(z, k);
     double sum = 0; // of exp(z - max)
-    for (int i = 0; i < k; i++) {
+    for (int i = 0; i < k; i++)
         sum += exp((double)z[i] - (double)z[best]);
-    }
     const double conf = 1 / sum;
     const bool correct = best == y;
     // Bins (i/15, (i+1)/15]; confidences that are not numbers go to the first.
@@ -90,14 +87,12 @@ static void add_sample(lt_evaluator *e, tally *t, const float *z, int32_t y)
 static lt_status plan_for(lt_evaluator *e, int64_t n, lt_plan **plan, int64_t *size)
 {
     int64_t tail = 1;
-    while (tail < n) {
+    while (tail < n)
         tail *= 2;
-    }
     *size = tail < e->batch ? tail : e->batch;
     const int64_t ready = lti_plans_fit(&e->plans, n);
-    if (ready > 0 && ready < *size) {
+    if (ready > 0 && ready < *size)
         *size = ready;
-    }
     return lti_plans_get(&e->plans, *size, plan);
 }
 
@@ -114,21 +109,18 @@ static lt_status run_batch(lt_evaluator *e, const lt_batch *b, float *logits, ta
     memset(x + (size_t)b->n * per, 0, (size_t)(size - b->n) * per * sizeof *x);
     LT_TRY(lt_plan_run(plan));
     const float *z = lt_plan_buffer(plan, e->model->logits); // (size,K)
-    for (int64_t i = 0; i < b->n; i++) {
+    for (int64_t i = 0; i < b->n; i++)
         add_sample(e, t, z + i * k, b->y[i]);
-    }
-    if (logits) {
+    if (logits)
         memcpy(logits + (t->n - b->n) * k, z, (size_t)(b->n * k) * sizeof *logits);
-    }
     return LT_OK;
 }
 
 static void progress(const lt_evaluator *e, const lt_view *view, tally *t)
 {
     const double now = lti_now_s();
-    if (now - t->last_emit_s < 0.2 && t->n < view->n) {
+    if (now - t->last_emit_s < 0.2 && t->n < view->n)
         return;
-    }
     t->last_emit_s = now;
     const lt_field fields[] = {{"acc", (double)t->correct / (double)t->n},
                                {"loss", t->loss / (double)t->n},
@@ -148,12 +140,10 @@ static void finish(const lt_evaluator *e, const tally *t, double *per_class_acc,
 {
     const double n = (double)t->n;
     *result = (lt_eval_result){.n = t->n, .acc = (double)t->correct / n, .loss = t->loss / n};
-    for (int i = 0; i < N_BINS; i++) { // sum over bins of n_b/n |acc_b - conf_b|
+    for (int i = 0; i < N_BINS; i++) // sum over bins of n_b/n |acc_b - conf_b|
         result->ece += fabs((double)t->bin_correct[i] - t->conf[i]) / n;
-    }
-    for (int i = 0; per_class_acc && i < e->model->shape.n_classes; i++) {
+    for (int i = 0; per_class_acc && i < e->model->shape.n_classes; i++)
         per_class_acc[i] = e->class_n[i] > 0 ? (double)e->class_correct[i] / (double)e->class_n[i] : (double)NAN;
-    }
 }
 
 static lt_status run_all(lt_evaluator *e, lt_loader *loader, const lt_view *view, float *logits, tally *t)
@@ -166,9 +156,8 @@ static lt_status run_all(lt_evaluator *e, lt_loader *loader, const lt_view *view
         }
         const lt_batch *b = NULL;
         LT_TRY(lt_loader_next(loader, &b));
-        if (b->n == 0) {
+        if (b->n == 0)
             return LT_OK;
-        }
         LT_TRY(run_batch(e, b, logits, t));
         progress(e, view, t);
     }
@@ -180,7 +169,7 @@ lt_status lt_evaluator_run(lt_evaluator *e, const lt_view *view, float *logits, 
     lt_view plain = *view;
     plain.augment = false;
     plain.relabel = LT_RELABEL_NONE;
-    LT_TRY(lti_view_check(e->model, &plain, "evaluation"));
+    LT_TRY(lti_job_view_check(e->model, &plain, "evaluation"));
     const lt_loader_spec spec = {
         .views = &plain, .n_views = 1, .batch = e->batch, .n_threads = e->env->loader_threads, .pad = 4};
     lt_loader *loader = NULL;

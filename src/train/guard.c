@@ -11,22 +11,18 @@ static bool scan(const lt_model *model, lt_role role, const float *slab, const c
 {
     for (lt_val v = 0; v < lt_graph_n_values(model->graph); v++) {
         lt_value_info info;
-        if (lt_graph_value(model->graph, v, &info) != LT_OK || info.role != role) {
+        if (lt_graph_value(model->graph, v, &info) != LT_OK || info.role != role)
             continue;
-        }
         int64_t n = 1;
-        for (int d = 0; d < info.shape.n_dims; d++) {
+        for (int d = 0; d < info.shape.n_dims; d++)
             n *= info.shape.dim[d];
-        }
         for (int64_t i = 0; i < n; i++) {
             const double x = (double)slab[info.slab_offset + i];
             const bool finite = isfinite(x);
-            if (!finite || !blame->tensor || fabs(x) > fabs(blame->value)) {
+            if (!finite || !blame->tensor || fabs(x) > fabs(blame->value))
                 *blame = (lti_blame){.tensor = info.name, .kind = kind, .value = x, .finite = finite};
-            }
-            if (!finite) {
+            if (!finite)
                 return true;
-            }
         }
     }
     return false;
@@ -36,9 +32,8 @@ void lti_find_blame(const lt_model *model, const float *grads, lti_blame *blame)
 {
     *blame = (lti_blame){0};
     if (scan(model, LT_ROLE_PARAM, model->params, "parameter", blame) ||
-        scan(model, LT_ROLE_STATE, model->state, "running statistic", blame)) {
+        scan(model, LT_ROLE_STATE, model->state, "running statistic", blame))
         return;
-    }
     *blame = (lti_blame){0};
     scan(model, LT_ROLE_PARAM, grads, "gradient", blame);
 }

@@ -11,15 +11,12 @@
 
 static lt_status check_job(const lt_job *job)
 {
-    if (!job->model) {
+    if (!job->model)
         return LT_FAIL(LT_E_USAGE, "training job: expected a model, found none");
-    }
-    if (job->n_phases < 1 || job->n_phases > LT_JOB_MAX_PHASES) {
+    if (job->n_phases < 1 || job->n_phases > LT_JOB_MAX_PHASES)
         return LT_FAIL(LT_E_USAGE, "training job: expected 1 to %d phases, found %d", LT_JOB_MAX_PHASES, job->n_phases);
-    }
-    if (!(job->l1 >= 0) || !isfinite(job->l1)) {
+    if (!(job->l1 >= 0) || !isfinite(job->l1))
         return LT_FAIL(LT_E_USAGE, "training job: expected an l1 penalty of 0 or more, found %g", (double)job->l1);
-    }
     return lti_train_cfg_check(&job->cfg);
 }
 
@@ -27,18 +24,16 @@ static lt_status check_job(const lt_job *job)
 static lt_status copy_views(lti_trainer *t, int p)
 {
     const lt_phase *phase = &t->job->phase[p];
-    if (phase->n_views < 1 || phase->n_views > LT_PHASE_MAX_VIEWS) {
+    if (phase->n_views < 1 || phase->n_views > LT_PHASE_MAX_VIEWS)
         return LT_FAIL(LT_E_USAGE, "phase %d: expected 1 to %d views, found %d", p, LT_PHASE_MAX_VIEWS, phase->n_views);
-    }
     for (int v = 0; v < phase->n_views; v++) {
         char what[48];
         snprintf(what, sizeof what, "phase %d, view %d", p, v);
         t->view[p][v] = phase->view[v];
         t->view[p][v].augment = phase->view[v].augment && t->job->cfg.augment;
-        LT_TRY(lti_view_check(t->job->model, &t->view[p][v], what));
-        if (!isfinite(phase->view[v].weight)) {
+        LT_TRY(lti_job_view_check(t->job->model, &t->view[p][v], what));
+        if (!isfinite(phase->view[v].weight))
             return LT_FAIL(LT_E_USAGE, "%s: expected a finite weight, found %g", what, (double)phase->view[v].weight);
-        }
     }
     return LT_OK;
 }
@@ -49,9 +44,8 @@ static lt_status open_phase(lti_trainer *t, int p)
     const int64_t batch = job->cfg.batch;
     LT_TRY(copy_views(t, p));
     int64_t n = 0;
-    for (int v = 0; v < job->phase[p].n_views; v++) {
+    for (int v = 0; v < job->phase[p].n_views; v++)
         n += t->view[p][v].n;
-    }
     const lt_loader_spec spec = {.views = t->view[p],
                                  .n_views = job->phase[p].n_views,
                                  .batch = batch,
@@ -64,12 +58,10 @@ static lt_status open_phase(lti_trainer *t, int p)
     t->loader[p] = NULL;
     LT_TRY(lt_loader_create(&spec, &t->loader[p]));
     lt_plan *plan = NULL;
-    if (n >= batch) {
+    if (n >= batch)
         LT_TRY(lti_plans_get(&t->plans, batch, &plan));
-    }
-    if (n % batch != 0) {
+    if (n % batch != 0)
         LT_TRY(lti_plans_get(&t->plans, n % batch, &plan));
-    }
     t->phase_batches[p] = lt_loader_n_batches(t->loader[p]);
     t->epoch_batches += t->phase_batches[p];
     t->epoch_images += n;
@@ -83,9 +75,8 @@ lt_status lti_trainer_open_epoch(lti_trainer *t)
         return LT_FAIL(LT_E_USAGE, "training job: expected 1 to %d phases, found %d", LT_JOB_MAX_PHASES,
                        t->job->n_phases);
     }
-    for (int p = 0; p < t->job->n_phases; p++) {
+    for (int p = 0; p < t->job->n_phases; p++)
         LT_TRY(open_phase(t, p));
-    }
     return LT_OK;
 }
 
@@ -147,13 +138,12 @@ lt_status lti_trainer_init(lti_trainer *t, lt_job *job, const lt_env *env, const
     t->grads = slab(model->n_params);
     t->start_params = slab(model->n_params);
     t->start_state = slab(model->n_state);
-    if (!t->grads || !t->start_params || !t->start_state) {
+    if (!t->grads || !t->start_params || !t->start_state)
         return LTI_NOMEM("gradients of the model");
-    }
     LT_TRY(lti_optim_init(&t->optim, job->cfg.optimizer, model->n_params));
     LT_TRY(build_graph(t));
     if (job->eval_view) {
-        LT_TRY(lti_view_check(model, job->eval_view, "evaluation view"));
+        LT_TRY(lti_job_view_check(model, job->eval_view, "evaluation view"));
         LT_TRY(lt_evaluator_create(model, env, job->cfg.batch, &t->evaluator));
     }
     t->at.bn_batches = model->bn_batches;
@@ -163,9 +153,8 @@ lt_status lti_trainer_init(lti_trainer *t, lt_job *job, const lt_env *env, const
 
 void lti_trainer_clear(lti_trainer *t)
 {
-    for (int p = 0; p < LT_JOB_MAX_PHASES; p++) {
+    for (int p = 0; p < LT_JOB_MAX_PHASES; p++)
         lt_loader_destroy(t->loader[p]);
-    }
     lt_evaluator_destroy(t->evaluator);
     lti_plans_clear(&t->plans);
     lt_graph_destroy(t->graph);

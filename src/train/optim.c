@@ -13,9 +13,8 @@ lt_status lti_optim_init(lti_optim *o, int32_t kind, int64_t n)
 {
     size_t bytes = 0;
     *o = (lti_optim){.n = n};
-    if (n < 0 || lti_mul_size((size_t)n, sizeof(float), &bytes)) {
+    if (n < 0 || lti_mul_size((size_t)n, sizeof(float), &bytes))
         return LT_FAIL(LT_E_SHAPE, "optimizer: %lld parameters do not fit the address space", (long long)n);
-    }
     o->m = lti_aligned_alloc(64, bytes);
     o->v = kind == LT_ADAMW ? lti_aligned_alloc(64, bytes) : NULL;
     if (!o->m || (kind == LT_ADAMW && !o->v)) {
@@ -95,9 +94,8 @@ static int block(const lti_optim *o, const lti_update *u, const coef c, int64_t 
         float *v = o->v + from;
         return mask ? adamw(c, p, g, m, v, mask, n, true) : adamw(c, p, g, m, v, NULL, n, false);
     }
-    if (u->cfg->nesterov) {
+    if (u->cfg->nesterov)
         return mask ? sgd(c, p, g, m, mask, n, true, true) : sgd(c, p, g, m, NULL, n, true, false);
-    }
     return mask ? sgd(c, p, g, m, mask, n, false, true) : sgd(c, p, g, m, NULL, n, false, false);
 }
 
@@ -126,8 +124,7 @@ bool lti_optim_step(lti_optim *o, const lti_update *u)
     const coef c = coefficients(o, u);
     int bad = 0;
 #pragma omp parallel for schedule(static) num_threads(u->n_threads) reduction(| : bad)
-    for (int64_t from = 0; from < o->n; from += BLOCK) {
+    for (int64_t from = 0; from < o->n; from += BLOCK)
         bad |= block(o, u, c, from, o->n - from < BLOCK ? o->n - from : BLOCK);
-    }
     return !bad;
 }

@@ -68,11 +68,9 @@ static double field_value(const lt_option *row, const void *cfg)
 
 static bool enum_has(const lt_opt_value *values, int32_t value)
 {
-    for (; values->name; values++) {
-        if (values->value == value) {
+    for (; values->name; values++)
+        if (values->value == value)
             return true;
-        }
-    }
     return false;
 }
 
@@ -81,9 +79,8 @@ lt_status lti_train_cfg_check(const lt_train_cfg *cfg)
     for (const lt_option *row = lt_train_options; row->name; row++) {
         double v = field_value(row, cfg);
         if (row->type == LT_OPT_ENUM) {
-            if (!enum_has(row->values, (int32_t)v)) {
+            if (!enum_has(row->values, (int32_t)v))
                 return LT_FAIL(LT_E_USAGE, "option %s: %d is none of its values", row->name, (int)v);
-            }
         } else if (!(v >= (double)(float)row->min &&
                      v <= (double)(float)row->max)) { // a float bound may round outwards
             return LT_FAIL(LT_E_USAGE, "option %s: expected %g to %g, found %g", row->name, row->min, row->max, v);
@@ -93,8 +90,7 @@ lt_status lti_train_cfg_check(const lt_train_cfg *cfg)
         LT_FAIL(LT_E_USAGE, "option warmup_epochs: expected 0 with schedule onecycle, found %d", cfg->warmup_epochs);
         return lt_error_hint("onecycle has its own warm-up; use it without warmup_epochs, or use cosine");
     }
-    if (cfg->nesterov && cfg->optimizer == LT_SGD && !(cfg->momentum > 0)) {
+    if (cfg->nesterov && cfg->optimizer == LT_SGD && !(cfg->momentum > 0))
         return LT_FAIL(LT_E_USAGE, "option nesterov: expected a momentum above 0, found %g", (double)cfg->momentum);
-    }
     return LT_OK;
 }

@@ -16,9 +16,8 @@ lt_status lti_plans_get(lti_plans *plans, int64_t batch, lt_plan **plan)
             *plan = s->plan;
             return LT_OK;
         }
-        if (!slot || s->used < slot->used) { // free slots have used = 0
+        if (!slot || s->used < slot->used) // free slots have used = 0
             slot = s;
-        }
     }
     lt_plan_spec spec = plans->spec;
     spec.batch = batch;
@@ -40,20 +39,17 @@ int64_t lti_plans_fit(const lti_plans *plans, int64_t n)
     int64_t best = 0;
     for (int i = 0; i < LTI_MAX_PLANS; i++) {
         const lti_plan_slot *s = &plans->slot[i];
-        if (s->plan && s->batch >= n && (best == 0 || s->batch < best)) {
+        if (s->plan && s->batch >= n && (best == 0 || s->batch < best))
             best = s->batch;
-        }
     }
     return best;
 }
 
 void lti_plans_changed(lti_plans *plans)
 {
-    for (int i = 0; i < LTI_MAX_PLANS; i++) {
-        if (plans->slot[i].plan) {
+    for (int i = 0; i < LTI_MAX_PLANS; i++)
+        if (plans->slot[i].plan)
             lt_plan_params_changed(plans->slot[i].plan);
-        }
-    }
 }
 
 void lti_plans_clear(lti_plans *plans)

@@ -19,9 +19,8 @@ static double cosine(double a, double b, double t)
 static double onecycle(double lr, double step, double total)
 {
     const double rise = 0.3 * total - 1, start = lr / 25, end = start / 1e4;
-    if (step <= rise) {
+    if (step <= rise)
         return cosine(start, lr, rise > 0 ? step / rise : 1);
-    }
     const double from = rise > 0 ? rise : 0, span = total - 1 - from;
     return cosine(lr, end, span > 0 ? fmin((step - from) / span, 1) : 0);
 }
@@ -31,9 +30,8 @@ double lt_train_lr(const lt_train_cfg *cfg, int32_t epoch, int64_t step, int64_t
     const double lr = (double)cfg->lr, n = n_steps > 0 ? (double)n_steps : 1;
     const double t = epoch + (double)step / n; // epochs done
     const double warm = cfg->warmup_epochs;
-    if (t < warm && cfg->schedule != LT_SCHED_STEP) {
+    if (t < warm && cfg->schedule != LT_SCHED_STEP)
         return lr * (t + 1 / n) / warm;
-    }
     switch ((lt_schedule_kind)cfg->schedule) {
     case LT_SCHED_STEP: {
         double stepped = lr * pow((double)cfg->lr_step_gamma, epoch / cfg->lr_step_every);

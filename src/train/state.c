@@ -35,12 +35,10 @@ static void hash_view(lti_hash *h, const lt_view *v)
     const bool has[3] = {v->row != NULL, v->labels != NULL, v->images != NULL};
     HASH(h, has);
     const size_t n = v->n > 0 ? (size_t)v->n : 0;
-    if (v->row) {
+    if (v->row)
         lti_hash_add(h, v->row, n * sizeof *v->row);
-    }
-    if (v->labels) {
+    if (v->labels)
         lti_hash_add(h, v->labels, n * sizeof *v->labels);
-    }
     if (v->images && v->ds) {
         const size_t per = (size_t)v->ds->c * (size_t)v->ds->h * (size_t)v->ds->w;
         lti_hash_add(h, v->images, n * per * sizeof *v->images);
@@ -50,9 +48,8 @@ static void hash_view(lti_hash *h, const lt_view *v)
 void lti_job_digests(const lt_job *job, char digest[4][65])
 {
     lti_hash h[N_PARTS];
-    for (int i = 0; i < N_PARTS; i++) {
+    for (int i = 0; i < N_PARTS; i++)
         lti_hash_init(&h[i]);
-    }
     const lt_model *m = job->model;
     hash_str(&h[0], m->spec);
     HASH(&h[0], m->shape.c), HASH(&h[0], m->shape.h), HASH(&h[0], m->shape.w), HASH(&h[0], m->shape.n_classes);
@@ -61,16 +58,13 @@ void lti_job_digests(const lt_job *job, char digest[4][65])
     for (int p = 0; p < job->n_phases; p++) {
         const lt_phase *phase = &job->phase[p];
         HASH(&h[2], phase->shuffle), HASH(&h[2], phase->n_views);
-        for (int v = 0; v < phase->n_views; v++) {
+        for (int v = 0; v < phase->n_views; v++)
             hash_view(&h[2], &phase->view[v]);
-        }
     }
-    if (job->mask) {
+    if (job->mask)
         lti_hash_add(&h[3], job->mask, (size_t)m->n_params);
-    }
-    for (int i = 0; i < N_PARTS; i++) {
+    for (int i = 0; i < N_PARTS; i++)
         lti_hash_hex(&h[i], digest[i]);
-    }
 }
 
 // The tensors of the file, pointing into the state: the one list for writing, reading and the content digest.
@@ -125,9 +119,8 @@ lt_status lti_state_save(const lti_state *s, const char *path)
     char content[65];
     content_digest(tensor, n, content);
     lt_meta meta[3 + N_PARTS] = {{"lethe.state", format_version}, {"content", content}, {"backend", s->backend}};
-    for (int i = 0; i < N_PARTS; i++) {
+    for (int i = 0; i < N_PARTS; i++)
         meta[3 + i] = (lt_meta){part_name[i], s->digest[i]};
-    }
     return lt_safetensors_write(path, tensor, n, meta, 3 + N_PARTS);
 }
 
@@ -159,9 +152,8 @@ static lt_status check_tensors(const lt_tensor_file *file, const lt_tensor *want
     lt_tensor found[MAX_TENSORS];
     for (int i = 0; i < n; i++) {
         const lt_tensor *t = lt_tensor_file_find(file, want[i].name);
-        if (!t) {
+        if (!t)
             return LT_FAIL(LT_E_FORMAT, "%s: tensor %s is missing", path, want[i].name);
-        }
         if (t->dtype != want[i].dtype || t->n_dims != 1 || t->dim[0] != want[i].dim[0] ||
             t->n_bytes != want[i].n_bytes) {
             return LT_FAIL(LT_E_FORMAT, "%s: tensor %s: expected one dimension of %lld, found another type or shape",
@@ -189,9 +181,8 @@ lt_status lti_state_load(const lti_state *s, const char *path, lt_events *events
     lt_status status = LT_OK;
     LT_TRY_GOTO(check_meta(s, file, path, events), done);
     LT_TRY_GOTO(check_tensors(file, want, n, path), done);
-    for (int i = 0; i < n; i++) {
+    for (int i = 0; i < n; i++)
         memcpy(want[i].data, lt_tensor_file_find(file, want[i].name)->data, want[i].n_bytes);
-    }
 done:
     lt_tensor_file_close(file);
     return status;

@@ -29,9 +29,8 @@ static void emit_progress(lti_trainer *t)
     const double now = lti_now_s();
     const int64_t left =
         t->epoch_images - t->at.epoch_images + t->epoch_images * (t->job->cfg.epochs - 1 - t->at.epoch);
-    if (now - t->emit_s < emit_every_s && left > 0) {
+    if (now - t->emit_s < emit_every_s && left > 0)
         return;
-    }
     t->emit_s = now;
     const lt_field fields[] = {{"loss", epoch_mean(t, t->sums.epoch_loss)},
                                {"acc", epoch_mean(t, (double)t->at.epoch_correct)},
@@ -98,9 +97,8 @@ static lt_status load(lti_trainer *t)
 
 static void copy_floats(float *to, const float *from, int64_t n)
 {
-    if (n > 0) { // a model without running statistics has no state slab
+    if (n > 0) // a model without running statistics has no state slab
         memcpy(to, from, (size_t)n * sizeof *to);
-    }
 }
 
 static void copy_to_start(lti_trainer *t)
@@ -140,9 +138,8 @@ static bool out_of_bounds(lti_trainer *t, double loss)
     int64_t *n = &t->at.n_mean[t->at.phase];
     const double usual = fmax(*mean, log(t->job->model->shape.n_classes));
     const double factor = (double)t->job->cfg.spike_factor;
-    if (!isfinite(loss) || (factor > 0 && *n >= SPIKE_WARMUP && loss > factor * usual)) {
+    if (!isfinite(loss) || (factor > 0 && *n >= SPIKE_WARMUP && loss > factor * usual))
         return true;
-    }
     ++*n;
     *mean += (loss - *mean) / (double)(*n < 50 ? *n : 50); // plain mean first, then a memory of about 50 steps
     return false;
@@ -160,15 +157,13 @@ static lt_status forward_backward(lti_trainer *t, const lt_batch *b, double *los
     memcpy(lt_plan_buffer(plan, m->x), b->x, (size_t)b->n * per * sizeof(float));
     memcpy(lt_plan_buffer(plan, t->labels), b->y, (size_t)b->n * sizeof(int32_t));
     float *weight = lt_plan_buffer(plan, t->weight);
-    for (int64_t i = 0; i < b->n; i++) {
+    for (int64_t i = 0; i < b->n; i++)
         weight[i] = b->weight[i] / (float)b->n;
-    }
     LT_TRY(lt_plan_run(plan));
     *loss = (double)*(const float *)lt_plan_buffer(plan, t->loss);
     const float *z = lt_plan_buffer(plan, m->logits); // (n,K)
-    for (int64_t i = 0; i < b->n; i++) {
+    for (int64_t i = 0; i < b->n; i++)
         t->at.epoch_correct += lti_argmax(z + i * m->shape.n_classes, m->shape.n_classes) == b->y[i];
-    }
     return LT_OK;
 }
 
@@ -202,9 +197,8 @@ static lt_status run_step(lti_trainer *t, const lt_batch *b, int64_t first_batch
     double loss = 0;
     t->sums.lr = lt_train_lr(&t->job->cfg, (int32_t)t->at.epoch, first_batch + t->at.batch, t->epoch_batches);
     LT_TRY(forward_backward(t, b, &loss));
-    if (out_of_bounds(t, loss)) {
+    if (out_of_bounds(t, loss))
         return diverged(t, loss);
-    }
     const lti_update update = {.cfg = &t->job->cfg,
                                .p = m->params,
                                .g = t->grads,
@@ -212,9 +206,8 @@ static lt_status run_step(lti_trainer *t, const lt_batch *b, int64_t first_batch
                                .lr = t->sums.lr,
                                .l1 = t->job->l1,
                                .n_threads = lt_backend_n_threads(t->env->backend)};
-    if (!lti_optim_step(&t->optim, &update)) {
+    if (!lti_optim_step(&t->optim, &update))
         return diverged(t, loss);
-    }
     lti_plans_changed(&t->plans);
     m->bn_batches += m->n_state > 0;
     account(t, b->n, loss);
@@ -226,9 +219,8 @@ static lt_status run_phase(lti_trainer *t)
     const int p = (int)t->at.phase;
     const double every = t->job->cfg.checkpoint_every_s;
     int64_t first_batch = 0; // of this phase, counted from the start of the epoch
-    for (int i = 0; i < p; i++) {
+    for (int i = 0; i < p; i++)
         first_batch += t->phase_batches[i];
-    }
     if (t->at.batch > t->phase_batches[p]) {
         return LT_FAIL(LT_E_FORMAT, "%s: place out of range: batch %lld of %lld", t->path, (long long)t->at.batch,
                        (long long)t->phase_batches[p]);
@@ -236,12 +228,10 @@ static lt_status run_phase(lti_trainer *t)
     LT_TRY(lt_loader_start(t->loader[p], (uint32_t)t->at.epoch, t->at.batch));
     t->mark_s = lti_now_s();
     while (t->at.batch < t->phase_batches[p]) {
-        if (lt_interrupted(t->env->stop)) {
+        if (lt_interrupted(t->env->stop))
             return interrupted(t);
-        }
-        if (t->path && every > 0 && lti_now_s() - t->save_s >= every) {
+        if (t->path && every > 0 && lti_now_s() - t->save_s >= every)
             LT_TRY(save(t));
-        }
         const lt_batch *b = NULL;
         LT_TRY(lt_loader_next(t->loader[p], &b));
         LT_TRY(run_step(t, b, first_batch));
@@ -279,18 +269,16 @@ static lt_status begin_epoch(lti_trainer *t, bool resumed)
         t->sums.epoch_loss = 0;
         t->at.epoch_images = t->at.epoch_correct = 0;
     }
-    if (t->at.phase == t->job->n_phases) {
+    if (t->at.phase == t->job->n_phases)
         return LT_OK;
-    }
     if (t->job->on_epoch) {
         swap_start(t);
         const lt_status status = t->job->on_epoch(t->job, (int32_t)t->at.epoch, t->job->ctx);
         swap_start(t);
         LT_TRY(status);
     }
-    if (t->job->on_epoch || !t->loader[0]) {
+    if (t->job->on_epoch || !t->loader[0])
         LT_TRY(lti_trainer_open_epoch(t));
-    }
     return LT_OK;
 }
 
@@ -304,9 +292,8 @@ static lt_status evaluate(lti_trainer *t)
     }
     lt_eval_result r;
     const lt_status status = lt_evaluator_run(t->evaluator, t->job->eval_view, NULL, NULL, &r);
-    if (status == LT_E_INTERRUPTED) {
+    if (status == LT_E_INTERRUPTED)
         return interrupted(t);
-    }
     LT_TRY(status);
     t->at.eval_n = r.n;
     t->sums.eval_acc = r.acc;
@@ -340,9 +327,8 @@ static lt_status run_epochs(lti_trainer *t, bool resumed)
 {
     for (; t->at.epoch < t->job->cfg.epochs; resumed = false) {
         LT_TRY(begin_epoch(t, resumed));
-        for (; t->at.phase < t->job->n_phases; t->at.phase++, t->at.batch = 0) {
+        for (; t->at.phase < t->job->n_phases; t->at.phase++, t->at.batch = 0)
             LT_TRY(run_phase(t));
-        }
         LT_TRY(end_epoch(t));
     }
     return t->path ? save(t) : LT_OK;
@@ -371,14 +357,12 @@ lt_status lt_train_run(lt_job *job, const lt_env *env, const char *checkpoint_pa
     lti_trainer t;
     lt_status status = LT_OK;
     LT_TRY_GOTO(lti_trainer_init(&t, job, env, checkpoint_path), done);
-    if (resume && checkpoint_path) {
+    if (resume && checkpoint_path)
         LT_TRY_GOTO(load(&t), done);
-    }
     LT_TRY_GOTO(run_epochs(&t, t.at.steps > 0 || t.at.epoch > 0), done);
 done:
-    if (result) {
+    if (result)
         report(&t, result);
-    }
     lti_trainer_clear(&t);
     return status;
 }

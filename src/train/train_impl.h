@@ -8,7 +8,7 @@
 lt_status lti_env_check(const lt_env *env);
 lt_status lti_train_cfg_check(const lt_train_cfg *cfg); // ranges of the option rows; LT_E_USAGE naming the option
 // The view fits the model: image size, number of rows, labels. `what` names it in messages.
-lt_status lti_view_check(const lt_model *model, const lt_view *view, const char *what);
+lt_status lti_job_view_check(const lt_model *model, const lt_view *view, const char *what);
 
 // ---- one compiled plan per batch size
 enum { LTI_MAX_PLANS = 12 };
@@ -88,11 +88,9 @@ void lti_find_blame(const lt_model *model, const float *grads, lti_blame *blame)
 static inline int lti_argmax(const float *z, int k) // first of equals
 {
     int best = 0;
-    for (int i = 1; i < k; i++) {
-        if (z[i] > z[best]) {
+    for (int i = 1; i < k; i++)
+        if (z[i] > z[best])
             best = i;
-        }
-    }
     return best;
 }
 #endif
