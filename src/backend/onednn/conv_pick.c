@@ -1,0 +1,245 @@
+// conv_pick.c - chooses oneDNN's implementation of one convolution: by the clock, by memory, or by a fixed rule.
+//
+// Candidates are what oneDNN offers for the algorithms "direct" and, for 3x3 filters of stride 1 with enough channels,
+// "Winograd" (on x86 up to oneDNN 3.1), reference code excluded. The first candidate is the one of the fixed rule; another
+// must beat it clearly, so that repeated measurements on an empty cache mostly agree.
+#include "backend/onednn/onednn_impl.h"
+#include "base/base.h"
+#include <stdio.h>
+#include <string.h>
+
+enum {
+    MAX_CANDIDATES = 6,
+    PER_ALGORITHM = 3,   // later ones are ever more general and never faster
+    WINOGRAD_MIN = 16,   // channels on either side: below, most of a tile's multiplications are padding
+    WINOGRAD_RULE = 32,  // the fixed rule asks for more
+    ROUNDS = 6,
+};
+static const double hopeless = 1.5, clear_win = 0.96, enough_s = 0.25;
+
+static bool is_reference(const char *impl)
+{
+    return strstr(impl, "ref") != NULL;
+}
+
+typedef struct list {
+    lti_choice c[MAX_CANDIDATES];
+    int n;
+} list;
+
+static lt_status collect(const lti_dn *dn, const lti_conv_shape *s, lti_choice c, bool reference, list *l)
+{
+    for (c.index = 0; l->n < MAX_CANDIDATES; c.index++) {
+        dnnl_primitive_desc_t pd;
+        const char *impl = "";
+        LT_TRY(lti_conv_pd(dn, s, &c, &pd));
+        if (!pd)
+            break;
+        const dnnl_status_t q = dnnl_primitive_desc_query(pd, dnnl_query_impl_info_str, 0, (void *)&impl);
+        snprintf(c.impl, sizeof c.impl, "%s", q == dnnl_success ? impl : "?");
+        dnnl_primitive_desc_destroy(pd);
+        if (is_reference(c.impl) == reference)
+            l->c[l->n++] = c;
+        if (c.index + 1 == PER_ALGORITHM && l->n > 0)
+            break;
+    }
+    return LT_OK;
+}
+
+// Direct and Winograd in the order of the fixed rule.
+static lt_status collect_both(const lti_dn *dn, const lti_conv_shape *s, bool free_layout, list *l)
+{
+    const dnnl_dim_t least = s->c < s->k ? s->c : s->k;
+    const bool can = s->r == 3 && s->s == 3 && s->stride == 1 && least >= WINOGRAD_MIN;
+    const lti_choice direct = {.free_layout = free_layout}, winograd = {.free_layout = free_layout, .winograd = true};
+    if (can && least >= WINOGRAD_RULE)
+        LT_TRY(collect(dn, s, winograd, false, l));
+    LT_TRY(collect(dn, s, direct, false, l));
+    if (can && least < WINOGRAD_RULE)
+        LT_TRY(collect(dn, s, winograd, false, l));
+    return LT_OK;
+}
+
+static lt_status candidates(const lti_dn *dn, const lti_conv_shape *s, list *l)
+{
+    l->n = 0;
+    LT_TRY(collect_both(dn, s, false, l));
+    if (l->n == 0)
+        LT_TRY(collect_both(dn, s, true, l));
+    if (l->n == 0)
+        LT_TRY(collect(dn, s, (lti_choice){0}, true, l));
+    return LT_OK;
+}
+
+// ---- timing
+typedef struct bench {
+    lt_kernel k[MAX_CANDIDATES];
+    double best[MAX_CANDIDATES];
+    void *arg[4], *scratch, *prepared;
+} bench;
+
+static void bench_clear(bench *b, int n)
+{
+    for (int i = 0; i < n; i++)
+        if (b->k[i].destroy)
+            b->k[i].destroy(&b->k[i]);
+    for (int i = 0; i < 4; i++)
+        lti_free(b->arg[i]);
+    lti_free(b->scratch);
+    lti_free(b->prepared);
+}
+
+static float *numbers(size_t count)
+{
+    float *p = lti_aligned_alloc(64, count * sizeof *p);
+    for (size_t i = 0; p && i < count; i++)
+        p[i] = (float)(int)((uint32_t)i * 2654435761u >> 21) * (1.0f / 1024) - 1.0f;
+    return p;
+}
+
+static size_t padded(dnnl_dim_t channels)
+{
+    return (size_t)((channels + 15) & ~(dnnl_dim_t)15);
+}
+
+static lt_status bench_make(const lti_dn *dn, const lti_conv_shape *s, const list *l, bench *b)
+{
+    size_t scratch = 0, prepared = 0;
+    for (int i = 0; i < l->n; i++) {
+        LT_TRY(lti_conv_make(dn, s, &l->c[i], &b->k[i]));
+        scratch = b->k[i].scratch_bytes > scratch ? b->k[i].scratch_bytes : scratch;
+        prepared = b->k[i].prepared_bytes > prepared ? b->k[i].prepared_bytes : prepared;
+    }
+    const size_t x = (size_t)(s->n * s->h * s->w) * padded(s->c), w = (size_t)(s->k * s->c * s->r * s->s);
+    const size_t y = (size_t)(s->n * s->oh * s->ow) * padded(s->k);
+    const size_t count[3][3] = {{x, w, y}, {y, w, x}, {x, y, w}};
+    const int out = s->bias ? 3 : 2;
+    b->arg[0] = numbers(count[s->pass][0]);
+    b->arg[1] = numbers(count[s->pass][1]);
+    b->arg[out] = numbers(count[s->pass][2]);
+    if (s->bias)
+        b->arg[2] = numbers((size_t)s->k);
+    b->scratch = lti_aligned_alloc(64, scratch);
+    b->prepared = lti_aligned_alloc(64, prepared);
+    if (!b->arg[0] || !b->arg[1] || !b->arg[2] || !b->arg[out] || !b->scratch || !b->prepared)
+        return LTI_NOMEM("timing a convolution");
+    return LT_OK;
+}
+
+// Seconds of one run, with the preparation of weights where that is part of every run.
+static lt_status time_once(const lti_conv_shape *s, bench *b, int i, double *seconds)
+{
+    lt_kernel *k = &b->k[i];
+    k->prepared = b->prepared;
+    if (k->prepare && s->constant)
+        LT_TRY(k->prepare(k, b->arg, b->prepared));
+    const double start = lti_now_s();
+    if (k->prepare && !s->constant)
+        LT_TRY(k->prepare(k, b->arg, b->prepared));
+    LT_TRY(k->run(k, b->arg, b->scratch));
+    *seconds = lti_now_s() - start;
+    return LT_OK;
+}
+
+// Candidates take turns, so that a disturbance from outside hits all of them; hopeless ones drop out.
+static lt_status race(const lti_conv_shape *s, const list *l, bench *b)
+{
+    double t, least = 1e30;
+    const double start = lti_now_s();
+    for (int i = 0; i < l->n; i++) {
+        LT_TRY(time_once(s, b, i, &t)); // cold: pages, code
+        b->best[i] = 1e30;
+    }
+    for (int round = 0; round < ROUNDS; round++) {
+        for (int i = 0; i < l->n; i++) {
+            if (round > 1 && b->best[i] > hopeless * least)
+                continue;
+            LT_TRY(time_once(s, b, i, &t));
+            b->best[i] = t < b->best[i] ? t : b->best[i];
+            least = t < least ? t : least;
+        }
+        if (round > 1 && lti_now_s() - start > enough_s)
+            break;
+    }
+    return LT_OK;
+}
+
+static void decide(list *l, const bench *b, lti_choice *choice)
+{
+    int win = 0;
+    size_t n = 0;
+    char log[sizeof choice->log] = "";
+    for (int i = 1; i < l->n; i++)
+        if (b->best[i] < (win == 0 ? clear_win : 1.0) * b->best[win])
+            win = i;
+    for (int i = 0; i < l->n && n < sizeof log; i++)
+        n += (size_t)snprintf(log + n, sizeof log - n, "%s%s %.0f us", i ? ", " : "", l->c[i].impl, b->best[i] * 1e6);
+    *choice = l->c[win];
+    choice->us = b->best[win] * 1e6;
+    memcpy(choice->log, log, sizeof log);
+}
+
+static lt_status measure(const lti_dn *dn, const lti_conv_shape *s, list *l, lti_choice *choice)
+{
+    bench b = {0};
+    lt_status status = bench_make(dn, s, l, &b);
+    if (status == LT_OK)
+        status = race(s, l, &b);
+    if (status == LT_OK)
+        decide(l, &b, choice);
+    bench_clear(&b, l->n);
+    return status;
+}
+
+// ---- memory
+static void key_of(const lti_conv_shape *s, char *key, size_t key_size)
+{
+    static const char *const pass[] = {"fwd", "dx", "dw"};
+    snprintf(key, key_size, "%s,n%lld,c%lld,%lldx%lld,k%lld,%lldx%lld,s%lld,p%lld,b%d,r%d,i%d,l%d%d", pass[s->pass],
+             (long long)s->n, (long long)s->c, (long long)s->h, (long long)s->w, (long long)s->k, (long long)s->r,
+             (long long)s->s, (long long)s->stride, (long long)s->pad, s->bias, s->relu, s->constant,
+             s->x_layout == LT_LAYOUT_BLOCKED16, s->y_layout == LT_LAYOUT_BLOCKED16);
+}
+
+// Is a remembered choice still what oneDNN offers under that number?
+static bool still_there(const list *l, const lti_choice *c)
+{
+    for (int i = 0; i < l->n; i++)
+        if (l->c[i].winograd == c->winograd && l->c[i].free_layout == c->free_layout && l->c[i].index == c->index &&
+            strcmp(l->c[i].impl, c->impl) == 0)
+            return true;
+    return false;
+}
+
+static lt_status pick_timed(const lti_dn *dn, const lti_conv_shape *s, list *l, lti_choice *choice)
+{
+    char key[128];
+    bool stored = false;
+    lti_choice found;
+    key_of(s, key, sizeof key);
+    LT_TRY(lti_tune_begin(dn->tune, key));
+    lt_status status = LT_OK;
+    if (lti_tune_get(dn->tune, key, &found) && still_there(l, &found)) {
+        *choice = found;
+    } else if (lti_tune_persistent(dn->tune)) {
+        status = measure(dn, s, l, &found);
+        if (status == LT_OK)
+            status = lti_tune_put(dn->tune, key, &found, &stored);
+        if (stored)
+            *choice = found;
+    }
+    lti_tune_end(dn->tune);
+    return status;
+}
+
+lt_status lti_conv_pick(const lti_dn *dn, const lti_conv_shape *s, bool tune, lti_choice *choice)
+{
+    list l;
+    LT_TRY(candidates(dn, s, &l));
+    if (l.n == 0)
+        return LT_E_UNSUPPORTED;
+    *choice = l.c[0];
+    if (tune && l.n > 1)
+        LT_TRY(pick_timed(dn, s, &l, choice));
+    return LT_OK;
+}

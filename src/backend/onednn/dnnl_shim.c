@@ -1,0 +1,204 @@
+// dnnl_shim.c - the one file that knows both generations of the oneDNN C API.
+//
+// A backward descriptor wants a forward one as a hint. We make it on the spot with the same algorithm and free layouts
+// and drop it afterwards: the layouts of the backward pass are given by the caller, never taken from the hint.
+#include "backend/onednn/dnnl_shim.h"
+#include "base/base.h"
+
+lt_status lti_dnnl_check(dnnl_status_t s, const char *what)
+{
+    if (s == dnnl_success)
+        return LT_OK;
+    if (s == dnnl_out_of_memory)
+        return LTI_NOMEM("oneDNN");
+    return LT_FAIL(LT_E_FAIL, "oneDNN: %s returned status %d", what, (int)s);
+}
+
+#if DNNL_VERSION_MAJOR < 3
+
+lt_status lti_md_create(int n_dims, const dnnl_dims_t dims, dnnl_format_tag_t tag, lti_md *md)
+{
+    dnnl_memory_desc_t *m = lti_malloc(sizeof *m);
+    if (!m)
+        return LTI_NOMEM("memory descriptor");
+    dnnl_status_t s = dnnl_memory_desc_init_by_tag(m, n_dims, dims, dnnl_f32, tag);
+    if (s != dnnl_success) {
+        lti_free(m);
+        return lti_dnnl_check(s, "dnnl_memory_desc_init_by_tag");
+    }
+    *md = m;
+    return LT_OK;
+}
+
+void lti_md_destroy(lti_md md)
+{
+    union {
+        lti_md borrowed;
+        void *owned;
+    } u = {md};
+    lti_free(u.owned);
+}
+
+static dnnl_status_t append_relu(dnnl_post_ops_t ops)
+{
+    return dnnl_post_ops_append_eltwise(ops, 1.0f, dnnl_eltwise_relu, 0.0f, 0.0f);
+}
+
+static dnnl_status_t conv_desc(const lti_conv_spec *s, lti_conv_pass pass, dnnl_convolution_desc_t *d)
+{
+    dnnl_alg_kind_t alg = s->winograd ? dnnl_convolution_winograd : dnnl_convolution_direct;
+    dnnl_dims_t stride = {s->stride, s->stride}, pad = {s->pad, s->pad};
+    switch (pass) {
+    case LTI_CONV_DX:
+        return dnnl_convolution_backward_data_desc_init(d, alg, s->x, s->w, s->y, stride, pad, pad);
+    case LTI_CONV_DW:
+        return dnnl_convolution_backward_weights_desc_init(d, alg, s->x, s->w, NULL, s->y, stride, pad, pad);
+    case LTI_CONV_FWD:
+        break;
+    }
+    dnnl_prop_kind_t kind = s->inference ? dnnl_forward_inference : dnnl_forward_training;
+    return dnnl_convolution_forward_desc_init(d, kind, alg, s->x, s->w, s->b, s->y, stride, pad, pad);
+}
+
+// NULL in *pd when there is no such implementation.
+static dnnl_status_t pick(dnnl_engine_t engine, const dnnl_convolution_desc_t *d, const_dnnl_primitive_attr_t attr,
+                          const_dnnl_primitive_desc_t hint, int index, dnnl_primitive_desc_t *pd)
+{
+    dnnl_primitive_desc_iterator_t it = NULL;
+    dnnl_status_t s = dnnl_primitive_desc_iterator_create(&it, d, attr, engine, hint);
+    if (s == dnnl_unimplemented || s == dnnl_iterator_ends)
+        return dnnl_success;
+    for (int i = 0; i < index && s == dnnl_success; i++)
+        s = dnnl_primitive_desc_iterator_next(it);
+    if (s == dnnl_success)
+        *pd = dnnl_primitive_desc_iterator_fetch(it);
+    dnnl_primitive_desc_iterator_destroy(it);
+    return s == dnnl_iterator_ends ? dnnl_success : s;
+}
+
+static dnnl_status_t conv_pd(dnnl_engine_t engine, const lti_conv_spec *spec, const_dnnl_primitive_attr_t attr,
+                             int index, dnnl_primitive_desc_t *pd)
+{
+    dnnl_convolution_desc_t d;
+    dnnl_status_t s;
+    dnnl_primitive_desc_t hint = NULL;
+    if (spec->pass != LTI_CONV_FWD) {
+        if ((s = conv_desc(spec, LTI_CONV_FWD, &d)) != dnnl_success ||
+            (s = pick(engine, &d, NULL, NULL, 0, &hint)) != dnnl_success || !hint)
+            return s;
+    }
+    if ((s = conv_desc(spec, spec->pass, &d)) == dnnl_success)
+        s = pick(engine, &d, attr, hint, index, pd);
+    dnnl_primitive_desc_destroy(hint);
+    return s;
+}
+
+#else // 3.x
+
+lt_status lti_md_create(int n_dims, const dnnl_dims_t dims, dnnl_format_tag_t tag, lti_md *md)
+{
+    dnnl_memory_desc_t m = NULL;
+    LT_TRY_DNNL(dnnl_memory_desc_create_with_tag(&m, n_dims, dims, dnnl_f32, tag));
+    *md = m;
+    return LT_OK;
+}
+
+void lti_md_destroy(lti_md md)
+{
+    union {
+        lti_md borrowed;
+        dnnl_memory_desc_t owned;
+    } u = {md};
+    if (md)
+        dnnl_memory_desc_destroy(u.owned);
+}
+
+static dnnl_status_t append_relu(dnnl_post_ops_t ops)
+{
+    return dnnl_post_ops_append_eltwise(ops, dnnl_eltwise_relu, 0.0f, 0.0f);
+}
+
+static dnnl_status_t create(dnnl_engine_t engine, const lti_conv_spec *s, lti_conv_pass pass,
+                            const_dnnl_primitive_attr_t attr, const_dnnl_primitive_desc_t hint,
+                            dnnl_primitive_desc_t *pd)
+{
+    dnnl_alg_kind_t alg = s->winograd ? dnnl_convolution_winograd : dnnl_convolution_direct;
+    const dnnl_dims_t stride = {s->stride, s->stride}, pad = {s->pad, s->pad}, no_dilation = {0, 0};
+    switch (pass) {
+    case LTI_CONV_DX:
+        return dnnl_convolution_backward_data_primitive_desc_create(pd, engine, alg, s->x, s->w, s->y, stride,
+                                                                    no_dilation, pad, pad, hint, attr);
+    case LTI_CONV_DW:
+        return dnnl_convolution_backward_weights_primitive_desc_create(pd, engine, alg, s->x, s->w, NULL, s->y, stride,
+                                                                       no_dilation, pad, pad, hint, attr);
+    case LTI_CONV_FWD:
+        break;
+    }
+    dnnl_prop_kind_t kind = s->inference ? dnnl_forward_inference : dnnl_forward_training;
+    return dnnl_convolution_forward_primitive_desc_create(pd, engine, kind, alg, s->x, s->w, s->b, s->y, stride,
+                                                          no_dilation, pad, pad, attr);
+}
+
+static dnnl_status_t conv_pd(dnnl_engine_t engine, const lti_conv_spec *spec, const_dnnl_primitive_attr_t attr,
+                             int index, dnnl_primitive_desc_t *pd)
+{
+    dnnl_status_t s;
+    dnnl_primitive_desc_t hint = NULL;
+    if (spec->pass != LTI_CONV_FWD) {
+        s = create(engine, spec, LTI_CONV_FWD, NULL, NULL, &hint);
+        if (s != dnnl_success)
+            return s == dnnl_unimplemented ? dnnl_success : s;
+    }
+    s = create(engine, spec, spec->pass, attr, hint, pd);
+    for (int i = 0; i < index && s == dnnl_success; i++)
+        s = dnnl_primitive_desc_next_impl(*pd);
+    if (hint)
+        dnnl_primitive_desc_destroy(hint);
+    if (s == dnnl_success)
+        return s;
+    if (*pd)
+        dnnl_primitive_desc_destroy(*pd);
+    *pd = NULL;
+    return s == dnnl_unimplemented || s == dnnl_last_impl_reached ? dnnl_success : s;
+}
+
+#endif
+
+static lt_status make_attr(const lti_conv_spec *spec, dnnl_primitive_attr_t *attr)
+{
+    dnnl_post_ops_t ops = NULL;
+    dnnl_status_t s = dnnl_primitive_attr_create(attr);
+    if (s == dnnl_success)
+        s = dnnl_primitive_attr_set_scratchpad_mode(*attr, dnnl_scratchpad_mode_user);
+    if (s == dnnl_success && spec->relu && spec->pass == LTI_CONV_FWD) {
+        s = dnnl_post_ops_create(&ops);
+        if (s == dnnl_success)
+            s = append_relu(ops);
+        if (s == dnnl_success)
+            s = dnnl_primitive_attr_set_post_ops(*attr, ops);
+        if (ops)
+            dnnl_post_ops_destroy(ops);
+    }
+    return lti_dnnl_check(s, "primitive attributes");
+}
+
+lt_status lti_dnnl_conv_pd(dnnl_engine_t engine, const lti_conv_spec *spec, int index, dnnl_primitive_desc_t *pd)
+{
+    dnnl_primitive_attr_t attr = NULL;
+    *pd = NULL;
+    lt_status status = make_attr(spec, &attr);
+    if (status == LT_OK) {
+        dnnl_status_t s = conv_pd(engine, spec, attr, index, pd);
+        // "invalid arguments" is how some versions say that an algorithm cannot do a shape.
+        if (s != dnnl_success && s != dnnl_invalid_arguments)
+            status = lti_dnnl_check(s, "convolution descriptor");
+    }
+    if (attr)
+        dnnl_primitive_attr_destroy(attr);
+    return status;
+}
+
+lt_status lti_dnnl_reorder_pd(dnnl_engine_t engine, lti_md from, lti_md to, dnnl_primitive_desc_t *pd)
+{
+    return lti_dnnl_check(dnnl_reorder_primitive_desc_create(pd, from, engine, to, engine, NULL), "reorder descriptor");
+}

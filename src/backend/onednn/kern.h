@@ -1,0 +1,49 @@
+// kern.h - the inner loops of our own blocked kernels, one table per instruction set.
+//
+// Every function here is serial, works on one run of memory and knows nothing of tensors: splitting a tensor into runs and
+// giving them to threads is done by the blk_*.c files, which are compiled for any machine. "px" counts pixels of 16
+// channels (64 bytes) as they lie in nChw16c. Outputs may be the same memory as inputs of the same length, never shifted.
+#ifndef LT_KERN_H
+#define LT_KERN_H
+#include <stdbool.h>
+#include <stdint.h>
+
+enum { LTI_LANES = 16 };
+
+typedef struct lti_kern {
+    const char *isa;
+    // ---- 16 channels at a time; mean, sum, coefficients: 16 floats
+    void (*sum)(const float *x, int64_t px, float *sum);
+    void (*moments)(const float *x, int64_t px, float *mean, float *m2); // m2 = sum of squared distances from the mean
+    // y = a * (x - mean) + b [max 0]
+    void (*affine)(const float *x, float *y, int64_t px, const float *mean, const float *a, const float *b, bool relu);
+    // s1 = sum dy', s2 = sum dy' * (x - mean), where dy' = dy masked by y > 0; y may be NULL = no mask
+    void (*bn_sums)(const float *x, const float *dy, const float *y, int64_t px, const float *mean, float *s1,
+                    float *s2);
+    // dx = a * dy' + b * (x - mean) + d
+    void (*bn_dx)(const float *x, const float *dy, const float *y, float *dx, int64_t px, const float *mean,
+                  const float *a, const float *b, const float *d);
+    void (*fill)(float *y, int64_t px, const float *value);
+    // ---- one (H, W, 16) plane
+    void (*avg_pool)(const float *x, float *y, int64_t h, int64_t w, int64_t kernel, int64_t stride);
+    void (*avg_pool_dx)(const float *dy, float *dx, int64_t h, int64_t w, int64_t kernel, int64_t stride);
+    // index: position h * W + w of the first largest element of each window
+    void (*max_pool)(const float *x, float *y, int32_t *index, int64_t h, int64_t w, int64_t kernel, int64_t stride);
+    void (*max_pool_dx)(const float *dy, const int32_t *index, float *dx, int64_t px_in, int64_t px_out);
+    // ---- n floats, any layout
+    void (*relu)(const float *x, float *y, int64_t n);
+    void (*relu_dx)(const float *dy, const float *y, float *dx, int64_t n, float alpha); // alpha * dy * (y > 0)
+    void (*add)(const float *a, const float *b, float *y, int64_t n, float alpha, bool relu);
+    void (*scale)(const float *x, float *y, int64_t n, float mul, float sub); // (x - sub) * mul
+    // ---- layout of one (16 channels, px) tile set; n_ch <= 16 channels are real, the others zero
+    void (*to_plain)(const float *blk, float *plain, int64_t px, int n_ch);
+    void (*to_blocked)(const float *plain, float *blk, int64_t px, int n_ch);
+} lti_kern;
+
+extern const lti_kern lti_kern_generic;
+#if defined(__x86_64__) && defined(__GNUC__)
+#define LTI_KERN_X86 1
+extern const lti_kern lti_kern_avx2, lti_kern_avx512;
+#endif
+const lti_kern *lti_kern_best(void); // the best one this processor can run
+#endif

@@ -1,0 +1,21 @@
+// kern_avx2.c - the inner loops of kern_body.h compiled for AVX2. Called only after a check of the processor.
+#include "backend/onednn/kern.h"
+
+#ifdef LTI_KERN_X86
+#ifdef __clang__
+#pragma clang attribute push(__attribute__((target("avx2,fma"))), apply_to = function)
+#else
+#pragma GCC push_options
+#pragma GCC target("avx2,fma")
+#endif
+#define LTI_KERN_TABLE lti_kern_avx2
+#define LTI_KERN_ISA "AVX2"
+#include "backend/onednn/kern_body.h"
+#ifdef __clang__
+#pragma clang attribute pop
+#else
+#pragma GCC pop_options
+#endif
+#else
+typedef int lti_kern_avx2_empty;
+#endif

@@ -1,0 +1,77 @@
+// onednn_impl.h - what the files of the oneDNN backend share.
+#ifndef LT_ONEDNN_IMPL_H
+#define LT_ONEDNN_IMPL_H
+#include "backend/onednn/dnnl_shim.h"
+#include "backend/onednn/kern.h"
+#include "graph/backend.h"
+
+typedef struct lti_tune lti_tune;
+
+// What lt_backend.self points to. Read-only after open except the tuning table, which has a lock of its own.
+typedef struct lti_dn {
+    dnnl_engine_t engine;
+    int n_threads;
+    const lti_kern *kern;
+    lti_tune *tune;
+} lti_dn;
+
+// The data of one of our own kernels: dimensions of the blocked tensor it walks over.
+typedef struct lti_blk {
+    const lti_kern *kern;
+    int n_threads;
+    int64_t n, c, cb, h, w, px; // cb = ceil(c / 16), px = h * w
+    int64_t oh, ow;             // pooling and padding: the other side
+    int64_t parts, part_px;     // a plane is cut into parts of at most part_px pixels, a function of the shape alone
+    int64_t group;              // channel blocks worked on together so that the second pass finds them in cache
+    int64_t count;              // elementwise: floats
+    int64_t units;              // partial results per channel block: n * parts
+    int64_t *map;               // padding: source row/column of each padded one, or -1
+    lt_attr attr;
+} lti_blk;
+
+// Allocates k->data for a kernel walking over `shape` (N,C,H,W) and sets k->destroy.
+lt_status lti_blk_create(const lti_dn *dn, const lt_bind_in *in, const lt_shape *shape, lt_kernel *k);
+void lti_blk_impl(lt_kernel *k, const lti_blk *d, const char *what); // fills k->impl
+bool lti_blk_fits(const lt_bind_in *in, int i); // is argument i one that a blocked kernel should take?
+
+// One binder per op family; LT_E_UNSUPPORTED without an error record leaves the node to the reference backend.
+typedef lt_status lti_binder(lti_dn *dn, const lt_bind_in *in, lt_kernel *k);
+lti_binder lti_bind_conv, lti_bind_bn_train, lti_bind_bn_train_dx, lti_bind_bn_eval, lti_bind_bn_eval_dx;
+lti_binder lti_bind_relu, lti_bind_relu_dx, lti_bind_add, lti_bind_scale, lti_bind_normalize, lti_bind_channel_sum;
+lti_binder lti_bind_pool, lti_bind_gap, lti_bind_pad, lti_bind_linear;
+
+void lti_blk_reorder(const lti_dn *dn, const lt_shape *shape, lt_layout from, const void *src, lt_layout to, void *dst);
+
+// ---- tuning: which of oneDNN's implementations to take for a convolution; tune.c
+typedef struct lti_choice {
+    bool winograd, free_layout; // free_layout: activations in the implementation's own layout, converted by us
+    int index;                  // in the order in which oneDNN offers implementations
+    char impl[64];
+    double us;
+    char log[128]; // candidates and their times
+} lti_choice;
+lt_status lti_tune_open(const char *id, lti_tune **tune); // id names processor, library version and threads
+void lti_tune_close(lti_tune *tune);
+// Are choices kept from one process to the next? If not, timing must not decide, or equal seeds would give unequal bits.
+// Ask between begin and end.
+bool lti_tune_persistent(const lti_tune *tune);
+// Between begin and end no other thread or process chooses. lti_tune_get is false when the key is unknown.
+lt_status lti_tune_begin(lti_tune *tune, const char *key);
+bool lti_tune_get(const lti_tune *tune, const char *key, lti_choice *choice);
+// *stored false: it could not be written and is forgotten.
+lt_status lti_tune_put(lti_tune *tune, const char *key, const lti_choice *choice, bool *stored);
+void lti_tune_end(lti_tune *tune); // only after a begin that succeeded
+
+// ---- convolution: conv.c makes a kernel of one implementation, conv_pick.c decides which
+typedef struct lti_conv_shape {
+    lti_conv_pass pass;
+    dnnl_dim_t n, c, h, w, k, r, s, oh, ow, stride, pad;
+    bool bias, relu;
+    bool constant; // the weights are prepared once for many runs
+    lt_layout x_layout, y_layout;
+} lti_conv_shape;
+lt_status lti_conv_pd(const lti_dn *dn, const lti_conv_shape *shape, const lti_choice *choice, dnnl_primitive_desc_t *pd);
+lt_status lti_conv_make(const lti_dn *dn, const lti_conv_shape *shape, const lti_choice *choice, lt_kernel *k);
+// LT_E_UNSUPPORTED without a record when oneDNN has nothing. tune = false: the fixed rule.
+lt_status lti_conv_pick(const lti_dn *dn, const lti_conv_shape *shape, bool tune, lti_choice *choice);
+#endif
