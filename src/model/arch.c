@@ -1,0 +1,193 @@
+// arch.c - the registry of architectures, and model specs: "resnet18:width=64,proj-half=1" to a config and back.
+//
+// The keys of an architecture are rows of an option table, so ranges, defaults and the canonical text come from one
+// place. Two keys belong to every architecture: mean and std, values joined by '+', one per channel or one for all;
+// they put a normalisation in front of the network, so that images stay in [0,1] for everyone outside the model.
+#include "model/model_impl.h"
+#include <stdio.h>
+#include <string.h>
+
+static const lti_arch *const impls[] = {
+#define LT_X(symbol, name, title, keys) &lti_arch_##symbol,
+#include "model/models.list"
+#undef LT_X
+};
+static const lt_arch archs[] = {
+#define LT_X(symbol, name, title, keys) {name, title, keys},
+#include "model/models.list"
+#undef LT_X
+};
+enum { N_ARCHS = sizeof archs / sizeof archs[0], MAX_KEYS = 16 };
+_Static_assert(N_ARCHS == sizeof impls / sizeof impls[0], "both tables come from models.list");
+
+const lt_arch *lt_model_archs(int *n)
+{
+    *n = N_ARCHS;
+    return archs;
+}
+
+static lt_status find_arch(const char *name, lti_model_spec *spec)
+{
+    const char *names[N_ARCHS + 1] = {0};
+    for (int i = 0; i < N_ARCHS; i++) {
+        names[i] = archs[i].name;
+        if (strcmp(name, archs[i].name) == 0) {
+            spec->arch = impls[i];
+            spec->name = archs[i].name;
+            return LT_OK;
+        }
+    }
+    LT_FAIL(LT_E_USAGE, "model '%s': no such architecture", name);
+    const char *near = lt_nearest(name, names);
+    if (near)
+        return lt_error_hint("did you mean '%s'?", near);
+    lti_buf list = {0};
+    for (int i = 0; i < N_ARCHS; i++)
+        lti_buf_printf(&list, "%s%s", i ? ", " : "", names[i]);
+    lt_error_hint("known: %s", list.data ? list.data : "see lethe help");
+    lti_buf_clear(&list);
+    return LT_E_USAGE;
+}
+
+// "proj_half" of a C field is "proj-half" for users.
+static const char *dashed(const char *name, char buf[LTI_NAME_MAX])
+{
+    size_t i = 0;
+    for (; name[i] && i < LTI_NAME_MAX - 1; i++)
+        buf[i] = name[i] == '_' ? '-' : name[i];
+    buf[i] = 0;
+    return buf;
+}
+
+static lt_status unknown_key(const lti_model_spec *spec, const char *key)
+{
+    char buf[MAX_KEYS][LTI_NAME_MAX];
+    const char *names[MAX_KEYS + 3] = {"mean", "std"};
+    int n = 2;
+    for (const lt_option *o = spec->arch->opts; o->name && n < MAX_KEYS; o++, n++)
+        names[n] = dashed(o->name, buf[n - 2]);
+    LT_FAIL(LT_E_USAGE, "model '%s': unknown key '%s'", spec->name, key);
+    const char *near = lt_nearest(key, names);
+    if (near)
+        return lt_error_hint("did you mean '%s'?", near);
+    for (int i = 0; i < N_ARCHS; i++)
+        if (impls[i] == spec->arch)
+            return lt_error_hint("keys with their defaults: %s,mean=,std=", archs[i].keys);
+    return LT_E_USAGE;
+}
+
+static lt_status set_key(lti_model_spec *spec, const char *key, const char *value)
+{
+    for (const lt_option *o = spec->arch->opts; o->name; o++) {
+        char buf[LTI_NAME_MAX], what[2 * LTI_NAME_MAX];
+        if (strcmp(dashed(o->name, buf), key) != 0 && strcmp(o->name, key) != 0)
+            continue;
+        snprintf(what, sizeof what, "model '%s': %s", spec->name, buf);
+        int64_t v = 0;
+        LT_TRY(lti_parse_i64(value, what, (int64_t)o->min, (int64_t)o->max, &v));
+        if (o->type == LT_OPT_BOOL)
+            *(bool *)(spec->cfg + o->offset) = v != 0;
+        else
+            *(int32_t *)(void *)(spec->cfg + o->offset) = (int32_t)v;
+        return LT_OK;
+    }
+    return unknown_key(spec, key);
+}
+
+// out: `channels` floats from "a+b+c" or from one value for all of them.
+static lt_status parse_floats(const char *text, const char *what, int channels, double min, float *out)
+{
+    char buf[LTI_NAME_MAX];
+    int n = 0;
+    for (const char *p = text; p; n++) {
+        const char *plus = strchr(p, '+');
+        size_t len = plus ? (size_t)(plus - p) : strlen(p);
+        if (n == channels || len >= sizeof buf)
+            return LT_FAIL(LT_E_USAGE, "%s: expected %d number%s joined by '+', found '%s'", what, channels,
+                           channels == 1 ? "" : "s", text);
+        memcpy(buf, p, len);
+        buf[len] = 0;
+        double v = 0;
+        LT_TRY(lti_parse_f64(buf, what, min, 1e6, &v));
+        out[n] = (float)v;
+        p = plus ? plus + 1 : NULL;
+    }
+    if (n == 1)
+        for (; n < channels; n++)
+            out[n] = out[0];
+    if (n != channels)
+        return LT_FAIL(LT_E_USAGE, "%s: expected %d numbers joined by '+', found %d in '%s'", what, channels, n, text);
+    return LT_OK;
+}
+
+static lt_status set_normalize(lti_model_spec *spec, int channels, const char *mean, const char *std)
+{
+    spec->normalize = mean || std;
+    spec->n_channels = channels;
+    for (int c = 0; c < channels; c++) {
+        spec->mean[c] = 0;
+        spec->std[c] = 1;
+    }
+    if (mean)
+        LT_TRY(parse_floats(mean, "model: mean", channels, -1e6, spec->mean));
+    if (std)
+        LT_TRY(parse_floats(std, "model: std", channels, 1e-6, spec->std));
+    return LT_OK;
+}
+
+static lt_status parse_keys(const lti_spec *s, int channels, lti_model_spec *spec)
+{
+    LT_TRY(find_arch(s->name, spec));
+    if (s->path)
+        return LT_FAIL(LT_E_USAGE, "model '%s': expected key=value, found '%s'", s->name, s->path);
+    lt_options_defaults(spec->arch->opts, spec->cfg);
+    for (int i = 0; i < s->n; i++)
+        if (strcmp(s->key[i], "mean") != 0 && strcmp(s->key[i], "std") != 0)
+            LT_TRY(set_key(spec, s->key[i], s->value[i]));
+    return set_normalize(spec, channels, lti_spec_get(s, "mean"), lti_spec_get(s, "std"));
+}
+
+lt_status lti_model_spec_parse(const char *text, int channels, lti_model_spec *spec)
+{
+    *spec = (lti_model_spec){0};
+    lti_spec s;
+    LT_TRY(lti_spec_parse(text, &s));
+    lt_status status = parse_keys(&s, channels, spec);
+    lti_spec_clear(&s);
+    return status;
+}
+
+static void add_floats(lti_buf *b, const float *v, int n)
+{
+    char number[LTI_NUMBER_MAX];
+    for (int i = 0; i < n; i++)
+        lti_buf_printf(b, "%s%s", i ? "+" : "", lti_number_text((double)v[i], true, number));
+}
+
+char *lti_floats_text(const float *v, int n)
+{
+    lti_buf b = {0};
+    add_floats(&b, v, n);
+    return lti_buf_take(&b);
+}
+
+char *lti_model_spec_text(const lti_model_spec *spec)
+{
+    lti_buf b = {0};
+    lti_buf_printf(&b, "%s", spec->name);
+    char separator = ':';
+    for (const lt_option *o = spec->arch->opts; o->name; o++) {
+        char name[LTI_NAME_MAX];
+        const void *field = spec->cfg + o->offset;
+        int v = o->type == LT_OPT_BOOL ? (int)*(const bool *)field : *(const int32_t *)field;
+        lti_buf_printf(&b, "%c%s=%d", separator, dashed(o->name, name), v);
+        separator = ',';
+    }
+    if (spec->normalize) {
+        lti_buf_printf(&b, "%cmean=", separator);
+        add_floats(&b, spec->mean, spec->n_channels);
+        lti_buf_printf(&b, ",std=");
+        add_floats(&b, spec->std, spec->n_channels);
+    }
+    return lti_buf_take(&b);
+}

@@ -1,0 +1,66 @@
+// model_impl.h - what the files of src/model share: architecture descriptors, named layers, spec parsing.
+#ifndef LT_MODEL_IMPL_H
+#define LT_MODEL_IMPL_H
+#include "base/base.h"
+#include "lethe/model.h"
+#include "lethe/option.h"
+
+enum {
+    LTI_NAME_MAX = 128,    // tensor names made here
+    LTI_ARCH_CFG_MAX = 64, // bytes of the largest architecture config
+    LTI_IMAGE_SIDE_MAX = 4096,
+    LTI_CHANNELS_MAX = 64,
+    LTI_CLASSES_MAX = 1 << 20,
+};
+
+// One per architecture. A builder makes the layers from x (N,C,H,W) to logits (N,K); errors stay in the graph.
+typedef struct lti_arch {
+    const lt_option *opts; // keys of the spec, fields of the config
+    const char *head;      // tensor whose first dimension is the number of classes
+    lt_val (*build)(lt_graph *g, lt_val x, int n_classes, const void *cfg);
+} lti_arch;
+
+// A spec, parsed: architecture, its config and the input normalisation (present when `normalize`).
+typedef struct lti_model_spec {
+    const lti_arch *arch;
+    const char *name;
+    _Alignas(8) unsigned char cfg[LTI_ARCH_CFG_MAX];
+    bool normalize;
+    float mean[LTI_CHANNELS_MAX], std[LTI_CHANNELS_MAX]; // n_channels values
+    int n_channels;
+} lti_model_spec;
+
+// channels: of the images, for mean and std (one value there stands for all channels).
+lt_status lti_model_spec_parse(const char *text, int channels, lti_model_spec *spec);
+// Canonical text: every key in table order, mean and std last and only when set. NULL when out of memory; lti_free.
+char *lti_model_spec_text(const lti_model_spec *spec);
+// "0.49+0.48+0.45" of n values. NULL when out of memory; lti_free.
+char *lti_floats_text(const float *v, int n);
+lt_status lti_model_shape_check(const lt_model_shape *shape);
+
+// The graph and the spec, no slabs yet: what a file is checked against before memory is spent on it.
+lt_status lti_model_build(const char *spec, lt_model_shape shape, lt_model **model);
+lt_status lti_model_alloc(lt_model *model);
+// Is `key` one that save writes from the model itself?
+bool lti_model_meta_reserved(const char *key);
+// PARAM or STATE value number v; false for every other value.
+bool lti_model_tensor(const lt_model *model, lt_val v, lt_value_info *info);
+int64_t lti_shape_count(const lt_shape *shape);
+// Does `name` end in `suffix`? *stem_len is the length before it.
+bool lti_has_suffix(const char *name, const char *suffix, size_t *stem_len);
+
+// ---- layers with the names PyTorch gives them; channel counts are read from x.
+// (N,C,H,W) -> (N,K,H',W'): `name`.weight (K,C,kernel,kernel), with bias also `name`.bias (K). Zero padding
+// (kernel-1)/2.
+lt_val lti_conv(lt_graph *g, const char *name, lt_val x, int64_t k, int32_t kernel, int32_t stride, bool bias);
+// Batch norm, eps 1e-5, momentum 0.1: `name`.weight, .bias, .running_mean, .running_var.
+lt_val lti_bn(lt_graph *g, const char *name, lt_val x);
+// (N,C) -> (N,K): `name`.weight (K,C), `name`.bias (K).
+lt_val lti_linear(lt_graph *g, const char *name, lt_val x, int64_t k);
+// Dimension `axis` of v, 0 when the graph has failed.
+int64_t lti_dim(const lt_graph *g, lt_val v, int axis);
+
+#define LT_X(symbol, name, title, keys) extern const lti_arch lti_arch_##symbol;
+#include "model/models.list"
+#undef LT_X
+#endif
