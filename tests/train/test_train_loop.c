@@ -345,6 +345,7 @@ static void diverges(void **state)
     t_open(&f, "ref", 1);
     f.job.cfg.epochs = 40;
     f.job.cfg.weight_decay = 0.1f;
+    f.job.cfg.schedule = LT_SCHED_CONST;
     f.job.on_epoch = rate_epoch;
     f.job.ctx = start;
     f.job.cfg.spike_factor = 0;                     // only what is not finite
