@@ -86,6 +86,8 @@ lt_status lti_errno_fail(const char *doing, const char *path); // from errno: LT
 
 // ---- options from YAML in memory (lt_optset_load_yaml reads the file and calls this)
 lt_status lti_optset_load_yaml_text(lt_optset *set, const char *text, size_t n, const char *label);
+// The values somebody gave, as YAML that sets them again; without LT_OPTGROUP_NODIGEST groups. NULL = out of memory.
+char *lti_optset_yaml(const lt_optset *set);
 
 double lti_now_s(void); // monotonic
 #endif

@@ -43,9 +43,9 @@ lt_status lti_parse_i64(const char *text, const char *what, int64_t min, int64_t
 lt_status lti_parse_u64(const char *text, const char *what, uint64_t max, uint64_t *out)
 {
     if (!is_digits(text + (*text == '+')))
-        return is_digits(text + (*text == '-')) ? LT_FAIL(LT_E_USAGE, "%s: expected 0..%llu, found %s", what,
-                                                          (unsigned long long)max, text)
-                                                : not_whole(text, what);
+        return is_digits(text + (*text == '-'))
+                   ? LT_FAIL(LT_E_USAGE, "%s: expected 0..%llu, found %s", what, (unsigned long long)max, text)
+                   : not_whole(text, what);
     errno = 0;
     unsigned long long value = strtoull(text, NULL, 10);
     if (errno == ERANGE || value > max)

@@ -337,8 +337,11 @@ static lti_opt_level level_of(const char *origin)
     static const struct {
         const char *word;
         lti_opt_level level;
-    } levels[] = {{"default", LTI_LEVEL_DEFAULT}, {"config", LTI_LEVEL_CONFIG}, {"env", LTI_LEVEL_ENV},
-                  {"--set", LTI_LEVEL_SET},       {"flag", LTI_LEVEL_FLAG}};
+    } levels[] = {{"default", LTI_LEVEL_DEFAULT},
+                  {"config", LTI_LEVEL_CONFIG},
+                  {"env", LTI_LEVEL_ENV},
+                  {"--set", LTI_LEVEL_SET},
+                  {"flag", LTI_LEVEL_FLAG}};
     const size_t n = strcspn(origin, " ");
     for (size_t i = 0; i < sizeof levels / sizeof *levels; i++)
         if (strlen(levels[i].word) == n && !strncmp(origin, levels[i].word, n))
@@ -370,7 +373,8 @@ lt_status lt_optset_set(lt_optset *set, const char *key, const char *value, cons
 {
     lti_opt_row *row;
     const bool is_flag = !strcmp(origin, "flag"), is_set = !strcmp(origin, "--set");
-    LT_TRY(lti_optset_require(set, key, is_flag ? LTI_FIND_FLAG : 0, is_set ? "--set: " : "", is_flag ? "--" : "", &row));
+    LT_TRY(
+        lti_optset_require(set, key, is_flag ? LTI_FIND_FLAG : 0, is_set ? "--set: " : "", is_flag ? "--" : "", &row));
     char *what = lti_asprintf("%s%s", is_flag ? "--" : is_set ? "--set " : "", key);
     if (!what)
         return LTI_NOMEM(key);

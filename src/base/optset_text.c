@@ -110,7 +110,8 @@ static void add_help_row(lti_buf *b, const lt_optset *set, const lti_opt_row *ro
     const char *name = lti_opt_is_flag(set, row) ? row->name : row->key;
     const char *dot = strrchr(name, '.');
     const int head = dot ? (int)(dot - name) + 1 : 0;
-    lti_buf_printf(&option, "--%.*s%s%s%s", head, name, o->type == LT_OPT_BOOL ? "[no-]" : "", name + head, placeholder(o));
+    lti_buf_printf(&option, "--%.*s%s%s%s", head, name, o->type == LT_OPT_BOOL ? "[no-]" : "", name + head,
+                   placeholder(o));
     describe(&text, o);
     if (option.data && text.data)
         add_help_line(b, option.data, text.data);
@@ -139,7 +140,8 @@ char *lt_optset_help(const lt_optset *set)
     if (!lt_optset_has(set, "config"))
         add_help_line(&b, "--config FILE", "read options from a YAML file");
     if (!lt_optset_has(set, "set"))
-        add_help_line(&b, "--set KEY=VALUE", "set any option by its full name; stronger than the file and the environment");
+        add_help_line(&b, "--set KEY=VALUE",
+                      "set any option by its full name; stronger than the file and the environment");
     return lti_buf_take(&b);
 }
 
@@ -203,6 +205,23 @@ char *lt_optset_json(const lt_optset *set)
         lti_buf_puts(&b, "}");
     }
     lti_buf_puts(&b, set->n_rows ? "\n}\n" : "}\n");
+    lti_free((void *)row);
+    return lti_buf_take(&b);
+}
+
+char *lti_optset_yaml(const lt_optset *set)
+{
+    const lti_opt_row **row = lti_optset_sorted(set);
+    if (!row)
+        return NULL;
+    lti_buf b = {0};
+    for (int i = 0; i < set->n_rows; i++) {
+        if (row[i]->level == LTI_LEVEL_DEFAULT || (set->group[row[i]->group].flags & LT_OPTGROUP_NODIGEST))
+            continue;
+        lti_buf_printf(&b, "%s: ", row[i]->key);
+        lti_buf_json_string(&b, row[i]->value); // a JSON string is a YAML one
+        lti_buf_puts(&b, "\n");
+    }
     lti_free((void *)row);
     return lti_buf_take(&b);
 }

@@ -31,7 +31,8 @@ static lt_status next(reader *r)
     if (r->parser.error == YAML_MEMORY_ERROR)
         return LTI_NOMEM(r->label);
     const char *problem = r->parser.problem ? r->parser.problem : "it cannot be read";
-    return LT_FAIL(LT_E_FORMAT, "%s:%d: expected YAML, but %s", r->label, (int)r->parser.problem_mark.line + 1, problem);
+    return LT_FAIL(LT_E_FORMAT, "%s:%d: expected YAML, but %s", r->label, (int)r->parser.problem_mark.line + 1,
+                   problem);
 }
 
 static const char *kind_of(yaml_event_type_t type)

@@ -58,7 +58,8 @@ lt_status lti_spec_parse(const char *text, lti_spec *spec)
 {
     *spec = (lti_spec){0};
     if (strlen(text) > SPEC_MAX_BYTES)
-        return LT_FAIL(LT_E_USAGE, "'%.80s...': expected at most %d bytes, found %zu", text, SPEC_MAX_BYTES, strlen(text));
+        return LT_FAIL(LT_E_USAGE, "'%.80s...': expected at most %d bytes, found %zu", text, SPEC_MAX_BYTES,
+                       strlen(text));
     lt_status status = LT_OK;
     size_t n_keys = 1;
     for (const char *p = text; *p; p++)
