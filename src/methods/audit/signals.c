@@ -50,7 +50,8 @@ static lt_status add_group(lt_evaluator *evaluator, const lt_dataset *ds, lt_spl
     if (!rows || rows->n == 0)
         return LT_OK;
     lt_view view = lt_view_rows(ds, split, rows);
-    LT_TRY(lt_evaluator_run(evaluator, &view, s->logits + *at * s->k, NULL, NULL));
+    lt_eval_result result;
+    LT_TRY(lt_evaluator_run(evaluator, &view, s->logits + *at * s->k, NULL, &result));
     const lt_split_data *d = &ds->split[split];
     for (int64_t i = 0; i < rows->n; i++, (*at)++) {
         s->label[*at] = d->y[rows->row[i]];
