@@ -7,14 +7,14 @@ LT_BEGIN
 enum { LT_NEED_RETAIN = 1, LT_NEED_ATTACK = 2, LT_FROM_SCRATCH = 4 };
 
 typedef struct lt_unlearn_in {
-    lt_model *model;          // starts as the trained model, ends unlearned
+    lt_model *model; // starts as the trained model, ends unlearned
     const lt_dataset *ds;
     const lt_index_set *forget, *retain; // rows of the training split
-    bool use_retain;          // access setting (i) with retain data, (ii) forget data only
+    bool use_retain;                     // access setting (i) with retain data, (ii) forget data only
     uint64_t seed;
     const lt_env *env;
-    const char *cache_dir;    // adversarial sets; may be NULL
-    const char *run_dir;      // checkpoints; may be NULL
+    const char *cache_dir; // adversarial sets; may be NULL
+    const char *run_dir;   // checkpoints; may be NULL
     bool resume;
     const lt_train_cfg *train_cfg; // recipe of the original model (retrain uses it)
 } lt_unlearn_in;
@@ -31,8 +31,8 @@ LT_API void lt_unlearn_result_clear(lt_unlearn_result *result);
 
 typedef struct lt_unlearn_plan_ctx { // a method's working memory for one call; lives until the job is done
     lt_adv_set *adv;
-    double mask_s;     // seconds spent on a saliency mask
-    void *own;         // freed afterwards with own_free
+    double mask_s; // seconds spent on a saliency mask
+    void *own;     // freed afterwards with own_free
     void (*own_free)(void *own);
 } lt_unlearn_plan_ctx;
 
@@ -47,12 +47,14 @@ typedef struct lt_unlearn_method {
 } lt_unlearn_method;
 
 LT_API const lt_unlearn_method *const *lt_unlearn_methods(void); // NULL-terminated registry
-LT_API lt_status lt_unlearn_find(const char *name, const lt_unlearn_method **method); // LT_E_USAGE with the nearest name
+LT_API lt_status lt_unlearn_find(const char *name,
+                                 const lt_unlearn_method **method); // LT_E_USAGE with the nearest name
 // cfg: cfg_size bytes described by method->opts (after an lt_optset or lt_options_defaults filled them).
-// Fails with LT_E_USAGE when the method lacks data it needs (retain set, classes) and before anything is changed; with LT_E_CHECK
-// when the parameters did not change at all; otherwise as lt_attack_run and lt_train_run. After LT_E_INTERRUPTED the
-// same call with the same trained model and resume = true continues.
-LT_API lt_status lt_unlearn_run(const lt_unlearn_method *method, const lt_unlearn_in *in, const void *cfg, lt_unlearn_result *result);
+// Fails with LT_E_USAGE when the method lacks data it needs (retain set, classes) and before anything is changed; with
+// LT_E_CHECK when the parameters did not change at all; otherwise as lt_attack_run and lt_train_run. After
+// LT_E_INTERRUPTED the same call with the same trained model and resume = true continues.
+LT_API lt_status lt_unlearn_run(const lt_unlearn_method *method, const lt_unlearn_in *in, const void *cfg,
+                                lt_unlearn_result *result);
 
 LT_END_DECLS
 #endif

@@ -10,7 +10,15 @@
 #include "lethe/audit.h"
 #include "lethe/unlearn.h"
 
-enum { TOY_C = 1, TOY_H = 8, TOY_DIM = TOY_C * TOY_H * TOY_H, TOY_K = 4, TOY_TRAIN = 120, TOY_TEST = 60, TOY_FORGET = 24 };
+enum {
+    TOY_C = 1,
+    TOY_H = 8,
+    TOY_DIM = TOY_C * TOY_H * TOY_H,
+    TOY_K = 4,
+    TOY_TRAIN = 120,
+    TOY_TEST = 60,
+    TOY_FORGET = 24
+};
 #define TOY_MODEL "simple-conv:width=4"
 
 typedef struct toy_world {
@@ -45,7 +53,8 @@ static inline lt_dataset *toy_dataset(void)
     lt_dataset *ds;
     toy_images(0, TOY_TRAIN, train_x, train_y);
     toy_images(1, TOY_TEST, test_x, test_y);
-    assert_ok(lt_dataset_from_arrays(TOY_C, TOY_H, TOY_H, TOY_K, TOY_TRAIN, train_x, train_y, TOY_TEST, test_x, test_y, &ds));
+    assert_ok(
+        lt_dataset_from_arrays(TOY_C, TOY_H, TOY_H, TOY_K, TOY_TRAIN, train_x, train_y, TOY_TEST, test_x, test_y, &ds));
     return ds;
 }
 

@@ -52,11 +52,19 @@ static void oracle_init(oracle *o, const lt_model *model)
     o->model = model;
     assert_ok(lt_graph_dup(model->graph, &o->g));
     o->labels = lt_input(o->g, "labels", LT_I32, LT_SHAPE(LT_BATCH));
-    lt_val ce = lt_cross_entropy(o->g, model->logits, o->labels, 0.0f), one = lt_input(o->g, "one", LT_F32, LT_SHAPE(LT_BATCH));
+    lt_val ce = lt_cross_entropy(o->g, model->logits, o->labels, 0.0f),
+           one = lt_input(o->g, "one", LT_F32, LT_SHAPE(LT_BATCH));
     o->loss = lt_weighted_sum(o->g, ce, one);
     assert_ok(lt_graph_status(o->g));
-    const lt_plan_spec spec = {.outs = &model->logits, .n_outs = 1, .grad_of = o->loss, .seed = LT_NONE, .wrt = &model->x,
-                               .n_wrt = 1, .batch = 1, .dtype = LT_F32, .flags = LT_PLAN_NO_TUNE};
+    const lt_plan_spec spec = {.outs = &model->logits,
+                               .n_outs = 1,
+                               .grad_of = o->loss,
+                               .seed = LT_NONE,
+                               .wrt = &model->x,
+                               .n_wrt = 1,
+                               .batch = 1,
+                               .dtype = LT_F32,
+                               .flags = LT_PLAN_NO_TUNE};
     assert_ok(lt_plan_create(o->g, &spec, world.backend, &o->plan));
     assert_ok(lt_plan_bind(o->plan, model->params, model->state, NULL));
     *(float *)lt_plan_buffer(o->plan, one) = 1.0f;
@@ -333,7 +341,8 @@ static void sets_survive_a_file(void **state)
     char *csv = lti_asprintf("%s/adv.csv", dir), *text;
     size_t n;
     assert_ok(lt_read_file(csv, 1 << 20, &text, &n));
-    assert_ptr_equal(strstr(text, "idx,label,orig_pred,adv_pred,smallest_eps,delta_norm,iters,rounds,status\n0,0,"), text);
+    assert_ptr_equal(strstr(text, "idx,label,orig_pred,adv_pred,smallest_eps,delta_norm,iters,rounds,status\n0,0,"),
+                     text);
     int lines = 0;
     for (const char *p = text; *p; p++)
         lines += *p == '\n';
@@ -441,7 +450,8 @@ static void an_unusable_cache_costs_only_a_warning(void **state)
     lt_adv_search_cfg cfg = defaults();
     lt_adv_set *a;
     assert_ok(lt_write_file_atomic(file, "x", 1));
-    assert_fails(LT_E_IO, "file", lt_adv_search(world.model, &view, &cfg, &world.env, file, &a)); // known before the work
+    assert_fails(LT_E_IO, "file",
+                 lt_adv_search(world.model, &view, &cfg, &world.env, file, &a)); // known before the work
     lti_free(file);
     toy_remove_dir(dir);
 }
@@ -496,7 +506,8 @@ static void an_interrupted_search_ends_with_the_same_bits(void **state)
     lt_status status = LT_E_INTERRUPTED;
     for (int turn = 1; status == LT_E_INTERRUPTED; turn++) {
         world.stop = 0;
-        setitimer(ITIMER_REAL, &(struct itimerval){.it_value.tv_sec = turn / 100, .it_value.tv_usec = turn % 100 * 10000}, NULL);
+        setitimer(ITIMER_REAL,
+                  &(struct itimerval){.it_value.tv_sec = turn / 100, .it_value.tv_usec = turn % 100 * 10000}, NULL);
         status = lt_adv_search(world.model, &view, &cfg, &world.env, dir, &set);
         setitimer(ITIMER_REAL, &(struct itimerval){0}, NULL);
     }

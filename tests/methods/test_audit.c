@@ -1,13 +1,8 @@
-// test_audit.c - scores with known answers: AUC under ties, features, attacks on synthetic logits, parity with scikit-learn.
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <cmocka.h>
+// test_audit.c - scores with known answers: AUC under ties, features, attacks on synthetic logits, parity with
+// scikit-learn.
+#include "lt_test.h"
 #include <math.h>
-#include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include "lethe/tensorfile.h"
 #include "methods/audit/audit_impl.h"
 
@@ -140,14 +135,14 @@ static void a_separated_forget_set_is_found(void **state)
     lt_svc_mia svc;
     lt_threshold_mia thr;
     toy_init(&t, (const int[]){400, 100, 300}, (const double[]){6, 6, 1}, 0.2); // forget looks like retain
-    assert_int_equal(lt_audit_svc_mia(&t.s, &cfg, &svc), LT_OK);
-    assert_int_equal(lt_audit_threshold(&t.s, &cfg, &thr), LT_OK);
+    assert_ok(lt_audit_svc_mia(&t.s, &cfg, &svc));
+    assert_ok(lt_audit_threshold(&t.s, &cfg, &thr));
     assert_int_equal(svc.n_shadow, 300);
     assert_true(svc.confidence == 0.0 && svc.entropy == 0.0 && svc.m_entropy == 0.0 && svc.prob <= 0.02);
     assert_true(thr.confidence >= 0.98 && thr.entropy >= 0.98 && thr.m_entropy >= 0.98 && thr.correctness == 1.0);
     toy_init(&t, (const int[]){400, 100, 300}, (const double[]){6, 1, 1}, 0.2); // forget looks like test
-    assert_int_equal(lt_audit_svc_mia(&t.s, &cfg, &svc), LT_OK);
-    assert_int_equal(lt_audit_threshold(&t.s, &cfg, &thr), LT_OK);
+    assert_ok(lt_audit_svc_mia(&t.s, &cfg, &svc));
+    assert_ok(lt_audit_threshold(&t.s, &cfg, &thr));
     assert_true(svc.confidence == 1.0 && svc.entropy == 1.0 && svc.m_entropy == 1.0 && svc.prob == 1.0);
     assert_true(thr.confidence == 0.0 && thr.entropy == 0.0 && thr.m_entropy == 0.0);
 }
@@ -158,7 +153,7 @@ static void shadow_sets_are_balanced_and_capped(void **state)
     static toy t;
     lti_shadow a, b;
     toy_init(&t, (const int[]){50, 10, 80}, (const double[]){2, 2, 2}, 1.0);
-    assert_int_equal(lti_shadow_draw(&t.s, &(lt_audit_cfg){.seed = 1}, &a), LT_OK);
+    assert_ok(lti_shadow_draw(&t.s, &(lt_audit_cfg){.seed = 1}, &a));
     assert_int_equal(a.n, 50); // the retain set is the smaller one
     bool seen[140] = {false};
     for (int64_t i = 0; i < a.n; i++) {
@@ -167,35 +162,48 @@ static void shadow_sets_are_balanced_and_capped(void **state)
         assert_false(seen[a.member[i]] || seen[a.non_member[i]]); // without replacement
         seen[a.member[i]] = seen[a.non_member[i]] = true;
     }
-    assert_int_equal(lti_shadow_draw(&t.s, &(lt_audit_cfg){.seed = 2}, &b), LT_OK);
+    assert_ok(lti_shadow_draw(&t.s, &(lt_audit_cfg){.seed = 2}, &b));
     assert_memory_not_equal(a.non_member, b.non_member, 50 * sizeof *a.member);
     lti_shadow_clear(&b);
-    assert_int_equal(lti_shadow_draw(&t.s, &(lt_audit_cfg){.seed = 1, .max_shadow = 20}, &b), LT_OK);
+    assert_ok(lti_shadow_draw(&t.s, &(lt_audit_cfg){.seed = 1, .max_shadow = 20}, &b));
     assert_int_equal(b.n, 20);
     assert_memory_equal(a.non_member, b.non_member, 20 * sizeof *a.member); // the cap takes a prefix
     lti_shadow_clear(&a);
     lti_shadow_clear(&b);
 }
 
+// Two classes, so confidence grows with the margin z_y - z_other alone. As many retain as test samples: all are drawn.
+static double threshold_share(const double margin[10], const int64_t label[10])
+{
+    static const int8_t group[] = {0, 0, 0, 0, 2, 2, 2, 2, 1, 1};
+    float z[20] = {0};
+    int64_t id[10] = {0};
+    lt_threshold_mia thr;
+    for (int i = 0; i < 10; i++)
+        z[2 * i + label[i]] = (float)margin[i];
+    lt_signals s = {.n = 10,
+                    .k = 2,
+                    .logits = z,
+                    .label = (int64_t *)(uintptr_t)label,
+                    .id = id,
+                    .group = (int8_t *)(uintptr_t)group};
+    assert_ok(lt_audit_threshold(&s, &(lt_audit_cfg){0}, &thr));
+    return thr.confidence;
+}
+
 static void thresholds_are_class_wise_with_a_fallback(void **state)
 {
     (void)state;
-    // Confidence grows with z_y alone (two classes). Class 0: members above 0, others below; class 1: only members.
-    float z[] = {3, 0, 2, 0, 0, 2, /* class 1 retain */ 0, 8, /* forget */ 1, 0, 0, 3, /* test */ 0, 1, 0, 2};
-    int64_t label[] = {0, 0, 1, 1, 0, 1, 0, 0}, id[8] = {0};
-    int8_t group[] = {0, 0, 0, 0, 1, 1, 2, 2};
-    lt_signals s = {.n = 8, .k = 2, .logits = z, .label = label, .id = id, .group = group};
-    lt_threshold_mia thr;
-    s.n = 8;
-    assert_int_equal(lt_audit_threshold(&s, &(lt_audit_cfg){0}, &thr), LT_OK);
-    // Whichever two of the four members are drawn, a threshold of class 0 or the common one lies at or below margin 3: the
-    // class-1 forget sample (margin 3) is a member unless the draw left only margin 8.
-    assert_true(thr.confidence >= 0.0 && thr.confidence <= 1.0);
-    // All members of class 0: fallback for class 1 is the common threshold 2, so margin 3 is called member, margin 1 not.
-    label[2] = label[3] = 0;
-    z[4] = 2, z[5] = 0, z[6] = 2, z[7] = 0, z[0] = 2;
-    assert_int_equal(lt_audit_threshold(&s, &(lt_audit_cfg){0}, &thr), LT_OK);
-    assert_true(thr.confidence == 0.5);
+    // Class 0: members at 1, others at 0; class 1: members at 5, others at 3. A margin of 2 is a member of class 0 and
+    // a margin of 4 is not one of class 1, which no common threshold can say.
+    const int64_t both[] = {0, 0, 1, 1, 0, 0, 1, 1, 0, 1}, ones[] = {0, 0, 1, 1, 0, 0, 1, 1, 1, 1};
+    const int64_t no_others[] = {0, 0, 1, 1, 0, 0, 0, 0, 1, 1};
+    assert_true(threshold_share((const double[]){1, 1, 5, 5, 0, 0, 3, 3, 2, 4}, both) == 0.5);
+    assert_true(threshold_share((const double[]){1, 1, 5, 5, 0, 0, 3, 3, 2, 4}, ones) == 0.0);
+    assert_true(threshold_share((const double[]){1, 1, 5, 5, 0, 0, 3, 3, 5, 6}, ones) ==
+                1.0); // the threshold itself counts
+    // Class 1 has no shadow non-members: the common threshold (4, the smallest member) stands in.
+    assert_true(threshold_share((const double[]){4, 4, 5, 5, 0, 0, 3, 3, 3.5, 4.5}, no_others) == 0.5);
 }
 
 static void empty_groups_are_refused(void **state)
@@ -204,15 +212,15 @@ static void empty_groups_are_refused(void **state)
     static toy t;
     lt_audit out;
     toy_init(&t, (const int[]){5, 0, 4}, (const double[]){4, 4, 4}, 0.0);
-    assert_int_equal(lt_audit_run(&t.s, 0, &out), LT_E_FORMAT);
-    assert_non_null(strstr(lt_error_get()->message, "forget (1)"));
+    assert_fails(LT_E_FORMAT, "forget (1)", lt_audit_run(&t.s, 0, &out));
     assert_true(isnan(lt_signals_acc(&t.s, LT_GROUP_FORGET)));
 }
 
 static void the_gap_is_the_mean_of_four_distances(void **state)
 {
     (void)state;
-    lt_audit a = {.ua = 0.9, .ra = 1.0, .ta = 0.8}, r[2] = {{.ua = 0.8, .ra = 0.9, .ta = 0.8}, {.ua = 0.6, .ra = 1.0, .ta = 0.9}};
+    lt_audit a = {.ua = 0.9, .ra = 1.0, .ta = 0.8},
+             r[2] = {{.ua = 0.8, .ra = 0.9, .ta = 0.8}, {.ua = 0.6, .ra = 1.0, .ta = 0.9}};
     a.svc.confidence = 0.10, r[0].svc.confidence = 0.20, r[1].svc.confidence = 0.30;
     a.phi.ft = 0.60, r[0].phi.ft = 0.50, r[1].phi.ft = 0.52;
     assert_near(lt_avg_gap(&a, r, 2, LT_GAP_MIS), (0.2 + 0.05 + 0.05 + 0.15) / 4, 1e-12);
@@ -227,16 +235,16 @@ static void the_whole_audit_is_consistent(void **state)
     static toy t;
     lt_audit a, b;
     toy_init(&t, (const int[]){900, 200, 400}, (const double[]){5, 5, 3}, 1.5);
-    assert_int_equal(lt_audit_run(&t.s, 5, &a), LT_OK);
-    assert_int_equal(lt_audit_run(&t.s, 5, &b), LT_OK);
+    assert_ok(lt_audit_run(&t.s, 5, &a));
+    assert_ok(lt_audit_run(&t.s, 5, &b));
     assert_memory_equal(&a, &b, sizeof a); // a function of signals and seed
     assert_true(a.n[0] == 900 && a.n[1] == 200 && a.n[2] == 400);
     // phi is N(m, 1.5): AUC = Phi(2 / (1.5 sqrt 2)) = 0.827
     assert_near(a.phi.ft, 0.827, 0.04);
     assert_near(a.phi.rt, 0.827, 0.04);
     assert_near(a.phi.fr, 0.5, 0.05);
-    assert_near(a.phi_median[0], 5 - log(3.0), 0.15);
-    assert_near(a.phi_median[2], 3 - log(3.0), 0.2);
+    assert_near(a.phi_median[0], 5 - log(3.0), 0.25);
+    assert_near(a.phi_median[2], 3 - log(3.0), 0.25);
     assert_true(a.phi_tpr_01 <= a.phi_tpr_1 && a.phi_tpr_1 < 0.5);
     assert_near(a.phi.ft, a.conf.ft, 1e-9); // confidence is a monotone function of phi
 }
@@ -275,7 +283,7 @@ static void check_decisions(const lt_tensor_file *f, const char *key, int d)
 {
     const double *x = golden_f64(f, "feature", key), *want = golden_f64(f, "decision", key);
     double got[60]; // rows: 150 retain, 60 forget, 150 test
-    assert_int_equal(lti_svc(x + 210 * d, x, 150, x + 150 * d, 60, d, got), LT_OK);
+    assert_ok(lti_svc(x + 210 * d, x, 150, x + 150 * d, 60, d, got));
     for (int i = 0; i < 60; i++)
         assert_near(got[i], want[i], 2e-3); // the solvers stop at 1e-3
 }
@@ -286,8 +294,8 @@ static void svc_equals_scikit_learn(void **state)
     static const char *const key[] = {"correctness", "confidence", "entropy", "m_entropy"};
     lt_tensor_file *f;
     lt_signals *s;
-    assert_int_equal(lt_tensor_file_open(GOLDEN, &f), LT_OK);
-    assert_int_equal(lt_signals_open(GOLDEN, &s), LT_OK);
+    assert_ok(lt_tensor_file_open(GOLDEN, &f));
+    assert_ok(lt_signals_open(GOLDEN, &s));
     assert_int_equal(s->n, 360);
     double got[360], p[5];
     for (int j = 0; j < 4; j++) {
@@ -307,7 +315,7 @@ static void svc_equals_scikit_learn(void **state)
     const lt_tensor *share = lt_tensor_file_find(f, "non_member_share");
     const double *want = share->data;
     lt_svc_mia mia; // its own order of the same shadow samples
-    assert_int_equal(lt_audit_svc_mia(s, &(lt_audit_cfg){.seed = 9}, &mia), LT_OK);
+    assert_ok(lt_audit_svc_mia(s, &(lt_audit_cfg){.seed = 9}, &mia));
     assert_int_equal(mia.n_shadow, 150);
     assert_true(mia.correctness == want[0] && mia.confidence == want[1] && mia.entropy == want[2]);
     assert_true(mia.m_entropy == want[3] && mia.prob == want[4]);

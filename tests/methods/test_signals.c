@@ -95,8 +95,13 @@ typedef struct foreign {
 
 static void foreign_init(foreign *f)
 {
-    *f = (foreign){.logits = {1, 2, 3, 4, 5, 6}, .wide = {1, 2, 3, 4, 5, 6}, .labels = {0, 1, 1}, .ids = {7, 8, 9},
-                   .short_labels = {0, 1, 1}, .group = {0, 1, 2}, .byte_group = {0, 1, 2}};
+    *f = (foreign){.logits = {1, 2, 3, 4, 5, 6},
+                   .wide = {1, 2, 3, 4, 5, 6},
+                   .labels = {0, 1, 1},
+                   .ids = {7, 8, 9},
+                   .short_labels = {0, 1, 1},
+                   .group = {0, 1, 2},
+                   .byte_group = {0, 1, 2}};
     f->t[0] = (lt_tensor){"logits", LT_F32, 2, {3, 2}, f->logits, sizeof f->logits};
     f->t[1] = (lt_tensor){"labels", LT_I64, 1, {3}, f->labels, sizeof f->labels};
     f->t[2] = (lt_tensor){"ids", LT_I64, 1, {3}, f->ids, sizeof f->ids};
@@ -213,7 +218,8 @@ static void foreign_files_are_checked(void **state)
             continue;
         }
         assert_ok(lt_signals_open(path, &s));
-        assert_true(s->n == 3 && s->k == 2 && s->logits[5] == 6 && s->label[1] == 1 && s->id[2] == 9 && s->group[2] == 2);
+        assert_true(s->n == 3 && s->k == 2 && s->logits[5] == 6 && s->label[1] == 1 && s->id[2] == 9 &&
+                    s->group[2] == 2);
         lt_signals_destroy(s);
     }
     lti_free(path);

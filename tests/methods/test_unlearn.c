@@ -21,8 +21,14 @@ static int tear_down(void **state)
 
 static lt_unlearn_in input(lt_model *model)
 {
-    return (lt_unlearn_in){.model = model, .ds = world.ds, .forget = &world.forget, .retain = &world.retain, .use_retain = true,
-                           .seed = 3, .env = &world.env, .train_cfg = &world.recipe};
+    return (lt_unlearn_in){.model = model,
+                           .ds = world.ds,
+                           .forget = &world.forget,
+                           .retain = &world.retain,
+                           .use_retain = true,
+                           .seed = 3,
+                           .env = &world.env,
+                           .train_cfg = &world.recipe};
 }
 
 // The method's defaults with the given values ("key=value,..."), fitted to the toy: small batches, few epochs.
@@ -61,7 +67,8 @@ static const lt_unlearn_method *find(const char *name)
 }
 
 // Runs a method on a fresh copy of the trained model and returns that copy.
-static lt_model *unlearn(const char *name, const char *values, bool use_retain, uint64_t seed, lt_unlearn_result *result)
+static lt_model *unlearn(const char *name, const char *values, bool use_retain, uint64_t seed,
+                         lt_unlearn_result *result)
 {
     const lt_unlearn_method *m = find(name);
     lt_model *model = toy_trained(&world);
@@ -332,7 +339,9 @@ static void amun_trains_on_the_right_set(void **state)
         const char *values;
         bool retain;
         int n_views;
-    } setting[] = {{"augment=true", true, 3}, {"augment=true,adv_only=true", true, 2}, {"augment=true", false, 2},
+    } setting[] = {{"augment=true", true, 3},
+                   {"augment=true,adv_only=true", true, 2},
+                   {"augment=true", false, 2},
                    {"augment=true,adv_only=true", false, 1}};
     for (int s = 0; s < 4; s++) {
         planned p;
@@ -429,7 +438,8 @@ static void partners_are_the_ablation(void **state)
             for (int j = 0; j < TOY_DIM; j++)
                 x[j] = (float)world.ds->split[LT_TRAIN].x[world.forget.row[i] * TOY_DIM + j] / 255.0f;
             double dist = image_distance(v, i, x), delta = (double)set->delta_norm[i];
-            assert_true(kind[k].moved ? dist <= delta + 1e-5 && dist > 0.5 * delta - 1e-9 : dist == 0); // the box shortens
+            assert_true(kind[k].moved ? dist <= delta + 1e-5 && dist > 0.5 * delta - 1e-9
+                                      : dist == 0); // the box shortens
             if (kind[k].adv_image)
                 assert_true(image_distance(v, i, set->x_adv + i * TOY_DIM) == 0);
             int32_t y = set->label[i], y_adv = set->adv_pred[i], got = v->labels[i];
@@ -443,7 +453,8 @@ static void partners_are_the_ablation(void **state)
             memcpy(images, v->images, TOY_FORGET * TOY_DIM * sizeof(float));
             memcpy(labels, v->labels, sizeof labels);
             assert_ok(p.job.on_epoch(&p.job, 1, p.job.ctx));
-            assert_true(memcmp(images, v->images, TOY_FORGET * TOY_DIM * sizeof(float)) != 0 || memcmp(labels, v->labels, sizeof labels) != 0);
+            assert_true(memcmp(images, v->images, TOY_FORGET * TOY_DIM * sizeof(float)) != 0 ||
+                        memcmp(labels, v->labels, sizeof labels) != 0);
             assert_ok(p.job.on_epoch(&p.job, 0, p.job.ctx)); // a function of the epoch
             assert_memory_equal(images, v->images, TOY_FORGET * TOY_DIM * sizeof(float));
             assert_memory_equal(labels, v->labels, sizeof labels);
@@ -477,7 +488,11 @@ static void forgetting_beats_doing_nothing(void **state)
     static const struct {
         const char *name, *values;
         bool retain;
-    } run[] = {{"amun", "", true}, {"amun", "", false}, {"rl", "", true}, {"ga", "lr=0.003", true}, {"ga-amun", "lr=0.01", true}};
+    } run[] = {{"amun", "", true},
+               {"amun", "", false},
+               {"rl", "", true},
+               {"ga", "lr=0.003", true},
+               {"ga-amun", "lr=0.01", true}};
     double before = forget_loss(world.model), acc = test_acc(world.model);
     for (int i = 0; i < 5; i++) {
         lt_unlearn_result r;

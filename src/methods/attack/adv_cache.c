@@ -1,7 +1,8 @@
 // adv_cache.c - runs an attack once per question: the answer is stored under a digest of everything it depends on.
 //
-// cache_dir/DIGEST/ holds a finished set; it is written into a temporary directory and renamed, so a reader sees all of it or
-// nothing, and two processes may search for the same thing. cache_dir/DIGEST.part.safetensors is an unfinished search.
+// cache_dir/DIGEST/ holds a finished set; it is written into a temporary directory and renamed, so a reader sees all of
+// it or nothing, and two processes may search for the same thing. cache_dir/DIGEST.part.safetensors is an unfinished
+// search.
 #include "lethe/run.h"
 #include "methods/attack/attack_impl.h"
 #include <errno.h>
@@ -83,8 +84,10 @@ static bool is_answer(const lt_adv_set *set, const lt_view *view, const char *di
 {
     bool same = set->n == view->n && set->c == view->ds->c && set->h == view->ds->h && set->w == view->ds->w &&
                 strcmp(set->digest, digest) == 0;
-    for (int64_t i = 0; same && i < set->n; i++) // the stored label must be the data set's: sets shifted by a row are useless
-        same = set->id[i] == view->ds->split[view->split].id[lti_view_row(view, i)] && set->label[i] == lti_view_label(view, i);
+    for (int64_t i = 0; same && i < set->n;
+         i++) // the stored label must be the data set's: sets shifted by a row are useless
+        same = set->id[i] == view->ds->split[view->split].id[lti_view_row(view, i)] &&
+               set->label[i] == lti_view_label(view, i);
     return same;
 }
 
@@ -99,7 +102,8 @@ static lt_adv_set *look_up(const char *dir, const lt_view *view, const char *dig
         lt_info(env->events, "attack.cache", "adversarial set of %lld samples read from %s", (long long)set->n, dir);
         return set;
     }
-    lt_warn(env->events, "attack.cache", "ignoring %s: %s", dir, status == LT_OK ? "it belongs to other samples" : lt_error_get()->message);
+    lt_warn(env->events, "attack.cache", "ignoring %s: %s", dir,
+            status == LT_OK ? "it belongs to other samples" : lt_error_get()->message);
     lt_error_clear();
     lt_adv_set_destroy(set);
     return NULL;
@@ -117,8 +121,8 @@ static void remove_set_dir(const char *dir)
     (void)rmdir(dir);
 }
 
-// Atomic: complete in a temporary directory, then renamed. A directory already there is one that look_up refused, or one
-// that another process has just finished: either way ours may replace it.
+// Atomic: complete in a temporary directory, then renamed. A directory already there is one that look_up refused, or
+// one that another process has just finished: either way ours may replace it.
 static lt_status store(const lt_adv_set *set, const char *dir)
 {
     char *temporary = lti_asprintf("%s.tmp-%ld", dir, (long)getpid());
@@ -136,8 +140,8 @@ static lt_status store(const lt_adv_set *set, const char *dir)
     return status;
 }
 
-static lt_status run_cached(const lt_attack *attack, const lt_model *model, const lt_view *view, const void *cfg, const lt_env *env,
-                            const char *dir, const char *part, const char *digest, lt_adv_set **set)
+static lt_status run_cached(const lt_attack *attack, const lt_model *model, const lt_view *view, const void *cfg,
+                            const lt_env *env, const char *dir, const char *part, const char *digest, lt_adv_set **set)
 {
     lt_adv_set *found = look_up(dir, view, digest, env);
     if (found) {
@@ -163,17 +167,17 @@ static lt_status check_view(const lt_model *model, const lt_view *view)
     if (view->n < 1)
         return LT_FAIL(LT_E_USAGE, "attack: expected at least one sample, found none");
     if (m->c != ds->c || m->h != ds->h || m->w != ds->w || m->n_classes != ds->n_classes)
-        return LT_FAIL(LT_E_SHAPE, "attack: the model takes %dx%dx%d images of %d classes, the data has %dx%dx%d of %d", m->c, m->h,
-                       m->w, m->n_classes, ds->c, ds->h, ds->w, ds->n_classes);
+        return LT_FAIL(LT_E_SHAPE, "attack: the model takes %dx%dx%d images of %d classes, the data has %dx%dx%d of %d",
+                       m->c, m->h, m->w, m->n_classes, ds->c, ds->h, ds->w, ds->n_classes);
     for (int64_t i = 0; i < view->n; i++)
         if (lti_view_row(view, i) < 0 || lti_view_row(view, i) >= ds->split[view->split].n)
-            return LT_FAIL(LT_E_FORMAT, "attack: expected rows 0..%lld, found %lld", (long long)ds->split[view->split].n - 1,
-                           (long long)lti_view_row(view, i));
+            return LT_FAIL(LT_E_FORMAT, "attack: expected rows 0..%lld, found %lld",
+                           (long long)ds->split[view->split].n - 1, (long long)lti_view_row(view, i));
     return LT_OK;
 }
 
-lt_status lt_attack_run(const lt_attack *attack, const lt_model *model, const lt_view *view, const void *cfg, const lt_env *env,
-                        const char *cache_dir, lt_adv_set **set)
+lt_status lt_attack_run(const lt_attack *attack, const lt_model *model, const lt_view *view, const void *cfg,
+                        const lt_env *env, const char *cache_dir, lt_adv_set **set)
 {
     LT_TRY(check_view(model, view));
     if (!cache_dir)
@@ -181,8 +185,10 @@ lt_status lt_attack_run(const lt_attack *attack, const lt_model *model, const lt
     char digest[65];
     question_digest(attack, model, view, cfg, env, digest);
     LT_TRY(lt_make_dirs(cache_dir));
-    char *dir = lti_asprintf("%s/%s", cache_dir, digest), *part = lti_asprintf("%s/%s.part.safetensors", cache_dir, digest);
-    lt_status status = dir && part ? run_cached(attack, model, view, cfg, env, dir, part, digest, set) : LTI_NOMEM("path");
+    char *dir = lti_asprintf("%s/%s", cache_dir, digest),
+         *part = lti_asprintf("%s/%s.part.safetensors", cache_dir, digest);
+    lt_status status =
+        dir && part ? run_cached(attack, model, view, cfg, env, dir, part, digest, set) : LTI_NOMEM("path");
     lti_free(dir);
     lti_free(part);
     return status;

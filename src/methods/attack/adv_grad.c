@@ -1,9 +1,9 @@
 // adv_grad.c - gradients of a loss with respect to the image, for whole batches of independent samples.
 //
 // The loss differentiated is the sum (not the mean) over rows, with weight 1 for rows in use, so row i of the result is
-// exactly the gradient of sample i whatever shares its batch. Only forward and data-gradient kernels run: nothing depends on parameter
-// gradients. Batch sizes come in halving buckets, one plan each, compiled when first needed: a shrinking set of active
-// samples moves down the buckets instead of computing padding.
+// exactly the gradient of sample i whatever shares its batch. Only forward and data-gradient kernels run: nothing
+// depends on parameter gradients. Batch sizes come in halving buckets, one plan each, compiled when first needed: a
+// shrinking set of active samples moves down the buckets instead of computing padding.
 #include "methods/attack/attack_impl.h"
 
 lt_status lti_grad_init(lti_grad *g, const lt_model *model, const lt_env *env, int64_t batch)
@@ -46,8 +46,15 @@ int lti_grad_bucket(const lti_grad *g, int64_t n)
 
 static lt_status compile(lti_grad *g, lti_grad_loss loss, int64_t size, lt_plan **plan)
 {
-    const lt_plan_spec spec = {.outs = &g->model->logits, .n_outs = 1, .grad_of = g->loss[loss], .seed = LT_NONE,
-                               .wrt = &g->model->x, .n_wrt = 1, .batch = size, .dtype = LT_F32, .flags = g->env->plan_flags};
+    const lt_plan_spec spec = {.outs = &g->model->logits,
+                               .n_outs = 1,
+                               .grad_of = g->loss[loss],
+                               .seed = LT_NONE,
+                               .wrt = &g->model->x,
+                               .n_wrt = 1,
+                               .batch = size,
+                               .dtype = LT_F32,
+                               .flags = g->env->plan_flags};
     lt_plan *made;
     LT_TRY(lt_plan_create(g->graph, &spec, g->env->backend, &made));
     // An eval-mode plan without parameter gradients only reads its slabs.

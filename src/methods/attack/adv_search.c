@@ -1,19 +1,20 @@
 // adv_search.c - the nearest adversarial neighbour of every sample: PGD in an L2 ball whose radius doubles until the
 // prediction changes. [AMUN 2.1, Alg. 1]
 //
-// Per sample: step rho*eps along the normalised gradient of the true label's cross-entropy, project onto the ball, then clamp
-// to the pixel box; stop as soon as the prediction is not the label. Samples are independent, so the search is a work queue: a
-// finished sample's row is taken by a waiting one and batches stay full; at the end they shrink through halving sizes.
-// The check at the end of a round and the first check of the next one see the same image (warm start) and are one run.
+// Per sample: step rho*eps along the normalised gradient of the true label's cross-entropy, project onto the ball, then
+// clamp to the pixel box; stop as soon as the prediction is not the label. Samples are independent, so the search is a
+// work queue: a finished sample's row is taken by a waiting one and batches stay full; at the end they shrink through
+// halving sizes. The check at the end of a round and the first check of the next one see the same image (warm start)
+// and are one run.
 //
-// Whether a sample is misclassified is decided in the end by the ordinary evaluation path, on the finished set: batch sizes
-// differ in rounding, and a sample that sits on the boundary may be seen differently there. Such samples take further
-// steps until both agree.
+// Whether a sample is misclassified is decided in the end by the ordinary evaluation path, on the finished set: batch
+// sizes differ in rounding, and a sample that sits on the boundary may be seen differently there. Such samples take
+// further steps until both agree.
 //
-// Deviations from the authors' code [AMUN 2.4]: the gradient is each sample's own (theirs is of the batch mean, with a floor that
-// shrinks steps of saturated samples); doublings are capped; where the cross-entropy gradient vanishes the margin
-// max_{k!=y} z_k - z_y is ascended instead, and a sample without any gradient is marked failed; clean predictions
-// are made before anything else.
+// Deviations from the authors' code [AMUN 2.4]: the gradient is each sample's own (theirs is of the batch mean, with a
+// floor that shrinks steps of saturated samples); doublings are capped; where the cross-entropy gradient vanishes the
+// margin max_{k!=y} z_k - z_y is ascended instead, and a sample without any gradient is marked failed; clean
+// predictions are made before anything else.
 #include "methods/attack/attack_impl.h"
 #include "methods/attack/attack_rows.h"
 #include <math.h>
@@ -46,7 +47,8 @@ static double distance(const float *a, const float *b, int64_t d)
     return sqrt(sum);
 }
 
-// xa <- clamp(project(xa + (length / |g|) g)). x, xa, g: d values; the box after the ball, so both hold: x is in the box.
+// xa <- clamp(project(xa + (length / |g|) g)). x, xa, g: d values; the box after the ball, so both hold: x is in the
+// box.
 static void step(const float *x, const float *g, double g_norm, double length, double eps, int64_t d, float *xa)
 {
     float scale = (float)(length / g_norm);
@@ -78,7 +80,8 @@ static void take_step(lti_search *s, int64_t i, const float *g, double g_norm)
 {
     lti_search_item *item = &s->item[i];
     lti_view_image(s->view, i, s->x);
-    step(s->x, g, g_norm, (double)s->cfg->rho * (double)item->eps, (double)item->eps, lti_adv_set_dim(s->set), x_adv_of(s, i));
+    step(s->x, g, g_norm, (double)s->cfg->rho * (double)item->eps, (double)item->eps, lti_adv_set_dim(s->set),
+         x_adv_of(s, i));
     item->step++;
     s->set->iters[i]++;
 }
@@ -172,7 +175,8 @@ static lt_status step_batch(lti_search *s, lti_grad *grad)
     int64_t n = s->n_queue < grad->size[bucket] ? s->n_queue : grad->size[bucket], n_flat = 0;
     LT_TRY(run_rows(s, grad, LTI_GRAD_CE, bucket, s->queue, n, &io));
     for (int64_t r = 0; r < n; r++) {
-        verdict v = advance(s, s->queue[r], io.logits + r * s->model->shape.n_classes, io.dx + r * lti_adv_set_dim(s->set));
+        verdict v =
+            advance(s, s->queue[r], io.logits + r * s->model->shape.n_classes, io.dx + r * lti_adv_set_dim(s->set));
         s->done[r] = v == DONE;
         if (v == FLAT)
             s->flat[n_flat++] = r;
@@ -317,8 +321,9 @@ static void finish(lti_search *s)
                                {"failed", (double)lt_adv_set_count(set, LT_ADV_FAILED)},
                                {"search_s", set->search_s},
                                {"images_per_s", set->search_s > 0 ? (double)set->n_backward / set->search_s : 0.0}};
-    lt_emit(s->env->events, &(lt_event){.kind = LT_EV_METRIC, .name = "attack.done", .epoch = -1, .step = -1, .fields = fields,
-                                        .n_fields = 5});
+    lt_emit(s->env->events,
+            &(lt_event){
+                .kind = LT_EV_METRIC, .name = "attack.done", .epoch = -1, .step = -1, .fields = fields, .n_fields = 5});
 }
 
 static lt_status search_init(lti_search *s)
@@ -364,7 +369,8 @@ static bool try_resume(lti_search *s)
     return false;
 }
 
-static lt_status run(const lt_model *model, const lt_view *view, const void *cfg, const lt_env *env, const char *state, lt_adv_set **set)
+static lt_status run(const lt_model *model, const lt_view *view, const void *cfg, const lt_env *env, const char *state,
+                     lt_adv_set **set)
 {
     lti_search s = {.cfg = cfg, .model = model, .view = view, .env = env, .state = state};
     lti_grad grad = {0};
@@ -399,8 +405,10 @@ const lt_attack lti_attack_adv_search = {
     .name = "amun-search",
     .title = "nearest adversarial neighbour (PGD-L2, doubling radius)",
     .cite = "amun",
-    .doc = "For every sample the point of a doubling sequence of L2 balls where projected gradient ascent on the true label's "
-           "cross-entropy first changes the prediction. Per-sample gradients, steps of rho times the radius, no random start, early "
+    .doc = "For every sample the point of a doubling sequence of L2 balls where projected gradient ascent on the true "
+           "label's "
+           "cross-entropy first changes the prediction. Per-sample gradients, steps of rho times the radius, no random "
+           "start, early "
            "stop per sample, so the result lies at most one step past the decision boundary. [AMUN 2.1]",
     .cfg_size = sizeof(lt_adv_search_cfg),
     .opts = lt_adv_search_options,

@@ -1,7 +1,8 @@
 // adv_set.c - the adversarial set in memory and on disk. [AMUN 2.3]
 //
-// adv.csv is for people and for the AMUN authors' scripts (its first six columns are theirs); adv.safetensors holds every
-// field exactly, x_adv as float32. Reading uses the tensors only, and checks them as if a stranger had written them.
+// adv.csv is for people and for the AMUN authors' scripts (its first six columns are theirs); adv.safetensors holds
+// every field exactly, x_adv as float32. Reading uses the tensors only, and checks them as if a stranger had written
+// them.
 #include "lethe/run.h"
 #include "lethe/tensorfile.h"
 #include "methods/attack/attack_impl.h"
@@ -34,8 +35,8 @@ lt_status lti_adv_set_create(int64_t n, int c, int h, int w, lt_adv_set **out)
     s->iters = lti_calloc((size_t)n, sizeof *s->iters);
     s->rounds = lti_calloc((size_t)n, sizeof *s->rounds);
     s->status = lti_calloc((size_t)n, sizeof *s->status);
-    if (!s->id || !s->label || !s->clean_pred || !s->adv_pred || !s->x_adv || !s->eps_final || !s->delta_norm || !s->iters ||
-        !s->rounds || !s->status) {
+    if (!s->id || !s->label || !s->clean_pred || !s->adv_pred || !s->x_adv || !s->eps_final || !s->delta_norm ||
+        !s->iters || !s->rounds || !s->status) {
         lt_adv_set_destroy(s);
         return LTI_NOMEM("adversarial set");
     }
@@ -76,9 +77,10 @@ static lt_status save_csv(const lt_adv_set *s, const char *path)
     lti_buf_printf(&b, "idx,label,orig_pred,adv_pred,smallest_eps,delta_norm,iters,rounds,status\n");
     for (int64_t i = 0; i < s->n; i++) {
         char eps[LTI_NUMBER_MAX], delta[LTI_NUMBER_MAX];
-        lti_buf_printf(&b, "%" PRId64 ",%d,%d,%d,%s,%s,%d,%d,%s\n", s->id[i], s->label[i], s->clean_pred[i], s->adv_pred[i],
-                       lti_number_text((double)s->eps_final[i], true, eps), lti_number_text((double)s->delta_norm[i], true, delta),
-                       s->iters[i], s->rounds[i], status_text[s->status[i]]);
+        lti_buf_printf(&b, "%" PRId64 ",%d,%d,%d,%s,%s,%d,%d,%s\n", s->id[i], s->label[i], s->clean_pred[i],
+                       s->adv_pred[i], lti_number_text((double)s->eps_final[i], true, eps),
+                       lti_number_text((double)s->delta_norm[i], true, delta), s->iters[i], s->rounds[i],
+                       status_text[s->status[i]]);
     }
     lt_status status = b.failed ? LTI_NOMEM("adv.csv") : lt_write_file_atomic(path, b.data, b.n);
     lti_buf_clear(&b);
@@ -141,8 +143,8 @@ lt_status lti_tensor_copy(const lt_tensor_file *f, const char *path, lt_tensor w
     for (int d = 0; same && d < want.n_dims; d++)
         same = t->dim[d] == want.dim[d];
     if (!same)
-        return LT_FAIL(LT_E_FORMAT, "%s: tensor '%s': expected %zu bytes (%lld rows), found another type or shape", path,
-                       want.name, want.n_bytes, (long long)want.dim[0]);
+        return LT_FAIL(LT_E_FORMAT, "%s: tensor '%s': expected %zu bytes (%lld rows), found another type or shape",
+                       path, want.name, want.n_bytes, (long long)want.dim[0]);
     memcpy(want.data, t->data, want.n_bytes);
     return LT_OK;
 }
@@ -155,12 +157,14 @@ static lt_status check_values(const lt_adv_set *s, const char *path)
                            (long long)(i / lti_adv_set_dim(s)), (double)s->x_adv[i]);
     for (int64_t i = 0; i < s->n; i++) {
         if (s->status[i] > LT_ADV_FAILED)
-            return LT_FAIL(LT_E_FORMAT, "%s: tensor 'status', sample %lld: expected 0..2, found %d", path, (long long)i, s->status[i]);
-        bool fine = s->id[i] >= 0 && s->label[i] >= 0 && s->clean_pred[i] >= 0 && s->adv_pred[i] >= 0 && s->iters[i] >= 0 &&
-                    s->rounds[i] >= 0 && s->eps_final[i] >= 0.0f && s->delta_norm[i] >= 0.0f &&
+            return LT_FAIL(LT_E_FORMAT, "%s: tensor 'status', sample %lld: expected 0..2, found %d", path, (long long)i,
+                           s->status[i]);
+        bool fine = s->id[i] >= 0 && s->label[i] >= 0 && s->clean_pred[i] >= 0 && s->adv_pred[i] >= 0 &&
+                    s->iters[i] >= 0 && s->rounds[i] >= 0 && s->eps_final[i] >= 0.0f && s->delta_norm[i] >= 0.0f &&
                     (s->status[i] == LT_ADV_FAILED || s->adv_pred[i] != s->label[i]);
         if (!fine)
-            return LT_FAIL(LT_E_FORMAT, "%s: sample %lld (id %lld): expected numbers of at least 0 and adv_pred unlike label", path,
+            return LT_FAIL(LT_E_FORMAT,
+                           "%s: sample %lld (id %lld): expected numbers of at least 0 and adv_pred unlike label", path,
                            (long long)i, (long long)s->id[i]);
     }
     return LT_OK;
@@ -174,9 +178,11 @@ static void read_meta(const lt_tensor_file *f, lt_adv_set *s)
         memcpy(s->digest, digest, sizeof s->digest);
     if ((v = lt_tensor_file_meta(f, "lethe.search_s")) && lti_parse_f64(v, "search_s", 0, 1e18, &s->search_s) != LT_OK)
         s->search_s = 0.0;
-    if ((v = lt_tensor_file_meta(f, "lethe.n_forward")) && lti_parse_i64(v, "n_forward", 0, INT64_MAX, &s->n_forward) != LT_OK)
+    if ((v = lt_tensor_file_meta(f, "lethe.n_forward")) &&
+        lti_parse_i64(v, "n_forward", 0, INT64_MAX, &s->n_forward) != LT_OK)
         s->n_forward = 0;
-    if ((v = lt_tensor_file_meta(f, "lethe.n_backward")) && lti_parse_i64(v, "n_backward", 0, INT64_MAX, &s->n_backward) != LT_OK)
+    if ((v = lt_tensor_file_meta(f, "lethe.n_backward")) &&
+        lti_parse_i64(v, "n_backward", 0, INT64_MAX, &s->n_backward) != LT_OK)
         s->n_backward = 0;
 }
 
@@ -185,10 +191,10 @@ static lt_status from_file(const lt_tensor_file *f, const char *path, lt_adv_set
     const lt_tensor *x = lt_tensor_file_find(f, "x_adv");
     if (!x || x->dtype != LT_F32 || x->n_dims != 4)
         return LT_FAIL(LT_E_FORMAT, "%s: expected a float32 tensor 'x_adv' (N,C,H,W), found none", path);
-    if (x->dim[0] < 1 || x->dim[1] < 1 || x->dim[2] < 1 || x->dim[3] < 1 || x->dim[1] > INT_MAX || x->dim[2] > INT_MAX ||
-        x->dim[3] > INT_MAX)
-        return LT_FAIL(LT_E_FORMAT, "%s: tensor 'x_adv': expected positive dimensions, found %lld x %lld x %lld x %lld", path,
-                       (long long)x->dim[0], (long long)x->dim[1], (long long)x->dim[2], (long long)x->dim[3]);
+    if (x->dim[0] < 1 || x->dim[1] < 1 || x->dim[2] < 1 || x->dim[3] < 1 || x->dim[1] > INT_MAX ||
+        x->dim[2] > INT_MAX || x->dim[3] > INT_MAX)
+        return LT_FAIL(LT_E_FORMAT, "%s: tensor 'x_adv': expected positive dimensions, found %lld x %lld x %lld x %lld",
+                       path, (long long)x->dim[0], (long long)x->dim[1], (long long)x->dim[2], (long long)x->dim[3]);
     lt_adv_set *s;
     LT_TRY(lti_adv_set_create(x->dim[0], (int)x->dim[1], (int)x->dim[2], (int)x->dim[3], &s));
     lt_tensor field[LTI_ADV_SET_TENSORS];

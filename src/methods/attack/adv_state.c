@@ -1,7 +1,8 @@
 // adv_state.c - an unfinished search on disk, so that an interrupted one goes on where it stopped.
 //
 // The queue's order is part of the state: it decides which samples share a batch, so the continued search runs the very
-// same batches as one that was never stopped and ends with the same bits. The file lives beside the cache entry it will become.
+// same batches as one that was never stopped and ends with the same bits. The file lives beside the cache entry it will
+// become.
 #include "methods/attack/attack_impl.h"
 #include <math.h>
 #include <string.h>
@@ -45,12 +46,16 @@ static lt_status check(const lti_search *s, const extra *e)
         const lti_search_item *item = &s->item[i];
         fine = s->set->id[i] == s->view->ds->split[s->view->split].id[lti_view_row(s->view, i)] &&
                s->set->label[i] == lti_view_label(s->view, i) && s->set->status[i] <= LT_ADV_FAILED &&
-               s->set->clean_pred[i] >= 0 && s->set->clean_pred[i] < k && item->step >= 0 && item->step <= s->cfg->steps &&
-               item->round >= 0 && item->eps > 0.0f && isfinite(item->eps) && s->queue[i] >= 0 && s->queue[i] < n;
+               s->set->clean_pred[i] >= 0 && s->set->clean_pred[i] < k && item->step >= 0 &&
+               item->step <= s->cfg->steps && item->round >= 0 && item->eps > 0.0f && isfinite(item->eps) &&
+               s->queue[i] >= 0 && s->queue[i] < n;
     }
     for (int64_t j = 0; fine && j < n * lti_adv_set_dim(s->set); j++)
         fine = s->set->x_adv[j] >= 0.0f && s->set->x_adv[j] <= 1.0f;
-    return fine ? LT_OK : LT_FAIL(LT_E_FORMAT, "%s: expected the state of this search, found other samples or values out of range", s->state);
+    return fine
+               ? LT_OK
+               : LT_FAIL(LT_E_FORMAT,
+                         "%s: expected the state of this search, found other samples or values out of range", s->state);
 }
 
 lt_status lti_search_load(lti_search *s)

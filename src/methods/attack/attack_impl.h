@@ -43,9 +43,9 @@ typedef struct lti_grad {
 typedef struct lti_grad_io { // of one bucket; borrowed until lti_grad_clear
     int64_t size;
     lt_plan *plan;
-    float *x;       // (size,C,H,W) in
-    int32_t *label; // (size) in
-    float *weight;  // (size) in: 1 for rows in use, 0 for padding
+    float *x;                 // (size,C,H,W) in
+    int32_t *label;           // (size) in
+    float *weight;            // (size) in: 1 for rows in use, 0 for padding
     const float *logits, *dx; // (size,K), (size,C,H,W) out: gradient of the sum over rows, so each row's own
 } lti_grad_io;
 // Always followed by lti_grad_clear, also when it fails.
@@ -68,13 +68,13 @@ typedef struct lti_search {
     const lt_env *env;
     const char *state; // file of the unfinished search, or NULL
     lt_adv_set *set;
-    lti_search_item *item; // (n)
-    int64_t *queue;        // (n) samples still searching, n_queue of them; the first ones run
-    int64_t n_queue, n_verified; // verification passes done
-    int64_t *flat;         // (batch) rows whose gradient vanished
-    bool *done;            // (batch)
-    float *x;              // (C,H,W) one clean image
-    float *logits;         // (n,K) of the evaluation path
+    lti_search_item *item;                    // (n)
+    int64_t *queue;                           // (n) samples still searching, n_queue of them; the first ones run
+    int64_t n_queue, n_verified;              // verification passes done
+    int64_t *flat;                            // (batch) rows whose gradient vanished
+    bool *done;                               // (batch)
+    float *x;                                 // (C,H,W) one clean image
+    float *logits;                            // (n,K) of the evaluation path
     double start_s, before_s, emit_s, save_s; // clock: start, spent before a resume, last event, last save
 } lti_search;
 lt_status lti_search_save(const lti_search *s);

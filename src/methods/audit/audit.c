@@ -1,8 +1,8 @@
 // audit.c - the whole audit of one model, and its distance to retrained models. [AMUN 7.1, 7.5, 7.6]
 //
 // AUCs compare groups of equal size: n is the smallest of the three, larger groups are drawn down to n without
-// replacement with the seeds 0, 1 and 2, and the three AUCs are averaged. The draw of a group is the same in every pair it
-// enters.
+// replacement with the seeds 0, 1 and 2, and the three AUCs are averaged. The draw of a group is the same in every pair
+// it enters.
 #include "methods/audit/audit_impl.h"
 #include <math.h>
 #include <stdlib.h>
@@ -16,7 +16,8 @@ const lt_option lt_audit_options[] = {
 };
 
 // Scores of one group drawn down to n: out (n). perm: room for the group.
-static void draw_scores(const double *score, int64_t n_group, int group, uint64_t seed, int64_t n, int64_t *perm, double *out)
+static void draw_scores(const double *score, int64_t n_group, int group, uint64_t seed, int64_t n, int64_t *perm,
+                        double *out)
 {
     lt_rng_permutation(seed, LT_STREAM_AUDIT, LTI_DRAW_AUC + (uint32_t)group, n_group, perm);
     for (int64_t i = 0; i < n; i++)
@@ -50,7 +51,8 @@ static lt_status average_auc(const double *const score[3], const int64_t n_group
 }
 
 // The feature of all three groups: one allocation, score[g] points into it.
-static lt_status group_scores(const lt_signals *s, lt_feature f, double **memory, const double *score[3], int64_t n_group[3])
+static lt_status group_scores(const lt_signals *s, lt_feature f, double **memory, const double *score[3],
+                              int64_t n_group[3])
 {
     LT_TRY(lti_signals_need_groups(s));
     double *p = lti_calloc((size_t)s->n, sizeof *p);

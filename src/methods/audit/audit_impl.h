@@ -15,15 +15,15 @@ typedef struct lti_shadow {
 lt_status lti_shadow_draw(const lt_signals *s, const lt_audit_cfg *cfg, lti_shadow *shadow);
 void lti_shadow_clear(lti_shadow *shadow);
 
-lt_status lti_signals_need_groups(const lt_signals *s); // LT_E_FORMAT naming the empty group
+lt_status lti_signals_need_groups(const lt_signals *s);               // LT_E_FORMAT naming the empty group
 int64_t lti_group_rows(const lt_signals *s, int group, int64_t *row); // row may be NULL; returns the count
 
 // Class probabilities of one row, and one feature of it.
 void lti_probabilities(const float *logits, int k, double *p);
 double lti_feature(const float *logits, int k, int64_t label, lt_feature f);
 
-// C-SVC on dense features: non-members (class 0) then members (class 1), each (n,d) row-major. decision: (n_target), positive =
-// class 0 = non-member.
-lt_status lti_svc(const double *non_member, const double *member, int64_t n, const double *target, int64_t n_target, int d,
-                  double *decision);
+// C-SVC on dense features: non-members (class 0) then members (class 1), each (n,d) row-major. decision: (n_target),
+// positive = class 0 = non-member.
+lt_status lti_svc(const double *non_member, const double *member, int64_t n, const double *target, int64_t n_target,
+                  int d, double *decision);
 #endif

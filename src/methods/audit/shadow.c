@@ -1,7 +1,7 @@
 // shadow.c - the samples an attack learns from: members from the retain set, non-members from the test set. [AMUN 7.2]
 //
-// The attacked model is its own shadow model: it was trained on the retain set and never saw the test set. Both classes get
-// the same number of samples, so an attack that learns nothing calls half of everything a member.
+// The attacked model is its own shadow model: it was trained on the retain set and never saw the test set. Both classes
+// get the same number of samples, so an attack that learns nothing calls half of everything a member.
 #include "methods/audit/audit_impl.h"
 
 int64_t lti_group_rows(const lt_signals *s, int group, int64_t *row)
@@ -22,13 +22,14 @@ lt_status lti_signals_need_groups(const lt_signals *s)
     static const char *const name[3] = {"retain (0)", "forget (1)", "test (2)"};
     for (int g = 0; g < 3; g++)
         if (lti_group_rows(s, g, NULL) == 0)
-            return LT_FAIL(LT_E_FORMAT, "signals: expected at least one sample in group %s, found none of %lld", name[g],
-                           (long long)s->n);
+            return LT_FAIL(LT_E_FORMAT, "signals: expected at least one sample in group %s, found none of %lld",
+                           name[g], (long long)s->n);
     return LT_OK;
 }
 
 // n rows of the group: all of them in their order, or a draw without replacement.
-static lt_status draw(const lt_signals *s, int group, int64_t n, uint64_t seed, uint32_t step, bool keep_order, int64_t **row)
+static lt_status draw(const lt_signals *s, int group, int64_t n, uint64_t seed, uint32_t step, bool keep_order,
+                      int64_t **row)
 {
     int64_t n_all = lti_group_rows(s, group, NULL);
     int64_t *all = lti_calloc((size_t)n_all, sizeof *all), *perm = lti_calloc((size_t)n_all, sizeof *perm);

@@ -1,4 +1,5 @@
-// signals.c - what every audit starts from: evaluation-mode logits of un-augmented samples, with labels, ids and groups.
+// signals.c - what every audit starts from: evaluation-mode logits of un-augmented samples, with labels, ids and
+// groups.
 //
 // The file is an .npz that any tool can write or read (product.md 5), so lethe can audit a model it never saw. Nothing
 // in a foreign file is trusted: every array is checked before one value is used.
@@ -44,8 +45,8 @@ void lt_signals_destroy(lt_signals *s)
 // ---- from a model
 
 // Evaluates one group into rows at.. of s; *at moves on.
-static lt_status add_group(lt_evaluator *evaluator, const lt_dataset *ds, lt_split split, const lt_index_set *rows, int8_t group,
-                           lt_signals *s, int64_t *at)
+static lt_status add_group(lt_evaluator *evaluator, const lt_dataset *ds, lt_split split, const lt_index_set *rows,
+                           int8_t group, lt_signals *s, int64_t *at)
 {
     if (!rows || rows->n == 0)
         return LT_OK;
@@ -61,8 +62,8 @@ static lt_status add_group(lt_evaluator *evaluator, const lt_dataset *ds, lt_spl
     return LT_OK;
 }
 
-lt_status lt_signals_compute(const lt_model *model, const lt_dataset *ds, const lt_index_set *forget, const lt_index_set *retain,
-                             const lt_env *env, lt_signals **s)
+lt_status lt_signals_compute(const lt_model *model, const lt_dataset *ds, const lt_index_set *forget,
+                             const lt_index_set *retain, const lt_env *env, lt_signals **s)
 {
     lt_index_set test = {0};
     lt_signals *made = NULL;
@@ -137,8 +138,9 @@ static int64_t integer_at(const lt_tensor *t, int64_t i)
 static lt_status check_integers(const char *label, const lt_tensor *t, int64_t n, int64_t min, int64_t max)
 {
     if (!is_integer(t->dtype))
-        return LT_FAIL(LT_E_FORMAT, "%s: array '%s': expected integers (int8, uint8, int32 or int64), found floating point",
-                       label, t->name);
+        return LT_FAIL(LT_E_FORMAT,
+                       "%s: array '%s': expected integers (int8, uint8, int32 or int64), found floating point", label,
+                       t->name);
     if (t->dim[0] != n)
         return LT_FAIL(LT_E_FORMAT, "%s: array '%s': expected %lld elements as in 'logits', found %lld", label, t->name,
                        (long long)n, (long long)t->dim[0]);
@@ -157,8 +159,8 @@ static lt_status read_logits(const char *label, const lt_tensor *t, lt_signals *
         double v = t->dtype == LT_F32 ? (double)((const float *)t->data)[i] : ((const double *)t->data)[i];
         s->logits[i] = (float)v;
         if (!isfinite(s->logits[i]))
-            return LT_FAIL(LT_E_FORMAT, "%s: array 'logits', row %lld, class %lld: expected a finite float, found %g", label,
-                           (long long)(i / s->k), (long long)(i % s->k), v);
+            return LT_FAIL(LT_E_FORMAT, "%s: array 'logits', row %lld, class %lld: expected a finite float, found %g",
+                           label, (long long)(i / s->k), (long long)(i % s->k), v);
     }
     return LT_OK;
 }
@@ -170,7 +172,8 @@ static lt_status check_logits(const char *label, const lt_tensor *t)
     if (t->dim[0] < 1)
         return LT_FAIL(LT_E_FORMAT, "%s: array 'logits': expected at least one row, found none", label);
     if (t->dim[1] < 2 || t->dim[1] > INT_MAX)
-        return LT_FAIL(LT_E_FORMAT, "%s: array 'logits': expected at least 2 classes, found %lld", label, (long long)t->dim[1]);
+        return LT_FAIL(LT_E_FORMAT, "%s: array 'logits': expected at least 2 classes, found %lld", label,
+                       (long long)t->dim[1]);
     return LT_OK;
 }
 

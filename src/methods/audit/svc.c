@@ -53,16 +53,21 @@ static lt_status problem_init(const double *non_member, const double *member, in
     return LT_OK;
 }
 
-lt_status lti_svc(const double *non_member, const double *member, int64_t n, const double *target, int64_t n_target, int d,
-                  double *decision)
+lt_status lti_svc(const double *non_member, const double *member, int64_t n, const double *target, int64_t n_target,
+                  int d, double *decision)
 {
     if (n > INT_MAX / 2)
-        return LT_FAIL(LT_E_UNSUPPORTED, "SVC-MIA: expected at most %d shadow samples per class, found %lld", INT_MAX / 2,
-                       (long long)n);
+        return LT_FAIL(LT_E_UNSUPPORTED, "SVC-MIA: expected at most %d shadow samples per class, found %lld",
+                       INT_MAX / 2, (long long)n);
     problem p = {0};
     struct svm_model *model = NULL;
-    struct svm_parameter param = {.svm_type = C_SVC, .kernel_type = RBF, .gamma = 1.0 / d, .cache_size = 200.0,
-                                  .eps = 1e-3, .C = 3.0, .shrinking = 1};
+    struct svm_parameter param = {.svm_type = C_SVC,
+                                  .kernel_type = RBF,
+                                  .gamma = 1.0 / d,
+                                  .cache_size = 200.0,
+                                  .eps = 1e-3,
+                                  .C = 3.0,
+                                  .shrinking = 1};
     lt_status status = LT_OK;
     LT_TRY_GOTO(problem_init(non_member, member, n, d, &p), out);
     struct svm_problem prob = {.l = (int)(2 * n), .y = p.y, .x = p.row};

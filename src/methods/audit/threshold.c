@@ -3,8 +3,8 @@
 //
 // Thresholds are learnt from the shadow samples: for each class the observed value with the best balanced accuracy
 // (TPR + TNR) / 2, the smallest one among equals. Signals are confidence, -entropy and -modified entropy; correctness
-// needs no threshold. A class of the forget set that has no shadow members or no non-members uses one threshold learnt on all
-// classes together.
+// needs no threshold. A class of the forget set that has no shadow members or no non-members uses one threshold learnt
+// on all classes together.
 #include "methods/audit/audit_impl.h"
 #include <stdlib.h>
 
@@ -68,7 +68,8 @@ static int64_t collect(const lt_signals *s, const lti_shadow *shadow, lt_feature
 }
 
 // Fraction of the forget set called member.
-static double member_share(const lt_signals *s, const lti_shadow *shadow, lt_feature f, shadow_value *v, double *threshold)
+static double member_share(const lt_signals *s, const lti_shadow *shadow, lt_feature f, shadow_value *v,
+                           double *threshold)
 {
     double overall = 0.0;
     best_threshold(v, collect(s, shadow, f, -1, v), &overall);

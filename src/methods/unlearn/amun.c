@@ -5,11 +5,11 @@
 // between them to move locally, and the confidence at x drops to that of unseen data.
 //     with retain data: min CE over D_R(y) + D_F(y) + D_A(y_adv)     adv_only: D_R + D_A
 //     forget data only: min CE over D_F(y) + D_A(y_adv)              adv_only: D_A
-// One shuffle over the union each epoch. D_A is never augmented: a crop or flip loses most adversarial labels [AMUN 11.19].
-// Samples whose search failed have no partner and are left out of D_A.
+// One shuffle over the union each epoch. D_A is never augmented: a crop or flip loses most adversarial labels
+// [AMUN 11.19]. Samples whose search failed have no partner and are left out of D_A.
 //
-// `partner` replaces D_A by the substitutes of the ablation [AMUN 8.3]; random directions and labels are drawn anew each
-// epoch.
+// `partner` replaces D_A by the substitutes of the ablation [AMUN 8.3]; random directions and labels are drawn anew
+// each epoch.
 #include "methods/attack/attack_rows.h"
 #include "methods/unlearn/recipe.h"
 #include <math.h>
@@ -42,8 +42,8 @@ static const lt_option opts[] = {
     LT_OPT_END,
 };
 
-// ---- the partner set: borrowed from the search where it serves as it is; a copy when failed samples leave gaps or when
-// substitutes stand in for it
+// ---- the partner set: borrowed from the search where it serves as it is; a copy when failed samples leave gaps or
+// when substitutes stand in for it
 
 typedef struct partner_set {
     const lt_adv_set *adv;
@@ -180,14 +180,16 @@ static lt_status plan(const lt_unlearn_in *in, const void *cfg, lt_unlearn_plan_
 {
     const struct cfg *c = cfg;
     if (draws_labels(c) && in->ds->n_classes < 3)
-        return LT_FAIL(LT_E_USAGE, "amun: expected at least 3 classes for a label other than y and y_adv, found %d", in->ds->n_classes);
+        return LT_FAIL(LT_E_USAGE, "amun: expected at least 3 classes for a label other than y and y_adv, found %d",
+                       in->ds->n_classes);
     LT_TRY(search(in, c, &ctx->adv));
     partner_set *p = NULL;
     LT_TRY(partner_create(in, ctx->adv, c->partner, &p));
     ctx->own = p;
     ctx->own_free = partner_free;
     if (p->n == 0)
-        return LT_FAIL(LT_E_FAIL, "amun: the search found no adversarial example for any of %lld forget samples", (long long)ctx->adv->n);
+        return LT_FAIL(LT_E_FAIL, "amun: the search found no adversarial example for any of %lld forget samples",
+                       (long long)ctx->adv->n);
     if (p->image)
         fill(p, 0);
     lti_recipe_apply(LTI_RECIPE_OF(c), job);
@@ -211,8 +213,10 @@ const lt_unlearn_method lti_unlearn_amun = {
     .name = "amun",
     .title = "AMUN, adversarial machine unlearning",
     .cite = "amun",
-    .doc = "Fine-tunes on the forget set together with its nearest adversarial neighbours under the labels the model already gives them, "
-           "with the retain set when it may be used. The boundary moves locally and the confidence on the forget set drops to that "
+    .doc = "Fine-tunes on the forget set together with its nearest adversarial neighbours under the labels the model "
+           "already gives them, "
+           "with the retain set when it may be used. The boundary moves locally and the confidence on the forget set "
+           "drops to that "
            "of unseen data.",
     .needs = LT_NEED_ATTACK,
     .cfg_size = sizeof(struct cfg),

@@ -20,7 +20,8 @@ const lt_unlearn_method lti_unlearn_ft = {
     .name = "ft",
     .title = "Fine-tuning on the retain set",
     .cite = "warnecke2023",
-    .doc = "Minimises the cross-entropy on the retain set, starting from the trained model. Meaningless without retain data.",
+    .doc = "Minimises the cross-entropy on the retain set, starting from the trained model. Meaningless without retain "
+           "data.",
     .needs = LT_NEED_RETAIN,
     .cfg_size = sizeof(struct cfg),
     .opts = opts,

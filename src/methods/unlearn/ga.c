@@ -1,4 +1,5 @@
-// ga.c - gradient ascent on the forget set, the upstream form: min -E_{D_F} CE(z,y), no retain data. [AMUN 5] [Thudi 2022]
+// ga.c - gradient ascent on the forget set, the upstream form: min -E_{D_F} CE(z,y), no retain data. [AMUN 5] [Thudi
+// 2022]
 //
 // Defaults are those of the authors' published command: learning rate 1e-4, constant, 5 epochs.
 #include "methods/unlearn/recipe.h"
@@ -24,7 +25,8 @@ const lt_unlearn_method lti_unlearn_ga = {
     .name = "ga",
     .title = "Gradient ascent on the forget set",
     .cite = "thudi2022",
-    .doc = "Maximises the cross-entropy on the forget set and never looks at retain data, in either access setting. Inert with a small "
+    .doc = "Maximises the cross-entropy on the forget set and never looks at retain data, in either access setting. "
+           "Inert with a small "
            "learning rate, collapses with a larger one.",
     .cfg_size = sizeof(struct cfg),
     .opts = opts,

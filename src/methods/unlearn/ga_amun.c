@@ -1,7 +1,8 @@
 // ga_amun.c - gradient ascent as in the AMUN comparison: each epoch first the retain set in order, then ascent on the
 // forget set. [AMUN 5, 11.9]
 //
-// Pass 1: CE on D_R, unshuffled. Pass 2: -CE on D_F. Without retain data only pass 2, which is `ga` with this file's defaults.
+// Pass 1: CE on D_R, unshuffled. Pass 2: -CE on D_F. Without retain data only pass 2, which is `ga` with this file's
+// defaults.
 #include "methods/unlearn/recipe.h"
 
 struct cfg {
@@ -27,7 +28,8 @@ const lt_unlearn_method lti_unlearn_ga_amun = {
     .name = "ga-amun",
     .title = "Gradient ascent with a retain pass",
     .cite = "amun",
-    .doc = "The form behind the GA rows of the AMUN tables: every epoch descends once over the retain set (unshuffled) and then ascends "
+    .doc = "The form behind the GA rows of the AMUN tables: every epoch descends once over the retain set (unshuffled) "
+           "and then ascends "
            "over the forget set. Without retain data only the ascent is left.",
     .cfg_size = sizeof(struct cfg),
     .opts = opts,

@@ -4,8 +4,8 @@
 #include "base/base.h"
 #include "lethe/unlearn.h"
 
-// Fields and rows of every method that fine-tunes. A method's config struct starts with LTI_RECIPE_FIELDS, its table with
-// LTI_RECIPE_ROWS(struct, epochs, lr, lr_step_every): the defaults are the method's own.
+// Fields and rows of every method that fine-tunes. A method's config struct starts with LTI_RECIPE_FIELDS, its table
+// with LTI_RECIPE_ROWS(struct, epochs, lr, lr_step_every): the defaults are the method's own.
 #define LTI_RECIPE_FIELDS                                                                                              \
     int32_t epochs;                                                                                                    \
     float lr;                                                                                                          \
@@ -30,8 +30,11 @@ typedef struct lti_recipe {
     LTI_RECIPE_FIELDS
 } lti_recipe;
 #define LTI_RECIPE_OF(c)                                                                                               \
-    (lti_recipe){(c)->epochs, (c)->lr,       (c)->lr_step_every, (c)->lr_step_gamma,                                   \
-                 (c)->batch,  (c)->momentum, (c)->weight_decay,  (c)->augment}
+    (lti_recipe)                                                                                                       \
+    {                                                                                                                  \
+        (c)->epochs, (c)->lr, (c)->lr_step_every, (c)->lr_step_gamma, (c)->batch, (c)->momentum, (c)->weight_decay,    \
+            (c)->augment                                                                                               \
+    }
 
 void lti_recipe_apply(lti_recipe recipe, lt_job *job); // SGD from a fresh state
 lt_view lti_retain_view(const lt_unlearn_in *in, bool augment);

@@ -1,4 +1,5 @@
-// retrain.c - the exact answer every other method is measured against: train again, from scratch, without the forget set.
+// retrain.c - the exact answer every other method is measured against: train again, from scratch, without the forget
+// set.
 //
 // min over theta of E_{D_R} CE, with the recipe of the original model and a new initialisation. [AMUN 4.3, 5]
 #include "methods/unlearn/recipe.h"
@@ -18,7 +19,8 @@ const lt_unlearn_method lti_unlearn_retrain = {
     .name = "retrain",
     .title = "Retrain from scratch",
     .cite = "amun",
-    .doc = "A new initialisation trained on the retain set with the recipe of the original model: the oracle. Has no options of its "
+    .doc = "A new initialisation trained on the retain set with the recipe of the original model: the oracle. Has no "
+           "options of its "
            "own; those of training apply.",
     .needs = LT_NEED_RETAIN | LT_FROM_SCRATCH,
     .cfg_size = 0,

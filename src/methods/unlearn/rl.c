@@ -29,7 +29,8 @@ static lt_status plan(const lt_unlearn_in *in, const void *cfg, lt_unlearn_plan_
     const struct cfg *c = cfg;
     (void)ctx;
     if (!c->true_label && in->ds->n_classes < 2)
-        return LT_FAIL(LT_E_USAGE, "rl: expected at least 2 classes to draw another label from, found %d", in->ds->n_classes);
+        return LT_FAIL(LT_E_USAGE, "rl: expected at least 2 classes to draw another label from, found %d",
+                       in->ds->n_classes);
     lti_recipe_apply(LTI_RECIPE_OF(c), job);
     lt_view forget = lti_forget_view(in, c->augment);
     forget.relabel = c->true_label ? LT_RELABEL_RANDOM_ANY : LT_RELABEL_RANDOM_OTHER;
@@ -46,7 +47,8 @@ const lt_unlearn_method lti_unlearn_rl = {
     .name = "rl",
     .title = "Random labels",
     .cite = "golatkar2020",
-    .doc = "Fine-tunes on the retain set and on the forget set with random labels, redrawn at every visit. The default is the AMUN form "
+    .doc = "Fine-tunes on the retain set and on the forget set with random labels, redrawn at every visit. The default "
+           "is the AMUN form "
            "(shuffled together, never the true label); order=upstream and true_label give the form of the SalUn code.",
     .cfg_size = sizeof(struct cfg),
     .opts = opts,

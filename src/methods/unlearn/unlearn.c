@@ -17,11 +17,11 @@ static lt_status check_rows(const lt_unlearn_in *in, const lt_index_set *set, co
     for (int64_t i = 0; i < set->n; i++) {
         int64_t row = set->row[i];
         if (row < 0 || row >= n)
-            return LT_FAIL(LT_E_FORMAT, "%s set: expected rows 0..%lld of the training split, found %lld", name, (long long)n - 1,
-                           (long long)row);
+            return LT_FAIL(LT_E_FORMAT, "%s set: expected rows 0..%lld of the training split, found %lld", name,
+                           (long long)n - 1, (long long)row);
         if (seen[row]++)
-            return LT_FAIL(LT_E_FORMAT, "%s set: row %lld is there twice, or in both the forget and the retain set", name,
-                           (long long)row);
+            return LT_FAIL(LT_E_FORMAT, "%s set: row %lld is there twice, or in both the forget and the retain set",
+                           name, (long long)row);
     }
     return LT_OK;
 }
@@ -44,7 +44,8 @@ static lt_status check_needs(const lt_unlearn_method *method, const lt_unlearn_i
     if (!in->forget || in->forget->n < 1)
         return LT_FAIL(LT_E_USAGE, "%s: expected at least one sample to forget, found none", method->name);
     if (method->needs & LT_NEED_RETAIN && !in->use_retain) {
-        (void)LT_FAIL(LT_E_USAGE, "%s: this method learns from the retain set and cannot run with forget data only", method->name);
+        (void)LT_FAIL(LT_E_USAGE, "%s: this method learns from the retain set and cannot run with forget data only",
+                      method->name);
         return lt_error_hint("allow retain data, or choose amun, rl, ga or ga-amun");
     }
     if (in->use_retain && !has_retain)
@@ -53,8 +54,9 @@ static lt_status check_needs(const lt_unlearn_method *method, const lt_unlearn_i
         return LT_FAIL(LT_E_USAGE, "%s: expected the training recipe of the original model, found none", method->name);
     const lt_model_shape *m = &in->model->shape;
     if (m->c != in->ds->c || m->h != in->ds->h || m->w != in->ds->w || m->n_classes != in->ds->n_classes)
-        return LT_FAIL(LT_E_SHAPE, "%s: the model takes %dx%dx%d images of %d classes, the data has %dx%dx%d of %d", method->name,
-                       m->c, m->h, m->w, m->n_classes, in->ds->c, in->ds->h, in->ds->w, in->ds->n_classes);
+        return LT_FAIL(LT_E_SHAPE, "%s: the model takes %dx%dx%d images of %d classes, the data has %dx%dx%d of %d",
+                       method->name, m->c, m->h, m->w, m->n_classes, in->ds->c, in->ds->h, in->ds->w,
+                       in->ds->n_classes);
     return check_sets(in);
 }
 
@@ -80,8 +82,8 @@ static lt_status train(const lt_unlearn_in *in, lt_job *job, lt_train_result *re
     return status;
 }
 
-static lt_status run(const lt_unlearn_method *method, const lt_unlearn_in *in, const void *cfg, lt_unlearn_plan_ctx *ctx,
-                     const float *before, lt_unlearn_result *result)
+static lt_status run(const lt_unlearn_method *method, const lt_unlearn_in *in, const void *cfg,
+                     lt_unlearn_plan_ctx *ctx, const float *before, lt_unlearn_result *result)
 {
     lt_job job = {.model = in->model, .seed = in->seed};
     LT_TRY(method->plan(in, cfg, ctx, &job));
@@ -94,13 +96,15 @@ static lt_status run(const lt_unlearn_method *method, const lt_unlearn_in *in, c
     result->search_s = ctx->adv ? ctx->adv->search_s : 0.0;
     result->delta_norm_l2 = delta_norm(in->model, before);
     if (!(result->delta_norm_l2 > 0.0)) {
-        (void)LT_FAIL(LT_E_CHECK, "%s: the parameters did not change in %lld steps", method->name, (long long)result->train.steps);
+        (void)LT_FAIL(LT_E_CHECK, "%s: the parameters did not change in %lld steps", method->name,
+                      (long long)result->train.steps);
         return lt_error_hint("raise the learning rate");
     }
     return LT_OK;
 }
 
-lt_status lt_unlearn_run(const lt_unlearn_method *method, const lt_unlearn_in *in, const void *cfg, lt_unlearn_result *result)
+lt_status lt_unlearn_run(const lt_unlearn_method *method, const lt_unlearn_in *in, const void *cfg,
+                         lt_unlearn_result *result)
 {
     *result = (lt_unlearn_result){0};
     LT_TRY(check_needs(method, in));
