@@ -1,0 +1,115 @@
+"""PyTorch definitions of lethe's architectures, for golden vectors, interoperability tests and speed comparisons.
+
+Written the way a PyTorch user would write a CIFAR model: plain modules, the usual parameter names, nothing that knows
+lethe's files. `from_spec` reads lethe's model specs ("resnet18:width=8,proj-half=1").
+"""
+import torch
+from torch import nn
+import torch.nn.functional as F
+
+
+def norm(channels, bn):
+    return nn.BatchNorm2d(channels) if bn else nn.Identity()
+
+
+class BasicBlock(nn.Module):
+    def __init__(self, c_in, c_out, stride, proj_half, bn):
+        super().__init__()
+        self.conv1 = nn.Conv2d(c_in, c_out, 3, stride, 1, bias=False)
+        self.bn1 = norm(c_out, bn)
+        self.conv2 = nn.Conv2d(c_out, c_out, 3, 1, 1, bias=False)
+        self.bn2 = norm(c_out, bn)
+        self.shortcut = nn.Sequential()
+        self.factor = 1.0
+        if stride != 1 or c_in != c_out:
+            self.shortcut = nn.Sequential(nn.Conv2d(c_in, c_out, 1, stride, bias=False), norm(c_out, bn))
+            self.factor = 0.5 if proj_half else 1.0
+
+    def forward(self, x):
+        y = F.relu(self.bn1(self.conv1(x)))
+        y = self.bn2(self.conv2(y)) + self.shortcut(x)
+        return F.relu(y * self.factor if self.factor != 1.0 else y)
+
+
+class ResNet18(nn.Module):
+    def __init__(self, shape, n_classes, width=64, proj_half=0, bn=1):
+        super().__init__()
+        c, h, w = shape
+        self.conv1 = nn.Conv2d(c, width, 3, 1, 1, bias=False)
+        self.bn1 = norm(width, bn)
+        c_in = width
+        for stage in range(4):
+            c_out, stride = width << stage, 2 if stage else 1
+            blocks = BasicBlock(c_in, c_out, stride, proj_half, bn), BasicBlock(c_out, c_out, 1, proj_half, bn)
+            setattr(self, f"layer{stage + 1}", nn.Sequential(*blocks))
+            c_in = c_out
+            if stage:
+                h, w = (h + 1) // 2, (w + 1) // 2
+        self.linear = nn.Linear(c_in * (h // 4) * (w // 4), n_classes)
+
+    def forward(self, x):
+        x = F.relu(self.bn1(self.conv1(x)))
+        x = self.layer4(self.layer3(self.layer2(self.layer1(x))))
+        return self.linear(F.avg_pool2d(x, 4).flatten(1))
+
+
+class VGG19(nn.Module):
+    def __init__(self, shape, n_classes, width=64, bn=1):
+        super().__init__()
+        c, h, w = shape
+        layers = []
+        for m in (1, 1, 0, 2, 2, 0, 4, 4, 4, 4, 0, 8, 8, 8, 8, 0, 8, 8, 8, 8, 0):
+            if m:
+                layers += [nn.Conv2d(c, m * width, 3, padding=1)]
+                layers += [nn.BatchNorm2d(m * width)] if bn else []
+                layers += [nn.ReLU()]
+                c = m * width
+            else:
+                layers += [nn.MaxPool2d(2, 2)]
+                h, w = h // 2, w // 2
+        self.features = nn.Sequential(*layers)
+        self.classifier = nn.Linear(c * h * w, n_classes)
+
+    def forward(self, x):
+        return self.classifier(self.features(x).flatten(1))
+
+
+class SimpleConv(nn.Module):
+    def __init__(self, shape, n_classes, width=32, bn=1):
+        super().__init__()
+        c, h, w = shape
+        for i in (1, 2, 3):
+            setattr(self, f"conv{i}", nn.Conv2d(c, width << (i - 1), 3, padding=1, bias=not bn))
+            setattr(self, f"bn{i}", norm(width << (i - 1), bn))
+            c, h, w = width << (i - 1), h // 2, w // 2
+        self.linear = nn.Linear(c * h * w, n_classes)
+
+    def forward(self, x):
+        for i in (1, 2, 3):
+            x = F.max_pool2d(F.relu(getattr(self, f"bn{i}")(getattr(self, f"conv{i}")(x))), 2)
+        return self.linear(x.flatten(1))
+
+
+class Normalized(nn.Module):
+    """(x - mean) / std, then the network. State names are the network's: the constants are no parameters."""
+
+    def __init__(self, net, mean, std):
+        super().__init__()
+        self.net = [net]  # in a list: not registered, so that names stay unprefixed
+        self.mean, self.std = torch.tensor(mean).view(-1, 1, 1), torch.tensor(std).view(-1, 1, 1)
+
+    def forward(self, x):
+        return self.net[0]((x - self.mean.to(x.dtype)) / self.std.to(x.dtype))
+
+
+def from_spec(spec, shape, n_classes):
+    """(network, callable): the module with the parameters, and the whole model with its normalisation, if any."""
+    name, _, rest = spec.partition(":")
+    keys = dict(part.split("=") for part in rest.split(",") if part)
+    mean, std = keys.pop("mean", None), keys.pop("std", None)
+    cls = {"resnet18": ResNet18, "vgg19": VGG19, "simple-conv": SimpleConv}[name]
+    net = cls(shape, n_classes, **{k.replace("-", "_"): int(v) for k, v in keys.items()})
+    if mean is None and std is None:
+        return net, net
+    numbers = [[float(v) for v in text.split("+")] for text in (mean or "0", std or "1")]
+    return net, Normalized(net, *numbers)
