@@ -47,26 +47,30 @@ static lt_status apply_set(lt_optset *set, const char *text)
     return status;
 }
 
-// "no-x" -> "x", "plan.no-x" -> "plan.x" when that is a switch and the name as written is no option; else NULL.
-static lti_opt_row *find_negated(const lt_optset *set, const char *name)
+// "no-x" -> "x", "plan.no-x" -> "plan.x" when that is a switch and the name as written is no option; else *row is NULL.
+static lt_status find_negated(const lt_optset *set, const char *name, lti_opt_row **row)
 {
     const lti_opt_row *other;
     const char *dot = strrchr(name, '.');
     const char *tail = dot ? dot + 1 : name;
+    *row = NULL;
     if (strncmp(tail, "no-", 3) != 0 || lti_optset_find(set, name, LTI_FIND_FLAG, &other))
-        return NULL;
+        return LT_OK;
     char *plain = lti_asprintf("%.*s%s", (int)(tail - name), name, tail + 3);
     if (!plain)
-        return NULL;
-    lti_opt_row *row = lti_optset_find(set, plain, LTI_FIND_FLAG, &other);
+        return LTI_NOMEM(name);
+    lti_opt_row *found = lti_optset_find(set, plain, LTI_FIND_FLAG, &other);
     lti_free(plain);
-    return row && !other && row->o->type == LT_OPT_BOOL ? row : NULL;
+    if (found && !other && found->o->type == LT_OPT_BOOL)
+        *row = found;
+    return LT_OK;
 }
 
 static lt_status walk_flag(walk *w, const char *name, const char *after_equals)
 {
-    lti_opt_row *row = find_negated(w->set, name);
+    lti_opt_row *row;
     const char *value = "false";
+    LT_TRY(find_negated(w->set, name, &row));
     if (row) {
         if (after_equals)
             return LT_FAIL(LT_E_USAGE, "--%s: expected no value, found '%s'", name, after_equals);
