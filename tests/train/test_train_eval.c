@@ -81,12 +81,14 @@ static void views(void **state)
     train_a_little(&f);
     float all[T_TRAIN * T_CLASSES], some[3 * T_CLASSES];
     double per_class[T_CLASSES];
-    lt_eval_result r;
+    lt_eval_result r, plain;
     lt_view view = lt_view_split(f.ds, LT_TRAIN);
+    assert_ok(lt_evaluate(f.model, &view, &f.env, 8, NULL, NULL, &plain));
     view.augment = true; // ignored: evaluation never augments
     view.relabel = LT_RELABEL_RANDOM_OTHER;
     view.weight = -3;
     assert_ok(lt_evaluate(f.model, &view, &f.env, 8, all, NULL, &r));
+    assert_true(r.acc == plain.acc && r.loss == plain.loss && r.ece == plain.ece);
     const int64_t rows[] = {20, 4, 0}; // classes 0, 0, 0
     lt_view part = lt_view_split(f.ds, LT_TRAIN);
     part.row = rows;

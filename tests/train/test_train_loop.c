@@ -286,6 +286,23 @@ static void losses(void **state)
     t_close(&f);
 }
 
+// A batch that is never full is averaged over what it holds.
+static void partial_batch(void **state)
+{
+    (void)state;
+    char digest[2][65];
+    for (int k = 0; k < 2; k++) {
+        fixture f;
+        t_open(&f, "ref", 1);
+        f.job.cfg.batch = k ? 1000 : T_TRAIN;
+        assert_ok(lt_train_run(&f.job, &f.env, NULL, false, NULL));
+        assert_int_equal(f.model->bn_batches, 3); // one a step
+        lt_model_digest(f.model, digest[k]);
+        t_close(&f);
+    }
+    assert_string_equal(digest[0], digest[1]);
+}
+
 // Gradient ascent (weight -1) from a trained model undoes it.
 static void ascends(void **state)
 {
@@ -516,6 +533,7 @@ int main(void)
         cmocka_unit_test(mask_untouched),
         cmocka_unit_test(l1_shrinks),
         cmocka_unit_test(losses),
+        cmocka_unit_test(partial_batch),
         cmocka_unit_test(ascends),
         cmocka_unit_test(augment_switch),
         cmocka_unit_test(diverges),
