@@ -1,0 +1,89 @@
+// backend.c - the registry of compute backends, made from backends.list.
+#include "base/base.h"
+#include "graph/backend.h"
+#include <string.h>
+#include <unistd.h>
+
+#define LT_X(name) extern const lt_backend_ops lti_backend_##name;
+#include "backend/backends.list"
+#undef LT_X
+
+static const lt_backend_ops *const registry[] = {
+#define LT_X(name) &lti_backend_##name,
+#include "backend/backends.list"
+#undef LT_X
+};
+enum { N_BACKENDS = sizeof registry / sizeof *registry };
+
+const char *const *lt_backend_names(void)
+{
+    static const char *const names[] = {
+#define LT_X(name) #name,
+#include "backend/backends.list"
+#undef LT_X
+        NULL};
+    return names;
+}
+
+static lt_status open_backend(const lt_backend_ops *ops, int n_threads, lt_backend **backend)
+{
+    lt_backend *b = lti_calloc(1, sizeof *b);
+    if (!b)
+        return LTI_NOMEM("backend");
+    b->ops = ops;
+    b->fallback = lti_ref_bind;
+    long online = sysconf(_SC_NPROCESSORS_ONLN);
+    b->n_threads = n_threads > 0 ? n_threads : online > 0 && online < 4096 ? (int)online : 1;
+    lt_status status = ops->open(b);
+    if (status != LT_OK) {
+        lti_free(b);
+        return status;
+    }
+    *backend = b;
+    return LT_OK;
+}
+
+lt_status lt_backend_create(const char *name, int n_threads, lt_backend **backend)
+{
+    *backend = NULL;
+    lt_status status = LT_E_UNSUPPORTED;
+    if (strcmp(name, "auto") == 0) {
+        for (int i = 0; i < N_BACKENDS && !*backend; i++)
+            status = open_backend(registry[i], n_threads, backend);
+        if (status == LT_OK)
+            lt_error_clear(); // of better backends that did not open
+        return status;
+    }
+    for (int i = 0; i < N_BACKENDS; i++)
+        if (strcmp(registry[i]->name, name) == 0)
+            return open_backend(registry[i], n_threads, backend);
+    lti_buf known = {0};
+    for (int i = 0; i < N_BACKENDS; i++)
+        lti_buf_printf(&known, " %s", registry[i]->name);
+    status = LT_FAIL(LT_E_USAGE, "backend %s: not built in; there are: auto%s", name, known.data ? known.data : "");
+    lti_buf_clear(&known);
+    return status;
+}
+
+void lt_backend_destroy(lt_backend *backend)
+{
+    if (!backend)
+        return;
+    backend->ops->close(backend);
+    lti_free(backend);
+}
+
+const char *lt_backend_name(const lt_backend *backend)
+{
+    return backend->ops->name;
+}
+
+const char *lt_backend_version(const lt_backend *backend)
+{
+    return backend->version;
+}
+
+int lt_backend_n_threads(const lt_backend *backend)
+{
+    return backend->n_threads;
+}

@@ -1,0 +1,86 @@
+// plan_impl.h - a plan from the inside, and the steps of its compilation.
+//
+// A tensor is one value in one layout in memory; a value has at most one tensor per layout. A step is one kernel call on
+// tensors. Compilation: passes rewrite the plan's own graph -> lti_plan_bind_kernels turns nodes into steps and tensors,
+// inserting reorders -> lti_plan_place gives every tensor an offset in a slab.
+#ifndef LT_PLAN_IMPL_H
+#define LT_PLAN_IMPL_H
+#include "graph/backend.h"
+#include "graph/graph_impl.h"
+
+typedef enum lti_place { // which slab
+    LTI_ACT,             // reused by liveness
+    LTI_KEEP,            // never shared: inputs, outputs, constants, what is computed from parameters only
+    LTI_PARAM,
+    LTI_STATE,
+    LTI_GRAD,
+    LTI_N_PLACES
+} lti_place;
+
+typedef struct lti_tensor {
+    lt_val value;
+    lt_layout layout;
+    lti_place place;
+    size_t bytes, offset;
+    int32_t storage;     // tensor whose memory it uses: itself, or the base of a view or of an in-place result
+    int32_t first, last; // steps of its life; first = -1: before all steps
+} lti_tensor;
+
+typedef struct lti_step {
+    lt_kernel kernel;
+    int32_t node;                    // -1: a copy or reorder
+    int32_t arg[LT_KERNEL_MAX_ARGS]; // tensors, inputs then outputs
+    void *ptr[LT_KERNEL_MAX_ARGS];
+    int n_in, n_args;
+    size_t prepared_offset; // in LTI_KEEP
+    bool prologue;          // depends on parameters and state only: runs when they changed
+    bool prepare_always;    // more than one input changes: prepare before every run
+    bool fallback;          // reference kernel in a plan of another backend
+} lti_step;
+
+struct lt_plan {
+    lt_graph *g; // rewritten copy; the caller's values keep their numbers
+    lt_backend *backend;
+    lt_dtype real;
+    int64_t batch;
+    bool train, wrt_params;
+    unsigned flags;
+
+    lti_tensor *tensor;
+    lti_step *step;
+    int32_t n_tensors, cap_tensors, n_steps, cap_steps;
+    int32_t (*of_value)[2]; // (n_values) tensor by layout, -1 = none
+    bool *constant;         // (n_values) known before a run: parameters, state, constants and what depends only on them
+    bool *keep;             // (n_values) the caller reads it
+    int32_t n_user_values, n_wrt, n_param_grads;
+    lt_val *grad_value;     // (n_wrt + n_param_grads) gradient values; LT_NONE = zero
+    lt_val *param;          // (n_param_grads) the PARAM each of the later ones belongs to
+    int32_t *shown;         // (n_user_values) tensor of an INPUT or output, -1 = not readable
+    int32_t *grad;          // (n_wrt) tensors
+
+    char *slab[LTI_N_PLACES]; // ACT and KEEP owned, the others the caller's
+    size_t slab_bytes[LTI_N_PLACES], scratch_bytes;
+    void *scratch;
+    bool bound, dirty; // dirty: parameters or state changed since the last run
+    lt_plan_stats stats;
+};
+
+// ---- passes over the plan's graph
+lt_status lti_pass_concrete(lt_graph *g, int64_t batch, lt_dtype real); // batch size and real type become facts
+lt_status lti_pass_mode(lt_graph *g, bool train);                       // bn -> bn_train or bn_eval
+// fixed[v]: somebody outside reads v, so it must go on existing. depends[v]: its gradient is wanted.
+lt_status lti_pass_fold(lt_graph *g, const bool *fixed, const bool *depends);
+lt_status lti_pass_fuse(lt_graph *g, const bool *fixed);
+// Removes the nodes that nothing in roots (n_values) needs; nodes with side effects stay when keep_effects.
+lt_status lti_pass_sweep(lt_graph *g, const bool *roots, bool keep_effects);
+void lti_graph_compact(lt_graph *g); // closes the gaps left by nodes whose op was set to NULL
+// Readers of every value: n_uses[v], and the last node that reads it (-1 = none).
+void lti_graph_uses(const lt_graph *g, int32_t *n_uses, int32_t *user);
+
+lt_status lti_plan_bind_kernels(lt_plan *plan, const lt_val *wrt);
+lt_status lti_plan_place(lt_plan *plan);
+void lti_plan_resolve(lt_plan *plan); // pointers of all steps from slabs and offsets
+
+// Copies a value between layouts; elem is 4 or 8 bytes.
+void lti_reorder(const lt_shape *shape, size_t elem, lt_layout from, const void *src, lt_layout to, void *dst);
+#endif

@@ -1,0 +1,192 @@
+// plan_memory.c - where every tensor lives: offsets in one slab for activations, one for what must stay.
+//
+// A tensor lives from the step that makes it to the last step that reads it. Two tensors may overlap in memory when
+// their lives do not overlap in time. Largest first, each takes the lowest offset that is free during its life: the
+// greedy order that does well for networks, whose large tensors decide the size. An elementwise result takes over the
+// memory of its first input when that is read for the last time.
+#include "graph/plan_impl.h"
+#include <stdlib.h>
+#include <string.h>
+
+enum { ALIGN = 64, SLAB_ALIGN = 4096 };
+
+static size_t round_up(size_t n)
+{
+    return (n + ALIGN - 1) / ALIGN * ALIGN;
+}
+
+static int32_t root(const lt_plan *plan, int32_t t)
+{
+    while (plan->tensor[t].storage != t)
+        t = plan->tensor[t].storage;
+    return t;
+}
+
+static void find_lives(lt_plan *plan)
+{
+    for (int32_t t = 0; t < plan->n_tensors; t++)
+        plan->tensor[t].first = plan->tensor[t].last = -1;
+    for (int32_t i = 0; i < plan->n_steps; i++)
+        for (int j = 0; j < plan->step[i].n_args; j++) {
+            lti_tensor *t = &plan->tensor[root(plan, plan->step[i].arg[j])];
+            if (t->first < 0 && j >= plan->step[i].n_in)
+                t->first = i;
+            t->last = i;
+        }
+}
+
+static void share_in_place(lt_plan *plan)
+{
+    for (int32_t i = 0; i < plan->n_steps; i++) {
+        const lti_step *s = &plan->step[i];
+        if (s->node < 0 || !(plan->g->node[s->node].op->flags & LT_OP_INPLACE0))
+            continue;
+        int32_t from = root(plan, s->arg[0]), to = s->arg[s->n_in];
+        lti_tensor *a = &plan->tensor[from], *b = &plan->tensor[to];
+        if (a->place == LTI_ACT && b->place == LTI_ACT && a->last == i && a->bytes == b->bytes && a->layout == b->layout) {
+            b->storage = from;
+            a->last = b->last;
+        }
+    }
+}
+
+typedef struct block {
+    size_t offset, bytes;
+    int32_t tensor, first, last;
+} block;
+
+static int larger_first(const void *pa, const void *pb)
+{
+    const block *a = pa, *b = pb;
+    if (a->bytes != b->bytes)
+        return a->bytes < b->bytes ? 1 : -1;
+    return a->tensor < b->tensor ? -1 : 1;
+}
+
+// The lowest offset at which block i meets none of the placed blocks alive at the same time.
+static size_t first_fit(const block *blocks, const int32_t *by_offset, int32_t n_placed, const block *b)
+{
+    size_t offset = 0;
+    for (int32_t j = 0; j < n_placed; j++) {
+        const block *other = &blocks[by_offset[j]];
+        if (other->last < b->first || b->last < other->first)
+            continue;
+        if (other->offset >= offset + b->bytes)
+            break; // sorted by offset: nothing later can be in the way
+        if (other->offset + other->bytes > offset)
+            offset = other->offset + other->bytes;
+    }
+    return offset;
+}
+
+static size_t place_blocks(block *blocks, int32_t n, int32_t *by_offset)
+{
+    size_t total = 0;
+    for (int32_t i = 0; i < n; i++) {
+        blocks[i].offset = first_fit(blocks, by_offset, i, &blocks[i]);
+        if (blocks[i].offset + blocks[i].bytes > total)
+            total = blocks[i].offset + blocks[i].bytes;
+        int32_t at = i; // insertion keeps by_offset sorted
+        for (; at > 0 && blocks[by_offset[at - 1]].offset > blocks[i].offset; at--)
+            by_offset[at] = by_offset[at - 1];
+        by_offset[at] = i;
+    }
+    return total;
+}
+
+static lt_status place_shared(lt_plan *plan)
+{
+    block *blocks = lti_malloc((size_t)plan->n_tensors * sizeof *blocks);
+    int32_t *by_offset = lti_malloc((size_t)plan->n_tensors * sizeof *by_offset), n = 0;
+    if (!blocks || !by_offset) {
+        lti_free(blocks);
+        lti_free(by_offset);
+        return LTI_NOMEM("plan memory");
+    }
+    for (int32_t t = 0; t < plan->n_tensors; t++) {
+        const lti_tensor *tensor = &plan->tensor[t];
+        if (tensor->place == LTI_ACT && tensor->storage == t && tensor->last >= 0)
+            blocks[n++] = (block){0, round_up(tensor->bytes), t, tensor->first, tensor->last};
+    }
+    qsort(blocks, (size_t)n, sizeof *blocks, larger_first);
+    plan->slab_bytes[LTI_ACT] = place_blocks(blocks, n, by_offset);
+    for (int32_t i = 0; i < n; i++)
+        plan->tensor[blocks[i].tensor].offset = blocks[i].offset;
+    lti_free(blocks);
+    lti_free(by_offset);
+    return LT_OK;
+}
+
+static void place_apart(lt_plan *plan, lti_place place)
+{
+    size_t total = plan->slab_bytes[place];
+    for (int32_t t = 0; t < plan->n_tensors; t++) {
+        lti_tensor *tensor = &plan->tensor[t];
+        if (tensor->place != place || tensor->storage != t)
+            continue;
+        tensor->offset = total;
+        total += round_up(tensor->bytes);
+    }
+    plan->slab_bytes[place] = total;
+}
+
+static void fill_constants(lt_plan *plan)
+{
+    for (int32_t t = 0; t < plan->n_tensors; t++) {
+        const lti_tensor *tensor = &plan->tensor[t];
+        const lti_value *value = &plan->g->value[tensor->value];
+        if (value->role != LT_ROLE_CONST || tensor->layout != LT_LAYOUT_PLAIN || value->fill == 0)
+            continue;
+        char *data = plan->slab[LTI_KEEP] + tensor->offset;
+        for (int64_t i = 0; i < lti_shape_count(&value->shape); i++)
+            if (value->dtype == LT_F64)
+                ((double *)(void *)data)[i] = value->fill;
+            else
+                ((float *)(void *)data)[i] = (float)value->fill;
+    }
+}
+
+static lt_status allocate(lt_plan *plan)
+{
+    for (int place = LTI_ACT; place <= LTI_KEEP; place++) {
+        plan->slab[place] = lti_aligned_alloc(SLAB_ALIGN, plan->slab_bytes[place]);
+        if (!plan->slab[place])
+            return LTI_NOMEM("plan memory");
+    }
+    plan->scratch = lti_aligned_alloc(SLAB_ALIGN, plan->scratch_bytes);
+    if (!plan->scratch)
+        return LTI_NOMEM("plan scratch memory");
+#ifndef NDEBUG
+    memset(plan->slab[LTI_ACT], 0xff, plan->slab_bytes[LTI_ACT]); // NaN: a kernel that reads what nobody wrote is seen
+    memset(plan->scratch, 0xff, plan->scratch_bytes);
+#endif
+    return LT_OK;
+}
+
+lt_status lti_plan_place(lt_plan *plan)
+{
+    find_lives(plan);
+    if (plan->flags & LT_PLAN_NO_REUSE) {
+        place_apart(plan, LTI_ACT);
+    } else {
+        share_in_place(plan);
+        LT_TRY(place_shared(plan));
+    }
+    place_apart(plan, LTI_KEEP);
+    for (int32_t i = 0; i < plan->n_steps; i++) {
+        lti_step *s = &plan->step[i];
+        s->prepared_offset = plan->slab_bytes[LTI_KEEP];
+        plan->slab_bytes[LTI_KEEP] += round_up(s->kernel.prepared_bytes);
+        if (s->kernel.scratch_bytes > plan->scratch_bytes)
+            plan->scratch_bytes = s->kernel.scratch_bytes;
+    }
+    for (int32_t t = 0; t < plan->n_tensors; t++) {
+        const lti_tensor *base = &plan->tensor[root(plan, t)];
+        plan->tensor[t].place = base->place;
+        plan->tensor[t].offset = base->offset;
+    }
+    LT_TRY(allocate(plan));
+    fill_constants(plan);
+    plan->stats.slab_bytes = (int64_t)(plan->slab_bytes[LTI_ACT] + plan->slab_bytes[LTI_KEEP] + plan->scratch_bytes);
+    return LT_OK;
+}
