@@ -17,7 +17,7 @@ static const char counter_leaf[] = "num_batches_tracked";
 static lt_status check_finite(const lt_model *m, const lt_value_info *info)
 {
     const float *data = (info->role == LT_ROLE_PARAM ? m->params : m->state) + info->slab_offset;
-    for (int64_t i = 0; i < lti_shape_count(&info->shape); i++)
+    for (int64_t i = 0; i < lti_model_shape_count(&info->shape); i++)
         if (!isfinite(data[i]))
             return LT_FAIL(LT_E_DIVERGED, "tensor %s: expected finite numbers to save, found %f at index %lld",
                            info->name, (double)data[i], (long long)i);
@@ -36,7 +36,7 @@ static lt_status list_tensors(const lt_model *m, lti_arena *names, int64_t *coun
         lt_tensor t = {.name = info.name, .dtype = LT_F32, .n_dims = info.shape.n_dims};
         memcpy(t.dim, info.shape.dim, (size_t)t.n_dims * sizeof t.dim[0]);
         t.data = (info.role == LT_ROLE_PARAM ? m->params : m->state) + info.slab_offset;
-        t.n_bytes = (size_t)lti_shape_count(&info.shape) * sizeof(float);
+        t.n_bytes = (size_t)lti_model_shape_count(&info.shape) * sizeof(float);
         list[(*n)++] = t;
         size_t stem;
         if (!lti_has_suffix(info.name, ".running_var", &stem))
@@ -200,7 +200,7 @@ static lt_status check_extra(const char *path, const lt_model *m, const lt_tenso
 static lt_status read_tensor(const char *path, const lt_model *m, const lt_value_info *info, const lt_tensor *t)
 {
     float *out = (info->role == LT_ROLE_PARAM ? m->params : m->state) + info->slab_offset;
-    const int64_t n = lti_shape_count(&info->shape);
+    const int64_t n = lti_model_shape_count(&info->shape);
     size_t stem;
     const bool variance = lti_has_suffix(info->name, ".running_var", &stem);
     if (t->dtype == LT_F32)

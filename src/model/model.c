@@ -8,7 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
-int64_t lti_shape_count(const lt_shape *shape)
+int64_t lti_model_shape_count(const lt_shape *shape)
 {
     int64_t n = 1;
     for (int i = 0; i < shape->n_dims; i++)
@@ -172,7 +172,7 @@ static int64_t fan_in(const lt_model *m, const char *name, const lt_value_info *
         if (v == LT_NONE || lt_graph_value(m->graph, v, &w) != LT_OK)
             LT_BUG("%s has no %s", name, weight);
     }
-    return w.shape.n_dims < 2 ? 0 : lti_shape_count(&w.shape) / w.shape.dim[0];
+    return w.shape.n_dims < 2 ? 0 : lti_model_shape_count(&w.shape) / w.shape.dim[0];
 }
 
 void lt_model_init(lt_model *m, uint64_t seed)
@@ -184,7 +184,7 @@ void lt_model_init(lt_model *m, uint64_t seed)
     for (lt_val v = 0; v < lt_graph_n_values(m->graph); v++) {
         if (!lti_model_tensor(m, v, &info))
             continue;
-        const int64_t n = lti_shape_count(&info.shape);
+        const int64_t n = lti_model_shape_count(&info.shape);
         if (info.role == LT_ROLE_STATE) {
             const float start = lti_has_suffix(info.name, ".running_var", &stem) ? 1.0f : 0.0f;
             for (int64_t i = 0; i < n; i++)
@@ -270,7 +270,7 @@ void lt_model_digest(const lt_model *m, char out[65])
         lti_hash_add(&h, info.name, strlen(info.name) + 1);
         lti_hash_add(&h, &n_dims, sizeof n_dims);
         lti_hash_add(&h, info.shape.dim, (size_t)n_dims * sizeof info.shape.dim[0]);
-        lti_hash_add(&h, data, (size_t)lti_shape_count(&info.shape) * sizeof *data);
+        lti_hash_add(&h, data, (size_t)lti_model_shape_count(&info.shape) * sizeof *data);
     }
     lti_hash_hex(&h, out);
 }

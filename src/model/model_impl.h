@@ -45,7 +45,7 @@ lt_status lti_model_alloc(lt_model *model);
 bool lti_model_meta_reserved(const char *key);
 // PARAM or STATE value number v; false for every other value.
 bool lti_model_tensor(const lt_model *model, lt_val v, lt_value_info *info);
-int64_t lti_shape_count(const lt_shape *shape);
+int64_t lti_model_shape_count(const lt_shape *shape);
 // Does `name` end in `suffix`? *stem_len is the length before it.
 bool lti_has_suffix(const char *name, const char *suffix, size_t *stem_len);
 
