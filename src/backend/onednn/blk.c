@@ -4,9 +4,9 @@
 #include <stdio.h>
 
 enum {
-    PART_PX = 512,          // pixels a partial reduction covers: 32 KiB, so that its second pass is served by L1/L2
-    GROUP_BYTES = 1 << 20,  // of one tensor a thread: what two-pass kernels try to keep in cache
-    MIN_CHANNELS = 5,       // fewer channels would waste most of a block: plain layout
+    PART_PX = 512,      // pixels a partial reduction covers: 32 KiB, so that its second pass is served by L1/L2
+    GROUP_BYTES = 8192, // memory read in one go, where planes are small
+    MIN_CHANNELS = 5,   // fewer channels would waste most of a block: plain layout
 };
 
 bool lti_blk_fits(const lt_bind_in *in, int i)
@@ -41,8 +41,9 @@ lt_status lti_blk_create(const lti_dn *dn, const lt_bind_in *in, const lt_shape 
     d->parts = d->px > PART_PX ? (d->px + PART_PX - 1) / PART_PX : 1;
     d->part_px = (d->px + d->parts - 1) / d->parts;
     d->units = d->n * d->parts;
-    const int64_t block_bytes = d->n * d->px * LTI_LANES * (int64_t)sizeof(float);
-    d->group = block_bytes > 0 ? (int64_t)GROUP_BYTES * d->n_threads / block_bytes : 1;
+    d->group = d->px > 0 ? GROUP_BYTES / (d->px * LTI_LANES * (int64_t)sizeof(float)) : 1;
+    if (d->group * d->n_threads > d->cb)
+        d->group = d->cb / d->n_threads;
     if (d->group < 1)
         d->group = 1;
     k->data = d;

@@ -1,10 +1,10 @@
 // blk_bn.c - batch normalisation on nChw16c: training, evaluation and their gradients, with the ReLU after it.
 //
-// Statistics: every part of a plane (a fixed number of pixels, whatever the number of threads) gives its own mean and sum of
-// squared distances; these are merged in a fixed order in double with the pairwise update of Chan, Golub and LeVeque
-// (1979). So results do not depend on the thread count and do not suffer where the mean is large against the deviation.
-// A group of channel blocks small enough for the caches goes through both passes before the next group starts, which saves
-// one trip to memory out of three.
+// Statistics: every part of a plane (a fixed number of pixels, whatever the number of threads) gives its own mean and
+// sum of squared distances; these are merged in a fixed order in double with the pairwise update of Chan, Golub and
+// LeVeque (1979). So results do not depend on the thread count and do not suffer where the mean is large against the
+// deviation. With enough channel blocks a thread takes a whole block through both passes: the second finds its data in
+// cache, and no thread waits for another in between, which matters on a machine that is also doing something else.
 #include "backend/onednn/onednn_impl.h"
 #include "base/base.h"
 #include <math.h>
@@ -28,18 +28,18 @@ static float *row(const lti_blk *d, float *scratch, int which, int64_t cb)
     return scratch + partial_floats(d) + (which * d->cb + cb) * LTI_LANES;
 }
 
-// Work item i of a group of g channel blocks starting at cb0: which block, unit, offset in floats and number of pixels.
-typedef struct item {
-    int64_t cb, unit, at, px;
-} item;
+// Where unit u of a channel block lies: offset in floats and number of pixels.
+typedef struct run_of {
+    int64_t at, px;
+} run_of;
 
-static item item_of(const lti_blk *d, int64_t cb0, int64_t g, int64_t i)
+static run_of unit_at(const lti_blk *d, int64_t cb, int64_t unit)
 {
-    const int64_t part = i % d->parts, n = i / d->parts / g, first = part * d->part_px;
-    item t = {.cb = cb0 + i / d->parts % g, .unit = n * d->parts + part};
-    t.px = d->px - first < d->part_px ? d->px - first : d->part_px;
-    t.at = ((n * d->cb + t.cb) * d->px + first) * LTI_LANES;
-    return t;
+    const int64_t part = unit % d->parts, n = unit / d->parts, first = part * d->part_px;
+    run_of r = {((n * d->cb + cb) * d->px + first) * LTI_LANES, d->part_px};
+    if (d->px - first < r.px)
+        r.px = d->px - first;
+    return r;
 }
 
 static int64_t lanes(const lti_blk *d, int64_t cb)
@@ -47,9 +47,50 @@ static int64_t lanes(const lti_blk *d, int64_t cb)
     return d->c - cb * LTI_LANES < LTI_LANES ? d->c - cb * LTI_LANES : LTI_LANES;
 }
 
-static int64_t group_at(const lti_blk *d, int64_t cb0)
+// The three steps of a two-pass kernel: partial results of one unit, what one channel block needs from them, and the
+// second pass over one unit. The order of every sum is fixed by the steps, so any split over threads gives the same
+// bits.
+typedef struct pass {
+    void (*unit)(const struct pass *p, int64_t cb, int64_t unit);
+    void (*finish)(const struct pass *p, int64_t cb);
+    void (*apply)(const struct pass *p, int64_t cb, int64_t unit);
+    const lti_blk *d;
+    float *scratch;
+    const float *x, *dy, *y, *gamma, *beta, *mean, *istd;
+    float *out, *out_mean, *out_istd, *running_mean, *running_var, *dgamma, *dbeta;
+    bool train;
+} pass;
+
+static void run_group(const pass *p, int64_t first, int64_t end)
 {
-    return d->cb - cb0 < d->group ? d->cb - cb0 : d->group;
+    for (int64_t u = 0; u < p->d->units; u++)
+        for (int64_t cb = first; cb < end; cb++)
+            p->unit(p, cb, u);
+    for (int64_t cb = first; cb < end; cb++)
+        p->finish(p, cb);
+    for (int64_t u = 0; u < p->d->units; u++)
+        for (int64_t cb = first; cb < end; cb++)
+            p->apply(p, cb, u);
+}
+
+static void run_pass(const pass *p)
+{
+    const lti_blk *d = p->d;
+    const int64_t n_groups = (d->cb + d->group - 1) / d->group;
+    if (n_groups % d->n_threads == 0 || n_groups >= 4 * d->n_threads) {
+#pragma omp parallel for num_threads(d->n_threads) schedule(dynamic, 1)
+        for (int64_t g = 0; g < n_groups; g++)
+            run_group(p, g * d->group, d->cb < (g + 1) * d->group ? d->cb : (g + 1) * d->group);
+        return;
+    }
+#pragma omp parallel for num_threads(d->n_threads) schedule(static)
+    for (int64_t i = 0; i < d->cb * d->units; i++)
+        p->unit(p, i / d->units, i % d->units);
+    for (int64_t cb = 0; cb < d->cb; cb++)
+        p->finish(p, cb);
+#pragma omp parallel for num_threads(d->n_threads) schedule(static)
+    for (int64_t i = 0; i < d->cb * d->units; i++)
+        p->apply(p, i / d->units, i % d->units);
 }
 
 // Merge the partial moments of one channel block: mean and biased variance per lane.
@@ -60,7 +101,7 @@ static void merge_moments(const lti_blk *d, float *scratch, int64_t cb, double *
         mean[l] = var[l] = 0.0;
     for (int64_t u = 0; u < d->units; u++) {
         const float *p = partial(d, scratch, cb, u);
-        const double px = (double)item_of(d, cb, 1, u).px;
+        const double px = (double)unit_at(d, cb, u).px;
         for (int l = 0; l < LTI_LANES; l++)
             mean[l] += px * (double)p[l];
     }
@@ -68,7 +109,7 @@ static void merge_moments(const lti_blk *d, float *scratch, int64_t cb, double *
         mean[l] /= total;
     for (int64_t u = 0; u < d->units; u++) {
         const float *p = partial(d, scratch, cb, u);
-        const double px = (double)item_of(d, cb, 1, u).px;
+        const double px = (double)unit_at(d, cb, u).px;
         for (int l = 0; l < LTI_LANES; l++) {
             double off = (double)p[l] - mean[l];
             var[l] += (double)p[LTI_LANES + l] + px * off * off;
@@ -78,56 +119,61 @@ static void merge_moments(const lti_blk *d, float *scratch, int64_t cb, double *
         var[l] /= total;
 }
 
-typedef struct train_args {
-    const float *gamma, *beta;
-    float *running_mean, *running_var, *mean, *istd;
-} train_args;
-
-static void finish_train(const lti_blk *d, float *scratch, int64_t cb, const train_args *t)
+static void train_unit(const pass *p, int64_t cb, int64_t unit)
 {
+    const run_of r = unit_at(p->d, cb, unit);
+    float *to = partial(p->d, p->scratch, cb, unit);
+    p->d->kern->moments(p->x + r.at, r.px, to, to + LTI_LANES);
+}
+
+static void train_finish(const pass *p, int64_t cb)
+{
+    const lti_blk *d = p->d;
     double mean[LTI_LANES], var[LTI_LANES];
-    float *m = row(d, scratch, ROW_MEAN, cb), *a = row(d, scratch, ROW_A, cb), *b = row(d, scratch, ROW_B, cb);
+    float *m = row(d, p->scratch, ROW_MEAN, cb), *a = row(d, p->scratch, ROW_A, cb), *b = row(d, p->scratch, ROW_B, cb);
     const double total = (double)(d->n * d->px), unbias = total > 1.0 ? total / (total - 1.0) : 1.0;
     const double momentum = (double)d->attr.momentum;
-    merge_moments(d, scratch, cb, mean, var);
+    merge_moments(d, p->scratch, cb, mean, var);
     for (int64_t l = 0; l < LTI_LANES; l++)
         m[l] = a[l] = b[l] = 0.0f;
     for (int64_t l = 0, c = cb * LTI_LANES; l < lanes(d, cb); l++, c++) {
         const float istd = (float)(1.0 / sqrt(var[l] + (double)d->attr.eps));
-        m[l] = t->mean[c] = (float)mean[l];
-        t->istd[c] = istd;
-        a[l] = t->gamma[c] * istd;
-        b[l] = t->beta[c];
-        t->running_mean[c] = (float)((1.0 - momentum) * (double)t->running_mean[c] + momentum * mean[l]);
-        t->running_var[c] = (float)((1.0 - momentum) * (double)t->running_var[c] + momentum * var[l] * unbias);
+        m[l] = p->out_mean[c] = (float)mean[l];
+        p->out_istd[c] = istd;
+        a[l] = p->gamma[c] * istd;
+        b[l] = p->beta[c];
+        p->running_mean[c] = (float)((1.0 - momentum) * (double)p->running_mean[c] + momentum * mean[l]);
+        p->running_var[c] = (float)((1.0 - momentum) * (double)p->running_var[c] + momentum * var[l] * unbias);
     }
+}
+
+// The second pass of training and all of evaluation: y = a * (x - mean) + b.
+static void affine_apply(const pass *p, int64_t cb, int64_t unit)
+{
+    const lti_blk *d = p->d;
+    const run_of r = unit_at(d, cb, unit);
+    d->kern->affine(p->x + r.at, p->out + r.at, r.px, row(d, p->scratch, ROW_MEAN, cb), row(d, p->scratch, ROW_A, cb),
+                    row(d, p->scratch, ROW_B, cb), d->attr.relu);
 }
 
 static lt_status bn_train_run(const lt_kernel *k, void *const *arg, void *scratch)
 {
-    const lti_blk *d = k->data;
-    const float *x = arg[0];
-    float *y = arg[5];
-    const train_args t = {arg[1], arg[2], arg[3], arg[4], arg[6], arg[7]};
-#pragma omp parallel num_threads(d->n_threads)
-    for (int64_t cb0 = 0; cb0 < d->cb; cb0 += d->group) {
-        const int64_t g = group_at(d, cb0);
-#pragma omp for schedule(static)
-        for (int64_t i = 0; i < g * d->units; i++) {
-            const item it = item_of(d, cb0, g, i);
-            float *p = partial(d, scratch, it.cb, it.unit);
-            d->kern->moments(x + it.at, it.px, p, p + LTI_LANES);
-        }
-#pragma omp for schedule(static)
-        for (int64_t cb = cb0; cb < cb0 + g; cb++)
-            finish_train(d, scratch, cb, &t);
-#pragma omp for schedule(static) nowait
-        for (int64_t i = 0; i < g * d->units; i++) {
-            const item it = item_of(d, cb0, g, i);
-            d->kern->affine(x + it.at, y + it.at, it.px, row(d, scratch, ROW_MEAN, it.cb),
-                            row(d, scratch, ROW_A, it.cb), row(d, scratch, ROW_B, it.cb), d->attr.relu);
-        }
-    }
+    const pass p = {
+        .unit = train_unit,
+        .finish = train_finish,
+        .apply = affine_apply,
+        .d = k->data,
+        .scratch = scratch,
+        .x = arg[0],
+        .gamma = arg[1],
+        .beta = arg[2],
+        .running_mean = arg[3],
+        .running_var = arg[4],
+        .out = arg[5],
+        .out_mean = arg[6],
+        .out_istd = arg[7],
+    };
+    run_pass(&p);
     return LT_OK;
 }
 
@@ -145,35 +191,6 @@ static void merge_sums(const lti_blk *d, float *scratch, int64_t cb, double *s1,
     }
 }
 
-typedef struct dx_args {
-    const float *gamma, *mean, *istd; // evaluation: mean = running mean, istd = running variance
-    float *dgamma, *dbeta;
-    bool train;
-} dx_args;
-
-// dx = gamma * istd * (dy' - s1 / M - (x - mean) * istd^2 * s2 / M), written as a * dy' + b * (x - mean) + d;
-// in evaluation mode the statistics are constants and only the first term is left.
-static void finish_dx(const lti_blk *d, float *scratch, int64_t cb, const dx_args *t)
-{
-    double s1[LTI_LANES], s2[LTI_LANES];
-    float *a = row(d, scratch, ROW_A, cb), *b = row(d, scratch, ROW_B, cb), *e = row(d, scratch, ROW_D, cb);
-    const double total = (double)(d->n * d->px);
-    merge_sums(d, scratch, cb, s1, s2);
-    for (int64_t l = 0; l < LTI_LANES; l++)
-        a[l] = b[l] = e[l] = 0.0f;
-    for (int64_t l = 0, c = cb * LTI_LANES; l < lanes(d, cb); l++, c++) {
-        const double istd = t->train ? (double)t->istd[c] : 1.0 / sqrt((double)t->istd[c] + (double)d->attr.eps);
-        const double scale = (double)t->gamma[c] * istd;
-        a[l] = (float)scale;
-        if (t->train) {
-            b[l] = (float)(-scale * istd * istd * s2[l] / total);
-            e[l] = (float)(-scale * s1[l] / total);
-        }
-        t->dgamma[c] = (float)(s2[l] * istd);
-        t->dbeta[c] = (float)s1[l];
-    }
-}
-
 static void load_mean(const lti_blk *d, float *scratch, const float *mean)
 {
     for (int64_t cb = 0; cb < d->cb; cb++) {
@@ -183,36 +200,72 @@ static void load_mean(const lti_blk *d, float *scratch, const float *mean)
     }
 }
 
+static void dx_unit(const pass *p, int64_t cb, int64_t unit)
+{
+    const lti_blk *d = p->d;
+    const run_of r = unit_at(d, cb, unit);
+    float *to = partial(d, p->scratch, cb, unit);
+    d->kern->bn_sums(p->x + r.at, p->dy + r.at, p->y ? p->y + r.at : NULL, r.px, row(d, p->scratch, ROW_MEAN, cb), to,
+                     to + LTI_LANES);
+}
+
+// dx = gamma * istd * (dy' - s1 / M - (x - mean) * istd^2 * s2 / M), written as a * dy' + b * (x - mean) + d;
+// in evaluation mode the statistics are constants and only the first term is left. There p->istd holds the variance.
+static void dx_finish(const pass *p, int64_t cb)
+{
+    const lti_blk *d = p->d;
+    double s1[LTI_LANES], s2[LTI_LANES];
+    float *a = row(d, p->scratch, ROW_A, cb), *b = row(d, p->scratch, ROW_B, cb), *e = row(d, p->scratch, ROW_D, cb);
+    const double total = (double)(d->n * d->px);
+    merge_sums(d, p->scratch, cb, s1, s2);
+    for (int64_t l = 0; l < LTI_LANES; l++)
+        a[l] = b[l] = e[l] = 0.0f;
+    for (int64_t l = 0, c = cb * LTI_LANES; l < lanes(d, cb); l++, c++) {
+        const double istd = p->train ? (double)p->istd[c] : 1.0 / sqrt((double)p->istd[c] + (double)d->attr.eps);
+        const double scale = (double)p->gamma[c] * istd;
+        a[l] = (float)scale;
+        if (p->train) {
+            b[l] = (float)(-scale * istd * istd * s2[l] / total);
+            e[l] = (float)(-scale * s1[l] / total);
+        }
+        p->dgamma[c] = (float)(s2[l] * istd);
+        p->dbeta[c] = (float)s1[l];
+    }
+}
+
+static void dx_apply(const pass *p, int64_t cb, int64_t unit)
+{
+    const lti_blk *d = p->d;
+    const run_of r = unit_at(d, cb, unit);
+    d->kern->bn_dx(p->x + r.at, p->dy + r.at, p->y ? p->y + r.at : NULL, p->out + r.at, r.px,
+                   row(d, p->scratch, ROW_MEAN, cb), row(d, p->scratch, ROW_A, cb), row(d, p->scratch, ROW_B, cb),
+                   row(d, p->scratch, ROW_D, cb));
+}
+
 // Arguments of both gradients: x, dy, gamma, mean, istd or variance, [y] -> dx, dgamma, dbeta.
 static lt_status bn_dx_run(const lt_kernel *k, void *const *arg, void *scratch, bool train)
 {
     const lti_blk *d = k->data;
-    const float *x = arg[0], *dy = arg[1], *y = d->attr.relu ? arg[5] : NULL;
     void *const *out = arg + (d->attr.relu ? 6 : 5);
-    float *dx = out[0];
-    const dx_args t = {arg[2], arg[3], arg[4], out[1], out[2], train};
-    load_mean(d, scratch, t.mean);
-#pragma omp parallel num_threads(d->n_threads)
-    for (int64_t cb0 = 0; cb0 < d->cb; cb0 += d->group) {
-        const int64_t g = group_at(d, cb0);
-#pragma omp for schedule(static)
-        for (int64_t i = 0; i < g * d->units; i++) {
-            const item it = item_of(d, cb0, g, i);
-            float *p = partial(d, scratch, it.cb, it.unit);
-            d->kern->bn_sums(x + it.at, dy + it.at, y ? y + it.at : NULL, it.px, row(d, scratch, ROW_MEAN, it.cb), p,
-                             p + LTI_LANES);
-        }
-#pragma omp for schedule(static)
-        for (int64_t cb = cb0; cb < cb0 + g; cb++)
-            finish_dx(d, scratch, cb, &t);
-#pragma omp for schedule(static) nowait
-        for (int64_t i = 0; i < g * d->units; i++) {
-            const item it = item_of(d, cb0, g, i);
-            d->kern->bn_dx(x + it.at, dy + it.at, y ? y + it.at : NULL, dx + it.at, it.px,
-                           row(d, scratch, ROW_MEAN, it.cb), row(d, scratch, ROW_A, it.cb),
-                           row(d, scratch, ROW_B, it.cb), row(d, scratch, ROW_D, it.cb));
-        }
-    }
+    const pass p = {
+        .unit = dx_unit,
+        .finish = dx_finish,
+        .apply = dx_apply,
+        .d = d,
+        .scratch = scratch,
+        .train = train,
+        .x = arg[0],
+        .dy = arg[1],
+        .gamma = arg[2],
+        .mean = arg[3],
+        .istd = arg[4],
+        .y = d->attr.relu ? arg[5] : NULL,
+        .out = out[0],
+        .dgamma = out[1],
+        .dbeta = out[2],
+    };
+    load_mean(d, scratch, p.mean);
+    run_pass(&p);
     return LT_OK;
 }
 
@@ -229,24 +282,29 @@ static lt_status bn_eval_dx_run(const lt_kernel *k, void *const *arg, void *scra
 static lt_status bn_eval_run(const lt_kernel *k, void *const *arg, void *scratch)
 {
     const lti_blk *d = k->data;
-    const float *x = arg[0], *gamma = arg[1], *beta = arg[2], *running_var = arg[4];
-    float *y = arg[5];
-    load_mean(d, scratch, arg[3]);
+    const pass p = {
+        .d = d,
+        .scratch = scratch,
+        .x = arg[0],
+        .gamma = arg[1],
+        .beta = arg[2],
+        .mean = arg[3],
+        .istd = arg[4],
+        .out = arg[5],
+    };
+    load_mean(d, scratch, p.mean);
     for (int64_t cb = 0; cb < d->cb; cb++) {
         float *a = row(d, scratch, ROW_A, cb), *b = row(d, scratch, ROW_B, cb);
         for (int64_t l = 0; l < LTI_LANES; l++)
             a[l] = b[l] = 0.0f;
         for (int64_t l = 0, c = cb * LTI_LANES; l < lanes(d, cb); l++, c++) {
-            a[l] = (float)((double)gamma[c] / sqrt((double)running_var[c] + (double)d->attr.eps));
-            b[l] = beta[c];
+            a[l] = (float)((double)p.gamma[c] / sqrt((double)p.istd[c] + (double)d->attr.eps));
+            b[l] = p.beta[c];
         }
     }
 #pragma omp parallel for num_threads(d->n_threads) schedule(static)
-    for (int64_t i = 0; i < d->cb * d->units; i++) {
-        const item it = item_of(d, 0, d->cb, i);
-        d->kern->affine(x + it.at, y + it.at, it.px, row(d, scratch, ROW_MEAN, it.cb),
-                        row(d, scratch, ROW_A, it.cb), row(d, scratch, ROW_B, it.cb), d->attr.relu);
-    }
+    for (int64_t i = 0; i < d->cb * d->units; i++)
+        affine_apply(&p, i / d->units, i % d->units);
     return LT_OK;
 }
 
@@ -258,10 +316,11 @@ static lt_status channel_sum_run(const lt_kernel *k, void *const *arg, void *scr
     float *out = arg[1];
 #pragma omp parallel for num_threads(d->n_threads) schedule(static)
     for (int64_t i = 0; i < d->cb * d->units; i++) {
-        const item it = item_of(d, 0, d->cb, i);
-        float *p = partial(d, scratch, it.cb, it.unit);
+        const int64_t cb = i / d->units, unit = i % d->units;
+        const run_of r = unit_at(d, cb, unit);
+        float *p = partial(d, scratch, cb, unit);
         memset(p + LTI_LANES, 0, LTI_LANES * sizeof *p);
-        d->kern->sum(dy + it.at, it.px, p);
+        d->kern->sum(dy + r.at, r.px, p);
     }
     for (int64_t cb = 0; cb < d->cb; cb++) {
         double s[LTI_LANES], unused[LTI_LANES];

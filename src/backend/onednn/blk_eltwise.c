@@ -1,7 +1,7 @@
 // blk_eltwise.c - pointwise kernels and the conversion between plain and blocked layouts.
 //
-// ReLU, its gradient, addition and scaling treat a buffer as a row of floats: they map zero to zero, so the zero channel
-// tail of a blocked buffer stays zero and every layout is fine as it comes.
+// ReLU, its gradient, addition and scaling treat a buffer as a row of floats: they map zero to zero, so the zero
+// channel tail of a blocked buffer stays zero and every layout is fine as it comes.
 #include "backend/onednn/onednn_impl.h"
 #include "base/base.h"
 

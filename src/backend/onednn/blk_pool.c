@@ -193,8 +193,8 @@ static lt_status pad_dx_run(const lt_kernel *k, void *const *arg, void *scratch)
         for (int64_t r = 0; r < d->oh; r++)
             for (int64_t q = 0; q < d->ow; q++, from += PLANE)
                 if (row[r] >= 0 && col[q] >= 0)
-                    d->kern->add(to + (row[r] * d->w + col[q]) * PLANE, from,
-                                 to + (row[r] * d->w + col[q]) * PLANE, PLANE, 1.0f, false);
+                    d->kern->add(to + (row[r] * d->w + col[q]) * PLANE, from, to + (row[r] * d->w + col[q]) * PLANE,
+                                 PLANE, 1.0f, false);
     }
     return LT_OK;
 }

@@ -1,16 +1,16 @@
 // conv.c - convolution and its two gradients on oneDNN.
 //
-// Weights arrive as plain OIHW from the parameter slab and are brought into the implementation's format in `prepare`: once
-// for many runs where they are constant, before each run in training. A weight gradient is brought back to OIHW at
-// the end of `run`. Where an implementation wants activations in a layout that the plan does not know (AVX2 has 8-channel
-// blocks, the gradient of a 3-channel image comes in a padded block) the conversion is part of the kernel.
+// Weights arrive as plain OIHW from the parameter slab and are brought into the implementation's format in `prepare`:
+// once for many runs where they are constant, before each run in training. A weight gradient is brought back to OIHW at
+// the end of `run`. Where an implementation wants activations in a layout that the plan does not know (AVX2 has
+// 8-channel blocks, the gradient of a 3-channel image comes in a padded block) the conversion is part of the kernel.
 #include "backend/onednn/onednn_impl.h"
 #include "backend/onednn/threads.h"
 #include "base/base.h"
 #include <stdio.h>
 
-// One tensor of the primitive: `outer` in the layout the plan knows, `inner` in the implementation's. One and the same when
-// they agree; else `reorder` converts, in the direction of the data flow.
+// One tensor of the primitive: `outer` in the layout the plan knows, `inner` in the implementation's. One and the same
+// when they agree; else `reorder` converts, in the direction of the data flow.
 typedef struct port {
     dnnl_memory_t outer, inner;
     dnnl_primitive_t reorder;
@@ -23,7 +23,7 @@ enum { PORT_X, PORT_W, PORT_Y, N_PORTS };
 typedef struct conv {
     lti_conv_shape shape;
     int n_threads;
-    int from[2], to; // ports of inputs 0 and 1 and of output 0, in the plan's argument order
+    int from[2], to;      // ports of inputs 0 and 1 and of output 0, in the plan's argument order
     dnnl_stream_t stream; // one each: a stream may not be used by two plans at a time
     dnnl_primitive_t primitive;
     port port[N_PORTS], bias, pad; // pad: oneDNN's scratchpad
@@ -274,8 +274,8 @@ lt_status lti_conv_make(const lti_dn *dn, const lti_conv_shape *s, const lti_cho
     dnnl_primitive_desc_t pd = NULL;
     LT_TRY(lti_conv_pd(dn, s, choice, &pd));
     if (!pd)
-        return LT_FAIL(LT_E_UNSUPPORTED, "oneDNN no longer offers implementation %d (%s) of a convolution", choice->index,
-                       choice->impl);
+        return LT_FAIL(LT_E_UNSUPPORTED, "oneDNN no longer offers implementation %d (%s) of a convolution",
+                       choice->index, choice->impl);
     conv *c = lti_calloc(1, sizeof *c);
     lt_status status = c ? LT_OK : LTI_NOMEM("convolution");
     if (c) {
@@ -314,7 +314,15 @@ lt_status lti_bind_conv(lti_dn *dn, const lt_bind_in *in, lt_kernel *k)
     const bool plain = (in->flags & LT_PLAN_NO_LAYOUT) != 0;
     const lti_conv_shape s = {
         .pass = pass,
-        .n = x[0], .c = x[1], .h = x[2], .w = x[3], .k = w[0], .r = w[2], .s = w[3], .oh = y[2], .ow = y[3],
+        .n = x[0],
+        .c = x[1],
+        .h = x[2],
+        .w = x[3],
+        .k = w[0],
+        .r = w[2],
+        .s = w[3],
+        .oh = y[2],
+        .ow = y[3],
         .stride = in->attr->stride,
         .pad = in->attr->pad,
         .bias = pass == LTI_CONV_FWD && in->n_in == 3,

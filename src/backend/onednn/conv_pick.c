@@ -1,8 +1,8 @@
 // conv_pick.c - chooses oneDNN's implementation of one convolution: by the clock, by memory, or by a fixed rule.
 //
 // Candidates are what oneDNN offers for the algorithms "direct" and, for 3x3 filters of stride 1 with enough channels,
-// "Winograd" (on x86 up to oneDNN 3.1), reference code excluded. The first candidate is the one of the fixed rule; another
-// must beat it clearly, so that repeated measurements on an empty cache mostly agree.
+// "Winograd" (on x86 up to oneDNN 3.1), reference code excluded. The first candidate is the one of the fixed rule;
+// another must beat it clearly, so that repeated measurements on an empty cache mostly agree.
 #include "backend/onednn/onednn_impl.h"
 #include "base/base.h"
 #include <stdio.h>
@@ -10,12 +10,14 @@
 
 enum {
     MAX_CANDIDATES = 6,
-    PER_ALGORITHM = 3,   // later ones are ever more general and never faster
-    WINOGRAD_MIN = 16,   // channels on either side: below, most of a tile's multiplications are padding
-    WINOGRAD_RULE = 32,  // the fixed rule asks for more
-    ROUNDS = 6,
+    PER_ALGORITHM = 3,  // later ones are ever more general and never faster
+    WINOGRAD_MIN = 16,  // channels on either side: below, most of a tile's multiplications are padding
+    WINOGRAD_RULE = 32, // the fixed rule asks for more
+    MIN_ROUNDS = 4,
+    MAX_ROUNDS = 40,
+    CONFIRM = 3, // times the least time must be seen, within near_best
 };
-static const double hopeless = 1.5, clear_win = 0.96, enough_s = 0.25;
+static const double hopeless = 1.5, clear_win = 0.96, near_best = 0.05, patience_s = 1.5;
 
 static bool is_reference(const char *impl)
 {
@@ -74,7 +76,8 @@ static lt_status candidates(const lti_dn *dn, const lti_conv_shape *s, list *l)
 // ---- timing
 typedef struct bench {
     lt_kernel k[MAX_CANDIDATES];
-    double best[MAX_CANDIDATES];
+    double t[MAX_CANDIDATES][MAX_ROUNDS], best[MAX_CANDIDATES];
+    int n[MAX_CANDIDATES];
     void *arg[4], *scratch, *prepared;
 } bench;
 
@@ -141,7 +144,26 @@ static lt_status time_once(const lti_conv_shape *s, bench *b, int i, double *sec
     return LT_OK;
 }
 
-// Candidates take turns, so that a disturbance from outside hits all of them; hopeless ones drop out.
+// Has the least time been seen often enough to be the candidate's own and not a neighbour's doing?
+static bool confirmed(const bench *b, int i)
+{
+    int near = 0;
+    for (int r = 0; r < b->n[i]; r++)
+        near += b->t[i][r] <= b->best[i] * (1 + near_best);
+    return near >= CONFIRM;
+}
+
+static int winner(const bench *b, int n)
+{
+    int win = 0;
+    for (int i = 1; i < n; i++)
+        if (b->best[i] < (win == 0 ? clear_win : 1.0) * b->best[win])
+            win = i;
+    return win;
+}
+
+// Candidates take turns, so that a disturbance from outside hits all of them; hopeless ones drop out. Goes on while the
+// machine is too noisy to tell, for a while.
 static lt_status race(const lti_conv_shape *s, const list *l, bench *b)
 {
     double t, least = 1e30;
@@ -150,30 +172,36 @@ static lt_status race(const lti_conv_shape *s, const list *l, bench *b)
         LT_TRY(time_once(s, b, i, &t)); // cold: pages, code
         b->best[i] = 1e30;
     }
-    for (int round = 0; round < ROUNDS; round++) {
+    for (int round = 0; round < MAX_ROUNDS && lti_now_s() - start < patience_s; round++) {
         for (int i = 0; i < l->n; i++) {
             if (round > 1 && b->best[i] > hopeless * least)
                 continue;
             LT_TRY(time_once(s, b, i, &t));
+            b->t[i][b->n[i]++] = t;
             b->best[i] = t < b->best[i] ? t : b->best[i];
             least = t < least ? t : least;
         }
-        if (round > 1 && lti_now_s() - start > enough_s)
+        if (round >= MIN_ROUNDS && confirmed(b, 0) && confirmed(b, winner(b, l->n)))
             break;
     }
     return LT_OK;
 }
 
+// Without a confirmed measurement the fixed rule stands: a wrong choice would stay in the cache.
 static void decide(list *l, const bench *b, lti_choice *choice)
 {
-    int win = 0;
+    int win = winner(b, l->n);
     size_t n = 0;
     char log[sizeof choice->log] = "";
-    for (int i = 1; i < l->n; i++)
-        if (b->best[i] < (win == 0 ? clear_win : 1.0) * b->best[win])
-            win = i;
+    const bool sure = win == 0 || (confirmed(b, win) && (confirmed(b, 0) || b->best[0] > hopeless * b->best[win]));
+    if (!sure)
+        win = 0;
     for (int i = 0; i < l->n && n < sizeof log; i++)
-        n += (size_t)snprintf(log + n, sizeof log - n, "%s%s %.0f us", i ? ", " : "", l->c[i].impl, b->best[i] * 1e6);
+        n += (size_t)snprintf(log + n, sizeof log - n, "%s%s %.0f us",
+                              i      ? ", "
+                              : sure ? ""
+                                     : "noisy: ",
+                              l->c[i].impl, b->best[i] * 1e6);
     *choice = l->c[win];
     choice->us = b->best[win] * 1e6;
     memcpy(choice->log, log, sizeof log);

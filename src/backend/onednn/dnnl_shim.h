@@ -1,8 +1,8 @@
 // dnnl_shim.h - the part of the oneDNN C API that differs between the 2.x (2.6 and later) and the 3.x generation.
 //
-// In 2.x a memory descriptor is a struct and every operation has a descriptor of its own that is turned into a primitive
-// descriptor; in 3.x memory descriptors are opaque handles and primitive descriptors are made in one call. Everything
-// else we use (engines, streams, memories, queries, execution) is the same in both and is called directly.
+// In 2.x a memory descriptor is a struct and every operation has a descriptor of its own that is turned into a
+// primitive descriptor; in 3.x memory descriptors are opaque handles and primitive descriptors are made in one call.
+// Everything else we use (engines, streams, memories, queries, execution) is the same in both and is called directly.
 #ifndef LT_DNNL_SHIM_H
 #define LT_DNNL_SHIM_H
 #include <oneapi/dnnl/dnnl.h>
@@ -19,9 +19,9 @@ typedef enum lti_conv_pass { LTI_CONV_FWD, LTI_CONV_DX, LTI_CONV_DW } lti_conv_p
 // A two-dimensional convolution with square stride and zero padding, one of its three passes.
 typedef struct lti_conv_spec {
     lti_conv_pass pass;
-    bool winograd;  // else direct
-    bool inference; // forward: the weights may take a format that only pays when they are constant
-    bool relu;      // forward: max(0, .) at the end
+    bool winograd;     // else direct
+    bool inference;    // forward: the weights may take a format that only pays when they are constant
+    bool relu;         // forward: max(0, .) at the end
     lti_md x, w, b, y; // b: NULL = no bias. Descriptors with format "any" leave the layout to the implementation.
     dnnl_dim_t stride, pad;
 } lti_conv_spec;

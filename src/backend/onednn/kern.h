@@ -1,8 +1,9 @@
 // kern.h - the inner loops of our own blocked kernels, one table per instruction set.
 //
-// Every function here is serial, works on one run of memory and knows nothing of tensors: splitting a tensor into runs and
-// giving them to threads is done by the blk_*.c files, which are compiled for any machine. "px" counts pixels of 16
-// channels (64 bytes) as they lie in nChw16c. Outputs may be the same memory as inputs of the same length, never shifted.
+// Every function here is serial, works on one run of memory and knows nothing of tensors: splitting a tensor into runs
+// and giving them to threads is done by the blk_*.c files, which are compiled for any machine. "px" counts pixels of 16
+// channels (64 bytes) as they lie in nChw16c. Outputs may be the same memory as inputs of the same length, never
+// shifted.
 #ifndef LT_KERN_H
 #define LT_KERN_H
 #include <stdbool.h>

@@ -2,8 +2,8 @@
 //
 // Convolutions and matrix products go to oneDNN, everything around them to our own kernels on the same blocked layout,
 // because a pass over memory fused and laid out by us costs less than a library primitive, and its sums can be made
-// independent of the number of threads. What is not in the table (softmax, losses: a few thousand numbers) is left to the
-// reference backend.
+// independent of the number of threads. What is not in the table (softmax, losses: a few thousand numbers) is left to
+// the reference backend.
 #include "backend/onednn/onednn_impl.h"
 #include "base/base.h"
 #include <stdio.h>
@@ -85,8 +85,8 @@ static lt_status open_parts(lt_backend *b, lti_dn *dn)
     char cpu[80], id[160];
     LT_TRY_DNNL(dnnl_engine_create(&dn->engine, dnnl_cpu, 0));
     cpu_name(cpu, sizeof cpu);
-    snprintf(id, sizeof id, "%s-isa%x-dnnl%d.%d.%d-t%d", cpu, (unsigned)dnnl_get_effective_cpu_isa(), v->major, v->minor,
-             v->patch, dn->n_threads);
+    snprintf(id, sizeof id, "%s-isa%x-dnnl%d.%d.%d-t%d", cpu, (unsigned)dnnl_get_effective_cpu_isa(), v->major,
+             v->minor, v->patch, dn->n_threads);
     LT_TRY(lti_tune_open(id, &dn->tune));
     snprintf(b->version, sizeof b->version, "oneDNN %d.%d.%d, %s", v->major, v->minor, v->patch, dn->kern->isa);
     return LT_OK;

@@ -22,7 +22,7 @@ typedef struct lti_blk {
     int64_t n, c, cb, h, w, px; // cb = ceil(c / 16), px = h * w
     int64_t oh, ow;             // pooling and padding: the other side
     int64_t parts, part_px;     // a plane is cut into parts of at most part_px pixels, a function of the shape alone
-    int64_t group;              // channel blocks worked on together so that the second pass finds them in cache
+    int64_t group;              // neighbouring channel blocks one thread takes together
     int64_t count;              // elementwise: floats
     int64_t units;              // partial results per channel block: n * parts
     int64_t *map;               // padding: source row/column of each padded one, or -1
@@ -52,8 +52,8 @@ typedef struct lti_choice {
 } lti_choice;
 lt_status lti_tune_open(const char *id, lti_tune **tune); // id names processor, library version and threads
 void lti_tune_close(lti_tune *tune);
-// Are choices kept from one process to the next? If not, timing must not decide, or equal seeds would give unequal bits.
-// Ask between begin and end.
+// Are choices kept from one process to the next? If not, timing must not decide, or equal seeds would give unequal
+// bits. Ask between begin and end.
 bool lti_tune_persistent(const lti_tune *tune);
 // Between begin and end no other thread or process chooses. lti_tune_get is false when the key is unknown.
 lt_status lti_tune_begin(lti_tune *tune, const char *key);
@@ -70,7 +70,8 @@ typedef struct lti_conv_shape {
     bool constant; // the weights are prepared once for many runs
     lt_layout x_layout, y_layout;
 } lti_conv_shape;
-lt_status lti_conv_pd(const lti_dn *dn, const lti_conv_shape *shape, const lti_choice *choice, dnnl_primitive_desc_t *pd);
+lt_status lti_conv_pd(const lti_dn *dn, const lti_conv_shape *shape, const lti_choice *choice,
+                      dnnl_primitive_desc_t *pd);
 lt_status lti_conv_make(const lti_dn *dn, const lti_conv_shape *shape, const lti_choice *choice, lt_kernel *k);
 // LT_E_UNSUPPORTED without a record when oneDNN has nothing. tune = false: the fixed rule.
 lt_status lti_conv_pick(const lti_dn *dn, const lti_conv_shape *shape, bool tune, lti_choice *choice);

@@ -1,7 +1,7 @@
 // threads.h - the number of threads of a backend, also where OpenMP is missing.
 //
-// oneDNN takes its team size from the calling thread's OpenMP setting. That setting belongs to the host program, so every
-// kernel that enters oneDNN sets it and puts it back; both are stores to thread-local memory.
+// oneDNN takes its team size from the calling thread's OpenMP setting. That setting belongs to the host program, so
+// every kernel that enters oneDNN sets it and puts it back; both are stores to thread-local memory.
 #ifndef LT_ONEDNN_THREADS_H
 #define LT_ONEDNN_THREADS_H
 #ifdef _OPENMP

@@ -32,7 +32,8 @@ struct lti_tune {
     pthread_mutex_t mutex;
 };
 
-// $LETHE_CACHE, $XDG_CACHE_HOME/lethe, ~/.cache/lethe. NULL with *status LT_OK: no place; an empty LETHE_CACHE asks for that.
+// $LETHE_CACHE, $XDG_CACHE_HOME/lethe, ~/.cache/lethe. NULL with *status LT_OK: no place; an empty LETHE_CACHE asks for
+// that.
 static char *cache_dir(lt_status *status)
 {
     const char *own = getenv("LETHE_CACHE"), *xdg = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");

@@ -1,0 +1,477 @@
+// test_onednn_ops.c - every op the oneDNN backend binds, alone, against the reference backend in double precision.
+//
+// Kernels are bound by hand, so that a fault is found here and not somewhere in a network: odd channel counts, odd
+// sides, strides, batch 1 and more, blocked and plain layouts, one thread and three, tuned and by rule.
+#include "lt_test.h"
+#ifdef LETHE_HAVE_ONEDNN
+#include "base/base.h"
+#include "graph/backend.h"
+#include "graph/graph_impl.h"
+#include "graph/plan_impl.h"
+#include <math.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+enum { MAX_ARGS = LT_KERNEL_MAX_ARGS };
+
+typedef struct op_case {
+    const lt_op *op;
+    lt_attr attr;
+    int n_in, n_out;
+    lt_arg arg[MAX_ARGS];
+    bool positive[MAX_ARGS]; // variances
+    double tolerance;        // of the root mean square of the expected output
+} op_case;
+
+#define CASE(op_name, attributes, ins, outs, tol, ...)                                                                 \
+    ((op_case){.op = &lt_op_##op_name,                                                                                 \
+               .attr = (attributes),                                                                                   \
+               .n_in = (ins),                                                                                          \
+               .n_out = (outs),                                                                                        \
+               .tolerance = (tol),                                                                                     \
+               .arg = {__VA_ARGS__}})
+
+static const lt_attr no_attr;
+static lt_backend *backend_one, *backend_three;
+static uint64_t rng_state;
+
+static double uniform(void)
+{
+    rng_state = rng_state * 6364136223846793005u + 1442695040888963407u;
+    return (double)(int64_t)(rng_state >> 11) / (double)(1LL << 52) - 1.0; // [-1, 1)
+}
+
+static size_t count(const lt_arg *a)
+{
+    return (size_t)lti_shape_count(&a->shape);
+}
+
+// ---- one run
+typedef struct values {
+    double *d[MAX_ARGS]; // plain, double; I32 arguments as int32_t
+} values;
+
+static void clear(const op_case *t, values *v)
+{
+    for (int i = 0; i < t->n_in + t->n_out; i++)
+        free(v->d[i]);
+}
+
+static bool is_image(const lt_arg *a)
+{
+    return a->shape.n_dims == 4 && a->role == LT_ROLE_TEMP;
+}
+
+// Inputs are numbers a float holds exactly, so that both sides see the same ones.
+static void make_inputs(const op_case *t, values *v)
+{
+    rng_state = 12345;
+    for (int i = 0; i < t->n_in + t->n_out; i++) {
+        v->d[i] = calloc(count(&t->arg[i]), sizeof(double));
+        assert_non_null(v->d[i]);
+        for (size_t j = 0; i < t->n_in && j < count(&t->arg[i]); j++) {
+            const double u = uniform();
+            v->d[i][j] = (double)(float)(t->positive[i] ? 1.0 + 0.5 * u : u + 0.25);
+        }
+    }
+}
+
+static void run_reference(const op_case *t, values *v)
+{
+    lt_arg arg[MAX_ARGS];
+    memcpy(arg, t->arg, sizeof arg);
+    for (int i = 0; i < t->n_in + t->n_out; i++) {
+        arg[i].layout = LT_LAYOUT_PLAIN;
+        if (arg[i].dtype == LT_F32)
+            arg[i].dtype = LT_F64;
+    }
+    const lt_bind_in in = {t->op, &t->attr, t->n_in, t->n_out, arg, LT_F64, true, 0};
+    lt_kernel k = {0};
+    assert_ok(lti_ref_bind(&in, &k));
+    void *p[MAX_ARGS] = {0}, *scratch = calloc(1, k.scratch_bytes + 64);
+    for (int i = 0; i < t->n_in + t->n_out; i++)
+        p[i] = v->d[i];
+    assert_ok(k.run(&k, p, scratch));
+    free(scratch);
+    k.destroy(&k);
+}
+
+// Memory of an argument as the kernel wants it.
+static void *place(const lt_arg *a, lt_layout layout, const double *from)
+{
+    const size_t n = count(a);
+    float *plain = malloc(n * sizeof *plain);
+    void *to = lti_aligned_alloc(64, lti_layout_bytes(&a->shape, LT_F32, layout) + 64);
+    assert_true(plain && to);
+    if (a->dtype == LT_I32)
+        memcpy(plain, from, n * sizeof *plain);
+    else
+        for (size_t i = 0; i < n; i++)
+            plain[i] = (float)from[i];
+    if (layout == LT_LAYOUT_PLAIN)
+        memcpy(to, plain, n * sizeof *plain);
+    else
+        lti_reorder(&a->shape, 4, LT_LAYOUT_PLAIN, plain, layout, to);
+    free(plain);
+    return to;
+}
+
+// Every float past the real channels of a blocked value must be zero.
+static void check_tail(const op_case *t, const lt_arg *a, const float *x)
+{
+    const int64_t c = a->shape.dim[1], blocks = (c + 15) / 16, px = a->shape.dim[2] * a->shape.dim[3];
+    for (int64_t i = 0; i < a->shape.dim[0] * blocks * px; i++)
+        for (int64_t l = 0; l < 16; l++)
+            if (i / px % blocks * 16 + l >= c && x[i * 16 + l] != 0.0f)
+                fail_msg("%s: channel tail is %g, expected 0", t->op->name, (double)x[i * 16 + l]);
+}
+
+static void compare(const op_case *t, int i, const void *got, const double *expected)
+{
+    const size_t n = count(&t->arg[i]);
+    double square = 0;
+    if (t->arg[i].dtype == LT_I32) {
+        assert_memory_equal(got, expected, n * sizeof(int32_t));
+        return;
+    }
+    for (size_t j = 0; j < n; j++)
+        square += expected[j] * expected[j];
+    const double bound = t->tolerance * (sqrt(square / (double)n) + 1e-30);
+    for (size_t j = 0; j < n; j++) {
+        const double x = (double)((const float *)got)[j];
+        if (!(fabs(x - expected[j]) <= bound))
+            fail_msg("%s output %d element %zu: %.9g, expected %.9g within %.3g", t->op->name, i - t->n_in, j, x,
+                     expected[j], bound);
+    }
+}
+
+// Runs the case on `b`; NULL expected: only that it runs. Outputs come back plain in got[] (caller frees) when not
+// NULL.
+static void run_onednn(lt_backend *b, const op_case *t, unsigned flags, bool blocked, const values *in_values,
+                       const values *expected, float **got)
+{
+    lt_arg arg[MAX_ARGS];
+    memcpy(arg, t->arg, sizeof arg);
+    for (int i = 0; i < t->n_in; i++)
+        arg[i].layout = blocked && is_image(&arg[i]) ? LT_LAYOUT_BLOCKED16 : LT_LAYOUT_PLAIN;
+    const lt_bind_in in = {t->op, &t->attr, t->n_in, t->n_out, arg, LT_F32, true, flags};
+    lt_kernel k = {0};
+    const lt_status status = b->ops->bind(b, &in, &k);
+    if (status == LT_E_UNSUPPORTED && (flags & LT_PLAN_NO_LAYOUT || !blocked))
+        return; // left to the reference backend
+    assert_ok(status);
+    void *p[MAX_ARGS] = {0}, *scratch = lti_aligned_alloc(64, k.scratch_bytes + 64);
+    for (int i = 0; i < t->n_in + t->n_out; i++)
+        p[i] = place(&t->arg[i], k.layout[i], in_values->d[i]);
+    k.prepared = lti_aligned_alloc(64, k.prepared_bytes + 64);
+    for (size_t i = 0; i < k.scratch_bytes; i++)
+        ((char *)scratch)[i] = (char)0x7f; // content is undefined: make it large numbers
+    const int64_t allocations = lti_alloc_count();
+    if (k.prepare)
+        assert_ok(k.prepare(&k, p, k.prepared));
+    assert_ok(k.run(&k, p, scratch));
+    assert_int_equal(lti_alloc_count(), allocations);
+    for (int i = 0; i < t->n_in + t->n_out; i++) {
+        const lt_arg *a = &t->arg[i];
+        float *plain = malloc(count(a) * sizeof *plain);
+        assert_non_null(plain);
+        if (k.layout[i] == LT_LAYOUT_BLOCKED16) {
+            if (a->dtype == LT_F32)
+                check_tail(t, a, p[i]);
+            b->ops->reorder(b, &a->shape, LT_LAYOUT_BLOCKED16, p[i], LT_LAYOUT_PLAIN, plain);
+        } else {
+            memcpy(plain, p[i], count(a) * sizeof *plain);
+        }
+        if (expected)
+            compare(t, i, plain, expected->d[i]);
+        if (got)
+            got[i] = plain;
+        else
+            free(plain);
+        lti_free(p[i]);
+    }
+    lti_free(scratch);
+    lti_free(k.prepared);
+    if (k.destroy)
+        k.destroy(&k);
+}
+
+static void check(const op_case *t)
+{
+    values in = {0}, expected = {0};
+    make_inputs(t, &in);
+    make_inputs(t, &expected);
+    if (t->op == &lt_op_max_pool_dx)
+        for (size_t j = 0; j < count(&t->arg[1]); j++) {
+            const int32_t at = (int32_t)(j * 7 % (size_t)(t->arg[2].shape.dim[2] * t->arg[2].shape.dim[3]));
+            ((int32_t *)in.d[1])[j] = ((int32_t *)expected.d[1])[j] = at;
+        }
+    run_reference(t, &expected);
+    run_onednn(backend_one, t, 0, true, &in, &expected, NULL);
+    run_onednn(backend_three, t, 0, true, &in, &expected, NULL);
+    run_onednn(backend_three, t, 0, false, &in, &expected, NULL);
+    run_onednn(backend_one, t, LT_PLAN_NO_LAYOUT, false, &in, &expected, NULL);
+    run_onednn(backend_one, t, LT_PLAN_NO_TUNE, true, &in, &expected, NULL);
+    clear(t, &in);
+    clear(t, &expected);
+}
+
+// ---- shapes
+static lt_arg image(int64_t n, int64_t c, int64_t h, int64_t w)
+{
+    return (lt_arg){{4, {n, c, h, w}}, LT_F32, LT_ROLE_TEMP, LT_LAYOUT_PLAIN};
+}
+
+static lt_arg filter(int64_t k, int64_t c, int64_t r, int64_t s)
+{
+    return (lt_arg){{4, {k, c, r, s}}, LT_F32, LT_ROLE_PARAM, LT_LAYOUT_PLAIN};
+}
+
+static lt_arg matrix(int64_t n, int64_t c)
+{
+    return (lt_arg){{2, {n, c}}, LT_F32, LT_ROLE_TEMP, LT_LAYOUT_PLAIN};
+}
+
+static lt_arg vector(int64_t c)
+{
+    return (lt_arg){{1, {c}}, LT_F32, LT_ROLE_PARAM, LT_LAYOUT_PLAIN};
+}
+
+static const struct shape {
+    int64_t n, c, h, w;
+} shapes[] = {{1, 16, 8, 8},   {5, 20, 7, 9}, {2, 8, 5, 5},   {3, 64, 4, 4},
+              {2, 33, 33, 31}, {9, 32, 1, 1}, {130, 16, 3, 3}};
+enum { N_SHAPES = sizeof shapes / sizeof shapes[0] };
+
+static void check_conv(int64_t n, int64_t c, int64_t k, int64_t h, int64_t w, int64_t r, int stride, int pad)
+{
+    const int64_t oh = (h + 2 * pad - r) / stride + 1, ow = (w + 2 * pad - r) / stride + 1;
+    const lt_arg x = image(n, c, h, w), f = filter(k, c, r, r), y = image(n, k, oh, ow), b = vector(k);
+    const lt_attr a = {.stride = stride, .pad = pad, .groups = 1};
+    lt_attr relu = a, dx = a, dw = a;
+    relu.relu = true;
+    dx.shape = x.shape;
+    dw.shape = f.shape;
+    check(&CASE(conv2d, a, 2, 1, 1e-4, x, f, y));
+    check(&CASE(conv2d, relu, 3, 1, 1e-4, x, f, b, y));
+    check(&CASE(conv2d_dx, dx, 2, 1, 1e-4, y, f, x));
+    check(&CASE(conv2d_dw, dw, 2, 1, 1e-4, x, y, f));
+}
+
+static void test_conv(void **state)
+{
+    (void)state;
+    check_conv(2, 3, 16, 9, 9, 3, 1, 1);    // a stem
+    check_conv(3, 1, 20, 12, 10, 5, 1, 2);  // MNIST
+    check_conv(5, 16, 32, 9, 7, 3, 2, 1);   // stride, odd sides
+    check_conv(2, 32, 32, 16, 16, 3, 1, 1); // Winograd
+    check_conv(1, 48, 64, 6, 6, 3, 1, 1);
+    check_conv(4, 16, 48, 8, 8, 1, 2, 0); // shortcut
+    check_conv(2, 20, 24, 7, 7, 3, 1, 1); // channel tails on both sides
+    check_conv(3, 8, 8, 6, 5, 3, 1, 0);   // no padding
+    check_conv(2, 4, 10, 5, 5, 3, 2, 1);
+    check_conv(130, 16, 16, 4, 4, 3, 1, 1);
+}
+
+static void test_batch_norm(void **state)
+{
+    (void)state;
+    for (int i = 0; i < N_SHAPES; i++)
+        for (int relu = 0; relu < 2; relu++) {
+            const struct shape s = shapes[i];
+            const lt_arg x = image(s.n, s.c, s.h, s.w), v = vector(s.c);
+            const lt_attr a = {.eps = 1e-5f, .momentum = 0.1f, .relu = relu};
+            op_case train = CASE(bn_train, a, 5, 3, 2e-5, x, v, v, v, v, x, v, v);
+            op_case eval = CASE(bn_eval, a, 5, 1, 1e-5, x, v, v, v, v, x);
+            op_case dx = CASE(bn_train_dx, a, 5, 3, 1e-4, x, x, v, v, v, x, v, v);
+            op_case eval_dx = CASE(bn_eval_dx, a, 5, 3, 1e-4, x, x, v, v, v, x, v, v);
+            if (relu) {
+                dx = CASE(bn_train_dx, a, 6, 3, 1e-4, x, x, v, v, v, x, x, v, v);
+                eval_dx = CASE(bn_eval_dx, a, 6, 3, 1e-4, x, x, v, v, v, x, x, v, v);
+            }
+            train.positive[4] = eval.positive[4] = dx.positive[4] = eval_dx.positive[4] = true;
+            check(&train);
+            check(&eval);
+            check(&dx);
+            check(&eval_dx);
+            check(&CASE(channel_sum, no_attr, 1, 1, 1e-5, x, v));
+        }
+}
+
+static void test_pointwise(void **state)
+{
+    static const float mean[64] = {0.4f, 0.5f, 0.3f}, istd[64] = {4.0f, 5.0f, 3.0f, 1.0f};
+    (void)state;
+    for (int i = 0; i < N_SHAPES; i++) {
+        const struct shape s = shapes[i];
+        const lt_arg x = image(s.n, s.c, s.h, s.w), m = matrix(s.n, s.c);
+        const lt_attr half = {.alpha = 0.5f}, relu = {.alpha = -2.0f, .relu = true},
+                      norm = {.mean = mean, .istd = istd};
+        check(&CASE(relu, no_attr, 1, 1, 1e-6, x, x));
+        check(&CASE(relu, no_attr, 1, 1, 1e-6, m, m));
+        check(&CASE(relu_dx, half, 2, 1, 1e-6, x, x, x));
+        check(&CASE(add, half, 2, 1, 1e-6, x, x, x));
+        check(&CASE(add, relu, 2, 1, 1e-6, x, x, x));
+        check(&CASE(add, relu, 2, 1, 1e-6, m, m, m));
+        check(&CASE(scale, half, 1, 1, 1e-6, x, x));
+        check(&CASE(normalize, norm, 1, 1, 1e-6, x, x));
+        check(&CASE(normalize_dx, norm, 1, 1, 1e-6, x, x));
+    }
+}
+
+static void test_pooling(void **state)
+{
+    static const struct {
+        int64_t n, c, h, w;
+        int kernel, stride;
+    } pools[] = {
+        {2, 16, 8, 8, 2, 2}, {3, 20, 7, 9, 3, 2}, {1, 8, 5, 5, 3, 1}, {5, 64, 4, 4, 4, 4}, {2, 33, 9, 9, 2, 3}};
+    (void)state;
+    for (size_t i = 0; i < sizeof pools / sizeof pools[0]; i++) {
+        const int64_t n = pools[i].n, c = pools[i].c;
+        const int k = pools[i].kernel, st = pools[i].stride;
+        const lt_arg x = image(n, c, pools[i].h, pools[i].w), m = matrix(n, c);
+        const lt_arg y = image(n, c, (pools[i].h - k) / st + 1, (pools[i].w - k) / st + 1);
+        const lt_attr a = {.kernel = k, .stride = st, .shape = x.shape};
+        lt_arg index = y;
+        index.dtype = LT_I32;
+        check(&CASE(avg_pool, a, 1, 1, 1e-5, x, y));
+        check(&CASE(avg_pool_dx, a, 1, 1, 1e-5, y, x));
+        check(&CASE(max_pool, a, 1, 2, 1e-6, x, y, index));
+        check(&CASE(max_pool_dx, a, 2, 1, 1e-5, y, index, x));
+        check(&CASE(global_avg_pool, a, 1, 1, 1e-5, x, m));
+        check(&CASE(global_avg_pool_dx, a, 1, 1, 1e-5, m, x));
+    }
+}
+
+static void test_padding(void **state)
+{
+    static const lt_pad_mode modes[] = {LT_PAD_ZERO, LT_PAD_CIRCULAR, LT_PAD_REFLECT};
+    (void)state;
+    for (int i = 0; i < 3; i++)
+        for (int pad = 1; pad < 4; pad++) {
+            const lt_arg x = image(3, 20, 5, 6), y = image(3, 20, 5 + 2 * pad, 6 + 2 * pad);
+            const lt_attr a = {.pad = pad, .pad_mode = modes[i]};
+            check(&CASE(pad2d, a, 1, 1, 1e-6, x, y));
+            check(&CASE(pad2d_dx, a, 1, 1, 1e-5, y, x));
+        }
+}
+
+static void test_linear(void **state)
+{
+    static const int64_t dims[][3] = {{1, 16, 10}, {128, 512, 10}, {5, 7, 3}, {33, 64, 100}};
+    (void)state;
+    for (int i = 0; i < 4; i++) {
+        const int64_t n = dims[i][0], c = dims[i][1], k = dims[i][2];
+        const lt_arg x = matrix(n, c), y = matrix(n, k), b = vector(k);
+        lt_arg w = matrix(k, c);
+        w.role = LT_ROLE_PARAM;
+        check(&CASE(linear, no_attr, 2, 1, 1e-5, x, w, y));
+        check(&CASE(linear, no_attr, 3, 1, 1e-5, x, w, b, y));
+        check(&CASE(linear_dx, no_attr, 2, 1, 1e-5, y, w, x));
+        check(&CASE(linear_dw, no_attr, 2, 1, 1e-5, x, y, w));
+    }
+}
+
+// Statistics of values with a mean a thousand times their deviation: a sum of squares would lose everything.
+static void test_bn_large_mean(void **state)
+{
+    (void)state;
+    const lt_arg x = image(16, 16, 16, 16), v = vector(16);
+    const lt_attr a = {.eps = 1e-5f, .momentum = 0.1f};
+    const op_case t = CASE(bn_train, a, 5, 3, 0, x, v, v, v, v, x, v, v);
+    values in = {0}, expected = {0};
+    make_inputs(&t, &in);
+    make_inputs(&t, &expected);
+    for (size_t j = 0; j < count(&x); j++)
+        in.d[0][j] = expected.d[0][j] = (double)(float)(1000.0 + in.d[0][j]);
+    run_reference(&t, &expected);
+    float *got[MAX_ARGS];
+    run_onednn(backend_three, &t, 0, true, &in, NULL, got);
+    for (int64_t c = 0; c < 16; c++) {
+        assert_true(fabs((double)got[6][c] / expected.d[6][c] - 1) < 1e-6);
+        assert_true(fabs((double)got[7][c] / expected.d[7][c] - 1) < 1e-5);
+    }
+    for (int i = 0; i < t.n_in + t.n_out; i++)
+        free(got[i]);
+    clear(&t, &in);
+    clear(&t, &expected);
+}
+
+// Our own reductions must not depend on the number of threads; a convolution repeats itself bit for bit.
+static void same_bits(lt_backend *a, lt_backend *b, const op_case *t)
+{
+    values in = {0};
+    float *first[MAX_ARGS], *second[MAX_ARGS];
+    make_inputs(t, &in);
+    run_onednn(a, t, 0, true, &in, NULL, first);
+    run_onednn(b, t, 0, true, &in, NULL, second);
+    for (int i = 0; i < t->n_in + t->n_out; i++) {
+        assert_memory_equal(first[i], second[i], count(&t->arg[i]) * sizeof(float));
+        free(first[i]);
+        free(second[i]);
+    }
+    clear(t, &in);
+}
+
+static void test_same_bits(void **state)
+{
+    (void)state;
+    for (int i = 0; i < N_SHAPES; i++) {
+        const struct shape s = shapes[i];
+        const lt_arg x = image(s.n, s.c, s.h, s.w), v = vector(s.c);
+        const lt_attr a = {.eps = 1e-5f, .momentum = 0.1f, .relu = true};
+        op_case t = CASE(bn_train, a, 5, 3, 0, x, v, v, v, v, x, v, v);
+        same_bits(backend_one, backend_three, &t);
+        t = CASE(bn_train_dx, a, 6, 3, 0, x, x, v, v, v, x, x, v, v);
+        t.positive[4] = true;
+        same_bits(backend_one, backend_three, &t);
+        t = CASE(channel_sum, no_attr, 1, 1, 0, x, v);
+        same_bits(backend_one, backend_three, &t);
+    }
+    const lt_arg x = image(9, 32, 16, 16), w = filter(32, 32, 3, 3);
+    const lt_attr a = {.stride = 1, .pad = 1, .groups = 1, .shape = w.shape};
+    for (int i = 0; i < 3; i++) {
+        same_bits(backend_three, backend_three, &CASE(conv2d, a, 2, 1, 0, x, w, x));
+        same_bits(backend_three, backend_three, &CASE(conv2d_dw, a, 2, 1, 0, x, x, w));
+    }
+}
+
+static int setup(void **state)
+{
+    static char dir[] = "/tmp/lethe-test-onednn-XXXXXX";
+    (void)state;
+    if (!mkdtemp(dir) || setenv("LETHE_CACHE", dir, 1) != 0)
+        return -1;
+    return lt_backend_create("onednn", 1, &backend_one) == LT_OK &&
+                   lt_backend_create("onednn", 3, &backend_three) == LT_OK
+               ? 0
+               : -1;
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    char command[128];
+    lt_backend_destroy(backend_one);
+    lt_backend_destroy(backend_three);
+    snprintf(command, sizeof command, "rm -rf '%s'", getenv("LETHE_CACHE"));
+    return system(command);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_conv),          cmocka_unit_test(test_batch_norm), cmocka_unit_test(test_pointwise),
+        cmocka_unit_test(test_pooling),       cmocka_unit_test(test_padding),    cmocka_unit_test(test_linear),
+        cmocka_unit_test(test_bn_large_mean), cmocka_unit_test(test_same_bits),
+    };
+    return cmocka_run_group_tests(tests, setup, teardown);
+}
+#else
+int main(void)
+{
+    puts("built without oneDNN: nothing to test");
+    return 77;
+}
+#endif
