@@ -91,5 +91,11 @@ LT_API lt_val lt_margin_loss(lt_graph *g, lt_val logits, lt_val labels); // max_
 LT_API lt_val lt_weighted_sum(lt_graph *g, lt_val x, lt_val weight);
 LT_API lt_val lt_dot(lt_graph *g, lt_val a, lt_val b); // <a, b> over all elements -> scalar (1); for VJPs and tests
 
+// ---- gradients as values: for losses made of gradients (double backward). Plans make ordinary gradients themselves.
+// grads[i] becomes d of / d wrt[i], or LT_NONE when `of` does not depend on wrt[i]. seed: cotangent of of's shape, or LT_NONE
+// for a scalar. Batch norm has no mode yet here and is refused (LT_E_UNSUPPORTED), as are second derivatives that are
+// not there; the error is also the graph's.
+LT_API lt_status lt_gradients(lt_graph *g, lt_val of, lt_val seed, const lt_val *wrt, int n_wrt, lt_val *grads);
+
 LT_END_DECLS
 #endif
