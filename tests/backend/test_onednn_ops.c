@@ -4,6 +4,7 @@
 // sides, strides, batch 1 and more, blocked and plain layouts, one thread and three, tuned and by rule.
 #include "lt_test.h"
 #ifdef LETHE_HAVE_ONEDNN
+#include "backend/onednn/onednn_impl.h"
 #include "base/base.h"
 #include "graph/backend.h"
 #include "graph/graph_impl.h"
@@ -437,10 +438,58 @@ static void test_same_bits(void **state)
     }
 }
 
+static void test_reorder(void **state)
+{
+    (void)state;
+    for (int i = 0; i < N_SHAPES; i++) {
+        const struct shape s = shapes[i];
+        const lt_arg x = image(s.n, s.c, s.h, s.w);
+        const size_t blocked = lti_layout_bytes(&x.shape, LT_F32, LT_LAYOUT_BLOCKED16),
+                     plain = count(&x) * sizeof(float);
+        float *from = malloc(plain), *back = malloc(plain), *to = malloc(blocked), *expected = malloc(blocked);
+        assert_true(from && back && to && expected);
+        for (size_t j = 0; j < count(&x); j++)
+            from[j] = (float)uniform();
+        memset(to, 0x7f, blocked);
+        lti_reorder(&x.shape, 4, LT_LAYOUT_PLAIN, from, LT_LAYOUT_BLOCKED16, expected);
+        backend_three->ops->reorder(backend_three, &x.shape, LT_LAYOUT_PLAIN, from, LT_LAYOUT_BLOCKED16, to);
+        assert_memory_equal(to, expected, blocked);
+        backend_three->ops->reorder(backend_three, &x.shape, LT_LAYOUT_BLOCKED16, to, LT_LAYOUT_PLAIN, back);
+        assert_memory_equal(back, from, plain);
+        free(from);
+        free(back);
+        free(to);
+        free(expected);
+    }
+}
+
+// The same loops compiled for other instruction sets.
+static void test_instruction_sets(void **state)
+{
+    lti_dn *one = backend_one->self, *three = backend_three->self;
+    const lti_kern *best = one->kern, *other[] = {&lti_kern_generic, NULL};
+#ifdef LTI_KERN_X86
+    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
+        other[1] = &lti_kern_avx2;
+#endif
+    for (int i = 0; i < 2 && other[i]; i++) {
+        one->kern = three->kern = other[i];
+        test_batch_norm(state);
+        test_pointwise(state);
+        test_pooling(state);
+        test_reorder(state);
+    }
+    one->kern = three->kern = best;
+}
+
 static int setup(void **state)
 {
     static char dir[] = "/tmp/lethe-test-onednn-XXXXXX";
     (void)state;
+#ifdef LT_TEST_ISA
+    if (setenv("DNNL_MAX_CPU_ISA", LT_TEST_ISA, 1) != 0)
+        return -1;
+#endif
     if (!mkdtemp(dir) || setenv("LETHE_CACHE", dir, 1) != 0)
         return -1;
     return lt_backend_create("onednn", 1, &backend_one) == LT_OK &&
@@ -462,9 +511,11 @@ static int teardown(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_conv),          cmocka_unit_test(test_batch_norm), cmocka_unit_test(test_pointwise),
-        cmocka_unit_test(test_pooling),       cmocka_unit_test(test_padding),    cmocka_unit_test(test_linear),
+        cmocka_unit_test(test_conv),          cmocka_unit_test(test_batch_norm),
+        cmocka_unit_test(test_pointwise),     cmocka_unit_test(test_pooling),
+        cmocka_unit_test(test_padding),       cmocka_unit_test(test_linear),
         cmocka_unit_test(test_bn_large_mean), cmocka_unit_test(test_same_bits),
+        cmocka_unit_test(test_reorder),       cmocka_unit_test(test_instruction_sets),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }
