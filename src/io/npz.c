@@ -313,6 +313,8 @@ lt_status lti_npz_open(const char *path, lt_tensor_file **file)
 lt_status lt_npz_parse(const void *bytes, size_t n, const char *label, lt_tensor_file **file)
 {
     *file = NULL;
+    if (n == 0) // which libzip takes for an archive without members
+        return LT_FAIL(LT_E_FORMAT, "%s: expected an .npz archive, found nothing", label);
     zip_source_t *source = zip_source_buffer_create(bytes, n, 0, NULL);
     return source ? read_archive(source, label, file) : LTI_NOMEM(label);
 }
