@@ -207,6 +207,26 @@ static void values_that_do_not_fit(void **state)
     free(bytes);
 }
 
+// A compressed member that claims more than its bytes can hold is refused before memory is asked for.
+static void bomb(void **state)
+{
+    (void)state;
+    lt_tensor_file *f;
+    size_t n, n_npy;
+    char *bytes = npy(D("<f4", "False", "(469762020,)"), 400, &n_npy);
+    char *all = archive("a.npy", bytes, n_npy, true, &n);
+    const uint32_t claim = (uint32_t)(4u * 469762020u + n_npy - 400);
+    for (size_t i = 0; i + 30 < n; i++) {
+        if (!memcmp(all + i, "PK\3\4", 4)) // local header, central header: the size before compression
+            memcpy(all + i + 22, &claim, 4);
+        if (!memcmp(all + i, "PK\1\2", 4))
+            memcpy(all + i + 24, &claim, 4);
+    }
+    assert_fails(LT_E_FORMAT, "a.npy: expected at most 1100-fold compression", lt_npz_parse(all, n, "f", &f));
+    free(all);
+    free(bytes);
+}
+
 // Two members of one name, which only a raw writer makes.
 static void twice(void **state)
 {
@@ -273,7 +293,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(round_trip),    cmocka_unit_test(zip64), cmocka_unit_test(bad_members),
         cmocka_unit_test(lying_headers), cmocka_unit_test(twice), cmocka_unit_test(values_that_do_not_fit),
-        cmocka_unit_test(damaged),
+        cmocka_unit_test(damaged),       cmocka_unit_test(bomb),
     };
     return cmocka_run_group_tests(tests, make, clean);
 }
