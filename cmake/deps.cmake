@@ -16,6 +16,7 @@ lt_pkg(jpeg libjpeg)
 lt_pkg(png libpng)
 lt_pkg(archive libarchive)
 lt_pkg(zlib zlib)
+lt_pkg(curl libcurl)
 
 find_path(SVM_INCLUDE svm.h PATH_SUFFIXES libsvm REQUIRED)
 find_library(SVM_LIBRARY svm REQUIRED)

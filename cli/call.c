@@ -1,0 +1,174 @@
+// call.c - one invocation of a verb: binding its option tables, parsing, and calling a verb from another verb.
+#include "cli.h"
+#include <stdlib.h>
+#include <string.h>
+
+static const lt_option common_options[] = {
+    LT_BOOL(cli_common, json, 0, "print exactly one JSON object on standard output"),
+    LT_BOOL(cli_common, quiet, 0, "no progress and no log lines"),
+    LT_BOOL(cli_common, verbose, 0, "log lines, and the way an error took"),
+    LT_STR(cli_common, config, NULL, "YAML file of options"),
+    LT_STR(cli_common, set, NULL, "KEY=VALUE: any option by its key; may be repeated"),
+    LT_BOOL(cli_common, show_config, 0, "print every option, its value and where it came from; do nothing else"),
+    LT_OPT_END,
+};
+static const lt_option compute_options[] = {
+    LT_I32(cli_compute, threads, 0, 0, 4096, "", "compute threads; 0 = every core this process may use"),
+    LT_I32(cli_compute, loader_threads, 1, 0, 64, "", "threads that prepare batches; the result does not depend on it"),
+    LT_OPT_END,
+};
+static const lt_option where_options[] = {
+    LT_STR(cli_where, device, "cpu", "where to compute: cpu"),
+    LT_STR(cli_where, backend, "auto", "compute backend: auto, or one that `lethe doctor` lists"),
+    LT_OPT_END,
+};
+static const lt_option seed_options[] = {
+    LT_U64(cli_seed, seed, 1, "seed of every random choice of this run"),
+    LT_OPT_END,
+};
+static const lt_option place_options[] = {
+    LT_STR(cli_place, out, NULL, "run directory; default: a name made from the options, under runs/"),
+    LT_BOOL(cli_place, force, 0, "start anew, even if the run is there and finished"),
+    LT_OPT_END,
+};
+static const lt_option resume_options[] = {
+    LT_STR(cli_resume, resume, NULL, "continue the interrupted run in this directory, with its options"),
+    LT_OPT_END,
+};
+
+const cli_shared_group cli_shared_groups[] = {
+    {"Run directory", place_options, CLI_PLACE, LT_OPTGROUP_FLAGS | LT_OPTGROUP_NODIGEST, offsetof(cli_call, place)},
+    {NULL, resume_options, CLI_RESUME, LT_OPTGROUP_FLAGS | LT_OPTGROUP_NODIGEST, offsetof(cli_call, resume)},
+    {"Randomness", seed_options, CLI_SEED, LT_OPTGROUP_FLAGS, offsetof(cli_call, seed)},
+    {"Computation", where_options, CLI_COMPUTE, LT_OPTGROUP_FLAGS, offsetof(cli_call, where)},
+    {NULL, compute_options, CLI_COMPUTE, LT_OPTGROUP_FLAGS | LT_OPTGROUP_NODIGEST, offsetof(cli_call, compute)},
+    {"Every command", common_options, 0, LT_OPTGROUP_FLAGS | LT_OPTGROUP_NODIGEST, offsetof(cli_call, common)},
+    {NULL, NULL, 0, 0, 0},
+};
+
+lt_status cli_bind(cli_call *call, const char *prefix, const lt_option *table, void *cfg, unsigned flags)
+{
+    return lt_optset_add(call->set, prefix, table, cfg, flags);
+}
+
+lt_status cli_call_begin(cli_session *s, const cli_verb *verb, int argc, char *const *argv, cli_call *call)
+{
+    *call = (cli_call){.session = s, .verb = verb, .argc = argc, .argv = argv};
+    call->opts = cli_alloc(verb->opts_size + 1, 1);
+    call->positional = cli_alloc((size_t)argc + 1, sizeof *call->positional);
+    LT_TRY(lt_optset_create(&call->set));
+    for (const cli_group *g = verb->groups; g && g->table; g++)
+        LT_TRY(cli_bind(call, g->prefix, g->table, (char *)call->opts + g->offset, g->flags));
+    if (verb->prepare)
+        LT_TRY(verb->prepare(call));
+    for (const cli_shared_group *g = cli_shared_groups; g->table; g++)
+        if (!g->use || (verb->uses & g->use))
+            LT_TRY(cli_bind(call, "", g->table, (char *)call + g->offset, g->flags));
+    return LT_OK;
+}
+
+static lt_status check_device(const cli_call *call)
+{
+    const char *device = call->where.device;
+    if (!(call->verb->uses & CLI_COMPUTE) || !strcmp(device, "cpu"))
+        return LT_OK;
+    if (!strcmp(device, "cuda") || !strncmp(device, "cuda:", 5)) {
+        LT_FAIL(LT_E_UNSUPPORTED, "--device %s: this build has no CUDA backend", device);
+        return lt_error_hint("leave --device out to compute on the CPU; `lethe doctor` shows what is built in");
+    }
+    return LT_FAIL(LT_E_USAGE, "--device: expected cpu, found '%s'", device);
+}
+
+lt_status cli_call_parse(cli_call *call)
+{
+    LT_TRY(lt_optset_parse(call->set, call->argc, call->argv, call->positional, &call->n_positional));
+    if ((call->verb->uses & CLI_RESUME) && call->resume.resume && *call->resume.resume)
+        LT_TRY(cli_resume_options(call));
+    return check_device(call);
+}
+
+void cli_call_end(cli_call *call)
+{
+    lt_optset_destroy(call->set);
+    json_decref(call->result);
+    free(call->positional);
+    free(call->extra_cfg);
+    free(call->opts);
+}
+
+// The arguments a nested call inherits: how to run, not what.
+static int inherit(const cli_call *parent, char *const *args, int n, char **argv, char threads[2][32])
+{
+    int k = 0;
+    for (; k < n; k++)
+        argv[k] = args[k];
+    snprintf(threads[0], 32, "--threads=%d", (int)parent->compute.threads);
+    snprintf(threads[1], 32, "--loader-threads=%d", (int)parent->compute.loader_threads);
+    argv[k++] = threads[0];
+    argv[k++] = threads[1];
+    return k;
+}
+
+lt_status cli_invoke(cli_call *parent, const cli_verb *verb, const char *const *args, json_t **result)
+{
+    enum { MAX_ARGS = 64 };
+    char *argv[MAX_ARGS + 4];
+    char threads[2][32];
+    char *given[MAX_ARGS];
+    int n = 0;
+    for (; args[n]; n++) {
+        if (n == MAX_ARGS)
+            return LT_FAIL(LT_E_FAIL, "%s: more than %d arguments in a nested call", verb->name, (int)MAX_ARGS);
+        given[n] = (char *)args[n];
+    }
+    int argc = (verb->uses & CLI_COMPUTE) ? inherit(parent, given, n, argv, threads) : n;
+    if (argc == n)
+        memcpy(argv, given, (size_t)n * sizeof *argv);
+    cli_call call;
+    lt_status status = cli_call_begin(parent->session, verb, argc, argv, &call);
+    call.nested = true;
+    if (status == LT_OK)
+        status = cli_call_parse(&call);
+    if (status == LT_OK)
+        status = verb->run(&call);
+    *result = status == LT_OK ? json_incref(call.result) : NULL;
+    cli_call_end(&call);
+    return status == LT_OK ? LT_OK : lt_error_frame(status, __FILE__, __LINE__, __func__);
+}
+
+const char *cli_find_arg(int argc, char *const *argv, const char *name)
+{
+    const char *found = NULL;
+    size_t n = strlen(name);
+    for (int i = 0; i < argc && strcmp(argv[i], "--") != 0; i++) {
+        const char *arg = argv[i];
+        if (!strncmp(arg, "--set=", 6) && !strncmp(arg + 6, name, n) && arg[6 + n] == '=')
+            found = arg + 7 + n;
+        if (!strcmp(arg, "--set") && i + 1 < argc && !strncmp(argv[i + 1], name, n) && argv[i + 1][n] == '=')
+            found = argv[i + 1] + n + 1;
+        if (strncmp(arg, "--", 2) != 0 || strncmp(arg + 2, name, n) != 0)
+            continue;
+        if (arg[2 + n] == '=')
+            found = arg + 3 + n;
+        else if (arg[2 + n] == '\0' && i + 1 < argc && strncmp(argv[i + 1], "--", 2) != 0)
+            found = argv[i + 1];
+    }
+    return found;
+}
+
+lt_status cli_positional(cli_call *call, const char *key, int min, int max)
+{
+    if (call->n_positional > max)
+        return LT_FAIL(LT_E_USAGE, "%s: expected at most %d argument%s, found '%s'", call->verb->name, max, max == 1 ? "" : "s",
+                       call->positional[max]);
+    if (call->n_positional > 0 && key)
+        LT_TRY(lt_optset_set(call->set, key, call->positional[0], "flag"));
+    const char *value = "";
+    if (key)
+        LT_TRY(lt_optset_get(call->set, key, &value, NULL));
+    if (min > 0 && call->n_positional < min && !*value) {
+        LT_FAIL(LT_E_USAGE, "%s: expected %s", call->verb->name, call->verb->usage);
+        return lt_error_hint("`lethe %s --help` explains the arguments", call->verb->name);
+    }
+    return LT_OK;
+}

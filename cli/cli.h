@@ -1,0 +1,276 @@
+// cli.h - what the verbs of the `lethe` command share.
+//
+// A verb is one const descriptor: texts, option tables, and a run function that fills a JSON object. The same object is
+// printed with --json, stored as result.json and turned into the human table, so the three cannot disagree. A verb can
+// call another one (demo does): cli_invoke parses arguments exactly as the command line would.
+#ifndef LETHE_CLI_H
+#define LETHE_CLI_H
+#include "lethe/lethe.h"
+#include <jansson.h>
+#include <stdio.h>
+
+// ---- options that several verbs have
+typedef struct cli_common {
+    bool json, quiet, verbose, show_config;
+    const char *config, *set; // rows for the help; handled by lt_optset_parse
+} cli_common;
+typedef struct cli_compute {
+    int32_t threads, loader_threads;
+} cli_compute;
+typedef struct cli_where {
+    const char *device, *backend;
+} cli_where;
+typedef struct cli_seed {
+    uint64_t seed;
+} cli_seed;
+typedef struct cli_place {
+    const char *out;
+    bool force;
+} cli_place;
+typedef struct cli_resume {
+    const char *resume;
+} cli_resume;
+enum { // cli_verb.uses
+    CLI_COMPUTE = 1, // threads, loader-threads, device, backend
+    CLI_SEED = 2,
+    CLI_PLACE = 4,  // out, force: the verb makes a directory of results
+    CLI_RESUME = 8, // resume: which is one run
+};
+
+typedef struct cli_group { // an option table of one verb; an array of them ends with table NULL
+    const char *prefix, *title;
+    const lt_option *table;
+    size_t offset;  // of its config struct in the verb's options
+    unsigned flags; // LT_OPTGROUP_*
+} cli_group;
+
+typedef struct cli_session cli_session;
+typedef struct cli_call cli_call;
+typedef struct cli_verb {
+    const char *name;
+    const char *usage;       // after "lethe NAME "
+    const char *about;       // paragraphs
+    const char *examples;    // lines "command  # why"
+    unsigned uses;
+    size_t opts_size;
+    const cli_group *groups;
+    lt_status (*prepare)(cli_call *call); // binds groups that depend on the arguments; may be NULL
+    void (*more_help)(const cli_call *call, FILE *out); // lists after the options; may be NULL
+    lt_status (*run)(cli_call *call);     // fills call->result
+    lt_status (*check)(const cli_call *call); // judged after the result is printed; may be NULL
+    void (*print)(const cli_call *call, FILE *out); // human form of call->result
+} cli_verb;
+
+struct cli_call { // one parsed invocation
+    cli_session *session;
+    const cli_verb *verb;
+    int argc;
+    char *const *argv;
+    lt_optset *set;
+    void *opts; // verb->opts_size bytes
+    cli_common common;
+    cli_compute compute;
+    cli_where where;
+    cli_seed seed;
+    cli_place place;
+    cli_resume resume;
+    const char **positional; // argc entries
+    int n_positional;
+    const void *extra; // prepare's own (a registry row)
+    void *extra_cfg;   // and its config struct; freed
+    json_t *result;
+    bool nested; // called by another verb: it prints nothing itself
+};
+
+struct cli_session { // one process
+    lt_events *events;
+    struct cli_progress *progress;
+    lt_interrupt_flag stop;
+    lt_backend *backend; // made on first use, kept: compiled plans and timings are dear
+    char backend_key[128];
+    lt_dataset *data; // the last one opened
+    char *data_spec;
+};
+
+// ---- main.c, call.c
+typedef struct cli_row {
+    const char *name, *line;
+    const cli_verb *verb;
+} cli_row;
+extern const cli_row cli_rows[];                                         // ends with name NULL
+lt_status cli_find_verb(const char *name, const cli_row **row);          // LT_E_USAGE with the nearest name
+lt_status cli_call_begin(cli_session *s, const cli_verb *verb, int argc, char *const *argv, cli_call *call); // binds
+lt_status cli_call_parse(cli_call *call);
+void cli_call_end(cli_call *call);
+// Parses args (ends with NULL) and runs the verb. *result is owned by the caller.
+lt_status cli_invoke(cli_call *parent, const cli_verb *verb, const char *const *args, json_t **result);
+const char *cli_find_arg(int argc, char *const *argv, const char *name); // value of --name VALUE, --name=VALUE or --set name=VALUE; last wins
+lt_status cli_positional(cli_call *call, const char *key, int min, int max); // at most one goes to option `key`
+lt_status cli_bind(cli_call *call, const char *prefix, const lt_option *table, void *cfg, unsigned flags);
+
+// ---- help.c, docs.c
+void cli_print_usage(FILE *out);
+lt_status cli_print_options(FILE *out, const char *title, const char *prefix, const lt_option *table, void *cfg);
+lt_status cli_print_help(cli_call *call, FILE *out);
+lt_status cli_dump_docs(cli_session *s, const char *form, FILE *out); // markdown, man, bash
+typedef struct cli_shared_group {
+    const char *title;
+    const lt_option *table;
+    unsigned use, flags; // use 0 = every verb
+    size_t offset;       // in cli_call
+} cli_shared_group;
+extern const cli_shared_group cli_shared_groups[]; // ends with table NULL
+
+// ---- env.c: what runs need
+lt_status cli_env(cli_call *call, lt_env *env);
+lt_status cli_dataset(cli_call *call, const char *spec, const lt_dataset **ds); // borrowed from the session
+void cli_catch_signals(cli_session *s); // the first SIGINT or SIGTERM raises s->stop, the second kills
+void cli_session_close(cli_session *s);
+lt_status cli_data_dir(char out[4096]);  // $LETHE_DATA, else $XDG_DATA_HOME/lethe or ~/.local/share/lethe
+void cli_use_data_dir(void);             // makes that directory $LETHE_DATA when it is there and none is set
+lt_status cli_cache_dir(char out[4096]); // $LETHE_HOME/cache, $XDG_CACHE_HOME/lethe or ~/.cache/lethe
+
+// ---- progress.c
+struct cli_progress *cli_progress_create(lt_events *events);
+void cli_progress_destroy(struct cli_progress *p);
+void cli_progress_config(struct cli_progress *p, bool quiet, bool verbose);
+void cli_progress_stage(struct cli_progress *p, const char *fmt, ...) LT_PRINTF(2, 3); // names what follows
+void cli_progress_clear(struct cli_progress *p);                                       // erases the bar
+void cli_say(cli_session *s, const char *fmt, ...) LT_PRINTF(2, 3);                    // a line on stderr unless --quiet
+bool cli_color(FILE *f); // a terminal, NO_COLOR unset
+
+// ---- text.c: JSON and tables
+void cli_put(json_t *object, const char *key, json_t *value); // takes the reference
+void cli_put_real(json_t *object, const char *key, double value); // null when not finite
+double cli_real(const json_t *object, const char *path);          // "a.b"; NaN when absent
+const char *cli_text(const json_t *object, const char *path);     // "" when absent
+char *cli_json_text(const json_t *object);                        // malloc'ed, ends with a newline
+lt_status cli_json_load(const char *path, json_t **out);
+enum { CLI_TABLE_MAX_COLUMNS = 12 };
+typedef struct cli_table {
+    int n_columns, n_rows;
+    bool left[CLI_TABLE_MAX_COLUMNS]; // alignment
+    char **cell;                      // n_rows x n_columns
+} cli_table;
+void cli_table_row(cli_table *t, ...); // n_columns strings, copied; the first row is the head
+void cli_table_print(const cli_table *t, FILE *out);
+void cli_table_clear(cli_table *t);
+char *cli_format(const char *fmt, ...) LT_PRINTF(1, 2); // malloc'ed; aborts when out of memory
+void *cli_alloc(size_t n, size_t size);                 // zeroed; aborts when out of memory
+const char *cli_percent(double fraction, char buf[24]); // "93.4" or "-"
+
+// ---- lists.c
+typedef struct cli_list {
+    int n;
+    char **item; // ends with NULL when n > 0
+} cli_list;
+void cli_list_push(cli_list *list, const char *text, size_t n);
+void cli_list_add(cli_list *list, const char *text); // splits at commas
+void cli_list_option(cli_list *list, const cli_call *call, const char *name); // every --name, else the option's value
+void cli_list_clear(cli_list *list);
+
+// ---- source.c: trained models, in run directories or files
+typedef struct cli_source {
+    char *name, *dir, *path; // as given; run directory or NULL; model file
+    lt_model *model;
+    json_t *resolved, *result; // or NULL
+} cli_source;
+typedef struct cli_foreign { // for files without lethe metadata
+    const char *model;
+    const lt_dataset *ds;
+} cli_foreign;
+lt_status cli_source_open(const char *run_or_file, const cli_foreign *foreign, cli_source *src);
+void cli_source_close(cli_source *src);
+const char *cli_source_meta(const cli_source *src, const char *key); // NULL when absent
+lt_status cli_source_recipe(const cli_source *src, lt_train_cfg *cfg); // defaults where the file says nothing
+// The data set: `given`, or the one named in the model's metadata; the digest must match it.
+lt_status cli_source_data(cli_call *call, const cli_source *src, const char *given, const lt_dataset **ds);
+char *cli_recipe_json(const lt_optset *set); // the train.* values
+// Forgotten and retained rows. Retained = all but the forget set and what this model and its ancestors have forgotten
+// already [AMUN 8.1].
+typedef struct cli_sets {
+    lt_index_set forget, retain;
+    int64_t n_before; // forgotten already
+} cli_sets;
+typedef struct cli_forget {
+    const char *spec; // NULL or "" = the run's own forget.csv
+    uint64_t seed;
+    bool is_new; // a new request: must not name samples that are forgotten already
+} cli_forget;
+lt_status cli_sets_of_run(const cli_source *src, const lt_dataset *ds, const cli_forget *ask, cli_sets *sets);
+void cli_sets_clear(cli_sets *sets);
+// Signals of a model for these sets: RUN/signals.npz when it was made for the same sets and weights, else computed.
+lt_status cli_signals(cli_call *call, const cli_source *src, const lt_dataset *ds, const cli_sets *sets, lt_signals **s);
+
+enum { CLI_EVAL_BATCH = 128 };
+
+// ---- runs.c: run directories
+typedef struct cli_run {
+    lt_run *run;
+    char dir[4096], state[4096], model[4096];
+    bool finished;
+    cli_call *call;
+} cli_run;
+lt_status cli_run_open(cli_call *call, const char *label, const char *const *facts, cli_run *run);
+lt_status cli_run_finish(cli_run *run, json_t *result); // adds "run" and writes
+void cli_run_close(cli_run *run, lt_status status);     // status: hints how to go on after an interruption
+lt_status cli_resume_options(cli_call *call);           // --resume DIR: option values of that run
+
+// ---- machine.c
+typedef struct cli_machine {
+    char cpu[128], isa[128];
+    int n_cpus, n_usable; // online; usable by this process (affinity, cgroup quota)
+    double memory_gib, available_gib;
+} cli_machine;
+void cli_machine_read(cli_machine *m);
+double cli_peak_rss_mib(void);
+void cli_peak_rss_reset(void); // where the kernel allows it
+double cli_now_s(void);
+double cli_peak_gflops(int n_threads, double seconds); // measured float32 FMA peak
+
+// ---- plans.c
+typedef enum cli_plan_kind { CLI_PLAN_INFER, CLI_PLAN_INPUT_GRAD, CLI_PLAN_TRAIN } cli_plan_kind;
+// The loss plans add two inputs after the model's values: labels (N) I32, then weight (N) F32.
+lt_status cli_plan_create(const lt_model *m, cli_plan_kind kind, int64_t batch, unsigned flags, lt_backend *backend, lt_plan **plan);
+lt_status cli_parse_input(const char *text, lt_model_shape *shape); // "3x32x32"
+
+// ---- fetch.c: official downloads
+bool cli_fetch_known(const char *name);
+const char *cli_fetch_names(void);
+const char *cli_fetch_digest(const char *name); // digest of the complete official set once opened; NULL when not recorded
+lt_status cli_fetch(cli_call *call, const char *name, const char *dir, const char *base_url, json_t *result);
+
+// ---- lint.c: appends {"id", "text"} objects
+void cli_lint(json_t *lint, const char *id, const char *fmt, ...) LT_PRINTF(3, 4);
+void cli_lint_counts(json_t *lint, const lt_audit *a, int n_oracles);
+void cli_lint_target(json_t *lint, const cli_source *target);
+void cli_lint_oracle(json_t *lint, const cli_source *target, const cli_source *oracle, const char *forget_digest);
+void cli_lint_twins(json_t *lint, const lt_dataset *ds, const cli_sets *sets);
+int64_t cli_shared_images(const lt_dataset *ds); // test images that the training split holds too
+
+// ---- board.c, page.c: the comparison table and its report, shared by report and demo
+typedef struct cli_entry {
+    cli_source src;
+    char *name, *setting;
+    lt_report_role role;
+    lt_signals *signals;
+    lt_audit audit;
+    double gap_mis, gap_auc, seconds;
+} cli_entry;
+typedef struct cli_board {
+    int n;
+    cli_entry *entry;
+    const lt_dataset *ds;
+    cli_sets sets;
+    char forget_digest[65];
+} cli_board;
+lt_status cli_board_build(cli_call *call, const char *const *runs, int n_runs, const lt_audit_cfg *cfg, cli_board *board);
+void cli_board_clear(cli_board *board);
+json_t *cli_board_json(const cli_board *board);            // array of rows
+void cli_board_print(const json_t *rows, FILE *out);       // the table
+typedef struct cli_outputs { // files to write; NULL = not
+    const char *title, *html, *markdown, *csv;
+} cli_outputs;
+lt_status cli_board_report(cli_call *call, const cli_board *board, const cli_outputs *to);
+json_t *cli_audit_json(const lt_audit *a);
+#endif

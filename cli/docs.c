@@ -1,0 +1,256 @@
+// docs.c - `lethe --dump-docs markdown|man|bash`: the reference page, the man page and shell completion, all from the tables.
+//
+// Nothing here depends on the machine, so the committed docs/cli.md can be compared with the program's output.
+#include "cli.h"
+#include <stdlib.h>
+#include <string.h>
+
+typedef void table_fn(FILE *out, const char *prefix, const lt_option *table);
+typedef lt_status verb_fn(cli_call *call, const char *line, FILE *out);
+
+static lt_status each_verb(cli_session *s, verb_fn *fn, FILE *out)
+{
+    for (const cli_row *r = cli_rows; r->name; r++) {
+        cli_call call;
+        lt_status status = cli_call_begin(s, r->verb, 0, NULL, &call);
+        if (status == LT_OK)
+            status = fn(&call, r->line, out);
+        cli_call_end(&call);
+        LT_TRY(status);
+    }
+    return LT_OK;
+}
+
+// ---- Markdown
+
+static lt_status markdown_table(FILE *out, const char *title, const char *prefix, const lt_option *table, size_t cfg_size)
+{
+    lt_optset *set;
+    if (!table[0].name)
+        return LT_OK;
+    LT_TRY(lt_optset_create(&set));
+    void *cfg = cli_alloc(cfg_size + 1, 1);
+    lt_status status = lt_optset_add(set, prefix, table, cfg, LT_OPTGROUP_FLAGS);
+    char *text = status == LT_OK ? lt_optset_markdown(set) : NULL;
+    if (text)
+        fprintf(out, "%s%s%s%s\n", title ? "**" : "", title ? title : "", title ? "**\n\n" : "", text);
+    else if (status == LT_OK)
+        status = LT_FAIL(LT_E_NOMEM, "out of memory: documentation");
+    free(text);
+    lt_optset_destroy(set);
+    free(cfg);
+    return status;
+}
+
+static lt_status markdown_verb(cli_call *call, const char *line, FILE *out)
+{
+    const cli_verb *v = call->verb;
+    fprintf(out, "## lethe %s\n\n%c%s.\n\n    lethe %s %s\n\n```\n%s\n```\n\n", v->name, line[0] - 'a' + 'A', line + 1, v->name, v->usage, v->about);
+    for (const cli_group *g = v->groups; g && g->table; g++)
+        LT_TRY(markdown_table(out, g->title, g->prefix, g->table, v->opts_size));
+    if (v->uses) {
+        fputs("Common groups:", out);
+        for (const cli_shared_group *g = cli_shared_groups; g->table; g++)
+            if (g->title && g->use && (v->uses & g->use))
+                fprintf(out, " *%s*", g->title);
+        fputs(".\n\n", out);
+    }
+    if (v->examples)
+        fprintf(out, "Examples:\n\n```\n%s```\n\n", v->examples);
+    return LT_OK;
+}
+
+static lt_status markdown(cli_session *s, FILE *out)
+{
+    fputs("# The lethe command\n\nMade by `lethe --dump-docs markdown`; do not edit. Options are flags `--name`, keys of the `--config` YAML file, keys of\n"
+          "`--set key=value`, and environment variables `LETHE_NAME`; the order is default, file, environment, `--set`, flag.\n\n"
+          "| command | job |\n|---|---|\n",
+          out);
+    for (const cli_row *r = cli_rows; r->name; r++)
+        fprintf(out, "| [`%s`](#lethe-%s) | %s |\n", r->name, r->name, r->line);
+    fputs("\n## Exit codes\n\n| code | meaning |\n|---|---|\n| 0 | ok |\n| 1 | runtime error |\n| 2 | usage |\n| 3 | bad input or format |\n"
+          "| 4 | integrity mismatch |\n| 5 | numerical divergence |\n| 6 | a requested check failed |\n| 7 | out of a resource |\n"
+          "| 75 | interrupted, resumable |\n| 128+n | killed by signal n |\n\n## Common options\n\n",
+          out);
+    for (const cli_shared_group *g = cli_shared_groups; g->table; g++)
+        LT_TRY(markdown_table(out, g->title, "", g->table, sizeof(cli_call)));
+    LT_TRY(each_verb(s, markdown_verb, out));
+    fputs("## Unlearning methods\n\n", out);
+    for (const lt_unlearn_method *const *m = lt_unlearn_methods(); *m; m++) {
+        char *prefix = cli_format("unlearn.%s", (*m)->name);
+        fprintf(out, "### %s: %s\n\n%s\n\n", (*m)->name, (*m)->title, (*m)->doc);
+        lt_status status = markdown_table(out, NULL, prefix, (*m)->opts, (*m)->cfg_size);
+        free(prefix);
+        LT_TRY(status);
+    }
+    int n;
+    const lt_dataset_kind *kind = lt_dataset_kinds(&n);
+    fputs("## Data sets\n\n| kind | what | keys |\n|---|---|---|\n", out);
+    for (int i = 0; i < n; i++)
+        fprintf(out, "| `%s` | %s | %s |\n", kind[i].name, kind[i].title, kind[i].keys);
+    const lt_arch *arch = lt_model_archs(&n);
+    fputs("\n## Models\n\n| name | what | keys and defaults |\n|---|---|---|\n", out);
+    for (int i = 0; i < n; i++)
+        fprintf(out, "| `%s` | %s | %s |\n", arch[i].name, arch[i].title, arch[i].keys);
+    return LT_OK;
+}
+
+// ---- man page
+
+static void roff(FILE *out, const char *text)
+{
+    bool start = true;
+    for (; *text; text++) {
+        if (start && (*text == '.' || *text == '\''))
+            fputs("\\&", out);
+        if (*text == '\\')
+            fputs("\\e", out);
+        else if (*text == '-')
+            fputs("\\-", out);
+        else
+            fputc(*text, out);
+        start = *text == '\n';
+    }
+}
+
+static void man_option(FILE *out, const lt_option *o)
+{
+    fputs(".TP\n\\fB\\-\\-", out);
+    if (o->type == LT_OPT_BOOL)
+        fputs("[no\\-]", out);
+    for (const char *p = o->name; *p; p++)
+        fputs(*p == '_' || *p == '-' ? "\\-" : (char[]){*p, '\0'}, out);
+    fputs("\\fR\n", out);
+    roff(out, o->help ? o->help : "");
+    if (o->unit && *o->unit)
+        fprintf(out, " [%s]", o->unit);
+    if (o->type == LT_OPT_STR && o->def_str && *o->def_str) {
+        fputs(" (default ", out);
+        roff(out, o->def_str);
+        fputs(")", out);
+    } else if (o->type == LT_OPT_ENUM) {
+        for (const lt_opt_value *v = o->values; v->name; v++)
+            fprintf(out, "%s%s%s", v == o->values ? " (" : ", ", v->name, v->value == (int32_t)o->def ? " by default" : "");
+        fputs(")", out);
+    } else if (o->type == LT_OPT_BOOL) {
+        fprintf(out, " (default %s)", o->def != 0 ? "on" : "off");
+    } else if (o->type != LT_OPT_STR) {
+        fprintf(out, " (default %g)", o->def);
+    }
+    fputc('\n', out);
+}
+
+static void man_table(FILE *out, const char *title, const lt_option *table)
+{
+    if (title) {
+        fputs(".PP\n\\fI", out);
+        roff(out, title);
+        fputs("\\fR\n", out);
+    }
+    for (; table->name; table++)
+        man_option(out, table);
+}
+
+static lt_status man_verb(cli_call *call, const char *line, FILE *out)
+{
+    const cli_verb *v = call->verb;
+    fputs(".SH LETHE ", out);
+    for (const char *p = v->name; *p; p++)
+        fputc(*p - 'a' + 'A', out);
+    fputs("\n.B lethe ", out);
+    roff(out, v->name);
+    fputc(' ', out);
+    roff(out, v->usage);
+    fputs("\n.PP\n", out);
+    roff(out, line);
+    fputs(".\n.PP\n.nf\n", out);
+    roff(out, v->about);
+    fputs("\n.fi\n", out);
+    for (const cli_group *g = v->groups; g && g->table; g++)
+        man_table(out, g->title, g->table);
+    if (v->examples) {
+        fputs(".PP\nExamples:\n.nf\n", out);
+        roff(out, v->examples);
+        fputs(".fi\n", out);
+    }
+    return LT_OK;
+}
+
+static lt_status man(cli_session *s, FILE *out)
+{
+    fputs(".TH LETHE 1 \"\" \"lethe " LT_VERSION "\" \"User commands\"\n.SH NAME\nlethe \\- train image classifiers, make them forget, audit the forgetting\n"
+          ".SH SYNOPSIS\n.B lethe\n.I COMMAND\n[options]\n.SH DESCRIPTION\nOptions are flags, keys of a YAML file (\\-\\-config), keys of \\-\\-set, and "
+          "environment variables LETHE_NAME.\nStandard output is the result, standard error the progress.\n",
+          out);
+    LT_TRY(each_verb(s, man_verb, out));
+    fputs(".SH COMMON OPTIONS\n", out);
+    for (const cli_shared_group *g = cli_shared_groups; g->table; g++)
+        man_table(out, g->title, g->table);
+    fputs(".SH UNLEARNING METHODS\n", out);
+    for (const lt_unlearn_method *const *m = lt_unlearn_methods(); *m; m++) {
+        fprintf(out, ".SS %s\n", (*m)->name);
+        roff(out, (*m)->doc);
+        fputc('\n', out);
+        man_table(out, NULL, (*m)->opts);
+    }
+    fputs(".SH EXIT STATUS\n0 ok, 1 runtime error, 2 usage, 3 bad input or format, 4 integrity mismatch, 5 numerical divergence, 6 a requested check\n"
+          "failed, 7 out of a resource, 75 interrupted and resumable, 128+n killed by signal n.\n"
+          ".SH ENVIRONMENT\n.TP\nLETHE_DATA\nfolder of data sets\n.TP\nLETHE_HOME\nfolder of the run ledger and the cache\n.TP\nLETHE_TRACE\n"
+          "when set, errors show the way they took\n.TP\nNO_COLOR\nwhen set, no colours\n",
+          out);
+    return LT_OK;
+}
+
+// ---- bash completion
+
+static void words(FILE *out, const lt_option *table)
+{
+    for (; table->name; table++) {
+        fputs(" --", out);
+        for (const char *p = table->name; *p; p++)
+            fputc(*p == '_' ? '-' : *p, out);
+    }
+}
+
+static lt_status bash_verb(cli_call *call, const char *line, FILE *out)
+{
+    const cli_verb *v = call->verb;
+    (void)line;
+    fprintf(out, "    %s) words=\"--help", v->name);
+    for (const cli_group *g = v->groups; g && g->table; g++)
+        words(out, g->table);
+    for (const cli_shared_group *g = cli_shared_groups; g->table; g++)
+        if (!g->use || (v->uses & g->use))
+            words(out, g->table);
+    fputs("\" ;;\n", out);
+    return LT_OK;
+}
+
+static lt_status bash(cli_session *s, FILE *out)
+{
+    fputs("# bash completion of lethe; made by `lethe --dump-docs bash`\n_lethe()\n{\n    local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]} words\n"
+          "    if [ \"$COMP_CWORD\" -eq 1 ]; then\n        COMPREPLY=($(compgen -W \"--help --version",
+          out);
+    for (const cli_row *r = cli_rows; r->name; r++)
+        fprintf(out, " %s", r->name);
+    fputs("\" -- \"$cur\"))\n        return\n    fi\n    if [ \"$prev\" = --method ]; then\n        COMPREPLY=($(compgen -W \"", out);
+    for (const lt_unlearn_method *const *m = lt_unlearn_methods(); *m; m++)
+        fprintf(out, "%s%s", m == lt_unlearn_methods() ? "" : " ", (*m)->name);
+    fputs("\" -- \"$cur\"))\n        return\n    fi\n    case ${COMP_WORDS[1]} in\n", out);
+    LT_TRY(each_verb(s, bash_verb, out));
+    fputs("    esac\n    case $cur in\n    -*) COMPREPLY=($(compgen -W \"$words\" -- \"$cur\")) ;;\n    *) COMPREPLY=($(compgen -f -- \"$cur\")) ;;\n    esac\n}\n"
+          "complete -o filenames -F _lethe lethe\n",
+          out);
+    return LT_OK;
+}
+
+lt_status cli_dump_docs(cli_session *s, const char *form, FILE *out)
+{
+    if (!strcmp(form, "markdown"))
+        return markdown(s, out);
+    if (!strcmp(form, "man"))
+        return man(s, out);
+    if (!strcmp(form, "bash"))
+        return bash(s, out);
+    return LT_FAIL(LT_E_USAGE, "--dump-docs: expected markdown, man or bash, found '%s'", form);
+}

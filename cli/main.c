@@ -1,0 +1,174 @@
+// main.c - the `lethe` command: finds the verb, runs it, prints its result or one clear error.
+//
+// Only this file decides what goes to stdout and which exit code the process ends with (lt_status_exit_code).
+#include "cli.h"
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define CLI_VERB(id, line) extern const cli_verb cli_verb_##id;
+#include "commands.list"
+#undef CLI_VERB
+
+const cli_row cli_rows[] = {
+#define CLI_VERB(id, text) {.name = #id, .line = text, .verb = &cli_verb_##id},
+#include "commands.list"
+#undef CLI_VERB
+    {.name = NULL},
+};
+
+lt_status cli_find_verb(const char *name, const cli_row **row)
+{
+    const char *names[sizeof cli_rows / sizeof *cli_rows] = {NULL};
+    int n = 0;
+    for (*row = cli_rows; (*row)->name; (*row)++) {
+        if (!strcmp((*row)->name, name))
+            return LT_OK;
+        names[n++] = (*row)->name;
+    }
+    LT_FAIL(LT_E_USAGE, "unknown command '%s'", name);
+    const char *near = lt_nearest(name, names);
+    if (near)
+        return lt_error_hint("did you mean `lethe %s`?", near);
+    return lt_error_hint("`lethe --help` lists the commands");
+}
+
+static void print_error_json(const lt_error *e, int code)
+{
+    json_t *error = json_object(), *all = json_object();
+    cli_put(error, "status", json_string(lt_status_text(e->status)));
+    cli_put(error, "exit_code", json_integer(code));
+    cli_put(error, "message", json_string(e->message));
+    cli_put(error, "hint", json_string(e->hint));
+    cli_put(all, "error", error);
+    char *text = cli_json_text(all);
+    fputs(text, stdout);
+    free(text);
+    json_decref(all);
+}
+
+// One line, a hint, and with --verbose or LETHE_TRACE the way the error took.
+static int report_error(cli_session *s, lt_status status, bool json, bool trace, bool result_printed)
+{
+    const lt_error *e = lt_error_get();
+    int code = lt_status_exit_code(status);
+    cli_progress_clear(s->progress);
+    bool color = cli_color(stderr);
+    fprintf(stderr, "%slethe:%s %s\n", color ? "\033[1;31m" : "", color ? "\033[0m" : "", e->message);
+    if (e->hint[0])
+        fprintf(stderr, "%shint:%s %s\n", color ? "\033[1m" : "", color ? "\033[0m" : "", e->hint);
+    if (trace)
+        for (int i = 0; i < e->n_frames; i++)
+            fprintf(stderr, "  at %s (%s:%d)\n", e->frame[i].func, e->frame[i].file, e->frame[i].line);
+    if (json && !result_printed)
+        print_error_json(e, code);
+    return code;
+}
+
+static void print_result(const cli_call *call)
+{
+    if (call->common.json) {
+        char *text = cli_json_text(call->result);
+        fputs(text, stdout);
+        free(text);
+    } else if (call->verb->print) {
+        call->verb->print(call, stdout);
+    }
+}
+
+static lt_status show_config(const cli_call *call)
+{
+    char *text = call->common.json ? lt_optset_json(call->set) : lt_optset_show(call->set);
+    if (!text)
+        return LT_FAIL(LT_E_NOMEM, "out of memory: configuration");
+    fputs(text, stdout);
+    free(text);
+    return LT_OK;
+}
+
+static bool has_arg(int argc, char *const *argv, const char *name)
+{
+    for (int i = 0; i < argc && strcmp(argv[i], "--") != 0; i++)
+        if (!strcmp(argv[i], name))
+            return true;
+    return false;
+}
+
+static lt_status run_call(cli_call *call)
+{
+    if (has_arg(call->argc, call->argv, "--help") || has_arg(call->argc, call->argv, "-h"))
+        return cli_print_help(call, stdout);
+    LT_TRY(cli_call_parse(call));
+    cli_progress_config(call->session->progress, call->common.quiet, call->common.verbose);
+    if (call->common.show_config)
+        return show_config(call);
+    LT_TRY(call->verb->run(call));
+    print_result(call);
+    return call->verb->check ? call->verb->check(call) : LT_OK;
+}
+
+static int run_verb(cli_session *s, const cli_row *row, int argc, char *const *argv)
+{
+    cli_call call;
+    lt_status status = cli_call_begin(s, row->verb, argc, argv, &call);
+    if (status == LT_OK)
+        status = run_call(&call);
+    const char *trace = getenv("LETHE_TRACE");
+    int code = 0;
+    if (status != LT_OK)
+        code = report_error(s, status, has_arg(argc, argv, "--json"), call.common.verbose || (trace && *trace), call.result != NULL);
+    cli_call_end(&call);
+    return code;
+}
+
+// A result that did not reach its reader is an error, whatever the verb said.
+static int close_stdout(int code)
+{
+    bool failed = ferror(stdout) != 0;
+    errno = 0;
+    if ((fflush(stdout) != 0 || failed) && code == 0) {
+        code = lt_status_exit_code(errno == ENOSPC ? LT_E_NOSPACE : LT_E_IO);
+        fprintf(stderr, "lethe: standard output: %s\n", errno ? strerror(errno) : "write error");
+    }
+    return code;
+}
+
+static int dispatch(cli_session *s, int argc, char **argv)
+{
+    const char *first = argc > 1 ? argv[1] : "--help";
+    bool help = !strcmp(first, "--help") || !strcmp(first, "-h") || !strcmp(first, "help");
+    if (help && argc <= 2) {
+        cli_print_usage(argc > 1 ? stdout : stderr);
+        return argc > 1 ? 0 : lt_status_exit_code(LT_E_USAGE);
+    }
+    if (!strcmp(first, "--version")) {
+        puts("lethe " LT_VERSION);
+        return 0;
+    }
+    if (!strcmp(first, "--dump-docs")) {
+        lt_status status = cli_dump_docs(s, argc > 2 ? argv[2] : "", stdout);
+        return status == LT_OK ? 0 : report_error(s, status, false, false, false);
+    }
+    const cli_row *row;
+    lt_status status = cli_find_verb(help ? argv[2] : first, &row);
+    if (status != LT_OK)
+        return report_error(s, status, has_arg(argc, argv, "--json"), false, false);
+    char *const help_args[] = {(char *)"--help", NULL};
+    return help ? run_verb(s, row, 1, help_args) : run_verb(s, row, argc - 2, argv + 2);
+}
+
+int main(int argc, char **argv)
+{
+    cli_session s = {0};
+    lt_status status = lt_events_create(&s.events);
+    if (status == LT_OK)
+        s.progress = cli_progress_create(s.events);
+    if (!s.progress) {
+        fputs("lethe: out of memory\n", stderr);
+        return lt_status_exit_code(LT_E_NOMEM);
+    }
+    cli_use_data_dir();
+    int code = close_stdout(dispatch(&s, argc, argv));
+    cli_session_close(&s);
+    return code;
+}

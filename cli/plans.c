@@ -1,0 +1,45 @@
+// plans.c - plans made straight from a model, for bench and inspect: inference, gradient of the loss to the input, training step.
+#include "cli.h"
+#include <stdlib.h>
+
+lt_status cli_parse_input(const char *text, lt_model_shape *shape)
+{
+    char *end;
+    long dim[3] = {0};
+    for (int i = 0; i < 3; i++) {
+        dim[i] = strtol(text, &end, 10);
+        if (end == text || dim[i] < 1 || dim[i] > 4096 || *end != (i < 2 ? 'x' : '\0'))
+            return LT_FAIL(LT_E_USAGE, "--input: expected CHANNELSxHEIGHTxWIDTH such as 3x32x32, found '%s'", text);
+        text = end + 1;
+    }
+    shape->c = (int)dim[0];
+    shape->h = (int)dim[1];
+    shape->w = (int)dim[2];
+    return LT_OK;
+}
+
+static lt_status add_loss(lt_graph *g, const lt_model *m, lt_val *loss)
+{
+    lt_val labels = lt_input(g, "labels", LT_I32, LT_SHAPE(LT_BATCH));
+    lt_val weight = lt_input(g, "weight", LT_F32, LT_SHAPE(LT_BATCH));
+    *loss = lt_weighted_sum(g, lt_cross_entropy(g, m->logits, labels, 0), weight);
+    return lt_graph_status(g);
+}
+
+lt_status cli_plan_create(const lt_model *m, cli_plan_kind kind, int64_t batch, unsigned flags, lt_backend *backend, lt_plan **plan)
+{
+    lt_graph *g = NULL;
+    lt_val loss = LT_NONE;
+    lt_status status = LT_OK;
+    LT_TRY(lt_graph_dup(m->graph, &g));
+    if (kind != CLI_PLAN_INFER)
+        LT_TRY_GOTO(add_loss(g, m, &loss), done);
+    lt_plan_spec spec = {.outs = kind == CLI_PLAN_INFER ? &m->logits : &loss, .n_outs = 1, .grad_of = loss, .seed = LT_NONE,
+                         .wrt = kind == CLI_PLAN_INPUT_GRAD ? &m->x : NULL, .n_wrt = kind == CLI_PLAN_INPUT_GRAD,
+                         .wrt_params = kind == CLI_PLAN_TRAIN, .batch = batch, .train = kind == CLI_PLAN_TRAIN, .dtype = LT_F32,
+                         .flags = flags};
+    LT_TRY_GOTO(lt_plan_create(g, &spec, backend, plan), done);
+done:
+    lt_graph_destroy(g);
+    return status;
+}
