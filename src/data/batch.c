@@ -135,8 +135,9 @@ void lti_batch_fill(const lti_batch_source *src, const int64_t *order, int64_t f
         batch->weight[b] = view->weight;
         batch->id[b] = id;
         batch->tag[b] = view->tag;
-        copy_image(src, view->images ? NULL : d->x + (size_t)row * len, view->images ? view->images + (size_t)i * len : NULL,
-                   draw_move(src, view, id), batch->x + (size_t)b * len);
+        copy_image(src, view->images ? NULL : d->x + (size_t)row * len,
+                   view->images ? view->images + (size_t)i * len : NULL, draw_move(src, view, id),
+                   batch->x + (size_t)b * len);
     }
     batch->n = n;
 }

@@ -136,7 +136,8 @@ void lti_tar_close(lti_tar *tar);
 // ---- parsers over bytes, for readers and fuzzing. `label` names the file in errors.
 typedef struct lti_cifar_layout {
     const char *kind;
-    int label_bytes, label_at, n_classes; // 1,0,10 | 2,1,100 | 2,0,20
+    int n_labels, label_at; // label bytes in front of the pixels, and which one is the class
+    int limit[2];           // classes each of them can name
 } lti_cifar_layout;
 extern const lti_cifar_layout lti_cifar10_layout, lti_cifar100_layout, lti_cifar100_coarse_layout;
 lt_status lti_cifar_parse(const uint8_t *bytes, size_t n, const lti_cifar_layout *layout, const char *label, lt_split s,

@@ -1,7 +1,8 @@
 // dataset.c - the registry of kinds, opening by spec, sets from arrays, and the digest.
 //
-// A reader makes an lti_raw; this file does what is the same for all kinds: finding the path under $LETHE_DATA, refusing
-// unknown keys, checking what the reader made, subsets, digest. An opened set never changes, so threads share it freely.
+// A reader makes an lti_raw; this file does what is the same for all kinds: finding the path under $LETHE_DATA,
+// refusing unknown keys, checking what the reader made, subsets, digest. An opened set never changes, so threads share
+// it freely.
 #include "data_impl.h"
 #include <stdio.h>
 #include <stdlib.h>
@@ -50,10 +51,14 @@ static lt_status find_kind(const char *name, int *kind)
     }
     lt_status status = LT_FAIL(LT_E_USAGE, "no kind of data set is called '%s'", name);
     const char *near = lt_nearest(name, names);
-    if (near)
+    if (near) {
         lt_error_hint("did you mean '%s'?", near);
-    else
-        lt_error_hint("`lethe data --list` names the kinds; cifar10:PATH and synthetic are two");
+        return status;
+    }
+    char list[256] = "";
+    for (size_t i = 0, n = 0; i < N_KINDS && n < sizeof list; i++)
+        n += (size_t)snprintf(list + n, sizeof list - n, "%s%s", i ? ", " : "", names[i]);
+    lt_error_hint("the kinds are %s", list);
     return status;
 }
 
@@ -108,8 +113,8 @@ static lt_status find_path(const char *kind, const char *folders, lti_spec *spec
     const char *root = getenv("LETHE_DATA");
     if (!root || !*root) {
         lt_status status = LT_FAIL(LT_E_USAGE, "%s: no path given, and LETHE_DATA is not set", kind);
-        lt_error_hint("write %s:PATH, or set LETHE_DATA to the folder that holds %.*s/", kind, (int)strcspn(folders, "|"),
-                      folders);
+        lt_error_hint("write %s:PATH, or set LETHE_DATA to the folder that holds %.*s/", kind,
+                      (int)strcspn(folders, "|"), folders);
         return status;
     }
     for (const char *f = folders; f; f = strchr(f, '|'), f = f ? f + 1 : NULL) {
@@ -141,9 +146,10 @@ static lt_status check_splits(const lti_open_args *args, const lti_raw *raw, boo
         lt_status status = LT_FAIL(LT_E_IO, "%s: %s: no %s split: %s", args->kind, args->path ? args->path : "-",
                                    split_name[s], missing);
         if (other > 0)
-            lt_error_hint("holdout=N cuts a test split of N samples out of the %lld that are there; allow-partial=1 opens "
-                          "the set without this split",
-                          (long long)other);
+            lt_error_hint(
+                "holdout=N cuts a test split of N samples out of the %lld that are there; allow-partial=1 opens "
+                "the set without this split",
+                (long long)other);
         return status;
     }
     return LT_OK;
@@ -218,8 +224,14 @@ lt_status lti_dataset_make(const char *kind, const char *spec, lti_raw *raw, lt_
     ds->raw = *raw;
     *raw = (lti_raw){0};
     const lti_raw *r = &ds->raw;
-    ds->pub = (lt_dataset){.c = r->c, .h = r->h, .w = r->w, .n_classes = r->n_classes, .class_names = r->class_name,
-                           .kind = kind_copy, .spec = spec_copy, .owner = ds};
+    ds->pub = (lt_dataset){.c = r->c,
+                           .h = r->h,
+                           .w = r->w,
+                           .n_classes = r->n_classes,
+                           .class_names = r->class_name,
+                           .kind = kind_copy,
+                           .spec = spec_copy,
+                           .owner = ds};
     for (int s = 0; s < 2; s++) {
         const lti_raw_split *d = &r->split[s];
         ds->pub.split[s] = (lt_split_data){.n = d->n, .x = d->x, .y = d->y, .id = d->id};
@@ -267,7 +279,7 @@ lt_status lt_dataset_open(const char *text, lt_events *events, lt_dataset **ds)
     *ds = NULL;
     lti_spec spec = {0};
     LT_TRY(parse_text(text, &spec));
-    int kind;
+    int kind = 0;
     int64_t partial;
     lti_open_args args = {.spec = &spec, .events = events};
     lt_status status = LT_OK;
@@ -309,8 +321,8 @@ lt_status lt_dataset_from_arrays(int c, int h, int w, int n_classes, int64_t n_t
     *ds = NULL;
     if (c < 1 || h < 1 || w < 1 || c > 4096 || h > LTI_MAX_SIDE || w > LTI_MAX_SIDE || n_classes < 1 ||
         n_classes > LTI_MAX_CLASSES || n_train < 0 || n_test < 0)
-        return LT_FAIL(LT_E_USAGE, "arrays of %lld + %lld images %dx%dx%d in %d classes: not a data set", (long long)n_train,
-                       (long long)n_test, c, h, w, n_classes);
+        return LT_FAIL(LT_E_USAGE, "arrays of %lld + %lld images %dx%dx%d in %d classes: not a data set",
+                       (long long)n_train, (long long)n_test, c, h, w, n_classes);
     lti_raw raw = {.c = c, .h = h, .w = w, .n_classes = n_classes};
     lt_status status = LT_OK;
     LT_TRY_GOTO(copy_split(&raw, LT_TRAIN, n_train, train_x, train_y), fail);

@@ -1,7 +1,7 @@
 // export.c - a set written in the official binary layout of CIFAR-10, which every tool reads.
 //
-// One label byte and 3 x 32 x 32 bytes a record; the training split is spread evenly over five files. A set of the official
-// size comes out byte for byte as the official one; others need allow-partial=1 to be read back.
+// One label byte and 3 x 32 x 32 bytes a record; the training split is spread evenly over five files. A set of the
+// official size comes out byte for byte as the official one; others need allow-partial=1 to be read back.
 #include "data_impl.h"
 #include <stdio.h>
 #include <string.h>
@@ -33,8 +33,8 @@ fail:
 lt_status lt_dataset_export_cifar(const lt_dataset *ds, const char *dir)
 {
     if (ds->c != 3 || ds->h != 32 || ds->w != 32 || ds->n_classes > 256)
-        return LT_FAIL(LT_E_SHAPE, "the CIFAR layout holds 3x32x32 images in at most 256 classes, not %dx%dx%d in %d", ds->c,
-                       ds->h, ds->w, ds->n_classes);
+        return LT_FAIL(LT_E_SHAPE, "the CIFAR layout holds 3x32x32 images in at most 256 classes, not %dx%dx%d in %d",
+                       ds->c, ds->h, ds->w, ds->n_classes);
     LT_TRY(lt_make_dirs(dir));
     lti_arena arena = {0};
     lti_buf names = {0};
@@ -51,7 +51,8 @@ lt_status lt_dataset_export_cifar(const lt_dataset *ds, const char *dir)
     for (int k = 0; k < ds->n_classes; k++)
         lti_buf_printf(&names, "%s\n", ds->class_names[k]);
     const char *meta = lti_join(&arena, dir, "batches.meta.txt");
-    LT_TRY_GOTO(names.failed || !meta ? LTI_NOMEM("class names") : lt_write_file_atomic(meta, names.data, names.n), out);
+    LT_TRY_GOTO(names.failed || !meta ? LTI_NOMEM("class names") : lt_write_file_atomic(meta, names.data, names.n),
+                out);
 out:
     lti_buf_clear(&names);
     lti_arena_clear(&arena);

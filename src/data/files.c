@@ -115,8 +115,9 @@ lt_status lti_read_gz(const char *path, size_t max_bytes, uint8_t **bytes, size_
         int code = Z_OK;
         const char *why = got < 0 ? gzerror(file, &code) : NULL;
         if (got < 0)
-            status = code == Z_ERRNO ? lti_errno_fail("read", path)
-                                     : LT_FAIL(LT_E_FORMAT, "%s: broken gzip data after %zu bytes: %s", path, used, why);
+            status = code == Z_ERRNO
+                         ? lti_errno_fail("read", path)
+                         : LT_FAIL(LT_E_FORMAT, "%s: broken gzip data after %zu bytes: %s", path, used, why);
         else if (used > max_bytes)
             status = LT_FAIL(LT_E_FORMAT, "%s: more than %zu bytes", path, max_bytes);
     }

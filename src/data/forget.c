@@ -1,7 +1,8 @@
 // forget.c - forget sets by name (random, class, file) and as files.
 //
-// Index lists are about the official order of a training split, so they hold official ids; sets hold rows. Lists published
-// with the AMUN experiments have one column with the header `unlearn_idx`; what lt_forget_write writes has the same.
+// Index lists are about the official order of a training split, so they hold official ids; sets hold rows. Lists
+// published with the AMUN experiments have one column with the header `unlearn_idx`; what lt_forget_write writes has
+// the same.
 #include "data_impl.h"
 #include <errno.h>
 #include <math.h>
@@ -18,8 +19,7 @@ static lt_status set_from_marks(const lt_dataset *ds, const uint8_t *mark, int64
     if (n == 0)
         return LT_FAIL(code, "forget set %s: empty", name);
     if (n == n_train)
-        return LT_FAIL(code, "forget set %s: all %lld training samples, nothing would be retained", name,
-                       (long long)n);
+        return LT_FAIL(code, "forget set %s: all %lld training samples, nothing would be retained", name, (long long)n);
     set->row = lti_malloc((size_t)n * sizeof *set->row);
     if (!set->row)
         return LTI_NOMEM("forget set");
@@ -45,7 +45,8 @@ static lt_status parse_amount(const char *text, int64_t n, int64_t *amount)
     return lti_parse_i64(text, "forget set: number of samples", 1, n, amount);
 }
 
-// Class-blind, without replacement: the head of one permutation, so a larger set contains a smaller one of the same seed.
+// Class-blind, without replacement: the head of one permutation, so a larger set contains a smaller one of the same
+// seed.
 static lt_status mark_random(const lt_dataset *ds, const char *text, uint64_t seed, uint8_t *mark, int64_t *n)
 {
     int64_t n_train = ds->split[LT_TRAIN].n;
@@ -85,8 +86,8 @@ static lt_status mark_classes(const lt_dataset *ds, const char *text, uint8_t *m
             *next++ = '\0';
         int k = find_class(ds, word);
         if (k < 0) {
-            status = LT_FAIL(LT_E_USAGE, "forget set class:%s: no class '%s', expected 0..%d or a class name", text, word,
-                             ds->n_classes - 1);
+            status = LT_FAIL(LT_E_USAGE, "forget set class:%s: no class '%s', expected 0..%d or a class name", text,
+                             word, ds->n_classes - 1);
             break;
         }
         int64_t before = *n;
@@ -195,7 +196,8 @@ static const char *shown(const char *at, size_t n, char buf[48])
     return buf;
 }
 
-static lt_status parse_id(const lt_dataset *ds, const char *at, size_t n, const char *label, int64_t number, int64_t *row)
+static lt_status parse_id(const lt_dataset *ds, const char *at, size_t n, const char *label, int64_t number,
+                          int64_t *row)
 {
     char buf[48], digits[24];
     size_t sign = n > 0 && (at[0] == '-' || at[0] == '+'), k = sign;
@@ -219,8 +221,9 @@ static lt_status parse_id(const lt_dataset *ds, const char *at, size_t n, const 
     if (n_train == n_read)
         return LT_FAIL(LT_E_FORMAT, "%s:%lld: index %s is out of range, expected 0..%lld", label, (long long)number,
                        shown(at, n, buf), (long long)n_train - 1);
-    lt_status status = LT_FAIL(LT_E_FORMAT, "%s:%lld: index %s is not in the training split, which holds %lld of %lld samples",
-                               label, (long long)number, shown(at, n, buf), (long long)n_train, (long long)n_read);
+    lt_status status =
+        LT_FAIL(LT_E_FORMAT, "%s:%lld: index %s is not in the training split, which holds %lld of %lld samples", label,
+                (long long)number, shown(at, n, buf), (long long)n_train, (long long)n_read);
     lt_error_hint("the split was cut by the keys of '%s'; indices count in the order of the whole set", ds->spec);
     return status;
 }
@@ -236,10 +239,12 @@ static lt_status mark_list(const lt_dataset *ds, lines *l, const char *label, in
             char buf[48];
             column = find_column(&row_line);
             if (column < 0) {
-                lt_status status = LT_FAIL(LT_E_FORMAT, "%s:%lld: '%s' is neither an index nor a header with an index column",
-                                           label, (long long)row_line.number, shown(row_line.at, row_line.n, buf));
-                lt_error_hint("expected one index per line, or a CSV header naming a column unlearn_idx, forget_idx, index, "
-                              "idx or id");
+                lt_status status =
+                    LT_FAIL(LT_E_FORMAT, "%s:%lld: '%s' is neither an index nor a header with an index column", label,
+                            (long long)row_line.number, shown(row_line.at, row_line.n, buf));
+                lt_error_hint(
+                    "expected one index per line, or a CSV header naming a column unlearn_idx, forget_idx, index, "
+                    "idx or id");
                 return status;
             }
             has_header = true;
@@ -263,7 +268,8 @@ static lt_status mark_list(const lt_dataset *ds, lines *l, const char *label, in
     return LT_OK;
 }
 
-lt_status lti_forget_ids_parse(const lt_dataset *ds, const char *text, size_t n, const char *label, lt_index_set *forget)
+lt_status lti_forget_ids_parse(const lt_dataset *ds, const char *text, size_t n, const char *label,
+                               lt_index_set *forget)
 {
     *forget = (lt_index_set){0};
     size_t bom = n >= 3 && memcmp(text, "\xef\xbb\xbf", 3) == 0 ? 3 : 0;

@@ -1,9 +1,9 @@
 // loader.c - batches in order, made ahead of time by a few threads.
 //
-// A ring of preallocated batches. Under one lock, workers claim the next batch number, fill its slot outside the lock and
-// mark it; the caller takes batches strictly in order. A slot is claimed again only after the caller has given it back, by
-// asking for the next batch. What a batch holds is a pure function of its number (batch.c), so the number of threads and
-// their timing cannot show in the result, and an epoch can be entered at any batch.
+// A ring of preallocated batches. Under one lock, workers claim the next batch number, fill its slot outside the lock
+// and mark it; the caller takes batches strictly in order. A slot is claimed again only after the caller has given it
+// back, by asking for the next batch. What a batch holds is a pure function of its number (batch.c), so the number of
+// threads and their timing cannot show in the result, and an epoch can be entered at any batch.
 #include "data_impl.h"
 #include <pthread.h>
 #include <signal.h>
@@ -27,9 +27,9 @@ struct lt_loader {
     lt_batch end; // n = 0
     bool started;
 
-    pthread_mutex_t lock;   // all below, and the slots' `holds`
-    pthread_cond_t work;    // a batch may be claimed, or quit
-    pthread_cond_t done;    // a batch is finished, or a worker became idle
+    pthread_mutex_t lock;                     // all below, and the slots' `holds`
+    pthread_cond_t work;                      // a batch may be claimed, or quit
+    pthread_cond_t done;                      // a batch is finished, or a worker became idle
     int64_t next_make, next_take, n_released; // batches below n_released are given back
     int n_busy;
     bool quit;
@@ -98,7 +98,8 @@ static lt_status start_threads(lt_loader *l, int n_threads)
     }
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     if (failed)
-        return LT_FAIL(LT_E_FAIL, "cannot start loader thread %d of %d: %s", l->n_threads + 1, n_threads, strerror(failed));
+        return LT_FAIL(LT_E_FAIL, "cannot start loader thread %d of %d: %s", l->n_threads + 1, n_threads,
+                       strerror(failed));
     return LT_OK;
 }
 
@@ -116,8 +117,8 @@ static lt_status take_views(const lt_loader_spec *spec, lt_loader *l)
         LT_TRY(lti_view_check(&spec->views[v], v));
         const lt_dataset *ds = spec->views[v].ds;
         if (ds->c != first->c || ds->h != first->h || ds->w != first->w)
-            return LT_FAIL(LT_E_SHAPE, "view %d: images are %dx%dx%d, those of view 0 are %dx%dx%d", v, ds->c, ds->h, ds->w,
-                           first->c, first->h, first->w);
+            return LT_FAIL(LT_E_SHAPE, "view %d: images are %dx%dx%d, those of view 0 are %dx%dx%d", v, ds->c, ds->h,
+                           ds->w, first->c, first->h, first->w);
         view[v] = spec->views[v];
         start[v + 1] = start[v] + view[v].n;
     }
@@ -229,7 +230,8 @@ static void shuffle(lt_loader *l, uint32_t epoch)
 lt_status lt_loader_start(lt_loader *l, uint32_t epoch, int64_t first_batch)
 {
     if (first_batch < 0 || first_batch > l->n_batches)
-        return LT_FAIL(LT_E_USAGE, "loader: start at batch %lld of %lld", (long long)first_batch, (long long)l->n_batches);
+        return LT_FAIL(LT_E_USAGE, "loader: start at batch %lld of %lld", (long long)first_batch,
+                       (long long)l->n_batches);
     pthread_mutex_lock(&l->lock);
     l->next_make = l->n_batches; // nobody claims more; wait for those at work
     while (l->n_busy > 0)

@@ -16,8 +16,10 @@ lt_status lti_raw_reserve(lti_raw *raw, lt_split s, int64_t cap)
     if (cap <= d->cap)
         return LT_OK;
     size_t x_bytes;
-    if (cap > LTI_MAX_SAMPLES || lti_mul_size((size_t)cap, lti_raw_sample_bytes(raw), &x_bytes) || x_bytes > PTRDIFF_MAX)
-        return LT_FAIL(LT_E_FORMAT, "%lld images of %dx%dx%d do not fit in memory", (long long)cap, raw->c, raw->h, raw->w);
+    if (cap > LTI_MAX_SAMPLES || lti_mul_size((size_t)cap, lti_raw_sample_bytes(raw), &x_bytes) ||
+        x_bytes > PTRDIFF_MAX)
+        return LT_FAIL(LT_E_FORMAT, "%lld images of %dx%dx%d do not fit in memory", (long long)cap, raw->c, raw->h,
+                       raw->w);
     uint8_t *x = lti_realloc(d->x, x_bytes);
     if (!x)
         return LTI_NOMEM("images");

@@ -1,7 +1,7 @@
 // subset.c - the keys every kind shares: classes=, holdout=, train-limit=, test-limit=, subset-seed=.
 //
-// Subsets are class-balanced, drawn with LT_STREAM_SUBSET, and keep the official order and ids. Each class draws from its
-// own permutation, so a smaller limit takes a subset of what a larger one takes (while no class runs short).
+// Subsets are class-balanced, drawn with LT_STREAM_SUBSET, and keep the official order and ids. Each class draws from
+// its own permutation, so a smaller limit takes a subset of what a larger one takes (while no class runs short).
 #include "data_impl.h"
 #include <stdio.h>
 #include <stdlib.h>
@@ -30,7 +30,8 @@ static int find_class(const lti_raw *raw, const char *word)
 }
 
 // new_label[k] = place of class k in the list a+b+c, or -1.
-static lt_status parse_classes(const lti_open_args *args, lti_raw *raw, const char *list, int32_t *new_label, int *n_new)
+static lt_status parse_classes(const lti_open_args *args, lti_raw *raw, const char *list, int32_t *new_label,
+                               int *n_new)
 {
     *n_new = 0;
     for (int k = 0; k < raw->n_classes; k++)
@@ -45,8 +46,8 @@ static lt_status parse_classes(const lti_open_args *args, lti_raw *raw, const ch
         int k = find_class(raw, word);
         if (k < 0) {
             char buf[16];
-            lt_status status = LT_FAIL(LT_E_USAGE, "%s: classes=%s: no class '%s' (0..%d or a name)", args->kind, list, word,
-                                       raw->n_classes - 1);
+            lt_status status = LT_FAIL(LT_E_USAGE, "%s: classes=%s: no class '%s' (0..%d or a name)", args->kind, list,
+                                       word, raw->n_classes - 1);
             lt_error_hint("the first class is '%s'; names are joined with +", class_name(raw, 0, buf));
             return status;
         }
@@ -103,7 +104,8 @@ out:
     return status;
 }
 
-// quota[k]: how many of class k a balanced subset of `limit` takes. Classes that have too few give their share to the rest.
+// quota[k]: how many of class k a balanced subset of `limit` takes. Classes that have too few give their share to the
+// rest.
 static void share_out(const int64_t *count, int n_classes, int64_t limit, int64_t *quota)
 {
     int64_t rest = limit;
@@ -134,7 +136,8 @@ static lt_status balanced(const lti_raw *raw, lt_split s, int64_t limit, uint64_
 {
     const lti_raw_split *d = &raw->split[s];
     int n_classes = raw->n_classes;
-    int64_t *count = lti_calloc((size_t)n_classes * 3 + 1, sizeof *count), *member = lti_malloc((size_t)d->n * sizeof *member);
+    int64_t *count = lti_calloc((size_t)n_classes * 3 + 1, sizeof *count),
+            *member = lti_malloc((size_t)d->n * sizeof *member);
     if (!count || !member) {
         lti_free(count);
         lti_free(member);
@@ -214,8 +217,9 @@ static lt_status cut_holdout(const lti_open_args *args, lti_raw *raw, int64_t n,
     if (status == LT_OK) {
         lti_raw_keep(raw, LT_TRAIN, keep);
         raw->missing[LT_TRAIN] = raw->missing[LT_TEST] = NULL;
-        lt_warn(args->events, "data.holdout", "%s: the test split is %lld samples held out of the %s files, not the official one",
-                args->kind, (long long)n, from_test ? "test" : "training");
+        lt_warn(args->events, "data.holdout",
+                "%s: the test split is %lld samples held out of the %s files, not the official one", args->kind,
+                (long long)n, from_test ? "test" : "training");
     }
     lti_free(keep);
     return status;

@@ -1,14 +1,15 @@
 // synth_draw.c - one picture of the procedural set.
 //
-// A picture shows one object, large, somewhere near the middle: one of five shapes (disc, square, triangle, cross, ring) with
-// one of two surfaces (stripes or spots). The ten combinations are the classes. Everything else is nuisance: place, size,
-// rotation, proportions, colours, surface period and contrast, a background with its own faint surface, small distractors of any
-// class, a bar in front, uneven light, noise. Some objects are half-way to another shape and some surfaces half-way
-// to the other, always nearer to their own class: labels are never wrong, but such pictures have to be learnt by heart. The
-// classes do not change under a mirror or a shift, so the usual crop and flip augmentation is valid.
+// A picture shows one object, large, somewhere near the middle: one of five shapes (disc, square, triangle, cross,
+// ring) with one of two surfaces (stripes or spots). The ten combinations are the classes. Everything else is nuisance:
+// place, size, rotation, proportions, colours, surface period and contrast, a background with its own faint surface,
+// small distractors of any class, a bar in front, uneven light, noise. Some objects are half-way to another shape and
+// some surfaces half-way to the other, always nearer to their own class: labels are never wrong, but such pictures have
+// to be learnt by heart. The classes do not change under a mirror or a shift, so the usual crop and flip augmentation
+// is valid.
 //
-// Only + - * / sqrt and floor are used, no libm functions with platform-dependent rounding, so that the bytes are the same
-// everywhere. All randomness is lt_rng at (seed, LT_STREAM_SYNTHETIC, split, index).
+// Only + - * / sqrt and floor are used, no libm functions with platform-dependent rounding, so that the bytes are the
+// same everywhere. All randomness is lt_rng at (seed, LT_STREAM_SYNTHETIC, split, index).
 #include "data_impl.h"
 #include <math.h>
 #include <string.h>
@@ -25,7 +26,7 @@ typedef struct rgb {
 typedef struct surface { // two colours mixed by a periodic pattern
     float ax, ay;        // unit vector across the stripes
     float inv_period, phase_u, phase_v;
-    float spots;         // 0 = stripes, 1 = spots, between = both at once
+    float spots; // 0 = stripes, 1 = spots, between = both at once
     rgb a, b;
 } surface;
 
@@ -33,7 +34,7 @@ typedef struct object {
     float x, y, inv_rx, inv_ry, edge; // centre, radii; edge: pixels per unit of the shape's distance
     float ux, uy;                     // rotation as a unit vector
     shape kind, other;
-    float blend;                      // of `other` into `kind`, below 1/2
+    float blend; // of `other` into `kind`, below 1/2
     surface skin;
 } object;
 
@@ -52,9 +53,39 @@ static float clamp01(float v)
     return v < 0 ? 0 : v > 1 ? 1 : v;
 }
 
+// hue 0..1 around the circle, saturation, value: piecewise linear, as usual.
+static rgb hsv(float hue, float saturation, float value)
+{
+    static const float offset[3] = {5, 3, 1};
+    rgb r;
+    hue -= floorf(hue);
+    for (int k = 0; k < 3; k++) {
+        float t = offset[k] + 6 * hue;
+        t = t >= 6 ? t - 6 : t;
+        r.c[k] = value - value * saturation * clamp01(t < 4 - t ? t : 4 - t);
+    }
+    return r;
+}
+
 static rgb colour(lt_rng *rng)
 {
-    return (rgb){{between(rng, 0.08f, 0.92f), between(rng, 0.08f, 0.92f), between(rng, 0.08f, 0.92f)}};
+    float hue = lt_rng_uniform(rng), saturation = between(rng, 0.1f, 0.9f);
+    return hsv(hue, saturation, between(rng, 0.15f, 0.95f));
+}
+
+// Cues: like things in photographs, classes have usual colours. The hue leans on the shape, the brightness of the
+// ground on the surface; one picture in seven follows neither.
+static rgb object_colour(lt_rng *rng, int kind, bool usual)
+{
+    float spread = between(rng, -0.5f, 0.5f) + between(rng, -0.5f, 0.5f); // triangular, within 1 of its middle
+    float hue = (float)kind / N_SHAPES + spread * (usual ? 0.12f : 0.5f), saturation = between(rng, 0.45f, 0.95f);
+    return hsv(hue, saturation, between(rng, 0.45f, 0.95f));
+}
+
+static rgb ground_colour(lt_rng *rng, int spots, bool usual)
+{
+    float hue = lt_rng_uniform(rng), saturation = between(rng, 0.05f, 0.5f), value = between(rng, 0.2f, 0.8f);
+    return hsv(hue, saturation, usual ? value + (spots ? -0.16f : 0.16f) : value);
 }
 
 static float distance2(rgb a, rgb b)
@@ -164,7 +195,8 @@ static object make_object(lt_rng *rng, shape kind, float x, float y, float radiu
     o.inv_rx = 1 / (radius * stretch);
     o.inv_ry = stretch / radius;
     o.edge = radius;
-    direction(rng, &o.ux, &o.uy);
+    o.uy = between(rng, -0.45f, 0.45f); // leans by up to 27 degrees
+    o.ux = sqrtf(1 - o.uy * o.uy);
     return o;
 }
 
@@ -214,25 +246,27 @@ static void paint_distractors(lt_rng *rng, rgb ground, double noise, rgb canvas[
         object o = make_object(rng, kind, x, y, radius);
         rgb a = colour_apart(rng, ground, 0.3f), b = colour(rng);
         o.skin = make_surface(rng, chance(rng, 0.5) ? 1.0f : 0.0f, a, b, 2.5f, 5);
-        if (chance(rng, 0.8 * noise))
+        if (chance(rng, 0.7 * noise))
             paint(&o, canvas);
     }
 }
 
-static void paint_main(lt_rng *rng, int32_t label, rgb ground, double noise, rgb canvas[SIDE * SIDE])
+static void paint_main(lt_rng *rng, int32_t label, bool usual, rgb ground, double noise, rgb canvas[SIDE * SIDE])
 {
     shape kind = (shape)(label / 2);
     float spots = (float)(label % 2);
-    float x = between(rng, 11, 21), y = between(rng, 11, 21), radius = between(rng, 6.5f, 11);
+    float x = between(rng, 11, 21), y = between(rng, 11, 21), radius = between(rng, 7, 11.5f);
     object o = make_object(rng, kind, x, y, radius);
     o.other = (shape)(((int)kind + 1 + (int)lt_rng_below(rng, N_SHAPES - 1)) % N_SHAPES);
-    bool odd_shape = chance(rng, 0.12 * noise), odd_skin = chance(rng, 0.12 * noise);
+    bool odd_shape = chance(rng, 0.08 * noise), odd_skin = chance(rng, 0.08 * noise);
     float blend = between(rng, 0.2f, 0.45f), skin = between(rng, 0.2f, 0.42f);
     o.blend = odd_shape ? blend : 0;
     if (odd_skin)
         spots += spots > 0 ? -skin : skin;
-    rgb a = colour_apart(rng, ground, 0.35f), b = colour_apart(rng, a, 0.3f);
-    float period = between(rng, 0.42f, 0.68f) * radius;
+    rgb a = object_colour(rng, label / 2, usual), b = colour_apart(rng, a, 0.4f);
+    for (int tries = 0; tries < 8 && distance2(a, ground) < 0.09f; tries++)
+        a = object_colour(rng, label / 2, usual);
+    float period = between(rng, 0.5f, 0.9f) * radius;
     o.skin = make_surface(rng, spots, a, mix(a, b, between(rng, 0.45f, 1)), period, period);
     paint(&o, canvas);
 }
@@ -255,14 +289,15 @@ static void paint_bar(lt_rng *rng, rgb canvas[SIDE * SIDE])
 // Light and noise, then bytes. The noise is the sum of four bytes of one draw: near enough to normal, and exact.
 static void develop(lt_rng *rng, double noise, const rgb canvas[SIDE * SIDE], uint8_t *x)
 {
-    float gain[3], lift = between(rng, -0.08f, 0.08f), sd = between(rng, 0.02f, 0.1f) * (float)noise;
+    float gain[3], lift = between(rng, -0.08f, 0.08f), sd = between(rng, 0.01f, 0.05f) * (float)noise;
     for (int k = 0; k < 3; k++)
         gain[k] = between(rng, 0.8f, 1.2f);
     for (int k = 0; k < 3; k++) {
         for (int i = 0; i < SIDE * SIDE; i++) {
             uint32_t u = lt_rng_u32(rng);
             int sum = (int)(u & 255) + (int)(u >> 8 & 255) + (int)(u >> 16 & 255) + (int)(u >> 24) - 510;
-            float v = (canvas[i].c[k] - 0.5f) * gain[k] + 0.5f + lift + sd * ((float)sum / 147.8f); // 147.8: sd of the sum
+            float v =
+                (canvas[i].c[k] - 0.5f) * gain[k] + 0.5f + lift + sd * ((float)sum / 147.8f); // 147.8: sd of the sum
             x[k * SIDE * SIDE + i] = (uint8_t)(clamp01(v) * 255 + 0.5f);
         }
     }
@@ -285,11 +320,13 @@ void lti_synth_draw(uint64_t seed, lt_split s, int64_t i, double noise, uint8_t 
 {
     rgb canvas[SIDE * SIDE];
     lt_rng rng = lt_rng_at(seed, LT_STREAM_SYNTHETIC, (uint32_t)s, (uint64_t)i);
-    rgb ground = colour(&rng);
+    int32_t label = lti_synth_label(seed, s, i);
+    bool usual = !chance(&rng, 0.15 * noise);
+    rgb ground = ground_colour(&rng, label % 2, usual);
     paint_background(&rng, ground, noise, canvas);
     paint_distractors(&rng, ground, noise, canvas);
-    paint_main(&rng, lti_synth_label(seed, s, i), ground, noise, canvas);
-    bool bar = chance(&rng, 0.4 * noise);
+    paint_main(&rng, label, usual, ground, noise, canvas);
+    bool bar = chance(&rng, 0.25 * noise);
     if (bar)
         paint_bar(&rng, canvas);
     develop(&rng, noise, canvas, x);
