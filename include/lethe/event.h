@@ -7,7 +7,14 @@
 #include "lethe/status.h"
 LT_BEGIN
 
-typedef enum lt_event_kind { LT_EV_INFO, LT_EV_WARNING, LT_EV_PROGRESS, LT_EV_METRIC, LT_EV_BEGIN, LT_EV_END } lt_event_kind;
+typedef enum lt_event_kind {
+    LT_EV_INFO,
+    LT_EV_WARNING,
+    LT_EV_PROGRESS,
+    LT_EV_METRIC,
+    LT_EV_BEGIN,
+    LT_EV_END
+} lt_event_kind;
 
 typedef struct lt_field {
     const char *key;
@@ -44,7 +51,10 @@ LT_API void lt_warn(lt_events *events, const char *name, const char *fmt, ...) L
 // Cooperative interruption: the command's signal handler sets *flag; long loops ask lt_interrupted and return
 // LT_E_INTERRUPTED after checkpointing. NULL = never.
 typedef volatile int lt_interrupt_flag; // sig_atomic_t-sized
-static inline bool lt_interrupted(const lt_interrupt_flag *flag) { return flag && *flag; }
+static inline bool lt_interrupted(const lt_interrupt_flag *flag)
+{
+    return flag && *flag;
+}
 
 LT_END_DECLS
 #endif

@@ -3,15 +3,24 @@
 //
 // A table is a const array of lt_option ended by LT_OPT_END, describing the fields of one plain config struct. An
 // lt_optset binds several tables ("groups") to struct instances and applies values in the order
-// default < config file < environment < --set < flag, remembering each value's origin. Groups with a non-empty prefix have
-// keys "prefix.name"; flags are "--name" for the groups marked LT_OPTGROUP_FLAGS, "--prefix.name" for the others.
+// default < config file < environment < --set < flag, remembering each value's origin. Groups with a non-empty prefix
+// have keys "prefix.name"; flags are "--name" for the groups marked LT_OPTGROUP_FLAGS, "--prefix.name" for the others.
 // Underscores and dashes are the same in names. Unknown keys fail with LT_E_USAGE and a nearest-name hint.
 #ifndef LT_OPTION_H
 #define LT_OPTION_H
 #include "lethe/status.h"
 LT_BEGIN
 
-typedef enum lt_opt_type { LT_OPT_BOOL, LT_OPT_I32, LT_OPT_I64, LT_OPT_U64, LT_OPT_F32, LT_OPT_F64, LT_OPT_STR, LT_OPT_ENUM } lt_opt_type;
+typedef enum lt_opt_type {
+    LT_OPT_BOOL,
+    LT_OPT_I32,
+    LT_OPT_I64,
+    LT_OPT_U64,
+    LT_OPT_F32,
+    LT_OPT_F64,
+    LT_OPT_STR,
+    LT_OPT_ENUM
+} lt_opt_type;
 
 typedef struct lt_opt_value { // a named constant of an LT_OPT_ENUM row; arrays end with name NULL
     const char *name;
@@ -22,7 +31,7 @@ typedef struct lt_opt_value { // a named constant of an LT_OPT_ENUM row; arrays 
 typedef struct lt_option {
     const char *name; // NULL ends the table
     lt_opt_type type;
-    size_t offset;      // of the field in the config struct
+    size_t offset;        // of the field in the config struct
     double def, min, max; // numbers; for ENUM `def` is the value
     const char *def_str;  // STR only; may be NULL
     const lt_opt_value *values;
@@ -30,16 +39,51 @@ typedef struct lt_option {
 } lt_option;
 
 // The field's C type is checked at compile time: a float row on an int field does not compile.
-#define LT_OPT_TYPED(T, field, ctype) (offsetof(T, field) + 0 * sizeof(_Generic(&((T *)0)->field, ctype *: 1)))
-#define LT_F32(T, field, def_, min_, max_, unit_, help_) {.name = #field, .type = LT_OPT_F32, .offset = LT_OPT_TYPED(T, field, float), .def = def_, .min = min_, .max = max_, .unit = unit_, .help = help_}
-#define LT_F64(T, field, def_, min_, max_, unit_, help_) {.name = #field, .type = LT_OPT_F64, .offset = LT_OPT_TYPED(T, field, double), .def = def_, .min = min_, .max = max_, .unit = unit_, .help = help_}
-#define LT_I32(T, field, def_, min_, max_, unit_, help_) {.name = #field, .type = LT_OPT_I32, .offset = LT_OPT_TYPED(T, field, int32_t), .def = def_, .min = min_, .max = max_, .unit = unit_, .help = help_}
-#define LT_I64(T, field, def_, min_, max_, unit_, help_) {.name = #field, .type = LT_OPT_I64, .offset = LT_OPT_TYPED(T, field, int64_t), .def = def_, .min = min_, .max = max_, .unit = unit_, .help = help_}
-#define LT_U64(T, field, def_, help_) {.name = #field, .type = LT_OPT_U64, .offset = LT_OPT_TYPED(T, field, uint64_t), .def = def_, .min = 0, .max = 1.8446744073709552e19, .unit = "", .help = help_}
-#define LT_BOOL(T, field, def_, help_) {.name = #field, .type = LT_OPT_BOOL, .offset = LT_OPT_TYPED(T, field, bool), .def = def_, .min = 0, .max = 1, .unit = "", .help = help_}
-#define LT_STR(T, field, def_, help_) {.name = #field, .type = LT_OPT_STR, .offset = LT_OPT_TYPED(T, field, const char *), .def_str = def_, .unit = "", .help = help_}
-#define LT_ENUM(T, field, def_, values_, help_) {.name = #field, .type = LT_OPT_ENUM, .offset = LT_OPT_TYPED(T, field, int32_t), .def = def_, .values = values_, .unit = "", .help = help_}
-#define LT_OPT_END {.name = NULL}
+#define LT_OPT_TYPED(T, field, ctype) (offsetof(T, field) + 0 * sizeof(_Generic(&((T *)0)->field, ctype * : 1)))
+#define LT_F32(T, field, def_, min_, max_, unit_, help_)                                                               \
+    {                                                                                                                  \
+        .name = #field, .type = LT_OPT_F32, .offset = LT_OPT_TYPED(T, field, float), .def = def_, .min = min_,         \
+        .max = max_, .unit = unit_, .help = help_                                                                      \
+    }
+#define LT_F64(T, field, def_, min_, max_, unit_, help_)                                                               \
+    {                                                                                                                  \
+        .name = #field, .type = LT_OPT_F64, .offset = LT_OPT_TYPED(T, field, double), .def = def_, .min = min_,        \
+        .max = max_, .unit = unit_, .help = help_                                                                      \
+    }
+#define LT_I32(T, field, def_, min_, max_, unit_, help_)                                                               \
+    {                                                                                                                  \
+        .name = #field, .type = LT_OPT_I32, .offset = LT_OPT_TYPED(T, field, int32_t), .def = def_, .min = min_,       \
+        .max = max_, .unit = unit_, .help = help_                                                                      \
+    }
+#define LT_I64(T, field, def_, min_, max_, unit_, help_)                                                               \
+    {                                                                                                                  \
+        .name = #field, .type = LT_OPT_I64, .offset = LT_OPT_TYPED(T, field, int64_t), .def = def_, .min = min_,       \
+        .max = max_, .unit = unit_, .help = help_                                                                      \
+    }
+#define LT_U64(T, field, def_, help_)                                                                                  \
+    {                                                                                                                  \
+        .name = #field, .type = LT_OPT_U64, .offset = LT_OPT_TYPED(T, field, uint64_t), .def = def_, .min = 0,         \
+        .max = 1.8446744073709552e19, .unit = "", .help = help_                                                        \
+    }
+#define LT_BOOL(T, field, def_, help_)                                                                                 \
+    {                                                                                                                  \
+        .name = #field, .type = LT_OPT_BOOL, .offset = LT_OPT_TYPED(T, field, bool), .def = def_, .min = 0, .max = 1,  \
+        .unit = "", .help = help_                                                                                      \
+    }
+#define LT_STR(T, field, def_, help_)                                                                                  \
+    {                                                                                                                  \
+        .name = #field, .type = LT_OPT_STR, .offset = LT_OPT_TYPED(T, field, const char *), .def_str = def_,           \
+        .unit = "", .help = help_                                                                                      \
+    }
+#define LT_ENUM(T, field, def_, values_, help_)                                                                        \
+    {                                                                                                                  \
+        .name = #field, .type = LT_OPT_ENUM, .offset = LT_OPT_TYPED(T, field, int32_t), .def = def_,                   \
+        .values = values_, .unit = "", .help = help_                                                                   \
+    }
+#define LT_OPT_END                                                                                                     \
+    {                                                                                                                  \
+        .name = NULL                                                                                                   \
+    }
 
 // Fill a config struct with the table's defaults. For code that needs no lt_optset.
 LT_API void lt_options_defaults(const lt_option *table, void *cfg);
@@ -56,9 +100,10 @@ LT_API void lt_optset_destroy(lt_optset *set); // NULL is fine; STR fields of bo
 // Bind a table to cfg and write its defaults. `prefix` may be "". Table, prefix and cfg must outlive the set.
 LT_API lt_status lt_optset_add(lt_optset *set, const char *prefix, const lt_option *table, void *cfg, unsigned flags);
 
-// Set one value from text. key: "name" (searched in all groups, ambiguous = error) or "prefix.name". origin: "--set", "flag", "config", "env LETHE_LR", ...
-// Its first word ranks the value; any other word ("demo", "resumed") ranks between default and config file. A value is
-// always checked, and dropped without error when a stronger origin has set the option before.
+// Set one value from text. key: "name" (searched in all groups, ambiguous = error) or "prefix.name". origin: "--set",
+// "flag", "config", "env LETHE_LR", ... Its first word ranks the value; any other word ("demo", "resumed") ranks
+// between default and config file. A value is always checked, and dropped without error when a stronger origin has set
+// the option before.
 LT_API lt_status lt_optset_set(lt_optset *set, const char *key, const char *value, const char *origin);
 LT_API bool lt_optset_has(const lt_optset *set, const char *key);
 // The canonical value text of key ("" for a string without value) and its origin, or LT_E_USAGE. origin may be NULL.
@@ -67,7 +112,8 @@ LT_API lt_status lt_optset_get(const lt_optset *set, const char *key, const char
 // argv[0..argc-1] without the program and verb. Accepts --name value, --name=value, --flag, --no-flag for BOOL,
 // --set key=value, --config FILE.yaml. Positional arguments are moved to positional[] (room for argc) and counted.
 // "--" ends options. The set remembers flags and applies config file, environment and flags in the documented order.
-LT_API lt_status lt_optset_parse(lt_optset *set, int argc, char *const *argv, const char **positional, int *n_positional);
+LT_API lt_status lt_optset_parse(lt_optset *set, int argc, char *const *argv, const char **positional,
+                                 int *n_positional);
 LT_API lt_status lt_optset_load_yaml(lt_optset *set, const char *path);
 // LETHE_<NAME> (rows that have a plain --name flag) and LETHE_<PREFIX>_<NAME>, upper case, dots and dashes as
 // underscores. LETHE_DATA and LETHE_HOME are directories and never read as options; an empty variable counts as unset.
@@ -76,8 +122,8 @@ LT_API lt_status lt_optset_load_env(lt_optset *set);
 // All return malloc'ed text the caller frees, NULL when out of memory.
 LT_API char *lt_optset_help(const lt_optset *set);     // option section of --help
 LT_API char *lt_optset_markdown(const lt_optset *set); // docs table
-LT_API char *lt_optset_json(const lt_optset *set);     // resolved.json: {"key": {"value":..., "origin":...}}, sorted keys
-LT_API char *lt_optset_show(const lt_optset *set);     // --show-config: "key = value   # origin"
+LT_API char *lt_optset_json(const lt_optset *set); // resolved.json: {"key": {"value":..., "origin":...}}, sorted keys
+LT_API char *lt_optset_show(const lt_optset *set); // --show-config: "key = value   # origin"
 // BLAKE2b-256 hex of all values (not origins), sorted by key; two equal configurations have equal digests. out[65].
 LT_API void lt_optset_digest(const lt_optset *set, char out[65]);
 

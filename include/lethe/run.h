@@ -14,13 +14,14 @@ typedef struct lt_run_spec {
     bool force, resume;
     lt_events *events; // where a ledger that cannot be written is warned about; may be NULL
 } lt_run_spec;
-// Creates dir. *finished = true (nothing is changed, *run is NULL) when DONE is there with the same verb and config digest and
-// force is not set. A directory of another configuration, or one not empty that is not a run, fails with LT_E_USAGE unless force.
-// An unfinished run of the same configuration is continued with resume (files are appended to) and started anew without:
-// then DONE, state, model, metrics and log of the earlier try are removed first. resume of something that is no run, or of
-// another configuration, is LT_E_USAGE. One process holds a run at a time. LT_E_IO, LT_E_NOSPACE.
-// Files: env.json (with verb and config_digest), resolved.json, config.yaml (the options that were given; reading it back with
-// lt_optset_load_yaml restores the configuration, which is how --resume DIR needs no other option), metrics.jsonl, log.txt.
+// Creates dir. *finished = true (nothing is changed, *run is NULL) when DONE is there with the same verb and config
+// digest and force is not set. A directory of another configuration, or one not empty that is not a run, fails with
+// LT_E_USAGE unless force. An unfinished run of the same configuration is continued with resume (files are appended to)
+// and started anew without: then DONE, state, model, metrics and log of the earlier try are removed first. resume of
+// something that is no run, or of another configuration, is LT_E_USAGE. One process holds a run at a time. LT_E_IO,
+// LT_E_NOSPACE. Files: env.json (with verb and config_digest), resolved.json, config.yaml (the options that were given;
+// reading it back with lt_optset_load_yaml restores the configuration, which is how --resume DIR needs no other
+// option), metrics.jsonl, log.txt.
 LT_API lt_status lt_run_open(const lt_run_spec *spec, lt_run **run, bool *finished);
 // METRIC -> metrics.jsonl {"event","epoch","step","wall_s","time", fields...}; INFO, WARNING, BEGIN, END -> log.txt.
 // Sinks cannot fail: the first write error is kept and returned by lt_run_finish.
@@ -33,17 +34,20 @@ LT_API void lt_run_close(lt_run *run); // NULL is fine; without finish the run s
 LT_API bool lt_run_is_done(const char *dir);
 
 // The ledger: SQLite, lethe.db in $LETHE_HOME or beside the runs. Rows are appended by lt_run_open (without result) and
-// lt_run_finish. NULL path: $LETHE_HOME/lethe.db, else lethe.db in the current directory. LT_E_IO, LT_E_FORMAT, LT_E_NOSPACE.
+// lt_run_finish. NULL path: $LETHE_HOME/lethe.db, else lethe.db in the current directory. LT_E_IO, LT_E_FORMAT,
+// LT_E_NOSPACE.
 typedef struct lt_ledger lt_ledger;
 LT_API lt_status lt_ledger_open(const char *path_or_null, lt_ledger **ledger);
 LT_API void lt_ledger_close(lt_ledger *ledger);
-LT_API lt_status lt_ledger_add_run(lt_ledger *ledger, const char *dir, const char *verb, const char *config_digest, const char *result_json);
+LT_API lt_status lt_ledger_add_run(lt_ledger *ledger, const char *dir, const char *verb, const char *config_digest,
+                                   const char *result_json);
 // malloc'ed JSON array, oldest first: {"id","time","dir","verb","config_digest","result"}; NULL when it cannot be read.
 LT_API char *lt_ledger_runs_json(lt_ledger *ledger);
 
 // Whole-file helpers shared by all writers.
 LT_API lt_status lt_write_file_atomic(const char *path, const void *bytes, size_t n);
-LT_API lt_status lt_read_file(const char *path, size_t max_bytes, char **bytes, size_t *n); // NUL-terminated copy, caller frees
+LT_API lt_status lt_read_file(const char *path, size_t max_bytes, char **bytes,
+                              size_t *n); // NUL-terminated copy, caller frees
 LT_API lt_status lt_make_dirs(const char *path);
 
 LT_END_DECLS

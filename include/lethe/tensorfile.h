@@ -21,9 +21,11 @@ typedef struct lt_meta {
 } lt_meta;
 
 typedef struct lt_tensor_file lt_tensor_file; // owns its tensors
-// Detects safetensors or npz by content. F16/BF16/F64 tensors are kept as stored for F64, and widened to F32 for F16 and BF16.
+// Detects safetensors or npz by content. F16/BF16/F64 tensors are kept as stored for F64, and widened to F32 for F16
+// and BF16.
 LT_API lt_status lt_tensor_file_open(const char *path, lt_tensor_file **file);
-LT_API lt_status lt_safetensors_parse(const void *bytes, size_t n, const char *label, lt_tensor_file **file); // for fuzzing
+LT_API lt_status lt_safetensors_parse(const void *bytes, size_t n, const char *label,
+                                      lt_tensor_file **file); // for fuzzing
 LT_API lt_status lt_npz_parse(const void *bytes, size_t n, const char *label, lt_tensor_file **file);
 LT_API void lt_tensor_file_close(lt_tensor_file *file);
 LT_API int lt_tensor_file_count(const lt_tensor_file *file);
@@ -33,7 +35,8 @@ LT_API const char *lt_tensor_file_meta(const lt_tensor_file *file, const char *k
 LT_API int lt_tensor_file_n_meta(const lt_tensor_file *file);
 LT_API lt_meta lt_tensor_file_meta_at(const lt_tensor_file *file, int i);
 
-LT_API lt_status lt_safetensors_write(const char *path, const lt_tensor *tensors, int n, const lt_meta *meta, int n_meta);
+LT_API lt_status lt_safetensors_write(const char *path, const lt_tensor *tensors, int n, const lt_meta *meta,
+                                      int n_meta);
 LT_API lt_status lt_npz_write(const char *path, const lt_tensor *tensors, int n); // stored, not compressed
 // BLAKE2b-256 of a whole file, hex.
 LT_API lt_status lt_file_digest(const char *path, char out[65]);

@@ -22,12 +22,15 @@ int lti_format(char *out, size_t out_size, const char *fmt, ...) LT_PRINTF(3, 4)
 LT_API void lti_alloc_fail_at(int64_t n); // test hook: the n-th call from now fails (1-based); 0 = never
 LT_API int64_t lti_alloc_count(void);     // calls so far in this process
 #define LTI_NOMEM(what) LT_FAIL(LT_E_NOMEM, "out of memory: %s", what)
-static inline bool lti_mul_size(size_t a, size_t b, size_t *r) { return __builtin_mul_overflow(a, b, r); } // true = overflow
+static inline bool lti_mul_size(size_t a, size_t b, size_t *r)
+{
+    return __builtin_mul_overflow(a, b, r);
+} // true = overflow
 
 // ---- arena: many small allocations, freed at once
 typedef struct lti_arena {
     struct lti_arena_block *head;
-} lti_arena; // zero-initialised
+} lti_arena;                                   // zero-initialised
 void *lti_arena_alloc(lti_arena *a, size_t n); // zeroed, 16-byte aligned
 char *lti_arena_strdup(lti_arena *a, const char *s);
 void lti_arena_clear(lti_arena *a);
@@ -43,7 +46,7 @@ void lti_buf_puts(lti_buf *b, const char *s);
 void lti_buf_printf(lti_buf *b, const char *fmt, ...) LT_PRINTF(2, 3);
 void lti_buf_json_string(lti_buf *b, const char *s); // quoted and escaped; bytes that are not UTF-8 become U+FFFD
 void lti_buf_json_number(lti_buf *b, double value);  // shortest text that reads back the same; null when not finite
-char *lti_buf_take(lti_buf *b); // NUL-terminated, caller frees with free(); NULL if failed
+char *lti_buf_take(lti_buf *b);                      // NUL-terminated, caller frees with free(); NULL if failed
 void lti_buf_clear(lti_buf *b);
 
 // ---- BLAKE2b-256 (libsodium)
@@ -65,7 +68,8 @@ typedef struct lti_spec {
 lt_status lti_spec_parse(const char *text, lti_spec *spec);
 void lti_spec_clear(lti_spec *spec);
 const char *lti_spec_get(const lti_spec *spec, const char *key); // NULL when absent
-lt_status lti_parse_i64(const char *text, const char *what, int64_t min, int64_t max, int64_t *out); // whole string, LT_E_USAGE
+lt_status lti_parse_i64(const char *text, const char *what, int64_t min, int64_t max,
+                        int64_t *out); // whole string, LT_E_USAGE
 lt_status lti_parse_u64(const char *text, const char *what, uint64_t max, uint64_t *out);
 lt_status lti_parse_f64(const char *text, const char *what, double min, double max, double *out);
 // Shortest decimal text that reads back as the same double (as_float: the same float), "C" locale. Returns out.
@@ -79,10 +83,11 @@ typedef struct lti_writer {
 } lti_writer;
 lt_status lti_writer_open(const char *path, lti_writer *w);
 lt_status lti_writer_add(lti_writer *w, const void *bytes, size_t n);
-lt_status lti_writer_commit(lti_writer *w); // fsync, rename, fsync of the directory; w is closed even on failure
-void lti_writer_abort(lti_writer *w);       // removes the temporary file; fine after commit or a failed open
+lt_status lti_writer_commit(lti_writer *w);        // fsync, rename, fsync of the directory; w is closed even on failure
+void lti_writer_abort(lti_writer *w);              // removes the temporary file; fine after commit or a failed open
 bool lti_is_temporary_name(const char *file_name); // a name lti_writer_open gives: left over when a process was killed
-lt_status lti_errno_fail(const char *doing, const char *path); // from errno: LT_E_NOSPACE or LT_E_IO "cannot <doing> <path>: ..."
+lt_status lti_errno_fail(const char *doing,
+                         const char *path); // from errno: LT_E_NOSPACE or LT_E_IO "cannot <doing> <path>: ..."
 
 // ---- options from YAML in memory (lt_optset_load_yaml reads the file and calls this)
 lt_status lti_optset_load_yaml_text(lt_optset *set, const char *text, size_t n, const char *label);
