@@ -174,8 +174,8 @@ lt_status lti_conv_pd(const lti_dn *dn, const lti_conv_shape *s, const lti_choic
     if (status == LT_OK) {
         const lti_conv_spec spec = {
             .pass = s->pass,
-            .winograd = choice->winograd,
-            .inference = s->constant,
+            .winograd = choice->algorithm == LTI_DNNL_WINOGRAD,
+            .inference = s->constant && s->pass == LTI_CONV_FWD,
             .relu = s->relu,
             .x = m.x,
             .w = m.w,
@@ -272,6 +272,8 @@ lt_status lti_conv_make(const lti_dn *dn, const lti_conv_shape *s, const lti_cho
     static const int from[3][2] = {{PORT_X, PORT_W}, {PORT_Y, PORT_W}, {PORT_X, PORT_Y}};
     static const int to[3] = {PORT_Y, PORT_X, PORT_W};
     dnnl_primitive_desc_t pd = NULL;
+    if (choice->algorithm == LTI_OWN_WINOGRAD)
+        return lti_wino_make(dn, s, k);
     LT_TRY(lti_conv_pd(dn, s, choice, &pd));
     if (!pd)
         return LT_FAIL(LT_E_UNSUPPORTED, "oneDNN no longer offers implementation %d (%s) of a convolution",
@@ -327,7 +329,7 @@ lt_status lti_bind_conv(lti_dn *dn, const lt_bind_in *in, lt_kernel *k)
         .pad = in->attr->pad,
         .bias = pass == LTI_CONV_FWD && in->n_in == 3,
         .relu = pass == LTI_CONV_FWD && in->attr->relu,
-        .constant = pass == LTI_CONV_FWD && !in->train,
+        .constant = pass != LTI_CONV_DW && !in->train,
         .x_layout = plain || x[1] <= MAX_PLAIN_CHANNELS ? LT_LAYOUT_PLAIN : LT_LAYOUT_BLOCKED16,
         .y_layout = plain ? LT_LAYOUT_PLAIN : LT_LAYOUT_BLOCKED16,
     };
@@ -341,7 +343,8 @@ lt_status lti_bind_conv(lti_dn *dn, const lt_bind_in *in, lt_kernel *k)
     k->layout[x_at] = s.x_layout;
     k->layout[y_at] = s.y_layout;
     k->tuned_us = choice.us;
-    snprintf(k->impl, sizeof k->impl, "onednn %s%s", choice.impl, choice.free_layout ? " +layout" : "");
+    snprintf(k->impl, sizeof k->impl, "%s %s%s", choice.algorithm == LTI_OWN_WINOGRAD ? "blk16" : "onednn", choice.impl,
+             choice.free_layout ? " +layout" : "");
     snprintf(k->tuned, sizeof k->tuned, "%s", choice.log);
     return LT_OK;
 }

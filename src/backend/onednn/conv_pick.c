@@ -48,26 +48,28 @@ static lt_status collect(const lti_dn *dn, const lti_conv_shape *s, lti_choice c
     return LT_OK;
 }
 
-// Direct and Winograd in the order of the fixed rule.
-static lt_status collect_both(const lti_dn *dn, const lti_conv_shape *s, bool free_layout, list *l)
+// In the order of the fixed rule.
+static lt_status collect_all(const lti_dn *dn, const lti_conv_shape *s, list *l)
 {
     const dnnl_dim_t least = s->c < s->k ? s->c : s->k;
     const bool can = s->r == 3 && s->s == 3 && s->stride == 1 && least >= WINOGRAD_MIN;
-    const lti_choice direct = {.free_layout = free_layout}, winograd = {.free_layout = free_layout, .winograd = true};
-    if (can && least >= WINOGRAD_RULE)
+    const lti_choice direct = {.algorithm = LTI_DIRECT}, winograd = {.algorithm = LTI_DNNL_WINOGRAD};
+    if (can && lti_wino_fits(s)) {
+        lti_choice *own = &l->c[l->n++];
+        *own = (lti_choice){.algorithm = LTI_OWN_WINOGRAD};
+        snprintf(own->impl, sizeof own->impl, "winograd 4x3 %s", dn->kern->isa);
+    }
+    if (can)
         LT_TRY(collect(dn, s, winograd, false, l));
-    LT_TRY(collect(dn, s, direct, false, l));
-    if (can && least < WINOGRAD_RULE)
-        LT_TRY(collect(dn, s, winograd, false, l));
-    return LT_OK;
+    return collect(dn, s, direct, false, l);
 }
 
 static lt_status candidates(const lti_dn *dn, const lti_conv_shape *s, list *l)
 {
     l->n = 0;
-    LT_TRY(collect_both(dn, s, false, l));
-    if (l->n == 0)
-        LT_TRY(collect_both(dn, s, true, l));
+    LT_TRY(collect_all(dn, s, l));
+    if (l->n == 0 || l->c[l->n - 1].algorithm == LTI_OWN_WINOGRAD)
+        LT_TRY(collect(dn, s, (lti_choice){.free_layout = true}, false, l));
     if (l->n == 0)
         LT_TRY(collect(dn, s, (lti_choice){0}, true, l));
     return LT_OK;
@@ -233,7 +235,7 @@ static void key_of(const lti_conv_shape *s, char *key, size_t key_size)
 static bool still_there(const list *l, const lti_choice *c)
 {
     for (int i = 0; i < l->n; i++)
-        if (l->c[i].winograd == c->winograd && l->c[i].free_layout == c->free_layout && l->c[i].index == c->index &&
+        if (l->c[i].algorithm == c->algorithm && l->c[i].free_layout == c->free_layout && l->c[i].index == c->index &&
             strcmp(l->c[i].impl, c->impl) == 0)
             return true;
     return false;

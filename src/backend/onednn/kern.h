@@ -11,8 +11,10 @@
 
 enum { LTI_LANES = 16 };
 
+struct lti_wino_kern;
 typedef struct lti_kern {
     const char *isa;
+    const struct lti_wino_kern *wino;
     // ---- 16 channels at a time; mean, sum, coefficients: 16 floats
     void (*sum)(const float *x, int64_t px, float *sum);
     void (*moments)(const float *x, int64_t px, float *mean, float *m2); // m2 = sum of squared distances from the mean

@@ -1,5 +1,8 @@
 // kern_avx2.c - the inner loops of kern_body.h compiled for AVX2. Called only after a check of the processor.
-#include "backend/onednn/kern.h"
+#include "backend/onednn/wino.h"
+#ifdef LTI_KERN_X86
+#include <immintrin.h>
+#endif
 
 #ifdef LTI_KERN_X86
 #ifdef __clang__
@@ -8,9 +11,16 @@
 #pragma GCC push_options
 #pragma GCC target("avx2,fma")
 #endif
+#define LTI_WINO_TABLE lti_wino_avx2
 #define LTI_KERN_TABLE lti_kern_avx2
 #define LTI_KERN_ISA "AVX2"
 #include "backend/onednn/kern_body.h"
+
+#define WINO_LANES 8
+#define WINO_ROWS 6
+#define WINO_WIDTH 16
+#define WINO_FMA(a, b, c) ((wvec)_mm256_fmadd_ps((__m256)(a), (__m256)(b), (__m256)(c)))
+#include "backend/onednn/wino_body.h"
 #ifdef __clang__
 #pragma clang attribute pop
 #else

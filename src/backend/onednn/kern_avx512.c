@@ -1,5 +1,8 @@
 // kern_avx512.c - the inner loops of kern_body.h compiled for AVX-512. Called only after a check of the processor.
-#include "backend/onednn/kern.h"
+#include "backend/onednn/wino.h"
+#ifdef LTI_KERN_X86
+#include <immintrin.h>
+#endif
 
 #ifdef LTI_KERN_X86
 #ifdef __clang__
@@ -9,9 +12,16 @@
 #pragma GCC push_options
 #pragma GCC target("avx512f,avx512vl,avx512dq,avx512bw,avx2,fma,prefer-vector-width=512")
 #endif
+#define LTI_WINO_TABLE lti_wino_avx512
 #define LTI_KERN_TABLE lti_kern_avx512
 #define LTI_KERN_ISA "AVX-512"
 #include "backend/onednn/kern_body.h"
+
+#define WINO_LANES 16
+#define WINO_ROWS 14
+#define WINO_WIDTH 32
+#define WINO_FMA(a, b, c) ((wvec)_mm512_fmadd_ps((__m512)(a), (__m512)(b), (__m512)(c)))
+#include "backend/onednn/wino_body.h"
 #ifdef __clang__
 #pragma clang attribute pop
 #else

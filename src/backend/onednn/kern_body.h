@@ -236,6 +236,7 @@ static void to_blocked(const float *plain, float *blk, int64_t px, int n_ch)
 
 const lti_kern LTI_KERN_TABLE = {
     .isa = LTI_KERN_ISA,
+    .wino = &LTI_WINO_TABLE,
     .sum = sum,
     .moments = moments,
     .affine = affine,

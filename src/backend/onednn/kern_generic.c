@@ -3,11 +3,18 @@
 // The loops live in kern_body.h and are compiled three times, so that the default build is portable and still uses
 // 512-bit vectors where they exist. A choice by table (rather than by function multiversioning) keeps sanitizers and
 // both compilers happy, since no ifunc resolver runs before main.
-#include "backend/onednn/kern.h"
+#include "backend/onednn/wino.h"
 
+#define LTI_WINO_TABLE lti_wino_generic
 #define LTI_KERN_TABLE lti_kern_generic
 #define LTI_KERN_ISA "baseline"
 #include "backend/onednn/kern_body.h"
+
+#define WINO_LANES 4
+#define WINO_ROWS 3
+#define WINO_WIDTH 16
+#define WINO_FMA(a, b, c) ((a) * (b) + (c))
+#include "backend/onednn/wino_body.h"
 
 const lti_kern *lti_kern_best(void)
 {

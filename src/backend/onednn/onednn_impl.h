@@ -43,9 +43,11 @@ lti_binder lti_bind_pool, lti_bind_gap, lti_bind_pad, lti_bind_linear;
 void lti_blk_reorder(const lti_dn *dn, const lt_shape *shape, lt_layout from, const void *src, lt_layout to, void *dst);
 
 // ---- tuning: which of oneDNN's implementations to take for a convolution; tune.c
+typedef enum lti_algorithm { LTI_DIRECT, LTI_DNNL_WINOGRAD, LTI_OWN_WINOGRAD } lti_algorithm;
 typedef struct lti_choice {
-    bool winograd, free_layout; // free_layout: activations in the implementation's own layout, converted by us
-    int index;                  // in the order in which oneDNN offers implementations
+    lti_algorithm algorithm;
+    bool free_layout; // activations in the implementation's own layout, converted by us
+    int index;        // in the order in which oneDNN offers implementations
     char impl[64];
     double us;
     char log[128]; // candidates and their times
@@ -67,12 +69,15 @@ typedef struct lti_conv_shape {
     lti_conv_pass pass;
     dnnl_dim_t n, c, h, w, k, r, s, oh, ow, stride, pad;
     bool bias, relu;
-    bool constant; // the weights are prepared once for many runs
+    bool constant; // the weights stay the same for many runs
     lt_layout x_layout, y_layout;
 } lti_conv_shape;
 lt_status lti_conv_pd(const lti_dn *dn, const lti_conv_shape *shape, const lti_choice *choice,
                       dnnl_primitive_desc_t *pd);
 lt_status lti_conv_make(const lti_dn *dn, const lti_conv_shape *shape, const lti_choice *choice, lt_kernel *k);
+// Our own Winograd, wino.c.
+bool lti_wino_fits(const lti_conv_shape *shape);
+lt_status lti_wino_make(const lti_dn *dn, const lti_conv_shape *shape, lt_kernel *k);
 // LT_E_UNSUPPORTED without a record when oneDNN has nothing. tune = false: the fixed rule.
 lt_status lti_conv_pick(const lti_dn *dn, const lti_conv_shape *shape, bool tune, lti_choice *choice);
 #endif

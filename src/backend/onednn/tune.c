@@ -82,7 +82,7 @@ static lt_status remember(lti_tune *t, const char *key, const lti_choice *choice
     return LT_OK;
 }
 
-// One line, cut into fields in place: key|winograd|free|index|us|impl|log|checksum. False when anything is odd.
+// One line, cut into fields in place: key|algorithm|free|index|us|impl|log|checksum. False when anything is odd.
 static bool parse_line(char *line, char **key, lti_choice *c)
 {
     char *field[N_FIELDS + 1], *end;
@@ -103,7 +103,9 @@ static bool parse_line(char *line, char **key, lti_choice *c)
     if (n != N_FIELDS || strlen(field[0]) >= KEY_MAX || !*field[0] || strlen(field[5]) >= sizeof c->impl ||
         strlen(field[6]) >= sizeof c->log)
         return false;
-    *c = (lti_choice){.winograd = field[1][0] == '1', .free_layout = field[2][0] == '1'};
+    if (field[1][0] < '0' || field[1][0] > '0' + LTI_OWN_WINOGRAD || field[1][1])
+        return false;
+    *c = (lti_choice){.algorithm = (lti_algorithm)(field[1][0] - '0'), .free_layout = field[2][0] == '1'};
     c->index = (int)strtol(field[3], &end, 10);
     if (*end || c->index < 0)
         return false;
@@ -147,8 +149,8 @@ static lt_status store(const lti_tune *t)
     for (const entry *e = t->entries; e; e = e->next) {
         const size_t start = b.n;
         const lti_choice *c = &e->choice;
-        lti_buf_printf(&b, "%s|%d|%d|%d|%ld|%s|%s", e->key, c->winograd, c->free_layout, c->index, (long)c->us, c->impl,
-                       c->log);
+        lti_buf_printf(&b, "%s|%d|%d|%d|%ld|%s|%s", e->key, (int)c->algorithm, c->free_layout, c->index, (long)c->us,
+                       c->impl, c->log);
         if (!b.failed)
             lti_buf_printf(&b, "|%08x\n", (unsigned)checksum(b.data + start, b.n - start));
     }
