@@ -69,7 +69,8 @@ static inline lt_model *toy_model(void)
 static inline void toy_init(toy_world *w)
 {
     *w = (toy_world){.ds = toy_dataset(), .model = toy_model()};
-    assert_ok(lt_backend_create("auto", 1, &w->backend));
+    // Plain loops: for a network this small, faster than making oneDNN's kernels.
+    assert_ok(lt_backend_create("ref", 1, &w->backend));
     assert_ok(lt_events_create(&w->events));
     w->env = (lt_env){.backend = w->backend, .plan_flags = LT_PLAN_NO_TUNE, .events = w->events, .stop = &w->stop};
     w->forget = (lt_index_set){.n = TOY_FORGET, .row = lti_calloc(TOY_FORGET, sizeof(int64_t))};
@@ -102,6 +103,12 @@ static inline lt_model *toy_trained(const toy_world *w)
     lt_model *copy;
     assert_ok(lt_model_dup(w->model, &copy));
     return copy;
+}
+
+// Calls that must survive the n-th allocation failing: all small n, then every 1/16 further.
+static inline int64_t toy_next_failure(int64_t n)
+{
+    return n + 1 + n / 16;
 }
 
 // A new empty directory; removed with toy_remove_dir.

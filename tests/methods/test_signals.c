@@ -261,14 +261,14 @@ static void every_allocation_may_fail(void **state)
     char *dir = toy_temp_dir(), *path = lti_asprintf("%s/signals.npz", dir);
     lt_signals *s = NULL;
     lt_status status = LT_E_NOMEM;
-    for (int64_t n = 1; status != LT_OK; n++) {
+    for (int64_t n = 1; status != LT_OK; n = toy_next_failure(n)) {
         lti_alloc_fail_at(n);
         status = lt_signals_compute(world.model, world.ds, &world.forget, &world.retain, &world.env, &s);
         lti_alloc_fail_at(0);
         assert_true(status == LT_OK || status == LT_E_NOMEM);
     }
     status = LT_E_NOMEM;
-    for (int64_t n = 1; status != LT_OK; n++) {
+    for (int64_t n = 1; status != LT_OK; n = toy_next_failure(n)) {
         lti_alloc_fail_at(n);
         status = lt_signals_save(s, path);
         lti_alloc_fail_at(0);
@@ -276,7 +276,7 @@ static void every_allocation_may_fail(void **state)
     }
     lt_signals_destroy(s);
     status = LT_E_NOMEM;
-    for (int64_t n = 1; status != LT_OK; n++) {
+    for (int64_t n = 1; status != LT_OK; n = toy_next_failure(n)) {
         lti_alloc_fail_at(n);
         status = lt_signals_open(path, &s);
         lti_alloc_fail_at(0);

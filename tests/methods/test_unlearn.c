@@ -177,13 +177,13 @@ static void every_method_survives_a_failing_allocation(void **state)
         lt_train_cfg recipe = world.recipe;
         recipe.epochs = 1;
         lt_status status = LT_E_NOMEM;
-        int64_t n = 0;
-        while (status != LT_OK) {
+        int64_t n = 1;
+        for (; status != LT_OK; n = toy_next_failure(n)) {
             lt_model *model = toy_trained(&world);
             lt_unlearn_in in = input(model);
             lt_unlearn_result r;
             in.train_cfg = &recipe;
-            lti_alloc_fail_at(++n);
+            lti_alloc_fail_at(n);
             status = lt_unlearn_run(*m, &in, cfg, &r);
             lti_alloc_fail_at(0);
             assert_true(status == LT_OK || status == LT_E_NOMEM);
