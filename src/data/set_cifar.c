@@ -63,7 +63,8 @@ typedef struct member { // one official file
 typedef struct family {
     const lti_cifar_layout *layout;
     const char *const *class_name;
-    const char *folder; // inside the official archive
+    const char *folder;     // inside the official archive
+    const char *missing[2]; // what is said when a split has no file
     member members[MAX_MEMBERS];
     int n_members;
 } family;
@@ -72,6 +73,7 @@ static const family cifar10 = {
     .layout = &lti_cifar10_layout,
     .class_name = cifar10_names,
     .folder = "cifar-10-batches-bin",
+    .missing = {"data_batch_1.bin to data_batch_5.bin are not there", "test_batch.bin is not there"},
     .members = {{"data_batch_1.bin", LT_TRAIN, 10000},
                 {"data_batch_2.bin", LT_TRAIN, 10000},
                 {"data_batch_3.bin", LT_TRAIN, 10000},
@@ -84,6 +86,7 @@ static const family cifar100_fine = {
     .layout = &lti_cifar100_layout,
     .class_name = fine_names,
     .folder = "cifar-100-binary",
+    .missing = {"train.bin is not there", "test.bin is not there"},
     .members = {{"train.bin", LT_TRAIN, 50000}, {"test.bin", LT_TEST, 10000}},
     .n_members = 2,
 };
@@ -91,6 +94,7 @@ static const family cifar100_coarse = {
     .layout = &lti_cifar100_coarse_layout,
     .class_name = coarse_names,
     .folder = "cifar-100-binary",
+    .missing = {"train.bin is not there", "test.bin is not there"},
     .members = {{"train.bin", LT_TRAIN, 50000}, {"test.bin", LT_TEST, 10000}},
     .n_members = 2,
 };
@@ -169,7 +173,7 @@ static lt_status check_members(const lti_open_args *args, const family *f, const
             first_gap = !have[i] && first_gap < 0 ? i : first_gap;
         }
         if (n_have == 0)
-            raw->missing[s] = s == LT_TEST ? f->members[f->n_members - 1].name : f->members[0].name;
+            raw->missing[s] = f->missing[s];
         else if (n_have < n && (!args->allow_partial || last > first_gap))
             return LT_FAIL(LT_E_IO, "%s: %s: %s is missing, though %d of the %d training files are there", args->kind,
                            args->path, f->members[first_gap].name, n_have, n);

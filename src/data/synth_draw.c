@@ -85,7 +85,7 @@ static rgb object_colour(lt_rng *rng, int kind, bool usual)
 static rgb ground_colour(lt_rng *rng, int spots, bool usual)
 {
     float hue = lt_rng_uniform(rng), saturation = between(rng, 0.05f, 0.5f), value = between(rng, 0.2f, 0.8f);
-    return hsv(hue, saturation, usual ? value + (spots ? -0.16f : 0.16f) : value);
+    return hsv(hue, saturation, usual ? value + (spots ? -0.2f : 0.2f) : value);
 }
 
 static float distance2(rgb a, rgb b)
@@ -130,6 +130,13 @@ static void direction(lt_rng *rng, float *x, float *y)
     }
     *x = 1;
     *y = 0;
+}
+
+// A direction near the first axis: the other component stays within `most`.
+static void lean(lt_rng *rng, float most, float *along, float *across)
+{
+    *across = between(rng, -most, most);
+    *along = sqrtf(1 - *across * *across);
 }
 
 // Triangle wave with period 1, between -1 and 1.
@@ -195,8 +202,7 @@ static object make_object(lt_rng *rng, shape kind, float x, float y, float radiu
     o.inv_rx = 1 / (radius * stretch);
     o.inv_ry = stretch / radius;
     o.edge = radius;
-    o.uy = between(rng, -0.45f, 0.45f); // leans by up to 27 degrees
-    o.ux = sqrtf(1 - o.uy * o.uy);
+    lean(rng, 0.45f, &o.ux, &o.uy);
     return o;
 }
 
@@ -246,7 +252,7 @@ static void paint_distractors(lt_rng *rng, rgb ground, double noise, rgb canvas[
         object o = make_object(rng, kind, x, y, radius);
         rgb a = colour_apart(rng, ground, 0.3f), b = colour(rng);
         o.skin = make_surface(rng, chance(rng, 0.5) ? 1.0f : 0.0f, a, b, 2.5f, 5);
-        if (chance(rng, 0.7 * noise))
+        if (chance(rng, 0.5 * noise))
             paint(&o, canvas);
     }
 }
@@ -255,7 +261,7 @@ static void paint_main(lt_rng *rng, int32_t label, bool usual, rgb ground, doubl
 {
     shape kind = (shape)(label / 2);
     float spots = (float)(label % 2);
-    float x = between(rng, 11, 21), y = between(rng, 11, 21), radius = between(rng, 7, 11.5f);
+    float x = between(rng, 11.5f, 19.5f), y = between(rng, 11.5f, 19.5f), radius = between(rng, 7.5f, 11.5f);
     object o = make_object(rng, kind, x, y, radius);
     o.other = (shape)(((int)kind + 1 + (int)lt_rng_below(rng, N_SHAPES - 1)) % N_SHAPES);
     bool odd_shape = chance(rng, 0.08 * noise), odd_skin = chance(rng, 0.08 * noise);
@@ -267,7 +273,8 @@ static void paint_main(lt_rng *rng, int32_t label, bool usual, rgb ground, doubl
     for (int tries = 0; tries < 8 && distance2(a, ground) < 0.09f; tries++)
         a = object_colour(rng, label / 2, usual);
     float period = between(rng, 0.5f, 0.9f) * radius;
-    o.skin = make_surface(rng, spots, a, mix(a, b, between(rng, 0.45f, 1)), period, period);
+    o.skin = make_surface(rng, spots, a, mix(a, b, between(rng, 0.5f, 1)), period, period);
+    lean(rng, 0.6f, &o.skin.ay, &o.skin.ax); // stripes lie rather than stand
     paint(&o, canvas);
 }
 
@@ -289,7 +296,7 @@ static void paint_bar(lt_rng *rng, rgb canvas[SIDE * SIDE])
 // Light and noise, then bytes. The noise is the sum of four bytes of one draw: near enough to normal, and exact.
 static void develop(lt_rng *rng, double noise, const rgb canvas[SIDE * SIDE], uint8_t *x)
 {
-    float gain[3], lift = between(rng, -0.08f, 0.08f), sd = between(rng, 0.01f, 0.05f) * (float)noise;
+    float gain[3], lift = between(rng, -0.08f, 0.08f), sd = between(rng, 0.01f, 0.04f) * (float)noise;
     for (int k = 0; k < 3; k++)
         gain[k] = between(rng, 0.8f, 1.2f);
     for (int k = 0; k < 3; k++) {

@@ -1,0 +1,565 @@
+// JPEG and PNG decoding, resizing, class folders and tar archives.
+#include "data_test.h"
+#include <archive.h>
+#include <archive_entry.h>
+#include <zlib.h>
+
+// ---- decoding
+
+static void png_depths_and_colours(void **state)
+{
+    (void)state;
+    enum { H = 5, W = 7 };
+    uint8_t px[H * W * 8], *bytes;
+    for (size_t i = 0; i < sizeof px; i++)
+        px[i] = (uint8_t)(i * 37 + 11);
+    static const struct {
+        int type, depth, channels, c; // channels in the file, c after decoding
+        bool interlaced;
+    } cases[] = {
+        {PNG_COLOR_TYPE_RGB, 8, 3, 3, false},       {PNG_COLOR_TYPE_RGB, 8, 3, 3, true},
+        {PNG_COLOR_TYPE_GRAY, 8, 1, 1, false},      {PNG_COLOR_TYPE_RGB_ALPHA, 8, 4, 3, false},
+        {PNG_COLOR_TYPE_GRAY_ALPHA, 8, 2, 1, true},
+    };
+    for (size_t k = 0; k < sizeof cases / sizeof *cases; k++) {
+        int ch = cases[k].channels;
+        size_t n = make_png(px, H, W, cases[k].type, 8, cases[k].interlaced, (size_t)(W * ch), &bytes);
+        lti_image im;
+        assert_ok(lti_image_decode(bytes, n, "x.png", &im));
+        assert_int_equal(im.c, cases[k].c);
+        assert_int_equal(im.h, H);
+        assert_int_equal(im.w, W);
+        for (int c = 0; c < im.c; c++)
+            for (int i = 0; i < H * W; i++)
+                assert_int_equal(im.px[c * H * W + i], px[i * ch + c]);
+        lti_image_clear(&im);
+        free(bytes);
+    }
+    // two bits of grey: 0, 85, 170, 255; packed from the left
+    static const uint8_t packed[2] = {0x1b, 0xe4};
+    lti_image im;
+    size_t n = make_png(packed, 2, 4, PNG_COLOR_TYPE_GRAY, 2, false, 1, &bytes);
+    assert_ok(lti_image_decode(bytes, n, "grey2", &im));
+    static const uint8_t grey[8] = {0, 85, 170, 255, 255, 170, 85, 0};
+    assert_int_equal(im.c, 1);
+    assert_memory_equal(im.px, grey, 8);
+    lti_image_clear(&im);
+    free(bytes);
+    n = make_png(packed, 2, 4, PNG_COLOR_TYPE_PALETTE, 2, false, 1, &bytes);
+    assert_ok(lti_image_decode(bytes, n, "palette", &im));
+    static const uint8_t red[8] = {10, 40, 70, 200, 200, 70, 40, 10};
+    assert_int_equal(im.c, 3);
+    assert_memory_equal(im.px, red, 8);
+    lti_image_clear(&im);
+    free(bytes);
+    static const uint8_t wide[4] = {0x12, 0x34, 0xff, 0xff}; // 16 bits: the nearest of 255 steps
+    n = make_png(wide, 1, 2, PNG_COLOR_TYPE_GRAY, 16, false, 4, &bytes);
+    assert_ok(lti_image_decode(bytes, n, "grey16", &im));
+    assert_int_equal(im.px[0], 0x12);
+    assert_int_equal(im.px[1], 255);
+    lti_image_clear(&im);
+    free(bytes);
+}
+
+static void jpeg_colours(void **state)
+{
+    (void)state;
+    enum { H = 20, W = 17 };
+    uint8_t px[H * W * 4], *bytes;
+    for (int y = 0; y < H; y++)
+        for (int x = 0; x < W; x++)
+            for (int k = 0; k < 4; k++)
+                px[(y * W + x) * 4 + k] = (uint8_t)(60 + 5 * k + 4 * x + 3 * y);
+    for (int c = 1; c <= 4; c += c == 1 ? 2 : 1) {
+        uint8_t part[H * W * 4];
+        for (int i = 0; i < H * W; i++)
+            for (int k = 0; k < c; k++)
+                part[i * c + k] = px[i * 4 + k];
+        size_t n = make_jpeg(part, H, W, c, &bytes);
+        lti_image im;
+        assert_ok(lti_image_decode(bytes, n, "x.jpg", &im));
+        assert_int_equal(im.c, c == 1 ? 1 : 3);
+        assert_int_equal(im.h, H);
+        assert_int_equal(im.w, W);
+        for (int k = 0; k < im.c; k++)
+            for (int i = 0; i < H * W; i++) {
+                int want = part[i * c + k];
+                if (c == 4) // written by the Adobe rule: ink 255 is none
+                    want = (part[i * 4 + k] * part[i * 4 + 3] + 127) / 255;
+                assert_in_range(im.px[k * H * W + i] + 256, want + 256 - 4, want + 256 + 4);
+            }
+        lti_image_clear(&im);
+        free(bytes);
+    }
+}
+
+// Every truncation, and every single broken byte in the header region, either decodes or fails with a line: never both.
+static void damaged_images(void **state)
+{
+    (void)state;
+    uint8_t *png, *jpeg, px[12 * 12 * 3];
+    for (size_t i = 0; i < sizeof px; i++)
+        px[i] = (uint8_t)(i * i);
+    size_t n_png = make_png(px, 12, 12, PNG_COLOR_TYPE_RGB, 8, false, 36, &png), n_jpeg = make_jpeg(px, 12, 12, 3, &jpeg);
+    lti_image im;
+    for (size_t n = 0; n < n_png; n++) {
+        uint8_t *exact = malloc(n + !n); // so that a sanitizer sees a read past the end
+        memcpy(exact, png, n);
+        assert_fails(LT_E_FORMAT, "x.png", lti_image_decode(exact, n, "x.png", &im));
+        assert_null(im.px);
+        free(exact);
+    }
+    for (size_t n = 0; n + 2 < n_jpeg; n++) { // without the two bytes of the end mark all pixels are there
+        uint8_t *exact = malloc(n + !n);
+        memcpy(exact, jpeg, n);
+        assert_fails(LT_E_FORMAT, "x.jpg", lti_image_decode(exact, n, "x.jpg", &im));
+        assert_null(im.px);
+        free(exact);
+    }
+    int n_bad = 0;
+    for (size_t at = 8; at < n_png; at++) {
+        png[at] ^= 0x40;
+        lt_status status = lti_image_decode(png, n_png, "x.png", &im);
+        n_bad += status == LT_E_FORMAT;
+        assert_true((status == LT_OK) == (im.px != NULL));
+        lti_image_clear(&im);
+        png[at] ^= 0x40;
+    }
+    assert_true(n_bad > (int)n_png - 40); // checksums see nearly all
+    for (size_t at = 2; at < n_jpeg; at++) {
+        jpeg[at] ^= 0x40;
+        lt_status status = lti_image_decode(jpeg, n_jpeg, "x.jpg", &im);
+        assert_true((status == LT_OK) == (im.px != NULL));
+        lti_image_clear(&im);
+        jpeg[at] ^= 0x40;
+    }
+    free(png);
+    free(jpeg);
+    assert_fails(LT_E_FORMAT, "x: empty file", lti_image_decode((const uint8_t *)"", 0, "x", &im));
+    assert_fails(LT_E_FORMAT, "x: neither a JPEG nor a PNG", lti_image_decode((const uint8_t *)"GIF89a", 6, "x", &im));
+}
+
+static void huge_images_are_refused(void **state)
+{
+    (void)state;
+    uint8_t *bytes, px[3] = {1, 2, 3};
+    size_t n = make_png(px, 1, 1, PNG_COLOR_TYPE_RGB, 8, false, 3, &bytes);
+    lti_image im;
+    static const uint32_t sizes[][2] = {{0x7fffffff, 1}, {16385, 1}, {16384, 16384}, {0, 5}};
+    for (size_t k = 0; k < sizeof sizes / sizeof *sizes; k++) {
+        for (int i = 0; i < 8; i++)
+            bytes[16 + i] = (uint8_t)(sizes[k][i / 4] >> (24 - 8 * (i % 4)));
+        uLong crc = crc32(0, bytes + 12, 17);
+        for (int i = 0; i < 4; i++)
+            bytes[29 + i] = (uint8_t)(crc >> (24 - 8 * i));
+        assert_fails(LT_E_FORMAT, "x.png", lti_image_decode(bytes, n, "x.png", &im));
+        assert_null(im.px);
+    }
+    free(bytes);
+    assert_fails(LT_E_FORMAT, "16385x1 pixels", lti_image_alloc(3, 1, 16385, "x", &im));
+}
+
+static void resizing(void **state)
+{
+    (void)state;
+    lti_image im;
+    // 4x4 to 2x2: triangle of width 2, so a constant stays, and a step stays within its ends
+    assert_ok(lti_image_alloc(1, 4, 4, "x", &im));
+    memset(im.px, 200, 16);
+    assert_ok(lti_image_fit(&im, 2, "x"));
+    assert_int_equal(im.h, 2);
+    for (int i = 0; i < 4; i++)
+        assert_int_equal(im.px[i], 200);
+    lti_image_clear(&im);
+    // an even ramp: reduced by two, pixel i is the ramp at (2 i + 1/2)
+    assert_ok(lti_image_alloc(1, 16, 16, "x", &im));
+    for (int i = 0; i < 256; i++)
+        im.px[i] = (uint8_t)(10 * (i % 16) + i / 16);
+    assert_ok(lti_image_fit(&im, 8, "x"));
+    for (int r = 1; r < 7; r++) // borders lean inwards
+        for (int q = 1; q < 7; q++)
+            assert_in_range(im.px[8 * r + q], 10 * (2 * q) + 5 + 2 * r - 1, 10 * (2 * q) + 5 + 2 * r + 2);
+    lti_image_clear(&im);
+    // enlarging interpolates: 2x2 to 4x4 has the four corners
+    assert_ok(lti_image_alloc(1, 2, 2, "x", &im));
+    memcpy(im.px, (uint8_t[]){0, 100, 40, 140}, 4);
+    assert_ok(lti_image_fit(&im, 4, "x"));
+    assert_int_equal(im.px[0], 0);
+    assert_int_equal(im.px[3], 100);
+    assert_int_equal(im.px[12], 40);
+    assert_int_equal(im.px[15], 140);
+    assert_int_equal(im.px[1], 25);
+    lti_image_clear(&im);
+    // not square: the shorter side fits, the longer is cut to its middle
+    assert_ok(lti_image_alloc(3, 4, 12, "x", &im));
+    for (int i = 0; i < 3 * 48; i++)
+        im.px[i] = (uint8_t)(10 * (i % 12) + i / 48);
+    assert_ok(lti_image_fit(&im, 4, "x"));
+    for (int c = 0; c < 3; c++)
+        for (int i = 0; i < 16; i++)
+            assert_int_equal(im.px[16 * c + i], 10 * (4 + i % 4) + c);
+    lti_image_clear(&im);
+}
+
+// ---- class folders
+
+static void put_grey_png(const char *name, int h, int w, uint8_t mark)
+{
+    uint8_t *px = malloc((size_t)(h * w)), *bytes;
+    memset(px, mark, (size_t)(h * w));
+    size_t n = make_png(px, h, w, PNG_COLOR_TYPE_GRAY, 8, false, (size_t)w, &bytes);
+    put_file(name, bytes, n);
+    free(px);
+    free(bytes);
+}
+
+// Sets of a few pictures whose first byte says which one it is.
+static void put_folder(const char *root)
+{
+    static const struct {
+        const char *name;
+        uint8_t mark;
+    } files[] = {
+        {"train/dog/b.png", 13},     {"train/dog/a.png", 12}, {"train/cat/10.png", 3}, {"train/cat/2.png", 5},
+        {"train/cat/deep/1.PNG", 7}, {"test/cat/1.png", 21},  {"test/dog/1.png", 22},  {"val/dog/1.png", 99},
+    };
+    char name[200];
+    for (size_t k = 0; k < sizeof files / sizeof *files; k++) {
+        snprintf(name, sizeof name, "%s/%s", root, files[k].name);
+        put_marked_png(name, 6, 8, files[k].mark);
+    }
+}
+
+static void check_folder(const lt_dataset *ds)
+{
+    static const uint8_t marks[5] = {3, 5, 7, 12, 13};
+    assert_int_equal(ds->n_classes, 2);
+    assert_string_equal(ds->class_names[0], "cat");
+    assert_string_equal(ds->class_names[1], "dog");
+    assert_int_equal(ds->c, 3);
+    assert_int_equal(ds->h, 6);
+    assert_int_equal(ds->w, 8);
+    assert_int_equal(ds->split[LT_TRAIN].n, 5);
+    for (int i = 0; i < 5; i++) {
+        const uint8_t *x = ds->split[LT_TRAIN].x + i * 144;
+        assert_int_equal(ds->split[LT_TRAIN].y[i], i < 3 ? 0 : 1);
+        assert_int_equal(x[0], marks[i]);
+        assert_int_equal(x[47], marks[i] + 10);
+        assert_int_equal(x[48], marks[i] + 40);
+    }
+    assert_int_equal(ds->split[LT_TEST].n, 2);
+    assert_int_equal(ds->split[LT_TEST].x[0], 21);
+    assert_int_equal(ds->split[LT_TEST].x[144], 22);
+}
+
+static void class_folders(void **state)
+{
+    (void)state;
+    put_folder("folder");
+    put_text("folder/train/cat/notes.txt", "not a picture");
+    put_text("folder/train/list.csv", "neither");
+    put_text("folder/train/cat/.hidden.png", "nor this");
+    lt_events *events;
+    heard h = {0};
+    lt_dataset *ds;
+    assert_ok(lt_events_create(&events));
+    assert_ok(lt_events_add(events, (lt_sink){hear, &h}));
+    assert_ok(lt_dataset_open(spec_of("folder", "folder", ""), events, &ds));
+    assert_true(heard_of(&h, "data.skipped", "2 files that are not images"));
+    check_folder(ds);
+    lt_dataset_close(ds);
+    lt_events_destroy(events);
+    ds = must_open(spec_of("folder", "folder/train", ",holdout=1")); // class folders alone
+    assert_int_equal(ds->split[LT_TRAIN].n, 4);
+    assert_int_equal(ds->split[LT_TEST].n, 1);
+    lt_dataset_close(ds);
+    ds = must_open(spec_of("folder", "folder", ",size=3"));
+    assert_int_equal(ds->h, 3);
+    assert_int_equal(ds->w, 3);
+    lt_dataset_close(ds);
+}
+
+static void grey_and_colour(void **state)
+{
+    (void)state;
+    put_grey_png("grey/train/a/1.png", 4, 4, 50);
+    put_grey_png("grey/train/b/1.png", 4, 4, 60);
+    put_grey_png("grey/test/a/1.png", 4, 4, 70);
+    lt_dataset *ds = must_open(spec_of("folder", "grey", ""));
+    assert_int_equal(ds->c, 1);
+    assert_int_equal(ds->split[LT_TRAIN].x[16], 60);
+    lt_dataset_close(ds);
+    put_marked_png("grey/test/b/1.png", 4, 4, 80); // one colour picture makes the set a colour set
+    ds = must_open(spec_of("folder", "grey", ""));
+    assert_int_equal(ds->c, 3);
+    for (int p = 0; p < 48; p++)
+        assert_int_equal(ds->split[LT_TRAIN].x[p], 50);
+    assert_int_equal(ds->split[LT_TEST].x[48], 80);
+    assert_int_equal(ds->split[LT_TEST].x[48 + 16], 120);
+    lt_dataset_close(ds);
+}
+
+static void bad_folders(void **state)
+{
+    (void)state;
+    put_folder("bad");
+    put_marked_png("bad/train/cat/z.png", 6, 9, 1);
+    assert_open_fails(LT_E_FORMAT, "z.png: 9x6 pixels, but the first image has 8x6", spec_of("folder", "bad", ""));
+    assert_contains(lt_error_get()->hint, "size=N");
+    lt_dataset_close(must_open(spec_of("folder", "bad", ",size=6")));
+    put_text("bad/train/cat/z.png", "this is text");
+    assert_open_fails(LT_E_FORMAT, "bad/train/cat/z.png: neither a JPEG nor a PNG", spec_of("folder", "bad", ""));
+    char *bytes;
+    size_t n;
+    assert_ok(lt_read_file(in_scratch("bad/train/cat/2.png"), 10000, &bytes, &n));
+    put_file("bad/train/cat/z.png", bytes, n - 20);
+    free(bytes);
+    assert_open_fails(LT_E_FORMAT, "z.png: damaged PNG", spec_of("folder", "bad", ""));
+    unlink(in_scratch("bad/train/cat/z.png"));
+    put_text("bad/train/cat/z.webp", "RIFF");
+    assert_open_fails(LT_E_UNSUPPORTED, "z.webp: this image format is not read", spec_of("folder", "bad", ""));
+    unlink(in_scratch("bad/train/cat/z.webp"));
+    put_marked_png("bad/test/emu/1.png", 6, 8, 1);
+    assert_open_fails(LT_E_FORMAT, "class 'emu' is in the test split only", spec_of("folder", "bad", ""));
+    lt_dataset_close(must_open(spec_of("folder", "bad", ",holdout=1"))); // leaves test unread
+    put_text("bad/train/ant/readme", "x");
+    assert_open_fails(LT_E_FORMAT, "ant: a class folder without JPEG or PNG images", spec_of("folder", "bad", ""));
+    assert_open_fails(LT_E_IO, "is not a folder", spec_of("folder", "bad/train/dog/a.png", ""));
+    assert_ok(lt_make_dirs(in_scratch("empty")));
+    assert_open_fails(LT_E_IO, "there are no class folders", spec_of("folder", "empty", ""));
+    put_marked_png("flat/1.png", 6, 8, 1);
+    assert_open_fails(LT_E_IO, "there are no class folders", spec_of("folder", "flat", ""));
+}
+
+// ---- archives
+
+typedef struct entry {
+    const char *name;
+    const void *bytes;
+    size_t n;
+} entry;
+
+static void put_tar(const char *name, const entry *entries, int n)
+{
+    struct archive *a = archive_write_new();
+    archive_write_set_format_pax_restricted(a);
+    archive_write_add_filter_none(a);
+    char dir[400];
+    snprintf(dir, sizeof dir, "%s", in_scratch(name));
+    *strrchr(dir, '/') = '\0';
+    assert_ok(lt_make_dirs(dir));
+    assert_int_equal(archive_write_open_filename(a, in_scratch(name)), ARCHIVE_OK);
+    for (int i = 0; i < n; i++) {
+        struct archive_entry *e = archive_entry_new();
+        archive_entry_set_pathname(e, entries[i].name);
+        archive_entry_set_size(e, (la_int64_t)entries[i].n);
+        archive_entry_set_filetype(e, entries[i].bytes ? AE_IFREG : AE_IFDIR);
+        archive_entry_set_perm(e, 0644);
+        archive_write_header(a, e);
+        if (entries[i].bytes)
+            archive_write_data(a, entries[i].bytes, entries[i].n);
+        archive_entry_free(e);
+    }
+    archive_write_close(a);
+    archive_write_free(a);
+}
+
+static void class_folders_in_a_tar(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *name;
+        uint8_t mark;
+    } files[] = {
+        // archive order is not path order; another name for the top folder
+        {"set/val/dog/1.png", 99},      {"set/test/dog/1.png", 22},   {"set/train/dog/b.png", 13},
+        {"set/train/cat/deep/1.PNG", 7}, {"set/train/cat/2.png", 5},   {"set/train/dog/a.png", 12},
+        {"set/test/cat/1.png", 21},      {"set/train/cat/10.png", 3},
+    };
+    enum { N = sizeof files / sizeof *files };
+    entry entries[N + 3] = {{"set/", NULL, 0}, {"set/train/readme.txt", "text", 4}, {"set/train/cat/._2.png", "junk", 4}};
+    uint8_t *bytes[N];
+    for (int i = 0; i < N; i++) {
+        size_t n = marked_png(6, 8, files[i].mark, &bytes[i]);
+        entries[i + 3] = (entry){files[i].name, bytes[i], n};
+    }
+    put_tar("folders.tar", entries, N + 3);
+    put_folder("same");
+    lt_dataset *tar = must_open(spec_of("tar", "folders.tar", "")), *dir = must_open(spec_of("folder", "same", ""));
+    check_folder(tar);
+    assert_string_equal(tar->digest, dir->digest);
+    lt_dataset_close(tar);
+    lt_dataset_close(dir);
+    entry flat[2] = {{"one.png", bytes[0], entries[3].n}};
+    put_tar("flat.tar", flat, 1);
+    assert_open_fails(LT_E_FORMAT, "one.png is not in a class folder", spec_of("tar", "flat.tar", ""));
+    char *whole;
+    size_t n;
+    assert_ok(lt_read_file(in_scratch("folders.tar"), 1 << 20, &whole, &n));
+    put_file("cut.tar", whole, n / 2 + 100);
+    assert_open_fails(LT_E_FORMAT, "cut.tar", spec_of("tar", "cut.tar", ""));
+    free(whole);
+    for (int i = 0; i < N; i++)
+        free(bytes[i]);
+}
+
+static void cifar10_from_images(void **state)
+{
+    (void)state;
+    static const char *const names[10] = {"airplane", "automobile", "bird",  "cat",  "deer",
+                                          "dog",      "frog",       "horse", "ship", "truck"};
+    char name[100];
+    entry entries[20];
+    uint8_t *bytes[20];
+    static char entry_name[20][100];
+    for (int k = 0; k < 20; k++) {
+        snprintf(entry_name[k], sizeof entry_name[k], "%s/%s/0001.png", k < 10 ? "train" : "test", names[k % 10]);
+        size_t n = marked_png(32, 32, (uint8_t)(k * 5), &bytes[k]);
+        entries[k] = (entry){entry_name[k], bytes[k], n};
+        snprintf(name, sizeof name, "c10img/%s", entry_name[k]);
+        put_file(name, bytes[k], n);
+    }
+    put_tar("c10img.tar", entries, 20);
+    lt_events *events;
+    heard h = {0};
+    lt_dataset *dir, *tar;
+    assert_ok(lt_events_create(&events));
+    assert_ok(lt_events_add(events, (lt_sink){hear, &h}));
+    assert_ok(lt_dataset_open(spec_of("cifar10", "c10img", ""), events, &dir));
+    assert_true(heard_of(&h, "data.order", "do not apply"));
+    lt_events_destroy(events);
+    tar = must_open(spec_of("cifar10", "c10img.tar", ""));
+    assert_int_equal(dir->n_classes, 10);
+    for (int k = 0; k < 10; k++) {
+        assert_int_equal(dir->split[LT_TRAIN].y[k], k);
+        assert_int_equal(dir->split[LT_TRAIN].x[k * 3072], k * 5);
+        assert_string_equal(dir->class_names[k], names[k]);
+    }
+    assert_string_equal(dir->digest, tar->digest);
+    lt_dataset_close(dir);
+    lt_dataset_close(tar);
+    put_folder("not-cifar");
+    assert_open_fails(LT_E_FORMAT, "2 class folders of 8x6 images, expected 10 of 32x32", spec_of("cifar10", "not-cifar", ""));
+    assert_int_equal(rename(in_scratch("c10img/train/truck"), in_scratch("c10img/train/van")), 0);
+    assert_int_equal(rename(in_scratch("c10img/test/truck"), in_scratch("c10img/test/van")), 0);
+    assert_open_fails(LT_E_FORMAT, "class folder 'van', expected 'truck' or '9'", spec_of("cifar10", "c10img", ""));
+    for (int k = 0; k < 20; k++)
+        free(bytes[k]);
+}
+
+static uint8_t *shard_png[4];
+static size_t shard_n[4];
+
+static entry png_entry(const char *name, int k)
+{
+    if (!shard_png[k])
+        shard_n[k] = marked_png(6, 8, (uint8_t)(10 * k), &shard_png[k]);
+    return (entry){name, shard_png[k], shard_n[k]};
+}
+
+static void shards(void **state)
+{
+    (void)state;
+    entry a[] = {png_entry("x/000.png", 0), {"x/000.cls", "2", 1}, {"x/000.json", "{}", 2}, {"x/001.cls", "0\n", 2}, png_entry("x/001.png", 1)};
+    entry b[] = {png_entry("002.seg.png", 3), png_entry("002.png", 2), {"002.cls", "11", 2}};
+    entry t[] = {png_entry("0.png", 3), {"0.cls", "1", 1}};
+    put_tar("wds/train-000.tar", a, 5);
+    put_tar("wds/train-001.tar", b, 3);
+    put_tar("wds/test-000.tar", t, 2);
+    put_text("wds/README", "text");
+    lt_dataset *ds = must_open(spec_of("tar", "wds", ""));
+    assert_int_equal(ds->n_classes, 12);
+    assert_int_equal(ds->split[LT_TRAIN].n, 3);
+    static const int32_t labels[3] = {2, 0, 11};
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(ds->split[LT_TRAIN].y[i], labels[i]);
+        assert_int_equal(ds->split[LT_TRAIN].x[i * 144], 10 * i);
+        assert_int_equal(ds->split[LT_TRAIN].id[i], i);
+    }
+    assert_int_equal(ds->split[LT_TEST].n, 1);
+    assert_int_equal(ds->split[LT_TEST].x[0], 30);
+    // the same in folders, and one shard alone
+    put_tar("wds2/train/000.tar", a, 5);
+    put_tar("wds2/train/001.tar", b, 3);
+    put_tar("wds2/val/000.tar", t, 2);
+    lt_dataset *same = must_open(spec_of("tar", "wds2", ""));
+    assert_string_equal(ds->digest, same->digest);
+    lt_dataset_close(same);
+    lt_dataset_close(ds);
+    assert_open_fails(LT_E_IO, "no test split", spec_of("tar", "wds/train-000.tar", ""));
+    ds = must_open(spec_of("tar", "wds/train-000.tar", ",holdout=1"));
+    assert_int_equal(ds->split[LT_TRAIN].n, 1);
+    lt_dataset_close(ds);
+    assert_ok(lt_make_dirs(in_scratch("wds3")));
+    assert_open_fails(LT_E_IO, "no training shards", spec_of("tar", "wds3", ""));
+}
+
+static void bad_shards(void **state)
+{
+    (void)state;
+    entry good[] = {png_entry("0.png", 0), {"0.cls", "1", 1}};
+    const struct {
+        entry e[3];
+        int n;
+        const char *part;
+    } cases[] = {
+        {{png_entry("0.png", 0), png_entry("1.png", 0), {"1.cls", "1", 1}}, 3, "sample '0' has an image but no .cls"},
+        {{{"0.cls", "1", 1}, png_entry("1.png", 0), {"1.cls", "1", 1}}, 3, "sample '0' has a .cls file but no image"},
+        {{png_entry("0.png", 0), {"0.cls", "cat", 3}}, 2, "0.cls: not a class number"},
+        {{png_entry("0.png", 0), {"0.cls", "", 0}}, 2, "0.cls: not a class number"},
+        {{png_entry("0.png", 0), {"0.cls", "-1", 2}}, 2, "0.cls: not a class number"},
+        {{png_entry("0.png", 0), {"0.cls", "100000", 6}}, 2, "0.cls: not a class number, expected 0..99999"},
+        {{png_entry("0.png", 0), {"0.cls", "1", 1}, {"0.cls", "2", 1}}, 3, "sample '0' has two labels"},
+        {{png_entry("0.png", 0), png_entry("0.jpg", 0), {"0.cls", "2", 1}}, 3, "sample '0' has two images"},
+        {{{"0.png", "text", 4}, {"0.cls", "2", 1}}, 2, "train-0.tar: 0.png: neither a JPEG nor a PNG"},
+    };
+    put_tar("badwds/test-0.tar", good, 2);
+    for (size_t k = 0; k < sizeof cases / sizeof *cases; k++) {
+        put_tar("badwds/train-0.tar", cases[k].e, cases[k].n);
+        assert_open_fails(LT_E_FORMAT, cases[k].part, spec_of("tar", "badwds", ""));
+    }
+}
+
+static void failing_allocations(void **state)
+{
+    (void)state;
+    put_folder("nomem");
+    check_every_allocation(spec_of("folder", "nomem", ",size=4"));
+    uint8_t px[27] = {9}, *jpeg;
+    size_t n = make_jpeg(px, 3, 3, 3, &jpeg);
+    entry e[] = {{"0.jpg", jpeg, n}, {"0.cls", "1", 1}, {"1.jpg", jpeg, n}, {"1.cls", "0", 1}};
+    put_tar("nomem-wds/train.tar", e, 4);
+    put_tar("nomem-wds/test.tar", e, 4);
+    check_every_allocation(spec_of("tar", "nomem-wds", ""));
+    entry f[] = {{"train/a/0.jpg", jpeg, n}, {"train/b/0.jpg", jpeg, n}, {"test/a/0.jpg", jpeg, n}};
+    put_tar("nomem.tar", f, 3);
+    check_every_allocation(spec_of("tar", "nomem.tar", ""));
+    free(jpeg);
+}
+
+static int end(void **state)
+{
+    for (int k = 0; k < 4; k++)
+        free(shard_png[k]);
+    return scratch_end(state);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(png_depths_and_colours),
+        cmocka_unit_test(jpeg_colours),
+        cmocka_unit_test(damaged_images),
+        cmocka_unit_test(huge_images_are_refused),
+        cmocka_unit_test(resizing),
+        cmocka_unit_test(class_folders),
+        cmocka_unit_test(grey_and_colour),
+        cmocka_unit_test(bad_folders),
+        cmocka_unit_test(class_folders_in_a_tar),
+        cmocka_unit_test(cifar10_from_images),
+        cmocka_unit_test(shards),
+        cmocka_unit_test(bad_shards),
+        cmocka_unit_test(failing_allocations),
+    };
+    return cmocka_run_group_tests(tests, scratch_begin, end);
+}
