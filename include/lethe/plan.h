@@ -12,7 +12,8 @@ LT_BEGIN
 typedef struct lt_backend lt_backend;
 typedef struct lt_plan lt_plan;
 
-// A process-wide, immutable registry row is instantiated for a number of threads. name: "ref", "onednn", "auto" (best built in).
+// A process-wide, immutable registry row is instantiated for a number of threads (0 = one per core). name: "ref", "onednn",
+// "auto" (best built in).
 LT_API lt_status lt_backend_create(const char *name, int n_threads, lt_backend **backend);
 LT_API void lt_backend_destroy(lt_backend *backend);
 LT_API const char *lt_backend_name(const lt_backend *backend);

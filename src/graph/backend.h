@@ -18,26 +18,27 @@ enum { LT_KERNEL_MAX_ARGS = 12 };
 // Concrete tensor description handed to bind: batch substituted.
 typedef struct lt_arg {
     lt_shape shape;
-    lt_dtype dtype; // F32 or F64 = the plan's real type; I32 for labels and pool indices
-    lt_role role; // a TEMP that depends only on PARAM, STATE and CONST values is given as CONST in plans that do not train
+    lt_dtype dtype;   // F32 or F64 = the plan's real type; I32 for labels and pool indices
+    lt_role role;     // in plans that do not train, a TEMP made of PARAM, STATE and CONST values only is given as CONST
     lt_layout layout; // in: layout in which the value will be available (producer's); the kernel may ask for another
 } lt_arg;
 
 typedef struct lt_kernel {
-    // Run. arg[i]: inputs then outputs, in the layouts of `layout`; absent optional inputs are NULL. scratch: scratch_bytes, 64-byte
-    // aligned, content undefined between calls. Must be deterministic for a fixed thread count and must not allocate.
+    // Run. arg[i]: inputs then outputs, in the layouts of `layout`; absent optional inputs are NULL. scratch:
+    // scratch_bytes, 64-byte aligned, content undefined between calls. Must be deterministic for a fixed thread count
+    // and must not allocate.
     lt_status (*run)(const struct lt_kernel *k, void *const *arg, void *scratch);
     void (*destroy)(struct lt_kernel *k); // may be NULL
     void *data;                           // the kernel's own
     lt_layout layout[LT_KERNEL_MAX_ARGS]; // inputs then outputs: what this kernel needs and makes
-    // prepare: if not NULL, called instead of run's own preparation whenever params or state changed (before the next run), e.g. weight reorders
-    // into `prepared` (prepared_bytes, persistent, zeroed once). Lets plans with constant parameters reorder weights once.
-    // It may read only inputs that were made before; when more than one input is not constant it is called before every
-    // run, so a kernel may prepare its weights whatever their role.
+    // prepare: if not NULL, called instead of run's own preparation whenever params or state changed (before the next
+    // run), e.g. weight reorders into `prepared` (prepared_bytes, persistent, zeroed once). Lets plans with constant
+    // parameters reorder weights once. It may read only inputs that were made before; when more than one input is not
+    // constant it is called before every run, so a kernel may prepare its weights whatever their role.
     lt_status (*prepare)(const struct lt_kernel *k, void *const *arg, void *prepared);
     void *prepared; // set by the plan before the first prepare/run; persistent memory of this kernel
     size_t prepared_bytes, scratch_bytes;
-    char impl[96]; // for the dump: "onednn jit_wino_4x3 f32", "ref", "blk16 bn_relu"
+    char impl[96];   // for the dump: "onednn jit_wino_4x3 f32", "ref", "blk16 bn_relu"
     double tuned_us; // time measured at plan time, 0 = not timed
     char tuned[160]; // the candidates and their times, for the log; may be empty
 } lt_kernel;

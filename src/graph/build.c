@@ -60,8 +60,10 @@ lt_val lt_normalize(lt_graph *g, lt_val x, const float *mean, const float *std)
     }
     for (size_t i = 0; i < c; i++) {
         if (!(std[i] > 0) || !isfinite(std[i]) || !isfinite(mean[i])) {
-            lti_graph_fail(g, LT_FAIL(LT_E_USAGE, "normalize: channel %zu has mean %g and std %g, expected a finite mean "
-                                                  "and a positive std", i, (double)mean[i], (double)std[i]));
+            lti_graph_fail(g, LT_FAIL(LT_E_USAGE,
+                                      "normalize: channel %zu has mean %g and std %g, expected a finite mean "
+                                      "and a positive std",
+                                      i, (double)mean[i], (double)std[i]));
             return LT_NONE;
         }
         both[i] = mean[i];

@@ -37,7 +37,8 @@ static lt_status check_request(const lt_graph *g, lt_val of, lt_val seed, const 
     }
     for (int i = 0; i < n_wrt; i++)
         if (wrt[i] < 0 || wrt[i] >= g->n_values || !lti_is_real(g->value[wrt[i]].dtype))
-            return LT_FAIL(LT_E_USAGE, "gradient with respect to value %d: not a real value of this graph", (int)wrt[i]);
+            return LT_FAIL(LT_E_USAGE, "gradient with respect to value %d: not a real value of this graph",
+                           (int)wrt[i]);
     return LT_OK;
 }
 

@@ -240,7 +240,8 @@ lt_val lti_const(lt_graph *g, lt_shape shape, lt_dtype dtype, double fill)
 lt_val lt_input(lt_graph *g, const char *name, lt_dtype dtype, lt_shape shape)
 {
     if (g->error.status == LT_OK && dtype != LT_F32 && dtype != LT_I32) {
-        lti_graph_fail(g, LT_FAIL(LT_E_UNSUPPORTED, "input %s: inputs are LT_F32 (the plan's real type) or LT_I32", name));
+        lti_graph_fail(g,
+                       LT_FAIL(LT_E_UNSUPPORTED, "input %s: inputs are LT_F32 (the plan's real type) or LT_I32", name));
         return LT_NONE;
     }
     return lti_new_value(g, name, shape, dtype, LT_ROLE_INPUT);

@@ -26,13 +26,16 @@ struct lt_graph {
 };
 
 // ---- shapes
-int64_t lti_shape_count(const lt_shape *s);                  // elements; dims must be concrete
+int64_t lti_shape_count(const lt_shape *s); // elements; dims must be concrete
 bool lti_shape_equal(const lt_shape *a, const lt_shape *b);
 lt_status lti_shape_check(const char *name, const lt_shape *s); // dims positive (LT_BATCH in front), no overflow
 enum { LTI_SHAPE_TEXT = 112 };
 const char *lti_shape_text(const lt_shape *s, char out[LTI_SHAPE_TEXT]); // "(N,64,32,32)"
 size_t lti_dtype_size(lt_dtype dtype);
-static inline bool lti_is_real(lt_dtype dtype) { return dtype == LT_F32 || dtype == LT_F64; }
+static inline bool lti_is_real(lt_dtype dtype)
+{
+    return dtype == LT_F32 || dtype == LT_F64;
+}
 
 // ---- values and nodes. Errors are sticky: after the first one everything returns LT_NONE.
 lt_val lti_const(lt_graph *g, lt_shape shape, lt_dtype dtype, double fill);
@@ -41,8 +44,8 @@ lt_val lti_new_value(lt_graph *g, const char *name, lt_shape shape, lt_dtype dty
 lt_val lti_emit(lt_graph *g, const lt_op *op, const lt_attr *attr, int n_in, const lt_val *in, lt_val *out);
 #define LTI_ATTR(...) (&(lt_attr){__VA_ARGS__})
 #define LTI_EMIT(g, op, attr, ...)                                                                                     \
-    lti_emit((g), &lt_op_##op, (attr), (int)(sizeof((lt_val[]){__VA_ARGS__}) / sizeof(lt_val)), (lt_val[]){__VA_ARGS__}, \
-             NULL)
+    lti_emit((g), &lt_op_##op, (attr), (int)(sizeof((lt_val[]){__VA_ARGS__}) / sizeof(lt_val)),                        \
+             (lt_val[]){__VA_ARGS__}, NULL)
 lt_status lti_graph_fail(lt_graph *g, lt_status status); // keeps this thread's record as the graph's first error
 void lti_node_text(const lt_graph *g, int32_t node, char *out, size_t out_size); // "node 12 (conv2d of conv1.weight)"
 // Runs the node's shape rule on its present inputs; LT_E_SHAPE when it disagrees with the shapes of its outputs.
@@ -51,8 +54,8 @@ lt_status lti_node_check(const lt_graph *g, int32_t node);
 // ---- gradients as nodes
 // depends[v] (n_values): is v computed from one of the values marked in it beforehand.
 void lti_graph_spread(const lt_graph *g, bool *depends);
-// Adds the nodes of d of / d wrt[i] (or of the vector-Jacobian product with `seed`); grads[i] = LT_NONE when `of` does not
-// depend on wrt[i].
+// Adds the nodes of d of / d wrt[i] (or of the vector-Jacobian product with `seed`); grads[i] = LT_NONE when `of` does
+// not depend on wrt[i].
 lt_status lti_grad(lt_graph *g, lt_val of, lt_val seed, const lt_val *wrt, int n_wrt, lt_val *grads);
 
 // ---- helpers of the shape rules

@@ -19,7 +19,8 @@ lt_status lti_want_dims(const char *op, const char *what, const lt_shape *s, int
 {
     char text[LTI_SHAPE_TEXT];
     if (s->n_dims != n_dims)
-        return LT_FAIL(LT_E_SHAPE, "%s: %s has shape %s, expected %d dimensions", op, what, lti_shape_text(s, text), n_dims);
+        return LT_FAIL(LT_E_SHAPE, "%s: %s has shape %s, expected %d dimensions", op, what, lti_shape_text(s, text),
+                       n_dims);
     return LT_OK;
 }
 

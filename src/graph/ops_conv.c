@@ -1,7 +1,7 @@
 // ops_conv.c - convolution, its two gradients, padding and channel sums: the linear maps of an image network.
 //
-// Convolution is bilinear in (x, w), so its three kernels are closed under differentiation: the gradient of each is made
-// of the other two. Second and higher derivatives therefore need no kernel of their own.
+// Convolution is bilinear in (x, w), so its three kernels are closed under differentiation: the gradient of each is
+// made of the other two. Second and higher derivatives therefore need no kernel of their own.
 //     y = conv2d(x, w)   dx = conv2d_dx(dy, w)   dw = conv2d_dw(x, dy)
 #include "graph/graph_impl.h"
 
@@ -246,5 +246,5 @@ static lt_status channel_broadcast_vjp(lt_graph *g, int32_t node, const lt_val *
 }
 
 const lt_op lt_op_channel_sum = {"channel_sum", 1, 1, 1, LT_OP_LINEAR, channel_sum_infer, channel_sum_vjp, NULL};
-const lt_op lt_op_channel_broadcast = {
-    "channel_broadcast", 1, 1, 1, LT_OP_LINEAR, channel_broadcast_infer, channel_broadcast_vjp, NULL};
+const lt_op lt_op_channel_broadcast = {"channel_broadcast",   1,   1, 1, LT_OP_LINEAR, channel_broadcast_infer,
+                                       channel_broadcast_vjp, NULL};

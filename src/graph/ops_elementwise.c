@@ -27,7 +27,8 @@ static lt_status relu_vjp(lt_graph *g, int32_t node, const lt_val *dout, const b
     return lt_graph_status(g);
 }
 
-// dx = alpha dy (y > 0): linear in dy with a diagonal matrix, so its adjoint is itself; constant in y almost everywhere.
+// dx = alpha dy (y > 0): linear in dy with a diagonal matrix, so its adjoint is itself; constant in y almost
+// everywhere.
 static lt_status relu_dx_vjp(lt_graph *g, int32_t node, const lt_val *dout, const bool *need, lt_val *din)
 {
     const lt_node n = g->node[node];

@@ -100,8 +100,8 @@ const lt_op lt_op_linear_dw = {"linear_dw", 2, 2, 1, LT_OP_LINEAR, linear_dw_inf
 // ---- scalars: s = sum_n weight[n] x[n], s = <a, b>, and products with a scalar
 static const lt_shape scalar = {1, {1}};
 
-static lt_status weighted_sum_infer(const lt_attr *a, int n_in, const lt_shape *in, const lt_dtype *dtype, lt_shape *out,
-                                    lt_dtype *out_dtype)
+static lt_status weighted_sum_infer(const lt_attr *a, int n_in, const lt_shape *in, const lt_dtype *dtype,
+                                    lt_shape *out, lt_dtype *out_dtype)
 {
     (void)a, (void)n_in;
     LT_TRY(lti_want_dims("weighted_sum", "x", &in[0], 1));

@@ -2,7 +2,8 @@
 //
 // A loss keeps the probabilities it computed; its gradient is dl * (p - target) and reads them. Because the
 // probabilities are an output with a gradient of their own (softmax_dx), the loss can be differentiated twice.
-// Targets, labels and teacher logits are constants even where they are computed: no gradient flows into them. [Hinton, Vinyals, Dean 2015] for the T^2 in kl.
+// Targets, labels and teacher logits are constants even where they are computed: no gradient flows into them. [Hinton,
+// Vinyals, Dean 2015] for the T^2 in kl.
 #include "graph/graph_impl.h"
 
 static lt_status check_rows(const char *op, const char *what, const lt_shape *s, const lt_shape *logits)
@@ -113,8 +114,8 @@ static lt_status soft_dz_infer(const lt_attr *a, int n_in, const lt_shape *in, c
 }
 
 // The three losses: the gradient op reads (dl, p, labels | target | q); p is softmax(z / T), T = 1 for cross entropy.
-static lt_status loss_vjp(lt_graph *g, const lt_node *n, const lt_op *dz, lt_val third, const lt_val *dout, const bool *need,
-                          lt_val *din)
+static lt_status loss_vjp(lt_graph *g, const lt_node *n, const lt_op *dz, lt_val third, const lt_val *dout,
+                          const bool *need, lt_val *din)
 {
     lt_val p = n->out[1];
     if (!need[0])
@@ -189,7 +190,8 @@ static lt_status kl_dz_vjp(lt_graph *g, int32_t node, const lt_val *dout, const 
     if (need[0])
         din[0] = d_dl(g, &n, dout[0]);
     if (need[1])
-        din[1] = LTI_EMIT(g, scale, LTI_ATTR(.alpha = n.attr.temperature), LTI_EMIT(g, mul_rows, NULL, n.in[0], dout[0]));
+        din[1] =
+            LTI_EMIT(g, scale, LTI_ATTR(.alpha = n.attr.temperature), LTI_EMIT(g, mul_rows, NULL, n.in[0], dout[0]));
     return lt_graph_status(g);
 }
 

@@ -1,9 +1,9 @@
 // ops_norm.c - batch normalisation (Ioffe & Szegedy, 2015) in its modes, its folding into filters, input normalisation.
 //
-// `bn` is what builders emit: it has no mode. A plan replaces it by bn_train (batch statistics, running ones updated) or
-// bn_eval (running statistics). bn_eval is an affine map per channel, so its gradient can be differentiated again with
-// the same two ops; the second derivative of bn_train is not there.
-// In formulas istd = 1/sqrt(var + eps), xhat = (x - mean) * istd, m = mask of the fused ReLU (1 without it).
+// `bn` is what builders emit: it has no mode. A plan replaces it by bn_train (batch statistics, running ones updated)
+// or bn_eval (running statistics). bn_eval is an affine map per channel, so its gradient can be differentiated again
+// with the same two ops; the second derivative of bn_train is not there. In formulas istd = 1/sqrt(var + eps), xhat =
+// (x - mean) * istd, m = mask of the fused ReLU (1 without it).
 #include "graph/graph_impl.h"
 
 // x (N,C) or (N,C,H,W), n_channel vectors (C) from in[first].
@@ -117,7 +117,8 @@ static lt_status bn_eval_dx_vjp(lt_graph *g, int32_t node, const lt_val *dout, c
         if (ug != LT_NONE || ub != LT_NONE) {
             lt_attr attr = n.attr;
             attr.relu = false;
-            lt_val affine = LTI_EMIT(g, bn_eval, &attr, x, ug != LT_NONE ? ug : zero, ub != LT_NONE ? ub : zero, rm, rv);
+            lt_val affine =
+                LTI_EMIT(g, bn_eval, &attr, x, ug != LT_NONE ? ug : zero, ub != LT_NONE ? ub : zero, rm, rv);
             if (y != LT_NONE)
                 affine = LTI_EMIT(g, relu_dx, LTI_ATTR(.alpha = 1), affine, y);
             din[1] = add_to(g, din[1], affine);

@@ -147,4 +147,5 @@ static lt_status global_dx_vjp(lt_graph *g, int32_t node, const lt_val *dout, co
 }
 
 const lt_op lt_op_global_avg_pool = {"global_avg_pool", 1, 1, 1, LT_OP_LINEAR, global_infer, global_vjp, NULL};
-const lt_op lt_op_global_avg_pool_dx = {"global_avg_pool_dx", 1, 1, 1, LT_OP_LINEAR, global_dx_infer, global_dx_vjp, NULL};
+const lt_op lt_op_global_avg_pool_dx = {"global_avg_pool_dx", 1,   1, 1, LT_OP_LINEAR, global_dx_infer,
+                                        global_dx_vjp,        NULL};

@@ -1,8 +1,8 @@
 // plan_impl.h - a plan from the inside, and the steps of its compilation.
 //
-// A tensor is one value in one layout in memory; a value has at most one tensor per layout. A step is one kernel call on
-// tensors. Compilation: passes rewrite the plan's own graph -> lti_plan_bind_kernels turns nodes into steps and tensors,
-// inserting reorders -> lti_plan_place gives every tensor an offset in a slab.
+// A tensor is one value in one layout in memory; a value has at most one tensor per layout. A step is one kernel call
+// on tensors. Compilation: passes rewrite the plan's own graph -> lti_plan_bind_kernels turns nodes into steps and
+// tensors, inserting reorders -> lti_plan_place gives every tensor an offset in a slab.
 #ifndef LT_PLAN_IMPL_H
 #define LT_PLAN_IMPL_H
 #include "graph/backend.h"
@@ -53,10 +53,10 @@ struct lt_plan {
     bool *constant;         // (n_values) known before a run: parameters, state, constants and what depends only on them
     bool *keep;             // (n_values) the caller reads it
     int32_t n_user_values, n_wrt, n_param_grads;
-    lt_val *grad_value;     // (n_wrt + n_param_grads) gradient values; LT_NONE = zero
-    lt_val *param;          // (n_param_grads) the PARAM each of the later ones belongs to
-    int32_t *shown;         // (n_user_values) tensor of an INPUT or output, -1 = not readable
-    int32_t *grad;          // (n_wrt) tensors
+    lt_val *grad_value; // (n_wrt + n_param_grads) gradient values; LT_NONE = zero
+    lt_val *param;      // (n_param_grads) the PARAM each of the later ones belongs to
+    int32_t *shown;     // (n_user_values) tensor of an INPUT or output, -1 = not readable
+    int32_t *grad;      // (n_wrt) tensors
 
     char *slab[LTI_N_PLACES]; // ACT and KEEP owned, the others the caller's
     size_t slab_bytes[LTI_N_PLACES], scratch_bytes;

@@ -43,7 +43,8 @@ static void share_in_place(lt_plan *plan)
             continue;
         int32_t from = root(plan, s->arg[0]), to = s->arg[s->n_in];
         lti_tensor *a = &plan->tensor[from], *b = &plan->tensor[to];
-        if (a->place == LTI_ACT && b->place == LTI_ACT && a->last == i && a->bytes == b->bytes && a->layout == b->layout) {
+        if (a->place == LTI_ACT && b->place == LTI_ACT && a->last == i && a->bytes == b->bytes &&
+            a->layout == b->layout) {
             b->storage = from;
             a->last = b->last;
         }

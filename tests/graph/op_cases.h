@@ -1,9 +1,9 @@
 // op_cases.h - one table of problem strings for every op, and what tests need to run them.
 //
 // A case is "op in=INPUT,INPUT,... [key=value ...]". INPUT is dims joined by x, then optionally ":" and letters:
-//     what it holds: n normal (default), p positive, a away from zero, d distinct values, s small ones, y a ReLU's output,
-//     q rows of probabilities, iK integers below K, j valid positions for max_pool's index;
-//     where it lives: P parameter, S state (default: an input of the graph).
+//     what it holds: n normal (default), p positive, a away from zero, d distinct values, s small ones, y a ReLU's
+//     output, q rows of probabilities, iK integers below K, j valid positions for max_pool's index; where it lives: P
+//     parameter, S state (default: an input of the graph).
 // Keys: the attributes of the op; shape=; diff= inputs to differentiate ("-" none; default: all real ones);
 // outs= outputs to differentiate (default: all real ones). Used here against finite differences in double, and by
 // tests/backend against the reference kernels in float.
@@ -106,7 +106,7 @@ typedef struct op_case {
     lt_graph *g;
     int n_in, n_out;
     lt_val in[LT_NODE_MAX_IN], out[LT_NODE_MAX_OUT];
-    lt_val seed[LT_NODE_MAX_OUT];                      // cotangent inputs of the real outputs, else LT_NONE
+    lt_val seed[LT_NODE_MAX_OUT]; // cotangent inputs of the real outputs, else LT_NONE
     double *in_data[LT_NODE_MAX_IN], *seed_data[LT_NODE_MAX_OUT];
     bool diff[LT_NODE_MAX_IN], check[LT_NODE_MAX_OUT]; // inputs and outputs to differentiate
 } op_case;
@@ -178,7 +178,8 @@ static inline double op_pool_position(const lt_attr *a, const lt_shape *s, const
     return (double)(h * x->dim[3] + v);
 }
 
-static inline double *op_make_data(const char *what, const lt_shape *s, const lt_attr *a, const lt_shape *x, uint64_t index)
+static inline double *op_make_data(const char *what, const lt_shape *s, const lt_attr *a, const lt_shape *x,
+                                   uint64_t index)
 {
     int64_t n = lti_shape_count(s), cols = s->dim[s->n_dims - 1];
     double *data = malloc((size_t)n * sizeof *data);

@@ -47,8 +47,13 @@ static double distance(const numbers *a, const numbers *expected)
 
 static numbers case_numbers(const op_case *c, int out, lt_backend *backend, lt_dtype dtype, bool train)
 {
-    lt_plan_spec spec = {.outs = c->out, .n_outs = c->n_out, .grad_of = LT_NONE, .batch = 1, .train = train,
-                         .dtype = dtype, .flags = LT_PLAN_NO_TUNE};
+    lt_plan_spec spec = {.outs = c->out,
+                         .n_outs = c->n_out,
+                         .grad_of = LT_NONE,
+                         .batch = 1,
+                         .train = train,
+                         .dtype = dtype,
+                         .flags = LT_PLAN_NO_TUNE};
     op_run r;
     numbers res = {0};
     if (op_run_open(c->g, &spec, backend, &r) != LT_OK)
@@ -77,7 +82,7 @@ static void every_op_agrees(void **state)
             op_case c;
             op_case_build(op_cases[i], &c);
             for (int out = 0; out <= c.n_out; out++) { // the last: running statistics
-                bool train = out % 2; // prepared once or always: the same numbers
+                bool train = out % 2;                  // prepared once or always: the same numbers
                 numbers a = case_numbers(&c, out, backend, LT_F32, train);
                 numbers b = case_numbers(&c, out, ref, LT_F64, train);
                 double d = distance(&a, &b);
@@ -95,11 +100,21 @@ static void every_op_agrees(void **state)
 enum { N_PARTS = 6 };
 
 // Parts of the result: loss, logits, dx, d block, running statistics, parameter gradients.
-static void net_numbers(const small_net *n, lt_backend *backend, lt_dtype dtype, bool train, unsigned flags, numbers *part)
+static void net_numbers(const small_net *n, lt_backend *backend, lt_dtype dtype, bool train, unsigned flags,
+                        numbers *part)
 {
     const lt_val outs[] = {n->loss, n->logits}, wrt[] = {n->x, n->block};
-    lt_plan_spec spec = {.outs = outs, .n_outs = 2, .grad_of = n->loss, .seed = LT_NONE, .wrt = wrt, .n_wrt = 2,
-                         .wrt_params = train, .batch = 5, .train = train, .dtype = dtype, .flags = flags};
+    lt_plan_spec spec = {.outs = outs,
+                         .n_outs = 2,
+                         .grad_of = n->loss,
+                         .seed = LT_NONE,
+                         .wrt = wrt,
+                         .n_wrt = 2,
+                         .wrt_params = train,
+                         .batch = 5,
+                         .train = train,
+                         .dtype = dtype,
+                         .flags = flags};
     op_run r;
     if (op_run_open(n->g, &spec, backend, &r) != LT_OK)
         fail_msg("%s", lt_error_get()->message);
@@ -121,7 +136,8 @@ static void networks_agree(void **state)
     (void)state;
     small_net n;
     small_net_build(&n);
-    static const unsigned flags[] = {LT_PLAN_NO_TUNE, LT_PLAN_NO_TUNE | LT_PLAN_NO_LAYOUT, LT_PLAN_NO_TUNE | LT_PLAN_NO_FUSE,
+    static const unsigned flags[] = {LT_PLAN_NO_TUNE, LT_PLAN_NO_TUNE | LT_PLAN_NO_LAYOUT,
+                                     LT_PLAN_NO_TUNE | LT_PLAN_NO_FUSE,
                                      LT_PLAN_NO_TUNE | LT_PLAN_NO_FOLD | LT_PLAN_NO_REUSE, 0};
     for (const char *const *name = lt_backend_names(); *name; name++) {
         lt_backend *backend;

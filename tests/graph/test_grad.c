@@ -33,8 +33,14 @@ static void uses_add_up(void **state)
     assert_int_equal(lt_graph_create(&g), LT_OK);
     lt_val x = lt_input(g, "x", LT_F32, LT_SHAPE(3)), c = lt_input(g, "c", LT_F32, LT_SHAPE(3));
     lt_val s = lt_add(g, lt_dot(g, x, x), lt_dot(g, lt_add(g, lt_add(g, x, x), x), c));
-    lt_plan_spec spec = {.outs = &s, .n_outs = 1, .grad_of = s, .seed = LT_NONE, .wrt = (lt_val[]){x, c, x}, .n_wrt = 3,
-                         .batch = 1, .dtype = LT_F64};
+    lt_plan_spec spec = {.outs = &s,
+                         .n_outs = 1,
+                         .grad_of = s,
+                         .seed = LT_NONE,
+                         .wrt = (lt_val[]){x, c, x},
+                         .n_wrt = 3,
+                         .batch = 1,
+                         .dtype = LT_F64};
     op_run r;
     assert_int_equal(op_run_open(g, &spec, ref, &r), LT_OK);
     op_set(&r, x, (double[]){1, 2, 3});
@@ -61,8 +67,8 @@ static void trivial_gradients(void **state)
     assert_int_equal(lt_graph_create(&g), LT_OK);
     lt_val x = lt_input(g, "x", LT_F32, LT_SHAPE(2)), other = lt_input(g, "other", LT_F32, LT_SHAPE(4));
     lt_val u = lt_input(g, "u", LT_F32, LT_SHAPE(2)), y = lt_scale(g, x, 2);
-    lt_plan_spec spec = {.grad_of = y, .seed = u, .wrt = (lt_val[]){y, x, other, u}, .n_wrt = 4, .batch = 1,
-                         .dtype = LT_F32};
+    lt_plan_spec spec = {
+        .grad_of = y, .seed = u, .wrt = (lt_val[]){y, x, other, u}, .n_wrt = 4, .batch = 1, .dtype = LT_F32};
     op_run r;
     assert_int_equal(op_run_open(g, &spec, ref, &r), LT_OK);
     op_set(&r, u, (double[]){5, 7});
@@ -85,8 +91,14 @@ static void seeds_give_vector_jacobian_products(void **state)
     small_net_build(&n);
     lt_val u = lt_input(n.g, "u", LT_F32, LT_SHAPE(LT_BATCH, 8, 4, 4));
     assert_int_equal(lt_graph_status(n.g), LT_OK);
-    lt_plan_spec spec = {.outs = &n.block, .n_outs = 1, .grad_of = n.block, .seed = u, .wrt = &n.stem, .n_wrt = 1,
-                         .batch = 2, .dtype = LT_F64};
+    lt_plan_spec spec = {.outs = &n.block,
+                         .n_outs = 1,
+                         .grad_of = n.block,
+                         .seed = u,
+                         .wrt = &n.stem,
+                         .n_wrt = 1,
+                         .batch = 2,
+                         .dtype = LT_F64};
     op_run vjp;
     assert_int_equal(op_run_open(n.g, &spec, ref, &vjp), LT_OK);
     net_fill(&n, &vjp, 2);
@@ -128,7 +140,8 @@ static void build_twice(twice *t)
     t->w1 = lt_param(g, "w1", LT_SHAPE(4, 2, 3, 3));
     t->w2 = lt_param(g, "w2", LT_SHAPE(4, 4, 3, 3));
     t->fc = lt_param(g, "fc", LT_SHAPE(3, 4));
-    lt_val h = lt_relu(g, lt_conv2d(g, t->x, t->w1, lt_param(g, "b1", LT_SHAPE(4)), (lt_conv_attr){.stride = 1, .pad = 1}));
+    lt_val h =
+        lt_relu(g, lt_conv2d(g, t->x, t->w1, lt_param(g, "b1", LT_SHAPE(4)), (lt_conv_attr){.stride = 1, .pad = 1}));
     h = lt_max_pool2d(g, h, 2, 2);
     h = lt_add(g, h, lt_conv2d(g, h, t->w2, LT_NONE, (lt_conv_attr){1, 1, 1, LT_PAD_CIRCULAR}));
     lt_val z = lt_linear(g, lt_global_avg_pool(g, h), t->fc, LT_NONE);
@@ -163,7 +176,13 @@ static void second_derivatives_match_differences(void **state)
     twice t;
     build_twice(&t);
     const lt_val wrt[] = {t.w1, t.w2, t.fc, t.x};
-    lt_plan_spec spec = {.outs = &t.s, .n_outs = 1, .grad_of = t.s, .seed = LT_NONE, .wrt = wrt, .n_wrt = 4, .batch = 2,
+    lt_plan_spec spec = {.outs = &t.s,
+                         .n_outs = 1,
+                         .grad_of = t.s,
+                         .seed = LT_NONE,
+                         .wrt = wrt,
+                         .n_wrt = 4,
+                         .batch = 2,
                          .dtype = LT_F64};
     op_run r;
     if (op_run_open(t.g, &spec, ref, &r) != LT_OK)

@@ -78,7 +78,8 @@ static lt_val wrong(lt_graph *g, int i)
     static const float one[3] = {1, 1, 1}, negative[3] = {1, -1, 1};
     lt_val x = lt_input(g, "x", LT_F32, LT_SHAPE(LT_BATCH, 3, 4, 4)), v = lt_param(g, "v", LT_SHAPE(3));
     lt_val w = lt_param(g, "w", LT_SHAPE(5, 3, 3, 3)), z = lt_global_avg_pool(g, x), s = lt_state(g, "s", LT_SHAPE(3));
-    lt_val labels = lt_input(g, "labels", LT_I32, LT_SHAPE(LT_BATCH)), rows = lt_input(g, "rows", LT_F32, LT_SHAPE(LT_BATCH));
+    lt_val labels = lt_input(g, "labels", LT_I32, LT_SHAPE(LT_BATCH)),
+           rows = lt_input(g, "rows", LT_F32, LT_SHAPE(LT_BATCH));
     lt_bn_args bn = {v, v, s, s, 1e-5f, 0.1f};
     switch (i) {
     case 0:
@@ -92,7 +93,8 @@ static lt_val wrong(lt_graph *g, int i)
     case 4:
         return lt_conv2d(g, x, w, LT_NONE, (lt_conv_attr){.stride = 1, .groups = 3});
     case 5:
-        return lt_conv2d(g, x, lt_param(g, "big", LT_SHAPE(1, 3, 7, 7)), LT_NONE, (lt_conv_attr){.stride = 1, .pad = 1});
+        return lt_conv2d(g, x, lt_param(g, "big", LT_SHAPE(1, 3, 7, 7)), LT_NONE,
+                         (lt_conv_attr){.stride = 1, .pad = 1});
     case 6:
         return lt_conv2d(g, x, lt_param(g, "two", LT_SHAPE(1, 2, 3, 3)), LT_NONE, (lt_conv_attr){.stride = 1});
     case 7:
@@ -195,7 +197,8 @@ static void messages_say_what_was_expected(void **state)
 {
     (void)state;
     lt_graph *g = new_graph();
-    lt_val x = lt_input(g, "image", LT_F32, LT_SHAPE(LT_BATCH, 3, 4, 4)), w = lt_param(g, "conv1.weight", LT_SHAPE(5, 2, 3, 3));
+    lt_val x = lt_input(g, "image", LT_F32, LT_SHAPE(LT_BATCH, 3, 4, 4)),
+           w = lt_param(g, "conv1.weight", LT_SHAPE(5, 2, 3, 3));
     lt_conv2d(g, x, w, LT_NONE, (lt_conv_attr){.stride = 1});
     assert_int_equal(lt_graph_status(g), LT_E_SHAPE);
     assert_string_equal(lt_error_get()->message, "conv2d: x has 3 channels, w expects 2");
@@ -221,7 +224,8 @@ static void copies_are_independent(void **state)
     n.g = copy;
     lt_backend *ref;
     assert_int_equal(lt_backend_create("ref", 1, &ref), LT_OK);
-    lt_plan_spec spec = {.outs = (lt_val[]){n.logits, more}, .n_outs = 2, .grad_of = LT_NONE, .batch = 1, .dtype = LT_F32};
+    lt_plan_spec spec = {
+        .outs = (lt_val[]){n.logits, more}, .n_outs = 2, .grad_of = LT_NONE, .batch = 1, .dtype = LT_F32};
     op_run r;
     assert_int_equal(op_run_open(copy, &spec, ref, &r), LT_OK);
     net_fill(&n, &r, 1);
@@ -238,8 +242,8 @@ static void copies_are_independent(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(shapes_are_inferred),     cmocka_unit_test(slabs_have_no_gaps),
-        cmocka_unit_test(errors_are_sticky),       cmocka_unit_test(messages_say_what_was_expected),
+        cmocka_unit_test(shapes_are_inferred),    cmocka_unit_test(slabs_have_no_gaps),
+        cmocka_unit_test(errors_are_sticky),      cmocka_unit_test(messages_say_what_was_expected),
         cmocka_unit_test(copies_are_independent),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -16,9 +16,9 @@ typedef struct wrapped {
 } wrapped;
 
 static struct {
-    uint32_t take;    // bit hash(op) set: this op is bound here
-    int n_prepared;   // calls of prepare
-    int n_bad_tails;  // blocked inputs whose channel tail was not zero
+    uint32_t take;   // bit hash(op) set: this op is bound here
+    int n_prepared;  // calls of prepare
+    int n_bad_tails; // blocked inputs whose channel tail was not zero
 } mock;
 
 static bool blocked(const wrapped *w, int i)
@@ -120,8 +120,17 @@ static void append(float **all, int64_t *n, const void *data, int64_t count)
 static float *run_net(const small_net *n, bool train, unsigned flags, int64_t *count, lt_plan_stats *stats)
 {
     const lt_val outs[] = {n->loss, n->block, n->stem}, wrt[] = {n->x, n->block};
-    lt_plan_spec spec = {.outs = outs, .n_outs = 3, .grad_of = n->loss, .seed = LT_NONE, .wrt = wrt, .n_wrt = 2,
-                         .wrt_params = train, .batch = 3, .train = train, .dtype = LT_F32, .flags = flags};
+    lt_plan_spec spec = {.outs = outs,
+                         .n_outs = 3,
+                         .grad_of = n->loss,
+                         .seed = LT_NONE,
+                         .wrt = wrt,
+                         .n_wrt = 2,
+                         .wrt_params = train,
+                         .batch = 3,
+                         .train = train,
+                         .dtype = LT_F32,
+                         .flags = flags};
     op_run r;
     if (op_run_open(n->g, &spec, &backend, &r) != LT_OK)
         fail_msg("%s", lt_error_get()->message);
@@ -286,7 +295,8 @@ static void reorders_round_trip(void **state)
                 int64_t ch = at / (16 * d[2] * d[3]) % ((d[1] + 15) / 16) * 16 + at % 16, hw = at / 16 % (d[2] * d[3]);
                 int64_t img = at / (16 * d[2] * d[3] * ((d[1] + 15) / 16));
                 static const unsigned char zero[8];
-                const unsigned char *want = ch < d[1] ? a + (size_t)((img * d[1] + ch) * d[2] * d[3] + hw) * elem : zero;
+                const unsigned char *want =
+                    ch < d[1] ? a + (size_t)((img * d[1] + ch) * d[2] * d[3] + hw) * elem : zero;
                 assert_memory_equal(b + (size_t)at * elem, want, elem);
             }
             free(a);

@@ -59,12 +59,17 @@ static void check_gradient(op_case *c, int out)
             which[n_wrt] = i;
             wrt[n_wrt++] = c->in[i];
         }
-    lt_plan_spec spec = {.outs = &c->out[out], .n_outs = 1, .grad_of = LT_NONE, .batch = 1, .dtype = LT_F64,
-                         .train = true};
+    lt_plan_spec spec = {
+        .outs = &c->out[out], .n_outs = 1, .grad_of = LT_NONE, .batch = 1, .dtype = LT_F64, .train = true};
     op_run fwd, back;
     assert_int_equal(op_run_open(c->g, &spec, ref, &fwd), LT_OK);
-    spec = (lt_plan_spec){.grad_of = c->out[out], .seed = c->seed[out], .wrt = wrt, .n_wrt = n_wrt, .batch = 1,
-                          .dtype = LT_F64, .train = true};
+    spec = (lt_plan_spec){.grad_of = c->out[out],
+                          .seed = c->seed[out],
+                          .wrt = wrt,
+                          .n_wrt = n_wrt,
+                          .batch = 1,
+                          .dtype = LT_F64,
+                          .train = true};
     if (op_run_open(c->g, &spec, ref, &back) != LT_OK)
         fail_msg("%s: %s", c->text, lt_error_get()->message);
     op_case_load(c, &back);
@@ -106,8 +111,14 @@ static void gradients_match_differences(void **state)
 static void check_adjoint(op_case *c)
 {
     int64_t n = lti_shape_count(&c->g->value[c->in[0]].shape);
-    lt_plan_spec spec = {.outs = &c->out[0], .n_outs = 1, .grad_of = c->out[0], .seed = c->seed[0], .wrt = &c->in[0],
-                         .n_wrt = 1, .batch = 1, .dtype = LT_F64};
+    lt_plan_spec spec = {.outs = &c->out[0],
+                         .n_outs = 1,
+                         .grad_of = c->out[0],
+                         .seed = c->seed[0],
+                         .wrt = &c->in[0],
+                         .n_wrt = 1,
+                         .batch = 1,
+                         .dtype = LT_F64};
     op_run r;
     assert_int_equal(op_run_open(c->g, &spec, ref, &r), LT_OK);
     double *buffer = calloc((size_t)lti_shape_count(&c->g->value[c->out[0]].shape), sizeof *buffer);

@@ -48,8 +48,16 @@ static void append(result *res, const void *data, lt_dtype dtype, int64_t n)
 static result net_result(const small_net *n, bool train, bool params, unsigned flags, int64_t batch, lt_dtype dtype)
 {
     const lt_val outs[] = {n->loss, n->logits, n->block}, wrt[] = {n->x, n->block, n->w0};
-    lt_plan_spec spec = {.outs = outs, .n_outs = 3, .grad_of = n->loss, .seed = LT_NONE, .wrt = wrt,
-                         .n_wrt = params ? 3 : 2, .wrt_params = params, .batch = batch, .train = train, .dtype = dtype,
+    lt_plan_spec spec = {.outs = outs,
+                         .n_outs = 3,
+                         .grad_of = n->loss,
+                         .seed = LT_NONE,
+                         .wrt = wrt,
+                         .n_wrt = params ? 3 : 2,
+                         .wrt_params = params,
+                         .batch = batch,
+                         .train = train,
+                         .dtype = dtype,
                          .flags = flags};
     op_run r;
     open_net(n, &spec, &r);
@@ -112,8 +120,14 @@ static void parameter_gradient_matches_differences(void **state)
     small_net n;
     small_net_build(&n);
     for (int train = 0; train < 2; train++) {
-        lt_plan_spec spec = {.outs = &n.loss, .n_outs = 1, .grad_of = n.loss, .seed = LT_NONE, .wrt_params = true,
-                             .batch = 3, .train = train, .dtype = LT_F64};
+        lt_plan_spec spec = {.outs = &n.loss,
+                             .n_outs = 1,
+                             .grad_of = n.loss,
+                             .seed = LT_NONE,
+                             .wrt_params = true,
+                             .batch = 3,
+                             .train = train,
+                             .dtype = LT_F64};
         op_run r;
         open_net(&n, &spec, &r);
         run(&r);
@@ -152,8 +166,8 @@ static void unreached_parameters_get_zeros(void **state)
     lt_val u = lt_input(g, "u", LT_F32, LT_SHAPE(2)), sum = lt_add(g, a, c);
     lt_val y = lt_dot(g, sum, u), unused = lt_dot(g, b, b);
     (void)unused;
-    lt_plan_spec spec = {.grad_of = y, .seed = LT_NONE, .wrt = &c, .n_wrt = 1, .wrt_params = true, .batch = 1,
-                         .dtype = LT_F32};
+    lt_plan_spec spec = {
+        .grad_of = y, .seed = LT_NONE, .wrt = &c, .n_wrt = 1, .wrt_params = true, .batch = 1, .dtype = LT_F32};
     op_run r;
     assert_int_equal(op_run_open(g, &spec, ref, &r), LT_OK);
     op_set(&r, u, (double[]){3, 4});
@@ -166,14 +180,25 @@ static void unreached_parameters_get_zeros(void **state)
         assert_memory_equal(lt_plan_grad(r.plan, 0), expected, 2 * sizeof(float));
     }
     op_run_close(&r);
+    lt_graph_destroy(g);
+    assert_int_equal(lt_graph_create(&g), LT_OK); // a gradient that is a view of another one
+    a = lt_param(g, "a", LT_SHAPE(2, 1, 2)), b = lt_param(g, "b", LT_SHAPE(2, 2)), d = lt_param(g, "d", LT_SHAPE(1));
+    u = lt_input(g, "u", LT_F32, LT_SHAPE(2, 2));
+    y = lt_dot(g, lt_add(g, lt_flatten(g, a), b), u);
+    spec = (lt_plan_spec){.grad_of = y, .seed = LT_NONE, .wrt_params = true, .batch = 1, .dtype = LT_F32};
+    assert_int_equal(op_run_open(g, &spec, ref, &r), LT_OK);
+    op_set(&r, u, (double[]){3, 4, 5, 6});
+    run(&r);
+    assert_memory_equal(r.grads, ((float[]){3, 4, 5, 6, 3, 4, 5, 6, 0}), 9 * sizeof(float));
+    op_run_close(&r);
     // the gradient of a parameter with respect to itself is a constant
     spec = (lt_plan_spec){.grad_of = d, .seed = LT_NONE, .wrt_params = true, .batch = 1, .dtype = LT_F64};
     assert_int_equal(op_run_open(g, &spec, ref, &r), LT_OK);
     for (int times = 0; times < 2; times++) {
-        memset(r.grads, 0xff, 8 * sizeof(double));
+        memset(r.grads, 0xff, 9 * sizeof(double));
         run(&r);
-        for (int i = 0; i < 8; i++)
-            assert_true(((double *)r.grads)[i] == (i == 7));
+        for (int i = 0; i < 9; i++)
+            assert_true(((double *)r.grads)[i] == (i == 8));
     }
     op_run_close(&r);
     lt_graph_destroy(g);
@@ -276,7 +301,8 @@ static void only_what_is_needed_runs(void **state)
     (void)state;
     small_net n;
     small_net_build(&n);
-    lt_plan_spec spec = {.grad_of = n.loss, .seed = LT_NONE, .wrt_params = true, .batch = 4, .train = true, .dtype = LT_F32};
+    lt_plan_spec spec = {
+        .grad_of = n.loss, .seed = LT_NONE, .wrt_params = true, .batch = 4, .train = true, .dtype = LT_F32};
     op_run r;
     open_net(&n, &spec, &r);
     char *dump = lt_plan_dump(r.plan);
@@ -284,7 +310,7 @@ static void only_what_is_needed_runs(void **state)
     assert_int_equal(count_lines(dump, " conv2d_dw "), 6);
     assert_int_equal(count_lines(dump, " conv2d_dx "), 5); // none for the image
     assert_int_equal(count_lines(dump, " bn_train_dx "), 6);
-    assert_int_equal(count_lines(dump, " relu_dx "), 2);   // the two after sums; the others are in batch norms
+    assert_int_equal(count_lines(dump, " relu_dx "), 2); // the two after sums; the others are in batch norms
     assert_int_equal(count_lines(dump, " relu "), 0);
     assert_int_equal(count_lines(dump, " scale "), 0);
     assert_int_equal(count_lines(dump, " weighted_sum "), 0); // its value is not asked for
@@ -314,8 +340,14 @@ static void memory_is_shared(void **state)
     (void)state;
     small_net n;
     small_net_build(&n);
-    lt_plan_spec spec = {.outs = &n.loss, .n_outs = 1, .grad_of = n.loss, .seed = LT_NONE, .wrt_params = true, .batch = 16,
-                         .train = true, .dtype = LT_F32};
+    lt_plan_spec spec = {.outs = &n.loss,
+                         .n_outs = 1,
+                         .grad_of = n.loss,
+                         .seed = LT_NONE,
+                         .wrt_params = true,
+                         .batch = 16,
+                         .train = true,
+                         .dtype = LT_F32};
     op_run r;
     open_net(&n, &spec, &r);
     lt_plan_stats with = lt_plan_get_stats(r.plan);
@@ -339,8 +371,16 @@ static void runs_allocate_nothing(void **state)
     small_net n;
     small_net_build(&n);
     for (int train = 0; train < 2; train++) {
-        lt_plan_spec spec = {.outs = &n.loss, .n_outs = 1, .grad_of = n.loss, .seed = LT_NONE, .wrt = &n.x, .n_wrt = 1,
-                             .wrt_params = train, .batch = 2, .train = train, .dtype = LT_F32};
+        lt_plan_spec spec = {.outs = &n.loss,
+                             .n_outs = 1,
+                             .grad_of = n.loss,
+                             .seed = LT_NONE,
+                             .wrt = &n.x,
+                             .n_wrt = 1,
+                             .wrt_params = train,
+                             .batch = 2,
+                             .train = train,
+                             .dtype = LT_F32};
         op_run r;
         open_net(&n, &spec, &r);
         int64_t before = lti_alloc_count();
@@ -362,8 +402,14 @@ static void failing_allocations_are_survived(void **state)
     small_net n;
     small_net_build(&n);
     lt_plan *plan = NULL;
-    lt_plan_spec spec = {.outs = &n.loss, .n_outs = 1, .grad_of = n.loss, .seed = LT_NONE, .wrt = &n.x, .n_wrt = 1,
-                         .batch = 2, .dtype = LT_F32};
+    lt_plan_spec spec = {.outs = &n.loss,
+                         .n_outs = 1,
+                         .grad_of = n.loss,
+                         .seed = LT_NONE,
+                         .wrt = &n.x,
+                         .n_wrt = 1,
+                         .batch = 2,
+                         .dtype = LT_F32};
     int failures = 0;
     for (int mode = 0; mode < 2; mode++) {
         spec.train = spec.wrt_params = mode;
@@ -451,8 +497,14 @@ static void running_needs_slabs_and_valid_labels(void **state)
     (void)state;
     small_net n;
     small_net_build(&n);
-    lt_plan_spec spec = {.outs = &n.loss, .n_outs = 1, .grad_of = n.loss, .seed = LT_NONE, .wrt_params = true, .batch = 2,
-                         .train = true, .dtype = LT_F32};
+    lt_plan_spec spec = {.outs = &n.loss,
+                         .n_outs = 1,
+                         .grad_of = n.loss,
+                         .seed = LT_NONE,
+                         .wrt_params = true,
+                         .batch = 2,
+                         .train = true,
+                         .dtype = LT_F32};
     lt_plan *plan;
     assert_int_equal(lt_plan_create(n.g, &spec, ref, &plan), LT_OK);
     assert_int_equal(lt_plan_run(plan), LT_E_USAGE);

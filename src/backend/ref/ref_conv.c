@@ -40,14 +40,13 @@ static size_t row_scratch(const lti_ref_call *c) // one row of dy
 #define FN(name) name##_f64
 #include "ref_conv.inc"
 
-#define ROW(name, scratch) {&lt_op_##name, name##_f32, name##_f64, scratch}
+#define ROW(name, scratch)                                                                                             \
+    {                                                                                                                  \
+        &lt_op_##name, name##_f32, name##_f64, scratch                                                                 \
+    }
 const lti_ref_row lti_ref_conv[] = {
-    ROW(conv2d, lti_ref_out_plane),
-    ROW(conv2d_dx, lti_ref_out_plane),
-    ROW(conv2d_dw, row_scratch),
-    ROW(pad2d, NULL),
-    ROW(pad2d_dx, lti_ref_out_plane),
-    ROW(channel_sum, NULL),
-    ROW(channel_broadcast, NULL),
-    {0},
+    ROW(conv2d, lti_ref_out_plane),   ROW(conv2d_dx, lti_ref_out_plane),
+    ROW(conv2d_dw, row_scratch),      ROW(pad2d, NULL),
+    ROW(pad2d_dx, lti_ref_out_plane), ROW(channel_sum, NULL),
+    ROW(channel_broadcast, NULL),     {0},
 };

@@ -10,5 +10,8 @@
 #define FN(name) name##_f64
 #include "ref_elementwise.inc"
 
-#define ROW(name) {&lt_op_##name, name##_f32, name##_f64, NULL}
+#define ROW(name)                                                                                                      \
+    {                                                                                                                  \
+        &lt_op_##name, name##_f32, name##_f64, NULL                                                                    \
+    }
 const lti_ref_row lti_ref_elementwise[] = {ROW(relu), ROW(relu_dx), ROW(add), ROW(scale), {0}};

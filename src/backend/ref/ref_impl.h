@@ -1,7 +1,7 @@
 // ref_impl.h - what the files of the reference backend share.
 //
-// Every kernel is written once, in ref_<family>.inc, over a type REAL, and compiled for float and for double. Reductions
-// are accumulated in double, in index order, so results do not depend on anything but the inputs.
+// Every kernel is written once, in ref_<family>.inc, over a type REAL, and compiled for float and for double.
+// Reductions are accumulated in double, in index order, so results do not depend on anything but the inputs.
 #ifndef LT_REF_IMPL_H
 #define LT_REF_IMPL_H
 #include "graph/backend.h"
@@ -21,7 +21,8 @@ typedef struct lti_ref_row {
 } lti_ref_row;
 
 // Tables of the families, each ended by a row without an op.
-extern const lti_ref_row lti_ref_conv[], lti_ref_norm[], lti_ref_pool[], lti_ref_elementwise[], lti_ref_linear[], lti_ref_loss[];
+extern const lti_ref_row lti_ref_conv[], lti_ref_norm[], lti_ref_pool[], lti_ref_elementwise[], lti_ref_linear[],
+    lti_ref_loss[];
 
 static inline int64_t lti_ref_count(const lt_shape *s, int from) // product of the dimensions from `from` on
 {

@@ -25,9 +25,20 @@ static lt_status check_label(int32_t label, int64_t row, int64_t n_classes)
 #define FN(name) name##_f64
 #include "ref_loss.inc"
 
-#define ROW(name, scratch) {&lt_op_##name, name##_f32, name##_f64, scratch}
+#define ROW(name, scratch)                                                                                             \
+    {                                                                                                                  \
+        &lt_op_##name, name##_f32, name##_f64, scratch                                                                 \
+    }
 const lti_ref_row lti_ref_loss[] = {
-    ROW(softmax, two_rows), ROW(softmax_dx, NULL), ROW(ce, two_rows), ROW(ce_dz, NULL),  ROW(ce_soft, two_rows),
-    ROW(ce_soft_dz, NULL),  ROW(kl, two_rows),     ROW(kl_dz, NULL),  ROW(margin, NULL), ROW(margin_dz, NULL),
+    ROW(softmax, two_rows),
+    ROW(softmax_dx, NULL),
+    ROW(ce, two_rows),
+    ROW(ce_dz, NULL),
+    ROW(ce_soft, two_rows),
+    ROW(ce_soft_dz, NULL),
+    ROW(kl, two_rows),
+    ROW(kl_dz, NULL),
+    ROW(margin, NULL),
+    ROW(margin_dz, NULL),
     {0},
 };

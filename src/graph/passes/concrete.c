@@ -35,7 +35,6 @@ lt_status lti_pass_mode(lt_graph *g, bool train)
             g->value[n.out[j]].node = i;
         }
         g->node[i] = n;
-        LT_TRY(lti_node_check(g, i));
     }
     return LT_OK;
 }

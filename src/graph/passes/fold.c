@@ -1,4 +1,5 @@
-// fold.c - for plans that leave the parameters alone: batch norm in evaluation mode disappears into the filters before it.
+// fold.c - for plans that leave the parameters alone: batch norm in evaluation mode disappears into the filters before
+// it.
 //
 //     bn_eval(conv2d(x, w))  ->  conv2d(x, w', b') with (w', b') = bn_fold(w, gamma, beta, mean, var)
 // bn_fold depends on parameters and state only, so it runs when they change and not in every run. A ReLU that is the

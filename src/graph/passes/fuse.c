@@ -1,8 +1,8 @@
-// fuse.c - elementwise nodes become attributes of the node before them, when that is their only source and they its only
-// reader:
+// fuse.c - elementwise nodes become attributes of the node before them, when that is their only source and they its
+// only reader:
 //     relu(bn(x)) -> bn with relu        relu(alpha * (a + b)) -> add with alpha and relu
-// The gradient pass runs afterwards, so the gradients come out fused too: bn_*_dx masks by the sign of y, relu_dx carries
-// alpha.
+// The gradient pass runs afterwards, so the gradients come out fused too: bn_*_dx masks by the sign of y, relu_dx
+// carries alpha.
 #include "graph/plan_impl.h"
 
 // The only reader of v, if it is a node of this op; else -1.

@@ -1,0 +1,205 @@
+// test_passes.c - the passes on a graph of tangles: whatever value is read or differentiated, folded and fused plans
+// give the numbers of unfused ones.
+#include "graph/nets.h"
+#include <stdarg.h>
+#include <setjmp.h>
+#include <cmocka.h>
+
+static lt_backend *ref;
+
+static int setup(void **state)
+{
+    (void)state;
+    return lt_backend_create("ref", 1, &ref) == LT_OK ? 0 : -1;
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    lt_backend_destroy(ref);
+    return 0;
+}
+
+// Everything the passes look for, next to everything that must stop them.
+static small_net tangle(void)
+{
+    small_net n = {0};
+    assert_int_equal(lt_graph_create(&n.g), LT_OK);
+    lt_graph *g = n.g;
+    const lt_conv_attr s1p1 = {.stride = 1, .pad = 1}, s1p0 = {.stride = 1};
+    n.labels = LT_NONE;
+    n.weight = LT_NONE;
+    n.x = lt_input(g, "x", LT_F32, LT_SHAPE(LT_BATCH, 2, 4, 4));
+    lt_val w = lt_param(g, "a.weight", LT_SHAPE(3, 2, 3, 3)), bias = lt_param(g, "a.bias", LT_SHAPE(3));
+    lt_val a = lt_relu(g, net_bn(g, "a", lt_conv2d(g, n.x, w, bias, s1p1), 3)); // folds, with a bias
+    lt_val b = net_conv(g, "b", a, 3, 3, 1, s1p0);
+    lt_val b_bn = net_bn(g, "b", b, 3); // b is read twice: no folding
+    lt_val b_relu = lt_relu(g, b_bn), b_scaled = lt_scale(g, b, 0.3f);
+    lt_val c = lt_add(g, b_relu, b_scaled);                        // add without relu
+    lt_val d = lt_relu(g, lt_scale(g, lt_add(g, c, b_bn), -0.5f)); // b_bn is read twice; alpha below zero
+    lt_val e = net_conv(g, "e", d, 3, 3, 3, s1p1);
+    lt_val gamma = lt_scale(g, lt_param(g, "late.gamma", LT_SHAPE(3)), 2); // made after the convolution
+    lt_bn_args bn = {gamma,
+                     lt_param(g, "e.beta", LT_SHAPE(3)),
+                     lt_state(g, "e.mean", LT_SHAPE(3)),
+                     lt_state(g, "e.var", LT_SHAPE(3)),
+                     1e-5f,
+                     0.1f};
+    lt_val f = lt_relu(g, lt_batch_norm(g, e, bn));
+    lt_val h = lt_relu(g, net_conv(g, "h", f, 3, 4, 1, s1p0)); // convolution with relu, no batch norm
+    lt_val sum = lt_add(g, h, h);
+    lt_val scaled = lt_scale(g, sum, 0.9f), rectified = lt_relu(g, sum); // the sum is read twice, by a relu last
+    lt_val i = lt_add(g, rectified, scaled);
+    lt_val j = lt_scale(g, lt_add(g, i, h), 0.7f), k = lt_relu(g, j);
+    k = lt_add(g, k, j);
+    n.loss = lt_dot(g, k, k);
+    assert_int_equal(lt_graph_status(g), LT_OK);
+    return n;
+}
+
+enum { BATCH = 2, OFF = LT_PLAN_NO_FUSE | LT_PLAN_NO_FOLD | LT_PLAN_NO_REUSE };
+
+static int64_t count(const small_net *n, lt_val v)
+{
+    lt_shape s = n->g->value[v].shape;
+    s.dim[0] = s.dim[0] == LT_BATCH ? BATCH : s.dim[0];
+    return lti_shape_count(&s);
+}
+
+// One run in one of eight modes (1 train, 2 parameter gradients, 4 value not read): value v, the gradient of the loss
+// with respect to it, parameter gradients, state, loss.
+typedef struct outcome {
+    double *v;
+    int64_t n;
+} outcome;
+
+static outcome compute(const small_net *n, lt_val v, int mode, unsigned flags, int *n_kernels)
+{
+    bool train = mode & 1, params = mode & 2, read = !(mode & 4);
+    lt_plan_spec spec = {.outs = (lt_val[]){n->loss, v},
+                         .n_outs = read ? 2 : 1,
+                         .grad_of = n->loss,
+                         .seed = LT_NONE,
+                         .wrt = &v,
+                         .n_wrt = 1,
+                         .wrt_params = params,
+                         .batch = BATCH,
+                         .train = train,
+                         .dtype = LT_F64,
+                         .flags = flags};
+    op_run r;
+    if (op_run_open(n->g, &spec, ref, &r) != LT_OK)
+        fail_msg("%s: %s", lt_error_get()->message, lt_error_get()->hint);
+    net_fill(n, &r, BATCH);
+    assert_int_equal(lt_plan_run(r.plan), LT_OK);
+    int64_t n_v = count(n, v), n_params = params ? lt_graph_n_params(n->g) : 0, n_state = lt_graph_n_state(n->g);
+    outcome o = {malloc((size_t)(2 * n_v + n_params + n_state + 1) * sizeof(double)), 2 * n_v + n_params + n_state + 1};
+    memset(o.v, 0, (size_t)n_v * sizeof(double));
+    if (read)
+        memcpy(o.v, lt_plan_buffer(r.plan, v), (size_t)n_v * sizeof(double));
+    memcpy(o.v + n_v, lt_plan_grad(r.plan, 0), (size_t)n_v * sizeof(double));
+    memcpy(o.v + 2 * n_v, r.grads, (size_t)n_params * sizeof(double));
+    memcpy(o.v + 2 * n_v + n_params, r.state, (size_t)n_state * sizeof(double));
+    op_get(&r, n->loss, &o.v[o.n - 1]);
+    *n_kernels = lt_plan_get_stats(r.plan).n_kernels;
+    op_run_close(&r);
+    return o;
+}
+
+static void any_value_may_be_read_and_differentiated(void **state)
+{
+    (void)state;
+    small_net n = tangle();
+    for (lt_val v = 0; v < n.g->n_values; v++) {
+        for (int mode = 0; n.g->value[v].role != LT_ROLE_STATE && mode < 8; mode++) {
+            int fewer, all;
+            outcome plain = compute(&n, v, mode, OFF, &all), o = compute(&n, v, mode, 0, &fewer);
+            double size = 0;
+            for (int64_t i = 0; i < o.n; i++) {
+                size += fabs(plain.v[i]);
+                if (!(fabs(o.v[i] - plain.v[i]) <= 1e-11 * (1 + fabs(plain.v[i]))))
+                    fail_msg("value %d, mode %d, element %lld: %.17g, expected %.17g", (int)v, mode, (long long)i,
+                             o.v[i], plain.v[i]);
+            }
+            assert_true(size > 0 && fewer < all);
+            free(plain.v);
+            free(o.v);
+        }
+    }
+    lt_graph_destroy(n.g);
+}
+
+static int count_lines(const lt_plan *plan, const char *word)
+{
+    int n = 0;
+    char *dump = lt_plan_dump(plan);
+    assert_non_null(dump);
+    for (const char *at = dump; (at = strstr(at, word)); at += strlen(word))
+        n++;
+    free(dump);
+    return n;
+}
+
+// What folds when only the loss is asked for: a (with bias), the relu of h; not b (two readers), not e (gamma too
+// late).
+static void folding_takes_what_it_may(void **state)
+{
+    (void)state;
+    small_net n = tangle();
+    lt_plan_spec spec = {.outs = &n.loss,
+                         .n_outs = 1,
+                         .grad_of = n.loss,
+                         .seed = LT_NONE,
+                         .wrt = &n.x,
+                         .n_wrt = 1,
+                         .batch = BATCH,
+                         .dtype = LT_F32};
+    lt_plan *plan;
+    assert_int_equal(lt_plan_create(n.g, &spec, ref, &plan), LT_OK);
+    assert_int_equal(count_lines(plan, " P bn_fold "), 1);
+    assert_int_equal(count_lines(plan, " bn_eval "), 2);
+    assert_int_equal(count_lines(plan, " + relu"), 0);
+    assert_int_equal(count_lines(plan, "conv2d           [ref] +relu"), 2);
+    assert_int_equal(count_lines(plan, " conv2d_dw "), 0);
+    lt_plan_destroy(plan);
+    // gradients of parameters: nothing may be folded away
+    spec.wrt_params = true;
+    assert_int_equal(lt_plan_create(n.g, &spec, ref, &plan), LT_OK);
+    assert_int_equal(count_lines(plan, "bn_fold"), 0);
+    assert_int_equal(count_lines(plan, " bn_eval "), 3);
+    lt_plan_destroy(plan);
+    lt_graph_destroy(n.g);
+}
+
+// Training updates running statistics even when no gradient needs what batch norm computes.
+static void side_effects_stay(void **state)
+{
+    (void)state;
+    lt_graph *g;
+    assert_int_equal(lt_graph_create(&g), LT_OK);
+    lt_val x = lt_input(g, "x", LT_F32, LT_SHAPE(LT_BATCH, 1)), u = lt_input(g, "u", LT_F32, LT_SHAPE(LT_BATCH, 1));
+    lt_val s = lt_dot(g, net_bn(g, "bn", x, 1), u), y = lt_add(g, s, s);
+    lt_plan_spec spec = {
+        .grad_of = y, .seed = LT_NONE, .wrt = &s, .n_wrt = 1, .batch = 3, .train = true, .dtype = LT_F64};
+    op_run r;
+    assert_int_equal(op_run_open(g, &spec, ref, &r), LT_OK);
+    memcpy(lt_plan_buffer(r.plan, x), ((double[]){1, 2, 6}), 3 * sizeof(double));
+    ((double *)r.state)[0] = 10; // mean
+    ((double *)r.state)[1] = 20; // variance
+    assert_int_equal(lt_plan_run(r.plan), LT_OK);
+    assert_true(*(double *)lt_plan_grad(r.plan, 0) == 2);
+    assert_true(fabs(((double *)r.state)[0] - (0.9 * 10 + 0.1 * 3)) < 1e-6);
+    assert_true(fabs(((double *)r.state)[1] - (0.9 * 20 + 0.1 * 7)) < 1e-6); // unbiased: (4 + 1 + 9) / 2
+    op_run_close(&r);
+    lt_graph_destroy(g);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(any_value_may_be_read_and_differentiated),
+        cmocka_unit_test(folding_takes_what_it_may),
+        cmocka_unit_test(side_effects_stay),
+    };
+    return cmocka_run_group_tests(tests, setup, teardown);
+}
