@@ -20,15 +20,17 @@
 
 enum {
     POINTS = LTI_WINO_POINTS,
-    LINE = 16,                  // floats of a cache line: added to strides that would be a multiple of the page size
-    BLOCK_BYTES = 1 << 20,      // of V and M: about half of a second-level cache
-    BIG_BLOCK_BYTES = 24 << 20, // where that would leave too few tiles to use each filter value often enough
-    MIN_TILES = 28,
+    LINE = 16,                // floats of a cache line: added to strides that would be a multiple of the page size
+    BLOCK_BYTES = 512 << 10,  // of V and M: well inside a second-level cache
+    MIN_TILES = 28,           // where that would leave fewer tiles, a filter value is not used often enough:
+    BIG_TILES = 56,           // this many then, and V and M lie in the third level
     PREPARED_MAX = 12 << 20,  // constant filters are kept transformed up to this size
     SMALL_FILTER = 128 * 128, // filter gradients up to this many channel pairs are summed in chunks
     CHUNKS = 16,
     FEW_CHUNKS = 8,
-    CHUNK_PAIRS = 64 * 64,
+    MIN_CHUNKS = 4,
+    CHUNK_PAIRS = 64 * 64, // up to this many pairs CHUNKS, then FEW_CHUNKS; below MIN_CHUNKS none
+    CHUNK_TILES = 128,     // at least, in a chunk
 };
 
 typedef struct wino {
@@ -43,8 +45,9 @@ typedef struct wino {
     int64_t block;              // tiles a block, a multiple of kern->rows
     int64_t v_stride, m_stride; // floats from one point to the next
     int64_t u_stride;
+    bool by_panel;                       // see above
     int64_t chunks;                      // filter gradient: partial sums; 0 = all tiles are transformed first
-    size_t block_at, block_floats, u_at; // in scratch: one block per thread, then the filter or its partial sums
+    size_t block_at, block_floats, u_at; // in scratch: one block per thread, then what threads share
 } wino;
 
 static int thread_id(void)
@@ -73,11 +76,9 @@ static int64_t spread(int64_t floats)
 }
 
 // ---- the transformed filter: u[point][panel][channel][columns], a panel being kern->width columns or what is left
-static float *u_place(const wino *d, float *u, int64_t channel, int64_t out_block)
+static int64_t panel_columns(const wino *d, int64_t first)
 {
-    const int64_t first = out_block * LTI_LANES / d->kern->width * d->kern->width;
-    const int64_t columns = smaller(d->kern->width, d->out_b * LTI_LANES - first);
-    return u + first * d->in_b * LTI_LANES + channel * columns + (out_block * LTI_LANES - first);
+    return smaller(d->kern->width, d->out_b * LTI_LANES - first);
 }
 
 // Taps of 16 filters for one input channel. Forward: w (out, in, 3, 3); gradient of the input: w (in, out, 3, 3),
@@ -87,7 +88,8 @@ static void load_taps(const wino *d, const float *w, int64_t channel, int64_t ou
     const bool dx = d->pass == LTI_CONV_DX;
     const int64_t lane_step = (dx ? 1 : d->in) * LTI_WINO_TAPS, channel_step = (dx ? d->out : 1) * LTI_WINO_TAPS;
     const int64_t lanes = smaller(LTI_LANES, d->out - out_block * LTI_LANES);
-    memset(g, 0, LTI_WINO_TAPS * LTI_LANES * sizeof *g);
+    if (lanes < LTI_LANES || channel >= d->in)
+        memset(g, 0, LTI_WINO_TAPS * LTI_LANES * sizeof *g);
     for (int64_t l = 0; l < lanes && channel < d->in; l++) {
         const float *from = w + (out_block * LTI_LANES + l) * lane_step + channel * channel_step;
         for (int i = 0; i < LTI_WINO_TAPS; i++)
@@ -95,18 +97,29 @@ static void load_taps(const wino *d, const float *w, int64_t channel, int64_t ou
     }
 }
 
+// Channels begin..end of the panel whose first column is `first`; u points at the panel.
+static void transform_panel(const wino *d, const float *w, int64_t first, int64_t begin, int64_t end, float *u,
+                            int64_t u_stride)
+{
+    const int64_t columns = panel_columns(d, first);
+    for (int64_t channel = begin; channel < end; channel++)
+        for (int64_t k = 0; k < columns; k += LTI_LANES) {
+            float g[LTI_WINO_TAPS * LTI_LANES], t[POINTS * LTI_LANES];
+            load_taps(d, w, channel, (first + k) / LTI_LANES, g);
+            d->kern->filter(g, t);
+            for (int p = 0; p < POINTS; p++)
+                memcpy(u + p * u_stride + channel * columns + k, t + p * LTI_LANES, LTI_LANES * sizeof *t);
+        }
+}
+
 static void transform_filter(const wino *d, const float *w, float *u)
 {
-    const int64_t channels = d->in_b * LTI_LANES;
+    const int64_t channels = d->in_b * LTI_LANES, width = d->kern->width;
+    const int64_t n_panels = (d->out_b * LTI_LANES + width - 1) / width;
 #pragma omp parallel for num_threads(d->n_threads) schedule(static)
-    for (int64_t i = 0; i < channels * d->out_b; i++) {
-        const int64_t out_block = i / channels, channel = i % channels;
-        float g[LTI_WINO_TAPS * LTI_LANES], t[POINTS * LTI_LANES];
-        load_taps(d, w, channel, out_block, g);
-        d->kern->filter(g, t);
-        float *to = u_place(d, u, channel, out_block);
-        for (int p = 0; p < POINTS; p++)
-            memcpy(to + p * d->u_stride, t + p * LTI_LANES, LTI_LANES * sizeof *t);
+    for (int64_t i = 0; i < n_panels * d->in_b; i++) {
+        const int64_t first = i / d->in_b * width, begin = i % d->in_b * LTI_LANES;
+        transform_panel(d, w, first, begin, begin + LTI_LANES, u + first * channels, d->u_stride);
     }
 }
 
@@ -142,6 +155,36 @@ static int64_t out_plane(const wino *d, int64_t n, int64_t b)
     return (n * d->out_b + b) * d->oh * d->ow * LTI_LANES;
 }
 
+// What a thread will touch after the products of a block: the block it is about to write and the one it will probably
+// read next. Fetched a few lines at a time between products, which need no memory, so that the waiting is hidden.
+typedef struct ahead {
+    const float *base; // NULL: nothing to fetch
+    int64_t blocks, plane_px, first_px, n_px, per_call, at;
+} ahead;
+
+static ahead ahead_of(const float *base, int64_t blocks, int64_t plane_px, int64_t first_tile, int64_t n_tiles,
+                      int64_t calls)
+{
+    const int64_t tile_px = LTI_WINO_OUT * LTI_WINO_OUT;
+    ahead a = {base, blocks, plane_px, first_tile * tile_px, n_tiles * tile_px, 0, 0};
+    a.per_call = (blocks * a.n_px + calls - 1) / calls;
+    return a;
+}
+
+// A pixel of 16 channels is one cache line. Pixels are counted through all images of one channel block.
+static inline void fetch(ahead *a)
+{
+    if (!a->base)
+        return;
+    const int64_t block = a->at / a->n_px, px = a->first_px + a->at % a->n_px;
+    if (block >= a->blocks)
+        return;
+    const float *p = a->base + ((px / a->plane_px * a->blocks + block) * a->plane_px + px % a->plane_px) * LTI_LANES;
+    for (int64_t i = 0; i < a->per_call; i++)
+        __builtin_prefetch(p + i * LTI_LANES, 0, 2);
+    a->at += a->per_call;
+}
+
 // ---- forward and gradient of the input
 static void block_inputs(const wino *d, const float *x, int64_t first, int64_t n_tiles, float *v)
 {
@@ -155,30 +198,81 @@ static void block_inputs(const wino *d, const float *x, int64_t first, int64_t n
     }
 }
 
-static void block_products(const wino *d, const float *v, const float *u, int64_t n_tiles, float *m)
+// Products of n_tiles with the columns from first to end; u and m point at the first of them.
+static void block_products(const wino *d, const float *v, int64_t n_tiles, const float *u, int64_t u_stride,
+                           int64_t first, int64_t end, float *m, int64_t m_stride, ahead *read, ahead *write)
 {
-    const int64_t rows = d->kern->rows, width = d->kern->width, columns = d->out_b * LTI_LANES;
+    const int64_t rows = d->kern->rows, width = d->kern->width;
     for (int p = 0; p < POINTS; p++)
-        for (int64_t k = 0; k < columns; k += width)
-            for (int64_t i = 0; i < n_tiles; i += rows)
+        for (int64_t k = first; k < end; k += width)
+            for (int64_t i = 0; i < n_tiles; i += rows) {
                 d->kern->multiply(v + p * d->v_stride + i * d->in_b * LTI_LANES,
-                                  u + p * d->u_stride + k * d->in_b * LTI_LANES,
-                                  m + p * d->m_stride + i * columns + k * rows, d->in_b, rows * LTI_LANES,
-                                  (int)smaller(width, columns - k));
+                                  u + p * u_stride + (k - first) * d->in_b * LTI_LANES,
+                                  m + p * m_stride + i * (end - first) + (k - first) * rows, d->in_b, rows * LTI_LANES,
+                                  (int)smaller(width, end - k));
+                fetch(write);
+                fetch(read);
+            }
 }
 
-static void block_outputs(const wino *d, const float *m, int64_t first, int64_t n_tiles, const float *bias, float *y)
+// Output blocks begin..end, which is what m holds.
+static void block_outputs(const wino *d, const float *m, int64_t m_stride, int64_t begin, int64_t end, int64_t first,
+                          int64_t n_tiles, const float *bias, float *y)
 {
-    const int64_t rows = d->kern->rows, panel = d->out_b * rows * LTI_LANES;
-    for (int64_t b = 0; b < d->out_b; b++) {
+    const int64_t rows = d->kern->rows, panel = (end - begin) * rows * LTI_LANES;
+    for (int64_t b = begin; b < end; b++) {
         float add[LTI_LANES] = {0};
         if (bias)
             memcpy(add, bias + b * LTI_LANES, (size_t)smaller(LTI_LANES, d->out - b * LTI_LANES) * sizeof *add);
         tile t = tile_at(d, first);
         for (int64_t i = 0; i < n_tiles; i++, tile_step(d, &t))
-            d->kern->output(m + i / rows * panel + b * rows * LTI_LANES + i % rows * LTI_LANES, d->m_stride,
+            d->kern->output(m + i / rows * panel + (b - begin) * rows * LTI_LANES + i % rows * LTI_LANES, m_stride,
                             y + out_plane(d, t.n, b), d->oh, d->ow, t.y * LTI_WINO_OUT, t.x * LTI_WINO_OUT,
                             bias ? add : NULL, d->relu);
+    }
+}
+
+static float *block_of_thread(const wino *d, void *scratch)
+{
+    return (float *)scratch + d->block_at + (size_t)thread_id() * d->block_floats;
+}
+
+static void run_tiles(const wino *d, const float *x, const float *u, const float *bias, float *y, void *scratch)
+{
+    const int64_t columns = d->out_b * LTI_LANES, n_blocks = (d->tiles + d->block - 1) / d->block;
+    const int64_t calls = POINTS * ((columns + d->kern->width - 1) / d->kern->width) * (d->block / d->kern->rows);
+#pragma omp parallel for num_threads(d->n_threads) schedule(dynamic, 1)
+    for (int64_t b = 0; b < n_blocks; b++) {
+        float *v = block_of_thread(d, scratch), *m = v + POINTS * d->v_stride;
+        const int64_t first = b * d->block, next = first + d->n_threads * d->block;
+        const int64_t n_tiles = smaller(d->block, d->tiles - first);
+        ahead read = ahead_of(next < d->tiles ? x : NULL, d->in_b, d->ih * d->iw, next, n_tiles, calls);
+        ahead write = ahead_of(y, d->out_b, d->oh * d->ow, first, n_tiles, calls);
+        block_inputs(d, x, first, n_tiles, v);
+        block_products(d, v, n_tiles, u, d->u_stride, 0, columns, m, d->m_stride, &read, &write);
+        block_outputs(d, m, d->m_stride, 0, d->out_b, first, n_tiles, bias, y);
+    }
+}
+
+// w NULL: u holds the whole transformed filter.
+static void run_panels(const wino *d, const float *x, const float *w, const float *u, const float *bias, float *y,
+                       void *scratch)
+{
+    const int64_t columns = d->out_b * LTI_LANES, channels = d->in_b * LTI_LANES, rows = d->kern->rows;
+    float *v = (float *)scratch + d->u_at;
+#pragma omp parallel for num_threads(d->n_threads) schedule(dynamic, 1)
+    for (int64_t i = 0; i < d->tiles; i += rows)
+        block_inputs(d, x, i, smaller(rows, d->tiles - i), v + i * channels);
+#pragma omp parallel for num_threads(d->n_threads) schedule(dynamic, 1)
+    for (int64_t k = 0; k < columns; k += d->kern->width) {
+        float *m = block_of_thread(d, scratch), *own_u = m + POINTS * d->m_stride;
+        const int64_t end = k + panel_columns(d, k);
+        ahead nothing = {0};
+        if (w)
+            transform_panel(d, w, k, 0, channels, own_u, d->u_stride);
+        block_products(d, v, d->tiles, w ? own_u : u + k * channels, d->u_stride, k, end, m, d->m_stride, &nothing,
+                       &nothing);
+        block_outputs(d, m, d->m_stride, k / LTI_LANES, end / LTI_LANES, 0, d->tiles, bias, y);
     }
 }
 
@@ -186,19 +280,15 @@ static lt_status forward_run(const lt_kernel *k, void *const *arg, void *scratch
 {
     const wino *d = k->data;
     const float *x = arg[0], *bias = d->bias ? arg[2] : NULL;
-    float *y = arg[d->bias ? 3 : 2], *u = d->keep ? k->prepared : (float *)scratch + d->u_at;
+    float *y = arg[d->bias ? 3 : 2];
+    if (d->by_panel) {
+        run_panels(d, x, d->keep ? NULL : arg[1], k->prepared, bias, y, scratch);
+        return LT_OK;
+    }
+    float *u = d->keep ? k->prepared : (float *)scratch + d->u_at;
     if (!d->keep)
         transform_filter(d, arg[1], u);
-    const int64_t n_blocks = (d->tiles + d->block - 1) / d->block;
-#pragma omp parallel for num_threads(d->n_threads) schedule(dynamic, 1)
-    for (int64_t b = 0; b < n_blocks; b++) {
-        float *v = (float *)scratch + d->block_at + (size_t)thread_id() * d->block_floats,
-              *m = v + POINTS * d->v_stride;
-        const int64_t n_tiles = smaller(d->block, d->tiles - b * d->block);
-        block_inputs(d, x, b * d->block, n_tiles, v);
-        block_products(d, v, u, n_tiles, m);
-        block_outputs(d, m, b * d->block, n_tiles, bias, y);
-    }
+    run_tiles(d, x, u, bias, y, scratch);
     return LT_OK;
 }
 
@@ -266,17 +356,23 @@ static lt_status dw_chunks_run(const lt_kernel *k, void *const *arg, void *scrat
     const wino *d = k->data;
     const float *x = arg[0], *dy = arg[1];
     float *sums = (float *)scratch + d->u_at;
+    const int64_t calls = POINTS * d->in_b;
 #pragma omp parallel for num_threads(d->n_threads) schedule(dynamic, 1)
     for (int64_t c = 0; c < d->chunks; c++) {
         float *v = (float *)scratch + d->block_at + (size_t)thread_id() * d->block_floats,
               *e = v + POINTS * d->v_stride;
         const int64_t start = d->tiles * c / d->chunks, end = d->tiles * (c + 1) / d->chunks;
         for (int64_t i = start; i < end; i += d->block) {
-            const int64_t n_tiles = smaller(d->block, end - i);
+            const int64_t n_tiles = smaller(d->block, end - i), next = i + d->block < end ? i + d->block : d->tiles;
+            ahead read_x = ahead_of(next < d->tiles ? x : NULL, d->in_b, d->ih * d->iw, next, n_tiles, calls);
+            ahead read_dy = ahead_of(next < d->tiles ? dy : NULL, d->out_b, d->oh * d->ow, next, n_tiles, calls);
             dw_inputs(d, x, dy, i, n_tiles, 0, d->block, v, e);
             for (int p = 0; p < POINTS; p++)
-                for (int64_t b = 0; b < d->in_b; b++)
+                for (int64_t b = 0; b < d->in_b; b++) {
                     dw_products(d, p, b, v, e, n_tiles, d->block, i == start, sums + c * POINTS * d->u_stride);
+                    fetch(&read_x);
+                    fetch(&read_dy);
+                }
         }
     }
     dw_finish(d, sums, d->chunks, arg[2]);
@@ -308,37 +404,49 @@ bool lti_wino_fits(const lti_conv_shape *s)
 
 static void plan_forward(wino *d, lt_kernel *k)
 {
-    const int64_t channels = (d->in_b + d->out_b) * LTI_LANES, rows = d->kern->rows;
-    const int64_t per_tile = POINTS * channels * (int64_t)sizeof(float);
-    int64_t block = BLOCK_BYTES / per_tile;
-    if (block < MIN_TILES)
-        block = smaller(BIG_BLOCK_BYTES / per_tile, (d->tiles + d->n_threads - 1) / d->n_threads);
-    block = smaller(block, (d->tiles + d->n_threads - 1) / d->n_threads);
-    d->block = round_up(block > 0 ? block : 1, rows);
-    d->v_stride = spread(d->block * d->in_b * LTI_LANES);
-    d->m_stride = spread(d->block * d->out_b * LTI_LANES);
-    d->u_stride = spread(d->in_b * d->out_b * LTI_LANES * LTI_LANES);
-    d->block_floats = (size_t)(POINTS * (d->v_stride + d->m_stride));
+    const int64_t in = d->in_b * LTI_LANES, out = d->out_b * LTI_LANES, rows = d->kern->rows;
+    const int64_t pairs = in * out, share = round_up((d->tiles + d->n_threads - 1) / d->n_threads, rows);
+    const size_t filter_bytes = (size_t)(POINTS * spread(pairs)) * sizeof(float);
+    int64_t shared;
+    d->by_panel = pairs > 2 * d->tiles * in;
+    d->keep = d->keep && filter_bytes <= PREPARED_MAX;
+    if (d->by_panel) {
+        const bool own = !d->keep;
+        d->block = round_up(d->tiles, rows);
+        d->m_stride = spread(d->block * smaller(d->kern->width, out));
+        d->u_stride = own ? spread(in * smaller(d->kern->width, out)) : spread(pairs);
+        d->v_stride = spread(d->block * in);
+        d->block_floats = (size_t)(POINTS * (d->m_stride + (own ? d->u_stride : 0)));
+        shared = d->v_stride;
+    } else {
+        const int64_t fits = BLOCK_BYTES / (POINTS * (in + out) * (int64_t)sizeof(float));
+        d->block = smaller(round_up(fits < MIN_TILES ? BIG_TILES : fits, rows), share);
+        d->v_stride = spread(d->block * in);
+        d->m_stride = spread(d->block * out);
+        d->u_stride = spread(pairs);
+        d->block_floats = (size_t)(POINTS * (d->v_stride + d->m_stride));
+        shared = d->keep ? 0 : d->u_stride;
+    }
     d->u_at = d->block_floats * (size_t)d->n_threads;
-    const size_t u_bytes = (size_t)(POINTS * d->u_stride) * sizeof(float);
-    d->keep = d->keep && u_bytes <= PREPARED_MAX;
     k->run = forward_run;
-    k->scratch_bytes = d->u_at * sizeof(float) + (d->keep ? 0 : u_bytes);
+    k->scratch_bytes = (d->u_at + (size_t)(POINTS * shared)) * sizeof(float);
     if (d->keep) {
         k->prepare = forward_prepare;
-        k->prepared_bytes = u_bytes;
+        k->prepared_bytes = filter_bytes;
     }
 }
 
 static void plan_dw(wino *d, lt_kernel *k)
 {
     const int64_t channels = (d->in_b + d->out_b) * LTI_LANES, pairs = d->in_b * d->out_b * LTI_LANES * LTI_LANES;
+    const int64_t most = pairs <= CHUNK_PAIRS ? CHUNKS : pairs <= SMALL_FILTER ? FEW_CHUNKS : 0;
+    d->chunks = smaller(most, d->tiles / CHUNK_TILES);
+    if (d->chunks < MIN_CHUNKS)
+        d->chunks = 0;
     int threads = d->n_threads;
-    if (pairs <= SMALL_FILTER) {
-        const int64_t per_tile = POINTS * channels * (int64_t)sizeof(float);
-        const int64_t block = BLOCK_BYTES / per_tile;
-        d->chunks = smaller(pairs <= CHUNK_PAIRS ? CHUNKS : FEW_CHUNKS, (d->tiles + MIN_TILES - 1) / MIN_TILES);
-        d->block = smaller(block > MIN_TILES ? block : MIN_TILES, (d->tiles + d->chunks - 1) / d->chunks);
+    if (d->chunks) {
+        const int64_t block = BLOCK_BYTES / (POINTS * channels * (int64_t)sizeof(float));
+        d->block = smaller(block < MIN_TILES ? BIG_TILES : block, (d->tiles + d->chunks - 1) / d->chunks);
     } else {
         d->block = d->tiles;
         threads = 1;
