@@ -492,8 +492,8 @@ static void an_interrupted_search_ends_with_the_same_bits(void **state)
 {
     (void)state;
     lt_adv_search_cfg cfg = defaults();
-    cfg.steps = 200;
-    cfg.rho = 0.01f; // long enough to be interrupted
+    cfg.steps = 80;
+    cfg.rho = 0.04f; // long enough to be interrupted
     lt_view view = lt_view_split(world.ds, LT_TRAIN);
     lt_adv_set *whole = search(world.model, cfg), *set = NULL;
     // At two certain points: in the first evaluation, of which nothing is kept, and before the verification.

@@ -491,7 +491,7 @@ static void forgetting_beats_doing_nothing(void **state)
     } run[] = {{"amun", "", true},
                {"amun", "", false},
                {"rl", "", true},
-               {"ga", "lr=0.003", true},
+               {"ga", "lr=0.02", true},
                {"ga-amun", "lr=0.01", true}};
     double before = forget_loss(world.model), acc = test_acc(world.model);
     for (int i = 0; i < 5; i++) {
