@@ -38,6 +38,7 @@ typedef struct lt_option {
     const char *unit, *help;
 } lt_option;
 
+// NOLINTBEGIN(bugprone-macro-parentheses): types, field names and initialisers take no parentheses
 // The field's C type is checked at compile time: a float row on an int field does not compile.
 #define LT_OPT_TYPED(T, field, ctype) (offsetof(T, field) + 0 * sizeof(_Generic(&((T *)0)->field, ctype * : 1)))
 #define LT_F32(T, field, def_, min_, max_, unit_, help_)                                                               \
@@ -84,6 +85,7 @@ typedef struct lt_option {
     {                                                                                                                  \
         .name = NULL                                                                                                   \
     }
+// NOLINTEND(bugprone-macro-parentheses)
 
 // Fill a config struct with the table's defaults. For code that needs no lt_optset.
 LT_API void lt_options_defaults(const lt_option *table, void *cfg);

@@ -61,12 +61,22 @@ LT_API lt_status lt_error_frame(lt_status status, const char *file, int line, co
 LT_API lt_status lt_error_hint(const char *fmt, ...) LT_PRINTF(1, 2);
 LT_API void lt_bug(const char *file, int line, const char *fmt, ...) LT_PRINTF(3, 4) __attribute__((noreturn));
 
-#define LT_FAIL(code, ...) lt_error_set((code), __FILE__, __LINE__, __func__, __VA_ARGS__)
+// Returns `code` itself and not what comes back through a call, so that compilers and analysers see that it is no
+// LT_OK.
+static inline lt_status lt_recorded(lt_status code, lt_status from_call)
+{
+    (void)from_call;
+    return code;
+}
+
+#define LT_FAIL(code, ...) lt_recorded((code), lt_error_set((code), __FILE__, __LINE__, __func__, __VA_ARGS__))
 #define LT_TRY(call)                                                                                                   \
     do {                                                                                                               \
         lt_status lt_try_status_ = (call);                                                                             \
-        if (lt_try_status_ != LT_OK)                                                                                   \
-            return lt_error_frame(lt_try_status_, __FILE__, __LINE__, __func__);                                       \
+        if (lt_try_status_ != LT_OK) {                                                                                 \
+            lt_error_frame(lt_try_status_, __FILE__, __LINE__, __func__);                                              \
+            return lt_try_status_;                                                                                     \
+        }                                                                                                              \
     } while (0)
 // As LT_TRY, for functions with one cleanup label: sets `status` and jumps.
 #define LT_TRY_GOTO(call, label)                                                                                       \

@@ -4,7 +4,6 @@
 // stronger source has spoken already: a wrong line in a config file is an error whatever the flags say.
 #include "base/optset_impl.h"
 #include <float.h>
-#include <stdlib.h>
 #include <string.h>
 
 static char fold(char c)
@@ -399,18 +398,13 @@ lt_status lt_optset_get(const lt_optset *set, const char *key, const char **valu
     return LT_OK;
 }
 
-static int compare_keys(const void *a, const void *b)
+const lti_opt_row *lti_optset_next(const lt_optset *set, const lti_opt_row *last)
 {
-    return strcmp((*(const lti_opt_row *const *)a)->key, (*(const lti_opt_row *const *)b)->key);
-}
-
-const lti_opt_row **lti_optset_sorted(const lt_optset *set)
-{
-    const lti_opt_row **row = lti_calloc((size_t)set->n_rows + 1, sizeof *row);
-    if (!row)
-        return NULL;
-    for (int i = 0; i < set->n_rows; i++)
-        row[i] = &set->row[i];
-    qsort((void *)row, (size_t)set->n_rows, sizeof *row, compare_keys);
-    return row;
+    const lti_opt_row *best = NULL;
+    for (int i = 0; i < set->n_rows; i++) {
+        const lti_opt_row *row = &set->row[i];
+        if ((!last || strcmp(row->key, last->key) > 0) && (!best || strcmp(row->key, best->key) < 0))
+            best = row;
+    }
+    return best;
 }

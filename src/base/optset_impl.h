@@ -49,6 +49,7 @@ lt_status lti_optset_require(const lt_optset *set, const char *key, unsigned how
 // what: how messages name the option, such as "--lr" or "file.yaml:3: lr".
 lt_status lti_optset_assign(lt_optset *set, lti_opt_row *row, const char *value, const char *origin, const char *what);
 bool lti_opt_is_flag(const lt_optset *set, const lti_opt_row *row); // is plain --name accepted?
-// Rows sorted by key; the caller frees with lti_free. NULL when out of memory.
-const lti_opt_row **lti_optset_sorted(const lt_optset *set);
+// Rows in the order of their keys: the one after `last` (NULL: the first), NULL at the end. A search per step, because
+// tables are small and this way needs no memory, so that hashing cannot fail.
+const lti_opt_row *lti_optset_next(const lt_optset *set, const lti_opt_row *last);
 #endif

@@ -192,77 +192,53 @@ static void add_json_value(lti_buf *b, const lti_opt_row *row)
 
 char *lt_optset_json(const lt_optset *set)
 {
-    const lti_opt_row **row = lti_optset_sorted(set);
-    if (!row)
-        return NULL;
     lti_buf b = {0};
     lti_buf_puts(&b, "{");
-    for (int i = 0; i < set->n_rows; i++) {
-        lti_buf_printf(&b, "%s\n  \"%s\": {\"value\": ", i ? "," : "", row[i]->key);
-        add_json_value(&b, row[i]);
+    for (const lti_opt_row *row = NULL; (row = lti_optset_next(set, row));) {
+        lti_buf_printf(&b, "%s\n  \"%s\": {\"value\": ", b.n > 1 ? "," : "", row->key);
+        add_json_value(&b, row);
         lti_buf_puts(&b, ", \"origin\": ");
-        lti_buf_json_string(&b, row[i]->origin);
+        lti_buf_json_string(&b, row->origin);
         lti_buf_puts(&b, "}");
     }
     lti_buf_puts(&b, set->n_rows ? "\n}\n" : "}\n");
-    lti_free((void *)row);
     return lti_buf_take(&b);
 }
 
 char *lti_optset_yaml(const lt_optset *set)
 {
-    const lti_opt_row **row = lti_optset_sorted(set);
-    if (!row)
-        return NULL;
     lti_buf b = {0};
-    for (int i = 0; i < set->n_rows; i++) {
-        if (row[i]->level == LTI_LEVEL_DEFAULT || (set->group[row[i]->group].flags & LT_OPTGROUP_NODIGEST))
+    for (const lti_opt_row *row = NULL; (row = lti_optset_next(set, row));) {
+        if (row->level == LTI_LEVEL_DEFAULT || (set->group[row->group].flags & LT_OPTGROUP_NODIGEST))
             continue;
-        lti_buf_printf(&b, "%s: ", row[i]->key);
-        lti_buf_json_string(&b, row[i]->value); // a JSON string is a YAML one
+        lti_buf_printf(&b, "%s: ", row->key);
+        lti_buf_json_string(&b, row->value); // a JSON string is a YAML one
         lti_buf_puts(&b, "\n");
     }
-    lti_free((void *)row);
     return lti_buf_take(&b);
 }
 
 char *lt_optset_show(const lt_optset *set)
 {
-    const lti_opt_row **row = lti_optset_sorted(set);
-    if (!row)
-        return NULL;
     lti_buf b = {0};
     int widest = 0;
-    for (int i = 0; i < set->n_rows; i++) {
-        const int width = (int)(strlen(row[i]->key) + strlen(row[i]->value ? row[i]->value : "")) + 3;
+    for (const lti_opt_row *row = NULL; (row = lti_optset_next(set, row));) {
+        const int width = (int)(strlen(row->key) + strlen(row->value ? row->value : "")) + 3;
         widest = width > widest && width <= 60 ? width : widest;
     }
-    for (int i = 0; i < set->n_rows; i++) {
-        const char *value = row[i]->value ? row[i]->value : "";
-        const int pad = widest - (int)(strlen(row[i]->key) + strlen(value)) - 3;
-        lti_buf_printf(&b, "%s = %s%*s   # %s\n", row[i]->key, value, pad > 0 ? pad : 0, "", row[i]->origin);
+    for (const lti_opt_row *row = NULL; (row = lti_optset_next(set, row));) {
+        const char *value = row->value ? row->value : "";
+        const int pad = widest - (int)(strlen(row->key) + strlen(value)) - 3;
+        lti_buf_printf(&b, "%s = %s%*s   # %s\n", row->key, value, pad > 0 ? pad : 0, "", row->origin);
     }
-    lti_free((void *)row);
     return lti_buf_take(&b);
-}
-
-// The next key after `last` in sort order: hashing needs no memory and so cannot fail.
-static const lti_opt_row *next_row(const lt_optset *set, const lti_opt_row *last)
-{
-    const lti_opt_row *best = NULL;
-    for (int i = 0; i < set->n_rows; i++) {
-        const lti_opt_row *row = &set->row[i];
-        if ((!last || strcmp(row->key, last->key) > 0) && (!best || strcmp(row->key, best->key) < 0))
-            best = row;
-    }
-    return best;
 }
 
 void lt_optset_digest(const lt_optset *set, char out[65])
 {
     lti_hash h;
     lti_hash_init(&h);
-    for (const lti_opt_row *row = NULL; (row = next_row(set, row));) {
+    for (const lti_opt_row *row = NULL; (row = lti_optset_next(set, row));) {
         if (set->group[row->group].flags & LT_OPTGROUP_NODIGEST)
             continue;
         lti_hash_add(&h, row->key, strlen(row->key) + 1);

@@ -11,28 +11,28 @@
 
 static _Thread_local lt_error record;
 
+static const struct {
+    const char *text;
+    int exit_code;
+} statuses[] = {
+#define LT_X(code, exit_code, text) [code] = {text, exit_code},
+    LT_STATUS_LIST(LT_X)
+#undef LT_X
+};
+
+static bool is_known(lt_status status)
+{
+    return (size_t)status < sizeof statuses / sizeof *statuses;
+}
+
 const char *lt_status_text(lt_status status)
 {
-    switch (status) {
-#define LT_X(code, exit_code, text)                                                                                    \
-    case code:                                                                                                         \
-        return text;
-        LT_STATUS_LIST(LT_X)
-#undef LT_X
-    }
-    return "unknown status";
+    return is_known(status) ? statuses[status].text : "unknown status";
 }
 
 int lt_status_exit_code(lt_status status)
 {
-    switch (status) {
-#define LT_X(code, exit_code, text)                                                                                    \
-    case code:                                                                                                         \
-        return exit_code;
-        LT_STATUS_LIST(LT_X)
-#undef LT_X
-    }
-    return 1;
+    return is_known(status) ? statuses[status].exit_code : 1;
 }
 
 const lt_error *lt_error_get(void)

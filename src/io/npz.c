@@ -181,7 +181,7 @@ static lt_status read_npy_header(reader *r, npy *a)
 static void to_row_major(const npy *a, const unsigned char *from, unsigned char *to)
 {
     const size_t size = a->type->size;
-    size_t stride[LT_FILE_MAX_DIMS], offset = 0, n = size;
+    size_t stride[LT_FILE_MAX_DIMS] = {0}, offset = 0, n = size;
     int64_t at[LT_FILE_MAX_DIMS] = {0};
     for (int d = 0; d < a->n_dims; d++) {
         stride[d] = n;

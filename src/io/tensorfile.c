@@ -126,9 +126,9 @@ lt_status lti_tensor_file_new(size_t n_tensors, size_t n_meta, lt_tensor_file **
     lt_tensor_file *f = lti_calloc(1, sizeof *f);
     if (!f)
         return LTI_NOMEM("tensor file");
-    f->tensor = lti_calloc(n_tensors, sizeof *f->tensor);
-    f->owned = lti_calloc(n_tensors, sizeof *f->owned);
-    f->meta = lti_calloc(n_meta, sizeof *f->meta);
+    *f = (lt_tensor_file){.tensor = lti_calloc(n_tensors, sizeof *f->tensor),
+                          .owned = lti_calloc(n_tensors, sizeof *f->owned),
+                          .meta = lti_calloc(n_meta, sizeof *f->meta)};
     if (!f->tensor || !f->owned || !f->meta) {
         lt_tensor_file_close(f);
         return LTI_NOMEM("tensor file");
