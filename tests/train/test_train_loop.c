@@ -309,7 +309,7 @@ static void ascends(void **state)
     (void)state;
     fixture f;
     t_open(&f, "ref", 1);
-    f.job.cfg.epochs = 25; // long enough for the running statistics to settle
+    f.job.cfg.epochs = 25;            // long enough for the running statistics to settle
     f.job.cfg.label_smoothing = 0.2f; // keeps the gradient from vanishing
     f.job.cfg.lr = 0.05f;
     const lt_view train = lt_view_split(f.ds, LT_TRAIN);

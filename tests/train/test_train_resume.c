@@ -40,10 +40,10 @@ static void on_step(const lt_job *job, const lt_step *step, void *ctx)
     p->stop = step->step == p->stop_at;
 }
 
-static void setup(plan *p, lt_optimizer_kind kind, int loader_threads)
+static void setup_on(plan *p, const char *backend, lt_optimizer_kind kind, int loader_threads)
 {
     memset(p, 0, sizeof *p);
-    t_open(&p->f, "ref", 2);
+    t_open(&p->f, backend, 2);
     lt_job *job = &p->f.job;
     job->cfg.epochs = EPOCHS;
     job->cfg.optimizer = (int32_t)kind;
@@ -62,6 +62,11 @@ static void setup(plan *p, lt_optimizer_kind kind, int loader_threads)
     p->f.env.loader_threads = loader_threads;
     p->f.env.stop = &p->stop;
     p->stop_at = -1;
+}
+
+static void setup(plan *p, lt_optimizer_kind kind, int loader_threads)
+{
+    setup_on(p, "ref", kind, loader_threads);
 }
 
 typedef struct outcome {
@@ -137,6 +142,26 @@ static void threads_everywhere(void **state)
 {
     (void)state;
     every_step(LT_SGD, 4);
+}
+
+static void other_backends(void **state)
+{
+    (void)state;
+    plan *p = malloc(sizeof *p);
+    for (const char *const *name = lt_backend_names(); *name; name++) {
+        outcome whole, resumed;
+        setup_on(p, *name, LT_SGD, 0);
+        finish(p, NULL, &whole);
+        for (int64_t at = 2; at < STEPS; at += 5) {
+            setup_on(p, *name, LT_SGD, 1);
+            interrupt_after(p, at);
+            setup_on(p, *name, LT_SGD, 1);
+            finish(p, path, &resumed);
+            same(&whole, &resumed, at);
+        }
+    }
+    remove(path);
+    free(p);
 }
 
 // Stopped after each single step, resumed each time.
@@ -329,6 +354,7 @@ int main(void)
         cmocka_unit_test(adamw_everywhere),
         cmocka_unit_test(threads_everywhere),
         cmocka_unit_test(step_by_step),
+        cmocka_unit_test(other_backends),
         cmocka_unit_test(periodic),
         cmocka_unit_test(no_path),
         cmocka_unit_test(other_jobs),
