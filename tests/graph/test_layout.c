@@ -273,6 +273,28 @@ static void computed_weights_are_prepared_every_time(void **state)
     lt_graph_destroy(g);
 }
 
+// In training, parameters change with every step and nobody says so: even a kernel whose only other input is a literal
+// prepares them again.
+static void training_prepares_every_time(void **state)
+{
+    (void)state;
+    lt_graph *g;
+    assert_int_equal(lt_graph_create(&g), LT_OK);
+    lt_val x = lti_const(g, LT_SHAPE(1, 1, 2, 2), LT_F32, 2), w = lt_param(g, "w", LT_SHAPE(1, 1, 1, 1));
+    lt_val y = lt_conv2d(g, x, w, LT_NONE, (lt_conv_attr){.stride = 1});
+    mock.take = 1u << op_bit(&lt_op_conv2d);
+    lt_plan_spec spec = {.outs = &y, .n_outs = 1, .grad_of = LT_NONE, .batch = 1, .train = true, .dtype = LT_F32};
+    op_run r;
+    assert_int_equal(op_run_open(g, &spec, &backend, &r), LT_OK);
+    for (int i = 1; i < 4; i++) {
+        *(float *)r.params = (float)i;
+        assert_int_equal(lt_plan_run(r.plan), LT_OK);
+        assert_true(((float *)lt_plan_buffer(r.plan, y))[3] == (float)(2 * i));
+    }
+    op_run_close(&r);
+    lt_graph_destroy(g);
+}
+
 // plain -> blocked -> plain for whole and partial blocks, both element sizes.
 static void reorders_round_trip(void **state)
 {
@@ -312,6 +334,7 @@ int main(void)
         cmocka_unit_test(reorders_are_shared),
         cmocka_unit_test(weights_are_prepared_when_they_change),
         cmocka_unit_test(computed_weights_are_prepared_every_time),
+        cmocka_unit_test(training_prepares_every_time),
         cmocka_unit_test(reorders_round_trip),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
