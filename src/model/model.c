@@ -48,8 +48,11 @@ static lt_status build_graph(const lti_model_spec *spec, lt_model *m)
     lt_val y = spec->normalize ? lt_normalize(m->graph, m->x, spec->mean, spec->std) : m->x;
     m->logits = spec->arch->build(m->graph, y, s.n_classes, spec->cfg);
     lt_status status = lt_graph_status(m->graph);
-    if (status == LT_E_SHAPE)
-        lt_error_hint("%s cannot take %dx%dx%d images", spec->name, s.c, s.h, s.w);
+    if (status == LT_E_SHAPE) { // the graph speaks of a layer, the caller chose the images
+        char layer[LT_ERROR_MESSAGE_MAX / 2];
+        snprintf(layer, sizeof layer, "%.500s", lt_error_get()->message);
+        return LT_FAIL(LT_E_SHAPE, "%s cannot take %dx%dx%d images: %s", spec->name, s.c, s.h, s.w, layer);
+    }
     LT_TRY(status);
     m->n_params = lt_graph_n_params(m->graph);
     m->n_state = lt_graph_n_state(m->graph);
