@@ -110,6 +110,7 @@ lt_status cli_bind(cli_call *call, const char *prefix, const lt_option *table, v
 
 // ---- help.c, docs.c
 void cli_print_usage(FILE *out);
+void cli_print_wrapped(const char *text, FILE *out);
 lt_status cli_print_options(FILE *out, const char *title, const char *prefix, const lt_option *table, void *cfg);
 lt_status cli_print_help(cli_call *call, FILE *out);
 lt_status cli_dump_docs(cli_session *s, const char *form, FILE *out); // markdown, man, bash
@@ -224,6 +225,7 @@ typedef struct cli_machine {
 } cli_machine;
 void cli_machine_read(cli_machine *m);
 double cli_peak_rss_mib(void);
+void cli_calm_openmp(char **argv);
 void cli_peak_rss_reset(void); // where the kernel allows it
 double cli_now_s(void);
 double cli_peak_gflops(int n_threads, double seconds); // measured float32 FMA peak

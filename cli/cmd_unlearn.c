@@ -94,7 +94,8 @@ static void more_help(const cli_call *call, FILE *out)
 {
     const lt_unlearn_method *chosen = call->extra;
     if (chosen) {
-        fprintf(out, "\n%s\n%s\n", chosen->title, chosen->doc);
+        fprintf(out, "\n%s\n", chosen->title);
+        cli_print_wrapped(chosen->doc, out);
         if (chosen->opts[0].name)
             cli_print_options(out, NULL, "", chosen->opts, call->extra_cfg);
         return;

@@ -16,6 +16,22 @@ void cli_print_usage(FILE *out)
           out);
 }
 
+void cli_print_wrapped(const char *text, FILE *out)
+{
+    enum { WIDTH = 100 };
+    for (int column = 0; *text;) {
+        int n = (int)strcspn(text, " ");
+        if (column > 0 && column + 1 + n > WIDTH) {
+            fputc('\n', out);
+            column = 0;
+        }
+        column += fprintf(out, "%s%.*s", column ? " " : "", n, text);
+        text += n;
+        text += strspn(text, " ");
+    }
+    fputc('\n', out);
+}
+
 // The rows of one table, without the frame lt_optset_help puts around them.
 lt_status cli_print_options(FILE *out, const char *title, const char *prefix, const lt_option *table, void *cfg)
 {

@@ -153,6 +153,8 @@ static int dispatch(cli_session *s, int argc, char **argv)
     lt_status status = cli_find_verb(help ? argv[2] : first, &row);
     if (status != LT_OK)
         return report_error(s, status, has_arg(argc, argv, "--json"), false, false);
+    if (!help && (row->verb->uses & CLI_COMPUTE))
+        cli_calm_openmp(argv);
     char *const help_args[] = {(char *)"--help", NULL};
     return help ? run_verb(s, row, 1, help_args) : run_verb(s, row, argc - 2, argv + 2);
 }

@@ -114,7 +114,8 @@ static void format_line(const struct cli_progress *p, const lt_event *e, double 
     bar[BAR] = '\0';
     const char *unit = e->unit ? e->unit : "";
     if (e->total > 0)
-        snprintf(out, size, "%s %3.0f %% [%s] %.0f %s/s  ETA %s%s", label_of(p, e, label), 100 * share, bar, rate, unit, eta, fields);
+        snprintf(out, size, "%s %3.0f %% [%s] %.*f %s/s  ETA %s%s", label_of(p, e, label), 100 * share, bar, rate < 10 ? 1 : 0, rate,
+                 unit, eta, fields);
     else
         snprintf(out, size, "%s %lld %s, %.0f/s%s", label_of(p, e, label), (long long)e->done, unit, rate, fields);
     if (width > 1 && strlen(out) >= (size_t)width)
