@@ -7,6 +7,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 #include <cmocka.h>
 #include "lethe/status.h"
 
@@ -47,4 +48,10 @@ static inline void lt_test_contains(const char *s, const char *part, const char 
     _fail(file, line);
 }
 #define assert_contains(s, part) lt_test_contains((s), (part), __FILE__, __LINE__)
+
+// Where tests make their directories: in memory where that is possible, because every atomic write waits for the disk.
+static inline const char *lt_test_root(void)
+{
+    return access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp";
+}
 #endif

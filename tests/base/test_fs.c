@@ -8,7 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-static char dir[] = "/tmp/lethe-fs-XXXXXX";
+static char dir[40];
 
 static const char *in(const char *file)
 {
@@ -175,6 +175,7 @@ static void temporary_names(void **state)
 static int make(void **state)
 {
     (void)state;
+    snprintf(dir, sizeof dir, "%s/lethe-fs-XXXXXX", lt_test_root());
     return mkdtemp(dir) ? 0 : -1;
 }
 

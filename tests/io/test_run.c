@@ -38,7 +38,7 @@ static int make(void **state)
     fixture *f = calloc(1, sizeof *f);
     *state = f;
     unsetenv("LETHE_HOME");
-    strcpy(f->root, "/tmp/lethe-run-XXXXXX");
+    snprintf(f->root, sizeof f->root, "%s/lethe-run-XXXXXX", lt_test_root());
     if (!mkdtemp(f->root))
         return -1;
     snprintf(f->dir, sizeof f->dir, "%s/runs/one", f->root);
@@ -69,7 +69,7 @@ static char *content(const char *dir, const char *file)
     char path[300], *bytes;
     size_t n;
     snprintf(path, sizeof path, "%s/%s", dir, file);
-    return lt_read_file(path, 1 << 20, &bytes, &n) == LT_OK ? bytes : NULL;
+    return lt_read_file(path, 1 << 28, &bytes, &n) == LT_OK ? bytes : NULL;
 }
 
 static json_t *json_of(const char *dir, const char *file)

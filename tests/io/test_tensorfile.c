@@ -9,7 +9,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-static char dir[] = "/tmp/lethe-tensorfile-XXXXXX";
+static char dir[40];
 
 static const char *in(const char *file)
 {
@@ -410,6 +410,7 @@ static void failing_allocations(void **state)
 static int make(void **state)
 {
     (void)state;
+    snprintf(dir, sizeof dir, "%s/lethe-tensorfile-XXXXXX", lt_test_root());
     return mkdtemp(dir) ? 0 : -1;
 }
 
