@@ -10,10 +10,11 @@
 #include "graph/graph_impl.h"
 #include "graph/plan_impl.h"
 #include <math.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <unistd.h>
 
-enum { MAX_ARGS = LT_KERNEL_MAX_ARGS };
+enum { MAX_ARGS = LT_KERNEL_MAX_ARGS, EVALUATE = 1 << 20 };
 
 typedef struct op_case {
     const lt_op *op;
@@ -151,11 +152,14 @@ static void compare(const op_case *t, int i, const void *got, const double *expe
 static void run_onednn(lt_backend *b, const op_case *t, unsigned flags, bool blocked, const values *in_values,
                        const values *expected, float **got)
 {
+    // Evaluation plans keep prepared weights, training plans make them in each run.
+    const bool train = !(flags & EVALUATE);
+    flags &= ~(unsigned)EVALUATE;
     lt_arg arg[MAX_ARGS];
     memcpy(arg, t->arg, sizeof arg);
     for (int i = 0; i < t->n_in; i++)
         arg[i].layout = blocked && is_image(&arg[i]) ? LT_LAYOUT_BLOCKED16 : LT_LAYOUT_PLAIN;
-    const lt_bind_in in = {t->op, &t->attr, t->n_in, t->n_out, arg, LT_F32, true, flags};
+    const lt_bind_in in = {t->op, &t->attr, t->n_in, t->n_out, arg, LT_F32, train, flags};
     lt_kernel k = {0};
     const lt_status status = b->ops->bind(b, &in, &k);
     if (status == LT_E_UNSUPPORTED && (flags & LT_PLAN_NO_LAYOUT || !blocked))
@@ -213,6 +217,7 @@ static void check(const op_case *t)
     run_onednn(backend_three, t, 0, false, &in, &expected, NULL);
     run_onednn(backend_one, t, LT_PLAN_NO_LAYOUT, false, &in, &expected, NULL);
     run_onednn(backend_one, t, LT_PLAN_NO_TUNE, true, &in, &expected, NULL);
+    run_onednn(backend_three, t, LT_PLAN_NO_TUNE | EVALUATE, true, &in, &expected, NULL);
     clear(t, &in);
     clear(t, &expected);
 }
@@ -272,6 +277,9 @@ static void test_conv(void **state)
     check_conv(3, 8, 8, 6, 5, 3, 1, 0);   // no padding
     check_conv(2, 4, 10, 5, 5, 3, 2, 1);
     check_conv(130, 16, 16, 4, 4, 3, 1, 1);
+    check_conv(137, 16, 20, 7, 8, 3, 1, 1); // enough tiles to sum a filter gradient in chunks
+    check_conv(5, 33, 70, 10, 3, 3, 1, 2);  // panels of 32 filters and the rest, more padding
+    check_conv(40, 32, 48, 12, 9, 3, 1, 0);
 }
 
 static void test_batch_norm(void **state)
@@ -400,19 +408,29 @@ static void test_bn_large_mean(void **state)
 }
 
 // Our own reductions must not depend on the number of threads; a convolution repeats itself bit for bit.
-static void same_bits(lt_backend *a, lt_backend *b, const op_case *t)
+static void same_bits_with(lt_backend *a, lt_backend *b, const op_case *t, unsigned flags)
 {
     values in = {0};
     float *first[MAX_ARGS], *second[MAX_ARGS];
     make_inputs(t, &in);
-    run_onednn(a, t, 0, true, &in, NULL, first);
-    run_onednn(b, t, 0, true, &in, NULL, second);
+    run_onednn(a, t, flags, true, &in, NULL, first);
+    run_onednn(b, t, flags, true, &in, NULL, second);
     for (int i = 0; i < t->n_in + t->n_out; i++) {
         assert_memory_equal(first[i], second[i], count(&t->arg[i]) * sizeof(float));
         free(first[i]);
         free(second[i]);
     }
     clear(t, &in);
+}
+
+static void same_bits(lt_backend *a, lt_backend *b, const op_case *t)
+{
+    same_bits_with(a, b, t, 0);
+}
+
+static void same_bits_by_rule(const op_case *t)
+{
+    same_bits_with(backend_one, backend_three, t, LT_PLAN_NO_TUNE);
 }
 
 static void test_same_bits(void **state)
@@ -430,12 +448,73 @@ static void test_same_bits(void **state)
         t = CASE(channel_sum, no_attr, 1, 1, 0, x, v);
         same_bits(backend_one, backend_three, &t);
     }
-    const lt_arg x = image(9, 32, 16, 16), w = filter(32, 32, 3, 3);
-    const lt_attr a = {.stride = 1, .pad = 1, .groups = 1, .shape = w.shape};
+    const lt_arg x = image(40, 32, 16, 16), w = filter(32, 32, 3, 3);
+    lt_attr a = {.stride = 1, .pad = 1, .groups = 1, .shape = w.shape};
     for (int i = 0; i < 3; i++) {
         same_bits(backend_three, backend_three, &CASE(conv2d, a, 2, 1, 0, x, w, x));
         same_bits(backend_three, backend_three, &CASE(conv2d_dw, a, 2, 1, 0, x, x, w));
     }
+    // The rule takes our own Winograd here, which does not care for the number of threads either.
+    same_bits_by_rule(&CASE(conv2d, a, 2, 1, 0, x, w, x));
+    same_bits_by_rule(&CASE(conv2d_dw, a, 2, 1, 0, x, x, w));
+    a.shape = x.shape;
+    same_bits_by_rule(&CASE(conv2d_dx, a, 2, 1, 0, x, w, x));
+}
+
+// A plan may run on any thread of the host program, two of them at once.
+typedef struct job {
+    lt_kernel k;
+    void *arg[3], *scratch;
+    lt_status status;
+} job;
+
+static void *run_job(void *data)
+{
+    job *j = data;
+    for (int i = 0; i < 5 && j->status == LT_OK; i++)
+        j->status = j->k.run(&j->k, j->arg, j->scratch);
+    return NULL;
+}
+
+static void test_other_threads(void **state)
+{
+    (void)state;
+    const lt_arg x = image(6, 32, 12, 12), w = filter(64, 32, 3, 3), y = image(6, 64, 6, 6);
+    const lt_attr a = {.stride = 2, .pad = 1, .groups = 1};
+    const op_case t = CASE(conv2d, a, 2, 1, 0, x, w, y);
+    lt_arg arg[3] = {x, w, y};
+    arg[0].layout = LT_LAYOUT_BLOCKED16;
+    const lt_bind_in in = {t.op, &t.attr, 2, 1, arg, LT_F32, false, LT_PLAN_NO_TUNE};
+    values v = {0};
+    job j[3] = {0};
+    pthread_t thread[2];
+    make_inputs(&t, &v);
+    for (int i = 0; i < 3; i++) {
+        assert_ok(backend_three->ops->bind(backend_three, &in, &j[i].k));
+        for (int k = 0; k < 3; k++)
+            j[i].arg[k] = place(&arg[k], j[i].k.layout[k], v.d[k]);
+        j[i].scratch = lti_aligned_alloc(64, j[i].k.scratch_bytes + 64);
+        j[i].k.prepared = lti_aligned_alloc(64, j[i].k.prepared_bytes + 64);
+        if (j[i].k.prepare)
+            assert_ok(j[i].k.prepare(&j[i].k, j[i].arg, j[i].k.prepared));
+    }
+    run_job(&j[2]);
+    for (int i = 0; i < 2; i++)
+        assert_int_equal(pthread_create(&thread[i], NULL, run_job, &j[i]), 0);
+    for (int i = 0; i < 2; i++)
+        assert_int_equal(pthread_join(thread[i], NULL), 0);
+    for (int i = 0; i < 3; i++) {
+        assert_ok(j[i].status);
+        assert_memory_equal(j[i].arg[2], j[2].arg[2], count(&y) * sizeof(float));
+    }
+    for (int i = 0; i < 3; i++) {
+        for (int k = 0; k < 3; k++)
+            lti_free(j[i].arg[k]);
+        lti_free(j[i].scratch);
+        lti_free(j[i].k.prepared);
+        j[i].k.destroy(&j[i].k);
+    }
+    clear(&t, &v);
 }
 
 static void test_reorder(void **state)
@@ -478,6 +557,7 @@ static void test_instruction_sets(void **state)
         test_pointwise(state);
         test_pooling(state);
         test_reorder(state);
+        test_conv(state);
     }
     one->kern = three->kern = best;
 }
@@ -516,6 +596,7 @@ int main(void)
         cmocka_unit_test(test_padding),       cmocka_unit_test(test_linear),
         cmocka_unit_test(test_bn_large_mean), cmocka_unit_test(test_same_bits),
         cmocka_unit_test(test_reorder),       cmocka_unit_test(test_instruction_sets),
+        cmocka_unit_test(test_other_threads),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

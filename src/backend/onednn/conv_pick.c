@@ -17,7 +17,7 @@ enum {
     MAX_ROUNDS = 40,
     CONFIRM = 3, // times the least time must be seen, within near_best
 };
-static const double hopeless = 1.5, clear_win = 0.96, near_best = 0.05, patience_s = 1.5;
+static const double hopeless = 1.5, clear_win = 0.96, near_best = 0.05, patience_s = 0.6;
 
 static bool is_reference(const char *impl)
 {
