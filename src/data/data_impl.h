@@ -1,7 +1,7 @@
 // data_impl.h - private parts of the data module: what a reader gets and gives, and the helpers readers share.
 //
-// A reader (set_*.c, one line in sets.list) turns files into an lti_raw: bytes (n,C,H,W), labels and official ids, in the
-// official order. It applies no subsets: dataset.c does that for every kind in the same way.
+// A reader (set_*.c, one line in sets.list) turns files into an lti_raw: bytes (n,C,H,W), labels and official ids, in
+// the official order. It applies no subsets: dataset.c does that for every kind in the same way.
 #ifndef LT_DATA_IMPL_H
 #define LT_DATA_IMPL_H
 #include "base/base.h"
@@ -9,7 +9,7 @@
 
 enum {
     LTI_MAX_CLASSES = 100000,
-    LTI_MAX_SIDE = 16384,         // pixels; of images as they come
+    LTI_MAX_SIDE = 16384, // pixels; of images as they come
     LTI_MAX_IMAGE_PIXELS = 1 << 25,
     LTI_MAX_IMAGE_BYTES = 1 << 26 // of one encoded image
 };
@@ -63,8 +63,9 @@ typedef struct lti_dataset {
     lti_raw raw;
     int64_t n_read[2]; // samples before subsets: official ids are smaller unless holdout= moved them
 } lti_dataset;
-lt_status lti_dataset_make(const char *kind, const char *spec, lti_raw *raw, lt_dataset **ds); // takes over raw's memory
-int64_t lti_dataset_row_of_id(const lt_dataset *ds, lt_split split, int64_t id);                // -1 when absent
+lt_status lti_dataset_make(const char *kind, const char *spec, lti_raw *raw,
+                           lt_dataset **ds);                                     // takes over raw's memory
+int64_t lti_dataset_row_of_id(const lt_dataset *ds, lt_split split, int64_t id); // -1 when absent
 
 // ---- files
 typedef struct lti_paths { // names or paths, sorted bytewise
@@ -88,7 +89,8 @@ typedef struct lti_image {
 } lti_image;
 void lti_image_clear(lti_image *image);
 bool lti_image_name(const char *name); // ends in .jpg, .jpeg or .png, any case
-lt_status lti_image_decode(const uint8_t *bytes, size_t n, const char *label, lti_image *image); // JPEG or PNG, by content
+lt_status lti_image_decode(const uint8_t *bytes, size_t n, const char *label,
+                           lti_image *image); // JPEG or PNG, by content
 lt_status lti_jpeg_decode(const uint8_t *bytes, size_t n, const char *label, lti_image *image);
 lt_status lti_png_decode(const uint8_t *bytes, size_t n, const char *label, lti_image *image);
 lt_status lti_image_alloc(int c, int h, int w, const char *label, lti_image *image); // checks the bounds
@@ -102,9 +104,9 @@ typedef struct lti_pile_item {
 } lti_pile_item;
 typedef struct lti_pile {
     const lti_open_args *args;
-    int h, w;     // of every image, from the first one
-    int side;     // size=, 0 = as they come
-    bool colour;  // any image with three channels
+    int h, w;      // of every image, from the first one
+    int side;      // size=, 0 = as they come
+    bool colour;   // any image with three channels
     bool numbered; // labels are numbers from .cls files, not class folders
     struct {
         int64_t n, cap;
@@ -119,10 +121,12 @@ lt_status lti_pile_init(lti_pile *pile, const lti_open_args *args);
 void lti_pile_clear(lti_pile *pile);
 lt_status lti_pile_class(lti_pile *pile, const char *name, int32_t *y); // finds or adds
 lt_status lti_pile_add(lti_pile *pile, lt_split s, int32_t y, const char *path, const uint8_t *bytes, size_t n);
-// Sorts class folders by path and classes by name, drops the replicas when every image is grey, moves everything to raw.
+// Sorts class folders by path and classes by name, drops the replicas when every image is grey, moves everything to
+// raw.
 lt_status lti_pile_finish(lti_pile *pile, lti_raw *raw);
 lt_status lti_read_folder(const lti_open_args *args, const char *dir, lti_raw *raw);
-lt_status lti_read_tar_folder(const lti_open_args *args, const char *file, lti_raw *raw); // class folders inside one archive
+lt_status lti_read_tar_folder(const lti_open_args *args, const char *file,
+                              lti_raw *raw); // class folders inside one archive
 
 // ---- archives
 typedef struct lti_tar lti_tar;
@@ -150,7 +154,10 @@ typedef struct lti_idx_source {
 lt_status lti_idx_parse(const lti_idx_source *images, const lti_idx_source *labels, lt_split s, lti_raw *raw);
 lt_status lti_npz_set_parse(const void *bytes, size_t n, const char *label, const lti_open_args *args, lti_raw *raw);
 lt_status lti_shard_parse(lti_tar *tar, const char *label, lt_split s, lti_pile *pile);
-lt_status lti_forget_ids_parse(const lt_dataset *ds, const char *text, size_t n, const char *label, lt_index_set *forget);
+// Class folders in an archive. pile NULL: only looks whether there is a part called test, which then goes before val.
+lt_status lti_tar_folder_parse(lti_tar *tar, const lti_open_args *args, bool *has_test, lti_pile *pile);
+lt_status lti_forget_ids_parse(const lt_dataset *ds, const char *text, size_t n, const char *label,
+                               lt_index_set *forget);
 
 // ---- the procedural set
 enum { LTI_SYNTH_SIDE = 32, LTI_SYNTH_CLASSES = 10 };

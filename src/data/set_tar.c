@@ -185,8 +185,7 @@ static lt_status add_entry(lti_tar *tar, const lti_open_args *args, lti_pile *pi
     return status;
 }
 
-// pile NULL: only looks whether there is a part called test, which then goes before val.
-static lt_status read_class_files(lti_tar *tar, const lti_open_args *args, bool *has_test, lti_pile *pile)
+lt_status lti_tar_folder_parse(lti_tar *tar, const lti_open_args *args, bool *has_test, lti_pile *pile)
 {
     int32_t y = -1;
     for (;;) {
@@ -221,7 +220,7 @@ lt_status lti_read_tar_folder(const lti_open_args *args, const char *file, lti_r
     for (int pass = 0; pass < 2 && status == LT_OK; pass++) {
         lti_tar *tar;
         LT_TRY_GOTO(lti_tar_open(file, &tar), out);
-        status = read_class_files(tar, args, &has_test, pass == 0 ? NULL : &pile);
+        status = lti_tar_folder_parse(tar, args, &has_test, pass == 0 ? NULL : &pile);
         lti_tar_close(tar);
     }
     if (status != LT_OK)

@@ -1,4 +1,5 @@
-// data_test.h - what the data tests share: a scratch folder, files of given bytes, JPEG and PNG writers, where real data is.
+// data_test.h - what the data tests share: a scratch folder, files of given bytes, JPEG and PNG writers, where real
+// data is.
 #ifndef DATA_TEST_H
 #define DATA_TEST_H
 #include "lt_test.h"
@@ -173,8 +174,9 @@ static inline size_t make_png(const uint8_t *px, int h, int w, int type, int dep
     png_structp png = png_create_write_struct(PNG_LIBPNG_VER_STRING, NULL, NULL, NULL);
     png_infop info = png_create_info_struct(png);
     png_set_write_fn(png, &bytes, png_take, NULL);
-    png_set_IHDR(png, info, (png_uint_32)w, (png_uint_32)h, depth, type, interlaced ? PNG_INTERLACE_ADAM7 : PNG_INTERLACE_NONE,
-                 PNG_COMPRESSION_TYPE_DEFAULT, PNG_FILTER_TYPE_DEFAULT);
+    png_set_IHDR(png, info, (png_uint_32)w, (png_uint_32)h, depth, type,
+                 interlaced ? PNG_INTERLACE_ADAM7 : PNG_INTERLACE_NONE, PNG_COMPRESSION_TYPE_DEFAULT,
+                 PNG_FILTER_TYPE_DEFAULT);
     if (type == PNG_COLOR_TYPE_PALETTE)
         png_set_PLTE(png, info, palette, 4);
     png_write_info(png, info);

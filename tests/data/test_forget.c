@@ -158,7 +158,8 @@ static void bad_lists(void **state)
     };
     for (size_t k = 0; k < sizeof cases / sizeof *cases; k++) {
         lt_index_set f;
-        assert_fails(LT_E_FORMAT, cases[k].part, lti_forget_ids_parse(set, cases[k].text, strlen(cases[k].text), "list", &f));
+        assert_fails(LT_E_FORMAT, cases[k].part,
+                     lti_forget_ids_parse(set, cases[k].text, strlen(cases[k].text), "list", &f));
         assert_int_equal(f.n, 0);
         assert_null(f.row);
     }
@@ -228,7 +229,8 @@ static void failing_allocations(void **state)
         for (int64_t k = 1; status != LT_OK; k++) {
             lt_index_set f;
             lti_alloc_fail_at(k);
-            status = specs[c] ? lt_forget_parse(set, specs[c], 0, &f) : lti_forget_ids_parse(set, "1\n2\n", 4, "list", &f);
+            status =
+                specs[c] ? lt_forget_parse(set, specs[c], 0, &f) : lti_forget_ids_parse(set, "1\n2\n", 4, "list", &f);
             lti_alloc_fail_at(0);
             assert_true(status == LT_OK || (status == LT_E_NOMEM && !f.row));
             lt_index_set_clear(&f);
@@ -240,7 +242,8 @@ static void failing_allocations(void **state)
 static void published_lists(void **state)
 {
     (void)state;
-    static const char *const lists[] = {"5000-seed1", "5000-seed10", "5000-seed100", "10000-seed1", "10000-seed10", "10000-seed100"};
+    static const char *const lists[] = {"5000-seed1",  "5000-seed10",  "5000-seed100",
+                                        "10000-seed1", "10000-seed10", "10000-seed100"};
     char path[600];
     snprintf(path, sizeof path, "%s/../shared/data/forget-indices", LT_TEST_SOURCE_DIR);
     const char *cifar = real_data("cifar-10-batches-bin", "cifar10");
@@ -253,7 +256,8 @@ static void published_lists(void **state)
     lt_dataset *ds = must_open(spec);
     for (size_t k = 0; k < sizeof lists / sizeof *lists; k++) {
         lt_index_set f;
-        snprintf(path, sizeof path, "file:%s/../shared/data/forget-indices/cifar10-%s.csv", LT_TEST_SOURCE_DIR, lists[k]);
+        snprintf(path, sizeof path, "file:%s/../shared/data/forget-indices/cifar10-%s.csv", LT_TEST_SOURCE_DIR,
+                 lists[k]);
         assert_ok(lt_forget_parse(ds, path, 0, &f));
         assert_int_equal(f.n, k < 3 ? 5000 : 10000);
         check_set(ds, &f);
@@ -272,10 +276,14 @@ static void published_lists(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(random_sets),     cmocka_unit_test(classes),
-        cmocka_unit_test(bad_names),       cmocka_unit_test(good_lists),
-        cmocka_unit_test(bad_lists),       cmocka_unit_test(ids_of_a_subset),
-        cmocka_unit_test(written_lists_read_back), cmocka_unit_test(failing_allocations),
+        cmocka_unit_test(random_sets),
+        cmocka_unit_test(classes),
+        cmocka_unit_test(bad_names),
+        cmocka_unit_test(good_lists),
+        cmocka_unit_test(bad_lists),
+        cmocka_unit_test(ids_of_a_subset),
+        cmocka_unit_test(written_lists_read_back),
+        cmocka_unit_test(failing_allocations),
         cmocka_unit_test(published_lists),
     };
     return cmocka_run_group_tests(tests, open_sets, close_sets);

@@ -68,18 +68,22 @@ static void cifar10_files_of_the_wrong_size(void **state)
 {
     (void)state;
     put_cifar10_dir("short", 4);
-    assert_open_fails(LT_E_FORMAT, "data_batch_1.bin: 12292 bytes, expected 30730000 (10000 records of 3073 bytes): the file is cut",
+    assert_open_fails(LT_E_FORMAT,
+                      "data_batch_1.bin: 12292 bytes, expected 30730000 (10000 records of 3073 bytes): the file is cut",
                       spec_of("cifar10", "short", ""));
     assert_contains(lt_error_get()->hint, "allow-partial");
     uint8_t *bytes = cifar_records(4, 1, 0);
     put_file("short/data_batch_3.bin", bytes, 4 * REC10 - 5);
-    assert_open_fails(LT_E_FORMAT, "data_batch_3.bin: 12287 bytes is not a whole number of 3073-byte records: record 3 has 3068",
+    assert_open_fails(LT_E_FORMAT,
+                      "data_batch_3.bin: 12287 bytes is not a whole number of 3073-byte records: record 3 has 3068",
                       spec_of("cifar10", "short", ",allow-partial=1"));
     free(bytes);
     bytes = calloc(10001, REC10);
     put_file("short/data_batch_3.bin", bytes, (size_t)10001 * REC10);
-    assert_open_fails(LT_E_FORMAT, "data_batch_3.bin: 30733073 bytes, expected 30730000 (10000 records of 3073 bytes): the file is too",
-                      spec_of("cifar10", "short", ",allow-partial=1"));
+    assert_open_fails(
+        LT_E_FORMAT,
+        "data_batch_3.bin: 30733073 bytes, expected 30730000 (10000 records of 3073 bytes): the file is too",
+        spec_of("cifar10", "short", ",allow-partial=1"));
     free(bytes);
     unlink(in_scratch("short/data_batch_3.bin"));
     assert_open_fails(LT_E_IO, "data_batch_3.bin is missing", spec_of("cifar10", "short", ",allow-partial=1"));
@@ -109,7 +113,8 @@ static void cifar10_without_files(void **state)
     put_text("nothing/readme.txt", "x");
     assert_open_fails(LT_E_IO, "no training split: data_batch_1.bin to data_batch_5.bin are not there",
                       spec_of("cifar10", "nothing", ""));
-    assert_open_fails(LT_E_IO, "no training split: train.bin is not there", spec_of("cifar100", "nothing", ",allow-partial=1"));
+    assert_open_fails(LT_E_IO, "no training split: train.bin is not there",
+                      spec_of("cifar100", "nothing", ",allow-partial=1"));
 }
 
 static void cifar100_labels(void **state)
@@ -331,8 +336,9 @@ static void broken_idx(void **state)
         else
             n[cases[k].file] += (size_t)cases[k].value;
         lti_raw raw = {.c = 1, .n_classes = 10};
-        assert_fails(LT_E_FORMAT, cases[k].part,
-                     lti_idx_parse(&(lti_idx_source){bad_x, n[0], "X"}, &(lti_idx_source){bad_y, n[1], "Y"}, LT_TRAIN, &raw));
+        assert_fails(
+            LT_E_FORMAT, cases[k].part,
+            lti_idx_parse(&(lti_idx_source){bad_x, n[0], "X"}, &(lti_idx_source){bad_y, n[1], "Y"}, LT_TRAIN, &raw));
         lti_raw_clear(&raw);
     }
     uint8_t y4[12];
@@ -385,12 +391,14 @@ static void fill_npz(npz *z, bool channels_last, lt_dtype y_type)
                 for (int p = 0; p < 20; p++)
                     z->x[s][60 * i + (channels_last ? 3 * p + c : 20 * c + p)] = (uint8_t)(60 * i + 20 * c + p);
         }
-        z->t[2 * s] = (lt_tensor){.name = names[2 * s], .dtype = LT_U8, .n_dims = 4, .dim = {3, 3, 4, 5}, .data = z->x[s], .n_bytes = 180};
+        z->t[2 * s] = (lt_tensor){
+            .name = names[2 * s], .dtype = LT_U8, .n_dims = 4, .dim = {3, 3, 4, 5}, .data = z->x[s], .n_bytes = 180};
         if (channels_last)
             memcpy(z->t[2 * s].dim, (int64_t[]){3, 4, 5, 3}, 4 * sizeof(int64_t));
         size_t size = y_type == LT_I64 ? 8 : y_type == LT_I32 ? 4 : 1;
         void *y = y_type == LT_I64 ? (void *)z->y64[s] : y_type == LT_I32 ? (void *)z->y32[s] : z->y8[s];
-        z->t[2 * s + 1] = (lt_tensor){.name = names[2 * s + 1], .dtype = y_type, .n_dims = 1, .dim = {3}, .data = y, .n_bytes = 3 * size};
+        z->t[2 * s + 1] = (lt_tensor){
+            .name = names[2 * s + 1], .dtype = y_type, .n_dims = 1, .dim = {3}, .data = y, .n_bytes = 3 * size};
     }
 }
 

@@ -100,7 +100,8 @@ static void damaged_images(void **state)
     uint8_t *png, *jpeg, px[12 * 12 * 3];
     for (size_t i = 0; i < sizeof px; i++)
         px[i] = (uint8_t)(i * i);
-    size_t n_png = make_png(px, 12, 12, PNG_COLOR_TYPE_RGB, 8, false, 36, &png), n_jpeg = make_jpeg(px, 12, 12, 3, &jpeg);
+    size_t n_png = make_png(px, 12, 12, PNG_COLOR_TYPE_RGB, 8, false, 36, &png),
+           n_jpeg = make_jpeg(px, 12, 12, 3, &jpeg);
     lti_image im;
     for (size_t n = 0; n < n_png; n++) {
         uint8_t *exact = malloc(n + !n); // so that a sanitizer sees a read past the end
@@ -372,12 +373,13 @@ static void class_folders_in_a_tar(void **state)
         uint8_t mark;
     } files[] = {
         // archive order is not path order; another name for the top folder
-        {"set/val/dog/1.png", 99},      {"set/test/dog/1.png", 22},   {"set/train/dog/b.png", 13},
-        {"set/train/cat/deep/1.PNG", 7}, {"set/train/cat/2.png", 5},   {"set/train/dog/a.png", 12},
+        {"set/val/dog/1.png", 99},       {"set/test/dog/1.png", 22},  {"set/train/dog/b.png", 13},
+        {"set/train/cat/deep/1.PNG", 7}, {"set/train/cat/2.png", 5},  {"set/train/dog/a.png", 12},
         {"set/test/cat/1.png", 21},      {"set/train/cat/10.png", 3},
     };
     enum { N = sizeof files / sizeof *files };
-    entry entries[N + 3] = {{"set/", NULL, 0}, {"set/train/readme.txt", "text", 4}, {"set/train/cat/._2.png", "junk", 4}};
+    entry entries[N + 3] = {
+        {"set/", NULL, 0}, {"set/train/readme.txt", "text", 4}, {"set/train/cat/._2.png", "junk", 4}};
     uint8_t *bytes[N];
     for (int i = 0; i < N; i++) {
         size_t n = marked_png(6, 8, files[i].mark, &bytes[i]);
@@ -439,7 +441,8 @@ static void cifar10_from_images(void **state)
     lt_dataset_close(dir);
     lt_dataset_close(tar);
     put_folder("not-cifar");
-    assert_open_fails(LT_E_FORMAT, "2 class folders of 8x6 images, expected 10 of 32x32", spec_of("cifar10", "not-cifar", ""));
+    assert_open_fails(LT_E_FORMAT, "2 class folders of 8x6 images, expected 10 of 32x32",
+                      spec_of("cifar10", "not-cifar", ""));
     assert_int_equal(rename(in_scratch("c10img/train/truck"), in_scratch("c10img/train/van")), 0);
     assert_int_equal(rename(in_scratch("c10img/test/truck"), in_scratch("c10img/test/van")), 0);
     assert_open_fails(LT_E_FORMAT, "class folder 'van', expected 'truck' or '9'", spec_of("cifar10", "c10img", ""));
@@ -460,7 +463,11 @@ static entry png_entry(const char *name, int k)
 static void shards(void **state)
 {
     (void)state;
-    entry a[] = {png_entry("x/000.png", 0), {"x/000.cls", "2", 1}, {"x/000.json", "{}", 2}, {"x/001.cls", "0\n", 2}, png_entry("x/001.png", 1)};
+    entry a[] = {png_entry("x/000.png", 0),
+                 {"x/000.cls", "2", 1},
+                 {"x/000.json", "{}", 2},
+                 {"x/001.cls", "0\n", 2},
+                 png_entry("x/001.png", 1)};
     entry b[] = {png_entry("002.seg.png", 3), png_entry("002.png", 2), {"002.cls", "11", 2}};
     entry t[] = {png_entry("0.png", 3), {"0.cls", "1", 1}};
     put_tar("wds/train-000.tar", a, 5);

@@ -1,5 +1,5 @@
-// Views, batches and the loader: every sample once, augmentation and labels as functions of (seed, epoch, tag, id), the same bytes
-// for every number of threads, entering an epoch anywhere, no allocation while running.
+// Views, batches and the loader: every sample once, augmentation and labels as functions of (seed, epoch, tag, id), the
+// same bytes for every number of threads, entering an epoch anywhere, no allocation while running.
 #include "data_test.h"
 #include <math.h>
 
@@ -23,8 +23,14 @@ static lt_dataset *small_set(void)
 static lt_loader *make(const lt_view *views, int n_views, int64_t batch, bool shuffle, int n_threads)
 {
     lt_loader *l;
-    assert_ok(lt_loader_create(&(lt_loader_spec){.views = views, .n_views = n_views, .batch = batch, .shuffle = shuffle,
-                                                 .seed = 5, .phase = 1, .n_threads = n_threads, .pad = 2},
+    assert_ok(lt_loader_create(&(lt_loader_spec){.views = views,
+                                                 .n_views = n_views,
+                                                 .batch = batch,
+                                                 .shuffle = shuffle,
+                                                 .seed = 5,
+                                                 .phase = 1,
+                                                 .n_threads = n_threads,
+                                                 .pad = 2},
                                &l));
     return l;
 }
@@ -103,7 +109,8 @@ static void shuffled_gives_every_sample_once(void **state)
     run(l, 0, 0, &b);
     assert_memory_equal(&a, &b, sizeof a);
     assert_ok(lt_loader_create(
-        &(lt_loader_spec){.views = &v, .n_views = 1, .batch = 8, .shuffle = true, .seed = 5, .phase = 2, .pad = 2}, &other_phase));
+        &(lt_loader_spec){.views = &v, .n_views = 1, .batch = 8, .shuffle = true, .seed = 5, .phase = 2, .pad = 2},
+        &other_phase));
     run(other_phase, 0, 0, &c);
     for (int i = 0; i < N; i++)
         phase_differs += a.id[i] != c.id[i];
@@ -129,8 +136,15 @@ static void mixed_views(const lt_dataset *ds, lt_index_set *rows, lt_view v[3])
     v[0].augment = true;
     v[0].relabel = LT_RELABEL_RANDOM_OTHER;
     v[0].tag = 1;
-    v[1] = (lt_view){.ds = ds, .split = LT_TRAIN, .row = nine, .n = 9, .labels = labels, .images = images, .augment = true,
-                     .weight = -0.5f, .tag = 2};
+    v[1] = (lt_view){.ds = ds,
+                     .split = LT_TRAIN,
+                     .row = nine,
+                     .n = 9,
+                     .labels = labels,
+                     .images = images,
+                     .augment = true,
+                     .weight = -0.5f,
+                     .tag = 2};
     v[2] = lt_view_split(ds, LT_TEST);
     v[2].relabel = LT_RELABEL_RANDOM_ANY;
     v[2].tag = 3;
@@ -286,7 +300,8 @@ static void augmentation_belongs_to_the_sample(void **state)
     (void)state;
     lt_dataset *ds = small_set();
     int64_t some[3] = {31, 5, 44};
-    lt_view all = lt_view_split(ds, LT_TRAIN), few = {.ds = ds, .row = some, .n = 3, .weight = 1, .augment = true}, tagged = few;
+    lt_view all = lt_view_split(ds, LT_TRAIN), few = {.ds = ds, .row = some, .n = 3, .weight = 1, .augment = true},
+            tagged = few;
     all.augment = true;
     tagged.tag = 9;
     lt_loader *a = make(&all, 1, 7, true, 0), *b = make(&few, 1, 2, false, 0), *c = make(&tagged, 1, 2, false, 0);
@@ -348,8 +363,9 @@ static void overrides_are_used(void **state)
     float image[2 * LEN];
     for (int i = 0; i < 2 * LEN; i++)
         image[i] = 0.25f + (float)i * 0.001f;
-    lt_view v[2] = {{.ds = ds, .split = LT_TRAIN, .row = row, .n = 2, .labels = label, .images = image, .weight = -2, .tag = 6},
-                    lt_view_split(ds, LT_TEST)};
+    lt_view v[2] = {
+        {.ds = ds, .split = LT_TRAIN, .row = row, .n = 2, .labels = label, .images = image, .weight = -2, .tag = 6},
+        lt_view_split(ds, LT_TEST)};
     lt_loader *l = make(v, 2, 5, false, 1);
     static epoch e;
     run(l, 0, 0, &e);
@@ -378,7 +394,8 @@ static void bad_loaders_are_refused(void **state)
     int64_t row[1] = {N};
     int32_t label[1] = {K};
     lt_view good = lt_view_split(ds, LT_TRAIN), bad_row = {.ds = ds, .row = row, .n = 1}, bad_label = good,
-            bad_size = lt_view_split(other, LT_TRAIN), bad_relabel = lt_view_split(one_class, LT_TRAIN), too_many = good;
+            bad_size = lt_view_split(other, LT_TRAIN), bad_relabel = lt_view_split(one_class, LT_TRAIN),
+            too_many = good;
     bad_label.n = 1;
     bad_label.labels = label;
     bad_relabel.relabel = LT_RELABEL_RANDOM_OTHER;
@@ -453,7 +470,8 @@ static void failing_allocations(void **state)
     for (int64_t k = 1; status != LT_OK; k++) {
         lt_loader *l = NULL;
         lti_alloc_fail_at(k);
-        status = lt_loader_create(&(lt_loader_spec){.views = &v, .n_views = 1, .batch = 8, .shuffle = true, .n_threads = 2}, &l);
+        status = lt_loader_create(
+            &(lt_loader_spec){.views = &v, .n_views = 1, .batch = 8, .shuffle = true, .n_threads = 2}, &l);
         lti_alloc_fail_at(0);
         assert_true(status == LT_OK || (status == LT_E_NOMEM && !l));
         lt_loader_destroy(l);
