@@ -1,0 +1,84 @@
+# Bad input: one clear line, the right exit code, nothing half-written.
+. "$(dirname "$0")/lib.sh"
+
+run 0 train $tiny --epochs 1 --out base --json
+data=synthetic,train-limit=200,test-limit=100
+
+# files that are not what they should be
+mkdir cifar && for i in 1 2 3 4 5; do head -c 30730 /dev/zero >"cifar/data_batch_$i.bin"; done
+head -c 30730 /dev/zero >cifar/test_batch.bin
+run 0 data info cifar10:cifar,allow-partial=1 --json
+head -c 30000 /dev/zero >cifar/data_batch_3.bin
+error 3 "data_batch_3.bin" train --data cifar10:cifar,allow-partial=1 --out x1
+head -c 30730 /dev/zero | tr '\000' '\377' >cifar/data_batch_3.bin
+error 3 "data_batch_3.bin" train --data cifar10:cifar,allow-partial=1 --out x1
+error 1 "no such file" train --data cifar10:nowhere --out x1
+[ ! -e x1 ] || fail "a training without data left a directory"
+
+cp -r base nan
+# the last four bytes of the file are a weight: make it NaN
+size=$(wc -c <nan/model.safetensors)
+printf '\377\377\377\177' | dd of=nan/model.safetensors bs=1 seek=$((size - 4)) conv=notrunc 2>/dev/null
+error 3 "finite" eval nan/model.safetensors --data $data
+cp -r base changed
+printf '\000\000\000\077' | dd of=changed/model.safetensors bs=1 seek=$((size - 4)) conv=notrunc 2>/dev/null
+error 4 "digest" eval changed
+head -c 1000 base/model.safetensors >short.safetensors
+error 3 "short.safetensors" eval short.safetensors --data $data
+echo nonsense >bad.safetensors
+error 3 "bad.safetensors" inspect bad.safetensors
+error 1 "no model.safetensors" eval "$work/home"
+
+# forget lists
+printf '5\n7\n5\n' >twice.csv
+error 3 "twice.csv" unlearn base --method ft --forget file:twice.csv --out x2
+printf '5\n99999999\n' >range.csv
+error 3 "range.csv" unlearn base --method ft --forget file:range.csv --out x2
+: >empty.csv
+error 3 "empty" unlearn base --method ft --forget file:empty.csv --out x2
+error 1 "nowhere.csv" unlearn base --method ft --forget file:nowhere.csv --out x2
+error 2 "forget" unlearn base --method ft --forget random:0% --out x2
+error 2 "retain" unlearn base --method ft --no-retain --out x2
+[ ! -e x2/DONE ] || fail "an unlearning that failed says it is done"
+error 3 "t.npz" audit --signals "$(echo junk >t.npz && echo t.npz)"
+
+# divergence, unchanged weights
+error 5 "step" train $tiny --epochs 3 --lr 1e8 --momentum 0.99 --out x3
+[ ! -e x3/DONE ] || fail "a diverged run says it is done"
+
+# places that cannot be written
+echo file >file
+error 1 "file" train $tiny --epochs 1 --out file/run
+run 0 unlearn base --method retrain --out retrain --threads 1 --json
+error 1 "nonexistent" report retrain --out /nonexistent/page.html
+
+# a full disk: only where a small file system can be mounted
+if command -v unshare >/dev/null 2>&1 && unshare -rm true 2>/dev/null; then
+    cat >full.sh <<'END'
+mkdir -p small && mount -t tmpfs -o size=200k tmpfs small || exit 99
+"$LETHE" train $tiny --model simple-conv:width=64 --epochs 1 --out small/run >out 2>err
+echo $? >code
+ls small/run >left 2>/dev/null
+END
+    export tiny
+    unshare -rm sh full.sh
+    if [ "$?" != 99 ]; then
+        same "exit code on a full disk" "$(cat code)" 7
+        contains err "^lethe: .*space"
+        lacks left DONE
+    fi
+fi
+
+# downloads: official digests are checked; no network is one clear line
+mkdir -p mirror && echo "not CIFAR" >mirror/cifar-10-binary.tar.gz
+error 4 "cifar-10-binary.tar.gz" data get cifar10 --out sets --url "file://$work/mirror" --quiet
+[ -z "$(find sets -type f)" ] || fail "a download that failed left a file"
+error 1 "cifar-10-binary.tar.gz" data get cifar10 --out sets --url "file://$work/nowhere" --quiet
+error 1 "127.0.0.1" data get mnist --out sets --url http://127.0.0.1:9/x --quiet
+error 2 "mnits" data get mnits
+contains err "did you mean mnist"
+
+# every error is one JSON object with --json
+run 3 eval short.safetensors --data $data --json
+json out error.message error.status
+finish
