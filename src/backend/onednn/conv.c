@@ -274,6 +274,8 @@ lt_status lti_conv_make(const lti_dn *dn, const lti_conv_shape *s, const lti_cho
     dnnl_primitive_desc_t pd = NULL;
     if (choice->algorithm == LTI_OWN_WINOGRAD)
         return lti_wino_make(dn, s, k);
+    if (choice->algorithm == LTI_OWN_STEM)
+        return lti_stem_make(dn, s, k);
     LT_TRY(lti_conv_pd(dn, s, choice, &pd));
     if (!pd)
         return LT_FAIL(LT_E_UNSUPPORTED, "oneDNN no longer offers implementation %d (%s) of a convolution",
@@ -343,7 +345,7 @@ lt_status lti_bind_conv(lti_dn *dn, const lt_bind_in *in, lt_kernel *k)
     k->layout[x_at] = s.x_layout;
     k->layout[y_at] = s.y_layout;
     k->tuned_us = choice.us;
-    snprintf(k->impl, sizeof k->impl, "%s %s%s", choice.algorithm == LTI_OWN_WINOGRAD ? "blk16" : "onednn", choice.impl,
+    snprintf(k->impl, sizeof k->impl, "%s %s%s", choice.algorithm >= LTI_OWN_WINOGRAD ? "blk16" : "onednn", choice.impl,
              choice.free_layout ? " +layout" : "");
     snprintf(k->tuned, sizeof k->tuned, "%s", choice.log);
     return LT_OK;

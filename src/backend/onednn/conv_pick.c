@@ -48,17 +48,23 @@ static lt_status collect(const lti_dn *dn, const lti_conv_shape *s, lti_choice c
     return LT_OK;
 }
 
+static void collect_own(const lti_dn *dn, lti_algorithm algorithm, const char *name, list *l)
+{
+    lti_choice *own = &l->c[l->n++];
+    *own = (lti_choice){.algorithm = algorithm};
+    snprintf(own->impl, sizeof own->impl, "%s %s", name, dn->kern->isa);
+}
+
 // In the order of the fixed rule.
 static lt_status collect_all(const lti_dn *dn, const lti_conv_shape *s, list *l)
 {
     const dnnl_dim_t least = s->c < s->k ? s->c : s->k;
     const bool can = s->r == 3 && s->s == 3 && s->stride == 1 && least >= WINOGRAD_MIN;
     const lti_choice direct = {.algorithm = LTI_DIRECT}, winograd = {.algorithm = LTI_DNNL_WINOGRAD};
-    if (can && lti_wino_fits(s)) {
-        lti_choice *own = &l->c[l->n++];
-        *own = (lti_choice){.algorithm = LTI_OWN_WINOGRAD};
-        snprintf(own->impl, sizeof own->impl, "winograd 4x3 %s", dn->kern->isa);
-    }
+    if (can && lti_wino_fits(s))
+        collect_own(dn, LTI_OWN_WINOGRAD, "winograd 4x3", l);
+    if (lti_stem_fits(dn, s))
+        collect_own(dn, LTI_OWN_STEM, "stem", l);
     if (can)
         LT_TRY(collect(dn, s, winograd, false, l));
     return collect(dn, s, direct, false, l);
@@ -68,7 +74,7 @@ static lt_status candidates(const lti_dn *dn, const lti_conv_shape *s, list *l)
 {
     l->n = 0;
     LT_TRY(collect_all(dn, s, l));
-    if (l->n == 0 || l->c[l->n - 1].algorithm == LTI_OWN_WINOGRAD)
+    if (l->n == 0 || l->c[l->n - 1].algorithm >= LTI_OWN_WINOGRAD)
         LT_TRY(collect(dn, s, (lti_choice){.free_layout = true}, false, l));
     if (l->n == 0)
         LT_TRY(collect(dn, s, (lti_choice){0}, true, l));

@@ -15,6 +15,11 @@
 #define LTI_WINO_TABLE lti_wino_avx512
 #define LTI_KERN_TABLE lti_kern_avx512
 #define LTI_KERN_ISA "AVX-512"
+#ifdef __has_builtin
+#if __has_builtin(__builtin_shufflevector)
+#define LTI_KERN_SHUFFLE 1
+#endif
+#endif
 #include "backend/onednn/kern_body.h"
 
 #define WINO_LANES 16

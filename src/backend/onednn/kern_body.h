@@ -214,24 +214,89 @@ static void scale(const float *x, float *y, int64_t n, float mul, float sub)
         y[i] = (x[i] - sub) * mul;
 }
 
+#ifdef LTI_KERN_SHUFFLE
+// Rows become columns: four rounds exchange blocks of 8, 4, 2 and 1 lanes.
+static inline __attribute__((always_inline)) void transpose(vec *t)
+{
+    _Pragma("GCC unroll 16") for (int i = 0; i < 16; i++) if (!(i & 8))
+    {
+        const vec a = t[i], b = t[i + 8];
+        t[i] = __builtin_shufflevector(a, b, 0, 1, 2, 3, 4, 5, 6, 7, 16, 17, 18, 19, 20, 21, 22, 23);
+        t[i + 8] = __builtin_shufflevector(a, b, 8, 9, 10, 11, 12, 13, 14, 15, 24, 25, 26, 27, 28, 29, 30, 31);
+    }
+    _Pragma("GCC unroll 16") for (int i = 0; i < 16; i++) if (!(i & 4))
+    {
+        const vec a = t[i], b = t[i + 4];
+        t[i] = __builtin_shufflevector(a, b, 0, 1, 2, 3, 16, 17, 18, 19, 8, 9, 10, 11, 24, 25, 26, 27);
+        t[i + 4] = __builtin_shufflevector(a, b, 4, 5, 6, 7, 20, 21, 22, 23, 12, 13, 14, 15, 28, 29, 30, 31);
+    }
+    _Pragma("GCC unroll 16") for (int i = 0; i < 16; i++) if (!(i & 2))
+    {
+        const vec a = t[i], b = t[i + 2];
+        t[i] = __builtin_shufflevector(a, b, 0, 1, 16, 17, 4, 5, 20, 21, 8, 9, 24, 25, 12, 13, 28, 29);
+        t[i + 2] = __builtin_shufflevector(a, b, 2, 3, 18, 19, 6, 7, 22, 23, 10, 11, 26, 27, 14, 15, 30, 31);
+    }
+    _Pragma("GCC unroll 16") for (int i = 0; i < 16; i++) if (!(i & 1))
+    {
+        const vec a = t[i], b = t[i + 1];
+        t[i] = __builtin_shufflevector(a, b, 0, 16, 2, 18, 4, 20, 6, 22, 8, 24, 10, 26, 12, 28, 14, 30);
+        t[i + 1] = __builtin_shufflevector(a, b, 1, 17, 3, 19, 5, 21, 7, 23, 9, 25, 11, 27, 13, 29, 15, 31);
+    }
+}
+
+static void to_plain_16(const float *blk, float *plain, int64_t px, int n_ch)
+{
+    vec t[16];
+    for (int i = 0; i < 16; i++)
+        t[i] = LOAD(blk + 16 * i);
+    transpose(t);
+    for (int c = 0; c < n_ch; c++)
+        STORE(plain + c * px, t[c]);
+}
+
+static void to_blocked_16(const float *plain, float *blk, int64_t px, int n_ch)
+{
+    vec t[16];
+    for (int c = 0; c < 16; c++)
+        t[c] = c < n_ch ? (vec)LOAD(plain + c * px) : ZERO;
+    transpose(t);
+    for (int i = 0; i < 16; i++)
+        STORE(blk + 16 * i, t[i]);
+}
+#else
+static void to_plain_16(const float *blk, float *plain, int64_t px, int n_ch)
+{
+    for (int c = 0; c < n_ch; c++)
+        for (int i = 0; i < 16; i++)
+            plain[c * px + i] = blk[16 * i + c];
+}
+
+static void to_blocked_16(const float *plain, float *blk, int64_t px, int n_ch)
+{
+    for (int i = 0; i < 16; i++)
+        for (int c = 0; c < 16; c++)
+            blk[16 * i + c] = c < n_ch ? plain[c * px + i] : 0.0f;
+}
+#endif
+
 static void to_plain(const float *blk, float *plain, int64_t px, int n_ch)
 {
-    for (int64_t p = 0; p < px; p += 16) {
-        const int64_t n = px - p < 16 ? px - p : 16;
+    int64_t p = 0;
+    for (; p + 16 <= px; p += 16)
+        to_plain_16(blk + 16 * p, plain + p, px, n_ch);
+    for (; p < px; p++)
         for (int c = 0; c < n_ch; c++)
-            for (int64_t i = 0; i < n; i++)
-                plain[c * px + p + i] = blk[16 * (p + i) + c];
-    }
+            plain[c * px + p] = blk[16 * p + c];
 }
 
 static void to_blocked(const float *plain, float *blk, int64_t px, int n_ch)
 {
-    for (int64_t p = 0; p < px; p += 16) {
-        const int64_t n = px - p < 16 ? px - p : 16;
-        for (int64_t i = 0; i < n; i++)
-            for (int c = 0; c < 16; c++)
-                blk[16 * (p + i) + c] = c < n_ch ? plain[c * px + p + i] : 0.0f;
-    }
+    int64_t p = 0;
+    for (; p + 16 <= px; p += 16)
+        to_blocked_16(plain + p, blk + 16 * p, px, n_ch);
+    for (; p < px; p++)
+        for (int c = 0; c < 16; c++)
+            blk[16 * p + c] = c < n_ch ? plain[c * px + p] : 0.0f;
 }
 
 const lti_kern LTI_KERN_TABLE = {

@@ -43,7 +43,7 @@ lti_binder lti_bind_pool, lti_bind_gap, lti_bind_pad, lti_bind_linear;
 void lti_blk_reorder(const lti_dn *dn, const lt_shape *shape, lt_layout from, const void *src, lt_layout to, void *dst);
 
 // ---- tuning: which of oneDNN's implementations to take for a convolution; tune.c
-typedef enum lti_algorithm { LTI_DIRECT, LTI_DNNL_WINOGRAD, LTI_OWN_WINOGRAD } lti_algorithm;
+typedef enum lti_algorithm { LTI_DIRECT, LTI_DNNL_WINOGRAD, LTI_OWN_WINOGRAD, LTI_OWN_STEM } lti_algorithm;
 typedef struct lti_choice {
     lti_algorithm algorithm;
     bool free_layout; // activations in the implementation's own layout, converted by us
@@ -75,9 +75,11 @@ typedef struct lti_conv_shape {
 lt_status lti_conv_pd(const lti_dn *dn, const lti_conv_shape *shape, const lti_choice *choice,
                       dnnl_primitive_desc_t *pd);
 lt_status lti_conv_make(const lti_dn *dn, const lti_conv_shape *shape, const lti_choice *choice, lt_kernel *k);
-// Our own Winograd, wino.c.
+// Our own: Winograd, wino.c; the image gradient of a first layer, stem.c.
 bool lti_wino_fits(const lti_conv_shape *shape);
 lt_status lti_wino_make(const lti_dn *dn, const lti_conv_shape *shape, lt_kernel *k);
+bool lti_stem_fits(const lti_dn *dn, const lti_conv_shape *shape);
+lt_status lti_stem_make(const lti_dn *dn, const lti_conv_shape *shape, lt_kernel *k);
 // LT_E_UNSUPPORTED without a record when oneDNN has nothing. tune = false: the fixed rule.
 lt_status lti_conv_pick(const lti_dn *dn, const lti_conv_shape *shape, bool tune, lti_choice *choice);
 #endif

@@ -103,7 +103,7 @@ static bool parse_line(char *line, char **key, lti_choice *c)
     if (n != N_FIELDS || strlen(field[0]) >= KEY_MAX || !*field[0] || strlen(field[5]) >= sizeof c->impl ||
         strlen(field[6]) >= sizeof c->log)
         return false;
-    if (field[1][0] < '0' || field[1][0] > '0' + LTI_OWN_WINOGRAD || field[1][1])
+    if (field[1][0] < '0' || field[1][0] > '0' + LTI_OWN_STEM || field[1][1])
         return false;
     *c = (lti_choice){.algorithm = (lti_algorithm)(field[1][0] - '0'), .free_layout = field[2][0] == '1'};
     c->index = (int)strtol(field[3], &end, 10);

@@ -206,9 +206,9 @@ static void block_products(const wino *d, const float *v, int64_t n_tiles, const
     for (int p = 0; p < POINTS; p++)
         for (int64_t k = first; k < end; k += width)
             for (int64_t i = 0; i < n_tiles; i += rows) {
-                d->kern->multiply(v + p * d->v_stride + i * d->in_b * LTI_LANES,
+                d->kern->multiply(v + p * d->v_stride + i * d->in_b * LTI_LANES, d->in_b, rows * LTI_LANES,
                                   u + p * u_stride + (k - first) * d->in_b * LTI_LANES,
-                                  m + p * m_stride + i * (end - first) + (k - first) * rows, d->in_b, rows * LTI_LANES,
+                                  m + p * m_stride + i * (end - first) + (k - first) * rows, rows * LTI_LANES,
                                   (int)smaller(width, end - k));
                 fetch(write);
                 fetch(read);

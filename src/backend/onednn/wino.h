@@ -23,9 +23,10 @@ typedef struct lti_wino_kern {
     void (*filter)(const float *g, float *u);
     // g = G^T U G, the adjoint of filter
     void (*filter_gradient)(const float *u, float *g);
-    // m[block][row][16] = sum over channels of v[block][row][16] * u[channel][n]; n = width or 16; m_stride: floats
-    // from one block of m to the next
-    void (*multiply)(const float *v, const float *u, float *m, int64_t v_blocks, int64_t m_stride, int n);
+    // m[block][row][16] = sum over channels of v[block][row][16] * u[channel][n]; n = width or 16; strides: floats from
+    // one block of v, of m to the next
+    void (*multiply)(const float *v, int64_t v_blocks, int64_t v_stride, const float *u, float *m, int64_t m_stride,
+                     int n);
     // For 16 rows c and n = 16 or 32 columns k: u[c][k] (row stride u_stride) (+)= sum over tiles of v[tile][c] *
     // d[tile][k]; d_stride: floats from the first to the second 16 columns of d
     void (*accumulate)(const float *v, const float *d, float *u, int64_t tiles, int64_t d_stride, int64_t u_stride,

@@ -1,10 +1,10 @@
 // wino_body.h - the inner loops behind wino.h, included once per instruction set.
 //
 // F(4x4, 3x3) [Lavin & Gray, "Fast Algorithms for Convolutional Neural Networks", 2016] on the points 0, +-P, +-Q and
-// infinity. A tile of 6x6 inputs gives 4x4 outputs with 36 multiplications a channel pair instead of 144. The usual points 1
-// and 2 lose digits; with 5/8 and 3/2 the relative error of a layer of 128 channels is 1.1e-6 instead of 2.5e-6. Rows of
-// B^T follow from the polynomial x (x^2 - P^2) (x^2 - Q^2) without the factor of each point, rows of A^T are powers of the
-// points, and G carries the scale factors.
+// infinity. A tile of 6x6 inputs gives 4x4 outputs with 36 multiplications a channel pair instead of 144. The usual
+// points 1 and 2 lose digits; with 5/8 and 3/2 the relative error of a layer of 128 channels is 1.1e-6 instead
+// of 2.5e-6. Rows of B^T follow from the polynomial x (x^2 - P^2) (x^2 - Q^2) without the factor of each point, rows of
+// A^T are powers of the points, and G carries the scale factors.
 //
 // No guard on purpose. The including file sets LTI_WINO_TABLE, WINO_LANES (floats a vector), WINO_ROWS, WINO_WIDTH and
 // WINO_FMA(a, b, c) = a * b + c.
@@ -214,7 +214,8 @@ static void wino_filter_gradient(const float *u, float *g)
 }
 
 // Rows times n_vec vectors of columns; every accumulator lives in a register, so n_vec must be a literal at the call.
-WINLINE void multiply(const float *v, const float *u, float *m, int64_t v_blocks, int64_t m_stride, const int n_vec)
+WINLINE void multiply(const float *v, int64_t v_blocks, int64_t v_stride, const float *u, float *m, int64_t m_stride,
+                      const int n_vec)
 {
     wvec acc[WINO_ROWS][WINO_WIDTH / WINO_LANES], col[WINO_WIDTH / WINO_LANES];
     WUNROLL
@@ -223,7 +224,7 @@ WINLINE void multiply(const float *v, const float *u, float *m, int64_t v_blocks
         for (int j = 0; j < n_vec; j++)
             acc[i][j] = (wvec){0};
     }
-    for (int64_t b = 0; b < v_blocks; b++, v += WINO_ROWS * LTI_LANES)
+    for (int64_t b = 0; b < v_blocks; b++, v += v_stride)
         for (int c = 0; c < LTI_LANES; c++, u += n_vec * WINO_LANES) {
             WUNROLL
             for (int j = 0; j < n_vec; j++)
@@ -244,12 +245,13 @@ WINLINE void multiply(const float *v, const float *u, float *m, int64_t v_blocks
     }
 }
 
-static void wino_multiply(const float *v, const float *u, float *m, int64_t v_blocks, int64_t m_stride, int n)
+static void wino_multiply(const float *v, int64_t v_blocks, int64_t v_stride, const float *u, float *m,
+                          int64_t m_stride, int n)
 {
     if (n == WINO_WIDTH)
-        multiply(v, u, m, v_blocks, m_stride, WINO_WIDTH / WINO_LANES);
+        multiply(v, v_blocks, v_stride, u, m, m_stride, WINO_WIDTH / WINO_LANES);
     else
-        multiply(v, u, m, v_blocks, m_stride, LTI_LANES / WINO_LANES);
+        multiply(v, v_blocks, v_stride, u, m, m_stride, LTI_LANES / WINO_LANES);
 }
 
 // rows times n_vec vectors, d_step floats apart in d and u_step in u; rows and n_vec literals at the call.
