@@ -138,7 +138,7 @@ static void test_damage(void **state)
     }
     write_file(path, "lethe-tune 9\na|0|0|1|11|jit:one|x|00000000\n", 43);
     assert_false(known("damage", "a", &c));
-    static const char junk[] = "lethe-tune 1\n||||||||\n|\n\n\0\xff|12345678\na|9|9|9\n";
+    static const char junk[] = "lethe-tune 2\n||||||||\n|\n\n\0\xff|12345678\na|9|9|9\n";
     write_file(path, junk, sizeof junk);
     assert_false(known("damage", "a", &c));
     assert_ok(lti_tune_open("damage", &t));

@@ -16,7 +16,8 @@
 #include <unistd.h>
 
 enum { FILE_MAX = 8 << 20, N_FIELDS = 7, KEY_MAX = 128 };
-static const char head_line[] = "lethe-tune 1\n";
+// The number changes whenever our own candidates do: what lost against fewer must be timed again.
+static const char head_line[] = "lethe-tune 2\n";
 
 typedef struct entry {
     struct entry *next;

@@ -158,31 +158,55 @@ static int64_t out_plane(const wino *d, int64_t n, int64_t b)
 // What a thread will touch after the products of a block: the block it is about to write and the one it will probably
 // read next. Fetched a few lines at a time between products, which need no memory, so that the waiting is hidden.
 typedef struct ahead {
-    const float *base; // NULL: nothing to fetch
-    int64_t blocks, plane_px, first_px, n_px, per_call, at;
+    const float *base;
+    int64_t blocks, plane_px, first_px, n_px; // pixels of one channel block, counted through all images
+    int64_t block, px;                        // where the next run of neighbouring pixels starts
+    const float *at;                          // next pixel (16 channels: one cache line) and how many follow it
+    int64_t left, per_call;
 } ahead;
 
+// Moves on to the next run, which ends with its plane; base becomes NULL when there is none.
+static void ahead_run(ahead *a)
+{
+    if (a->px == a->n_px) {
+        a->px = 0;
+        a->block++;
+    }
+    if (a->block == a->blocks) {
+        a->base = NULL;
+        return;
+    }
+    const int64_t px = a->first_px + a->px, n = px / a->plane_px, in_plane = px % a->plane_px;
+    a->at = a->base + ((n * a->blocks + a->block) * a->plane_px + in_plane) * LTI_LANES;
+    a->left = smaller(a->plane_px - in_plane, a->n_px - a->px);
+    a->px += a->left;
+}
+
+// What n_tiles from first_tile on cover of a tensor, to be fetched in the given number of calls. base NULL: nothing.
 static ahead ahead_of(const float *base, int64_t blocks, int64_t plane_px, int64_t first_tile, int64_t n_tiles,
                       int64_t calls)
 {
     const int64_t tile_px = LTI_WINO_OUT * LTI_WINO_OUT;
-    ahead a = {base, blocks, plane_px, first_tile * tile_px, n_tiles * tile_px, 0, 0};
+    ahead a = {.base = base, .blocks = blocks, .plane_px = plane_px, .first_px = first_tile * tile_px};
+    a.n_px = n_tiles * tile_px;
     a.per_call = (blocks * a.n_px + calls - 1) / calls;
+    if (base)
+        ahead_run(&a);
     return a;
 }
 
-// A pixel of 16 channels is one cache line. Pixels are counted through all images of one channel block.
 static inline void fetch(ahead *a)
 {
-    if (!a->base)
-        return;
-    const int64_t block = a->at / a->n_px, px = a->first_px + a->at % a->n_px;
-    if (block >= a->blocks)
-        return;
-    const float *p = a->base + ((px / a->plane_px * a->blocks + block) * a->plane_px + px % a->plane_px) * LTI_LANES;
-    for (int64_t i = 0; i < a->per_call; i++)
-        __builtin_prefetch(p + i * LTI_LANES, 0, 2);
-    a->at += a->per_call;
+    for (int64_t n = a->per_call; a->base && n > 0;) {
+        const int64_t run = smaller(n, a->left);
+        for (int64_t i = 0; i < run; i++)
+            __builtin_prefetch(a->at + i * LTI_LANES, 0, 2);
+        n -= run;
+        a->at += run * LTI_LANES;
+        a->left -= run;
+        if (a->left == 0)
+            ahead_run(a);
+    }
 }
 
 // ---- forward and gradient of the input
