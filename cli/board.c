@@ -1,12 +1,13 @@
 // board.c - several runs side by side: their signals on one forget set, audits, and the gap to the oracles.
 //
-// All models are asked about the same samples: those that the first run with a forget set has forgotten. The runs made by
-// `retrain` are the oracles; the parent of the unlearned runs is added as the original.
+// All models are asked about the same samples: those that the first run with a forget set has forgotten. The runs made
+// by `retrain` are the oracles; the parent of the unlearned runs is added as the original.
 #include "cli.h"
 #include <ctype.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 static lt_report_role role_of(const cli_source *src)
 {
@@ -69,21 +70,34 @@ static bool has_original(const cli_board *board)
     return false;
 }
 
+// The path of the parent as its child wrote it, or, when the runs have moved together, beside the child.
+static char *find_parent(const cli_source *child)
+{
+    const char *parent = cli_text(child->result, "parent"), *base = strrchr(parent, '/');
+    struct stat st;
+    if (stat(parent, &st) == 0 || !child->dir)
+        return cli_format("%s", parent);
+    char *beside = cli_format("%s/../%s", child->dir, base ? base + 1 : parent);
+    if (stat(beside, &st) == 0)
+        return beside;
+    free(beside);
+    return cli_format("%s", parent);
+}
+
 // The parent, when it is still there with the weights the children started from.
 static lt_status add_parent(cli_call *call, cli_board *board)
 {
-    const json_t *child = board->entry[0].src.result;
-    const char *parent = cli_text(child, "parent");
     char digest[65];
-    if (!*parent || has_original(board))
+    if (!*cli_text(board->entry[0].src.result, "parent") || has_original(board))
         return LT_OK;
-    char *path = cli_format("%s", parent);
+    char *path = find_parent(&board->entry[0].src);
     int n = board->n;
     lt_status status = add_entry(board, path);
     if (status == LT_OK) {
         lt_model_digest(board->entry[n].src.model, digest);
         if (strcmp(digest, cli_text(board->entry[0].src.result, "parent_digest")) != 0)
-            status = LT_FAIL(LT_E_INTEGRITY, "%s: its weights are not those that %s started from", path, board->entry[0].src.name);
+            status = LT_FAIL(LT_E_INTEGRITY, "%s: its weights are not those that %s started from", path,
+                             board->entry[0].src.name);
     }
     if (status != LT_OK) { // the table is complete without it
         lt_warn(call->session->events, "report.parent", "original model left out: %s", lt_error_get()->message);
@@ -130,8 +144,8 @@ static lt_status choose_sets(cli_call *call, cli_board *board)
     for (int i = 0; i < board->n; i++) {
         const char *own = cli_text(board->entry[i].src.result, "forget_digest");
         if (*own && strcmp(own, board->forget_digest) != 0)
-            return LT_FAIL(LT_E_USAGE, "%s and %s forgot different samples and cannot be compared in one table", first->src.name,
-                           board->entry[i].src.name);
+            return LT_FAIL(LT_E_USAGE, "%s and %s forgot different samples and cannot be compared in one table",
+                           first->src.name, board->entry[i].src.name);
     }
     return LT_OK;
 }
@@ -164,7 +178,8 @@ static void fill_gaps(cli_board *board)
     free(oracle);
 }
 
-lt_status cli_board_build(cli_call *call, const char *const *runs, int n_runs, const lt_audit_cfg *cfg, cli_board *board)
+lt_status cli_board_build(cli_call *call, const char *const *runs, int n_runs, const lt_audit_cfg *cfg,
+                          cli_board *board)
 {
     *board = (cli_board){0};
     for (int i = 0; i < n_runs; i++)
@@ -196,7 +211,8 @@ void cli_board_clear(cli_board *board)
 json_t *cli_audit_json(const lt_audit *a)
 {
     static const char *const group[3] = {"retain", "forget", "test"};
-    json_t *j = json_object(), *svc = json_object(), *threshold = json_object(), *auc = json_object(), *median = json_object();
+    json_t *j = json_object(), *svc = json_object(), *threshold = json_object(), *auc = json_object(),
+           *median = json_object();
     cli_put_real(j, "ua", a->ua);
     cli_put_real(j, "ra", a->ra);
     cli_put_real(j, "ta", a->ta);
@@ -231,7 +247,8 @@ json_t *cli_audit_json(const lt_audit *a)
 
 json_t *cli_board_json(const cli_board *board)
 {
-    static const char *const role[] = {[LT_ROW_METHOD] = "method", [LT_ROW_ORIGINAL] = "original", [LT_ROW_ORACLE] = "oracle"};
+    static const char *const role[] = {
+        [LT_ROW_METHOD] = "method", [LT_ROW_ORIGINAL] = "original", [LT_ROW_ORACLE] = "oracle"};
     json_t *rows = json_array();
     for (int i = 0; i < board->n; i++) {
         const cli_entry *e = &board->entry[i];

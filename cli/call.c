@@ -159,8 +159,8 @@ const char *cli_find_arg(int argc, char *const *argv, const char *name)
 lt_status cli_positional(cli_call *call, const char *key, int min, int max)
 {
     if (call->n_positional > max)
-        return LT_FAIL(LT_E_USAGE, "%s: expected at most %d argument%s, found '%s'", call->verb->name, max, max == 1 ? "" : "s",
-                       call->positional[max]);
+        return LT_FAIL(LT_E_USAGE, "%s: expected at most %d argument%s, found '%s'", call->verb->name, max,
+                       max == 1 ? "" : "s", call->positional[max]);
     if (call->n_positional > 0 && key)
         LT_TRY(lt_optset_set(call->set, key, call->positional[0], "flag"));
     const char *value = "";

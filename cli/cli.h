@@ -30,7 +30,7 @@ typedef struct cli_place {
 typedef struct cli_resume {
     const char *resume;
 } cli_resume;
-enum { // cli_verb.uses
+enum {               // cli_verb.uses
     CLI_COMPUTE = 1, // threads, loader-threads, device, backend
     CLI_SEED = 2,
     CLI_PLACE = 4,  // out, force: the verb makes a directory of results
@@ -48,17 +48,17 @@ typedef struct cli_session cli_session;
 typedef struct cli_call cli_call;
 typedef struct cli_verb {
     const char *name;
-    const char *usage;       // after "lethe NAME "
-    const char *about;       // paragraphs
-    const char *examples;    // lines "command  # why"
+    const char *usage;    // after "lethe NAME "
+    const char *about;    // paragraphs
+    const char *examples; // lines "command  # why"
     unsigned uses;
     size_t opts_size;
     const cli_group *groups;
-    lt_status (*prepare)(cli_call *call); // binds groups that depend on the arguments; may be NULL
+    lt_status (*prepare)(cli_call *call);               // binds groups that depend on the arguments; may be NULL
     void (*more_help)(const cli_call *call, FILE *out); // lists after the options; may be NULL
-    lt_status (*run)(cli_call *call);     // fills call->result
-    lt_status (*check)(const cli_call *call); // judged after the result is printed; may be NULL
-    void (*print)(const cli_call *call, FILE *out); // human form of call->result
+    lt_status (*run)(cli_call *call);                   // fills call->result
+    lt_status (*check)(const cli_call *call);           // judged after the result is printed; may be NULL
+    void (*print)(const cli_call *call, FILE *out);     // human form of call->result
 } cli_verb;
 
 struct cli_call { // one parsed invocation
@@ -97,14 +97,15 @@ typedef struct cli_row {
     const char *name, *line;
     const cli_verb *verb;
 } cli_row;
-extern const cli_row cli_rows[];                                         // ends with name NULL
-lt_status cli_find_verb(const char *name, const cli_row **row);          // LT_E_USAGE with the nearest name
+extern const cli_row cli_rows[];                                // ends with name NULL
+lt_status cli_find_verb(const char *name, const cli_row **row); // LT_E_USAGE with the nearest name
 lt_status cli_call_begin(cli_session *s, const cli_verb *verb, int argc, char *const *argv, cli_call *call); // binds
 lt_status cli_call_parse(cli_call *call);
 void cli_call_end(cli_call *call);
 // Parses args (ends with NULL) and runs the verb. *result is owned by the caller.
 lt_status cli_invoke(cli_call *parent, const cli_verb *verb, const char *const *args, json_t **result);
-const char *cli_find_arg(int argc, char *const *argv, const char *name); // value of --name VALUE, --name=VALUE or --set name=VALUE; last wins
+const char *cli_find_arg(int argc, char *const *argv,
+                         const char *name); // value of --name VALUE, --name=VALUE or --set name=VALUE; last wins
 lt_status cli_positional(cli_call *call, const char *key, int min, int max); // at most one goes to option `key`
 lt_status cli_bind(cli_call *call, const char *prefix, const lt_option *table, void *cfg, unsigned flags);
 
@@ -137,11 +138,11 @@ void cli_progress_destroy(struct cli_progress *p);
 void cli_progress_config(struct cli_progress *p, bool quiet, bool verbose);
 void cli_progress_stage(struct cli_progress *p, const char *fmt, ...) LT_PRINTF(2, 3); // names what follows
 void cli_progress_clear(struct cli_progress *p);                                       // erases the bar
-void cli_say(cli_session *s, const char *fmt, ...) LT_PRINTF(2, 3);                    // a line on stderr unless --quiet
-bool cli_color(FILE *f); // a terminal, NO_COLOR unset
+void cli_say(cli_session *s, const char *fmt, ...) LT_PRINTF(2, 3); // a line on stderr unless --quiet
+bool cli_color(FILE *f);                                            // a terminal, NO_COLOR unset
 
 // ---- text.c: JSON and tables
-void cli_put(json_t *object, const char *key, json_t *value); // takes the reference
+void cli_put(json_t *object, const char *key, json_t *value);     // takes the reference
 void cli_put_real(json_t *object, const char *key, double value); // null when not finite
 double cli_real(const json_t *object, const char *path);          // "a.b"; NaN when absent
 const char *cli_text(const json_t *object, const char *path);     // "" when absent
@@ -166,7 +167,7 @@ typedef struct cli_list {
     char **item; // ends with NULL when n > 0
 } cli_list;
 void cli_list_push(cli_list *list, const char *text, size_t n);
-void cli_list_add(cli_list *list, const char *text); // splits at commas
+void cli_list_add(cli_list *list, const char *text);                          // splits at commas
 void cli_list_option(cli_list *list, const cli_call *call, const char *name); // every --name, else the option's value
 void cli_list_clear(cli_list *list);
 
@@ -182,7 +183,7 @@ typedef struct cli_foreign { // for files without lethe metadata
 } cli_foreign;
 lt_status cli_source_open(const char *run_or_file, const cli_foreign *foreign, cli_source *src);
 void cli_source_close(cli_source *src);
-const char *cli_source_meta(const cli_source *src, const char *key); // NULL when absent
+const char *cli_source_meta(const cli_source *src, const char *key);   // NULL when absent
 lt_status cli_source_recipe(const cli_source *src, lt_train_cfg *cfg); // defaults where the file says nothing
 // The data set: `given`, or the one named in the model's metadata; the digest must match it.
 lt_status cli_source_data(cli_call *call, const cli_source *src, const char *given, const lt_dataset **ds);
@@ -201,7 +202,8 @@ typedef struct cli_forget {
 lt_status cli_sets_of_run(const cli_source *src, const lt_dataset *ds, const cli_forget *ask, cli_sets *sets);
 void cli_sets_clear(cli_sets *sets);
 // Signals of a model for these sets: RUN/signals.npz when it was made for the same sets and weights, else computed.
-lt_status cli_signals(cli_call *call, const cli_source *src, const lt_dataset *ds, const cli_sets *sets, lt_signals **s);
+lt_status cli_signals(cli_call *call, const cli_source *src, const lt_dataset *ds, const cli_sets *sets,
+                      lt_signals **s);
 
 enum { CLI_EVAL_BATCH = 128 };
 
@@ -233,13 +235,15 @@ double cli_peak_gflops(int n_threads, double seconds); // measured float32 FMA p
 // ---- plans.c
 typedef enum cli_plan_kind { CLI_PLAN_INFER, CLI_PLAN_INPUT_GRAD, CLI_PLAN_TRAIN } cli_plan_kind;
 // The loss plans add two inputs after the model's values: labels (N) I32, then weight (N) F32.
-lt_status cli_plan_create(const lt_model *m, cli_plan_kind kind, int64_t batch, unsigned flags, lt_backend *backend, lt_plan **plan);
+lt_status cli_plan_create(const lt_model *m, cli_plan_kind kind, int64_t batch, unsigned flags, lt_backend *backend,
+                          lt_plan **plan);
 lt_status cli_parse_input(const char *text, lt_model_shape *shape); // "3x32x32"
 
 // ---- fetch.c: official downloads
 bool cli_fetch_known(const char *name);
 const char *cli_fetch_names(void);
-const char *cli_fetch_digest(const char *name); // digest of the complete official set once opened; NULL when not recorded
+const char *
+cli_fetch_digest(const char *name); // digest of the complete official set once opened; NULL when not recorded
 lt_status cli_fetch(cli_call *call, const char *name, const char *dir, const char *base_url, json_t *result);
 
 // ---- lint.c: appends {"id", "text"} objects
@@ -266,11 +270,12 @@ typedef struct cli_board {
     cli_sets sets;
     char forget_digest[65];
 } cli_board;
-lt_status cli_board_build(cli_call *call, const char *const *runs, int n_runs, const lt_audit_cfg *cfg, cli_board *board);
+lt_status cli_board_build(cli_call *call, const char *const *runs, int n_runs, const lt_audit_cfg *cfg,
+                          cli_board *board);
 void cli_board_clear(cli_board *board);
-json_t *cli_board_json(const cli_board *board);            // array of rows
-void cli_board_print(const json_t *rows, FILE *out);       // the table
-typedef struct cli_outputs { // files to write; NULL = not
+json_t *cli_board_json(const cli_board *board);      // array of rows
+void cli_board_print(const json_t *rows, FILE *out); // the table
+typedef struct cli_outputs {                         // files to write; NULL = not
     const char *title, *html, *markdown, *csv;
 } cli_outputs;
 lt_status cli_board_report(cli_call *call, const cli_board *board, const cli_outputs *to);

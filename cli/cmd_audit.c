@@ -80,7 +80,8 @@ static lt_status audit_run(cli_call *call, struct job *job)
         LT_TRY(cli_dataset(call, o->data, &foreign.ds));
     LT_TRY(cli_source_open(o->run, &foreign, &job->target));
     LT_TRY(cli_source_data(call, &job->target, o->data, &job->ds));
-    LT_TRY(cli_sets_of_run(&job->target, job->ds, &(cli_forget){.spec = o->forget, .seed = o->forget_seed}, &job->sets));
+    LT_TRY(
+        cli_sets_of_run(&job->target, job->ds, &(cli_forget){.spec = o->forget, .seed = o->forget_seed}, &job->sets));
     lt_index_set_digest(job->ds, LT_TRAIN, &job->sets.forget, job->forget_digest);
     cli_progress_stage(call->session->progress, "auditing %s", o->run);
     LT_TRY(audit_source(call, job, &job->target, &job->audit));
@@ -107,8 +108,9 @@ static lt_status audit_arrays(cli_call *call, struct job *job)
     for (int i = 0; i < job->oracles.n && status == LT_OK; i++) {
         status = audit_file(job->oracles.item[i], o, &oracle, &job->of_oracle[i]);
         if (status == LT_OK && !same_samples(target, oracle))
-            cli_lint(job->lint, "oracle-other-samples", "%s holds other samples, labels or groups than %s, or in another order",
-                     job->oracles.item[i], o->signals);
+            cli_lint(job->lint, "oracle-other-samples",
+                     "%s holds other samples, labels or groups than %s, or in another order", job->oracles.item[i],
+                     o->signals);
         if (status == LT_OK && target->n == oracle->n && target->k == oracle->k &&
             !memcmp(target->logits, oracle->logits, (size_t)target->n * (size_t)target->k * sizeof *target->logits))
             cli_lint(job->lint, "oracle-is-target", "%s holds the outputs of the audited model", job->oracles.item[i]);
@@ -201,7 +203,8 @@ done:
 static void print_row(cli_table *t, const char *name, double a, double b)
 {
     char text[3][24];
-    cli_table_row(t, name, cli_percent(a, text[0]), cli_percent(b, text[1]), isfinite(a - b) ? cli_percent(fabs(a - b), text[2]) : "-");
+    cli_table_row(t, name, cli_percent(a, text[0]), cli_percent(b, text[1]),
+                  isfinite(a - b) ? cli_percent(fabs(a - b), text[2]) : "-");
 }
 
 static double oracle_mean(const json_t *r, const char *path)
@@ -236,7 +239,8 @@ static void print(const cli_call *call, FILE *out)
     cli_table_print(&t, out);
     cli_table_clear(&t);
     if (isfinite(cli_real(r, "avg_gap")))
-        fprintf(out, "average gap: %.2f points with MIS, %.2f with phi AUC\n", 100 * cli_real(r, "avg_gap"), 100 * cli_real(r, "avg_gap_auc"));
+        fprintf(out, "average gap: %.2f points with MIS, %.2f with phi AUC\n", 100 * cli_real(r, "avg_gap"),
+                100 * cli_real(r, "avg_gap_auc"));
     size_t i;
     const json_t *item;
     json_array_foreach(json_object_get(r, "lint"), i, item) fprintf(out, "note: %s\n", cli_text(item, "text"));
@@ -245,8 +249,10 @@ static void print(const cli_call *call, FILE *out)
 const cli_verb cli_verb_audit = {
     .name = "audit",
     .usage = "RUN [--oracle RUN ...] | --signals FILE.npz [--oracle-signals FILE.npz ...]",
-    .about = "Measures accuracies and membership inference attacks on forgotten, retained and test samples, and the average\n"
-             "gap to models retrained without the forgotten samples. Says what makes the figures less certain than they look.",
+    .about = "Measures accuracies and membership inference attacks on forgotten, retained and test samples, and the "
+             "average\n"
+             "gap to models retrained without the forgotten samples. Says what makes the figures less certain than "
+             "they look.",
     .examples = "  lethe audit runs/amun --oracle runs/retrain-1 --oracle runs/retrain-2\n"
                 "  lethe audit --signals target.npz --oracle-signals retrained.npz --json\n",
     .uses = CLI_COMPUTE | CLI_SEED,

@@ -1,8 +1,9 @@
 // cmd_bench.c - `lethe bench`: images a second of the three workloads, against the multiply-add peak of this machine.
 //
 // The training step is the real one (loader, plan, optimizer): a job of lt_train_run timed by its step callback. The
-// input-gradient step is what an attack repeats (eval mode, no weight gradients), inference the forward pass; both run their
-// plans directly. Warm-up steps, in which plans are compiled and tuned, do not count. Peak memory is that of each workload.
+// input-gradient step is what an attack repeats (eval mode, no weight gradients), inference the forward pass; both run
+// their plans directly. Warm-up steps, in which plans are compiled and tuned, do not count. Peak memory is that of each
+// workload.
 #include "cli.h"
 #include <math.h>
 #include <stdlib.h>
@@ -64,7 +65,8 @@ static lt_status random_data(const lt_model *m, int64_t n, lt_dataset **ds)
         x[i] = (uint8_t)lt_rng_u32(&rng);
     for (int64_t i = 0; i < n; i++)
         y[i] = (int32_t)lt_rng_below(&rng, (uint64_t)m->shape.n_classes);
-    lt_status status = lt_dataset_from_arrays(m->shape.c, m->shape.h, m->shape.w, m->shape.n_classes, n, x, y, 1, x, y, ds);
+    lt_status status =
+        lt_dataset_from_arrays(m->shape.c, m->shape.h, m->shape.w, m->shape.n_classes, n, x, y, 1, x, y, ds);
     free(x);
     free(y);
     return status;
@@ -150,7 +152,8 @@ static json_t *timing_json(const struct opts *o, struct timing *t, double peak)
 {
     json_t *j = json_object(), *ms = json_object();
     qsort(t->step_s, (size_t)t->n, sizeof *t->step_s, by_value);
-    double best = t->step_s[0], median = t->n % 2 ? t->step_s[t->n / 2] : 0.5 * (t->step_s[t->n / 2 - 1] + t->step_s[t->n / 2]);
+    double best = t->step_s[0],
+           median = t->n % 2 ? t->step_s[t->n / 2] : 0.5 * (t->step_s[t->n / 2 - 1] + t->step_s[t->n / 2]);
     double worst = t->step_s[t->n - 1], gflops = t->flop / median / 1e9;
     cli_put_real(j, "images_per_s", (double)o->batch / median);
     cli_put_real(j, "images_per_s_best", (double)o->batch / best);
@@ -235,8 +238,9 @@ static void print(const cli_call *call, FILE *out)
 {
     const json_t *r = call->result, *all = json_object_get(r, "workloads");
     cli_table t = {.n_columns = 7, .left = {true}};
-    fprintf(out, "%s, batch %.0f, %.0f threads, %s\nmultiply-add peak %.0f GFLOP/s (measured)\n\n", cli_text(r, "model"),
-            cli_real(r, "batch"), cli_real(r, "threads"), cli_text(r, "backend"), cli_real(r, "peak_gflops"));
+    fprintf(out, "%s, batch %.0f, %.0f threads, %s\nmultiply-add peak %.0f GFLOP/s (measured)\n\n",
+            cli_text(r, "model"), cli_real(r, "batch"), cli_real(r, "threads"), cli_text(r, "backend"),
+            cli_real(r, "peak_gflops"));
     cli_table_row(&t, "workload", "images/s", "best", "GFLOP/s", "of peak %", "ms median (best-worst)", "peak MiB");
     for (int w = WORK_TRAIN; w <= WORK_INFER; w++) {
         const json_t *one = json_object_get(all, workloads[w].name);
@@ -257,13 +261,16 @@ static void print(const cli_call *call, FILE *out)
     }
     cli_table_print(&t, out);
     cli_table_clear(&t);
-    fputs("\nGFLOP/s are nominal (two per multiply-add, padding counted): Winograd and skipped padding can pass 100 % of the peak.\n", out);
+    fputs("\nGFLOP/s are nominal (two per multiply-add, padding counted): Winograd and skipped padding can pass 100 % "
+          "of the peak.\n",
+          out);
 }
 
 const cli_verb cli_verb_bench = {
     .name = "bench",
     .usage = "[--model MODEL] [--batch N] [--workload NAME]",
-    .about = "Times the training step, the input-gradient step and inference on random images, and measures the multiply-add peak of\n"
+    .about = "Times the training step, the input-gradient step and inference on random images, and measures the "
+             "multiply-add peak of\n"
              "the machine in the same call. Figures are medians; best and worst show the spread.",
     .examples = "  lethe bench\n"
                 "  lethe bench --model resnet18:width=16 --batch 64 --workload train --json\n",

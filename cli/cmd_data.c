@@ -19,7 +19,8 @@ static const lt_option own[] = {
     LT_STR(struct opts, out, NULL, "export: file or directory to write; get: directory to download into"),
     LT_ENUM(struct opts, format, FORMAT_NPZ, formats, "export: layout"),
     LT_STR(struct opts, digest, NULL, "verify: digest the set must have"),
-    LT_STR(struct opts, url, NULL, "get: download from this folder (https:, http: or file:) instead of the official one"),
+    LT_STR(struct opts, url, NULL,
+           "get: download from this folder (https:, http: or file:) instead of the official one"),
     LT_OPT_END,
 };
 static const cli_group groups[] = {{"", "Details", own, 0, LT_OPTGROUP_FLAGS}, {NULL, NULL, NULL, 0, 0}};
@@ -130,9 +131,9 @@ static void print_info(const json_t *r, FILE *out)
     json_t *train = json_object_get(json_object_get(r, "train"), "per_class"), *value;
     json_t *test = json_object_get(json_object_get(r, "test"), "per_class");
     const char *name;
-    fprintf(out, "%s: %.0f training and %.0f test images, %.0fx%.0fx%.0f, %.0f classes\ndigest %s\n", cli_text(r, "data"),
-            cli_real(r, "train.n"), cli_real(r, "test.n"), cli_real(r, "channels"), cli_real(r, "height"), cli_real(r, "width"),
-            cli_real(r, "n_classes"), cli_text(r, "digest"));
+    fprintf(out, "%s: %.0f training and %.0f test images, %.0fx%.0fx%.0f, %.0f classes\ndigest %s\n",
+            cli_text(r, "data"), cli_real(r, "train.n"), cli_real(r, "test.n"), cli_real(r, "channels"),
+            cli_real(r, "height"), cli_real(r, "width"), cli_real(r, "n_classes"), cli_text(r, "digest"));
     if (json_object_size(train) > MANY)
         return;
     cli_table t = {.n_columns = 3, .left = {true}};
@@ -168,9 +169,11 @@ static lt_status run_verify(cli_call *call)
 static void print_verify(const json_t *r, FILE *out)
 {
     const json_t *official = json_object_get(r, "official");
-    fprintf(out, "%s is readable and sound: %.0f training and %.0f test images\ndigest %s%s\n", cli_text(r, "data"), cli_real(r, "train.n"),
-            cli_real(r, "test.n"), cli_text(r, "digest"),
-            json_is_true(official) ? " (the official set)" : json_is_false(official) ? " (not the complete official set)" : "");
+    fprintf(out, "%s is readable and sound: %.0f training and %.0f test images\ndigest %s%s\n", cli_text(r, "data"),
+            cli_real(r, "train.n"), cli_real(r, "test.n"), cli_text(r, "digest"),
+            json_is_true(official)    ? " (the official set)"
+            : json_is_false(official) ? " (not the complete official set)"
+                                      : "");
     fprintf(out, "%.0f test images are also in the training split, pixel for pixel\n", cli_real(r, "n_shared_images"));
 }
 
@@ -184,11 +187,23 @@ static lt_status export_npz(const lt_dataset *ds, const char *path)
     for (int s = 0; s < 2; s++) {
         const lt_split_data *d = &ds->split[s];
         size_t image = (size_t)ds->c * (size_t)ds->h * (size_t)ds->w;
-        t[n++] = (lt_tensor){.name = names[s][0], .dtype = LT_U8, .n_dims = 4, .dim = {d->n, ds->c, ds->h, ds->w}, .data = (void *)d->x,
+        t[n++] = (lt_tensor){.name = names[s][0],
+                             .dtype = LT_U8,
+                             .n_dims = 4,
+                             .dim = {d->n, ds->c, ds->h, ds->w},
+                             .data = (void *)d->x,
                              .n_bytes = (size_t)d->n * image};
-        t[n++] = (lt_tensor){.name = names[s][1], .dtype = LT_I32, .n_dims = 1, .dim = {d->n}, .data = (void *)d->y,
+        t[n++] = (lt_tensor){.name = names[s][1],
+                             .dtype = LT_I32,
+                             .n_dims = 1,
+                             .dim = {d->n},
+                             .data = (void *)d->y,
                              .n_bytes = (size_t)d->n * sizeof *d->y};
-        t[n++] = (lt_tensor){.name = names[s][2], .dtype = LT_I64, .n_dims = 1, .dim = {d->n}, .data = (void *)d->id,
+        t[n++] = (lt_tensor){.name = names[s][2],
+                             .dtype = LT_I64,
+                             .n_dims = 1,
+                             .dim = {d->n},
+                             .data = (void *)d->id,
                              .n_bytes = (size_t)d->n * sizeof *d->id};
     }
     return lt_npz_write(path, t, n);
@@ -248,8 +263,8 @@ static lt_status run_export(cli_call *call)
 
 static void print_export(const json_t *r, FILE *out)
 {
-    fprintf(out, "%s: %.0f training and %.0f test images of %s\n", cli_text(r, "out"), cli_real(r, "n_train"), cli_real(r, "n_test"),
-            cli_text(r, "data"));
+    fprintf(out, "%s: %.0f training and %.0f test images of %s\n", cli_text(r, "out"), cli_real(r, "n_train"),
+            cli_real(r, "n_test"), cli_text(r, "data"));
 }
 
 // ---- get
@@ -273,7 +288,8 @@ static lt_status run_get(cli_call *call)
 static void print_get(const json_t *r, FILE *out)
 {
     fprintf(out, "%s: %s\nuse it with --data %s:%s\n", cli_text(r, "name"),
-            json_is_true(json_object_get(r, "cached")) ? "was here already, digests checked" : "downloaded, digests checked",
+            json_is_true(json_object_get(r, "cached")) ? "was here already, digests checked"
+                                                       : "downloaded, digests checked",
             cli_text(r, "name"), cli_text(r, "dir"));
 }
 

@@ -1,7 +1,7 @@
 // cmd_demo.c - `lethe demo`: train, retrain without a forget set, unlearn it by several methods, audit, report.
 //
-// Every step is a run directory made by calling the verbs themselves, so all of it can be looked at afterwards with eval, audit
-// and report, and a demo that was interrupted goes on where it stopped.
+// Every step is a run directory made by calling the verbs themselves, so all of it can be looked at afterwards with
+// eval, audit and report, and a demo that was interrupted goes on where it stopped.
 #include "cli.h"
 #include <math.h>
 #include <stdlib.h>
@@ -9,7 +9,8 @@
 
 extern const cli_verb cli_verb_train, cli_verb_unlearn;
 
-// The sizes of the demo, all in one place: small enough for four minutes on two cores, large enough that membership leaks.
+// The sizes of the demo, all in one place: small enough for four minutes on two cores, large enough that membership
+// leaks.
 struct opts {
     const char *data, *forget, *methods;
     int32_t width, epochs, method_epochs;
@@ -21,16 +22,19 @@ struct opts {
 };
 static const lt_option own[] = {
     LT_STR(struct opts, data, NULL, "data set; default: cifar10 when it is found, else synthetic"),
-    LT_I64(struct opts, train_limit, 4000, 100, 1000000, "images", "training images, class-balanced (only without --data)"),
+    LT_I64(struct opts, train_limit, 4000, 100, 1000000, "images",
+           "training images, class-balanced (only without --data)"),
     LT_I64(struct opts, test_limit, 1000, 100, 1000000, "images", "test images, class-balanced (only without --data)"),
     LT_STR(struct opts, forget, "random:10%", "what is forgotten"),
     LT_U64(struct opts, forget_seed, 1, "seed of the draw of a random forget set"),
-    LT_STR(struct opts, methods, "ft,ga,rl,amun,amun-no-retain", "methods to compare; the ending -no-retain: forget data only"),
+    LT_STR(struct opts, methods, "ft,ga,rl,amun,amun-no-retain",
+           "methods to compare; the ending -no-retain: forget data only"),
     LT_I32(struct opts, width, 8, 1, 512, "channels", "width of the ResNet-18 (the full one has 64)"),
     LT_I32(struct opts, epochs, 25, 1, 100000, "epochs", "training epochs of the original and the retrained model"),
     LT_I64(struct opts, batch, 64, 1, 65536, "images", "batch size of training"),
     LT_F32(struct opts, lr, 0.1, 0, 100, "", "learning rate of training (one cosine)"),
-    LT_BOOL(struct opts, augment, 0, "crop and flip; without them the model memorises sooner, so that there is something to forget"),
+    LT_BOOL(struct opts, augment, 0,
+            "crop and flip; without them the model memorises sooner, so that there is something to forget"),
     LT_I32(struct opts, method_epochs, 0, 0, 100000, "epochs", "epochs of each method; 0 = the method's own default"),
     LT_OPT_END,
 };
@@ -76,24 +80,28 @@ static lt_status choose_data(cli_call *call, struct demo *d)
         d->spec = cli_format("%s", o->data);
         return cli_dataset(call, d->spec, &ds);
     }
-    d->spec = cli_format("cifar10,train-limit=%lld,test-limit=%lld", (long long)o->train_limit, (long long)o->test_limit);
+    d->spec =
+        cli_format("cifar10,train-limit=%lld,test-limit=%lld", (long long)o->train_limit, (long long)o->test_limit);
     lt_status status = cli_dataset(call, d->spec, &ds);
     if (status == LT_OK || (status != LT_E_USAGE && status != LT_E_IO))
         return status; // found; or found and damaged, which must not be passed over
     lt_error_clear();
     free(d->spec);
     d->synthetic = true;
-    d->spec = cli_format("synthetic,train-limit=%lld,test-limit=%lld", (long long)o->train_limit, (long long)o->test_limit);
+    d->spec =
+        cli_format("synthetic,train-limit=%lld,test-limit=%lld", (long long)o->train_limit, (long long)o->test_limit);
     FILE *out = call->common.json ? stderr : stdout;
     if (!call->common.json || !call->common.quiet)
-        fprintf(out, "No real data set found, so this demo uses the built-in synthetic one; `lethe data get cifar10` fetches CIFAR-10.\n");
+        fprintf(out, "No real data set found, so this demo uses the built-in synthetic one; `lethe data get cifar10` "
+                     "fetches CIFAR-10.\n");
     fflush(out);
     return cli_dataset(call, d->spec, &ds);
 }
 
 // ---- steps
 
-static lt_status step(cli_call *call, struct demo *d, const cli_verb *verb, const char *name, const char *title, struct args *a)
+static lt_status step(cli_call *call, struct demo *d, const cli_verb *verb, const char *name, const char *title,
+                      struct args *a)
 {
     cli_session *s = call->session;
     json_t *r = NULL;
@@ -110,11 +118,13 @@ static lt_status step(cli_call *call, struct demo *d, const cli_verb *verb, cons
         double seconds = cli_real(r, "time.update_s") + cli_real(r, "time.search_s");
         cli_list_push(&d->runs, dir, strlen(dir));
         if (json_object_get(r, "forget_acc"))
-            cli_say(s, "      forget accuracy %s %%, test accuracy %s %%, %.1f s", cli_percent(cli_real(r, "forget_acc"), forget),
-                    cli_percent(cli_real(r, "test_acc"), test), seconds);
+            cli_say(s, "      forget accuracy %s %%, test accuracy %s %%, %.1f s",
+                    cli_percent(cli_real(r, "forget_acc"), forget), cli_percent(cli_real(r, "test_acc"), test),
+                    seconds);
         else
-            cli_say(s, "      train accuracy %s %%, test accuracy %s %%, %.1f s", cli_percent(cli_real(r, "train_acc"), forget),
-                    cli_percent(cli_real(r, "test_acc"), test), cli_real(r, "wall_s"));
+            cli_say(s, "      train accuracy %s %%, test accuracy %s %%, %.1f s",
+                    cli_percent(cli_real(r, "train_acc"), forget), cli_percent(cli_real(r, "test_acc"), test),
+                    cli_real(r, "wall_s"));
     }
     json_decref(r);
     clear_args(a);
@@ -156,7 +166,10 @@ static lt_status unlearn(cli_call *call, struct demo *d, const char *name)
         free(plain);
         return status;
     }
-    char *title = cli_format("%s%s", method->title, oracle ? ", without the forget set: the oracle" : no_retain ? ", forget data only" : "");
+    char *title = cli_format("%s%s", method->title,
+                             oracle      ? ", without the forget set: the oracle"
+                             : no_retain ? ", forget data only"
+                                         : "");
     add_arg(&a, cli_format("%s/base", d->out));
     add_arg(&a, cli_format("--method=%s", plain));
     add_arg(&a, cli_format("--forget=%s", o->forget));
@@ -182,7 +195,8 @@ static lt_status report(cli_call *call, struct demo *d, double start_s)
     o->audit.seed = call->seed.seed;
     lt_status status = cli_board_build(call, (const char *const *)d->runs.item, d->runs.n, &o->audit, &board);
     if (status == LT_OK)
-        status = cli_board_report(call, &board, &(cli_outputs){.title = "lethe demo: what forgetting looks like", .html = html});
+        status = cli_board_report(call, &board,
+                                  &(cli_outputs){.title = "lethe demo: what forgetting looks like", .html = html});
     if (status == LT_OK) {
         call->result = json_object();
         cli_put(call->result, "data", json_string(d->spec));
@@ -232,9 +246,11 @@ static void print(const cli_call *call, FILE *out)
     const json_t *r = call->result;
     fprintf(out, "\nForgetting %.0f training samples of %s\n\n", cli_real(r, "n_forget"), cli_text(r, "data"));
     cli_board_print(json_object_get(r, "rows"), out);
-    fprintf(out, "\nThe oracle was trained without the forgotten samples; the smaller the average gap to it (in points), the better.\n"
-                 "MIA: share of forgotten samples an SVC on the confidence calls non-members.\n"
-                 "Report: %s    (%.0f s)\n",
+    fprintf(out,
+            "\nThe oracle was trained without the forgotten samples; the smaller the average gap to it (in points), "
+            "the better.\n"
+            "MIA: share of forgotten samples an SVC on the confidence calls non-members.\n"
+            "Report: %s    (%.0f s)\n",
             cli_text(r, "report"), cli_real(r, "wall_s"));
 }
 
@@ -246,9 +262,12 @@ static lt_status prepare(cli_call *call)
 const cli_verb cli_verb_demo = {
     .name = "demo",
     .usage = "[options]",
-    .about = "Trains a narrow ResNet-18, makes it forget a tenth of its training samples by several methods, retrains a model\n"
-             "without them as the oracle, compares all in one table and writes report.html. Takes minutes on two cores. Every\n"
-             "step leaves a run directory under --out (default runs/demo) that `lethe eval`, `audit` and `report` can read.",
+    .about =
+        "Trains a narrow ResNet-18, makes it forget a tenth of its training samples by several methods, retrains a "
+        "model\n"
+        "without them as the oracle, compares all in one table and writes report.html. Takes minutes on two cores. "
+        "Every\n"
+        "step leaves a run directory under --out (default runs/demo) that `lethe eval`, `audit` and `report` can read.",
     .examples = "  lethe demo\n"
                 "  lethe demo --data cifar10:/data/cifar-10-batches-bin,train-limit=10000 --width 16 --epochs 40\n",
     .uses = CLI_COMPUTE | CLI_SEED | CLI_PLACE,

@@ -99,11 +99,14 @@ static json_t *parts_json(void)
     bool onednn = false;
     for (const char *const *name = lt_backend_names(); *name; name++)
         onednn |= !strcmp(*name, "onednn");
-    put_part(list, "oneDNN", onednn, onednn ? "fast CPU kernels" : "not built in: only the slow reference kernels; install libdnnl-dev and build again");
+    put_part(list, "oneDNN", onednn,
+             onednn ? "fast CPU kernels"
+                    : "not built in: only the slow reference kernels; install libdnnl-dev and build again");
     put_part(list, "CUDA", false, "not part of this build");
     put_part(list, "MPI", false, "not part of this build");
     bool torch = program_works("python3", "-c", probe);
-    put_part(list, "PyTorch", torch, torch ? "interoperability tests and bench/vs_pytorch can run" : "interoperability tests are skipped");
+    put_part(list, "PyTorch", torch,
+             torch ? "interoperability tests and bench/vs_pytorch can run" : "interoperability tests are skipped");
     return list;
 }
 
@@ -173,28 +176,34 @@ static void print(const cli_call *call, FILE *out)
     size_t i;
     fprintf(out, "lethe      %s\n", cli_text(r, "lethe"));
     fprintf(out, "machine    %s, %.0f of %.0f cores usable, %.1f of %.1f GiB memory free\n", cli_text(r, "machine.cpu"),
-            cli_real(r, "machine.cores_usable"), cli_real(r, "machine.cores"), cli_real(r, "machine.memory_available_gib"),
-            cli_real(r, "machine.memory_gib"));
+            cli_real(r, "machine.cores_usable"), cli_real(r, "machine.cores"),
+            cli_real(r, "machine.memory_available_gib"), cli_real(r, "machine.memory_gib"));
     fprintf(out, "           %s\n", cli_text(r, "machine.isa"));
     json_array_foreach(json_object_get(r, "backends"), i, one)
-        fprintf(out, "backend    %-8s %s%s\n", cli_text(one, "name"), json_is_true(json_object_get(one, "works")) ? "" : "does not work: ",
-                cli_text(one, "version"));
+        fprintf(out, "backend    %-8s %s%s\n", cli_text(one, "name"),
+                json_is_true(json_object_get(one, "works")) ? "" : "does not work: ", cli_text(one, "version"));
     json_array_foreach(json_object_get(r, "optional"), i, one)
-        fprintf(out, "optional   %-8s %s: %s\n", cli_text(one, "name"), json_is_true(json_object_get(one, "present")) ? "present" : "absent",
-                cli_text(one, "note"));
+        fprintf(out, "optional   %-8s %s: %s\n", cli_text(one, "name"),
+                json_is_true(json_object_get(one, "present")) ? "present" : "absent", cli_text(one, "note"));
     fputs("libraries ", out);
-    json_object_foreach(json_object_get(r, "libraries"), key, value) fprintf(out, " %s %s", key, json_string_value(value));
+    json_object_foreach(json_object_get(r, "libraries"), key, value)
+        fprintf(out, " %s %s", key, json_string_value(value));
     bool data = json_is_true(json_object_get(json_object_get(r, "data"), "ok"));
-    fprintf(out, "\ndata       %s%s", cli_text(r, "data.path"), data ? ":" : ": not there; `lethe data get cifar10` makes it, or set LETHE_DATA");
-    json_array_foreach(json_object_get(json_object_get(r, "data"), "entries"), i, one) fprintf(out, " %s", json_string_value(one));
+    fprintf(out, "\ndata       %s%s", cli_text(r, "data.path"),
+            data ? ":" : ": not there; `lethe data get cifar10` makes it, or set LETHE_DATA");
+    json_array_foreach(json_object_get(json_object_get(r, "data"), "entries"), i, one)
+        fprintf(out, " %s", json_string_value(one));
     fprintf(out, "\ncache      %s: %s\n", cli_text(r, "cache.path"),
-            json_is_true(json_object_get(json_object_get(r, "cache"), "ok")) ? "writable" : "not writable; set LETHE_HOME to a directory that is");
+            json_is_true(json_object_get(json_object_get(r, "cache"), "ok"))
+                ? "writable"
+                : "not writable; set LETHE_HOME to a directory that is");
 }
 
 const cli_verb cli_verb_doctor = {
     .name = "doctor",
     .usage = "",
-    .about = "Shows the CPU, the compute backends and libraries of this build, optional parts that are present or absent, data sets\n"
+    .about = "Shows the CPU, the compute backends and libraries of this build, optional parts that are present or "
+             "absent, data sets\n"
              "found, and whether the cache can be written.",
     .examples = "  lethe doctor\n",
     .groups = groups,

@@ -43,7 +43,8 @@ static lt_status open_job(cli_call *call, struct job *job)
     bool own_list = job->src.dir && *cli_text(job->src.result, "forget_digest") && !(o->data && *o->data);
     job->has_sets = (o->forget && *o->forget) || own_list;
     if (job->has_sets)
-        LT_TRY(cli_sets_of_run(&job->src, job->ds, &(cli_forget){.spec = o->forget, .seed = o->forget_seed}, &job->sets));
+        LT_TRY(
+            cli_sets_of_run(&job->src, job->ds, &(cli_forget){.spec = o->forget, .seed = o->forget_seed}, &job->sets));
     LT_TRY(cli_env(call, &job->env));
     cli_progress_stage(call->session->progress, "evaluating %s", o->run);
     return lt_evaluator_create(job->src.model, &job->env, CLI_EVAL_BATCH, &job->evaluator);
@@ -124,7 +125,7 @@ static void fill_result(cli_call *call, struct job *job, json_t *splits)
         cli_put_real(r, "forget_acc", cli_real(splits, "forget.acc"));
         cli_put_real(r, "retain_acc", cli_real(splits, "retain.acc"));
     }
-    cli_put_real(r, "epochs", cli_real(job->src.result, "epochs"));
+    cli_put(r, "epochs", json_deep_copy(json_object_get(job->src.result, "epochs")));
     cli_put_real(r, "images_per_s", job->seconds > 0 ? (double)job->images / job->seconds : (double)NAN);
     cli_put_real(r, "wall_s", job->seconds);
     if (o->signals && *o->signals)
@@ -159,9 +160,11 @@ static void print_splits(const json_t *splits, FILE *out)
     cli_table_row(&t, "split", "images", "accuracy %", "loss", "calibration error %");
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         const json_t *s = json_object_get(splits, names[i]);
-        char acc[24], ece[24], *n = cli_format("%.0f", cli_real(s, "n")), *loss = cli_format("%.4f", cli_real(s, "loss"));
+        char acc[24], ece[24], *n = cli_format("%.0f", cli_real(s, "n")),
+                               *loss = cli_format("%.4f", cli_real(s, "loss"));
         if (s)
-            cli_table_row(&t, names[i], n, cli_percent(cli_real(s, "acc"), acc), loss, cli_percent(cli_real(s, "ece"), ece));
+            cli_table_row(&t, names[i], n, cli_percent(cli_real(s, "acc"), acc), loss,
+                          cli_percent(cli_real(s, "ece"), ece));
         free(n);
         free(loss);
     }
@@ -204,7 +207,8 @@ static void print(const cli_call *call, FILE *out)
 const cli_verb cli_verb_eval = {
     .name = "eval",
     .usage = "RUN|FILE.safetensors [--data DATA] [options]",
-    .about = "Evaluates a model on un-augmented images: accuracy, cross-entropy in nats and expected calibration error of each\n"
+    .about = "Evaluates a model on un-augmented images: accuracy, cross-entropy in nats and expected calibration error "
+             "of each\n"
              "split, accuracy of each class. --signals writes the outputs that `lethe audit --signals` reads.",
     .examples = "  lethe eval runs/base\n"
                 "  lethe eval model.safetensors --model resnet18 --data cifar10:/data/cifar-10-batches-bin\n"

@@ -26,7 +26,8 @@ static const cli_group groups[] = {{"", "What to show", own, 0, LT_OPTGROUP_FLAG
 
 static const char *dtype_name(lt_dtype t)
 {
-    static const char *const names[] = {[LT_F32] = "f32", [LT_F64] = "f64", [LT_I32] = "i32", [LT_U8] = "u8", [LT_I64] = "i64", [LT_BF16] = "bf16"};
+    static const char *const names[] = {
+        [LT_F32] = "f32", [LT_F64] = "f64", [LT_I32] = "i32", [LT_U8] = "u8", [LT_I64] = "i64", [LT_BF16] = "bf16"};
     return (size_t)t < sizeof names / sizeof *names && names[t] ? names[t] : "?";
 }
 
@@ -170,7 +171,8 @@ static lt_status run_file(cli_call *call, json_t *r)
     lt_status status = list_file(path, o->stats, r);
     free(path);
     LT_TRY(status);
-    bool ours = *cli_text(json_object_get(r, "metadata"), "lethe.model") || json_object_get(json_object_get(r, "metadata"), "lethe.model");
+    bool ours = *cli_text(json_object_get(r, "metadata"), "lethe.model") ||
+                json_object_get(json_object_get(r, "metadata"), "lethe.model");
     if (!ours && !(o->model && *o->model)) {
         if (!o->plan)
             return LT_OK;
@@ -214,12 +216,13 @@ static void print_tensors(const json_t *r, FILE *out)
         char shape[160] = "", number[3][24] = {"", "", ""};
         size_t n = 0;
         static const char *const keys[3] = {"min", "max", "mean"};
-        json_array_foreach(json_object_get(one, "shape"), k, dim) if (n < sizeof shape)
-            n += (size_t)snprintf(shape + n, sizeof shape - n, "%s%lld", k ? "x" : "", (long long)json_integer_value(dim));
+        json_array_foreach(json_object_get(one, "shape"), k, dim) if (n < sizeof shape) n +=
+            (size_t)snprintf(shape + n, sizeof shape - n, "%s%lld", k ? "x" : "", (long long)json_integer_value(dim));
         for (int c = 0; c < 3; c++)
             if (isfinite(cli_real(one, keys[c])))
                 snprintf(number[c], 24, "%.4g", cli_real(one, keys[c]));
-        cli_table_row(&t, cli_text(one, "name"), cli_text(one, "dtype"), n ? shape : "scalar", number[0], number[1], number[2]);
+        cli_table_row(&t, cli_text(one, "name"), cli_text(one, "dtype"), n ? shape : "scalar", number[0], number[1],
+                      number[2]);
     }
     cli_table_print(&t, out);
     cli_table_clear(&t);
@@ -234,20 +237,22 @@ static void print(const cli_call *call, FILE *out)
         print_tensors(r, out);
         fprintf(out, "\n%.0f elements; file digest %s\n", cli_real(r, "n_elements"), cli_text(r, "file_digest"));
     }
-    json_object_foreach(json_object_get(r, "metadata"), key, value) fprintf(out, "%s = %s\n", key, json_string_value(value));
+    json_object_foreach(json_object_get(r, "metadata"), key, value)
+        fprintf(out, "%s = %s\n", key, json_string_value(value));
     if (*cli_text(r, "model"))
-        fprintf(out, "%s: %.0f parameters, %.0f of state; model digest %s\n", cli_text(r, "model"), cli_real(r, "parameters"),
-                cli_real(r, "state"), cli_text(r, "model_digest"));
+        fprintf(out, "%s: %.0f parameters, %.0f of state; model digest %s\n", cli_text(r, "model"),
+                cli_real(r, "parameters"), cli_real(r, "state"), cli_text(r, "model_digest"));
     if (json_object_get(r, "plan"))
-        fprintf(out, "\nplan: %.2f GFLOP, %.1f MiB, %.0f kernels, %.0f reorders, %.0f reference fallbacks\n%s", cli_real(r, "plan.gflop"),
-                cli_real(r, "plan.slab_mib"), cli_real(r, "plan.n_kernels"), cli_real(r, "plan.n_reorders"),
-                cli_real(r, "plan.n_ref_fallbacks"), cli_text(r, "plan.dump"));
+        fprintf(out, "\nplan: %.2f GFLOP, %.1f MiB, %.0f kernels, %.0f reorders, %.0f reference fallbacks\n%s",
+                cli_real(r, "plan.gflop"), cli_real(r, "plan.slab_mib"), cli_real(r, "plan.n_kernels"),
+                cli_real(r, "plan.n_reorders"), cli_real(r, "plan.n_ref_fallbacks"), cli_text(r, "plan.dump"));
 }
 
 const cli_verb cli_verb_inspect = {
     .name = "inspect",
     .usage = "RUN|FILE | --model MODEL --plan",
-    .about = "Lists tensors, shapes, metadata and digests of a model or array file, and prints how a model is compiled on this\n"
+    .about = "Lists tensors, shapes, metadata and digests of a model or array file, and prints how a model is compiled "
+             "on this\n"
              "machine.",
     .examples = "  lethe inspect runs/base\n"
                 "  lethe inspect --model resnet18 --plan --train --batch 64\n",

@@ -31,8 +31,10 @@ static lt_status run(cli_call *call)
     }
     o->audit.seed = call->seed.seed;
     LT_TRY_GOTO(cli_board_build(call, call->positional, call->n_positional, &o->audit, &board), done);
-    LT_TRY_GOTO(cli_board_report(call, &board, &(cli_outputs){.title = o->title, .html = o->out, .markdown = o->markdown, .csv = o->csv}),
-                done);
+    LT_TRY_GOTO(
+        cli_board_report(call, &board,
+                         &(cli_outputs){.title = o->title, .html = o->out, .markdown = o->markdown, .csv = o->csv}),
+        done);
     call->result = json_object();
     cli_put(call->result, "report", json_string(o->out));
     cli_put(call->result, "n_forget", json_integer(board.sets.forget.n));
@@ -52,8 +54,10 @@ static void print(const cli_call *call, FILE *out)
 const cli_verb cli_verb_report = {
     .name = "report",
     .usage = "RUN... [--out FILE.html] [options]",
-    .about = "Writes one page without scripts or outside references: the comparison table, confidence histograms before and\n"
-             "after, adversarial neighbours, training curves, and the facts needed to make it again. The runs must have forgotten\n"
+    .about = "Writes one page without scripts or outside references: the comparison table, confidence histograms "
+             "before and\n"
+             "after, adversarial neighbours, training curves, and the facts needed to make it again. The runs must "
+             "have forgotten\n"
              "the same samples; those made by `--method retrain` are the oracles, and the common parent is added.",
     .examples = "  lethe report runs/retrain runs/ft runs/amun --out report.html\n",
     .uses = CLI_COMPUTE | CLI_SEED,

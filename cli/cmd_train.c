@@ -36,8 +36,8 @@ static lt_status make_model(cli_call *call, struct job *job)
         LT_TRY(cli_source_open(o->init, &(cli_foreign){.model = NULL, .ds = job->ds}, &job->init));
         const lt_model_shape *s = &job->init.model->shape;
         if (s->c != shape.c || s->h != shape.h || s->w != shape.w || s->n_classes != shape.n_classes)
-            return LT_FAIL(LT_E_SHAPE, "%s takes %dx%dx%d images of %d classes, %s has %dx%dx%d of %d", o->init, s->c, s->h, s->w,
-                           s->n_classes, o->data, shape.c, shape.h, shape.w, shape.n_classes);
+            return LT_FAIL(LT_E_SHAPE, "%s takes %dx%dx%d images of %d classes, %s has %dx%dx%d of %d", o->init, s->c,
+                           s->h, s->w, s->n_classes, o->data, shape.c, shape.h, shape.w, shape.n_classes);
         LT_TRY(lt_model_dup(job->init.model, &job->model));
         return LT_OK;
     }
@@ -82,8 +82,8 @@ static lt_status train(cli_call *call, struct job *job, lt_train_result *result)
 }
 
 // One evaluator for both splits: its plans are compiled once.
-static lt_status evaluate_both(const struct job *job, const lt_view *view, const lt_view *test, lt_eval_result *train_eval,
-                               lt_eval_result *test_eval)
+static lt_status evaluate_both(const struct job *job, const lt_view *view, const lt_view *test,
+                               lt_eval_result *train_eval, lt_eval_result *test_eval)
 {
     lt_evaluator *evaluator;
     LT_TRY(lt_evaluator_create(job->model, &job->env, CLI_EVAL_BATCH, &evaluator));
@@ -134,7 +134,8 @@ static lt_status run_job(cli_call *call, struct job *job)
     char init_digest[65] = "";
     if (job->init.model)
         lt_model_digest(job->init.model, init_digest);
-    const char *const facts[] = {"data_digest", job->ds->digest, job->init.model ? "init_digest" : NULL, init_digest, NULL};
+    const char *const facts[] = {"data_digest", job->ds->digest, job->init.model ? "init_digest" : NULL, init_digest,
+                                 NULL};
     LT_TRY(cli_run_open(call, "train", facts, &job->run));
     if (job->run.finished)
         return cli_run_finish(&job->run, NULL);
@@ -162,22 +163,27 @@ static void print(const cli_call *call, FILE *out)
 {
     const json_t *r = call->result;
     char train_acc[24], test_acc[24];
-    fprintf(out, "%s on %s: train accuracy %s %%, test accuracy %s %%, test loss %.4f\n", cli_text(r, "model"), cli_text(r, "data"),
-            cli_percent(cli_real(r, "train_acc"), train_acc), cli_percent(cli_real(r, "test_acc"), test_acc), cli_real(r, "test_loss"));
-    fprintf(out, "%.0f epochs in %.1f s, %.0f images/s; model digest %.16s\n", cli_real(r, "epochs"), cli_real(r, "wall_s"),
-            cli_real(r, "images_per_s"), cli_text(r, "model_digest"));
-    fprintf(out, "%s%s\n", cli_text(r, "run"), json_object_get(r, "cached") ? " (finished before; --force makes it again)" : "");
+    fprintf(out, "%s on %s: train accuracy %s %%, test accuracy %s %%, test loss %.4f\n", cli_text(r, "model"),
+            cli_text(r, "data"), cli_percent(cli_real(r, "train_acc"), train_acc),
+            cli_percent(cli_real(r, "test_acc"), test_acc), cli_real(r, "test_loss"));
+    fprintf(out, "%.0f epochs in %.1f s, %.0f images/s; model digest %.16s\n", cli_real(r, "epochs"),
+            cli_real(r, "wall_s"), cli_real(r, "images_per_s"), cli_text(r, "model_digest"));
+    fprintf(out, "%s%s\n", cli_text(r, "run"),
+            json_object_get(r, "cached") ? " (finished before; --force makes it again)" : "");
 }
 
 const cli_verb cli_verb_train = {
     .name = "train",
     .usage = "--data DATA [--model MODEL] [options]",
-    .about = "Trains a model and leaves a run directory: resolved options, log, metrics.jsonl, model.safetensors, result.json.\n"
-             "Interrupted (Ctrl-C), it writes a checkpoint and exits with code 75; --resume continues to bit-identical\n"
-             "weights. A finished run with the same options is not computed again unless --force is given.",
-    .examples = "  lethe train --data synthetic --model resnet18:width=16 --epochs 10 --out runs/base\n"
-                "  lethe train --data cifar10:/data/cifar-10-batches-bin,train-limit=10000 --schedule step --epochs 200\n"
-                "  lethe train --resume runs/base\n",
+    .about =
+        "Trains a model and leaves a run directory: resolved options, log, metrics.jsonl, model.safetensors, "
+        "result.json.\n"
+        "Interrupted (Ctrl-C), it writes a checkpoint and exits with code 75; --resume continues to bit-identical\n"
+        "weights. A finished run with the same options is not computed again unless --force is given.",
+    .examples =
+        "  lethe train --data synthetic --model resnet18:width=16 --epochs 10 --out runs/base\n"
+        "  lethe train --data cifar10:/data/cifar-10-batches-bin,train-limit=10000 --schedule step --epochs 200\n"
+        "  lethe train --resume runs/base\n",
     .uses = CLI_COMPUTE | CLI_SEED | CLI_PLACE | CLI_RESUME,
     .opts_size = sizeof(struct opts),
     .groups = groups,

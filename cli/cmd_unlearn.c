@@ -1,7 +1,7 @@
 // cmd_unlearn.c - `lethe unlearn`: a child run whose model has forgotten some training samples of its parent.
 //
-// The options of the method are bound after a look at the arguments for --method, so that its rows are flags, config keys and
-// help like all others (`lethe unlearn --method amun --help`).
+// The options of the method are bound after a look at the arguments for --method, so that its rows are flags, config
+// keys and help like all others (`lethe unlearn --method amun --help`).
 #include "cli.h"
 #include <math.h>
 #include <stdlib.h>
@@ -116,6 +116,7 @@ struct job {
     lt_env env;
     lt_train_cfg recipe;
     lt_unlearn_result result;
+    bool use_retain;
     lt_signals *signals;
     char parent_digest[65], forget_digest[65], cache[4096];
 };
@@ -139,7 +140,8 @@ static lt_status open_inputs(cli_call *call, struct job *job)
     const struct opts *o = call->opts;
     LT_TRY(cli_source_open(o->run, NULL, &job->src));
     LT_TRY(cli_source_data(call, &job->src, o->data, &job->ds));
-    LT_TRY(cli_sets_of_run(&job->src, job->ds, &(cli_forget){.spec = o->forget, .seed = o->forget_seed, .is_new = true}, &job->sets));
+    LT_TRY(cli_sets_of_run(&job->src, job->ds, &(cli_forget){.spec = o->forget, .seed = o->forget_seed, .is_new = true},
+                           &job->sets));
     LT_TRY(cli_source_recipe(&job->src, &job->recipe));
     lt_model_digest(job->src.model, job->parent_digest);
     lt_index_set_digest(job->ds, LT_TRAIN, &job->sets.forget, job->forget_digest);
@@ -170,9 +172,18 @@ static lt_status write_sets(const struct job *job)
 static lt_status unlearn(cli_call *call, struct job *job)
 {
     const struct opts *o = call->opts;
-    lt_unlearn_in in = {.model = job->src.model, .ds = job->ds, .forget = &job->sets.forget, .retain = &job->sets.retain,
-                        .use_retain = o->retain, .seed = call->seed.seed, .env = &job->env, .cache_dir = job->cache,
-                        .run_dir = job->run.dir, .resume = !call->place.force, .train_cfg = &job->recipe};
+    job->use_retain = o->retain && !(job->method->needs & LT_FORGET_ONLY);
+    lt_unlearn_in in = {.model = job->src.model,
+                        .ds = job->ds,
+                        .forget = &job->sets.forget,
+                        .retain = &job->sets.retain,
+                        .use_retain = job->use_retain,
+                        .seed = call->seed.seed,
+                        .env = &job->env,
+                        .cache_dir = job->cache,
+                        .run_dir = job->run.dir,
+                        .resume = !call->place.force,
+                        .train_cfg = &job->recipe};
     if (!call->nested) // a calling verb has named the stage
         cli_progress_stage(call->session->progress, "unlearning with %s", job->method->name);
     return lt_unlearn_run(job->method, &in, call->extra_cfg, &job->result);
@@ -236,7 +247,8 @@ static double mean_loss(const lt_signals *s, int group)
 static void put_accuracies(json_t *r, const struct job *job)
 {
     int64_t n[2] = {job->sets.retain.n, job->sets.forget.n};
-    double retain = lt_signals_acc(job->signals, LT_GROUP_RETAIN), forget = lt_signals_acc(job->signals, LT_GROUP_FORGET);
+    double retain = lt_signals_acc(job->signals, LT_GROUP_RETAIN),
+           forget = lt_signals_acc(job->signals, LT_GROUP_FORGET);
     double all = (n[0] ? retain * (double)n[0] : 0) + (n[1] ? forget * (double)n[1] : 0);
     cli_put_real(r, "train_acc", all / (double)(n[0] + n[1]));
     cli_put_real(r, "forget_acc", forget);
@@ -252,7 +264,7 @@ static json_t *result_json(cli_call *call, const struct job *job, double start_s
     json_t *r = json_object(), *time = json_object();
     cli_put(r, "method", json_string(job->method->name));
     cli_put(r, "title", json_string(job->method->title));
-    cli_put(r, "use_retain", json_boolean(o->retain));
+    cli_put(r, "use_retain", json_boolean(job->use_retain));
     cli_put(r, "parent", json_string(job->src.name));
     cli_put(r, "model", json_string(job->src.model->spec));
     cli_put(r, "data", json_string(job->ds->spec));
@@ -323,19 +335,23 @@ static void print(const cli_call *call, FILE *out)
 {
     const json_t *r = call->result;
     char forget[24], retain[24], test[24];
-    fprintf(out, "%s forgot %.0f samples: forget accuracy %s %%, retain accuracy %s %%, test accuracy %s %%\n", cli_text(r, "title"),
-            cli_real(r, "n_forget"), cli_percent(cli_real(r, "forget_acc"), forget), cli_percent(cli_real(r, "retain_acc"), retain),
-            cli_percent(cli_real(r, "test_acc"), test));
-    fprintf(out, "parameter change %.4g (L2); search %.1f s, update %.1f s, evaluation %.1f s\n", cli_real(r, "delta_norm_l2"),
-            cli_real(r, "time.search_s"), cli_real(r, "time.update_s"), cli_real(r, "time.eval_s"));
-    fprintf(out, "%s%s\n", cli_text(r, "run"), json_object_get(r, "cached") ? " (finished before; --force makes it again)" : "");
+    fprintf(out, "%s forgot %.0f samples: forget accuracy %s %%, retain accuracy %s %%, test accuracy %s %%\n",
+            cli_text(r, "title"), cli_real(r, "n_forget"), cli_percent(cli_real(r, "forget_acc"), forget),
+            cli_percent(cli_real(r, "retain_acc"), retain), cli_percent(cli_real(r, "test_acc"), test));
+    fprintf(out, "parameter change %.4g (L2); search %.1f s, update %.1f s, evaluation %.1f s\n",
+            cli_real(r, "delta_norm_l2"), cli_real(r, "time.search_s"), cli_real(r, "time.update_s"),
+            cli_real(r, "time.eval_s"));
+    fprintf(out, "%s%s\n", cli_text(r, "run"),
+            json_object_get(r, "cached") ? " (finished before; --force makes it again)" : "");
 }
 
 const cli_verb cli_verb_unlearn = {
     .name = "unlearn",
     .usage = "RUN --method METHOD [--forget WHAT] [options]",
-    .about = "Makes the model of a trained run forget samples or classes, and leaves a child run: model.safetensors, forget.csv,\n"
-             "signals.npz (outputs on retained, forgotten and test samples), result.json. `retrain` makes the oracle to audit\n"
+    .about = "Makes the model of a trained run forget samples or classes, and leaves a child run: model.safetensors, "
+             "forget.csv,\n"
+             "signals.npz (outputs on retained, forgotten and test samples), result.json. `retrain` makes the oracle "
+             "to audit\n"
              "against. A child run can be unlearned again; what it forgot before then stays out of the retained data.",
     .examples = "  lethe unlearn runs/base --method amun --forget random:10% --out runs/amun\n"
                 "  lethe unlearn runs/base --method retrain --forget random:10% --out runs/retrain\n"

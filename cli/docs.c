@@ -1,4 +1,5 @@
-// docs.c - `lethe --dump-docs markdown|man|bash`: the reference page, the man page and shell completion, all from the tables.
+// docs.c - `lethe --dump-docs markdown|man|bash`: the reference page, the man page and shell completion, all from the
+// tables.
 //
 // Nothing here depends on the machine, so the committed docs/cli.md can be compared with the program's output.
 #include "cli.h"
@@ -23,7 +24,8 @@ static lt_status each_verb(cli_session *s, verb_fn *fn, FILE *out)
 
 // ---- Markdown
 
-static lt_status markdown_table(FILE *out, const char *title, const char *prefix, const lt_option *table, size_t cfg_size)
+static lt_status markdown_table(FILE *out, const char *title, const char *prefix, const lt_option *table,
+                                size_t cfg_size)
 {
     lt_optset *set;
     if (!table[0].name)
@@ -45,7 +47,8 @@ static lt_status markdown_table(FILE *out, const char *title, const char *prefix
 static lt_status markdown_verb(cli_call *call, const char *line, FILE *out)
 {
     const cli_verb *v = call->verb;
-    fprintf(out, "## lethe %s\n\n%c%s.\n\n    lethe %s %s\n\n```\n%s\n```\n\n", v->name, line[0] - 'a' + 'A', line + 1, v->name, v->usage, v->about);
+    fprintf(out, "## lethe %s\n\n%c%s.\n\n    lethe %s %s\n\n```\n%s\n```\n\n", v->name, line[0] - 'a' + 'A', line + 1,
+            v->name, v->usage, v->about);
     for (const cli_group *g = v->groups; g && g->table; g++)
         LT_TRY(markdown_table(out, g->title, g->prefix, g->table, v->opts_size));
     if (v->uses) {
@@ -62,14 +65,18 @@ static lt_status markdown_verb(cli_call *call, const char *line, FILE *out)
 
 static lt_status markdown(cli_session *s, FILE *out)
 {
-    fputs("# The lethe command\n\nMade by `lethe --dump-docs markdown`; do not edit. Options are flags `--name`, keys of the `--config` YAML file, keys of\n"
-          "`--set key=value`, and environment variables `LETHE_NAME`; the order is default, file, environment, `--set`, flag.\n\n"
+    fputs("# The lethe command\n\nMade by `lethe --dump-docs markdown`; do not edit. Options are flags `--name`, keys "
+          "of the `--config` YAML file, keys of\n"
+          "`--set key=value`, and environment variables `LETHE_NAME`; the order is default, file, environment, "
+          "`--set`, flag.\n\n"
           "| command | job |\n|---|---|\n",
           out);
     for (const cli_row *r = cli_rows; r->name; r++)
         fprintf(out, "| [`%s`](#lethe-%s) | %s |\n", r->name, r->name, r->line);
-    fputs("\n## Exit codes\n\n| code | meaning |\n|---|---|\n| 0 | ok |\n| 1 | runtime error |\n| 2 | usage |\n| 3 | bad input or format |\n"
-          "| 4 | integrity mismatch |\n| 5 | numerical divergence |\n| 6 | a requested check failed |\n| 7 | out of a resource |\n"
+    fputs("\n## Exit codes\n\n| code | meaning |\n|---|---|\n| 0 | ok |\n| 1 | runtime error |\n| 2 | usage |\n| 3 | "
+          "bad input or format |\n"
+          "| 4 | integrity mismatch |\n| 5 | numerical divergence |\n| 6 | a requested check failed |\n| 7 | out of a "
+          "resource |\n"
           "| 75 | interrupted, resumable |\n| 128+n | killed by signal n |\n\n## Common options\n\n",
           out);
     for (const cli_shared_group *g = cli_shared_groups; g->table; g++)
@@ -130,7 +137,8 @@ static void man_option(FILE *out, const lt_option *o)
         fputs(")", out);
     } else if (o->type == LT_OPT_ENUM) {
         for (const lt_opt_value *v = o->values; v->name; v++)
-            fprintf(out, "%s%s%s", v == o->values ? " (" : ", ", v->name, v->value == (int32_t)o->def ? " by default" : "");
+            fprintf(out, "%s%s%s", v == o->values ? " (" : ", ", v->name,
+                    v->value == (int32_t)o->def ? " by default" : "");
         fputs(")", out);
     } else if (o->type == LT_OPT_BOOL) {
         fprintf(out, " (default %s)", o->def != 0 ? "on" : "off");
@@ -178,8 +186,10 @@ static lt_status man_verb(cli_call *call, const char *line, FILE *out)
 
 static lt_status man(cli_session *s, FILE *out)
 {
-    fputs(".TH LETHE 1 \"\" \"lethe " LT_VERSION "\" \"User commands\"\n.SH NAME\nlethe \\- train image classifiers, make them forget, audit the forgetting\n"
-          ".SH SYNOPSIS\n.B lethe\n.I COMMAND\n[options]\n.SH DESCRIPTION\nOptions are flags, keys of a YAML file (\\-\\-config), keys of \\-\\-set, and "
+    fputs(".TH LETHE 1 \"\" \"lethe " LT_VERSION
+          "\" \"User commands\"\n.SH NAME\nlethe \\- train image classifiers, make them forget, audit the forgetting\n"
+          ".SH SYNOPSIS\n.B lethe\n.I COMMAND\n[options]\n.SH DESCRIPTION\nOptions are flags, keys of a YAML file "
+          "(\\-\\-config), keys of \\-\\-set, and "
           "environment variables LETHE_NAME.\nStandard output is the result, standard error the progress.\n",
           out);
     LT_TRY(each_verb(s, man_verb, out));
@@ -193,9 +203,11 @@ static lt_status man(cli_session *s, FILE *out)
         fputc('\n', out);
         man_table(out, NULL, (*m)->opts);
     }
-    fputs(".SH EXIT STATUS\n0 ok, 1 runtime error, 2 usage, 3 bad input or format, 4 integrity mismatch, 5 numerical divergence, 6 a requested check\n"
+    fputs(".SH EXIT STATUS\n0 ok, 1 runtime error, 2 usage, 3 bad input or format, 4 integrity mismatch, 5 numerical "
+          "divergence, 6 a requested check\n"
           "failed, 7 out of a resource, 75 interrupted and resumable, 128+n killed by signal n.\n"
-          ".SH ENVIRONMENT\n.TP\nLETHE_DATA\nfolder of data sets\n.TP\nLETHE_HOME\nfolder of the run ledger and the cache\n.TP\nLETHE_TRACE\n"
+          ".SH ENVIRONMENT\n.TP\nLETHE_DATA\nfolder of data sets\n.TP\nLETHE_HOME\nfolder of the run ledger and the "
+          "cache\n.TP\nLETHE_TRACE\n"
           "when set, errors show the way they took\n.TP\nNO_COLOR\nwhen set, no colours\n",
           out);
     return LT_OK;
@@ -228,17 +240,21 @@ static lt_status bash_verb(cli_call *call, const char *line, FILE *out)
 
 static lt_status bash(cli_session *s, FILE *out)
 {
-    fputs("# bash completion of lethe; made by `lethe --dump-docs bash`\n_lethe()\n{\n    local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]} words\n"
+    fputs("# bash completion of lethe; made by `lethe --dump-docs bash`\n_lethe()\n{\n    local "
+          "cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]} words\n"
           "    if [ \"$COMP_CWORD\" -eq 1 ]; then\n        COMPREPLY=($(compgen -W \"--help --version",
           out);
     for (const cli_row *r = cli_rows; r->name; r++)
         fprintf(out, " %s", r->name);
-    fputs("\" -- \"$cur\"))\n        return\n    fi\n    if [ \"$prev\" = --method ]; then\n        COMPREPLY=($(compgen -W \"", out);
+    fputs("\" -- \"$cur\"))\n        return\n    fi\n    if [ \"$prev\" = --method ]; then\n        "
+          "COMPREPLY=($(compgen -W \"",
+          out);
     for (const lt_unlearn_method *const *m = lt_unlearn_methods(); *m; m++)
         fprintf(out, "%s%s", m == lt_unlearn_methods() ? "" : " ", (*m)->name);
     fputs("\" -- \"$cur\"))\n        return\n    fi\n    case ${COMP_WORDS[1]} in\n", out);
     LT_TRY(each_verb(s, bash_verb, out));
-    fputs("    esac\n    case $cur in\n    -*) COMPREPLY=($(compgen -W \"$words\" -- \"$cur\")) ;;\n    *) COMPREPLY=($(compgen -f -- \"$cur\")) ;;\n    esac\n}\n"
+    fputs("    esac\n    case $cur in\n    -*) COMPREPLY=($(compgen -W \"$words\" -- \"$cur\")) ;;\n    *) "
+          "COMPREPLY=($(compgen -f -- \"$cur\")) ;;\n    esac\n}\n"
           "complete -o filenames -F _lethe lethe\n",
           out);
     return LT_OK;

@@ -45,7 +45,8 @@ lt_status cli_env(cli_call *call, lt_env *env)
         LT_TRY(lt_backend_create(call->where.backend, n, &s->backend));
         snprintf(s->backend_key, sizeof s->backend_key, "%s", key);
     }
-    *env = (lt_env){.backend = s->backend, .loader_threads = call->compute.loader_threads, .events = s->events, .stop = &s->stop};
+    *env = (lt_env){
+        .backend = s->backend, .loader_threads = call->compute.loader_threads, .events = s->events, .stop = &s->stop};
     return LT_OK;
 }
 
@@ -88,7 +89,8 @@ static lt_status user_dir(const char *variable, const char *below, const char *s
 lt_status cli_cache_dir(char out[4096])
 {
     const char *home = getenv("LETHE_HOME");
-    return home && *home ? user_dir("LETHE_HOME", "", "cache", out) : user_dir("XDG_CACHE_HOME", ".cache", "lethe", out);
+    return home && *home ? user_dir("LETHE_HOME", "", "cache", out)
+                         : user_dir("XDG_CACHE_HOME", ".cache", "lethe", out);
 }
 
 lt_status cli_data_dir(char out[4096])

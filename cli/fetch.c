@@ -107,7 +107,8 @@ static lt_status check_file(const struct file *file, const char *path)
     if (stat(path, &st) != 0)
         return LT_FAIL(LT_E_IO, "%s: %s", path, strerror(errno));
     if (st.st_size != file->n_bytes)
-        return LT_FAIL(LT_E_INTEGRITY, "%s: expected %lld bytes, found %lld", file->name, (long long)file->n_bytes, (long long)st.st_size);
+        return LT_FAIL(LT_E_INTEGRITY, "%s: expected %lld bytes, found %lld", file->name, (long long)file->n_bytes,
+                       (long long)st.st_size);
     LT_TRY(sha256_of(path, found));
     if (strcmp(found, file->sha256) != 0)
         return LT_FAIL(LT_E_INTEGRITY, "%s: expected SHA-256 %s, found %s", file->name, file->sha256, found);
@@ -140,7 +141,12 @@ static int on_progress(void *self, curl_off_t total, curl_off_t now, curl_off_t 
     struct transfer *t = self;
     (void)up_total;
     (void)up_now;
-    lt_event event = {.kind = LT_EV_PROGRESS, .name = "data.get", .done = now / 1024, .total = total / 1024, .unit = "KiB", .epoch = -1,
+    lt_event event = {.kind = LT_EV_PROGRESS,
+                      .name = "data.get",
+                      .done = now / 1024,
+                      .total = total / 1024,
+                      .unit = "KiB",
+                      .epoch = -1,
                       .step = -1};
     lt_emit(t->call->session->events, &event);
     return lt_interrupted(&t->call->session->stop); // not 0: libcurl stops
@@ -152,7 +158,8 @@ static lt_status configure(CURL *curl, struct transfer *t, const char *url, char
               curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, "https,http,file") == CURLE_OK &&
               curl_easy_setopt(curl, CURLOPT_REDIR_PROTOCOLS_STR, "https,http") == CURLE_OK &&
               curl_easy_setopt(curl, CURLOPT_FOLLOWLOCATION, 1L) == CURLE_OK &&
-              curl_easy_setopt(curl, CURLOPT_MAXREDIRS, 8L) == CURLE_OK && curl_easy_setopt(curl, CURLOPT_FAILONERROR, 1L) == CURLE_OK &&
+              curl_easy_setopt(curl, CURLOPT_MAXREDIRS, 8L) == CURLE_OK &&
+              curl_easy_setopt(curl, CURLOPT_FAILONERROR, 1L) == CURLE_OK &&
               curl_easy_setopt(curl, CURLOPT_CONNECTTIMEOUT, 30L) == CURLE_OK &&
               curl_easy_setopt(curl, CURLOPT_LOW_SPEED_LIMIT, 100L) == CURLE_OK &&
               curl_easy_setopt(curl, CURLOPT_LOW_SPEED_TIME, 60L) == CURLE_OK &&
@@ -160,7 +167,8 @@ static lt_status configure(CURL *curl, struct transfer *t, const char *url, char
               curl_easy_setopt(curl, CURLOPT_USERAGENT, "lethe/" LT_VERSION) == CURLE_OK &&
               curl_easy_setopt(curl, CURLOPT_ERRORBUFFER, message) == CURLE_OK &&
               curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, on_bytes) == CURLE_OK &&
-              curl_easy_setopt(curl, CURLOPT_WRITEDATA, t) == CURLE_OK && curl_easy_setopt(curl, CURLOPT_NOPROGRESS, 0L) == CURLE_OK &&
+              curl_easy_setopt(curl, CURLOPT_WRITEDATA, t) == CURLE_OK &&
+              curl_easy_setopt(curl, CURLOPT_NOPROGRESS, 0L) == CURLE_OK &&
               curl_easy_setopt(curl, CURLOPT_XFERINFOFUNCTION, on_progress) == CURLE_OK &&
               curl_easy_setopt(curl, CURLOPT_XFERINFODATA, t) == CURLE_OK;
     return ok ? LT_OK : LT_FAIL(LT_E_FAIL, "libcurl refuses an option");
@@ -171,11 +179,13 @@ static lt_status explain(const struct transfer *t, CURLcode code, const char *ur
     if (code == CURLE_ABORTED_BY_CALLBACK)
         return LT_FAIL(LT_E_INTERRUPTED, "%s: download interrupted", url);
     if (t->write_failed)
-        return LT_FAIL(t->write_errno == ENOSPC ? LT_E_NOSPACE : LT_E_IO, "%s: cannot write: %s", t->file->name, strerror(t->write_errno));
+        return LT_FAIL(t->write_errno == ENOSPC ? LT_E_NOSPACE : LT_E_IO, "%s: cannot write: %s", t->file->name,
+                       strerror(t->write_errno));
     if (code == CURLE_FILESIZE_EXCEEDED)
         return LT_FAIL(LT_E_INTEGRITY, "%s: larger than the official %lld bytes", url, (long long)t->file->n_bytes);
     LT_FAIL(LT_E_IO, "%s: %s", url, *message ? message : curl_easy_strerror(code));
-    return lt_error_hint("is this machine online? --url takes another folder that holds %s, also file:///...", t->file->name);
+    return lt_error_hint("is this machine online? --url takes another folder that holds %s, also file:///...",
+                         t->file->name);
 }
 
 static lt_status transfer(cli_call *call, const struct file *file, const char *url, const char *path)
@@ -234,7 +244,8 @@ lt_status cli_fetch(cli_call *call, const char *name, const char *dir, const cha
     if (!set) {
         LT_FAIL(LT_E_USAGE, "data get: '%s' has no official download here", name);
         const char *near = lt_nearest(name, names);
-        return near ? lt_error_hint("did you mean %s?", near) : lt_error_hint("%s can be downloaded", cli_fetch_names());
+        return near ? lt_error_hint("did you mean %s?", near)
+                    : lt_error_hint("%s can be downloaded", cli_fetch_names());
     }
     bool cached = true;
     char *folder = cli_format("%s/%s", dir, set->folder);

@@ -1,5 +1,5 @@
-// lint.c - what makes an audit say less than it seems to: missing or wrong oracles, models that did not change, twins of
-// forgotten images in other groups, groups too small to tell.
+// lint.c - what makes an audit say less than it seems to: missing or wrong oracles, models that did not change, twins
+// of forgotten images in other groups, groups too small to tell.
 #include "cli.h"
 #include <stdarg.h>
 #include <stdlib.h>
@@ -22,11 +22,15 @@ void cli_lint_counts(json_t *lint, const lt_audit *a, int n_oracles)
 {
     enum { FEW = 100 };
     if (n_oracles == 0)
-        cli_lint(lint, "no-oracle", "no oracle: without a retrained model there is no average gap, and no figure says how good the forgetting is");
+        cli_lint(lint, "no-oracle",
+                 "no oracle: without a retrained model there is no average gap, and no figure says how good the "
+                 "forgetting is");
     else if (n_oracles == 1)
-        cli_lint(lint, "single-oracle", "one oracle: a difference to it may be its seed's; three or more retrained models show the spread");
+        cli_lint(lint, "single-oracle",
+                 "one oracle: a difference to it may be its seed's; three or more retrained models show the spread");
     if (a->n[LT_GROUP_FORGET] < FEW)
-        cli_lint(lint, "few-forgotten", "%lld forgotten samples: one sample moves every rate by %.1f points", (long long)a->n[LT_GROUP_FORGET],
+        cli_lint(lint, "few-forgotten", "%lld forgotten samples: one sample moves every rate by %.1f points",
+                 (long long)a->n[LT_GROUP_FORGET],
                  100.0 / (double)(a->n[LT_GROUP_FORGET] > 0 ? a->n[LT_GROUP_FORGET] : 1));
     if (a->n[LT_GROUP_TEST] < FEW)
         cli_lint(lint, "few-test", "%lld test samples", (long long)a->n[LT_GROUP_TEST]);
@@ -40,7 +44,8 @@ static bool same_text(const char *a, const char *b)
 void cli_lint_target(json_t *lint, const cli_source *target)
 {
     char digest[65];
-    const char *parent = cli_source_meta(target, "lethe.parent_digest"), *method = cli_source_meta(target, "lethe.method");
+    const char *parent = cli_source_meta(target, "lethe.parent_digest"),
+               *method = cli_source_meta(target, "lethe.method");
     lt_model_digest(target->model, digest);
     if (method && same_text(parent, digest))
         cli_lint(lint, "no-change", "%s has the weights of its parent: nothing was unlearned", target->name);
@@ -57,16 +62,19 @@ void cli_lint_oracle(json_t *lint, const cli_source *target, const cli_source *o
     if (!strcmp(a, b))
         cli_lint(lint, "oracle-is-target", "%s has the weights of the audited model", oracle->name);
     if (!forgot)
-        cli_lint(lint, "oracle-trained-on-all", "%s does not say that it was trained without the forget set", oracle->name);
+        cli_lint(lint, "oracle-trained-on-all", "%s does not say that it was trained without the forget set",
+                 oracle->name);
     else if (strcmp(forgot, forget_digest) != 0)
-        cli_lint(lint, "oracle-other-forget-set", "%s was retrained without other samples than those forgotten here", oracle->name);
+        cli_lint(lint, "oracle-other-forget-set", "%s was retrained without other samples than those forgotten here",
+                 oracle->name);
     if (forgot && !same_text(cli_source_meta(oracle, "lethe.method"), "retrain"))
         cli_lint(lint, "oracle-not-retrained", "%s was made by '%s', not by retraining", oracle->name,
                  cli_source_meta(oracle, "lethe.method") ? cli_source_meta(oracle, "lethe.method") : "?");
     if (!same_text(cli_source_meta(oracle, "lethe.data_digest"), cli_source_meta(target, "lethe.data_digest")))
         cli_lint(lint, "oracle-other-data", "%s was trained on other data", oracle->name);
     if (strcmp(oracle->model->spec, target->model->spec) != 0)
-        cli_lint(lint, "oracle-other-model", "%s is a %s, the audited model a %s", oracle->name, oracle->model->spec, target->model->spec);
+        cli_lint(lint, "oracle-other-model", "%s is a %s, the audited model a %s", oracle->name, oracle->model->spec,
+                 target->model->spec);
 }
 
 // ---- exact twins of forgotten images elsewhere
@@ -91,7 +99,8 @@ static int by_hash(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-static int64_t add_images(struct image *out, const lt_split_data *split, const lt_index_set *rows, size_t bytes, int8_t group)
+static int64_t add_images(struct image *out, const lt_split_data *split, const lt_index_set *rows, size_t bytes,
+                          int8_t group)
 {
     int64_t n = rows ? rows->n : split->n;
     for (int64_t i = 0; i < n; i++) {
@@ -146,8 +155,10 @@ void cli_lint_twins(json_t *lint, const lt_dataset *ds, const cli_sets *sets)
     count_twins(all, n, bytes, LT_GROUP_FORGET, found);
     free(all);
     if (found[LT_GROUP_TEST])
-        cli_lint(lint, "forgotten-in-test", "%lld forgotten images are also in the test set, pixel for pixel", (long long)found[LT_GROUP_TEST]);
+        cli_lint(lint, "forgotten-in-test", "%lld forgotten images are also in the test set, pixel for pixel",
+                 (long long)found[LT_GROUP_TEST]);
     if (found[LT_GROUP_RETAIN])
-        cli_lint(lint, "forgotten-in-retain", "%lld forgotten images have a retained twin, pixel for pixel: the model still learns from it",
+        cli_lint(lint, "forgotten-in-retain",
+                 "%lld forgotten images have a retained twin, pixel for pixel: the model still learns from it",
                  (long long)found[LT_GROUP_RETAIN]);
 }

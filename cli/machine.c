@@ -128,10 +128,10 @@ void cli_peak_rss_reset(void)
     fclose(f);
 }
 
-// GNU OpenMP lets threads that wait at a barrier spin for milliseconds. On a machine that others use too, a spinning thread
-// holds the core that the awaited one needs: ResNet-18 of width 16 measured 21 images/s on two cores under load with the
-// default and 242 with a short spin; without load both are the same. The library reads the setting once, when it is
-// loaded, so the command sets it and starts itself again. A setting of the user's stays.
+// GNU OpenMP lets threads that wait at a barrier spin for milliseconds. On a machine that others use too, a spinning
+// thread holds the core that the awaited one needs: ResNet-18 of width 16 measured 21 images/s on two cores under load
+// with the default and 242 with a short spin; without load both are the same. The library reads the setting once, when
+// it is loaded, so the command sets it and starts itself again. A setting of the user's stays.
 void cli_calm_openmp(char **argv)
 {
     char self[4096];

@@ -116,7 +116,8 @@ static int run_verb(cli_session *s, const cli_row *row, int argc, char *const *a
     const char *trace = getenv("LETHE_TRACE");
     int code = 0;
     if (status != LT_OK)
-        code = report_error(s, status, has_arg(argc, argv, "--json"), call.common.verbose || (trace && *trace), call.result != NULL);
+        code = report_error(s, status, has_arg(argc, argv, "--json"), call.common.verbose || (trace && *trace),
+                            call.result != NULL);
     cli_call_end(&call);
     return code;
 }

@@ -1,4 +1,5 @@
-// page.c - the report of a board: gathers curves, pictures and facts from the run directories and hands them to lt_report_html.
+// page.c - the report of a board: gathers curves, pictures and facts from the run directories and hands them to
+// lt_report_html.
 #include "cli.h"
 #include <math.h>
 #include <stdlib.h>
@@ -175,22 +176,28 @@ static void add_facts(struct page *p, cli_call *call, const cli_board *board)
     const char *recipe = cli_source_meta(&board->entry[0].src, "lethe.recipe");
     cli_machine machine;
     cli_machine_read(&machine);
-    add_fact(p, "Data", cli_format("%s: %lld training and %lld test images, %dx%dx%d, %d classes", ds->spec,
-                                   (long long)ds->split[LT_TRAIN].n, (long long)ds->split[LT_TEST].n, ds->c, ds->h, ds->w, ds->n_classes));
+    add_fact(p, "Data",
+             cli_format("%s: %lld training and %lld test images, %dx%dx%d, %d classes", ds->spec,
+                        (long long)ds->split[LT_TRAIN].n, (long long)ds->split[LT_TEST].n, ds->c, ds->h, ds->w,
+                        ds->n_classes));
     add_fact(p, "Data digest", cli_format("%s", ds->digest));
     add_fact(p, "Model", cli_format("%s, %lld parameters", m->spec, (long long)m->n_params));
     if (recipe)
         add_fact(p, "Training recipe", cli_format("%s", recipe));
-    add_fact(p, "Forget set", cli_format("%lld samples, digest %s", (long long)board->sets.forget.n, board->forget_digest));
+    add_fact(p, "Forget set",
+             cli_format("%lld samples, digest %s", (long long)board->sets.forget.n, board->forget_digest));
     for (int i = 0; i < board->n; i++) {
         const cli_entry *e = &board->entry[i];
         char digest[65];
         lt_model_digest(e->src.model, digest);
-        add_fact(p, e->name, cli_format("%s, seed %.0f, model digest %.16s", e->src.name, cli_real(e->src.result, "seed"), digest));
+        add_fact(p, e->name,
+                 cli_format("%s, seed %.0f, model digest %.16s", e->src.name, cli_real(e->src.result, "seed"), digest));
     }
-    add_fact(p, "Machine", cli_format("%s, %d of %d cores usable, %s", machine.cpu, machine.n_usable, machine.n_cpus, machine.isa));
-    add_fact(p, "lethe", cli_format("%s%s%s", LT_VERSION, call->session->backend ? ", " : "",
-                                    call->session->backend ? lt_backend_version(call->session->backend) : ""));
+    add_fact(p, "Machine",
+             cli_format("%s, %d of %d cores usable, %s", machine.cpu, machine.n_usable, machine.n_cpus, machine.isa));
+    add_fact(p, "lethe",
+             cli_format("%s%s%s", LT_VERSION, call->session->backend ? ", " : "",
+                        call->session->backend ? lt_backend_version(call->session->backend) : ""));
 }
 
 // ---- the page
@@ -200,14 +207,22 @@ static void fill_rows(struct page *p, const cli_board *board)
     p->row = cli_alloc((size_t)board->n, sizeof *p->row);
     for (int i = 0; i < board->n; i++) {
         const cli_entry *e = &board->entry[i];
-        p->row[i] = (lt_report_row){.name = e->name, .setting = e->setting, .role = e->role, .audit = e->audit, .gap_mis = e->gap_mis,
-                                    .gap_auc = e->gap_auc, .seconds = e->seconds, .signals = e->signals, .run_dir = e->src.name};
+        p->row[i] = (lt_report_row){.name = e->name,
+                                    .setting = e->setting,
+                                    .role = e->role,
+                                    .audit = e->audit,
+                                    .gap_mis = e->gap_mis,
+                                    .gap_auc = e->gap_auc,
+                                    .seconds = e->seconds,
+                                    .signals = e->signals,
+                                    .run_dir = e->src.name};
     }
 }
 
 static lt_status write_text(const char *path, char *text)
 {
-    lt_status status = text ? lt_write_file_atomic(path, text, strlen(text)) : LT_FAIL(LT_E_NOMEM, "out of memory: %s", path);
+    lt_status status =
+        text ? lt_write_file_atomic(path, text, strlen(text)) : LT_FAIL(LT_E_NOMEM, "out of memory: %s", path);
     free(text);
     return status;
 }
@@ -238,11 +253,13 @@ lt_status cli_board_report(cli_call *call, const cli_board *board, const cli_out
     lt_status status = LT_OK;
     const lt_dataset *ds = board->ds;
     p.subtitle = cli_format("%s on %s", board->entry[0].src.model->spec, ds->spec);
-    p.note = cli_format("%lld of %lld training samples were to be forgotten. Each row is one model, asked about the same "
-                        "forgotten, retained and test samples.",
-                        (long long)board->sets.forget.n, (long long)ds->split[LT_TRAIN].n);
+    p.note =
+        cli_format("%lld of %lld training samples were to be forgotten. Each row is one model, asked about the same "
+                   "forgotten, retained and test samples.",
+                   (long long)board->sets.forget.n, (long long)ds->split[LT_TRAIN].n);
     fill_rows(&p, board);
-    lt_report_spec spec = {.title = to->title, .subtitle = p.subtitle, .note = p.note, .rows = p.row, .n_rows = board->n};
+    lt_report_spec spec = {
+        .title = to->title, .subtitle = p.subtitle, .note = p.note, .rows = p.row, .n_rows = board->n};
     add_curves(&p, board);
     spec.curves = p.curve;
     spec.n_curves = p.n_curves;

@@ -1,7 +1,9 @@
-// peak.c - the float32 multiply-add rate this machine reaches: independent FMA chains in registers, one team of threads.
+// peak.c - the float32 multiply-add rate this machine reaches: independent FMA chains in registers, one team of
+// threads.
 //
-// The widest vectors the CPU has, enough chains to hide the latency of an FMA (4 to 5 cycles, 2 a cycle): 12 accumulators. The
-// figure is the ceiling that `bench` compares convolution rates with; padding counted in nominal FLOPs can exceed it.
+// The widest vectors the CPU has, enough chains to hide the latency of an FMA (4 to 5 cycles, 2 a cycle): 12
+// accumulators. The figure is the ceiling that `bench` compares convolution rates with; padding counted in nominal
+// FLOPs can exceed it.
 #include "cli.h"
 #include <pthread.h>
 #include <stdatomic.h>
@@ -25,8 +27,7 @@ __attribute__((target("avx512f"))) static float chunk_avx512(float seed)
     for (int k = 0; k < CHAINS; k++)
         acc[k] = _mm512_set1_ps(seed + (float)k);
     for (int i = 0; i < INNER; i++)
-        CLI_UNROLL for (int k = 0; k < CHAINS; k++)
-            acc[k] = _mm512_fmadd_ps(acc[k], a, b);
+        CLI_UNROLL for (int k = 0; k < CHAINS; k++) acc[k] = _mm512_fmadd_ps(acc[k], a, b);
     for (int k = 1; k < CHAINS; k++)
         acc[0] = _mm512_add_ps(acc[0], acc[k]);
     return _mm512_cvtss_f32(acc[0]);
@@ -38,8 +39,7 @@ __attribute__((target("avx2,fma"))) static float chunk_avx2(float seed)
     for (int k = 0; k < CHAINS; k++)
         acc[k] = _mm256_set1_ps(seed + (float)k);
     for (int i = 0; i < INNER; i++)
-        CLI_UNROLL for (int k = 0; k < CHAINS; k++)
-            acc[k] = _mm256_fmadd_ps(acc[k], a, b);
+        CLI_UNROLL for (int k = 0; k < CHAINS; k++) acc[k] = _mm256_fmadd_ps(acc[k], a, b);
     for (int k = 1; k < CHAINS; k++)
         acc[0] = _mm256_add_ps(acc[0], acc[k]);
     return _mm256_cvtss_f32(acc[0]);
@@ -54,8 +54,7 @@ static float chunk_plain(float seed)
     for (int k = 0; k < CHAINS; k++)
         acc[k] = (vec4){seed + (float)k, seed, seed, seed};
     for (int i = 0; i < INNER; i++)
-        CLI_UNROLL for (int k = 0; k < CHAINS; k++)
-            acc[k] = acc[k] * a + b;
+        CLI_UNROLL for (int k = 0; k < CHAINS; k++) acc[k] = acc[k] * a + b;
     for (int k = 1; k < CHAINS; k++)
         acc[0] += acc[k];
     return acc[0][0];

@@ -1,4 +1,5 @@
-// plans.c - plans made straight from a model, for bench and inspect: inference, gradient of the loss to the input, training step.
+// plans.c - plans made straight from a model, for bench and inspect: inference, gradient of the loss to the input,
+// training step.
 #include "cli.h"
 #include <stdlib.h>
 
@@ -26,7 +27,8 @@ static lt_status add_loss(lt_graph *g, const lt_model *m, lt_val *loss)
     return lt_graph_status(g);
 }
 
-lt_status cli_plan_create(const lt_model *m, cli_plan_kind kind, int64_t batch, unsigned flags, lt_backend *backend, lt_plan **plan)
+lt_status cli_plan_create(const lt_model *m, cli_plan_kind kind, int64_t batch, unsigned flags, lt_backend *backend,
+                          lt_plan **plan)
 {
     lt_graph *g = NULL;
     lt_val loss = LT_NONE;
@@ -34,9 +36,16 @@ lt_status cli_plan_create(const lt_model *m, cli_plan_kind kind, int64_t batch, 
     LT_TRY(lt_graph_dup(m->graph, &g));
     if (kind != CLI_PLAN_INFER)
         LT_TRY_GOTO(add_loss(g, m, &loss), done);
-    lt_plan_spec spec = {.outs = kind == CLI_PLAN_INFER ? &m->logits : &loss, .n_outs = 1, .grad_of = loss, .seed = LT_NONE,
-                         .wrt = kind == CLI_PLAN_INPUT_GRAD ? &m->x : NULL, .n_wrt = kind == CLI_PLAN_INPUT_GRAD,
-                         .wrt_params = kind == CLI_PLAN_TRAIN, .batch = batch, .train = kind == CLI_PLAN_TRAIN, .dtype = LT_F32,
+    lt_plan_spec spec = {.outs = kind == CLI_PLAN_INFER ? &m->logits : &loss,
+                         .n_outs = 1,
+                         .grad_of = loss,
+                         .seed = LT_NONE,
+                         .wrt = kind == CLI_PLAN_INPUT_GRAD ? &m->x : NULL,
+                         .n_wrt = kind == CLI_PLAN_INPUT_GRAD,
+                         .wrt_params = kind == CLI_PLAN_TRAIN,
+                         .batch = batch,
+                         .train = kind == CLI_PLAN_TRAIN,
+                         .dtype = LT_F32,
                          .flags = flags};
     LT_TRY_GOTO(lt_plan_create(g, &spec, backend, plan), done);
 done:

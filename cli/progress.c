@@ -1,7 +1,7 @@
 // progress.c - events of the library as one line on a terminal, or as a plain line now and then.
 //
-// On a terminal a phase that lasts gets one bar, redrawn at most ten times a second and erased when it ends. Elsewhere (a
-// log file, a pipe) a full line appears every few seconds, so that logs stay short. Everything goes to stderr.
+// On a terminal a phase that lasts gets one bar, redrawn at most ten times a second and erased when it ends. Elsewhere
+// (a log file, a pipe) a full line appears every few seconds, so that logs stay short. Everything goes to stderr.
 #include "cli.h"
 #include <stdarg.h>
 #include <stdlib.h>
@@ -114,8 +114,8 @@ static void format_line(const struct cli_progress *p, const lt_event *e, double 
     bar[BAR] = '\0';
     const char *unit = e->unit ? e->unit : "";
     if (e->total > 0)
-        snprintf(out, size, "%s %3.0f %% [%s] %.*f %s/s  ETA %s%s", label_of(p, e, label), 100 * share, bar, rate < 10 ? 1 : 0, rate,
-                 unit, eta, fields);
+        snprintf(out, size, "%s %3.0f %% [%s] %.*f %s/s  ETA %s%s", label_of(p, e, label), 100 * share, bar,
+                 rate < 10 ? 1 : 0, rate, unit, eta, fields);
     else
         snprintf(out, size, "%s %lld %s, %.0f/s%s", label_of(p, e, label), (long long)e->done, unit, rate, fields);
     if (width > 1 && strlen(out) >= (size_t)width)

@@ -1,14 +1,16 @@
 // runs.c - run directories: opening or finding them finished, and finishing them.
 //
-// A run is a pure function of its options, its inputs and the seed, so continuing an unfinished directory of the same options
-// is always right and needs no flag; --resume DIR only saves typing the options again. A finished run is returned as it
-// is when its options are the same and its inputs (parent weights, data) still have the digests it was made from.
+// A run is a pure function of its options, its inputs and the seed, so continuing an unfinished directory of the same
+// options is always right and needs no flag; --resume DIR only saves typing the options again. A finished run is
+// returned as it is when its options are the same and its inputs (parent weights, data) still have the digests it was
+// made from.
 #include "cli.h"
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
-static const char *const not_restored[] = {"json", "quiet", "verbose", "config", "set", "show-config", "out", "resume", "force", NULL};
+static const char *const not_restored[] = {"json",        "quiet", "verbose", "config", "set",
+                                           "show-config", "out",   "resume",  "force",  NULL};
 
 static bool in_list(const char *const *list, const char *key)
 {
@@ -30,7 +32,8 @@ static lt_status restore_option(cli_call *call, const char *key, const json_t *e
         text = cli_format("%s", json_string_value(value));
     else
         text = json_dumps(value, JSON_ENCODE_ANY | JSON_REAL_PRECISION(17));
-    lt_status status = text ? lt_optset_set(call->set, key, text, "resumed") : LT_FAIL(LT_E_NOMEM, "out of memory: --resume");
+    lt_status status =
+        text ? lt_optset_set(call->set, key, text, "resumed") : LT_FAIL(LT_E_NOMEM, "out of memory: --resume");
     free(text);
     return status;
 }
@@ -105,8 +108,13 @@ lt_status cli_run_open(cli_call *call, const char *label, const char *const *fac
     LT_TRY(choose_dir(call, label, run->dir));
     bool force = call->place.force || (lt_run_is_done(run->dir) && !same_inputs(run->dir, facts));
     char *env = cli_format("%s/env.json", run->dir); // makes a directory a run
-    lt_run_spec spec = {.dir = run->dir, .verb = call->verb->name, .options = call->set, .key_values = facts,
-                        .events = call->session->events, .force = force, .resume = !force && exists(env)};
+    lt_run_spec spec = {.dir = run->dir,
+                        .verb = call->verb->name,
+                        .options = call->set,
+                        .key_values = facts,
+                        .events = call->session->events,
+                        .force = force,
+                        .resume = !force && exists(env)};
     free(env);
     LT_TRY(lt_run_open(&spec, &run->run, &run->finished));
     if (run->finished)

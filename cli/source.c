@@ -54,7 +54,8 @@ static lt_status check_digest(const cli_source *src)
         return LT_OK;
     lt_model_digest(src->model, found);
     if (strcmp(expected, found) != 0)
-        return LT_FAIL(LT_E_INTEGRITY, "%s: result.json says model digest %.16s..., the file has %.16s...", src->name, expected, found);
+        return LT_FAIL(LT_E_INTEGRITY, "%s: result.json says model digest %.16s..., the file has %.16s...", src->name,
+                       expected, found);
     return LT_OK;
 }
 
@@ -160,8 +161,8 @@ lt_status cli_source_data(cli_call *call, const cli_source *src, const char *giv
         if (given && *given)
             lt_warn(call->session->events, "data.other", "%s was trained on other data than %s", src->name, spec);
         else
-            return LT_FAIL(LT_E_INTEGRITY, "data %s: digest %.16s..., but %s was trained on %.16s...", spec, (*ds)->digest, src->name,
-                           digest);
+            return LT_FAIL(LT_E_INTEGRITY, "data %s: digest %.16s..., but %s was trained on %.16s...", spec,
+                           (*ds)->digest, src->name, digest);
     }
     return LT_OK;
 }
@@ -213,7 +214,8 @@ static lt_status forgotten_by(const cli_source *src, const lt_dataset *ds, lt_in
     return LT_OK;
 }
 
-static lt_status choose_forget(const cli_source *src, const lt_dataset *ds, const char *spec, uint64_t seed, lt_index_set *forget)
+static lt_status choose_forget(const cli_source *src, const lt_dataset *ds, const char *spec, uint64_t seed,
+                               lt_index_set *forget)
 {
     bool found = false;
     if (spec && *spec)
@@ -236,8 +238,9 @@ lt_status cli_sets_of_run(const cli_source *src, const lt_dataset *ds, const cli
     merge(&sets->forget, &before, ds->split[LT_TRAIN].n, &gone);
     sets->n_before = before.n;
     if (ask->is_new && gone.n != sets->forget.n + before.n) {
-        status = LT_FAIL(LT_E_USAGE, "--forget %s: %lld of these samples have been forgotten already by %s or before it", ask->spec,
-                         (long long)(sets->forget.n + before.n - gone.n), src->name);
+        status =
+            LT_FAIL(LT_E_USAGE, "--forget %s: %lld of these samples have been forgotten already by %s or before it",
+                    ask->spec, (long long)(sets->forget.n + before.n - gone.n), src->name);
         goto done;
     }
     LT_TRY_GOTO(lt_index_set_complement(ds->split[LT_TRAIN].n, &gone, &sets->retain), done);

@@ -1,6 +1,7 @@
 // text.c - JSON objects and tables of text.
 //
-// Helpers that cannot report failure abort when memory is out: a command that cannot hold a table has nothing to rescue.
+// Helpers that cannot report failure abort when memory is out: a command that cannot hold a table has nothing to
+// rescue.
 #include "cli.h"
 #include <math.h>
 #include <stdarg.h>

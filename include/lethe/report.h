@@ -6,12 +6,12 @@ LT_BEGIN
 
 typedef enum lt_report_role { LT_ROW_METHOD, LT_ROW_ORIGINAL, LT_ROW_ORACLE } lt_report_role;
 
-typedef struct lt_report_row { // one model
+typedef struct lt_report_row {  // one model
     const char *name, *setting; // "AMUN", "with retain data"
     lt_report_role role;
     lt_audit audit;
-    double gap_mis, gap_auc; // NaN = oracle or not computed
-    double seconds;          // NaN = unknown
+    double gap_mis, gap_auc;   // NaN = oracle or not computed
+    double seconds;            // NaN = unknown
     const lt_signals *signals; // histograms; may be NULL
     const char *run_dir;
 } lt_report_row;

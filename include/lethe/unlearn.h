@@ -4,7 +4,7 @@
 #include "lethe/attack.h"
 LT_BEGIN
 
-enum { LT_NEED_RETAIN = 1, LT_NEED_ATTACK = 2, LT_FROM_SCRATCH = 4 };
+enum { LT_NEED_RETAIN = 1, LT_NEED_ATTACK = 2, LT_FROM_SCRATCH = 4, LT_FORGET_ONLY = 8 /* never reads the retain set */ };
 
 typedef struct lt_unlearn_in {
     lt_model *model; // starts as the trained model, ends unlearned

@@ -1,7 +1,8 @@
 // chart.c - line charts and histograms as inline SVG.
 //
-// Every chart is one <figure> with its own axes: a 340 x 220 user-space drawing that scales to its column, so labels stay
-// readable when a phone shows one figure per row. Axes carry label and unit; ticks fall on 1, 2 or 5 times a power of ten.
+// Every chart is one <figure> with its own axes: a 340 x 220 user-space drawing that scales to its column, so labels
+// stay readable when a phone shows one figure per row. Axes carry label and unit; ticks fall on 1, 2 or 5 times a power
+// of ten.
 #include "report/report_impl.h"
 #include <math.h>
 #include <stdlib.h>
@@ -49,20 +50,24 @@ static void draw_axes(lti_buf *b, const struct axis *x, const struct axis *y, co
     int nx = (int)floor(x->hi / x->step - first + 1e-9);
     for (int i = 0; i <= ny; i++) {
         double v = y->lo + i * y->step, py = to_y(y, v);
-        lti_buf_printf(b, "<line class=\"rule\" x1=\"%d\" x2=\"%d\" y1=\"%.1f\" y2=\"%.1f\"/>", LEFT, CHART_W - RIGHT, py, py);
-        lti_buf_printf(b, "<text x=\"%d\" y=\"%.1f\" text-anchor=\"end\">%.*f</text>\n", LEFT - 5, py + 3.5, y->decimals, v);
+        lti_buf_printf(b, "<line class=\"rule\" x1=\"%d\" x2=\"%d\" y1=\"%.1f\" y2=\"%.1f\"/>", LEFT, CHART_W - RIGHT,
+                       py, py);
+        lti_buf_printf(b, "<text x=\"%d\" y=\"%.1f\" text-anchor=\"end\">%.*f</text>\n", LEFT - 5, py + 3.5,
+                       y->decimals, v);
     }
     for (int i = 0; i <= nx; i++) {
         double v = (first + i) * x->step, px = to_x(x, v);
-        lti_buf_printf(b, "<line class=\"axis\" x1=\"%.1f\" x2=\"%.1f\" y1=\"%d\" y2=\"%d\"/>", px, px, CHART_H - BOTTOM,
-                       CHART_H - BOTTOM + 4);
-        lti_buf_printf(b, "<text x=\"%.1f\" y=\"%d\" text-anchor=\"middle\">%.*f</text>\n", px, CHART_H - BOTTOM + 15, x->decimals, v);
+        lti_buf_printf(b, "<line class=\"axis\" x1=\"%.1f\" x2=\"%.1f\" y1=\"%d\" y2=\"%d\"/>", px, px,
+                       CHART_H - BOTTOM, CHART_H - BOTTOM + 4);
+        lti_buf_printf(b, "<text x=\"%.1f\" y=\"%d\" text-anchor=\"middle\">%.*f</text>\n", px, CHART_H - BOTTOM + 15,
+                       x->decimals, v);
     }
-    lti_buf_printf(b, "<line class=\"axis\" x1=\"%d\" x2=\"%d\" y1=\"%d\" y2=\"%d\"/>", LEFT, CHART_W - RIGHT, CHART_H - BOTTOM,
-                   CHART_H - BOTTOM);
+    lti_buf_printf(b, "<line class=\"axis\" x1=\"%d\" x2=\"%d\" y1=\"%d\" y2=\"%d\"/>", LEFT, CHART_W - RIGHT,
+                   CHART_H - BOTTOM, CHART_H - BOTTOM);
     lti_buf_printf(b, "<text x=\"%.1f\" y=\"%d\" text-anchor=\"middle\">", LEFT + PLOT_W / 2, CHART_H - 6);
     lti_html_text(b, x_label);
-    lti_buf_printf(b, "</text><text transform=\"translate(11 %.1f) rotate(-90)\" text-anchor=\"middle\">", TOP + PLOT_H / 2);
+    lti_buf_printf(b, "</text><text transform=\"translate(11 %.1f) rotate(-90)\" text-anchor=\"middle\">",
+                   TOP + PLOT_H / 2);
     lti_html_text(b, y_label);
     lti_buf_printf(b, "</text>\n");
 }
@@ -134,7 +139,8 @@ void lti_chart_lines(lti_buf *b, const lti_chart *chart)
         }
         lti_buf_printf(b, "\"/>\n");
         if (n_points == 1)
-            lti_buf_printf(b, "<circle cx=\"%.1f\" cy=\"%.1f\" r=\"2.5\" fill=\"var(--c%d)\"/>\n", px, py, s->color % 8);
+            lti_buf_printf(b, "<circle cx=\"%.1f\" cy=\"%.1f\" r=\"2.5\" fill=\"var(--c%d)\"/>\n", px, py,
+                           s->color % 8);
     }
     lti_buf_printf(b, "</svg></figure>\n");
 }
@@ -170,7 +176,8 @@ void lti_hist_fill(lti_hist *hist, const lti_hist_axis *axis, double *value, int
 }
 
 // The outline of a histogram as a step line; `closed` brings it down to the axis at both ends.
-static void step_path(lti_buf *b, const lti_hist *h, const struct axis *x, const struct axis *y, double lo, double hi, bool closed)
+static void step_path(lti_buf *b, const lti_hist *h, const struct axis *x, const struct axis *y, double lo, double hi,
+                      bool closed)
 {
     double width = (hi - lo) / LTI_HIST_BINS, base = to_y(y, 0);
     lti_buf_printf(b, " d=\"M%.1f %.1f", to_x(x, lo), closed ? base : to_y(y, fmin(h->density[0], y->hi)));
@@ -208,7 +215,8 @@ void lti_chart_hist(lti_buf *b, const lti_hist_panel *p)
         if (!h || !isfinite(h->median))
             continue;
         double px = to_x(&x, fmin(fmax(h->median, x.lo), x.hi)), foot = CHART_H - BOTTOM;
-        lti_buf_printf(b, "<path style=\"fill:var(--c%d)\" d=\"M%.1f %.1fl-4 7h8z\"/>\n", color[order[k]], px, foot - 7.0);
+        lti_buf_printf(b, "<path style=\"fill:var(--c%d)\" d=\"M%.1f %.1fl-4 7h8z\"/>\n", color[order[k]], px,
+                       foot - 7.0);
     }
     lti_buf_printf(b, "</svg></figure>\n");
 }

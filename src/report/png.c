@@ -68,7 +68,8 @@ static lt_status encode(struct encoder *e, int c, int h, int w, const uint8_t *x
 {
     memset(e, 0, sizeof *e);
     if ((c != 1 && c != 3) || h < 1 || w < 1 || h > 65535 || w > 65535)
-        return LT_FAIL(LT_E_SHAPE, "picture of shape (%d,%d,%d): expected 1 or 3 channels and 1 to 65535 pixels a side", c, h, w);
+        return LT_FAIL(LT_E_SHAPE, "picture of shape (%d,%d,%d): expected 1 or 3 channels and 1 to 65535 pixels a side",
+                       c, h, w);
     e->row = lti_malloc((size_t)w * (size_t)c);
     png_structp png = png_create_write_struct(PNG_LIBPNG_VER_STRING, e, on_error, on_warning);
     png_infop info = png ? png_create_info_struct(png) : NULL;

@@ -53,12 +53,15 @@ static void table(lti_buf *b, const lt_report_spec *s)
         cell(b, r->seconds, r->seconds < 100 ? 1 : 0, false);
         lti_buf_printf(b, "</tr>\n");
     }
-    lti_buf_printf(b,
-                   "</tbody></table></div>\n<p class=\"small\">The oracle is a model trained from scratch without the forgotten samples: "
-                   "the target is to be like it, not to score low. Avg. gap is the mean absolute difference to it over forget, retain "
-                   "and test accuracy and the membership figure, in percentage points; smaller is better, the smallest is marked. MIS is the share "
-                   "of forgotten samples that an SVC on the confidence calls non-members. &phi; AUC tells forgotten from test samples by "
-                   "confidence alone: 50 %% means an attacker can only guess.</p>\n");
+    lti_buf_printf(b, "</tbody></table></div>\n<p class=\"small\">The oracle is a model trained from scratch without "
+                      "the forgotten samples: "
+                      "the target is to be like it, not to score low. Avg. gap is the mean absolute difference to it "
+                      "over forget, retain "
+                      "and test accuracy and the membership figure, in percentage points; smaller is better, the "
+                      "smallest is marked. MIS is the share "
+                      "of forgotten samples that an SVC on the confidence calls non-members. &phi; AUC tells forgotten "
+                      "from test samples by "
+                      "confidence alone: 50 %% means an attacker can only guess.</p>\n");
 }
 
 static void legend_item(lti_buf *b, int color, bool dashed, const char *text)
@@ -168,9 +171,12 @@ static lt_status confidences(lti_buf *b, const lt_report_spec *s)
             status = fill_hists(s->rows[i].signals, &axis, &h[i]);
     if (status == LT_OK) {
         axis.top = common_top(h, s->n_rows);
-        lti_buf_printf(b, "<h2>Confidence before and after</h2>\n<p class=\"small\">After good unlearning the forgotten samples look like test "
-                          "samples (as for the oracle), not like retained ones. Triangles mark medians; values beyond the axis are "
-                          "counted in its end bins.</p>\n");
+        lti_buf_printf(
+            b,
+            "<h2>Confidence before and after</h2>\n<p class=\"small\">After good unlearning the forgotten samples look "
+            "like test "
+            "samples (as for the oracle), not like retained ones. Triangles mark medians; values beyond the axis are "
+            "counted in its end bins.</p>\n");
         panels(b, s, h, axis);
     }
     lti_free(h);
@@ -233,11 +239,13 @@ static lt_status strip(lti_buf *b, const lt_report_spec *s)
     uint8_t *bytes = lti_malloc(image);
     float *diff = lti_malloc(image * sizeof *diff);
     lt_status status = bytes && diff ? LT_OK : LTI_NOMEM("report pictures");
-    lti_buf_printf(b,
-                   "<h2>Forgotten images and their adversarial neighbours</h2>\n<p class=\"small\">From top to bottom: the image, the nearest "
-                   "point found that the original model takes for another class, and their difference around grey, %.0f times "
-                   "magnified.</p>\n<div class=\"strip\">\n",
-                   (double)factor);
+    lti_buf_printf(
+        b,
+        "<h2>Forgotten images and their adversarial neighbours</h2>\n<p class=\"small\">From top to bottom: the image, "
+        "the nearest "
+        "point found that the original model takes for another class, and their difference around grey, %.0f times "
+        "magnified.</p>\n<div class=\"strip\">\n",
+        (double)factor);
     for (int i = 0; i < s->n_pairs && status == LT_OK; i++)
         status = pair(b, s, i, factor, bytes, diff);
     lti_buf_printf(b, "</div>\n");
@@ -263,15 +271,25 @@ static lt_status curves(lti_buf *b, const lt_report_spec *s)
         loss[i] = (lti_series){.name = c->name, .n = c->n, .x = c->epoch, .y = c->loss, .color = i};
         acc[n_acc++] = (lti_series){.name = c->name, .n = c->n, .x = c->epoch, .y = c->train_acc, .color = i};
         if (c->test_acc)
-            acc[n_acc++] = (lti_series){.name = c->name, .n = c->n, .x = c->epoch, .y = c->test_acc, .color = i, .dashed = true};
+            acc[n_acc++] =
+                (lti_series){.name = c->name, .n = c->n, .x = c->epoch, .y = c->test_acc, .color = i, .dashed = true};
     }
     if (n_acc > s->n_curves)
         lti_buf_printf(b, "<li><i class=\"dash\"></i>test</li>");
     lti_buf_printf(b, "</ul>\n<div class=\"grid\">\n");
-    lti_chart_lines(b, &(lti_chart){.title = "Loss", .x_label = "epoch", .y_label = "cross-entropy, nats", .series = loss,
-                                    .n_series = s->n_curves, .y_from_zero = true});
-    lti_chart_lines(b, &(lti_chart){.title = "Accuracy", .x_label = "epoch", .y_label = "fraction correct", .series = acc,
-                                    .n_series = n_acc, .y_from_zero = true, .y_max_fixed = 1});
+    lti_chart_lines(b, &(lti_chart){.title = "Loss",
+                                    .x_label = "epoch",
+                                    .y_label = "cross-entropy, nats",
+                                    .series = loss,
+                                    .n_series = s->n_curves,
+                                    .y_from_zero = true});
+    lti_chart_lines(b, &(lti_chart){.title = "Accuracy",
+                                    .x_label = "epoch",
+                                    .y_label = "fraction correct",
+                                    .series = acc,
+                                    .n_series = n_acc,
+                                    .y_from_zero = true,
+                                    .y_max_fixed = 1});
     lti_buf_printf(b, "</div>\n");
     lti_free(series);
     return LT_OK;
@@ -344,7 +362,8 @@ static void markdown_number(lti_buf *b, double value, int decimals)
 char *lt_report_markdown(const lt_report_spec *spec)
 {
     lti_buf b = {0};
-    lti_buf_printf(&b, "| method | uses | forget acc. %% | retain acc. %% | test acc. %% | MIS %% | phi AUC %% | gap (MIS) | gap (AUC) | seconds |\n"
+    lti_buf_printf(&b, "| method | uses | forget acc. %% | retain acc. %% | test acc. %% | MIS %% | phi AUC %% | gap "
+                       "(MIS) | gap (AUC) | seconds |\n"
                        "|---|---|--:|--:|--:|--:|--:|--:|--:|--:|\n");
     for (int i = 0; i < spec->n_rows; i++) {
         const lt_report_row *r = &spec->rows[i];
@@ -384,8 +403,8 @@ char *lt_report_csv(const lt_report_spec *spec)
         csv_text(&b, r->name);
         lti_buf_add(&b, ",", 1);
         csv_text(&b, r->setting);
-        const double value[8] = {r->audit.ua, r->audit.ra, r->audit.ta, r->audit.svc.confidence, r->audit.phi.ft,
-                                 r->gap_mis, r->gap_auc, r->seconds};
+        const double value[8] = {r->audit.ua,     r->audit.ra, r->audit.ta, r->audit.svc.confidence,
+                                 r->audit.phi.ft, r->gap_mis,  r->gap_auc,  r->seconds};
         for (int k = 0; k < 8; k++) {
             if (isfinite(value[k]))
                 lti_buf_printf(&b, ",%.17g", value[k]);

@@ -57,8 +57,8 @@ int main(int argc, char **argv)
     json_t *all = text ? json_loadb(text, n, JSON_REJECT_DUPLICATES, &error) : NULL;
     int rc = 0;
     if (!json_is_object(all)) {
-        fprintf(stderr, "json_check: not one JSON object: %s\n%.*s\n", text ? error.text : "out of memory", (int)(n < 2000 ? n : 2000),
-                text ? text : "");
+        fprintf(stderr, "json_check: not one JSON object: %s\n%.*s\n", text ? error.text : "out of memory",
+                (int)(n < 2000 ? n : 2000), text ? text : "");
         rc = 1;
     } else if (argc == 3 && !strcmp(argv[1], "-g")) {
         rc = print_value(find(all, argv[2]), argv[2]);

@@ -30,7 +30,8 @@ static lt_signals make_signals(int row, const double mean[3], const double sprea
             synthetic_logits[row][i * N_CLASSES + k] = (float)(0.5 * lt_rng_normal(&rng));
         synthetic_logits[row][i * N_CLASSES + labels[i]] += (float)(mean[g] + 2.2 + spread[g] * lt_rng_normal(&rng));
     }
-    return (lt_signals){.n = 3 * N_GROUP, .k = N_CLASSES, .logits = synthetic_logits[row], .label = labels, .id = ids, .group = groups};
+    return (lt_signals){
+        .n = 3 * N_GROUP, .k = N_CLASSES, .logits = synthetic_logits[row], .label = labels, .id = ids, .group = groups};
 }
 
 static lt_report_row make_row(const char *name, lt_report_role role, double ua, double gap)
@@ -60,7 +61,8 @@ static void fill(struct fixture *f)
 {
     static const double mean[4][3] = {{7, 7, 4}, {7, 4, 4}, {7, 6.6, 4}, {6.8, 4.2, 3.9}};
     static const double spread[3] = {1.2, 1.6, 2.4};
-    static const char *const facts[] = {"Data", "synthetic, 5000 training samples", "Seeds", "1", "Evil", "a<b & \"c\"", NULL};
+    static const char *const facts[] = {"Data", "synthetic, 5000 training samples", "Seeds", "1", "Evil", "a<b & \"c\"",
+                                        NULL};
     f->row[0] = make_row("Original", LT_ROW_ORIGINAL, 0.998, 0.07);
     f->row[1] = make_row("Retrain", LT_ROW_ORACLE, 0.85, NAN);
     f->row[2] = make_row("FT <b>", LT_ROW_METHOD, 0.97, 0.05);
@@ -85,9 +87,21 @@ static void fill(struct fixture *f)
             f->adv[i * 3 * SIDE * SIDE + k] = v + 0.02f * sinf((float)k);
         }
     }
-    f->spec = (lt_report_spec){.title = "Unlearning report", .subtitle = "ResNet-18 & <synthetic>", .note = "Ten per cent forgotten.",
-                               .facts = facts, .rows = f->row, .n_rows = 4, .curves = f->curve, .n_curves = 2, .n_pairs = N_PAIRS,
-                               .c = 3, .h = SIDE, .w = SIDE, .clean = f->clean, .adv = f->adv, .pair_text = f->pair_text};
+    f->spec = (lt_report_spec){.title = "Unlearning report",
+                               .subtitle = "ResNet-18 & <synthetic>",
+                               .note = "Ten per cent forgotten.",
+                               .facts = facts,
+                               .rows = f->row,
+                               .n_rows = 4,
+                               .curves = f->curve,
+                               .n_curves = 2,
+                               .n_pairs = N_PAIRS,
+                               .c = 3,
+                               .h = SIDE,
+                               .w = SIDE,
+                               .clean = f->clean,
+                               .adv = f->adv,
+                               .pair_text = f->pair_text};
 }
 
 static char *page(const lt_report_spec *spec)
@@ -262,9 +276,11 @@ static void test_text_tables(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_page_complete),     cmocka_unit_test(test_page_escapes), cmocka_unit_test(test_page_self_contained),
-        cmocka_unit_test(test_page_small_inputs), cmocka_unit_test(test_page_errors),  cmocka_unit_test(test_out_of_memory),
-        cmocka_unit_test(test_histogram),         cmocka_unit_test(test_png_round_trip), cmocka_unit_test(test_text_tables),
+        cmocka_unit_test(test_page_complete),       cmocka_unit_test(test_page_escapes),
+        cmocka_unit_test(test_page_self_contained), cmocka_unit_test(test_page_small_inputs),
+        cmocka_unit_test(test_page_errors),         cmocka_unit_test(test_out_of_memory),
+        cmocka_unit_test(test_histogram),           cmocka_unit_test(test_png_round_trip),
+        cmocka_unit_test(test_text_tables),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -28,6 +28,7 @@ const lt_unlearn_method lti_unlearn_ga = {
     .doc = "Maximises the cross-entropy on the forget set and never looks at retain data, in either access setting. "
            "Inert with a small "
            "learning rate, collapses with a larger one.",
+    .needs = LT_FORGET_ONLY,
     .cfg_size = sizeof(struct cfg),
     .opts = opts,
     .plan = plan,
