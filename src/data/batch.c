@@ -91,13 +91,12 @@ static void copy_row(const uint8_t *u8, const float *f32, int dx, int w, float *
         q1 = q0;
     for (int q = 0; q < q0; q++)
         out[q] = 0;
-    if (f32) {
-        for (int q = q0; q < q1; q++)
-            out[q] = f32[q + dx];
-    } else {
+    if (u8)
         for (int q = q0; q < q1; q++)
             out[q] = (float)u8[q + dx] / 255.0f; // a true division, to agree with other tools to the last bit
-    }
+    else if (f32)
+        for (int q = q0; q < q1; q++)
+            out[q] = f32[q + dx];
     for (int q = q1; q < w; q++)
         out[q] = 0;
 }

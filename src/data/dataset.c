@@ -12,7 +12,7 @@
 
 static const lt_dataset_kind kinds[] = {
 #define LT_SET(id, name_, title_, keys_, folders_)                                                                     \
-    {.name = name_, .title = title_, .keys = sizeof(keys_) > 1 ? keys_ "," COMMON_KEYS : COMMON_KEYS},
+    {.name = (name_), .title = (title_), .keys = sizeof(keys_) > 1 ? keys_ "," COMMON_KEYS : COMMON_KEYS},
 #include "sets.list"
 #undef LT_SET
 };

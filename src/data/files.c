@@ -26,11 +26,8 @@ char *lti_join(lti_arena *a, const char *dir, const char *name)
     while (n_dir > 1 && dir[n_dir - 1] == '/')
         n_dir--;
     char *path = lti_arena_alloc(a, n_dir + n_name + 2);
-    if (path) {
-        memcpy(path, dir, n_dir);
-        path[n_dir] = '/';
-        memcpy(path + n_dir + 1, name, n_name + 1);
-    }
+    if (path)
+        snprintf(path, n_dir + n_name + 2, "%.*s/%s", (int)n_dir, dir, name);
     return path;
 }
 

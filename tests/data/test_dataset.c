@@ -307,6 +307,10 @@ static void synthetic_sets_are_prefixes(void **state)
     for (int i = 0; i < 40; i++)
         differ += large->split[LT_TRAIN].y[i] != large->split[LT_TEST].y[i];
     assert_true(differ > 20); // the order of labels is drawn too
+    lt_dataset_close(small);
+    small = must_open("synthetic:train=95,test=40,seed=3,noise=0.5");
+    assert_memory_not_equal(large->split[LT_TRAIN].x, small->split[LT_TRAIN].x, 95 * 3072);
+    assert_memory_equal(large->split[LT_TRAIN].y, small->split[LT_TRAIN].y, 95 * sizeof(int32_t));
     lt_dataset_close(large);
     lt_dataset_close(small);
 }

@@ -157,6 +157,7 @@ static void huge_images_are_refused(void **state)
         assert_null(im.px);
     }
     free(bytes);
+    assert_fails(LT_E_FORMAT, "16384x16384 pixels", lti_image_alloc(3, 16384, 16384, "x", &im));
     assert_fails(LT_E_FORMAT, "16385x1 pixels", lti_image_alloc(3, 1, 16385, "x", &im));
 }
 
@@ -326,6 +327,10 @@ static void bad_folders(void **state)
     put_text("bad/train/ant/readme", "x");
     assert_open_fails(LT_E_FORMAT, "ant: a class folder without JPEG or PNG images", spec_of("folder", "bad", ""));
     assert_open_fails(LT_E_IO, "is not a folder", spec_of("folder", "bad/train/dog/a.png", ""));
+    put_marked_png("deep/train/a/2/3/4/5/6/7/8/1.png", 6, 8, 1);
+    lt_dataset_close(must_open(spec_of("folder", "deep", ",allow-partial=1")));
+    put_marked_png("deep/train/a/2/3/4/5/6/7/8/9/1.png", 6, 8, 1);
+    assert_open_fails(LT_E_FORMAT, "folders nested deeper than 8", spec_of("folder", "deep", ",allow-partial=1"));
     assert_ok(lt_make_dirs(in_scratch("empty")));
     assert_open_fails(LT_E_IO, "there are no class folders", spec_of("folder", "empty", ""));
     put_marked_png("flat/1.png", 6, 8, 1);
@@ -418,7 +423,7 @@ static void cifar10_from_images(void **state)
         snprintf(entry_name[k], sizeof entry_name[k], "%s/%s/0001.png", k < 10 ? "train" : "test", names[k % 10]);
         size_t n = marked_png(32, 32, (uint8_t)(k * 5), &bytes[k]);
         entries[k] = (entry){entry_name[k], bytes[k], n};
-        snprintf(name, sizeof name, "c10img/%s", entry_name[k]);
+        snprintf(name, sizeof name, "c10img/%s/%s/0001.png", k < 10 ? "train" : "test", names[k % 10]);
         put_file(name, bytes[k], n);
     }
     put_tar("c10img.tar", entries, 20);
@@ -463,14 +468,11 @@ static entry png_entry(const char *name, int k)
 static void shards(void **state)
 {
     (void)state;
-    entry a[] = {png_entry("x/000.png", 0),
-                 {"x/000.cls", "2", 1},
-                 {"x/000.json", "{}", 2},
-                 {"x/001.cls", "0\n", 2},
-                 png_entry("x/001.png", 1)};
+    entry a[] = {png_entry("x/000.png", 0), {"x/._000.png", "junk", 4}, {"x/000.cls", "2", 1},
+                 {"x/000.json", "{}", 2},   {"x/001.cls", "0\n", 2},    png_entry("x/001.png", 1)};
     entry b[] = {png_entry("002.seg.png", 3), png_entry("002.png", 2), {"002.cls", "11", 2}};
     entry t[] = {png_entry("0.png", 3), {"0.cls", "1", 1}};
-    put_tar("wds/train-000.tar", a, 5);
+    put_tar("wds/train-000.tar", a, sizeof a / sizeof *a);
     put_tar("wds/train-001.tar", b, 3);
     put_tar("wds/test-000.tar", t, 2);
     put_text("wds/README", "text");
@@ -486,7 +488,7 @@ static void shards(void **state)
     assert_int_equal(ds->split[LT_TEST].n, 1);
     assert_int_equal(ds->split[LT_TEST].x[0], 30);
     // the same in folders, and one shard alone
-    put_tar("wds2/train/000.tar", a, 5);
+    put_tar("wds2/train/000.tar", a, sizeof a / sizeof *a);
     put_tar("wds2/train/001.tar", b, 3);
     put_tar("wds2/val/000.tar", t, 2);
     lt_dataset *same = must_open(spec_of("tar", "wds2", ""));
@@ -504,6 +506,7 @@ static void shards(void **state)
 static void bad_shards(void **state)
 {
     (void)state;
+    static const char long_label[65] = "1";
     entry good[] = {png_entry("0.png", 0), {"0.cls", "1", 1}};
     const struct {
         entry e[3];
@@ -516,6 +519,7 @@ static void bad_shards(void **state)
         {{png_entry("0.png", 0), {"0.cls", "", 0}}, 2, "0.cls: not a class number"},
         {{png_entry("0.png", 0), {"0.cls", "-1", 2}}, 2, "0.cls: not a class number"},
         {{png_entry("0.png", 0), {"0.cls", "100000", 6}}, 2, "0.cls: not a class number, expected 0..99999"},
+        {{png_entry("0.png", 0), {"0.cls", long_label, sizeof long_label}}, 2, "0.cls: 65 bytes, expected at most 64"},
         {{png_entry("0.png", 0), {"0.cls", "1", 1}, {"0.cls", "2", 1}}, 3, "sample '0' has two labels"},
         {{png_entry("0.png", 0), png_entry("0.jpg", 0), {"0.cls", "2", 1}}, 3, "sample '0' has two images"},
         {{{"0.png", "text", 4}, {"0.cls", "2", 1}}, 2, "train-0.tar: 0.png: neither a JPEG nor a PNG"},

@@ -203,6 +203,44 @@ static void an_epoch_can_be_entered_anywhere(void **state)
     lt_dataset_close(ds);
 }
 
+// A start in the middle of making batches must wait for the workers: they read the order it is about to change.
+static void a_restart_waits_for_busy_workers(void **state)
+{
+    (void)state;
+    enum { LARGE = 3 * 128 * 128, M = 64, BATCH = 16 };
+    uint8_t *x = calloc(M, LARGE);
+    int32_t y[M] = {0};
+    for (int i = 0; i < M; i++)
+        memset(x + i * LARGE, i, LARGE);
+    lt_dataset *ds;
+    assert_ok(lt_dataset_from_arrays(3, 128, 128, 2, M, x, y, 0, NULL, NULL, &ds));
+    free(x);
+    lt_view v = lt_view_split(ds, LT_TRAIN);
+    lt_loader *want = make(&v, 1, BATCH, true, 0), *got = make(&v, 1, BATCH, true, 3);
+    for (uint32_t e = 1; e <= 12; e++) {
+        const lt_batch *b;
+        int64_t id[M];
+        assert_ok(lt_loader_start(want, e, 0));
+        for (int k = 0; k < M / BATCH; k++) {
+            assert_ok(lt_loader_next(want, &b));
+            memcpy(id + k * BATCH, b->id, BATCH * sizeof *id);
+        }
+        assert_ok(lt_loader_start(got, 0, 0));
+        usleep(100 * e); // until workers are somewhere inside a batch
+        assert_ok(lt_loader_start(got, e, 0));
+        for (int k = 0; k < M / BATCH; k++) {
+            assert_ok(lt_loader_next(got, &b));
+            assert_int_equal(b->n, BATCH);
+            assert_memory_equal(id + k * BATCH, b->id, BATCH * sizeof *id);
+            for (int i = 0; i < BATCH; i++)
+                assert_true(b->x[(size_t)(i + 1) * LARGE - 1] == (float)b->id[i] / 255.0f);
+        }
+    }
+    lt_loader_destroy(want);
+    lt_loader_destroy(got);
+    lt_dataset_close(ds);
+}
+
 static void running_allocates_nothing(void **state)
 {
     (void)state;
@@ -303,6 +341,7 @@ static void augmentation_belongs_to_the_sample(void **state)
     lt_view all = lt_view_split(ds, LT_TRAIN), few = {.ds = ds, .row = some, .n = 3, .weight = 1, .augment = true},
             tagged = few;
     all.augment = true;
+    all.relabel = few.relabel = tagged.relabel = LT_RELABEL_RANDOM_ANY;
     tagged.tag = 9;
     lt_loader *a = make(&all, 1, 7, true, 0), *b = make(&few, 1, 2, false, 0), *c = make(&tagged, 1, 2, false, 0);
     static epoch ea, eb, ec, later;
@@ -312,8 +351,10 @@ static void augmentation_belongs_to_the_sample(void **state)
     run(b, 5, 0, &later);
     for (int k = 0; k < 3; k++)
         for (int i = 0; i < N; i++)
-            if (ea.id[i] == some[k])
+            if (ea.id[i] == some[k]) {
                 assert_memory_equal(ea.x + i * LEN, eb.x + k * LEN, LEN * sizeof(float));
+                assert_int_equal(ea.y[i], eb.y[k]);
+            }
     assert_memory_not_equal(eb.x, ec.x, 3 * LEN * sizeof(float));    // another tag draws its own
     assert_memory_not_equal(eb.x, later.x, 3 * LEN * sizeof(float)); // and so does another epoch
     lt_loader_destroy(a);
@@ -486,6 +527,7 @@ int main(void)
         cmocka_unit_test(shuffled_gives_every_sample_once),
         cmocka_unit_test(threads_do_not_show),
         cmocka_unit_test(an_epoch_can_be_entered_anywhere),
+        cmocka_unit_test(a_restart_waits_for_busy_workers),
         cmocka_unit_test(running_allocates_nothing),
         cmocka_unit_test(a_batch_stays_until_the_next_call),
         cmocka_unit_test(augmentation_is_a_crop_and_a_flip),
