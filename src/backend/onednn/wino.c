@@ -432,7 +432,7 @@ static void plan_forward(wino *d, lt_kernel *k)
     const int64_t pairs = in * out, share = round_up((d->tiles + d->n_threads - 1) / d->n_threads, rows);
     const size_t filter_bytes = (size_t)(POINTS * spread(pairs)) * sizeof(float);
     int64_t shared;
-    d->by_panel = pairs > 2 * d->tiles * in;
+    d->by_panel = pairs >= d->tiles * in;
     d->keep = d->keep && filter_bytes <= PREPARED_MAX;
     if (d->by_panel) {
         const bool own = !d->keep;
