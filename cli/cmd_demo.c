@@ -249,6 +249,7 @@ static void print(const cli_call *call, FILE *out)
     fprintf(out,
             "\nThe oracle was trained without the forgotten samples; the smaller the average gap to it (in points), "
             "the better.\n"
+            "Every method ran with its default options, not tuned for this small set; experiments/ has tuned ones.\n"
             "MIA: share of forgotten samples an SVC on the confidence calls non-members.\n"
             "Report: %s    (%.0f s)\n",
             cli_text(r, "report"), cli_real(r, "wall_s"));

@@ -4,6 +4,7 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 enum { MAX_CURVES = 8, MAX_PAIRS = 12, MAX_FACTS = 32 };
 
@@ -140,7 +141,9 @@ static lt_status add_pairs(struct page *p, const cli_board *board, lt_report_spe
     for (int i = 0; i < board->n && !p->adv; i++) {
         const cli_entry *e = &board->entry[i];
         char *dir = cli_format("%s/adv", e->src.dir ? e->src.dir : "");
-        lt_status status = json_object_get(e->src.result, "adversarial_set") ? lt_adv_set_open(dir, &p->adv) : LT_OK;
+        struct stat st; // made with --no-save-adv: no strip from this run
+        bool kept = json_object_get(e->src.result, "adversarial_set") && stat(dir, &st) == 0;
+        lt_status status = kept ? lt_adv_set_open(dir, &p->adv) : LT_OK;
         free(dir);
         LT_TRY(status);
     }

@@ -82,6 +82,11 @@ contains page.html "data:image/png;base64,"
 lacks page.html "<script"
 lacks page.html "http"
 same "lines of the CSV" "$(wc -l <t.csv | tr -d ' ')" 5
+mv runs/amun/adv kept_adv # as after --no-save-adv: a page without the strip
+run 0 report runs/retrain runs/amun --out bare.html
+contains bare.html "</html>"
+lacks bare.html "data:image/png;base64,"
+mv kept_adv runs/amun/adv
 error 2 "different samples" report runs/retrain runs/class --out page2.html
 [ ! -e page2.html ] || fail "a report that failed left a file"
 
