@@ -11,6 +11,9 @@
 LT_BEGIN
 
 typedef enum lt_optimizer_kind { LT_SGD, LT_ADAMW } lt_optimizer_kind;
+// Weight of the l1 penalty in epoch e of E: l1; l1 (1 - e / (E - l1_free_epochs)), then 0; l1 times the product of
+// 2 - 2i/E over the epochs i before e.
+typedef enum lt_l1_schedule { LT_L1_CONST, LT_L1_LINEAR, LT_L1_CUMULATIVE } lt_l1_schedule;
 typedef enum lt_schedule_kind { LT_SCHED_CONST, LT_SCHED_STEP, LT_SCHED_COSINE, LT_SCHED_ONECYCLE } lt_schedule_kind;
 
 typedef struct lt_train_cfg { // every field is a row of lt_train_options
@@ -65,9 +68,11 @@ typedef struct lt_job {
     lt_phase phase[LT_JOB_MAX_PHASES];
     int n_phases;
     uint64_t seed;
-    float l1;            // penalty l1 * ||theta||_1 over all parameters (subgradient), 0 = none
-    const uint8_t *mask; // (n_params) 1 = trainable; masked coordinates stay bit-identical; NULL = all trainable
-    bool bn_eval;        // batch norm normalises with its running statistics and leaves them alone
+    float l1; // penalty l1 * ||theta||_1 over all parameters (subgradient), 0 = none
+    lt_l1_schedule l1_schedule;
+    int32_t l1_free_epochs; // last epochs without a penalty (linear schedule)
+    const uint8_t *mask;    // (n_params) 1 = trainable; masked coordinates stay bit-identical; NULL = all trainable
+    bool bn_eval;           // batch norm normalises with its running statistics and leaves them alone
     const lt_model *teacher[LT_JOB_MAX_TEACHERS]; // of lt_phase.distill: frozen, in evaluation mode, on the same batch
     float temperature;                            // T of distillation; above 0 when a phase distils
     // Called at the start of each epoch (0-based), may change views and l1 (pointers stay valid until the next call);
@@ -125,6 +130,7 @@ LT_API lt_status lt_train_run(lt_job *job, const lt_env *env, const char *checkp
 
 // Learning rate of a step: the `step`-th (0-based) of `n_steps` in `epoch` (0-based).
 LT_API double lt_train_lr(const lt_train_cfg *cfg, int32_t epoch, int64_t step, int64_t n_steps);
+LT_API double lt_train_l1(const lt_job *job, int32_t epoch); // weight of the l1 penalty in `epoch` (0-based)
 
 // ---- evaluation: un-augmented, eval mode
 // logits: (n,K) caller-owned, or NULL. per_class_acc: n_classes doubles (of the model; NAN where the view has no sample

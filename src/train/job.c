@@ -17,6 +17,9 @@ static lt_status check_job(const lt_job *job)
         return LT_FAIL(LT_E_USAGE, "training job: expected 1 to %d phases, found %d", LT_JOB_MAX_PHASES, job->n_phases);
     if (!(job->l1 >= 0) || !isfinite(job->l1))
         return LT_FAIL(LT_E_USAGE, "training job: expected an l1 penalty of 0 or more, found %g", (double)job->l1);
+    if (job->l1_free_epochs < 0)
+        return LT_FAIL(LT_E_USAGE, "training job: expected 0 or more epochs without a penalty, found %d",
+                       job->l1_free_epochs);
     if (job->memory_bytes > 0 && !job->memory)
         return LT_FAIL(LT_E_USAGE, "training job: expected a memory of %zu bytes, found none", job->memory_bytes);
     LT_TRY(lti_distill_check(job));

@@ -26,6 +26,7 @@ static void hash_recipe(lti_hash *h, const lt_job *job)
     HASH(h, c->schedule), HASH(h, c->lr_step_gamma), HASH(h, c->lr_step_every), HASH(h, c->warmup_epochs);
     HASH(h, c->label_smoothing), HASH(h, c->augment), HASH(h, c->spike_factor);
     HASH(h, job->seed), HASH(h, job->l1), HASH(h, job->n_phases), HASH(h, job->bn_eval), HASH(h, job->temperature);
+    HASH(h, job->l1_schedule), HASH(h, job->l1_free_epochs);
     for (int i = 0; i < LT_JOB_MAX_TEACHERS; i++) {
         char digest[65] = "none";
         if (job->teacher[i])

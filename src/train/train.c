@@ -242,7 +242,7 @@ static lt_status run_step(lti_trainer *t, const lt_batch *b, const lt_batch *sid
                                .g = t->grads,
                                .mask = t->job->mask,
                                .lr = t->sums.lr,
-                               .l1 = t->job->l1,
+                               .l1 = (float)lt_train_l1(t->job, (int32_t)t->at.epoch),
                                .n_threads = lt_backend_n_threads(t->env->backend)};
     if (!lti_optim_step(&t->optim, &update))
         return diverged(t, loss);

@@ -192,7 +192,7 @@ static lt_status plan(const lt_unlearn_in *in, const void *cfg, lt_unlearn_plan_
                        (long long)ctx->adv->n);
     if (p->image)
         fill(p, 0);
-    lti_recipe_apply(LTI_RECIPE_OF(c), job);
+    LT_TRY(lti_recipe_apply(in, LTI_RECIPE_OF(c), ctx, job));
     lt_phase *phase = lti_add_phase(job, true);
     if (in->use_retain)
         lti_add_view(job, phase, lti_retain_view(in, c->augment));
