@@ -34,7 +34,8 @@ static inline lt_unlearn_in input(lt_model *model)
 }
 
 // The method's defaults with the given values ("key=value,..."), fitted to the toy: small batches, few epochs.
-static inline void *config(const lt_unlearn_method *m, const char *values)
+// The set owns the text values of the config.
+static inline void *config_open(const lt_unlearn_method *m, const char *values, lt_optset **out)
 {
     void *cfg = lti_calloc(1, m->cfg_size ? m->cfg_size : 1);
     assert_non_null(cfg);
@@ -57,7 +58,15 @@ static inline void *config(const lt_unlearn_method *m, const char *values)
         assert_ok(lt_optset_set(set, item, value, "test"));
     }
     lti_free(copy);
-    lt_optset_destroy(set); // text options keep their default NULL here, so cfg stays valid
+    *out = set;
+    return cfg;
+}
+
+static inline void *config(const lt_unlearn_method *m, const char *values)
+{
+    lt_optset *set;
+    void *cfg = config_open(m, values, &set);
+    lt_optset_destroy(set); // without text values cfg stays valid
     return cfg;
 }
 
