@@ -102,7 +102,7 @@ static void more_help(const cli_call *call, FILE *out)
     }
     fputs("\nMethods (`lethe unlearn --method NAME --help` shows the options of one):\n", out);
     for (const lt_unlearn_method *const *m = lt_unlearn_methods(); *m; m++)
-        fprintf(out, "  %-12s %s\n", (*m)->name, (*m)->title);
+        fprintf(out, "  %-16s %s\n", (*m)->name, (*m)->title);
 }
 
 // ---- the run
@@ -257,6 +257,39 @@ static void put_accuracies(json_t *r, const struct job *job)
     cli_put_real(r, "test_loss", mean_loss(job->signals, LT_GROUP_TEST));
 }
 
+// The change of every parameter tensor; relative: to what it was.
+static json_t *layers_json(const lt_unlearn_result *result)
+{
+    json_t *layers = json_array();
+    for (int i = 0; i < result->n_layers; i++) {
+        const lt_layer_delta *l = &result->layer[i];
+        json_t *j = json_object();
+        cli_put(j, "name", json_string(l->name));
+        cli_put_real(j, "delta_norm_l2", l->delta_l2);
+        cli_put_real(j, "relative", l->norm_l2 > 0 ? l->delta_l2 / l->norm_l2 : (double)NAN);
+        json_array_append_new(layers, j);
+    }
+    return layers;
+}
+
+static void put_passes(json_t *all, const char *name, lt_passes passes)
+{
+    json_t *j = json_object();
+    cli_put(j, "forward", json_integer(passes.n_forward));
+    cli_put(j, "backward", json_integer(passes.n_backward));
+    cli_put(all, name, j);
+}
+
+// What the method costs on any machine: samples through forward and backward passes.
+static json_t *passes_json(const lt_unlearn_result *result)
+{
+    json_t *all = json_object();
+    put_passes(all, "search", result->search);
+    put_passes(all, "mask", result->mask);
+    put_passes(all, "update", result->update);
+    return all;
+}
+
 static json_t *result_json(cli_call *call, const struct job *job, double start_s, double eval_s)
 {
     const struct opts *o = call->opts;
@@ -274,6 +307,9 @@ static json_t *result_json(cli_call *call, const struct job *job, double start_s
     cli_put(r, "n_forgotten_before", json_integer(job->sets.n_before));
     put_accuracies(r, job);
     cli_put_real(r, "delta_norm_l2", job->result.delta_norm_l2);
+    cli_put(r, "delta_layers", layers_json(&job->result));
+    cli_put(r, "n_trainable", json_integer(job->result.n_trainable));
+    cli_put(r, "passes", passes_json(&job->result));
     cli_put(r, "epochs", json_integer(job->result.train.epochs));
     cli_put_real(r, "images_per_s", job->result.train.images_per_s);
     cli_put_real(r, "wall_s", cli_now_s() - start_s);

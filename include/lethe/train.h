@@ -1,7 +1,8 @@
 // train.h - one trainer for everything: a job says what to read, what to minimise and how; lt_train_run runs it.
 //
 // Training, retraining and every unlearning recipe are jobs. An epoch is a list of phases; a phase is a set of views
-// shuffled together (or read in order). The loss is the mean over each batch of weight * CE. train knows no method.
+// shuffled together (or read in order). The loss is the mean over each batch of weight * CE, plus weight * KL towards a
+// frozen teacher where a phase distils. train knows no method.
 #ifndef LT_TRAIN_H
 #define LT_TRAIN_H
 #include "lethe/data.h"
@@ -10,6 +11,9 @@
 LT_BEGIN
 
 typedef enum lt_optimizer_kind { LT_SGD, LT_ADAMW } lt_optimizer_kind;
+// Weight of the l1 penalty in epoch e of E: l1; l1 (1 - e / (E - l1_free_epochs)), then 0; l1 times the product of
+// 2 - 2i/E over the epochs i before e.
+typedef enum lt_l1_schedule { LT_L1_CONST, LT_L1_LINEAR, LT_L1_CUMULATIVE } lt_l1_schedule;
 typedef enum lt_schedule_kind { LT_SCHED_CONST, LT_SCHED_STEP, LT_SCHED_COSINE, LT_SCHED_ONECYCLE } lt_schedule_kind;
 
 typedef struct lt_train_cfg { // every field is a row of lt_train_options
@@ -32,11 +36,22 @@ typedef struct lt_train_cfg { // every field is a row of lt_train_options
 } lt_train_cfg;
 LT_API extern const lt_option lt_train_options[];
 
-enum { LT_JOB_MAX_PHASES = 4, LT_PHASE_MAX_VIEWS = 4 };
+enum { LT_JOB_MAX_PHASES = 4, LT_PHASE_MAX_VIEWS = 4, LT_JOB_MAX_TEACHERS = 2 };
+// A second term of the loss of a view's samples: weight * T^2 KL(softmax(teacher / T) || softmax(model / T)).
+typedef struct lt_distill {
+    int teacher;  // index in lt_job.teacher
+    float weight; // 0 = no such term, negative = away from the teacher
+} lt_distill;
 typedef struct lt_phase {
     lt_view view[LT_PHASE_MAX_VIEWS];
+    lt_distill
+        distill[LT_PHASE_MAX_VIEWS]; // of the view at the same index; views of a phase that distils differ in tag
     int n_views;
     bool shuffle;
+    // No steps of its own: its batches, round and round, accompany those of the phase before. Both batches go through
+    // the model separately, their losses and gradients add up, one update follows.
+    bool beside;
+    int64_t batch; // 0 = cfg.batch
 } lt_phase;
 
 typedef struct lt_step { // one finished step
@@ -53,13 +68,27 @@ typedef struct lt_job {
     lt_phase phase[LT_JOB_MAX_PHASES];
     int n_phases;
     uint64_t seed;
-    float l1;            // penalty l1 * ||theta||_1 over all parameters (subgradient), 0 = none
-    const uint8_t *mask; // (n_params) 1 = trainable; masked coordinates stay bit-identical; NULL = all trainable
+    float l1; // penalty l1 * ||theta||_1 over all parameters (subgradient), 0 = none
+    lt_l1_schedule l1_schedule;
+    int32_t l1_free_epochs; // last epochs without a penalty (linear schedule)
+    const uint8_t *mask;    // (n_params) 1 = trainable; masked coordinates stay bit-identical; NULL = all trainable
+    bool bn_eval;           // batch norm normalises with its running statistics and leaves them alone
+    const lt_model *teacher[LT_JOB_MAX_TEACHERS]; // of lt_phase.distill: frozen, in evaluation mode, on the same batch
+    float temperature;                            // T of distillation; above 0 when a phase distils
     // Called at the start of each epoch (0-based), may change views and l1 (pointers stay valid until the next call);
     // NULL = none. Must depend on the epoch and on the model only: when a job is resumed inside an epoch it is called
     // again for that epoch, and sees the model as it was at the epoch's start.
     lt_status (*on_epoch)(struct lt_job *job, int32_t epoch, void *ctx);
-    void *ctx;
+    // Called before the first batch of each phase that has steps; may rewrite what views point to, not the views. NULL
+    // = none. When a job is resumed inside a phase it is not called again for that phase: keep what it made in
+    // `memory`.
+    lt_status (*on_phase)(struct lt_job *job, int32_t epoch, int phase, void *ctx);
+    // Called for each batch before it is used; may rewrite its labels (batch->n of them, from batch->y), classes of the
+    // model. Must depend on the batch and on `memory` only. NULL = none.
+    lt_status (*on_batch)(struct lt_job *job, int phase, const lt_batch *batch, int32_t *labels, void *ctx);
+    void *ctx;    // of the hooks
+    void *memory; // (memory_bytes) what hooks must find again: saved with checkpoints, filled on resume
+    size_t memory_bytes;
     const lt_view *eval_view; // evaluated every eval_every epochs and after the last one; NULL = none
     void (*on_step)(const struct lt_job *job, const lt_step *step, void *step_ctx); // after each step; NULL = none
     void *step_ctx;
@@ -83,8 +112,8 @@ typedef struct lt_train_result { // a resumed job counts from its beginning
     int64_t steps, images;
     double wall_s, images_per_s, last_loss, train_acc; // images_per_s: evaluation and checkpoints not counted;
                                                        // train_acc: running accuracy of the last epoch, augmented
-    int64_t n_forward, n_backward;                     // samples through forward and backward passes
-    lt_eval_result eval;                               // of eval_view, the last one made; n = 0 when there was none
+    int64_t n_forward, n_backward; // samples through forward and backward passes, teachers' included
+    lt_eval_result eval;           // of eval_view, the last one made; n = 0 when there was none
 } lt_train_result;
 
 // Runs the job. checkpoint_path (may be NULL): state.safetensors written every checkpoint_every_s, at the end and on
@@ -101,6 +130,7 @@ LT_API lt_status lt_train_run(lt_job *job, const lt_env *env, const char *checkp
 
 // Learning rate of a step: the `step`-th (0-based) of `n_steps` in `epoch` (0-based).
 LT_API double lt_train_lr(const lt_train_cfg *cfg, int32_t epoch, int64_t step, int64_t n_steps);
+LT_API double lt_train_l1(const lt_job *job, int32_t epoch); // weight of the l1 penalty in `epoch` (0-based)
 
 // ---- evaluation: un-augmented, eval mode
 // logits: (n,K) caller-owned, or NULL. per_class_acc: n_classes doubles (of the model; NAN where the view has no sample

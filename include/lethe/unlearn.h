@@ -4,7 +4,12 @@
 #include "lethe/attack.h"
 LT_BEGIN
 
-enum { LT_NEED_RETAIN = 1, LT_NEED_ATTACK = 2, LT_FROM_SCRATCH = 4, LT_FORGET_ONLY = 8 /* never reads the retain set */ };
+enum {
+    LT_NEED_RETAIN = 1,
+    LT_NEED_ATTACK = 2,
+    LT_FROM_SCRATCH = 4,
+    LT_FORGET_ONLY = 8, // never reads the retain set
+};
 
 typedef struct lt_unlearn_in {
     lt_model *model; // starts as the trained model, ends unlearned
@@ -19,20 +24,35 @@ typedef struct lt_unlearn_in {
     const lt_train_cfg *train_cfg; // recipe of the original model (retrain uses it)
 } lt_unlearn_in;
 
+typedef struct lt_passes { // samples through forward and backward passes: a cost that does not depend on the machine
+    int64_t n_forward, n_backward;
+} lt_passes;
+
+typedef struct lt_layer_delta { // of one parameter tensor
+    char *name;
+    double delta_l2, norm_l2; // of its change, and of what it was before
+} lt_layer_delta;
+
 typedef struct lt_unlearn_result {
-    lt_train_result train;
+    lt_train_result train; // all zero for a method that does not train
     // The time the method costs: search_s is the adversarial search's own, also when its result came from a cache;
     // mask_s that of a saliency mask; update_s the training.
     double search_s, mask_s, update_s;
+    lt_passes search, mask, update;
+    int64_t n_trainable;  // coordinates that were free to change
     double delta_norm_l2; // || theta' - theta_o ||, over all parameters
-    lt_adv_set *adv;      // owned by the result, or NULL
+    lt_layer_delta *layer;
+    int n_layers;
+    lt_adv_set *adv; // owned by the result, or NULL
 } lt_unlearn_result;
 LT_API void lt_unlearn_result_clear(lt_unlearn_result *result);
 
 typedef struct lt_unlearn_plan_ctx { // a method's working memory for one call; lives until the job is done
     lt_adv_set *adv;
-    double mask_s; // seconds spent on a saliency mask
-    void *own;     // freed afterwards with own_free
+    uint8_t *mask;                        // (n_params of the model) 1 = may change; NULL = all may; freed afterwards
+    double mask_s;                        // seconds spent on it
+    lt_passes mask_passes, update_passes; // of the mask; of the update beyond what the job itself counts
+    void *own;                            // freed afterwards with own_free
     void (*own_free)(void *own);
 } lt_unlearn_plan_ctx;
 
@@ -43,7 +63,13 @@ typedef struct lt_unlearn_method {
     size_t cfg_size;                 // may be 0: no options
     const lt_option *opts;
     // Fills the views, phases and recipe of a job whose model, seed and defaults are set; makes what they need (ctx).
+    // It may train another model than in->model, when it also has `finish`.
     lt_status (*plan)(const lt_unlearn_in *in, const void *cfg, lt_unlearn_plan_ctx *ctx, lt_job *job);
+    // After the job is done: makes the result in in->model out of what was trained. NULL = it is there already.
+    lt_status (*finish)(const lt_unlearn_in *in, const void *cfg, lt_unlearn_plan_ctx *ctx, lt_job *job);
+    // Instead of a plan, for methods that do not train: changes in->model. When interrupted (LT_E_INTERRUPTED) it
+    // leaves the model as it was, and starts over when resumed.
+    lt_status (*run)(const lt_unlearn_in *in, const void *cfg, lt_unlearn_plan_ctx *ctx);
 } lt_unlearn_method;
 
 LT_API const lt_unlearn_method *const *lt_unlearn_methods(void); // NULL-terminated registry

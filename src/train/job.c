@@ -17,6 +17,12 @@ static lt_status check_job(const lt_job *job)
         return LT_FAIL(LT_E_USAGE, "training job: expected 1 to %d phases, found %d", LT_JOB_MAX_PHASES, job->n_phases);
     if (!(job->l1 >= 0) || !isfinite(job->l1))
         return LT_FAIL(LT_E_USAGE, "training job: expected an l1 penalty of 0 or more, found %g", (double)job->l1);
+    if (job->l1_free_epochs < 0)
+        return LT_FAIL(LT_E_USAGE, "training job: expected 0 or more epochs without a penalty, found %d",
+                       job->l1_free_epochs);
+    if (job->memory_bytes > 0 && !job->memory)
+        return LT_FAIL(LT_E_USAGE, "training job: expected a memory of %zu bytes, found none", job->memory_bytes);
+    LT_TRY(lti_distill_check(job));
     return lti_train_cfg_check(&job->cfg);
 }
 
@@ -38,10 +44,36 @@ static lt_status copy_views(lti_trainer *t, int p)
     return LT_OK;
 }
 
+static lt_status check_phase(const lt_job *job, int p)
+{
+    const lt_phase *phase = &job->phase[p];
+    if (phase->batch < 0 || phase->batch > 65536)
+        return LT_FAIL(LT_E_USAGE, "phase %d: expected a batch of 0 to 65536 images, found %lld", p,
+                       (long long)phase->batch);
+    if (phase->beside && (p == 0 || job->phase[p - 1].beside))
+        return LT_FAIL(LT_E_USAGE, "phase %d: expected a phase with steps before the one that accompanies it", p);
+    return LT_OK;
+}
+
+static lt_status compile(lti_trainer *t, int p, int64_t batch)
+{
+    lt_plan *plan = NULL;
+    LT_TRY(lti_plans_get(&t->plans, batch, &plan));
+    return lti_distill_open_phase(t, p, batch);
+}
+
+// Images that `steps` batches taken round and round from n samples hold.
+static int64_t side_images(int64_t steps, int64_t n_batches, int64_t n, int64_t batch)
+{
+    const int64_t rest = steps % n_batches * batch;
+    return steps / n_batches * n + (rest < n ? rest : n);
+}
+
 static lt_status open_phase(lti_trainer *t, int p)
 {
     const lt_job *job = t->job;
-    const int64_t batch = job->cfg.batch;
+    LT_TRY(check_phase(job, p));
+    const int64_t batch = lti_phase_batch(job, p);
     LT_TRY(copy_views(t, p));
     int64_t n = 0;
     for (int v = 0; v < job->phase[p].n_views; v++)
@@ -57,15 +89,43 @@ static lt_status open_phase(lti_trainer *t, int p)
     lt_loader_destroy(t->loader[p]);
     t->loader[p] = NULL;
     LT_TRY(lt_loader_create(&spec, &t->loader[p]));
-    lt_plan *plan = NULL;
     if (n >= batch)
-        LT_TRY(lti_plans_get(&t->plans, batch, &plan));
+        LT_TRY(compile(t, p, batch));
     if (n % batch != 0)
-        LT_TRY(lti_plans_get(&t->plans, n % batch, &plan));
+        LT_TRY(compile(t, p, n % batch));
     t->phase_batches[p] = lt_loader_n_batches(t->loader[p]);
+    if (job->phase[p].beside) {
+        t->epoch_images += side_images(t->phase_batches[p - 1], t->phase_batches[p], n, batch);
+        return LT_OK;
+    }
     t->epoch_batches += t->phase_batches[p];
     t->epoch_images += n;
     return LT_OK;
+}
+
+static float *slab(int64_t n)
+{
+    size_t bytes = 0;
+    return n < 0 || lti_mul_size((size_t)n, sizeof(float), &bytes) ? NULL : lti_aligned_alloc(64, bytes);
+}
+
+// What only some jobs need, and on_epoch may start to need.
+static lt_status open_extras(lti_trainer *t)
+{
+    const lt_job *job = t->job;
+    int64_t largest = job->cfg.batch;
+    bool beside = false;
+    for (int p = 0; p < job->n_phases; p++) {
+        beside |= job->phase[p].beside;
+        largest = lti_phase_batch(job, p) > largest ? lti_phase_batch(job, p) : largest;
+    }
+    if (beside && !t->side_grads && !(t->side_grads = slab(job->model->n_params)))
+        return LTI_NOMEM("gradients of the model");
+    if (!job->on_batch)
+        return LT_OK;
+    lti_free(t->relabel);
+    t->relabel = lti_calloc((size_t)largest, sizeof *t->relabel);
+    return t->relabel ? LT_OK : LTI_NOMEM("labels of a batch");
 }
 
 lt_status lti_trainer_open_epoch(lti_trainer *t)
@@ -75,12 +135,14 @@ lt_status lti_trainer_open_epoch(lti_trainer *t)
         return LT_FAIL(LT_E_USAGE, "training job: expected 1 to %d phases, found %d", LT_JOB_MAX_PHASES,
                        t->job->n_phases);
     }
+    LT_TRY(lti_distill_check(t->job));
     for (int p = 0; p < t->job->n_phases; p++)
         LT_TRY(open_phase(t, p));
-    return LT_OK;
+    return open_extras(t);
 }
 
-// loss = sum_n weight[n] * CE(logits[n], labels[n]); weight holds view weight / batch size.
+// loss = sum_n weight[n] * CE(logits[n], labels[n]) [+ kl_weight[n] * KL(teacher's || logits[n])]; the weights hold
+// those of the view / batch size.
 static lt_status build_graph(lti_trainer *t)
 {
     const lt_model *model = t->job->model;
@@ -89,6 +151,12 @@ static lt_status build_graph(lti_trainer *t)
     t->weight = lt_input(t->graph, "train.weight", LT_F32, LT_SHAPE(LT_BATCH));
     const lt_val ce = lt_cross_entropy(t->graph, model->logits, t->labels, t->job->cfg.label_smoothing);
     t->loss = lt_weighted_sum(t->graph, ce, t->weight);
+    if (lti_job_distils(t->job)) {
+        t->target = lt_input(t->graph, "train.target", LT_F32, LT_SHAPE(LT_BATCH, model->shape.n_classes));
+        t->kl_weight = lt_input(t->graph, "train.kl_weight", LT_F32, LT_SHAPE(LT_BATCH));
+        const lt_val kl = lt_kl_div(t->graph, model->logits, t->target, t->job->temperature);
+        t->loss = lt_add(t->graph, t->loss, lt_weighted_sum(t->graph, kl, t->kl_weight));
+    }
     LT_TRY(lt_graph_status(t->graph));
     t->outs[0] = t->loss;
     t->outs[1] = model->logits;
@@ -102,16 +170,10 @@ static lt_status build_graph(lti_trainer *t)
                                     .grad_of = t->loss,
                                     .seed = LT_NONE,
                                     .wrt_params = true,
-                                    .train = true,
+                                    .train = !t->job->bn_eval,
                                     .dtype = LT_F32,
                                     .flags = t->env->plan_flags}};
-    return LT_OK;
-}
-
-static float *slab(int64_t n)
-{
-    size_t bytes = 0;
-    return n < 0 || lti_mul_size((size_t)n, sizeof(float), &bytes) ? NULL : lti_aligned_alloc(64, bytes);
+    return lti_distill_init(t);
 }
 
 static void describe_state(lti_trainer *t)
@@ -121,7 +183,9 @@ static void describe_state(lti_trainer *t)
                            .model = t->job->model,
                            .optim = &t->optim,
                            .start_params = t->start_params,
-                           .start_state = t->start_state};
+                           .start_state = t->start_state,
+                           .memory = t->job->memory,
+                           .memory_bytes = t->job->memory_bytes};
     const lt_backend *b = t->env->backend;
     snprintf(t->state.backend, sizeof t->state.backend, "%s, %s, %d threads", lt_backend_name(b), lt_backend_version(b),
              lt_backend_n_threads(b));
@@ -157,9 +221,13 @@ void lti_trainer_clear(lti_trainer *t)
         lt_loader_destroy(t->loader[p]);
     lt_evaluator_destroy(t->evaluator);
     lti_plans_clear(&t->plans);
+    for (int i = 0; i < LT_JOB_MAX_TEACHERS; i++)
+        lti_plans_clear(&t->teacher[i]);
     lt_graph_destroy(t->graph);
     lti_optim_clear(&t->optim);
     lti_free(t->grads);
+    lti_free(t->side_grads);
+    lti_free(t->relabel);
     lti_free(t->start_params);
     lti_free(t->start_state);
 }

@@ -46,3 +46,23 @@ double lt_train_lr(const lt_train_cfg *cfg, int32_t epoch, int64_t step, int64_t
     }
     return lr;
 }
+
+double lt_train_l1(const lt_job *job, int32_t epoch)
+{
+    const double l1 = (double)job->l1, epochs = job->cfg.epochs;
+    switch (job->l1_schedule) {
+    case LT_L1_LINEAR: {
+        const double until = epochs - job->l1_free_epochs;
+        return epoch < until ? l1 * (1 - epoch / until) : 0;
+    }
+    case LT_L1_CUMULATIVE: {
+        double at = l1;
+        for (int32_t i = 0; i < epoch; i++)
+            at *= 2 - 2 * i / epochs;
+        return at;
+    }
+    case LT_L1_CONST:
+        break;
+    }
+    return l1;
+}

@@ -9,7 +9,7 @@
 
 enum { N_PARTS = 4, MAX_TENSORS = 10 };
 static const char *const part_name[N_PARTS] = {"model", "recipe", "data", "mask"};
-static const char format_version[] = "1";
+static const char format_version[] = "2";
 
 static void hash_str(lti_hash *h, const char *s)
 {
@@ -25,7 +25,14 @@ static void hash_recipe(lti_hash *h, const lt_job *job)
     HASH(h, c->weight_decay), HASH(h, c->nesterov), HASH(h, c->beta1), HASH(h, c->beta2), HASH(h, c->adam_eps);
     HASH(h, c->schedule), HASH(h, c->lr_step_gamma), HASH(h, c->lr_step_every), HASH(h, c->warmup_epochs);
     HASH(h, c->label_smoothing), HASH(h, c->augment), HASH(h, c->spike_factor);
-    HASH(h, job->seed), HASH(h, job->l1), HASH(h, job->n_phases);
+    HASH(h, job->seed), HASH(h, job->l1), HASH(h, job->n_phases), HASH(h, job->bn_eval), HASH(h, job->temperature);
+    HASH(h, job->l1_schedule), HASH(h, job->l1_free_epochs);
+    for (int i = 0; i < LT_JOB_MAX_TEACHERS; i++) {
+        char digest[65] = "none";
+        if (job->teacher[i])
+            lt_model_digest(job->teacher[i], digest);
+        hash_str(h, digest);
+    }
 }
 
 static void hash_view(lti_hash *h, const lt_view *v)
@@ -57,9 +64,11 @@ void lti_job_digests(const lt_job *job, char digest[4][65])
     hash_recipe(&h[1], job);
     for (int p = 0; p < job->n_phases; p++) {
         const lt_phase *phase = &job->phase[p];
-        HASH(&h[2], phase->shuffle), HASH(&h[2], phase->n_views);
-        for (int v = 0; v < phase->n_views; v++)
+        HASH(&h[2], phase->shuffle), HASH(&h[2], phase->n_views), HASH(&h[2], phase->beside), HASH(&h[2], phase->batch);
+        for (int v = 0; v < phase->n_views; v++) {
             hash_view(&h[2], &phase->view[v]);
+            HASH(&h[2], phase->distill[v].teacher), HASH(&h[2], phase->distill[v].weight);
+        }
     }
     if (job->mask)
         lti_hash_add(&h[3], job->mask, (size_t)m->n_params);
@@ -85,11 +94,12 @@ static int list_tensors(const lti_state *s, lt_tensor t[MAX_TENSORS])
         {"optimizer.v", LT_F32, s->optim->v ? n : 0, s->optim->v},
         {"epoch_start.params", LT_F32, n, s->start_params},
         {"epoch_start.state", LT_F32, n_state, s->start_state},
+        {"memory", LT_U8, (int64_t)s->memory_bytes, s->memory},
     };
     int count = 0;
     for (size_t i = 0; i < sizeof row / sizeof *row; i++) {
         if (row[i].n > 0) {
-            const size_t size = row[i].dtype == LT_F32 ? 4 : 8;
+            const size_t size = row[i].dtype == LT_U8 ? 1 : row[i].dtype == LT_F32 ? 4 : 8;
             t[count++] = (lt_tensor){.name = row[i].name,
                                      .dtype = row[i].dtype,
                                      .n_dims = 1,

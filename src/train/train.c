@@ -147,23 +147,45 @@ static bool out_of_bounds(lti_trainer *t, double loss)
 
 // ---- one step
 
-// Fills the plan's inputs, runs it, counts correct predictions.
-static lt_status forward_backward(lti_trainer *t, const lt_batch *b, double *loss)
+// The batch's own labels, or those the job puts in their place.
+static lt_status labels_of(lti_trainer *t, int p, const lt_batch *b, const int32_t **labels)
 {
-    const lt_model *m = t->job->model;
+    *labels = b->y;
+    if (!t->job->on_batch)
+        return LT_OK;
+    memcpy(t->relabel, b->y, (size_t)b->n * sizeof *t->relabel);
+    LT_TRY(t->job->on_batch(t->job, p, b, t->relabel, t->job->ctx));
+    for (int64_t i = 0; i < b->n; i++) {
+        if (t->relabel[i] < 0 || t->relabel[i] >= t->job->model->shape.n_classes)
+            return LT_FAIL(LT_E_FORMAT, "phase %d: label of sample %lld: the model has classes 0 to %d, found %d", p,
+                           (long long)b->id[i], t->job->model->shape.n_classes - 1, (int)t->relabel[i]);
+    }
+    *labels = t->relabel;
+    return LT_OK;
+}
+
+// Fills the plan's inputs, runs it, counts correct predictions. The batch is of phase p.
+static lt_status forward_backward(lti_trainer *t, int p, const lt_batch *b, double *loss)
+{
+    lt_model *m = t->job->model;
     const size_t per = (size_t)m->shape.c * (size_t)m->shape.h * (size_t)m->shape.w;
+    const int32_t *labels = NULL;
     lt_plan *plan = NULL;
+    LT_TRY(labels_of(t, p, b, &labels));
     LT_TRY(lti_plans_get(&t->plans, b->n, &plan));
     memcpy(lt_plan_buffer(plan, m->x), b->x, (size_t)b->n * per * sizeof(float));
-    memcpy(lt_plan_buffer(plan, t->labels), b->y, (size_t)b->n * sizeof(int32_t));
+    memcpy(lt_plan_buffer(plan, t->labels), labels, (size_t)b->n * sizeof(int32_t));
     float *weight = lt_plan_buffer(plan, t->weight);
     for (int64_t i = 0; i < b->n; i++)
         weight[i] = b->weight[i] / (float)b->n;
+    if (lti_job_distils(t->job))
+        LT_TRY(lti_trainer_teach(t, p, b, plan));
     LT_TRY(lt_plan_run(plan));
+    m->bn_batches += m->n_state > 0 && !t->job->bn_eval;
     *loss = (double)*(const float *)lt_plan_buffer(plan, t->loss);
     const float *z = lt_plan_buffer(plan, m->logits); // (n,K)
     for (int64_t i = 0; i < b->n; i++)
-        t->at.epoch_correct += lti_argmax(z + i * m->shape.n_classes, m->shape.n_classes) == b->y[i];
+        t->at.epoch_correct += lti_argmax(z + i * m->shape.n_classes, m->shape.n_classes) == labels[i];
     return LT_OK;
 }
 
@@ -191,12 +213,28 @@ static void account(lti_trainer *t, int64_t n, double loss)
     emit_progress(t);
 }
 
-static lt_status run_step(lti_trainer *t, const lt_batch *b, int64_t first_batch)
+// Adds loss and gradient of the batch that accompanies this step's.
+static lt_status add_side(lti_trainer *t, const lt_batch *b, double *loss)
+{
+    const int64_t n = t->job->model->n_params;
+    double own = 0;
+    copy_floats(t->side_grads, t->grads, n);
+    LT_TRY(forward_backward(t, (int)t->at.phase + 1, b, &own));
+    for (int64_t i = 0; i < n; i++)
+        t->grads[i] += t->side_grads[i];
+    *loss += own;
+    return LT_OK;
+}
+
+// side: the batch of the accompanying phase, or NULL.
+static lt_status run_step(lti_trainer *t, const lt_batch *b, const lt_batch *side, int64_t first_batch)
 {
     lt_model *m = t->job->model;
     double loss = 0;
     t->sums.lr = lt_train_lr(&t->job->cfg, (int32_t)t->at.epoch, first_batch + t->at.batch, t->epoch_batches);
-    LT_TRY(forward_backward(t, b, &loss));
+    LT_TRY(forward_backward(t, (int)t->at.phase, b, &loss));
+    if (side)
+        LT_TRY(add_side(t, side, &loss));
     if (out_of_bounds(t, loss))
         return diverged(t, loss);
     const lti_update update = {.cfg = &t->job->cfg,
@@ -204,37 +242,55 @@ static lt_status run_step(lti_trainer *t, const lt_batch *b, int64_t first_batch
                                .g = t->grads,
                                .mask = t->job->mask,
                                .lr = t->sums.lr,
-                               .l1 = t->job->l1,
+                               .l1 = (float)lt_train_l1(t->job, (int32_t)t->at.epoch),
                                .n_threads = lt_backend_n_threads(t->env->backend)};
     if (!lti_optim_step(&t->optim, &update))
         return diverged(t, loss);
     lti_plans_changed(&t->plans);
-    m->bn_batches += m->n_state > 0;
-    account(t, b->n, loss);
+    account(t, b->n + (side ? side->n : 0), loss);
     return LT_OK;
+}
+
+// The accompanying batch of step at.batch. Each round over its phase is an epoch of its loader.
+static lt_status next_side(lti_trainer *t, bool entering, const lt_batch **side)
+{
+    const int p = (int)t->at.phase;
+    *side = NULL;
+    if (!lti_has_side(t->job, p))
+        return LT_OK;
+    const int64_t per_round = t->phase_batches[p + 1], at = t->at.batch;
+    const int64_t n_rounds = (t->phase_batches[p] + per_round - 1) / per_round;
+    if (entering || at % per_round == 0)
+        LT_TRY(lt_loader_start(t->loader[p + 1], (uint32_t)(t->at.epoch * n_rounds + at / per_round), at % per_round));
+    return lt_loader_next(t->loader[p + 1], side);
 }
 
 static lt_status run_phase(lti_trainer *t)
 {
     const int p = (int)t->at.phase;
+    if (t->job->phase[p].beside)
+        return LT_OK;
     const double every = t->job->cfg.checkpoint_every_s;
     int64_t first_batch = 0; // of this phase, counted from the start of the epoch
     for (int i = 0; i < p; i++)
-        first_batch += t->phase_batches[i];
+        first_batch += t->job->phase[i].beside ? 0 : t->phase_batches[i];
     if (t->at.batch > t->phase_batches[p]) {
         return LT_FAIL(LT_E_FORMAT, "%s: place out of range: batch %lld of %lld", t->path, (long long)t->at.batch,
                        (long long)t->phase_batches[p]);
     }
+    if (t->job->on_phase && t->at.batch == 0)
+        LT_TRY(t->job->on_phase(t->job, (int32_t)t->at.epoch, p, t->job->ctx));
     LT_TRY(lt_loader_start(t->loader[p], (uint32_t)t->at.epoch, t->at.batch));
     t->mark_s = lti_now_s();
-    while (t->at.batch < t->phase_batches[p]) {
+    for (bool entering = true; t->at.batch < t->phase_batches[p]; entering = false) {
         if (lt_interrupted(t->env->stop))
             return interrupted(t);
         if (t->path && every > 0 && lti_now_s() - t->save_s >= every)
             LT_TRY(save(t));
-        const lt_batch *b = NULL;
+        const lt_batch *b = NULL, *side = NULL;
         LT_TRY(lt_loader_next(t->loader[p], &b));
-        LT_TRY(run_step(t, b, first_batch));
+        LT_TRY(next_side(t, entering, &side));
+        LT_TRY(run_step(t, b, side, first_batch));
     }
     return LT_OK;
 }
@@ -343,7 +399,7 @@ static void report(const lti_trainer *t, lt_train_result *result)
                                 .images_per_s = t->sums.train_s > 0 ? (double)t->at.images / t->sums.train_s : 0,
                                 .last_loss = t->sums.last_loss,
                                 .train_acc = t->sums.train_acc,
-                                .n_forward = t->at.images,
+                                .n_forward = t->at.images + t->at.teacher_images,
                                 .n_backward = t->at.images};
     if (t->at.eval_n > 0) {
         result->eval = (lt_eval_result){

@@ -53,6 +53,7 @@ bool lti_optim_step(lti_optim *o, const lti_update *u); // false when an updated
 typedef struct lti_counts {
     int64_t epoch, phase, batch; // the step to do next; phase = n_phases: only the end of the epoch is left to do
     int64_t steps, images, optim_t;
+    int64_t teacher_images; // samples through teachers
     int64_t epoch_images, epoch_correct;
     int64_t bn_batches, start_bn_batches;
     int64_t n_mean[LT_JOB_MAX_PHASES];
@@ -69,8 +70,10 @@ typedef struct lti_state { // all borrowed
     lt_model *model;
     lti_optim *optim;
     float *start_params, *start_state; // model at the start of the epoch
-    char backend[160];                 // name, version and threads: differing ones are only warned of
-    char digest[4][65];                // lti_job_digests
+    void *memory;                      // (memory_bytes) of the job
+    size_t memory_bytes;
+    char backend[160];  // name, version and threads: differing ones are only warned of
+    char digest[4][65]; // lti_job_digests
 } lti_state;
 // What makes two jobs the same job, by part: model, recipe, data, mask. Taken before the first on_epoch call.
 void lti_job_digests(const lt_job *job, char digest[4][65]);

@@ -6,11 +6,14 @@
 typedef struct lti_trainer {
     lt_job *job; // borrowed, like env and path
     const lt_env *env;
-    const char *path; // of the checkpoint, or NULL
-    lt_graph *graph;  // the model's, with the loss
-    lt_val labels, weight, loss, outs[2];
+    const char *path;                                        // of the checkpoint, or NULL
+    lt_graph *graph;                                         // the model's, with the loss
+    lt_val labels, weight, target, kl_weight, loss, outs[2]; // target, kl_weight: LT_NONE unless the job distils
     lti_plans plans;
+    lti_plans teacher[LT_JOB_MAX_TEACHERS];
     float *grads;                      // (n_params)
+    float *side_grads;                 // (n_params) when a phase is beside another, else NULL
+    int32_t *relabel;                  // (largest batch) when on_batch may change labels, else NULL
     float *start_params, *start_state; // the model at the start of the epoch
     lti_optim optim;
     lti_counts at;
@@ -19,7 +22,7 @@ typedef struct lti_trainer {
     lt_evaluator *evaluator; // NULL without eval_view
     lt_view view[LT_JOB_MAX_PHASES][LT_PHASE_MAX_VIEWS];
     lt_loader *loader[LT_JOB_MAX_PHASES];
-    int64_t phase_batches[LT_JOB_MAX_PHASES], epoch_batches, epoch_images;
+    int64_t phase_batches[LT_JOB_MAX_PHASES], epoch_batches, epoch_images; // epoch_batches: steps
     double start_s, mark_s, emit_s, save_s; // clock readings: run, last accounted step, last event, last checkpoint
     double wall_before_s, train_before_s;   // spent by the runs this one resumes
     int64_t images_before;                  // likewise
@@ -28,5 +31,20 @@ typedef struct lti_trainer {
 // Always followed by lti_trainer_clear, also when it fails.
 lt_status lti_trainer_init(lti_trainer *t, lt_job *job, const lt_env *env, const char *path);
 void lti_trainer_clear(lti_trainer *t);
+static inline int64_t lti_phase_batch(const lt_job *job, int p)
+{
+    return job->phase[p].batch > 0 ? job->phase[p].batch : job->cfg.batch;
+}
+static inline bool lti_has_side(const lt_job *job, int p) // the phase after p accompanies it
+{
+    return p + 1 < job->n_phases && job->phase[p + 1].beside;
+}
+// Fills the batch's distillation inputs of `plan` from the teachers of phase p.
+lt_status lti_trainer_teach(lti_trainer *t, int p, const lt_batch *b, lt_plan *plan);
+// Teachers and temperature are there where phases ask for them; before any work starts.
+lt_status lti_distill_check(const lt_job *job);
+bool lti_job_distils(const lt_job *job);
+lt_status lti_distill_init(lti_trainer *t);                             // the teachers' plan tables
+lt_status lti_distill_open_phase(lti_trainer *t, int p, int64_t batch); // compiles the teachers of phase p for a batch
 lt_status lti_trainer_open_epoch(lti_trainer *t); // loaders and plans for the views as they are now
 #endif

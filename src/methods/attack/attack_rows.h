@@ -8,6 +8,7 @@
 #define LTI_ROW_I32(...) LT_I32(__VA_ARGS__)
 #define LTI_ROW_I64(...) LT_I64(__VA_ARGS__)
 #define LTI_ROW_BOOL(...) LT_BOOL(__VA_ARGS__)
+#define LTI_ROW_U64(...) LT_U64(__VA_ARGS__)
 // clang-format off
 #define LTI_ADV_SEARCH_ROWS(T, F) \
     LTI_ROW_F32(T, F(eps0), 0.04, 1e-6, 1e6, "L2, pixels in [0,1]", "first radius"), \
@@ -16,5 +17,12 @@
     LTI_ROW_I32(T, F(max_doublings), 11, 0, 60, "", "doublings of the radius before a sample counts as failed"), \
     LTI_ROW_BOOL(T, F(fresh), 0, "start each radius from the clean image (paper) instead of the last iterate (authors' code)"), \
     LTI_ROW_I64(T, F(batch), 128, 1, 4096, "images", "largest batch of the search")
+#define LTI_FGSM_MARCH_ROWS(T, F) \
+    LTI_ROW_F32(T, F(step), 0.03, 1e-6, 1, "pixels in [0,1]", "length of a step in each pixel"), \
+    LTI_ROW_I32(T, F(steps), 10, 1, 100000, "", "steps along one sign before the march starts again"), \
+    LTI_ROW_F32(T, F(noise), 0.02, 0, 1, "pixels in [0,1]", "largest disturbance of the image when it does"), \
+    LTI_ROW_I32(T, F(restarts), 20, 0, 100000, "", "such new starts before a sample counts as failed"), \
+    LTI_ROW_U64(T, F(seed), 0, "seed of the disturbances"), \
+    LTI_ROW_I64(T, F(batch), 128, 1, 4096, "images", "samples that march together")
 // clang-format on
 #endif

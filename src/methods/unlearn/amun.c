@@ -6,14 +6,17 @@
 //     with retain data: min CE over D_R(y) + D_F(y) + D_A(y_adv)     adv_only: D_R + D_A
 //     forget data only: min CE over D_F(y) + D_A(y_adv)              adv_only: D_A
 // One shuffle over the union each epoch. D_A is never augmented: a crop or flip loses most adversarial labels
-// [AMUN 11.19]. Samples whose search failed have no partner and are left out of D_A.
+// [AMUN 11.19], unless augment_adv asks for it (amun_rand of the authors' code). Samples whose search failed have no
+// partner and are left out of D_A.
 //
 // `partner` replaces D_A by the substitutes of the ablation [AMUN 8.3]; random directions and labels are drawn anew
-// each epoch.
+// each epoch. `search` and `adv_model` replace the attack, and the model that is attacked [AMUN 8.4]. AMUN+SalUn is
+// this method with mask=salun, amun_l1 with l1=5e-4.
 #include "methods/attack/attack_rows.h"
 #include "methods/unlearn/recipe.h"
 #include <math.h>
 #include <string.h>
+#include <sys/stat.h>
 
 enum { PARTNER_ADV, PARTNER_ORIG, PARTNER_ADV_RS, PARTNER_ADV_RL, PARTNER_ORIG_RL, PARTNER_ORIG_ADVL };
 static const lt_opt_value partners[] = {
@@ -28,17 +31,24 @@ static const lt_opt_value partners[] = {
 
 struct cfg {
     LTI_RECIPE_FIELDS
-    bool adv_only;
+    bool adv_only, augment_adv;
     int32_t partner;
+    const char *search, *adv_model;
     lt_adv_search_cfg attack;
+    lt_fgsm_march_cfg march;
 };
 
 #define ATTACK(field) attack.field
+#define MARCH(field) march.field
 static const lt_option opts[] = {
     LTI_RECIPE_ROWS(struct cfg, 10, 0.01, 1),
     LT_BOOL(struct cfg, adv_only, 0, "leave the forget set itself out (advised when it is a large part of the data)"),
     LT_ENUM(struct cfg, partner, PARTNER_ADV, partners, "what stands in for the adversarial set (ablation)"),
+    LT_BOOL(struct cfg, augment_adv, 0, "crop and flip adversarial images too (authors' amun_rand)"),
+    LT_STR(struct cfg, search, NULL, "attack that makes the adversarial set; default: amun-search"),
+    LT_STR(struct cfg, adv_model, NULL, "run or model file that is attacked in place of this model (transfer)"),
     LTI_ADV_SEARCH_ROWS(struct cfg, ATTACK),
+    LTI_FGSM_MARCH_ROWS(struct cfg, MARCH),
     LT_OPT_END,
 };
 
@@ -165,10 +175,49 @@ static lt_status on_epoch(lt_job *job, int32_t epoch, void *ctx)
 
 // ---- the recipe
 
+// With the options of this method where the attack has rows here, with its own defaults else.
+static lt_status attack(const lt_unlearn_in *in, const struct cfg *c, const lt_model *model, lt_adv_set **adv)
+{
+    const lt_view forget = lti_forget_view(in, false);
+    const lt_attack *a;
+    LT_TRY(lt_attack_find(c->search && *c->search ? c->search : "amun-search", &a));
+    const void *own = a->opts == lt_adv_search_options   ? (const void *)&c->attack
+                      : a->opts == lt_fgsm_march_options ? (const void *)&c->march
+                                                         : NULL;
+    if (own)
+        return lt_attack_run(a, model, &forget, own, in->env, in->cache_dir, adv);
+    void *cfg = lti_calloc(1, a->cfg_size + 1);
+    if (!cfg)
+        return LTI_NOMEM("options of an attack");
+    lt_options_defaults(a->opts, cfg);
+    lt_status status = lt_attack_run(a, model, &forget, cfg, in->env, in->cache_dir, adv);
+    lti_free(cfg);
+    return status;
+}
+
+// The model in a file or in the directory of a run.
+static lt_status open_model(const char *path, lt_model **model)
+{
+    struct stat st;
+    if (stat(path, &st) != 0 || !S_ISDIR(st.st_mode))
+        return lt_model_open(path, NULL, NULL, model);
+    char *file = lti_asprintf("%s/model.safetensors", path);
+    if (!file)
+        return LTI_NOMEM("path");
+    lt_status status = lt_model_open(file, NULL, NULL, model);
+    lti_free(file);
+    return status;
+}
+
 static lt_status search(const lt_unlearn_in *in, const struct cfg *c, lt_adv_set **adv)
 {
-    lt_view forget = lti_forget_view(in, false);
-    return lt_adv_search(in->model, &forget, &c->attack, in->env, in->cache_dir, adv);
+    lt_model *other = NULL;
+    if (!c->adv_model || !*c->adv_model)
+        return attack(in, c, in->model, adv);
+    LT_TRY(open_model(c->adv_model, &other));
+    lt_status status = attack(in, c, other, adv);
+    lt_model_destroy(other);
+    return status;
 }
 
 static bool draws_labels(const struct cfg *c)
@@ -192,13 +241,14 @@ static lt_status plan(const lt_unlearn_in *in, const void *cfg, lt_unlearn_plan_
                        (long long)ctx->adv->n);
     if (p->image)
         fill(p, 0);
-    lti_recipe_apply(LTI_RECIPE_OF(c), job);
+    LT_TRY(lti_recipe_apply(in, LTI_RECIPE_OF(c), ctx, job));
     lt_phase *phase = lti_add_phase(job, true);
     if (in->use_retain)
         lti_add_view(job, phase, lti_retain_view(in, c->augment));
     if (!c->adv_only)
         lti_add_view(job, phase, lti_forget_view(in, c->augment));
     lt_view partner = lt_view_rows(in->ds, LT_TRAIN, &(lt_index_set){.n = p->n, .row = p->row});
+    partner.augment = c->augment_adv;
     partner.images = p->image ? p->image : p->adv->x_adv;
     partner.labels = p->label ? p->label : p->adv->adv_pred;
     lti_add_view(job, phase, partner);

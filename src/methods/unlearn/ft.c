@@ -10,8 +10,7 @@ static const lt_option opts[] = {LTI_RECIPE_ROWS(struct cfg, 10, 0.01, 1), LT_OP
 static lt_status plan(const lt_unlearn_in *in, const void *cfg, lt_unlearn_plan_ctx *ctx, lt_job *job)
 {
     const struct cfg *c = cfg;
-    (void)ctx;
-    lti_recipe_apply(LTI_RECIPE_OF(c), job);
+    LT_TRY(lti_recipe_apply(in, LTI_RECIPE_OF(c), ctx, job));
     lti_add_view(job, lti_add_phase(job, true), lti_retain_view(in, c->augment));
     return LT_OK;
 }

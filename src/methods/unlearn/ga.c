@@ -13,8 +13,7 @@ static const lt_option opts[] = {LTI_RECIPE_ROWS(struct cfg, 5, 1e-4, 0), LT_OPT
 static lt_status plan(const lt_unlearn_in *in, const void *cfg, lt_unlearn_plan_ctx *ctx, lt_job *job)
 {
     const struct cfg *c = cfg;
-    (void)ctx;
-    lti_recipe_apply(LTI_RECIPE_OF(c), job);
+    LT_TRY(lti_recipe_apply(in, LTI_RECIPE_OF(c), ctx, job));
     lt_view forget = lti_forget_view(in, c->augment);
     forget.weight = -1.0f;
     lti_add_view(job, lti_add_phase(job, true), forget);

@@ -18,7 +18,7 @@ lt_status lt_unlearn_find(const char *name, const lt_unlearn_method **method)
 {
     enum { N = sizeof table / sizeof *table };
     const char *names[N] = {NULL};
-    char known[256] = "";
+    char known[LT_ERROR_HINT_MAX - 32] = "";
     for (int i = 0; table[i]; i++) {
         names[i] = table[i]->name;
         if (strcmp(table[i]->name, name) == 0) {

@@ -4,13 +4,6 @@
 // Upstream form: each epoch first all of D_F with labels uniform over all classes, then all of D_R.
 #include "methods/unlearn/recipe.h"
 
-enum { ORDER_JOINT, ORDER_UPSTREAM };
-static const lt_opt_value orders[] = {
-    {"joint", ORDER_JOINT, "retain and forget samples shuffled together"},
-    {"upstream", ORDER_UPSTREAM, "each epoch the forget set first, then the retain set"},
-    {NULL, 0, NULL},
-};
-
 struct cfg {
     LTI_RECIPE_FIELDS
     int32_t order;
@@ -19,7 +12,7 @@ struct cfg {
 
 static const lt_option opts[] = {
     LTI_RECIPE_ROWS(struct cfg, 10, 0.01, 1),
-    LT_ENUM(struct cfg, order, ORDER_JOINT, orders, "order of retain and forget samples within an epoch"),
+    LT_ENUM(struct cfg, order, LTI_RL_JOINT, lti_rl_orders, "order of retain and forget samples within an epoch"),
     LT_BOOL(struct cfg, true_label, 0, "a random label may be the true one (as upstream)"),
     LT_OPT_END,
 };
@@ -27,20 +20,9 @@ static const lt_option opts[] = {
 static lt_status plan(const lt_unlearn_in *in, const void *cfg, lt_unlearn_plan_ctx *ctx, lt_job *job)
 {
     const struct cfg *c = cfg;
-    (void)ctx;
-    if (!c->true_label && in->ds->n_classes < 2)
-        return LT_FAIL(LT_E_USAGE, "rl: expected at least 2 classes to draw another label from, found %d",
-                       in->ds->n_classes);
-    lti_recipe_apply(LTI_RECIPE_OF(c), job);
-    lt_view forget = lti_forget_view(in, c->augment);
-    forget.relabel = c->true_label ? LT_RELABEL_RANDOM_ANY : LT_RELABEL_RANDOM_OTHER;
-    lt_phase *phase = lti_add_phase(job, true);
-    lti_add_view(job, phase, forget);
-    if (in->use_retain && c->order == ORDER_UPSTREAM)
-        phase = lti_add_phase(job, true);
-    if (in->use_retain)
-        lti_add_view(job, phase, lti_retain_view(in, c->augment));
-    return LT_OK;
+    const lti_rl rl = {.order = c->order, .true_label = c->true_label, .augment = c->augment};
+    LT_TRY(lti_add_random_labels(in, "rl", rl, job));
+    return lti_recipe_apply(in, LTI_RECIPE_OF(c), ctx, job);
 }
 
 const lt_unlearn_method lti_unlearn_rl = {
