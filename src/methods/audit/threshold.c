@@ -5,7 +5,11 @@
 // (TPR + TNR) / 2, the smallest one among equals. Signals are confidence, -entropy and -modified entropy; correctness
 // needs no threshold. A class of the forget set that has no shadow members or no non-members uses one threshold learnt
 // on all classes together.
-#include "methods/audit/audit_impl.h"
+//
+// As a score (member of the registry) a sample gets its signal minus the threshold of its class. Judging the samples a
+// threshold was learnt from would flatter it, so the score is cross-fitted: a shadow sample is judged by thresholds
+// learnt from the other half of the shadow samples.
+#include "methods/audit/mia_impl.h"
 #include <stdlib.h>
 
 typedef struct shadow_value {
@@ -53,11 +57,13 @@ static double signal_of(const lt_signals *s, int64_t row, lt_feature f)
     return f == LT_FEAT_CONFIDENCE ? v : -v;
 }
 
-// Shadow values of class c (-1 = all) into v; returns their number.
-static int64_t collect(const lt_signals *s, const lti_shadow *shadow, lt_feature f, int64_t c, shadow_value *v)
+// Shadow values of class c (-1 = all) into v; returns their number. half 0 or 1: of the shadow samples with even or odd
+// numbers only; -1 = all.
+static int64_t collect(const lt_signals *s, const lti_shadow *shadow, int half, lt_feature f, int64_t c,
+                       shadow_value *v)
 {
     int64_t n = 0;
-    for (int64_t i = 0; i < shadow->n; i++) {
+    for (int64_t i = half > 0; i < shadow->n; i += half < 0 ? 1 : 2) {
         int64_t in = shadow->member[i], out = shadow->non_member[i];
         if (c < 0 || s->label[in] == c)
             v[n++] = (shadow_value){signal_of(s, in, f), true};
@@ -67,15 +73,22 @@ static int64_t collect(const lt_signals *s, const lti_shadow *shadow, lt_feature
     return n;
 }
 
+// threshold (k)
+static void learn(const lt_signals *s, const lti_shadow *shadow, int half, lt_feature f, shadow_value *v,
+                  double *threshold)
+{
+    double overall = 0.0;
+    best_threshold(v, collect(s, shadow, half, f, -1, v), &overall);
+    for (int c = 0; c < s->k; c++)
+        if (!best_threshold(v, collect(s, shadow, half, f, c, v), &threshold[c]))
+            threshold[c] = overall;
+}
+
 // Fraction of the forget set called member.
 static double member_share(const lt_signals *s, const lti_shadow *shadow, lt_feature f, shadow_value *v,
                            double *threshold)
 {
-    double overall = 0.0;
-    best_threshold(v, collect(s, shadow, f, -1, v), &overall);
-    for (int c = 0; c < s->k; c++)
-        if (!best_threshold(v, collect(s, shadow, f, c, v), &threshold[c]))
-            threshold[c] = overall;
+    learn(s, shadow, -1, f, v, threshold);
     int64_t n = 0, n_member = 0;
     for (int64_t i = 0; i < s->n; i++) {
         if (s->group[i] != LT_GROUP_FORGET)
@@ -106,3 +119,70 @@ lt_status lt_audit_threshold(const lt_signals *s, const lt_audit_cfg *cfg, lt_th
     lti_shadow_clear(&shadow);
     return status;
 }
+
+// ---- as a score
+
+struct cfg {
+    int32_t feature;
+};
+static const lt_opt_value features[] = {
+    {"confidence", LT_FEAT_CONFIDENCE, "probability of the label"},
+    {"entropy", LT_FEAT_ENTROPY, "minus the entropy of the prediction"},
+    {"m-entropy", LT_FEAT_MENTROPY, "minus the modified entropy"},
+    {NULL, 0, NULL},
+};
+static const lt_option opts[] = {
+    LT_ENUM(struct cfg, feature, LT_FEAT_MENTROPY, features, "signal that is held against the threshold"),
+    LT_OPT_END,
+};
+
+// judge[i] = which thresholds sample i is held against: 0 and 1 learnt from the even and odd shadow samples, 2 from
+// all.
+static void choose_judges(const lt_signals *s, const lti_shadow *shadow, uint8_t *judge)
+{
+    for (int64_t i = 0; i < s->n; i++)
+        judge[i] = 2;
+    for (int64_t i = 0; i < shadow->n; i++)
+        judge[shadow->member[i]] = judge[shadow->non_member[i]] = i % 2 ? 0 : 1;
+}
+
+static lt_status score(const lt_mia_in *in, const void *cfg, double *out)
+{
+    const lt_signals *s = in->target;
+    lt_feature f = (lt_feature)((const struct cfg *)cfg)->feature;
+    lti_shadow shadow;
+    LT_TRY(lti_shadow_draw(s, &(lt_audit_cfg){.seed = in->seed}, &shadow));
+    shadow_value *v = lti_calloc(2 * (size_t)shadow.n, sizeof *v);
+    double *threshold = lti_calloc(3 * (size_t)s->k, sizeof *threshold);
+    uint8_t *judge = lti_calloc((size_t)s->n, 1);
+    lt_status status = v && threshold && judge ? LT_OK : LTI_NOMEM("threshold attack");
+    if (status == LT_OK && shadow.n < 2)
+        status =
+            LT_FAIL(LT_E_FORMAT, "threshold: expected at least 2 samples in the retain and test groups, found %lld",
+                    (long long)shadow.n);
+    if (status == LT_OK) {
+        choose_judges(s, &shadow, judge);
+        for (int half = 0; half < 3; half++)
+            learn(s, &shadow, half < 2 ? half : -1, f, v, threshold + half * s->k);
+        for (int64_t i = 0; i < s->n; i++)
+            out[i] = signal_of(s, i, f) - threshold[judge[i] * s->k + s->label[i]];
+    }
+    lti_free(v);
+    lti_free(threshold);
+    lti_free(judge);
+    lti_shadow_clear(&shadow);
+    return status;
+}
+
+const lt_mia lti_mia_threshold = {
+    .name = "threshold",
+    .title = "Class-wise threshold",
+    .cite = "songmittal2021",
+    .doc = "Signal minus the threshold of the class with the best balanced accuracy on retained against test samples, "
+           "cross-fitted. Needs no reference models.",
+    .needs = LT_MIA_NEED_GROUPS,
+    .threshold = 0.0,
+    .cfg_size = sizeof(struct cfg),
+    .opts = opts,
+    .score = score,
+};
