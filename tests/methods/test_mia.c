@@ -394,13 +394,13 @@ static void the_threshold_score_does_not_judge_what_it_learnt(void **state)
         double score[150];
         world_init(&w, 60, 30, 60, 0.0, 1.0);
         lt_signals s = world_model(&w, 50 + t, false);
-        void *cfg = default_cfg(&lti_mia_threshold);
-        assert_ok(lt_mia_run(&lti_mia_threshold, &(lt_mia_in){.target = &s, .seed = t}, cfg, score));
+        void *cfg = default_cfg(&lti_mia_class_threshold);
+        assert_ok(lt_mia_run(&lti_mia_class_threshold, &(lt_mia_in){.target = &s, .seed = t}, cfg, score));
         int right = 0;
         for (int i = 0; i < 150; i++)
             right += w.group[i] != LT_GROUP_FORGET && (score[i] >= 0) == (w.group[i] == LT_GROUP_RETAIN);
         mean += right / 120.0 / TRIES;
-        assert_ok(lt_mia_measure(&s, &lti_mia_threshold, score, &f));
+        assert_ok(lt_mia_measure(&s, &lti_mia_class_threshold, score, &f));
         free(cfg);
         free(s.logits);
         world_clear(&w);

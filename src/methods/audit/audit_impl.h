@@ -30,6 +30,11 @@ double lti_feature(const float *logits, int k, int64_t label, lt_feature f);
 // AUCs of three groups of scores, balanced. A pair with a NAN in one of its groups is NAN.
 lt_status lti_auc_triple(const double *const score[3], const int64_t n_group[3], lt_auc_triple *out);
 
+// ---- class-wise thresholds. half 0 or 1: learnt from the shadow samples with even or odd numbers only; -1 = from all.
+double lti_threshold_signal(const lt_signals *s, int64_t row, lt_feature f);
+lt_status lti_threshold_learn(const lt_signals *s, const lti_shadow *shadow, int half, lt_feature f,
+                              double *threshold); // (k)
+
 // ---- reference models
 
 // What is known of one sample's signal over the reference models of one kind (by lt_membership): Welford's count, mean

@@ -5,11 +5,7 @@
 // (TPR + TNR) / 2, the smallest one among equals. Signals are confidence, -entropy and -modified entropy; correctness
 // needs no threshold. A class of the forget set that has no shadow members or no non-members uses one threshold learnt
 // on all classes together.
-//
-// As a score (member of the registry) a sample gets its signal minus the threshold of its class. Judging the samples a
-// threshold was learnt from would flatter it, so the score is cross-fitted: a shadow sample is judged by thresholds
-// learnt from the other half of the shadow samples.
-#include "methods/audit/mia_impl.h"
+#include "methods/audit/audit_impl.h"
 #include <stdlib.h>
 
 typedef struct shadow_value {
@@ -51,7 +47,7 @@ static bool best_threshold(shadow_value *v, int64_t n, double *threshold)
     return true;
 }
 
-static double signal_of(const lt_signals *s, int64_t row, lt_feature f)
+double lti_threshold_signal(const lt_signals *s, int64_t row, lt_feature f)
 {
     double v = lti_feature(s->logits + row * s->k, s->k, s->label[row], f);
     return f == LT_FEAT_CONFIDENCE ? v : -v;
@@ -66,123 +62,57 @@ static int64_t collect(const lt_signals *s, const lti_shadow *shadow, int half, 
     for (int64_t i = half > 0; i < shadow->n; i += half < 0 ? 1 : 2) {
         int64_t in = shadow->member[i], out = shadow->non_member[i];
         if (c < 0 || s->label[in] == c)
-            v[n++] = (shadow_value){signal_of(s, in, f), true};
+            v[n++] = (shadow_value){lti_threshold_signal(s, in, f), true};
         if (c < 0 || s->label[out] == c)
-            v[n++] = (shadow_value){signal_of(s, out, f), false};
+            v[n++] = (shadow_value){lti_threshold_signal(s, out, f), false};
     }
     return n;
 }
 
-// threshold (k)
-static void learn(const lt_signals *s, const lti_shadow *shadow, int half, lt_feature f, shadow_value *v,
-                  double *threshold)
+lt_status lti_threshold_learn(const lt_signals *s, const lti_shadow *shadow, int half, lt_feature f, double *threshold)
 {
+    shadow_value *v = lti_calloc(2 * (size_t)shadow->n, sizeof *v);
+    if (!v)
+        return LTI_NOMEM("threshold attack");
     double overall = 0.0;
     best_threshold(v, collect(s, shadow, half, f, -1, v), &overall);
     for (int c = 0; c < s->k; c++)
         if (!best_threshold(v, collect(s, shadow, half, f, c, v), &threshold[c]))
             threshold[c] = overall;
+    lti_free(v);
+    return LT_OK;
 }
 
 // Fraction of the forget set called member.
-static double member_share(const lt_signals *s, const lti_shadow *shadow, lt_feature f, shadow_value *v,
-                           double *threshold)
+static lt_status member_share(const lt_signals *s, const lti_shadow *shadow, lt_feature f, double *threshold,
+                              double *share)
 {
-    learn(s, shadow, -1, f, v, threshold);
     int64_t n = 0, n_member = 0;
+    LT_TRY(lti_threshold_learn(s, shadow, -1, f, threshold));
     for (int64_t i = 0; i < s->n; i++) {
         if (s->group[i] != LT_GROUP_FORGET)
             continue;
-        n_member += signal_of(s, i, f) >= threshold[s->label[i]];
+        n_member += lti_threshold_signal(s, i, f) >= threshold[s->label[i]];
         n++;
     }
-    return (double)n_member / (double)n;
+    *share = (double)n_member / (double)n;
+    return LT_OK;
 }
 
 lt_status lt_audit_threshold(const lt_signals *s, const lt_audit_cfg *cfg, lt_threshold_mia *out)
 {
     lti_shadow shadow;
     LT_TRY(lti_shadow_draw(s, cfg, &shadow));
-    shadow_value *v = lti_calloc(2 * (size_t)shadow.n, sizeof *v);
     double *threshold = lti_calloc((size_t)s->k, sizeof *threshold);
-    lt_status status = LT_OK;
-    if (v && threshold) {
-        out->correctness = lt_signals_acc(s, LT_GROUP_FORGET);
-        out->confidence = member_share(s, &shadow, LT_FEAT_CONFIDENCE, v, threshold);
-        out->entropy = member_share(s, &shadow, LT_FEAT_ENTROPY, v, threshold);
-        out->m_entropy = member_share(s, &shadow, LT_FEAT_MENTROPY, v, threshold);
-    } else {
-        status = LTI_NOMEM("threshold attack");
-    }
-    lti_free(v);
+    lt_status status = threshold ? LT_OK : LTI_NOMEM("threshold attack");
+    out->correctness = lt_signals_acc(s, LT_GROUP_FORGET);
+    if (status == LT_OK)
+        status = member_share(s, &shadow, LT_FEAT_CONFIDENCE, threshold, &out->confidence);
+    if (status == LT_OK)
+        status = member_share(s, &shadow, LT_FEAT_ENTROPY, threshold, &out->entropy);
+    if (status == LT_OK)
+        status = member_share(s, &shadow, LT_FEAT_MENTROPY, threshold, &out->m_entropy);
     lti_free(threshold);
     lti_shadow_clear(&shadow);
     return status;
 }
-
-// ---- as a score
-
-struct cfg {
-    int32_t feature;
-};
-static const lt_opt_value features[] = {
-    {"confidence", LT_FEAT_CONFIDENCE, "probability of the label"},
-    {"entropy", LT_FEAT_ENTROPY, "minus the entropy of the prediction"},
-    {"m-entropy", LT_FEAT_MENTROPY, "minus the modified entropy"},
-    {NULL, 0, NULL},
-};
-static const lt_option opts[] = {
-    LT_ENUM(struct cfg, feature, LT_FEAT_MENTROPY, features, "signal that is held against the threshold"),
-    LT_OPT_END,
-};
-
-// judge[i] = which thresholds sample i is held against: 0 and 1 learnt from the even and odd shadow samples, 2 from
-// all.
-static void choose_judges(const lt_signals *s, const lti_shadow *shadow, uint8_t *judge)
-{
-    for (int64_t i = 0; i < s->n; i++)
-        judge[i] = 2;
-    for (int64_t i = 0; i < shadow->n; i++)
-        judge[shadow->member[i]] = judge[shadow->non_member[i]] = i % 2 ? 0 : 1;
-}
-
-static lt_status score(const lt_mia_in *in, const void *cfg, double *out)
-{
-    const lt_signals *s = in->target;
-    lt_feature f = (lt_feature)((const struct cfg *)cfg)->feature;
-    lti_shadow shadow;
-    LT_TRY(lti_shadow_draw(s, &(lt_audit_cfg){.seed = in->seed}, &shadow));
-    shadow_value *v = lti_calloc(2 * (size_t)shadow.n, sizeof *v);
-    double *threshold = lti_calloc(3 * (size_t)s->k, sizeof *threshold);
-    uint8_t *judge = lti_calloc((size_t)s->n, 1);
-    lt_status status = v && threshold && judge ? LT_OK : LTI_NOMEM("threshold attack");
-    if (status == LT_OK && shadow.n < 2)
-        status =
-            LT_FAIL(LT_E_FORMAT, "threshold: expected at least 2 samples in the retain and test groups, found %lld",
-                    (long long)shadow.n);
-    if (status == LT_OK) {
-        choose_judges(s, &shadow, judge);
-        for (int half = 0; half < 3; half++)
-            learn(s, &shadow, half < 2 ? half : -1, f, v, threshold + half * s->k);
-        for (int64_t i = 0; i < s->n; i++)
-            out[i] = signal_of(s, i, f) - threshold[judge[i] * s->k + s->label[i]];
-    }
-    lti_free(v);
-    lti_free(threshold);
-    lti_free(judge);
-    lti_shadow_clear(&shadow);
-    return status;
-}
-
-const lt_mia lti_mia_threshold = {
-    .name = "threshold",
-    .title = "Class-wise threshold",
-    .cite = "songmittal2021",
-    .doc = "Signal minus the threshold of the class with the best balanced accuracy on retained against test samples, "
-           "cross-fitted. Needs no reference models.",
-    .needs = LT_MIA_NEED_GROUPS,
-    .threshold = 0.0,
-    .cfg_size = sizeof(struct cfg),
-    .opts = opts,
-    .score = score,
-};
