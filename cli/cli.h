@@ -125,6 +125,7 @@ extern const cli_shared_group cli_shared_groups[]; // ends with table NULL
 
 // ---- env.c: what runs need
 lt_status cli_env(cli_call *call, lt_env *env);
+int cli_threads(const cli_call *call); // --threads, or every core this process may use
 lt_status cli_dataset(cli_call *call, const char *spec, const lt_dataset **ds); // borrowed from the session
 void cli_catch_signals(cli_session *s); // the first SIGINT or SIGTERM raises s->stop, the second kills
 void cli_session_close(cli_session *s);

@@ -1,22 +1,29 @@
 // cmd_audit.c - `lethe audit`: how much a model still knows about what it was to forget, against retrained oracles.
 //
 // Works on run directories, on model files, and on arrays alone (--signals), so that any tool's models can be audited.
-#include "cli.h"
+#include "audit.h"
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 struct opts {
     const char *run, *oracle, *signals, *oracle_signals, *forget, *data, *model;
+    const char *references, *attacks, *scores, *before, *risk;
     uint64_t forget_seed;
     double max_gap;
     lt_audit_cfg audit;
+    lt_verdict_cfg verdict;
 };
 static const lt_option own[] = {
     LT_STR(struct opts, run, NULL, "run or model file to audit (also the first argument)"),
     LT_STR(struct opts, oracle, NULL, "retrained runs, separated by commas or the option repeated"),
     LT_STR(struct opts, signals, NULL, "audit this .npz of outputs (logits, labels, ids, group) instead of a run"),
     LT_STR(struct opts, oracle_signals, NULL, "outputs of retrained models, for --signals; separated by commas"),
+    LT_STR(struct opts, references, NULL, "outputs of reference models on the same samples: .npz of logits, member"),
+    LT_STR(struct opts, attacks, NULL, "membership attacks, separated by commas; default: all the references allow"),
+    LT_STR(struct opts, scores, NULL, "write the scores of every attack to this .npz, larger = more likely a member"),
+    LT_STR(struct opts, before, NULL, "outputs before unlearning (.npz): whose risk rose"),
+    LT_STR(struct opts, risk, NULL, "write the risk of every forgotten and retained sample to this .csv"),
     LT_STR(struct opts, forget, NULL, "forget set, when the run has none or another one is meant"),
     LT_U64(struct opts, forget_seed, 1, "seed of the draw of a random forget set"),
     LT_STR(struct opts, data, NULL, "data set; default: the one the model was trained on"),
@@ -27,48 +34,61 @@ static const lt_option own[] = {
 static const cli_group groups[] = {
     {"", "What to audit", own, 0, LT_OPTGROUP_FLAGS},
     {"audit", "How to audit", lt_audit_options, offsetof(struct opts, audit), LT_OPTGROUP_FLAGS},
+    {"audit", "How to judge", lt_verdict_options, offsetof(struct opts, verdict), LT_OPTGROUP_FLAGS},
     {NULL, NULL, NULL, 0, 0},
 };
 
 struct job {
-    cli_source target, oracle;
+    cli_source source, oracle_source; // of runs
     cli_list oracles;
     const lt_dataset *ds;
     cli_sets sets;
-    lt_audit audit, *of_oracle;
+    cli_attacks attacks;
+    cli_audited target, *oracle;
+    lt_signals *before;
     json_t *lint;
     char forget_digest[65];
 };
 
-static lt_status audit_signals(const lt_signals *s, const struct opts *o, lt_audit *out)
+// Signals that have become the audited model's: references and attacks are chosen for these samples.
+static lt_status audit_target(cli_call *call, struct job *job, lt_signals *s)
 {
-    return lt_audit_run_cfg(s, &o->audit, out);
+    const struct opts *o = call->opts;
+    lt_status status = cli_attacks_open(call, o->attacks, o->references, s, &job->attacks);
+    if (status != LT_OK) {
+        lt_signals_destroy(s);
+        return status;
+    }
+    LT_TRY(cli_audited_measure(&job->attacks, &o->audit, s, &job->target));
+    cli_lint_signals(job->lint, job->target.signals);
+    if (job->attacks.refs)
+        cli_lint_references(job->lint, job->attacks.refs, job->target.signals);
+    return LT_OK;
 }
 
-static lt_status audit_source(cli_call *call, const struct job *job, const cli_source *src, lt_audit *out)
+// An oracle with other samples has accuracies to compare, but no references that fit it.
+static lt_status audit_oracle(cli_call *call, struct job *job, int i, lt_signals *s)
 {
-    lt_signals *s = NULL;
-    LT_TRY(cli_signals(call, src, job->ds, &job->sets, &s));
-    lt_status status = audit_signals(s, call->opts, out);
-    lt_signals_destroy(s);
-    return status;
-}
-
-static lt_status audit_file(const char *npz, const struct opts *o, lt_signals **keep, lt_audit *out)
-{
-    LT_TRY(lt_signals_open(npz, keep));
-    return audit_signals(*keep, o, out);
+    const struct opts *o = call->opts;
+    bool same = cli_same_samples(job->target.signals, s);
+    if (!same)
+        cli_lint(job->lint, "oracle-other-samples",
+                 "%s holds other samples, labels or groups than the audited model, or in another order",
+                 job->oracles.item[i]);
+    return cli_audited_measure(same ? &job->attacks : NULL, &o->audit, s, &job->oracle[i]);
 }
 
 // ---- from runs
 
-static lt_status audit_oracle(cli_call *call, struct job *job, int i)
+static lt_status oracle_from_run(cli_call *call, struct job *job, int i)
 {
+    lt_signals *s;
     cli_progress_stage(call->session->progress, "auditing oracle %s", job->oracles.item[i]);
-    LT_TRY(cli_source_open(job->oracles.item[i], NULL, &job->oracle));
-    cli_lint_oracle(job->lint, &job->target, &job->oracle, job->forget_digest);
-    LT_TRY(audit_source(call, job, &job->oracle, &job->of_oracle[i]));
-    cli_source_close(&job->oracle);
+    LT_TRY(cli_source_open(job->oracles.item[i], NULL, &job->oracle_source));
+    cli_lint_oracle(job->lint, &job->source, &job->oracle_source, job->forget_digest);
+    LT_TRY(cli_signals(call, &job->oracle_source, job->ds, &job->sets, &s));
+    LT_TRY(audit_oracle(call, job, i, s));
+    cli_source_close(&job->oracle_source);
     return LT_OK;
 }
 
@@ -76,49 +96,41 @@ static lt_status audit_run(cli_call *call, struct job *job)
 {
     const struct opts *o = call->opts;
     cli_foreign foreign = {.model = o->model};
+    lt_signals *s;
     if (o->data && *o->data)
         LT_TRY(cli_dataset(call, o->data, &foreign.ds));
-    LT_TRY(cli_source_open(o->run, &foreign, &job->target));
-    LT_TRY(cli_source_data(call, &job->target, o->data, &job->ds));
+    LT_TRY(cli_source_open(o->run, &foreign, &job->source));
+    LT_TRY(cli_source_data(call, &job->source, o->data, &job->ds));
     LT_TRY(
-        cli_sets_of_run(&job->target, job->ds, &(cli_forget){.spec = o->forget, .seed = o->forget_seed}, &job->sets));
+        cli_sets_of_run(&job->source, job->ds, &(cli_forget){.spec = o->forget, .seed = o->forget_seed}, &job->sets));
     lt_index_set_digest(job->ds, LT_TRAIN, &job->sets.forget, job->forget_digest);
     cli_progress_stage(call->session->progress, "auditing %s", o->run);
-    LT_TRY(audit_source(call, job, &job->target, &job->audit));
+    LT_TRY(cli_signals(call, &job->source, job->ds, &job->sets, &s));
+    LT_TRY(audit_target(call, job, s));
     for (int i = 0; i < job->oracles.n; i++)
-        LT_TRY(audit_oracle(call, job, i));
-    cli_lint_target(job->lint, &job->target);
+        LT_TRY(oracle_from_run(call, job, i));
+    cli_lint_target(job->lint, &job->source);
+    cli_lint_stale(job->lint, &job->source, &job->target.audit);
     cli_lint_twins(job->lint, job->ds, &job->sets);
     return LT_OK;
 }
 
 // ---- from arrays
 
-static bool same_samples(const lt_signals *a, const lt_signals *b)
-{
-    return a->n == b->n && a->k == b->k && !memcmp(a->label, b->label, (size_t)a->n * sizeof *a->label) &&
-           !memcmp(a->id, b->id, (size_t)a->n * sizeof *a->id) && !memcmp(a->group, b->group, (size_t)a->n);
-}
-
 static lt_status audit_arrays(cli_call *call, struct job *job)
 {
     const struct opts *o = call->opts;
-    lt_signals *target = NULL, *oracle = NULL;
-    lt_status status = audit_file(o->signals, o, &target, &job->audit);
-    for (int i = 0; i < job->oracles.n && status == LT_OK; i++) {
-        status = audit_file(job->oracles.item[i], o, &oracle, &job->of_oracle[i]);
-        if (status == LT_OK && !same_samples(target, oracle))
-            cli_lint(job->lint, "oracle-other-samples",
-                     "%s holds other samples, labels or groups than %s, or in another order", job->oracles.item[i],
-                     o->signals);
-        if (status == LT_OK && target->n == oracle->n && target->k == oracle->k &&
-            !memcmp(target->logits, oracle->logits, (size_t)target->n * (size_t)target->k * sizeof *target->logits))
+    lt_signals *s;
+    cli_progress_stage(call->session->progress, "auditing %s", o->signals);
+    LT_TRY(lt_signals_open(o->signals, &s));
+    LT_TRY(audit_target(call, job, s));
+    for (int i = 0; i < job->oracles.n; i++) {
+        LT_TRY(lt_signals_open(job->oracles.item[i], &s));
+        LT_TRY(audit_oracle(call, job, i, s));
+        if (cli_same_outputs(job->target.signals, s))
             cli_lint(job->lint, "oracle-is-target", "%s holds the outputs of the audited model", job->oracles.item[i]);
-        lt_signals_destroy(oracle);
-        oracle = NULL;
     }
-    lt_signals_destroy(target);
-    return status;
+    return LT_OK;
 }
 
 // ---- result
@@ -127,29 +139,72 @@ static json_t *oracle_json(const struct job *job)
 {
     json_t *list = json_array();
     for (int i = 0; i < job->oracles.n; i++) {
-        json_t *one = cli_audit_json(&job->of_oracle[i]);
+        json_t *one = json_copy(job->oracle[i].json);
         cli_put(one, "run", json_string(job->oracles.item[i]));
         json_array_append_new(list, one);
     }
     return list;
 }
 
+static void put_gaps(const struct job *job, json_t *r)
+{
+    int n = job->oracles.n;
+    lt_audit *of = cli_alloc((size_t)n, sizeof *of);
+    for (int i = 0; i < n; i++)
+        of[i] = job->oracle[i].audit;
+    cli_put_real(r, "avg_gap", n ? lt_avg_gap(&job->target.audit, of, n, LT_GAP_MIS) : (double)NAN);
+    cli_put_real(r, "avg_gap_auc", n ? lt_avg_gap(&job->target.audit, of, n, LT_GAP_PHI_AUC) : (double)NAN);
+    free(of);
+}
+
+static void put_counts(const struct job *job, json_t *r)
+{
+    const lt_audit *a = &job->target.audit;
+    int n_classes;
+    cli_put(r, "n_forget", json_integer(a->n[LT_GROUP_FORGET]));
+    cli_put(r, "n_retain", json_integer(a->n[LT_GROUP_RETAIN]));
+    cli_put(r, "n_test", json_integer(a->n[LT_GROUP_TEST]));
+    double other = cli_other_classes_acc(job->target.signals, &n_classes);
+    cli_put(r, "n_forgotten_classes", json_integer(n_classes));
+    cli_put_real(r, "ta_other_classes", other);
+}
+
+static lt_status open_before(cli_call *call, struct job *job)
+{
+    const struct opts *o = call->opts;
+    if (!o->before || !*o->before)
+        return LT_OK;
+    LT_TRY(lt_signals_open(o->before, &job->before));
+    if (!cli_same_samples(job->target.signals, job->before))
+        return LT_FAIL(
+            LT_E_FORMAT,
+            "%s: expected the samples, labels and groups of the audited model in the same order (%lld rows), "
+            "found others (%lld rows)",
+            o->before, (long long)job->target.signals->n, (long long)job->before->n);
+    if (cli_same_outputs(job->target.signals, job->before))
+        cli_lint(job->lint, "no-change", "%s holds the outputs of the audited model: nothing was unlearned", o->before);
+    return LT_OK;
+}
+
 static lt_status fill_result(cli_call *call, struct job *job)
 {
     const struct opts *o = call->opts;
-    int n = job->oracles.n;
-    double gap = n ? lt_avg_gap(&job->audit, job->of_oracle, n, LT_GAP_MIS) : (double)NAN;
-    json_t *r = cli_audit_json(&job->audit);
-    cli_lint_counts(job->lint, &job->audit, n);
+    json_t *risk, *r = call->result = json_deep_copy(job->target.json);
+    LT_TRY(open_before(call, job));
     cli_put(r, "run", json_string(o->signals ? o->signals : o->run));
-    cli_put(r, "n_forget", json_integer(job->audit.n[LT_GROUP_FORGET]));
-    cli_put(r, "n_retain", json_integer(job->audit.n[LT_GROUP_RETAIN]));
-    cli_put(r, "n_test", json_integer(job->audit.n[LT_GROUP_TEST]));
-    cli_put_real(r, "avg_gap", gap);
-    cli_put_real(r, "avg_gap_auc", n ? lt_avg_gap(&job->audit, job->of_oracle, n, LT_GAP_PHI_AUC) : (double)NAN);
+    put_counts(job, r);
+    put_gaps(job, r);
+    LT_TRY(cli_verdict_put(&job->attacks, &job->target, job->oracle, job->oracles.n, &o->verdict, o->audit.seed, r));
     cli_put(r, "oracles", oracle_json(job));
+    cli_put(r, "references", cli_references_json(&job->attacks, job->target.signals));
+    LT_TRY(cli_risk(&job->attacks, &job->target, job->before, o->risk, &risk));
+    cli_put(r, "risk", risk);
+    if (o->scores && *o->scores)
+        LT_TRY(cli_scores_save(&job->attacks, &job->target, o->scores));
+    cli_lint_counts(job->lint, &job->target.audit, job->oracles.n);
+    cli_lint_oracles(job->lint, job->oracle, job->oracles.item, job->oracles.n);
+    cli_lint_scores(job->lint, &job->attacks, &job->target, r);
     cli_put(r, "lint", json_incref(job->lint));
-    call->result = r;
     return LT_OK;
 }
 
@@ -175,8 +230,23 @@ static lt_status collect(cli_call *call, struct job *job)
         return LT_FAIL(LT_E_USAGE, "--signals audits arrays alone: leave the run and --oracle out");
     for (int i = 1; i < call->n_positional; i++) // --oracle A B C
         cli_list_push(&job->oracles, call->positional[i], strlen(call->positional[i]));
-    job->of_oracle = cli_alloc((size_t)job->oracles.n, sizeof *job->of_oracle);
+    job->oracle = cli_alloc((size_t)job->oracles.n, sizeof *job->oracle);
     return LT_OK;
+}
+
+static void job_clear(struct job *job)
+{
+    for (int i = 0; job->oracle && i < job->oracles.n; i++)
+        cli_audited_clear(&job->oracle[i]);
+    free(job->oracle);
+    cli_audited_clear(&job->target);
+    cli_attacks_clear(&job->attacks);
+    lt_signals_destroy(job->before);
+    json_decref(job->lint);
+    cli_list_clear(&job->oracles);
+    cli_sets_clear(&job->sets);
+    cli_source_close(&job->source);
+    cli_source_close(&job->oracle_source);
 }
 
 static lt_status run(cli_call *call)
@@ -191,20 +261,8 @@ static lt_status run(cli_call *call)
     LT_TRY_GOTO(fill_result(call, &job), done);
 done:
     cli_progress_clear(call->session->progress);
-    json_decref(job.lint);
-    free(job.of_oracle);
-    cli_list_clear(&job.oracles);
-    cli_sets_clear(&job.sets);
-    cli_source_close(&job.target);
-    cli_source_close(&job.oracle);
+    job_clear(&job);
     return status;
-}
-
-static void print_row(cli_table *t, const char *name, double a, double b)
-{
-    char text[3][24];
-    cli_table_row(t, name, cli_percent(a, text[0]), cli_percent(b, text[1]),
-                  isfinite(a - b) ? cli_percent(fabs(a - b), text[2]) : "-");
 }
 
 static double oracle_mean(const json_t *r, const char *path)
@@ -214,6 +272,30 @@ static double oracle_mean(const json_t *r, const char *path)
     json_t *one, *list = json_object_get(r, "oracles");
     json_array_foreach(list, i, one) sum += cli_real(one, path);
     return json_array_size(list) ? sum / (double)json_array_size(list) : (double)NAN;
+}
+
+static void print_row(cli_table *t, const json_t *r, const char *name, const char *path)
+{
+    char text[3][24], key[80];
+    double value = cli_real(r, path), mean = oracle_mean(r, path);
+    snprintf(key, sizeof key, "verdict.%s", path);
+    cli_table_row(t, name, cli_percent(value, text[0]), cli_percent(mean, text[1]),
+                  isfinite(value - mean) ? cli_percent(fabs(value - mean), text[2]) : "-",
+                  json_array_size(json_object_get(r, "oracles")) ? cli_text(r, key) : "");
+}
+
+static void print_attacks(cli_table *t, const json_t *r)
+{
+    static const char *const row[3][2] = {
+        {"ft_auc", "forget / test"}, {"fr_auc", "retain / forget"}, {"rt_auc", "retain / test"}};
+    for (const lt_mia *const *m = lt_mias(); *m; m++)
+        for (int i = 0; i < 3 && json_is_object(json_object_get(r, (*m)->name)); i++) {
+            char *name = cli_format("%s AUC %s %%", (*m)->title, row[i][1]);
+            char *path = cli_format("%s.%s", (*m)->name, row[i][0]);
+            print_row(t, r, name, path);
+            free(name);
+            free(path);
+        }
 }
 
 static void print(const cli_call *call, FILE *out)
@@ -232,15 +314,17 @@ static void print(const cli_call *call, FILE *out)
         {"phi AUC retain / test %", "auc.phi.rt"},
     };
     const json_t *r = call->result;
-    cli_table t = {.n_columns = 4, .left = {true}};
-    cli_table_row(&t, "figure", "model", "oracles", "difference");
+    cli_table t = {.n_columns = 5, .left = {true, false, false, false, true}};
+    cli_table_row(&t, "figure", "model", "oracles", "difference",
+                  json_array_size(json_object_get(r, "oracles")) ? "verdict" : "");
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
-        print_row(&t, rows[i][0], cli_real(r, rows[i][1]), oracle_mean(r, rows[i][1]));
+        print_row(&t, r, rows[i][0], rows[i][1]);
+    print_attacks(&t, r);
     cli_table_print(&t, out);
     cli_table_clear(&t);
     if (isfinite(cli_real(r, "avg_gap")))
-        fprintf(out, "average gap: %.2f points with MIS, %.2f with phi AUC\n", 100 * cli_real(r, "avg_gap"),
-                100 * cli_real(r, "avg_gap_auc"));
+        fprintf(out, "average gap: %.2f points with MIS, %.2f with phi AUC; all figures together: %s\n",
+                100 * cli_real(r, "avg_gap"), 100 * cli_real(r, "avg_gap_auc"), cli_text(r, "verdict.overall"));
     size_t i;
     const json_t *item;
     json_array_foreach(json_object_get(r, "lint"), i, item) fprintf(out, "note: %s\n", cli_text(item, "text"));
@@ -248,16 +332,24 @@ static void print(const cli_call *call, FILE *out)
 
 const cli_verb cli_verb_audit = {
     .name = "audit",
-    .usage = "RUN [--oracle RUN ...] | --signals FILE.npz [--oracle-signals FILE.npz ...]",
+    .usage = "RUN [--oracle RUN ...] | --signals FILE.npz [--oracle-signals FILE.npz ...] [--references FILE.npz]",
     .about = "Measures accuracies and membership inference attacks on forgotten, retained and test samples, and the "
              "average\n"
-             "gap to models retrained without the forgotten samples. Says what makes the figures less certain than "
-             "they look.",
+             "gap to models retrained without the forgotten samples. With two oracles or more it says for every figure "
+             "whether\n"
+             "the model can be told from a retrained one. Says what makes the figures less certain than they look.\n"
+             "\n"
+             "--references: outputs of M reference models on the same N samples in the same order: logits (M,N,K), "
+             "member (M,N)\n"
+             "with 1 = trained on the sample, 0 = not, 2 = trained on it, then unlearned by the audited method.",
     .examples = "  lethe audit runs/amun --oracle runs/retrain-1 --oracle runs/retrain-2\n"
-                "  lethe audit --signals target.npz --oracle-signals retrained.npz --json\n",
+                "  lethe audit --signals target.npz --oracle-signals retrained.npz --json\n"
+                "  lethe audit --signals target.npz --references refs.npz --scores scores.npz --rmia.gamma 1\n",
     .uses = CLI_COMPUTE | CLI_SEED,
     .opts_size = sizeof(struct opts),
     .groups = groups,
+    .prepare = cli_attacks_bind,
+    .more_help = cli_attacks_help,
     .run = run,
     .check = check_gap,
     .print = print,

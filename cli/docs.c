@@ -90,6 +90,11 @@ static lt_status markdown(cli_session *s, FILE *out)
         free(prefix);
         LT_TRY(status);
     }
+    fputs("## Membership attacks\n\n", out);
+    for (const lt_mia *const *m = lt_mias(); *m; m++) {
+        fprintf(out, "### %s: %s\n\n%s\n\n", (*m)->name, (*m)->title, (*m)->doc);
+        LT_TRY(markdown_table(out, NULL, (*m)->name, (*m)->opts, (*m)->cfg_size));
+    }
     int n;
     const lt_dataset_kind *kind = lt_dataset_kinds(&n);
     fputs("## Data sets\n\n| kind | what | keys |\n|---|---|---|\n", out);

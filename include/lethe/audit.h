@@ -92,6 +92,110 @@ typedef struct lt_audit {
 LT_API lt_status lt_audit_run(const lt_signals *s, uint64_t seed, lt_audit *out); // no cap on shadow samples
 LT_API lt_status lt_audit_run_cfg(const lt_signals *s, const lt_audit_cfg *cfg, lt_audit *out);
 
+// ---- reference models and per-sample attacks
+
+// What a reference model was to a sample. An unlearned sample was trained on and then removed by the audited method.
+typedef enum lt_membership { LT_MEMBER_OUT = 0, LT_MEMBER_IN = 1, LT_MEMBER_UNLEARNED = 2 } lt_membership;
+
+// Outputs of m reference models on the n samples of a target. Owned.
+typedef struct lt_references {
+    int64_t m, n;
+    int k;
+    const float *logits;   // (m,n,k)
+    const uint8_t *member; // (m,n) lt_membership
+    void *file, *own[2];   // what holds the two arrays
+} lt_references;
+LT_API void lt_references_destroy(lt_references *refs); // NULL is fine
+// An npz with `logits` (M,N,K) f32 or f64 and `member` (M,N) integers 0, 1 or 2. It must fit the target: the same N and
+// K, and where it also holds `ids`, `labels` or `group` (N), the same values in the same order. target NULL: no such
+// check. Fails with LT_E_FORMAT naming file, array, model and row, what was expected and what was found.
+LT_API lt_status lt_references_open(const char *npz, const lt_signals *target, lt_references **refs);
+LT_API lt_status lt_references_parse(const void *bytes, size_t n, const char *label, const lt_signals *target,
+                                     lt_references **refs);
+
+enum { // what an attack needs of every sample it scores; lt_mia.needs
+    LT_MIA_NEED_OUT = 1 << LT_MEMBER_OUT,
+    LT_MIA_NEED_IN = 1 << LT_MEMBER_IN,
+    LT_MIA_NEED_UNLEARNED = 1 << LT_MEMBER_UNLEARNED,
+    LT_MIA_NEED_REFERENCES = LT_MIA_NEED_OUT | LT_MIA_NEED_IN | LT_MIA_NEED_UNLEARNED,
+    LT_MIA_NEED_GROUPS = 8,      // no empty group
+    LT_MIA_RETAIN_OPTIONAL = 16, // retained samples without the needed models get the score NAN
+};
+typedef struct lt_mia_in {
+    const lt_signals *target;
+    const lt_references *refs; // NULL = none
+    uint64_t seed;             // of the draws of attacks that learn from the target itself
+    int n_threads;             // 0 or 1 = this thread only; no result depends on it
+} lt_mia_in;
+
+// An attack gives every sample one score from arrays alone, larger = more likely a member, in double.
+typedef struct lt_mia {
+    const char *name, *title, *cite; // cite: key in docs/refs.bib
+    const char *doc;                 // one paragraph: score, source, deviations
+    uint32_t needs;
+    double threshold; // the attack's own rule is "member when score >= threshold"; NAN = it has none
+    size_t cfg_size;
+    const lt_option *opts;
+    lt_status (*score)(const lt_mia_in *in, const void *cfg, double *score); // (n); pure
+} lt_mia;
+LT_API const lt_mia *const *lt_mias(void);                          // NULL-terminated registry, strongest first
+LT_API lt_status lt_mia_find(const char *name, const lt_mia **mia); // LT_E_USAGE with the nearest name
+// Checks what the attack needs, then scores. Fails with LT_E_USAGE when it needs references and there are none, with
+// LT_E_FORMAT naming the first sample that lacks a model of a kind it needs.
+LT_API lt_status lt_mia_run(const lt_mia *mia, const lt_mia_in *in, const void *cfg, double *score);
+
+typedef struct lt_mia_figures {
+    lt_auc_triple auc;           // balanced sub-sampling [AMUN 7.5]; NAN where a group has no scores
+    lt_auc_triple tpr_1, tpr_01; // TPR at 1 % and 0.1 % FPR of the same pairs, all samples
+    double ft_acc;               // balanced accuracy, forget against test, of the attack's own rule; NAN = none
+} lt_mia_figures;
+LT_API lt_status lt_mia_measure(const lt_signals *s, const lt_mia *mia, const double *score, lt_mia_figures *out);
+// risk[i] in [0,1]: share of the test samples that score lower than sample i, ties counted half. One minus it is the
+// false positive rate at which sample i would be called a member.
+LT_API lt_status lt_mia_risk(const lt_signals *s, const double *score, double *risk);
+
+// ---- against several oracles: docs/decisions/0004-equivalence-test.md
+
+typedef struct lt_verdict_cfg { // rows of lt_verdict_options
+    double verdict_level;       // 0.05
+    double verdict_margin;      // 0.02
+    double verdict_negligible;  // 0.001
+    int32_t bootstrap;          // 1000 draws; 0 = no intervals
+} lt_verdict_cfg;
+LT_API extern const lt_option lt_verdict_options[];
+
+typedef enum lt_verdict { LT_VERDICT_TOO_FEW, LT_VERDICT_SAME, LT_VERDICT_DIFFERENT } lt_verdict;
+LT_API const char *lt_verdict_text(lt_verdict v); // "too few seeds", "indistinguishable", "distinguishable"
+typedef struct lt_comparison {
+    int n_oracles;
+    double mean, sd;   // of the oracles' values
+    double difference; // value - mean
+    double band;       // half-width of the null band: a further retrained model differs by less, with 1 - level
+    double p;          // of the hypothesis that the value is that of a further retrained model
+    double bound;      // with 1 - level the model is less than this away from the mean of retraining
+    double margin;     // that the bound is held against
+    lt_verdict verdict;
+} lt_comparison;
+// One metric of a model against the same metric of n oracles. resolution: the step of the metric (1 / samples), the
+// least spread that oracles of one value can have. Fields that need two oracles are NAN for fewer.
+LT_API void lt_compare(double value, const double *oracle, int n, double resolution, const lt_verdict_cfg *cfg,
+                       lt_comparison *out);
+// All metrics together: different when the smallest p is at most level / n (Bonferroni); else too few seeds when one
+// bound is larger than its margin; else the same (an intersection-union test, so no correction).
+LT_API lt_verdict lt_compare_all(const lt_comparison *metric, int n, const lt_verdict_cfg *cfg);
+
+typedef struct lt_interval {
+    double low, high; // NAN where there is nothing to draw from
+} lt_interval;
+typedef struct lt_auc_intervals {
+    lt_interval ft, fr, rt;
+} lt_auc_intervals;
+// Percentile intervals (1 - level) of accuracies (by lt_group) and of the AUCs of n_scores attacks: samples of each
+// group drawn with replacement, the same draws for every figure. AUCs are those of all samples of the groups.
+LT_API lt_status lt_audit_bootstrap(const lt_signals *s, int n_scores, const double *const *score,
+                                    const lt_verdict_cfg *cfg, uint64_t seed, lt_interval acc[3],
+                                    lt_auc_intervals *auc);
+
 // Average gap [AMUN 7.6] in fractions against the mean of n_oracles audits. mia: MIS (svc confidence) or FT AUC of phi.
 typedef enum lt_gap_mia { LT_GAP_MIS, LT_GAP_PHI_AUC } lt_gap_mia;
 LT_API double lt_avg_gap(const lt_audit *a, const lt_audit *oracles, int n_oracles, lt_gap_mia mia);

@@ -24,13 +24,24 @@ static void draw_scores(const double *score, int64_t n_group, int group, uint64_
         out[i] = score[perm[i]];
 }
 
-static lt_status average_auc(const double *const score[3], const int64_t n_group[3], lt_auc_triple *out)
+static bool has_nan(const double *v, int64_t n)
 {
+    for (int64_t i = 0; i < n; i++)
+        if (isnan(v[i]))
+            return true;
+    return false;
+}
+
+lt_status lti_auc_triple(const double *const score[3], const int64_t n_group[3], lt_auc_triple *out)
+{
+    bool any_nan = false;
     int64_t n = n_group[0], n_max = n_group[0];
     for (int g = 1; g < 3; g++) {
         n = n_group[g] < n ? n_group[g] : n;
         n_max = n_group[g] > n_max ? n_group[g] : n_max;
     }
+    for (int g = 0; g < 3; g++)
+        any_nan = any_nan || has_nan(score[g], n_group[g]);
     double *drawn = lti_calloc(3 * (size_t)n, sizeof *drawn);
     int64_t *perm = lti_calloc((size_t)n_max, sizeof *perm);
     lt_status status = drawn && perm ? LT_OK : LTI_NOMEM("AUC draws");
@@ -45,8 +56,8 @@ static lt_status average_auc(const double *const score[3], const int64_t n_group
     }
     lti_free(drawn);
     lti_free(perm);
-    if (status == LT_OK && isnan(out->ft + out->fr + out->rt))
-        status = LTI_NOMEM("AUC"); // groups are not empty and features are finite
+    if (status == LT_OK && isnan(out->ft + out->fr + out->rt) && !any_nan)
+        status = LTI_NOMEM("AUC"); // groups are not empty
     return status;
 }
 
@@ -73,7 +84,7 @@ lt_status lt_audit_auc(const lt_signals *s, lt_feature f, lt_auc_triple *out)
     const double *score[3];
     int64_t n_group[3];
     LT_TRY(group_scores(s, f, &memory, score, n_group));
-    lt_status status = average_auc(score, n_group, out);
+    lt_status status = lti_auc_triple(score, n_group, out);
     lti_free(memory);
     return status;
 }

@@ -5,7 +5,12 @@
 #include "lethe/audit.h"
 
 // Draws of an audit are indexed by `step` of LT_STREAM_AUDIT. Part of the reproducibility contract: append only.
-enum { LTI_DRAW_SHADOW_RETAIN = 0, LTI_DRAW_SHADOW_TEST = 1, LTI_DRAW_AUC = 16 /* + group */ };
+enum {
+    LTI_DRAW_SHADOW_RETAIN = 0,
+    LTI_DRAW_SHADOW_TEST = 1,
+    LTI_DRAW_AUC = 16,       // + group
+    LTI_DRAW_BOOTSTRAP = 32, // + group; index = draw
+};
 
 // Rows of the signals that serve as shadow members and non-members; n of each, as drawn.
 typedef struct lti_shadow {
@@ -21,6 +26,33 @@ int64_t lti_group_rows(const lt_signals *s, int group, int64_t *row); // row may
 // Class probabilities of one row, and one feature of it.
 void lti_probabilities(const float *logits, int k, double *p);
 double lti_feature(const float *logits, int k, int64_t label, lt_feature f);
+
+// AUCs of three groups of scores, balanced. A pair with a NAN in one of its groups is NAN.
+lt_status lti_auc_triple(const double *const score[3], const int64_t n_group[3], lt_auc_triple *out);
+
+// ---- class-wise thresholds. half 0 or 1: learnt from the shadow samples with even or odd numbers only; -1 = from all.
+double lti_threshold_signal(const lt_signals *s, int64_t row, lt_feature f);
+lt_status lti_threshold_learn(const lt_signals *s, const lti_shadow *shadow, int half, lt_feature f,
+                              double *threshold); // (k)
+
+// ---- reference models
+
+// What is known of one sample's signal over the reference models of one kind (by lt_membership): Welford's count, mean
+// and sum of squared deviations, in double.
+typedef struct lti_moments {
+    int64_t n;
+    double mean, m2;
+} lti_moments;
+typedef double (*lti_signal_fn)(const float *logits, int k, int64_t label, const void *cfg);
+// (n,3): moments of every sample by lt_membership. NULL = out of memory (recorded).
+lti_moments *lti_reference_moments(const lt_mia_in *in, lti_signal_fn signal, const void *cfg);
+double lti_phi(const float *logits, int k, int64_t label, const void *unused);
+
+// ---- normal and Student distributions
+double lti_normal_log_pdf(double x, double mean, double sd);
+double lti_normal_log_cdf(double x, double mean, double sd); // no cancellation in either tail
+double lti_student_tail(double t, double df);                // P(T > t), t >= 0
+double lti_student_quantile(double p, double df);            // t with P(T > t) = p, 0 < p <= 0.5
 
 // C-SVC on dense features: non-members (class 0) then members (class 1), each (n,d) row-major. decision: (n_target),
 // positive = class 0 = non-member.

@@ -47,61 +47,71 @@ static bool best_threshold(shadow_value *v, int64_t n, double *threshold)
     return true;
 }
 
-static double signal_of(const lt_signals *s, int64_t row, lt_feature f)
+double lti_threshold_signal(const lt_signals *s, int64_t row, lt_feature f)
 {
     double v = lti_feature(s->logits + row * s->k, s->k, s->label[row], f);
     return f == LT_FEAT_CONFIDENCE ? v : -v;
 }
 
-// Shadow values of class c (-1 = all) into v; returns their number.
-static int64_t collect(const lt_signals *s, const lti_shadow *shadow, lt_feature f, int64_t c, shadow_value *v)
+// Shadow values of class c (-1 = all) into v; returns their number. half 0 or 1: of the shadow samples with even or odd
+// numbers only; -1 = all.
+static int64_t collect(const lt_signals *s, const lti_shadow *shadow, int half, lt_feature f, int64_t c,
+                       shadow_value *v)
 {
     int64_t n = 0;
-    for (int64_t i = 0; i < shadow->n; i++) {
+    for (int64_t i = half > 0; i < shadow->n; i += half < 0 ? 1 : 2) {
         int64_t in = shadow->member[i], out = shadow->non_member[i];
         if (c < 0 || s->label[in] == c)
-            v[n++] = (shadow_value){signal_of(s, in, f), true};
+            v[n++] = (shadow_value){lti_threshold_signal(s, in, f), true};
         if (c < 0 || s->label[out] == c)
-            v[n++] = (shadow_value){signal_of(s, out, f), false};
+            v[n++] = (shadow_value){lti_threshold_signal(s, out, f), false};
     }
     return n;
 }
 
-// Fraction of the forget set called member.
-static double member_share(const lt_signals *s, const lti_shadow *shadow, lt_feature f, shadow_value *v,
-                           double *threshold)
+lt_status lti_threshold_learn(const lt_signals *s, const lti_shadow *shadow, int half, lt_feature f, double *threshold)
 {
+    shadow_value *v = lti_calloc(2 * (size_t)shadow->n, sizeof *v);
+    if (!v)
+        return LTI_NOMEM("threshold attack");
     double overall = 0.0;
-    best_threshold(v, collect(s, shadow, f, -1, v), &overall);
+    best_threshold(v, collect(s, shadow, half, f, -1, v), &overall);
     for (int c = 0; c < s->k; c++)
-        if (!best_threshold(v, collect(s, shadow, f, c, v), &threshold[c]))
+        if (!best_threshold(v, collect(s, shadow, half, f, c, v), &threshold[c]))
             threshold[c] = overall;
+    lti_free(v);
+    return LT_OK;
+}
+
+// Fraction of the forget set called member.
+static lt_status member_share(const lt_signals *s, const lti_shadow *shadow, lt_feature f, double *threshold,
+                              double *share)
+{
     int64_t n = 0, n_member = 0;
+    LT_TRY(lti_threshold_learn(s, shadow, -1, f, threshold));
     for (int64_t i = 0; i < s->n; i++) {
         if (s->group[i] != LT_GROUP_FORGET)
             continue;
-        n_member += signal_of(s, i, f) >= threshold[s->label[i]];
+        n_member += lti_threshold_signal(s, i, f) >= threshold[s->label[i]];
         n++;
     }
-    return (double)n_member / (double)n;
+    *share = (double)n_member / (double)n;
+    return LT_OK;
 }
 
 lt_status lt_audit_threshold(const lt_signals *s, const lt_audit_cfg *cfg, lt_threshold_mia *out)
 {
     lti_shadow shadow;
     LT_TRY(lti_shadow_draw(s, cfg, &shadow));
-    shadow_value *v = lti_calloc(2 * (size_t)shadow.n, sizeof *v);
     double *threshold = lti_calloc((size_t)s->k, sizeof *threshold);
-    lt_status status = LT_OK;
-    if (v && threshold) {
-        out->correctness = lt_signals_acc(s, LT_GROUP_FORGET);
-        out->confidence = member_share(s, &shadow, LT_FEAT_CONFIDENCE, v, threshold);
-        out->entropy = member_share(s, &shadow, LT_FEAT_ENTROPY, v, threshold);
-        out->m_entropy = member_share(s, &shadow, LT_FEAT_MENTROPY, v, threshold);
-    } else {
-        status = LTI_NOMEM("threshold attack");
-    }
-    lti_free(v);
+    lt_status status = threshold ? LT_OK : LTI_NOMEM("threshold attack");
+    out->correctness = lt_signals_acc(s, LT_GROUP_FORGET);
+    if (status == LT_OK)
+        status = member_share(s, &shadow, LT_FEAT_CONFIDENCE, threshold, &out->confidence);
+    if (status == LT_OK)
+        status = member_share(s, &shadow, LT_FEAT_ENTROPY, threshold, &out->entropy);
+    if (status == LT_OK)
+        status = member_share(s, &shadow, LT_FEAT_MENTROPY, threshold, &out->m_entropy);
     lti_free(threshold);
     lti_shadow_clear(&shadow);
     return status;

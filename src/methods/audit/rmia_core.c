@@ -1,0 +1,167 @@
+// rmia_core.c - what RMIA does online and offline: the signal of a model on a sample, ratios to the mean of the
+// reference models, and the count of pairs. [AMUN 7.4] [Zarifzadeh et al. 2024]
+//
+// The score of x is the share of the population z with r(x) / r(z) > gamma, strictly. For positive ratios the rounded
+// quotient falls (not strictly) when r(z) grows, so in sorted order the z that count are a prefix, and a binary search
+// that asks the very same question gives the very same number as asking every pair, at O(N log N). Ratios that are not
+// positive (the Taylor signal of 4 terms is negative for logits below -3.2, the logit signal half of the time) have no
+// such order: then every pair is asked.
+#include "methods/audit/mia_impl.h"
+#include <math.h>
+#include <stdlib.h>
+
+const lt_opt_value lti_rmia_signals[] = {
+    {"sm-taylor", LTI_RMIA_SM_TAYLOR, "Taylor softmax with a margin"},
+    {"taylor", LTI_RMIA_TAYLOR, "Taylor softmax of the logits as they are"},
+    {"softmax", LTI_RMIA_SOFTMAX, "softmax"},
+    {"soft-margin", LTI_RMIA_SOFT_MARGIN, "softmax with a margin"},
+    {"logit", LTI_RMIA_LOGIT, "log(p/(1-p)) of the softmax"},
+    {NULL, 0, NULL},
+};
+const lt_opt_value lti_rmia_populations[] = {
+    {"all", LTI_RMIA_EVERYONE, "all other samples, members included, as in the authors' code"},
+    {"non-members", LTI_RMIA_NON_MEMBERS, "test samples only"},
+    {NULL, 0, NULL},
+};
+
+// ---- signals
+
+// 1 + v + v^2/2 + v^3/6 (4 terms) + v^4/24 (5 terms)
+static double taylor(double v, int terms)
+{
+    double t = 1.0 + v * (1.0 + v * (0.5 + v / 6.0));
+    return terms == 5 ? t + v * v * v * v / 24.0 : t;
+}
+
+static double taylor_signal(const float *z, int k, int64_t y, double temperature, double margin, int terms)
+{
+    double own = taylor((double)z[y] / temperature - margin, terms), sum = own;
+    for (int j = 0; j < k; j++)
+        if (j != y)
+            sum += taylor((double)z[j] / temperature, terms);
+    return own / sum;
+}
+
+// log sum_{k != y} exp(z_k / temperature) - z_y / temperature, from below: no overflow.
+static double log_odds_against(const float *z, int k, int64_t y, double temperature)
+{
+    double top = -INFINITY, sum = 0.0;
+    for (int j = 0; j < k; j++)
+        if (j != y && (double)z[j] > top)
+            top = (double)z[j];
+    for (int j = 0; j < k; j++)
+        if (j != y)
+            sum += exp(((double)z[j] - top) / temperature);
+    return (top - (double)z[y]) / temperature + log(sum);
+}
+
+double lti_rmia_signal(const float *z, int k, int64_t y, const void *rmia_cfg)
+{
+    const lti_rmia_cfg *c = rmia_cfg;
+    switch (c->signal) {
+    case LTI_RMIA_SM_TAYLOR:
+        return taylor_signal(z, k, y, c->temperature, c->margin, c->taylor_terms);
+    case LTI_RMIA_TAYLOR:
+        return taylor_signal(z, k, y, 1.0, 0.0, c->taylor_terms);
+    case LTI_RMIA_SOFTMAX:
+        return 1.0 / (1.0 + exp(log_odds_against(z, k, y, c->temperature)));
+    case LTI_RMIA_SOFT_MARGIN:
+        return 1.0 / (1.0 + exp(log_odds_against(z, k, y, c->temperature) + c->margin));
+    case LTI_RMIA_LOGIT:
+        return -log_odds_against(z, k, y, c->temperature);
+    default:
+        LT_BUG("unknown RMIA signal %d", (int)c->signal);
+    }
+}
+
+// ---- pairs
+
+static int ascending(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+static int64_t count_sorted(double x, const double *sorted, int64_t n, double gamma)
+{
+    int64_t low = 0, high = n;
+    while (low < high) {
+        int64_t middle = low + (high - low) / 2;
+        if (x / sorted[middle] > gamma)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+static int64_t count_pairs(double x, const double *z, int64_t n, double gamma)
+{
+    int64_t won = 0;
+    for (int64_t i = 0; i < n; i++)
+        won += x / z[i] > gamma;
+    return won;
+}
+
+lt_status lti_rmia_count(const double *ratio, const uint8_t *in_population, int64_t n, double gamma, bool quadratic,
+                         int n_threads, double *score)
+{
+    double *z = lti_calloc((size_t)n, sizeof *z);
+    if (!z)
+        return LTI_NOMEM("RMIA ratios");
+    int64_t n_z = 0;
+    for (int64_t i = 0; i < n; i++) {
+        if (in_population[i])
+            z[n_z++] = ratio[i];
+        quadratic = quadratic || !(ratio[i] > 0.0);
+    }
+    if (n_z < 2) {
+        lti_free(z);
+        return LT_FAIL(LT_E_FORMAT, "RMIA: expected a population of at least 2 samples, found %lld", (long long)n_z);
+    }
+    if (!quadratic)
+        qsort(z, (size_t)n_z, sizeof *z, ascending);
+#pragma omp parallel for schedule(static) num_threads(n_threads > 1 ? n_threads : 1)
+    for (int64_t i = 0; i < n; i++) {
+        int64_t won = quadratic ? count_pairs(ratio[i], z, n_z, gamma) : count_sorted(ratio[i], z, n_z, gamma);
+        int64_t self = in_population[i]; // is among the z and not to be compared with
+        won -= self && ratio[i] / ratio[i] > gamma;
+        score[i] = (double)won / (double)(n_z - self);
+    }
+    lti_free(z);
+    return LT_OK;
+}
+
+// ---- the attack
+
+static lt_status fill_ratios(const lt_mia_in *in, const lti_rmia_cfg *cfg, lti_rmia_mean_fn mean,
+                             const lti_moments *moments, double *ratio, uint8_t *in_population)
+{
+    const lt_signals *s = in->target;
+    for (int64_t i = 0; i < s->n; i++) {
+        double p = lti_rmia_signal(s->logits + i * s->k, s->k, s->label[i], cfg), pbar = mean(moments + 3 * i, cfg);
+        ratio[i] = p / pbar;
+        if (!isfinite(ratio[i]))
+            return LT_FAIL(LT_E_FORMAT, "RMIA: row %lld: signal %g and mean of the references %g have no finite ratio",
+                           (long long)i, p, pbar);
+        in_population[i] = cfg->population == LTI_RMIA_EVERYONE || s->group[i] == LT_GROUP_TEST;
+    }
+    return LT_OK;
+}
+
+lt_status lti_rmia_score(const lt_mia_in *in, const lti_rmia_cfg *cfg, lti_rmia_mean_fn mean, double *score)
+{
+    size_t n = (size_t)in->target->n;
+    lti_moments *moments = lti_reference_moments(in, lti_rmia_signal, cfg);
+    double *ratio = lti_calloc(n, sizeof *ratio);
+    uint8_t *in_population = lti_calloc(n, 1);
+    lt_status status = moments && ratio && in_population ? LT_OK : LTI_NOMEM("RMIA");
+    if (status == LT_OK)
+        status = fill_ratios(in, cfg, mean, moments, ratio, in_population);
+    if (status == LT_OK)
+        status = lti_rmia_count(ratio, in_population, in->target->n, cfg->gamma, false, in->n_threads, score);
+    lti_free(moments);
+    lti_free(ratio);
+    lti_free(in_population);
+    return status;
+}

@@ -1,0 +1,96 @@
+# Audits with reference models, several oracles and a state before: keys, files, verdicts, notes, and what is refused.
+. "$(dirname "$0")/lib.sh"
+golden="$SOURCE/tests/methods/golden"
+target="$golden/mia_target.npz" refs="$golden/mia_references.npz"
+
+# arrays alone
+run 0 audit --signals "$target" --json
+json out rmia lira ulira loss.ft_auc verdict.overall null_band interval.loss.ft_auc.1 references risk.attack
+same "RMIA without references" "$(value out rmia)" null
+run 0 audit --signals "$target" --references "$refs" --scores scores.npz --risk risk.csv --before "$target" --json
+json out rmia.ft_auc rmia.fr_auc rmia.rt_auc rmia.ft_tpr_at_1_fpr rmia.ft_tpr_at_0_1_fpr rmia_offline.ft_auc lira.ft_accuracy \
+    lira_offline.rt_auc references.self_auc.rmia risk.forget.top.0.before risk.retain.n_rose interval.rmia.rt_auc.0
+same "reference models" "$(value out references.n)" 12
+same "attack of the risk list" "$(value out risk.attack)" rmia
+same "samples whose risk rose without a change" "$(value out risk.forget.n_rose)$(value out risk.retain.n_rose)" 00
+same "lines of the risk list" "$(wc -l <risk.csv | tr -d ' ')" 43
+contains risk.csv "^id,group,label,score,risk,risk_before,rise$"
+contains out '"no-change"'
+contains out '"few-references"'
+[ -s scores.npz ] || fail "no scores.npz"
+auc=$(value out rmia.ft_auc)
+run 0 audit --signals "$target" --references "$refs" --attacks rmia --rmia.gamma 1 --rmia.signal softmax --json
+[ "$(value out rmia.ft_auc)" != "$auc" ] || fail "--rmia.gamma and --rmia.signal change nothing"
+same "an attack that was not asked for" "$(value out lira)" null
+LETHE_RMIA_GAMMA=1 run 0 audit --signals "$target" --references "$refs" --attacks rmia --set rmia.signal=softmax --threads 1 --json
+cp out by_env
+run 0 audit --signals "$target" --references "$refs" --attacks rmia --rmia.gamma 1 --rmia.signal softmax --threads 2 --json
+cmp -s out by_env || fail "two threads, or an option from the environment, give other figures"
+run 0 audit --signals "$target" --references "$refs"
+contains out "RMIA, online AUC forget / test %"
+run 0 audit --help
+contains out "class_threshold"
+
+error 2 "unknown membership attack 'lirra'" audit --signals "$target" --attacks lirra
+error 2 "needs the outputs of reference models" audit --signals "$target" --attacks lira
+error 3 "expected 360 samples as in the target, found 60" audit --signals "$golden/svc_golden.npz" --references "$refs"
+error 3 "array 'logits': expected 3 dimensions" audit --signals "$target" --references "$target"
+error 3 "expected the samples" audit --signals "$target" --before "$golden/svc_golden.npz"
+error 1 "nowhere.npz" audit --signals "$target" --references nowhere.npz
+error 3 "expected a reference model that has unlearned it (member 2)" audit --signals "$target" --references "$refs" --attacks ulira
+error 2 "rmia.gamma" audit --signals "$target" --references "$refs" --rmia.gamma 0
+head -c 9000 "$refs" >cut.npz
+error 3 "cut.npz" audit --signals "$target" --references cut.npz
+[ ! -e scores2.npz ] || fail "an audit that failed left a file"
+
+# runs: three oracles of different seeds, one of them given twice
+run 0 train $tiny --epochs 3 --out runs/base --json
+for seed in 2 3 4; do
+    run 0 unlearn runs/base --method retrain --seed $seed --out runs/r$seed --threads 1 --json
+done
+run 0 audit runs/r2 --oracle runs/r3 --oracle runs/r4 --verdict-margin 1 --bootstrap 50 --json
+json out null_band.ua.low null_band.ua.oracle_differences.1 null_band.loss.ft_auc.bound null_band.avg_gap.1 verdict.svc_mia.confidence \
+    loss.avg_gap interval.ua.0
+same "draws" "$(value out interval.draws)" 50
+lacks out '"distinguishable"' # a margin of one holds everything, and three seeds have a wide band
+run 0 audit runs/r2 --oracle runs/r3 --oracle runs/r3 --json
+contains out '"single-seed"'
+same "verdict of one seed given twice" "$(value out verdict.overall)" "too few seeds"
+run 0 unlearn runs/base --method ft --epochs 1 --forget class:3 --out runs/class --threads 1 --json
+run 0 audit runs/class --json
+contains out '"forgotten-class-in-test"'
+same "forgotten classes" "$(value out n_forgotten_classes)" 1
+
+# files made with NumPy, and the scores read back by it
+if python3 -c 'import numpy' 2>/dev/null; then
+    python3 - "$target" <<'END' || fail "scores.npz has not the scores of the independent implementation"
+import sys
+import numpy as np
+got, want = np.load("scores.npz"), np.load(sys.argv[1])
+pairs = {"rmia": "rmia", "rmia_offline": "rmia_offline", "lira": "lira_fixed", "lira_offline": "lira_offline_fixed"}
+assert all(np.abs(got[a] - want["score_" + b]).max() < 1e-6 for a, b in pairs.items())
+assert got["loss"].shape == got["class_threshold"].shape == (60,)
+END
+    python3 - <<'END' || fail "NumPy cannot write references"
+import numpy as np
+t = [np.load(f"runs/r{i}/signals.npz") for i in (2, 3, 4)]
+logits = np.stack([s["logits"] for s in t] * 2)
+logits[3:] += np.float32(0.5) * np.eye(logits.shape[2], dtype=np.float32)[t[0]["labels"]]
+member = np.repeat(np.array([[0], [0], [0], [1], [1], [1]], np.uint8), logits.shape[1], 1)
+np.savez("refs.npz", logits=logits, member=member, ids=t[0]["ids"], group=t[0]["group"])
+member[:, 7] = 1
+np.savez("no_out.npz", logits=logits, member=member)
+logits[2, 5, 1] = np.nan
+np.savez("nan.npz", logits=logits, member=member)
+np.savez("order.npz", logits=np.nan_to_num(logits), member=member, ids=t[0]["ids"][::-1])
+END
+    run 0 audit runs/r2 --oracle runs/r3 --oracle runs/r4 --references refs.npz --json
+    json out rmia.ft_auc lira.ft_auc oracles.0.rmia.ft_auc null_band.rmia.ft_auc.low verdict.lira.ft_auc rmia.avg_gap
+    contains out '"leak-reference-is-target"'
+    error 3 "row 7 (id [0-9]*): expected a reference model not trained on it (member 0), found none among 6" \
+        audit runs/r2 --references no_out.npz --scores scores2.npz
+    error 3 "nan.npz: array 'logits', model 2, row 5, class 1: expected a finite float" audit runs/r2 --references nan.npz
+    error 3 "order.npz: array 'ids', row 0" audit runs/r2 --references order.npz
+    [ ! -e scores2.npz ] || fail "an audit that failed left a file"
+fi
+finish
