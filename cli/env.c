@@ -24,7 +24,7 @@ void cli_catch_signals(cli_session *s)
     sigaction(SIGTERM, &action, NULL);
 }
 
-static int thread_count(const cli_call *call)
+int cli_thread_count(const cli_call *call)
 {
     if (call->compute.threads > 0)
         return call->compute.threads;
@@ -37,7 +37,7 @@ lt_status cli_env(cli_call *call, lt_env *env)
 {
     cli_session *s = call->session;
     char key[128];
-    int n = thread_count(call);
+    int n = cli_thread_count(call);
     snprintf(key, sizeof key, "%s/%d", call->where.backend, n);
     if (!s->backend || strcmp(key, s->backend_key) != 0) {
         lt_backend_destroy(s->backend);
