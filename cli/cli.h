@@ -124,8 +124,8 @@ typedef struct cli_shared_group {
 extern const cli_shared_group cli_shared_groups[]; // ends with table NULL
 
 // ---- env.c: what runs need
+int cli_threads(const cli_call *call); // --threads, or every usable core
 lt_status cli_env(cli_call *call, lt_env *env);
-int cli_threads(const cli_call *call); // --threads, or every core this process may use
 lt_status cli_dataset(cli_call *call, const char *spec, const lt_dataset **ds); // borrowed from the session
 void cli_catch_signals(cli_session *s); // the first SIGINT or SIGTERM raises s->stop, the second kills
 void cli_session_close(cli_session *s);
@@ -219,6 +219,12 @@ lt_status cli_run_open(cli_call *call, const char *label, const char *const *fac
 lt_status cli_run_finish(cli_run *run, json_t *result); // adds "run" and writes
 void cli_run_close(cli_run *run, lt_status status);     // status: hints how to go on after an interruption
 lt_status cli_resume_options(cli_call *call);           // --resume DIR: option values of that run
+
+// ---- cmd_train.c, population.c
+lt_status cli_train_one(cli_call *call, const lt_env *env); // env NULL: that of the session
+lt_status cli_train_population(cli_call *call, int n);
+void cli_print_population(const json_t *result, FILE *out);
+lt_status cli_check_population(const cli_call *call); // the error of the first member that failed
 
 // ---- machine.c
 typedef struct cli_machine {

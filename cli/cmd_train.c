@@ -6,12 +6,16 @@
 
 struct opts {
     const char *data, *model, *init;
+    int32_t population;
     lt_train_cfg train;
 };
 static const lt_option own[] = {
     LT_STR(struct opts, data, NULL, "data set, KIND[:PATH][,key=value...]; `lethe data list` shows the kinds"),
     LT_STR(struct opts, model, "resnet18", "architecture, NAME[:key=value,...]"),
     LT_STR(struct opts, init, NULL, "run or model file to start from (fine-tuning); default: a random initialisation"),
+    LT_I32(
+        struct opts, population, 0, 0, 100000, "models",
+        "train so many models with the seeds --seed, --seed + 1, ... at once, one per compute thread; 0 = one model"),
     LT_OPT_END,
 };
 static const cli_group groups[] = {
@@ -119,16 +123,16 @@ static lt_status finish(cli_call *call, struct job *job, const lt_train_result *
     cli_put_real(r, "wall_s", cli_now_s() - start_s);
     cli_put(r, "seed", json_integer((json_int_t)call->seed.seed));
     cli_put(r, "model_digest", json_string(digest));
+    if (job->init.model) {
+        lt_model_digest(job->init.model, digest);
+        cli_put(r, "init_digest", json_string(digest)); // by which a finished run is recognised
+    }
     return cli_run_finish(&job->run, r);
 }
 
-static lt_status run_job(cli_call *call, struct job *job)
+static lt_status run_job(cli_call *call, const lt_env *env, struct job *job)
 {
     const struct opts *o = call->opts;
-    if (!o->data || !*o->data) {
-        LT_FAIL(LT_E_USAGE, "train: --data is missing");
-        return lt_error_hint("for example --data cifar10:PATH, or --data synthetic");
-    }
     LT_TRY(cli_dataset(call, o->data, &job->ds));
     LT_TRY(make_model(call, job));
     char init_digest[65] = "";
@@ -141,28 +145,46 @@ static lt_status run_job(cli_call *call, struct job *job)
         return cli_run_finish(&job->run, NULL);
     double start_s = cli_now_s();
     lt_train_result t;
-    LT_TRY(cli_env(call, &job->env));
-    cli_catch_signals(call->session);
+    if (env) {
+        job->env = *env;
+    } else {
+        LT_TRY(cli_env(call, &job->env));
+        cli_catch_signals(call->session);
+    }
     LT_TRY(describe_model(call, job));
     LT_TRY(train(call, job, &t));
     return finish(call, job, &t, start_s);
 }
 
-static lt_status run(cli_call *call)
+lt_status cli_train_one(cli_call *call, const lt_env *env)
 {
     struct job job = {0};
-    LT_TRY(cli_positional(call, NULL, 0, 0));
-    lt_status status = run_job(call, &job);
+    lt_status status = run_job(call, env, &job);
     cli_run_close(&job.run, status);
     cli_source_close(&job.init);
     lt_model_destroy(job.model);
     return status;
 }
 
+static lt_status run(cli_call *call)
+{
+    const struct opts *o = call->opts;
+    LT_TRY(cli_positional(call, NULL, 0, 0));
+    if (!o->data || !*o->data) {
+        LT_FAIL(LT_E_USAGE, "train: --data is missing");
+        return lt_error_hint("for example --data cifar10:PATH, or --data synthetic");
+    }
+    return o->population > 0 ? cli_train_population(call, o->population) : cli_train_one(call, NULL);
+}
+
 static void print(const cli_call *call, FILE *out)
 {
     const json_t *r = call->result;
     char train_acc[24], test_acc[24];
+    if (json_object_get(r, "population")) {
+        cli_print_population(r, out);
+        return;
+    }
     fprintf(out, "%s on %s: train accuracy %s %%, test accuracy %s %%, test loss %.4f\n", cli_text(r, "model"),
             cli_text(r, "data"), cli_percent(cli_real(r, "train_acc"), train_acc),
             cli_percent(cli_real(r, "test_acc"), test_acc), cli_real(r, "test_loss"));
@@ -179,14 +201,21 @@ const cli_verb cli_verb_train = {
         "Trains a model and leaves a run directory: resolved options, log, metrics.jsonl, model.safetensors, "
         "result.json.\n"
         "Interrupted (Ctrl-C), it writes a checkpoint and exits with code 75; --resume continues to bit-identical\n"
-        "weights. A finished run with the same options is not computed again unless --force is given.",
+        "weights. A finished run with the same options is not computed again unless --force is given.\n"
+        "--population K trains K models that differ in their seed, one per compute thread: every member is an "
+        "ordinary\n"
+        "run OUT/000, OUT/001, ... with the bits it has alone with --threads 1; population.json tells them all. A "
+        "member\n"
+        "that fails is named and loses nothing; the same command goes on with what is missing.",
     .examples =
         "  lethe train --data synthetic --model resnet18:width=16 --epochs 10 --out runs/base\n"
         "  lethe train --data cifar10:/data/cifar-10-batches-bin,train-limit=10000 --schedule step --epochs 200\n"
-        "  lethe train --resume runs/base\n",
+        "  lethe train --resume runs/base\n"
+        "  lethe train --data cifar10 --model resnet18:width=16 --population 8 --out runs/eight\n",
     .uses = CLI_COMPUTE | CLI_SEED | CLI_PLACE | CLI_RESUME,
     .opts_size = sizeof(struct opts),
     .groups = groups,
     .run = run,
+    .check = cli_check_population,
     .print = print,
 };

@@ -10,6 +10,7 @@
 #include "lethe/model.h"
 #include "lethe/option.h"
 #include "lethe/plan.h"
+#include "lethe/population.h"
 #include "lethe/report.h"
 #include "lethe/rng.h"
 #include "lethe/run.h"
