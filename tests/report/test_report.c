@@ -117,8 +117,10 @@ static char *page(const lt_report_spec *spec)
 static int count(const char *text, const char *word)
 {
     int n = 0;
-    for (const char *at = strstr(text, word); at; at = strstr(at + 1, word))
+    while ((text = strstr(text, word)) != NULL) {
         n++;
+        text++;
+    }
     return n;
 }
 
