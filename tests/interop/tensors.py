@@ -8,7 +8,7 @@ import torch
 try:
     from safetensors.torch import load_file, save_file
 except ImportError:  # Debian packages PyTorch without it; the format is a length, a JSON header and the bytes
-    KINDS = {"F32": torch.float32, "F16": torch.float16, "I64": torch.int64}
+    KINDS = {"F32": torch.float32, "F16": torch.float16, "I64": torch.int64, "I32": torch.int32, "U8": torch.uint8}
 
     def load_file(path):
         data = pathlib.Path(path).read_bytes()
