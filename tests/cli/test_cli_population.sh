@@ -46,7 +46,7 @@ wait_for() { # wait_for FILE TEXT PID: until the file has the text, or the proce
         sleep 0.05
     done
 }
-long="$tiny --epochs 60 --seed 7"
+long="$tiny --epochs 40 --seed 7"
 run 0 train $long --population 3 --threads 2 --out whole --json
 "$LETHE" train $long --population 3 --threads 2 --out cut >out 2>err &
 pid=$!
