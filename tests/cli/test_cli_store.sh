@@ -1,5 +1,6 @@
 # The store of reference models: plan, train, signals in the order of a target, interruption, damage, pruning.
 . "$(dirname "$0")/lib.sh"
+export LETHE_CACHE= # no timing of kernels: a fixed rule chooses
 refs="$tiny --epochs 3 --count 4 --seed 0 --threads 2"
 dir="$LETHE_HOME/store"
 
@@ -54,7 +55,7 @@ run 0 eval stranger --signals stranger.npz --threads 1
 error 3 "stranger.npz: row 0" store signals $refs --like stranger.npz --out x.npz
 
 # interrupted: the same command continues
-long="$tiny --epochs 100 --count 2 --threads 2 --store here"
+long="$tiny --epochs 40 --count 2 --threads 2 --store here"
 "$LETHE" store train $long >out 2>err &
 pid=$!
 n=0
@@ -62,7 +63,7 @@ while [ "$(ls here 2>/dev/null | wc -l)" -lt 2 ] && [ $n -lt 1200 ]; do
     n=$((n + 1))
     sleep 0.05
 done
-sleep 0.5
+sleep 0.2
 kill -INT $pid 2>/dev/null
 wait $pid
 same "exit code after SIGINT" "$?" 75
@@ -73,7 +74,7 @@ run 0 store list --store here
 contains out "unfinished"
 run 0 store train $long --json
 cp out resumed.json
-run 0 store train $tiny --epochs 100 --count 2 --threads 1 --store there --json
+run 0 store train $tiny --epochs 40 --count 2 --threads 1 --store there --json
 for entry in here/*; do # the same weights as without interruption
     cmp -s "$entry/model.safetensors" "there/${entry#here/}/model.safetensors" || fail "$entry differs after resumption"
 done
