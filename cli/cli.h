@@ -131,6 +131,7 @@ void cli_catch_signals(cli_session *s); // the first SIGINT or SIGTERM raises s-
 void cli_session_close(cli_session *s);
 lt_status cli_data_dir(char out[4096]);  // $LETHE_DATA, else $XDG_DATA_HOME/lethe or ~/.local/share/lethe
 void cli_use_data_dir(void);             // makes that directory $LETHE_DATA when it is there and none is set
+lt_status cli_store_dir(char out[4096]); // $LETHE_HOME/store, $XDG_DATA_HOME/lethe/store, ~/.local/share/lethe/store
 lt_status cli_cache_dir(char out[4096]); // $LETHE_HOME/cache, $XDG_CACHE_HOME/lethe or ~/.cache/lethe
 
 // ---- progress.c

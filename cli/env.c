@@ -93,6 +93,13 @@ lt_status cli_cache_dir(char out[4096])
                          : user_dir("XDG_CACHE_HOME", ".cache", "lethe", out);
 }
 
+lt_status cli_store_dir(char out[4096])
+{
+    const char *home = getenv("LETHE_HOME");
+    return home && *home ? user_dir("LETHE_HOME", "", "store", out)
+                         : user_dir("XDG_DATA_HOME", ".local/share", "lethe/store", out);
+}
+
 lt_status cli_data_dir(char out[4096])
 {
     const char *data = getenv("LETHE_DATA");

@@ -15,6 +15,7 @@
 #include "lethe/rng.h"
 #include "lethe/run.h"
 #include "lethe/status.h"
+#include "lethe/store.h"
 #include "lethe/tensorfile.h"
 #include "lethe/train.h"
 #include "lethe/unlearn.h"

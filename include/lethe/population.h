@@ -19,6 +19,7 @@ typedef struct lt_population {
     lt_status (*work)(void *ctx, int member, const lt_env *env);
     void *ctx;
     const char *noun;              // what messages call one, before its number; NULL = "member"
+    const char *progress;          // which PROGRESS events of members are counted; NULL = "train.progress"
     lt_events *events;             // may be NULL
     const lt_interrupt_flag *stop; // may be NULL
 } lt_population;

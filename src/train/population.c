@@ -109,9 +109,10 @@ static void on_event(void *self, const lt_event *e)
 {
     const listener *l = self;
     pool *p = l->pool;
+    const char *counted = p->spec->progress ? p->spec->progress : "train.progress";
     char name[LT_MEMBER_NAME_MAX];
     pthread_mutex_lock(&p->lock);
-    if (e->kind == LT_EV_PROGRESS && strcmp(e->name, "train.progress") == 0) {
+    if (e->kind == LT_EV_PROGRESS && strcmp(e->name, counted) == 0) {
         gauge *g = &p->gauge[l->member];
         *g = (gauge){
             .done = e->done, .total = e->total, .loss = field(e, "loss"), .acc = field(e, "acc"), .in_work = true};
