@@ -5,8 +5,8 @@
 // negative and never counts, so x meets only the z of its own sign; among those the rounded quotient falls (not
 // strictly) when |r(z)| grows, so in the order of |r(z)| the z that count are a prefix. A binary search that asks the
 // very same question gives the very same number as asking every pair, at O(N log N) instead of O(N^2), negative ratios
-// included. (The Taylor signal of 4 terms is negative for logits below -3.2, which a sample in ten thousand has; the
-// logit signal half of the time.)
+// included. (The Taylor signal of 4 terms is negative for logits below -3.2 at the default temperature; the logit signal
+// half of the time.)
 #include "methods/audit/mia_impl.h"
 #include <math.h>
 #include <stdlib.h>
@@ -100,6 +100,7 @@ static int64_t count(double x, const double *z, int64_t n, double gamma)
 lt_status lti_rmia_count(const double *ratio, const uint8_t *in_population, int64_t n, double gamma, int n_threads,
                          double *score)
 {
+    (void)n_threads; // unused without OpenMP
     double *z[2] = {lti_calloc((size_t)n, sizeof(double)), lti_calloc((size_t)n, sizeof(double))}; // by sign
     int64_t n_z[2] = {0}, n_all;
     lt_status status = z[0] && z[1] ? LT_OK : LTI_NOMEM("RMIA ratios");
