@@ -5,8 +5,8 @@
 // negative and never counts, so x meets only the z of its own sign; among those the rounded quotient falls (not
 // strictly) when |r(z)| grows, so in the order of |r(z)| the z that count are a prefix. A binary search that asks the
 // very same question gives the very same number as asking every pair, at O(N log N) instead of O(N^2), negative ratios
-// included. (The Taylor signal of 4 terms is negative for logits below -3.2 at the default temperature; the logit signal
-// half of the time.)
+// included. (The Taylor signal of 4 terms is negative for logits below -3.2 at the default temperature; the logit
+// signal half of the time.)
 #include "methods/audit/mia_impl.h"
 #include <math.h>
 #include <stdlib.h>
