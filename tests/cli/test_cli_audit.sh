@@ -92,5 +92,75 @@ END
     error 3 "nan.npz: array 'logits', model 2, row 5, class 1: expected a finite float" audit runs/r2 --references nan.npz
     error 3 "order.npz: array 'ids', row 0" audit runs/r2 --references order.npz
     [ ! -e scores2.npz ] || fail "an audit that failed left a file"
+
+    # one signals file for every note of the linter
+    python3 - <<'END' || fail "NumPy cannot write signals"
+import numpy as np
+rng = np.random.default_rng(3)
+K, sizes = 4, (240, 120, 160)
+n = sum(sizes)
+group = np.repeat(np.arange(3, dtype=np.int8), sizes)
+labels = np.arange(n) % K
+ids = np.concatenate([np.arange(s) + 1000 * (g == 1) for g, s in enumerate(sizes)]).astype(np.int64)
+logits = rng.normal(0, 1, (n, K)).astype(np.float32)
+logits[np.arange(n), labels] += 2
+
+def save(name, **change):
+    arrays = dict(logits=logits.copy(), labels=labels.copy(), ids=ids.copy(), group=group)
+    for key, (rows, value) in change.items():
+        arrays[key][rows] = value
+    np.savez(name + ".npz", **arrays)
+    return arrays
+
+save("plain")
+save("other-seed", logits=(slice(0, n, 2), logits[::2] + np.float32(0.01)))
+save("ids-in-both", ids=(slice(240, 250), ids[:10]))
+save("ids-twice", ids=(slice(0, 5), 77))
+save("same-in-test", logits=(slice(240, 243), logits[360:363]))
+save("same-in-retain", logits=(slice(240, 243), logits[:3]))
+save("collapsed", logits=(slice(None), logits + np.float32(50) * np.eye(K, dtype=np.float32)[2]))
+z = logits.copy()
+z[240:360][np.arange(120), labels[240:360]] -= 3
+save("over-forgotten", logits=(slice(None), z))
+save("class", labels=(labels == 1, np.where(group[labels == 1] == 0, 0, 1)))
+few = rng.normal(0, 1, (17, n, K)).astype(np.float32)
+few[16] = few[3]
+member = (np.arange(17)[:, None] + np.arange(n)) % 2
+np.savez("twins.npz", logits=few, member=member.astype(np.uint8))
+END
+    lint() { # lint ID FILE ARGS...: the audit of FILE has the note, that of plain.npz does not
+        id=$1 file=$2
+        shift 2
+        run 0 audit --signals "$file.npz" "$@" --bootstrap 100 --json
+        contains out "\"id\": \"$id\""
+    }
+    run 0 audit --signals plain.npz --oracle-signals other-seed.npz --bootstrap 100 --json
+    cp out plain.json
+    for id in leak-forget-retain repeated-ids leak-forget-test leak-forget-retain-outputs collapsed-outputs auc-below-half \
+        forgotten-class-in-test single-seed few-references leak-reference-is-target repeated-references no-change oracle-is-target; do
+        lacks plain.json "\"$id\""
+    done
+    lint leak-forget-retain ids-in-both
+    lint repeated-ids ids-twice
+    lint leak-forget-test same-in-test
+    lint leak-forget-retain-outputs same-in-retain
+    lint collapsed-outputs collapsed
+    lint auc-below-half over-forgotten
+    lint forgotten-class-in-test class
+    json out ta_other_classes
+    lint single-seed plain --oracle-signals other-seed.npz,other-seed.npz
+    lint repeated-references plain --references twins.npz
+    lacks out '"few-references"'
+    lint oracle-is-target plain --oracle-signals plain.npz
+    lint oracle-other-samples plain --oracle-signals ids-twice.npz --references twins.npz
+    same "attacks on an oracle of other samples" "$(value out oracles.0.rmia)" null
 fi
+
+# a model whose running statistics are not those of its weights: simulated by what its last epoch claims to have seen
+cp -r runs/r2 runs/stale
+printf '{"event": "train.epoch", "epoch": 9, "step": 9, "wall_s": 1, "train_acc": 1.0}\n' >>runs/stale/metrics.jsonl
+run 0 audit runs/stale --json
+contains out '"stale-batch-norm"'
+run 0 audit runs/r2 --json
+lacks out '"stale-batch-norm"'
 finish

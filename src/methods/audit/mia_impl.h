@@ -28,9 +28,8 @@ extern const lt_opt_value lti_rmia_signals[], lti_rmia_populations[];
 // clang-format on
 double lti_rmia_signal(const float *logits, int k, int64_t label, const void *rmia_cfg);
 // score (n) from the ratios r = p / pbar: share of the population, without the sample itself, with r(x) / r(z) > gamma.
-// Sorted search when all ratios are positive; every pair otherwise, or when `quadratic`.
-lt_status lti_rmia_count(const double *ratio, const uint8_t *in_population, int64_t n, double gamma, bool quadratic,
-                         int n_threads, double *score);
+lt_status lti_rmia_count(const double *ratio, const uint8_t *in_population, int64_t n, double gamma, int n_threads,
+                         double *score);
 typedef double (*lti_rmia_mean_fn)(const lti_moments m[3], const lti_rmia_cfg *cfg); // pbar of one sample
 lt_status lti_rmia_score(const lt_mia_in *in, const lti_rmia_cfg *cfg, lti_rmia_mean_fn mean, double *score);
 

@@ -1,11 +1,12 @@
 // rmia_core.c - what RMIA does online and offline: the signal of a model on a sample, ratios to the mean of the
 // reference models, and the count of pairs. [AMUN 7.4] [Zarifzadeh et al. 2024]
 //
-// The score of x is the share of the population z with r(x) / r(z) > gamma, strictly. For positive ratios the rounded
-// quotient falls (not strictly) when r(z) grows, so in sorted order the z that count are a prefix, and a binary search
-// that asks the very same question gives the very same number as asking every pair, at O(N log N). Ratios that are not
-// positive (the Taylor signal of 4 terms is negative for logits below -3.2, the logit signal half of the time) have no
-// such order: then every pair is asked.
+// The score of x is the share of the population z with r(x) / r(z) > gamma, strictly. A quotient of two signs is
+// negative and never counts, so x meets only the z of its own sign; among those the rounded quotient falls (not
+// strictly) when |r(z)| grows, so in the order of |r(z)| the z that count are a prefix. A binary search that asks the
+// very same question gives the very same number as asking every pair, at O(N log N) instead of O(N^2), negative ratios
+// included. (The Taylor signal of 4 terms is negative for logits below -3.2 at the default temperature; the logit
+// signal half of the time.)
 #include "methods/audit/mia_impl.h"
 #include <math.h>
 #include <stdlib.h>
@@ -76,18 +77,19 @@ double lti_rmia_signal(const float *z, int k, int64_t y, const void *rmia_cfg)
 
 // ---- pairs
 
-static int ascending(const void *a, const void *b)
+static int by_magnitude(const void *a, const void *b)
 {
-    double x = *(const double *)a, y = *(const double *)b;
+    double x = fabs(*(const double *)a), y = fabs(*(const double *)b);
     return (x > y) - (x < y);
 }
 
-static int64_t count_sorted(double x, const double *sorted, int64_t n, double gamma)
+// z: the population of x's sign, by magnitude. A zero z of the same sign gives an infinite quotient and counts.
+static int64_t count(double x, const double *z, int64_t n, double gamma)
 {
     int64_t low = 0, high = n;
     while (low < high) {
         int64_t middle = low + (high - low) / 2;
-        if (x / sorted[middle] > gamma)
+        if (x / z[middle] > gamma)
             low = middle + 1;
         else
             high = middle;
@@ -95,41 +97,37 @@ static int64_t count_sorted(double x, const double *sorted, int64_t n, double ga
     return low;
 }
 
-static int64_t count_pairs(double x, const double *z, int64_t n, double gamma)
+lt_status lti_rmia_count(const double *ratio, const uint8_t *in_population, int64_t n, double gamma, int n_threads,
+                         double *score)
 {
-    int64_t won = 0;
-    for (int64_t i = 0; i < n; i++)
-        won += x / z[i] > gamma;
-    return won;
-}
-
-lt_status lti_rmia_count(const double *ratio, const uint8_t *in_population, int64_t n, double gamma, bool quadratic,
-                         int n_threads, double *score)
-{
-    double *z = lti_calloc((size_t)n, sizeof *z);
-    if (!z)
-        return LTI_NOMEM("RMIA ratios");
-    int64_t n_z = 0;
-    for (int64_t i = 0; i < n; i++) {
-        if (in_population[i])
-            z[n_z++] = ratio[i];
-        quadratic = quadratic || !(ratio[i] > 0.0);
-    }
-    if (n_z < 2) {
-        lti_free(z);
-        return LT_FAIL(LT_E_FORMAT, "RMIA: expected a population of at least 2 samples, found %lld", (long long)n_z);
-    }
-    if (!quadratic)
-        qsort(z, (size_t)n_z, sizeof *z, ascending);
+    (void)n_threads; // unused without OpenMP
+    double *z[2] = {lti_calloc((size_t)n, sizeof(double)), lti_calloc((size_t)n, sizeof(double))}; // by sign
+    int64_t n_z[2] = {0}, n_all;
+    lt_status status = z[0] && z[1] ? LT_OK : LTI_NOMEM("RMIA ratios");
+    for (int64_t i = 0; i < n && status == LT_OK; i++)
+        if (in_population[i]) {
+            int sign = signbit(ratio[i]) != 0;
+            z[sign][n_z[sign]++] = ratio[i];
+        }
+    n_all = n_z[0] + n_z[1];
+    if (status == LT_OK && n_all < 2)
+        status =
+            LT_FAIL(LT_E_FORMAT, "RMIA: expected a population of at least 2 samples, found %lld", (long long)n_all);
+    for (int sign = 0; sign < 2 && status == LT_OK; sign++)
+        qsort(z[sign], (size_t)n_z[sign], sizeof(double), by_magnitude);
+    if (status == LT_OK) {
 #pragma omp parallel for schedule(static) num_threads(n_threads > 1 ? n_threads : 1)
-    for (int64_t i = 0; i < n; i++) {
-        int64_t won = quadratic ? count_pairs(ratio[i], z, n_z, gamma) : count_sorted(ratio[i], z, n_z, gamma);
-        int64_t self = in_population[i]; // is among the z and not to be compared with
-        won -= self && ratio[i] / ratio[i] > gamma;
-        score[i] = (double)won / (double)(n_z - self);
+        for (int64_t i = 0; i < n; i++) {
+            int sign = signbit(ratio[i]) != 0;
+            int64_t won = count(ratio[i], z[sign], n_z[sign], gamma);
+            int64_t self = in_population[i]; // is among the z and not to be compared with
+            won -= self && ratio[i] / ratio[i] > gamma;
+            score[i] = (double)won / (double)(n_all - self);
+        }
     }
-    lti_free(z);
-    return LT_OK;
+    lti_free(z[0]);
+    lti_free(z[1]);
+    return status;
 }
 
 // ---- the attack
@@ -159,7 +157,7 @@ lt_status lti_rmia_score(const lt_mia_in *in, const lti_rmia_cfg *cfg, lti_rmia_
     if (status == LT_OK)
         status = fill_ratios(in, cfg, mean, moments, ratio, in_population);
     if (status == LT_OK)
-        status = lti_rmia_count(ratio, in_population, in->target->n, cfg->gamma, false, in->n_threads, score);
+        status = lti_rmia_count(ratio, in_population, in->target->n, cfg->gamma, in->n_threads, score);
     lti_free(moments);
     lti_free(ratio);
     lti_free(in_population);
