@@ -1,4 +1,5 @@
-// unlearn.h - methods that remove samples from a trained model. A method is a recipe: it fills an lt_job.
+// unlearn.h - methods that remove samples from a trained model. A method is a recipe that fills an lt_job, or, when it
+// does not train, a run of its own.
 #ifndef LT_UNLEARN_H
 #define LT_UNLEARN_H
 #include "lethe/attack.h"

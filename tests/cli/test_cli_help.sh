@@ -17,9 +17,13 @@ for verb in $verbs; do
     contains err "^hint: did you mean --json"
 done
 run 0 unlearn --help
-for method in $(sed -n '/^Methods/,/^$/s/^  \([a-z-]*\)  .*/\1/p' out); do
+for method in $(sed -n '/^Methods/,/^$/s/^  \([a-z0-9-]*\)  *.*/\1/p' out); do
     run 0 unlearn --method "$method" --help
-    [ "$method" = retrain ] || contains out "  --epochs N"
+    case $method in
+    retrain) ;;
+    ssd | fisher | influence) contains out "  --mask NAME" ;; # no training
+    *) contains out "  --epochs N" && contains out "  --mask NAME" && contains out "  --l1 X" ;;
+    esac
 done
 run 0 unlearn --method amun --help
 contains out "--attack.eps0 X"

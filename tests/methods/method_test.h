@@ -114,7 +114,7 @@ static inline int64_t toy_next_failure(int64_t n)
 // A new empty directory; removed with toy_remove_dir.
 static inline char *toy_temp_dir(void)
 {
-    char *dir = lti_strdup("/tmp/lethe-test-XXXXXX");
+    char *dir = lti_asprintf("%s/lethe-test-XXXXXX", lt_test_root());
     assert_non_null(dir);
     assert_non_null(mkdtemp(dir));
     return dir;

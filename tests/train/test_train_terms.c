@@ -6,7 +6,7 @@
 #include <stdlib.h>
 
 enum { EPOCHS = 2 };
-static const char path[] = "train_terms.safetensors";
+static char path[64]; // of the checkpoint
 
 typedef struct seen {
     int n_steps;
@@ -301,6 +301,7 @@ static void resumes_everywhere(void **state)
     (void)state;
     recipe *r = malloc(sizeof *r);
     char whole[65], resumed[65];
+    snprintf(path, sizeof path, "%s/lethe-terms-%ld.safetensors", lt_test_root(), (long)getpid());
     recipe_open(r);
     assert_ok(lt_train_run(&r->f.job, &r->f.env, NULL, false, NULL));
     lt_model_digest(r->f.model, whole);
