@@ -363,12 +363,12 @@ static lt_status run_job(cli_call *call, struct job *job)
     lt_unlearn_in in = describe_job(call, job); // what can be refused is refused before there is a directory
     LT_TRY(lt_unlearn_check(job->method, &in));
     LT_TRY(cli_env(call, &job->env));
+    cli_catch_signals(call->session);
     LT_TRY(cli_run_open(call, label, facts, &job->run));
     if (job->run.finished)
         return cli_run_finish(&job->run, NULL);
     double start_s = cli_now_s();
     LT_TRY(write_sets(job));
-    cli_catch_signals(call->session);
     LT_TRY(unlearn(call, job));
     double eval_start_s = cli_now_s();
     LT_TRY(lt_signals_compute(job->src.model, job->ds, &job->sets.forget, &job->sets.retain, &job->env, &job->signals));

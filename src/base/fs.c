@@ -26,7 +26,7 @@ lt_status lti_errno_fail(const char *doing, const char *name)
     // EFBIG: the file size limit of the process or file system; for the user the same thing as a full disk.
     if (e == ENOSPC || e == EDQUOT || e == EFBIG) {
         LT_FAIL(LT_E_NOSPACE, "cannot %s %s: %s", doing, path, reason);
-        return lt_error_hint("free some space or choose another directory; nothing was left half-written");
+        return lt_error_hint("free some space or choose another directory; no half-written file was left");
     }
     if (e == ENOMEM)
         return LT_FAIL(LT_E_NOMEM, "cannot %s %s: %s", doing, path, reason);
