@@ -253,10 +253,10 @@ json_t *cli_board_json(const cli_board *board)
     for (int i = 0; i < board->n; i++) {
         const cli_entry *e = &board->entry[i];
         json_t *row = cli_audit_json(&e->audit);
-        cli_put(row, "name", json_string(e->name));
+        cli_put_text(row, "name", e->name);
         cli_put(row, "setting", json_string(e->setting));
         cli_put(row, "role", json_string(role[e->role]));
-        cli_put(row, "run", json_string(e->src.name));
+        cli_put_text(row, "run", e->src.name);
         cli_put_real(row, "avg_gap", e->gap_mis);
         cli_put_real(row, "avg_gap_auc", e->gap_auc);
         cli_put_real(row, "seconds", e->seconds);

@@ -158,6 +158,9 @@ const char *cli_find_arg(int argc, char *const *argv, const char *name)
 
 lt_status cli_positional(cli_call *call, const char *key, int min, int max)
 {
+    if (call->n_positional > 0 && max == 0)
+        return LT_FAIL(LT_E_USAGE, "%s: expected no argument without --, found '%s'", call->verb->name,
+                       call->positional[0]);
     if (call->n_positional > max)
         return LT_FAIL(LT_E_USAGE, "%s: expected at most %d argument%s, found '%s'", call->verb->name, max,
                        max == 1 ? "" : "s", call->positional[max]);

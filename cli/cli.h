@@ -144,11 +144,12 @@ void cli_say(cli_session *s, const char *fmt, ...) LT_PRINTF(2, 3); // a line on
 bool cli_color(FILE *f);                                            // a terminal, NO_COLOR unset
 
 // ---- text.c: JSON and tables
-void cli_put(json_t *object, const char *key, json_t *value);     // takes the reference
-void cli_put_real(json_t *object, const char *key, double value); // null when not finite
-double cli_real(const json_t *object, const char *path);          // "a.b"; NaN when absent
-const char *cli_text(const json_t *object, const char *path);     // "" when absent
-char *cli_json_text(const json_t *object);                        // malloc'ed, ends with a newline
+void cli_put(json_t *object, const char *key, json_t *value);         // takes the reference
+void cli_put_text(json_t *object, const char *key, const char *text); // bytes that are no UTF-8 become U+FFFD
+void cli_put_real(json_t *object, const char *key, double value);     // null when not finite
+double cli_real(const json_t *object, const char *path);              // "a.b"; NaN when absent
+const char *cli_text(const json_t *object, const char *path);         // "" when absent
+char *cli_json_text(const json_t *object);                            // malloc'ed, ends with a newline
 lt_status cli_json_load(const char *path, json_t **out);
 enum { CLI_TABLE_MAX_COLUMNS = 12 };
 typedef struct cli_table {

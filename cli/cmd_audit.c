@@ -140,7 +140,7 @@ static json_t *oracle_json(const struct job *job)
     json_t *list = json_array();
     for (int i = 0; i < job->oracles.n; i++) {
         json_t *one = json_copy(job->oracle[i].json);
-        cli_put(one, "run", json_string(job->oracles.item[i]));
+        cli_put_text(one, "run", job->oracles.item[i]);
         json_array_append_new(list, one);
     }
     return list;
@@ -191,7 +191,7 @@ static lt_status fill_result(cli_call *call, struct job *job)
     const struct opts *o = call->opts;
     json_t *risk, *r = call->result = json_deep_copy(job->target.json);
     LT_TRY(open_before(call, job));
-    cli_put(r, "run", json_string(o->signals ? o->signals : o->run));
+    cli_put_text(r, "run", o->signals ? o->signals : o->run);
     put_counts(job, r);
     put_gaps(job, r);
     LT_TRY(cli_verdict_put(&job->attacks, &job->target, job->oracle, job->oracles.n, &o->verdict, o->audit.seed, r));
@@ -214,8 +214,6 @@ static lt_status check_gap(const cli_call *call)
     double gap = cli_real(call->result, "avg_gap");
     if (o->max_gap <= 0 || gap <= o->max_gap)
         return LT_OK;
-    if (!isfinite(gap))
-        return LT_FAIL(LT_E_USAGE, "--max-gap: there is no gap to check without an --oracle");
     return LT_FAIL(LT_E_CHECK, "average gap %.4f is larger than --max-gap %.4f", gap, o->max_gap);
 }
 
@@ -228,8 +226,15 @@ static lt_status collect(cli_call *call, struct job *job)
         return LT_FAIL(LT_E_USAGE, "--oracle-signals goes with --signals; for runs use --oracle");
     if (arrays && (o->oracle || (o->run && *o->run)))
         return LT_FAIL(LT_E_USAGE, "--signals audits arrays alone: leave the run and --oracle out");
+    if (arrays && (o->forget || o->data || o->model))
+        return LT_FAIL(LT_E_USAGE, "--signals audits arrays alone: leave %s out",
+                       o->forget ? "--forget"
+                       : o->data ? "--data"
+                                 : "--model");
     for (int i = 1; i < call->n_positional; i++) // --oracle A B C
         cli_list_push(&job->oracles, call->positional[i], strlen(call->positional[i]));
+    if (o->max_gap > 0 && job->oracles.n == 0)
+        return LT_FAIL(LT_E_USAGE, "--max-gap: there is no gap to check without an --oracle");
     job->oracle = cli_alloc((size_t)job->oracles.n, sizeof *job->oracle);
     return LT_OK;
 }

@@ -29,6 +29,8 @@ static const cli_group groups[] = {{"", "Details", own, 0, LT_OPTGROUP_FLAGS}, {
 
 static lt_status run_list(cli_call *call)
 {
+    if (call->n_positional != 1)
+        return LT_FAIL(LT_E_USAGE, "data list: expected nothing after it, found '%s'", call->positional[1]);
     int n;
     const lt_dataset_kind *kind = lt_dataset_kinds(&n);
     json_t *list = json_array();
@@ -112,7 +114,7 @@ static lt_status run_info(cli_call *call)
     const lt_dataset *ds;
     LT_TRY(open_named(call, &ds));
     json_t *r = json_object();
-    cli_put(r, "data", json_string(ds->spec));
+    cli_put_text(r, "data", ds->spec);
     cli_put(r, "kind", json_string(ds->kind));
     cli_put(r, "channels", json_integer(ds->c));
     cli_put(r, "height", json_integer(ds->h));
@@ -254,8 +256,8 @@ static lt_status run_export(cli_call *call)
     for (int s = 0; s < 2 && o->format == FORMAT_PNG; s++)
         LT_TRY(export_png_split(ds, s, o->out));
     call->result = json_object();
-    cli_put(call->result, "data", json_string(ds->spec));
-    cli_put(call->result, "out", json_string(o->out));
+    cli_put_text(call->result, "data", ds->spec);
+    cli_put_text(call->result, "out", o->out);
     cli_put(call->result, "n_train", json_integer(ds->split[LT_TRAIN].n));
     cli_put(call->result, "n_test", json_integer(ds->split[LT_TEST].n));
     return LT_OK;

@@ -199,10 +199,10 @@ static lt_status report(cli_call *call, struct demo *d, double start_s)
                                   &(cli_outputs){.title = "lethe demo: what forgetting looks like", .html = html});
     if (status == LT_OK) {
         call->result = json_object();
-        cli_put(call->result, "data", json_string(d->spec));
+        cli_put_text(call->result, "data", d->spec);
         cli_put(call->result, "synthetic", json_boolean(d->synthetic));
-        cli_put(call->result, "out", json_string(d->out));
-        cli_put(call->result, "report", json_string(html));
+        cli_put_text(call->result, "out", d->out);
+        cli_put_text(call->result, "report", html);
         cli_put(call->result, "n_forget", json_integer(board.sets.forget.n));
         cli_put(call->result, "rows", cli_board_json(&board));
         cli_put_real(call->result, "wall_s", cli_now_s() - start_s);

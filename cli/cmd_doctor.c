@@ -37,7 +37,7 @@ static json_t *backends_json(void)
             cli_put(one, "version", json_string(lt_backend_version(b)));
         } else {
             cli_put(one, "works", json_false());
-            cli_put(one, "version", json_string(lt_error_get()->message));
+            cli_put_text(one, "version", lt_error_get()->message);
             lt_error_clear();
         }
         lt_backend_destroy(b);
@@ -127,7 +127,7 @@ static bool writable(const char *dir)
 static json_t *directory_json(const char *path, bool ok)
 {
     json_t *j = json_object();
-    cli_put(j, "path", json_string(path));
+    cli_put_text(j, "path", path);
     cli_put(j, "ok", json_boolean(ok));
     return j;
 }
@@ -145,7 +145,7 @@ static json_t *data_json(void)
             json_array_append_new(found, json_string(e->d_name));
     if (d)
         closedir(d);
-    cli_put(j, "path", json_string(dir));
+    cli_put_text(j, "path", dir);
     cli_put(j, "ok", json_boolean(ok));
     cli_put(j, "entries", found);
     return j;

@@ -113,10 +113,10 @@ static void fill_result(cli_call *call, struct job *job, json_t *splits)
     char digest[65];
     json_t *r = json_object();
     lt_model_digest(job->src.model, digest);
-    cli_put(r, "run", json_string(o->run));
+    cli_put_text(r, "run", o->run);
     cli_put(r, "model", json_string(job->src.model->spec));
     cli_put(r, "model_digest", json_string(digest));
-    cli_put(r, "data", json_string(job->ds->spec));
+    cli_put_text(r, "data", job->ds->spec);
     cli_put(r, "data_digest", json_string(job->ds->digest));
     cli_put_real(r, "train_acc", cli_real(splits, "train.acc"));
     cli_put_real(r, "test_acc", cli_real(splits, "test.acc"));
@@ -129,7 +129,7 @@ static void fill_result(cli_call *call, struct job *job, json_t *splits)
     cli_put_real(r, "images_per_s", job->seconds > 0 ? (double)job->images / job->seconds : (double)NAN);
     cli_put_real(r, "wall_s", job->seconds);
     if (o->signals && *o->signals)
-        cli_put(r, "signals", json_string(o->signals));
+        cli_put_text(r, "signals", o->signals);
     cli_put(r, "splits", json_incref(splits));
     call->result = r;
 }

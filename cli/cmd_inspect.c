@@ -80,7 +80,7 @@ static void put_stats(json_t *j, const lt_tensor *t)
 static json_t *tensor_json(const lt_tensor *t, bool stats)
 {
     json_t *j = json_object(), *shape = json_array();
-    cli_put(j, "name", json_string(t->name));
+    cli_put_text(j, "name", t->name);
     cli_put(j, "dtype", json_string(dtype_name(t->dtype)));
     for (int i = 0; i < t->n_dims; i++)
         json_array_append_new(shape, json_integer(t->dim[i]));
@@ -103,10 +103,10 @@ static lt_status list_file(const char *path, bool stats, json_t *r)
     }
     for (int i = 0; i < lt_tensor_file_n_meta(file); i++) {
         lt_meta m = lt_tensor_file_meta_at(file, i);
-        cli_put(meta, m.key, json_string(m.value));
+        cli_put_text(meta, m.key, m.value);
     }
     lt_tensor_file_close(file);
-    cli_put(r, "file", json_string(path));
+    cli_put_text(r, "file", path);
     cli_put(r, "n_elements", json_integer(n_elements));
     cli_put(r, "metadata", meta);
     cli_put(r, "tensors", tensors);

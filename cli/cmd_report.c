@@ -36,7 +36,7 @@ static lt_status run(cli_call *call)
                          &(cli_outputs){.title = o->title, .html = o->out, .markdown = o->markdown, .csv = o->csv}),
         done);
     call->result = json_object();
-    cli_put(call->result, "report", json_string(o->out));
+    cli_put_text(call->result, "report", o->out);
     cli_put(call->result, "n_forget", json_integer(board.sets.forget.n));
     cli_put(call->result, "rows", cli_board_json(&board));
 done:

@@ -109,7 +109,7 @@ static lt_status finish(cli_call *call, struct job *job, const lt_train_result *
     json_t *r = json_object();
     cli_put(r, "model", json_string(job->model->spec));
     cli_put(r, "parameters", json_integer(job->model->n_params));
-    cli_put(r, "data", json_string(job->ds->spec));
+    cli_put_text(r, "data", job->ds->spec);
     cli_put(r, "data_digest", json_string(job->ds->digest));
     cli_put(r, "n_train", json_integer(view.n));
     cli_put(r, "n_test", json_integer(test.n));
@@ -140,17 +140,17 @@ static lt_status run_job(cli_call *call, const lt_env *env, struct job *job)
         lt_model_digest(job->init.model, init_digest);
     const char *const facts[] = {"data_digest", job->ds->digest, job->init.model ? "init_digest" : NULL, init_digest,
                                  NULL};
+    if (env) {
+        job->env = *env;
+    } else {
+        cli_catch_signals(call->session);
+        LT_TRY(cli_env(call, &job->env)); // what can be refused is refused before there is a directory
+    }
     LT_TRY(cli_run_open(call, "train", facts, &job->run));
     if (job->run.finished)
         return cli_run_finish(&job->run, NULL);
     double start_s = cli_now_s();
     lt_train_result t;
-    if (env) {
-        job->env = *env;
-    } else {
-        LT_TRY(cli_env(call, &job->env));
-        cli_catch_signals(call->session);
-    }
     LT_TRY(describe_model(call, job));
     LT_TRY(train(call, job, &t));
     return finish(call, job, &t, start_s);
@@ -180,14 +180,16 @@ static lt_status run(cli_call *call)
 static void print(const cli_call *call, FILE *out)
 {
     const json_t *r = call->result;
-    char train_acc[24], test_acc[24];
+    char train_acc[24], test_acc[24], loss[24] = "-"; // no test split
     if (json_object_get(r, "population")) {
         cli_print_population(r, out);
         return;
     }
-    fprintf(out, "%s on %s: train accuracy %s %%, test accuracy %s %%, test loss %.4f\n", cli_text(r, "model"),
+    if (isfinite(cli_real(r, "test_loss")))
+        snprintf(loss, sizeof loss, "%.4f", cli_real(r, "test_loss"));
+    fprintf(out, "%s on %s: train accuracy %s %%, test accuracy %s %%, test loss %s\n", cli_text(r, "model"),
             cli_text(r, "data"), cli_percent(cli_real(r, "train_acc"), train_acc),
-            cli_percent(cli_real(r, "test_acc"), test_acc), cli_real(r, "test_loss"));
+            cli_percent(cli_real(r, "test_acc"), test_acc), loss);
     fprintf(out, "%.0f epochs in %.1f s, %.0f images/s; model digest %.16s\n", cli_real(r, "epochs"),
             cli_real(r, "wall_s"), cli_real(r, "images_per_s"), cli_text(r, "model_digest"));
     fprintf(out, "%s%s\n", cli_text(r, "run"),

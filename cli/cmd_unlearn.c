@@ -71,7 +71,9 @@ static char *guess_method(const cli_call *call)
     found = method_of_run(cli_find_arg(call->argc, call->argv, "resume"));
     if (!found && env && *env)
         found = cli_format("%s", env);
-    return found ? found : method_of_config(cli_find_arg(call->argc, call->argv, "config"));
+    if (!found)
+        found = method_of_config(cli_find_arg(call->argc, call->argv, "config"));
+    return found ? found : method_of_config(getenv("LETHE_CONFIG"));
 }
 
 static lt_status prepare(cli_call *call)
@@ -135,6 +137,26 @@ static lt_status check_method(cli_call *call, struct job *job)
     return lt_error_hint("give it as --method %s", o->method);
 }
 
+// A directory that was asked for must serve; a home that cannot be written is no reason to compute nothing.
+static lt_status choose_cache(cli_call *call, struct job *job)
+{
+    const struct opts *o = call->opts;
+    if (o->cache && *o->cache) {
+        if (snprintf(job->cache, sizeof job->cache, "%s", o->cache) >= (int)sizeof job->cache)
+            return LT_FAIL(LT_E_USAGE, "--cache: the path is longer than %zu bytes", sizeof job->cache - 1);
+        return lt_make_dirs(job->cache);
+    }
+    if (!(job->method->needs & LT_NEED_ATTACK))
+        return LT_OK;
+    if (cli_cache_dir(job->cache) != LT_OK || lt_make_dirs(job->cache) != LT_OK) {
+        lt_warn(call->session->events, "attack.cache", "the adversarial set will not be cached: %s",
+                lt_error_get()->message);
+        lt_error_clear();
+        job->cache[0] = '\0';
+    }
+    return LT_OK;
+}
+
 static lt_status open_inputs(cli_call *call, struct job *job)
 {
     const struct opts *o = call->opts;
@@ -145,11 +167,7 @@ static lt_status open_inputs(cli_call *call, struct job *job)
     LT_TRY(cli_source_recipe(&job->src, &job->recipe));
     lt_model_digest(job->src.model, job->parent_digest);
     lt_index_set_digest(job->ds, LT_TRAIN, &job->sets.forget, job->forget_digest);
-    if (o->cache && *o->cache)
-        snprintf(job->cache, sizeof job->cache, "%s", o->cache);
-    else
-        LT_TRY(cli_cache_dir(job->cache));
-    return LT_OK;
+    return choose_cache(call, job);
 }
 
 static lt_status write_sets(const struct job *job)
@@ -169,21 +187,26 @@ static lt_status write_sets(const struct job *job)
     return status;
 }
 
-static lt_status unlearn(cli_call *call, struct job *job)
+static lt_unlearn_in describe_job(cli_call *call, struct job *job)
 {
     const struct opts *o = call->opts;
     job->use_retain = o->retain && !(job->method->needs & LT_FORGET_ONLY);
-    lt_unlearn_in in = {.model = job->src.model,
-                        .ds = job->ds,
-                        .forget = &job->sets.forget,
-                        .retain = &job->sets.retain,
-                        .use_retain = job->use_retain,
-                        .seed = call->seed.seed,
-                        .env = &job->env,
-                        .cache_dir = job->cache,
-                        .run_dir = job->run.dir,
-                        .resume = !call->place.force,
-                        .train_cfg = &job->recipe};
+    return (lt_unlearn_in){.model = job->src.model,
+                           .ds = job->ds,
+                           .forget = &job->sets.forget,
+                           .retain = &job->sets.retain,
+                           .use_retain = job->use_retain,
+                           .seed = call->seed.seed,
+                           .env = &job->env,
+                           .cache_dir = *job->cache ? job->cache : NULL,
+                           .run_dir = job->run.dir,
+                           .resume = !call->place.force,
+                           .train_cfg = &job->recipe};
+}
+
+static lt_status unlearn(cli_call *call, struct job *job)
+{
+    lt_unlearn_in in = describe_job(call, job);
     if (!call->nested) // a calling verb has named the stage
         cli_progress_stage(call->session->progress, "unlearning with %s", job->method->name);
     return lt_unlearn_run(job->method, &in, call->extra_cfg, &job->result);
@@ -298,10 +321,10 @@ static json_t *result_json(cli_call *call, const struct job *job, double start_s
     cli_put(r, "method", json_string(job->method->name));
     cli_put(r, "title", json_string(job->method->title));
     cli_put(r, "use_retain", json_boolean(job->use_retain));
-    cli_put(r, "parent", json_string(job->src.name));
+    cli_put_text(r, "parent", job->src.name);
     cli_put(r, "model", json_string(job->src.model->spec));
-    cli_put(r, "data", json_string(job->ds->spec));
-    cli_put(r, "forget", json_string(o->forget));
+    cli_put_text(r, "data", job->ds->spec);
+    cli_put_text(r, "forget", o->forget);
     cli_put(r, "n_forget", json_integer(job->sets.forget.n));
     cli_put(r, "n_retain", json_integer(job->sets.retain.n));
     cli_put(r, "n_forgotten_before", json_integer(job->sets.n_before));
@@ -337,13 +360,15 @@ static lt_status run_job(cli_call *call, struct job *job)
     const char *const facts[] = {"parent_digest", job->parent_digest, "data_digest", job->ds->digest,
                                  "forget_digest", job->forget_digest, NULL};
     snprintf(label, sizeof label, "%s", job->method->name);
+    lt_unlearn_in in = describe_job(call, job); // what can be refused is refused before there is a directory
+    LT_TRY(lt_unlearn_check(job->method, &in));
+    LT_TRY(cli_env(call, &job->env));
+    cli_catch_signals(call->session);
     LT_TRY(cli_run_open(call, label, facts, &job->run));
     if (job->run.finished)
         return cli_run_finish(&job->run, NULL);
     double start_s = cli_now_s();
-    LT_TRY(cli_env(call, &job->env));
     LT_TRY(write_sets(job));
-    cli_catch_signals(call->session);
     LT_TRY(unlearn(call, job));
     double eval_start_s = cli_now_s();
     LT_TRY(lt_signals_compute(job->src.model, job->ds, &job->sets.forget, &job->sets.retain, &job->env, &job->signals));

@@ -256,7 +256,7 @@ lt_status cli_fetch(cli_call *call, const char *name, const char *dir, const cha
     for (int i = 0; i < MAX_FILES && set->file[i].name && status == LT_OK; i++)
         status = fetch_file(call, &set->file[i], base && *base ? base : set->url, folder, &cached);
     cli_put(result, "name", json_string(set->name));
-    cli_put(result, "dir", json_string(folder));
+    cli_put_text(result, "dir", folder);
     cli_put(result, "cached", json_boolean(cached));
     curl_global_cleanup();
     free(folder);

@@ -14,7 +14,7 @@ void cli_lint(json_t *lint, const char *id, const char *fmt, ...)
     va_end(args);
     json_t *item = json_object();
     cli_put(item, "id", json_string(id));
-    cli_put(item, "text", json_string(text));
+    cli_put_text(item, "text", text);
     json_array_append_new(lint, item);
 }
 

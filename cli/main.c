@@ -3,8 +3,10 @@
 // Only this file decides what goes to stdout and which exit code the process ends with (lt_status_exit_code).
 #include "cli.h"
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define CLI_VERB(id, line) extern const cli_verb cli_verb_##id;
 #include "commands.list"
@@ -38,8 +40,8 @@ static void print_error_json(const lt_error *e, int code)
     json_t *error = json_object(), *all = json_object();
     cli_put(error, "status", json_string(lt_status_text(e->status)));
     cli_put(error, "exit_code", json_integer(code));
-    cli_put(error, "message", json_string(e->message));
-    cli_put(error, "hint", json_string(e->hint));
+    cli_put_text(error, "message", e->message);
+    cli_put_text(error, "hint", e->hint);
     cli_put(all, "error", error);
     char *text = cli_json_text(all);
     fputs(text, stdout);
@@ -48,7 +50,7 @@ static void print_error_json(const lt_error *e, int code)
 }
 
 // One line, a hint, and with --verbose or LETHE_TRACE the way the error took.
-static int report_error(cli_session *s, lt_status status, bool json, bool trace, bool result_printed)
+static int report_error(cli_session *s, lt_status status, bool json, bool trace)
 {
     const lt_error *e = lt_error_get();
     int code = lt_status_exit_code(status);
@@ -60,7 +62,7 @@ static int report_error(cli_session *s, lt_status status, bool json, bool trace,
     if (trace)
         for (int i = 0; i < e->n_frames; i++)
             fprintf(stderr, "  at %s (%s:%d)\n", e->frame[i].func, e->frame[i].file, e->frame[i].line);
-    if (json && !result_printed)
+    if (json)
         print_error_json(e, code);
     return code;
 }
@@ -94,30 +96,55 @@ static bool has_arg(int argc, char *const *argv, const char *name)
     return false;
 }
 
-static lt_status run_call(cli_call *call)
+// How an error is told when it comes before the options could be read, or is about them.
+static bool asks_json(int argc, char *const *argv)
+{
+    static const char *const yes[] = {"true", "yes", "on", "1"};
+    const char *value = getenv("LETHE_JSON");
+    bool json = false;
+    for (int i = 0; i < argc && strcmp(argv[i], "--") != 0; i++) {
+        if (!strcmp(argv[i], "--json"))
+            value = "1";
+        else if (!strcmp(argv[i], "--no-json"))
+            value = "0";
+        else if (!strncmp(argv[i], "--json=", 7))
+            value = argv[i] + 7;
+    }
+    for (size_t i = 0; value && i < sizeof yes / sizeof *yes; i++)
+        json = json || !strcmp(value, yes[i]);
+    return json;
+}
+
+struct telling { // how much of the outcome is told on standard output already, and in which form
+    bool json, printed;
+};
+
+static lt_status run_call(cli_call *call, struct telling *t)
 {
     if (has_arg(call->argc, call->argv, "--help") || has_arg(call->argc, call->argv, "-h"))
         return cli_print_help(call, stdout);
     LT_TRY(cli_call_parse(call));
+    t->json = call->common.json;
     cli_progress_config(call->session->progress, call->common.quiet, call->common.verbose);
     if (call->common.show_config)
         return show_config(call);
     LT_TRY(call->verb->run(call));
     print_result(call);
+    t->printed = true;
     return call->verb->check ? call->verb->check(call) : LT_OK;
 }
 
 static int run_verb(cli_session *s, const cli_row *row, int argc, char *const *argv)
 {
     cli_call call;
+    struct telling t = {.json = asks_json(argc, argv)};
     lt_status status = cli_call_begin(s, row->verb, argc, argv, &call);
     if (status == LT_OK)
-        status = run_call(&call);
+        status = run_call(&call, &t);
     const char *trace = getenv("LETHE_TRACE");
     int code = 0;
     if (status != LT_OK)
-        code = report_error(s, status, has_arg(argc, argv, "--json"), call.common.verbose || (trace && *trace),
-                            call.result != NULL);
+        code = report_error(s, status, t.json && !t.printed, call.common.verbose || (trace && *trace));
     cli_call_end(&call);
     return code;
 }
@@ -148,21 +175,31 @@ static int dispatch(cli_session *s, int argc, char **argv)
     }
     if (!strcmp(first, "--dump-docs")) {
         lt_status status = cli_dump_docs(s, argc > 2 ? argv[2] : "", stdout);
-        return status == LT_OK ? 0 : report_error(s, status, false, false, false);
+        return status == LT_OK ? 0 : report_error(s, status, false, false);
     }
     const cli_row *row;
     lt_status status = cli_find_verb(help ? argv[2] : first, &row);
     if (status != LT_OK)
-        return report_error(s, status, has_arg(argc, argv, "--json"), false, false);
+        return report_error(s, status, asks_json(argc, argv), false);
     if (!help && (row->verb->uses & CLI_COMPUTE))
         cli_calm_openmp(argv);
     char *const help_args[] = {(char *)"--help", NULL};
     return help ? run_verb(s, row, 1, help_args) : run_verb(s, row, argc - 2, argv + 2);
 }
 
+// A standard stream that the caller closed must not lend its number to a file of a run: messages would end up there.
+// What is opened in its place refuses to be written, so that a lost result is still an error.
+static void occupy_streams(void)
+{
+    for (int fd = 0; fd <= STDERR_FILENO; fd++)
+        if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY) != fd)
+            _Exit(lt_status_exit_code(LT_E_IO)); // and there is nowhere to say so
+}
+
 int main(int argc, char **argv)
 {
     cli_session s = {0};
+    occupy_streams();
     lt_status status = lt_events_create(&s.events);
     if (status == LT_OK)
         s.progress = cli_progress_create(s.events);

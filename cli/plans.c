@@ -5,13 +5,17 @@
 
 lt_status cli_parse_input(const char *text, lt_model_shape *shape)
 {
+    enum { LARGEST = 4096 };
+    const char *at = text;
     char *end;
     long dim[3] = {0};
     for (int i = 0; i < 3; i++) {
-        dim[i] = strtol(text, &end, 10);
-        if (end == text || dim[i] < 1 || dim[i] > 4096 || *end != (i < 2 ? 'x' : '\0'))
-            return LT_FAIL(LT_E_USAGE, "--input: expected CHANNELSxHEIGHTxWIDTH such as 3x32x32, found '%s'", text);
-        text = end + 1;
+        dim[i] = strtol(at, &end, 10);
+        if (end == at || dim[i] < 1 || dim[i] > LARGEST || *end != (i < 2 ? 'x' : '\0'))
+            return LT_FAIL(LT_E_USAGE,
+                           "--input: expected CHANNELSxHEIGHTxWIDTH such as 3x32x32, each 1..%d, found '%s'",
+                           (int)LARGEST, text);
+        at = end + 1;
     }
     shape->c = (int)dim[0];
     shape->h = (int)dim[1];

@@ -131,7 +131,7 @@ static lt_status stored_result(const cli_run *run, json_t **result)
     lt_status status = cli_json_load(path, result);
     free(path);
     LT_TRY(status);
-    cli_put(*result, "run", json_string(run->dir));
+    cli_put_text(*result, "run", run->dir);
     cli_put(*result, "cached", json_true());
     return LT_OK;
 }
@@ -141,7 +141,7 @@ lt_status cli_run_finish(cli_run *run, json_t *result)
     cli_call *call = run->call;
     if (run->finished)
         return stored_result(run, &call->result);
-    cli_put(result, "run", json_string(run->dir));
+    cli_put_text(result, "run", run->dir);
     char *text = cli_json_text(result);
     lt_status status = lt_run_finish(run->run, text);
     free(text);

@@ -31,9 +31,38 @@ char *cli_format(const char *fmt, ...)
     return text;
 }
 
+// Names of files are bytes, JSON is UTF-8: what is no character of it becomes U+FFFD. Freed by the caller.
+static char *as_utf8(const char *bytes)
+{
+    static const char replacement[] = "\xef\xbf\xbd";
+    enum { LONGEST = 4 };
+    char *text = cli_alloc(3 * strlen(bytes) + 1, 1), *to = text;
+    while (*bytes) {
+        size_t n = 0;
+        for (size_t k = 1; k <= LONGEST && n == 0 && memchr(bytes, '\0', k) == NULL; k++) {
+            json_t *one = json_stringn(bytes, k); // NULL when the k bytes are no whole characters
+            n = one ? k : 0;
+            json_decref(one);
+        }
+        memcpy(to, n ? bytes : replacement, n ? n : 3);
+        to += n ? n : 3;
+        bytes += n ? n : 1;
+    }
+    return text;
+}
+
 void cli_put(json_t *object, const char *key, json_t *value)
 {
-    json_object_set_new(object, key, value ? value : json_null());
+    char *name = as_utf8(key); // of a class, say
+    json_object_set_new(object, name, value ? value : json_null());
+    free(name);
+}
+
+void cli_put_text(json_t *object, const char *key, const char *text)
+{
+    char *utf8 = text ? as_utf8(text) : NULL;
+    cli_put(object, key, utf8 ? json_string(utf8) : NULL);
+    free(utf8);
 }
 
 void cli_put_real(json_t *object, const char *key, double value)

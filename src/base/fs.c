@@ -16,15 +16,17 @@
 
 static _Atomic unsigned n_temporaries; // two threads may write the same path
 
-lt_status lti_errno_fail(const char *doing, const char *path)
+lt_status lti_errno_fail(const char *doing, const char *name)
 {
+    enum { SHOWN = 400 }; // of a path, so that the reason after it fits the record
     const int e = errno;
-    char text[128];
+    char text[128], path[SHOWN + 4];
     const char *reason = strerror_r(e, text, sizeof text);
+    lti_format(path, sizeof path, "%.*s%s", SHOWN, name, strlen(name) > SHOWN ? "..." : "");
     // EFBIG: the file size limit of the process or file system; for the user the same thing as a full disk.
     if (e == ENOSPC || e == EDQUOT || e == EFBIG) {
         LT_FAIL(LT_E_NOSPACE, "cannot %s %s: %s", doing, path, reason);
-        return lt_error_hint("free some space or choose another directory; nothing was left half-written");
+        return lt_error_hint("free some space or choose another directory; no half-written file was left");
     }
     if (e == ENOMEM)
         return LT_FAIL(LT_E_NOMEM, "cannot %s %s: %s", doing, path, reason);
@@ -228,6 +230,20 @@ lt_status lt_read_file(const char *path, size_t max_bytes, char **bytes, size_t 
     lt_status status = read_open(fd, path, max_bytes, bytes, n);
     close(fd);
     return status;
+}
+
+lt_status lti_need_regular(const char *path)
+{
+    struct stat st;
+    if (stat(path, &st) != 0)
+        return lti_errno_fail("read", path);
+    if (S_ISREG(st.st_mode))
+        return LT_OK;
+    if (S_ISDIR(st.st_mode)) {
+        errno = EISDIR;
+        return lti_errno_fail("read", path);
+    }
+    return LT_FAIL(LT_E_IO, "%s: expected a file, found a device or a pipe", path);
 }
 
 static lt_status make_dir(const char *path)

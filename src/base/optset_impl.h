@@ -46,6 +46,7 @@ lti_opt_row *lti_optset_find(const lt_optset *set, const char *key, unsigned how
 // As lti_optset_find, with an error. where: "" or "file.yaml:3: "; dashes: "--" or "".
 lt_status lti_optset_require(const lt_optset *set, const char *key, unsigned how, const char *where, const char *dashes,
                              lti_opt_row **row);
+bool lti_optset_is_source(const char *key); // "config", "set": where values come from; no key can set them
 // what: how messages name the option, such as "--lr" or "file.yaml:3: lr".
 lt_status lti_optset_assign(lt_optset *set, lti_opt_row *row, const char *value, const char *origin, const char *what);
 bool lti_opt_is_flag(const lt_optset *set, const lti_opt_row *row); // is plain --name accepted?

@@ -34,15 +34,23 @@ static lt_status take_value(walk *w, const char *name, const char *after_equals,
     return LT_OK;
 }
 
-static lt_status apply_set(lt_optset *set, const char *text)
+bool lti_optset_is_source(const char *key)
+{
+    return !strcmp(key, "config") || !strcmp(key, "set");
+}
+
+// what: "--set" or "LETHE_SET"
+static lt_status apply_set(lt_optset *set, const char *text, const char *what)
 {
     const char *equals = strchr(text, '=');
     if (!equals || equals == text)
-        return LT_FAIL(LT_E_USAGE, "--set: expected key=value, found '%s'", text);
+        return LT_FAIL(LT_E_USAGE, "%s: expected key=value, found '%s'", what, text);
     char *key = lti_asprintf("%.*s", (int)(equals - text), text);
     if (!key)
         return LTI_NOMEM("--set");
-    lt_status status = lt_optset_set(set, key, equals + 1, "--set");
+    lt_status status = lti_optset_is_source(key)
+                           ? LT_FAIL(LT_E_USAGE, "%s: %s is not set by a key: write --%s", what, key, key)
+                           : lt_optset_set(set, key, equals + 1, "--set");
     lti_free(key);
     return status;
 }
@@ -102,7 +110,7 @@ static lt_status walk_option(walk *w, const char *name, const char *after_equals
     if (config && w->kind == WALK_CONFIG)
         LT_TRY(lt_optset_load_yaml(w->set, value));
     if (!config && w->kind == WALK_SET)
-        LT_TRY(apply_set(w->set, value));
+        LT_TRY(apply_set(w->set, value, "--set"));
     if (w->kind == WALK_FLAGS && lt_optset_has(w->set, name))
         LT_TRY(lt_optset_set(w->set, name, value, "flag"));
     return LT_OK;
@@ -140,10 +148,22 @@ static lt_status walk_args(lt_optset *set, walk_kind kind, int argc, char *const
     return LT_OK;
 }
 
+// The twins of --config and --set, each a little weaker than its flag.
+static const char *environment(const char *variable)
+{
+    const char *value = getenv(variable);
+    return value && *value ? value : NULL;
+}
+
 lt_status lt_optset_parse(lt_optset *set, int argc, char *const *argv, const char **positional, int *n_positional)
 {
+    const char *config = environment("LETHE_CONFIG"), *assignment = environment("LETHE_SET");
+    if (config)
+        LT_TRY(lt_optset_load_yaml(set, config));
     LT_TRY(walk_args(set, WALK_CONFIG, argc, argv, positional, n_positional));
     LT_TRY(lt_optset_load_env(set));
+    if (assignment)
+        LT_TRY(apply_set(set, assignment, "LETHE_SET"));
     LT_TRY(walk_args(set, WALK_SET, argc, argv, positional, n_positional));
     return walk_args(set, WALK_FLAGS, argc, argv, positional, n_positional);
 }

@@ -84,6 +84,8 @@ static lt_status assign(reader *r, const char *key, const char *value, int line)
     char *what = lti_asprintf("%s:%d: %s", r->label, line, key);
     char *origin = lti_asprintf("config %s:%d", r->label, line);
     lt_status status = where && what && origin ? LT_OK : LTI_NOMEM(r->label);
+    if (status == LT_OK && lti_optset_is_source(key))
+        status = LT_FAIL(LT_E_USAGE, "%s: a file of options takes no others in: write --%s", what, key);
     if (status == LT_OK)
         status = lti_optset_require(r->set, key, 0, where, "", &row);
     if (status == LT_OK && row->seen == r->set->n_yaml)

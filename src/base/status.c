@@ -63,6 +63,14 @@ static void push_frame(const char *file, int line, const char *func)
     record.n_frames++;
 }
 
+// One line whatever a file name or a tensor name holds: control characters (line ends, terminal escapes) become '?'.
+static void keep_one_line(char *text)
+{
+    for (; *text; text++)
+        if ((unsigned char)*text < ' ' || *text == 127)
+            *text = '?';
+}
+
 lt_status lt_error_set(lt_status status, const char *file, int line, const char *func, const char *fmt, ...)
 {
     char message[LT_ERROR_MESSAGE_MAX];
@@ -70,6 +78,7 @@ lt_status lt_error_set(lt_status status, const char *file, int line, const char 
     va_start(args, fmt);
     lti_vformat(message, sizeof message, fmt, args);
     va_end(args);
+    keep_one_line(message);
     lt_error_clear();
     record.status = status;
     memcpy(record.message, message, sizeof message);
@@ -96,6 +105,7 @@ lt_status lt_error_hint(const char *fmt, ...)
     va_start(args, fmt);
     lti_vformat(hint, sizeof hint, fmt, args);
     va_end(args);
+    keep_one_line(hint);
     memcpy(record.hint, hint, sizeof hint);
     return record.status;
 }

@@ -4,9 +4,11 @@
 // refusing unknown keys, checking what the reader made, subsets, digest. An opened set never changes, so threads share
 // it freely.
 #include "data_impl.h"
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #define COMMON_KEYS "train-limit,test-limit,classes,holdout,subset-seed,allow-partial"
 
@@ -91,6 +93,20 @@ static lt_status check_keys(const lt_dataset_kind *kind, const lti_spec *spec)
     return LT_OK;
 }
 
+static lt_status check_path(const char *kind, const char *path)
+{
+    struct stat st;
+    if (stat(path, &st) != 0) {
+        if (errno != ENOENT && errno != ENOTDIR)
+            return lti_errno_fail("read", path);
+        (void)LT_FAIL(LT_E_IO, "%s: %.400s: no such file or directory", kind, path);
+        return lt_error_hint("write %s:PATH; without PATH the set is looked up under $LETHE_DATA", kind);
+    }
+    if (S_ISDIR(st.st_mode) || S_ISREG(st.st_mode))
+        return LT_OK;
+    return LT_FAIL(LT_E_IO, "%s: %.400s: expected a file or a folder, found a device or a pipe", kind, path);
+}
+
 // The given path, or the first usual folder that exists under $LETHE_DATA.
 static lt_status find_path(const char *kind, const char *folders, lti_spec *spec, const char **path)
 {
@@ -100,14 +116,8 @@ static lt_status find_path(const char *kind, const char *folders, lti_spec *spec
             return LT_FAIL(LT_E_USAGE, "%s: reads no files, but a path was given: %s", kind, spec->path);
         return LT_OK;
     }
-    if (*path) {
-        if (!lti_is_dir(*path) && !lti_is_file(*path)) {
-            lt_status status = LT_FAIL(LT_E_IO, "%s: %s: no such file or directory", kind, *path);
-            lt_error_hint("write %s:PATH; without PATH the set is looked up under $LETHE_DATA", kind);
-            return status;
-        }
-        return LT_OK;
-    }
+    if (*path)
+        return check_path(kind, *path);
     if (!*folders)
         return LT_FAIL(LT_E_USAGE, "%s: needs a path: %s:PATH", kind, kind);
     const char *root = getenv("LETHE_DATA");

@@ -296,6 +296,8 @@ static lt_status parse_file(const lt_dataset *ds, const char *path, lt_index_set
 {
     char *text;
     size_t n;
+    if (!*path)
+        return LT_FAIL(LT_E_USAGE, "forget set file: expected file:IDS.csv, found no file name");
     LT_TRY(lt_read_file(path, MAX_LIST_BYTES, &text, &n));
     lt_status status = lti_forget_ids_parse(ds, text, n, path, forget);
     lti_free(text);

@@ -34,7 +34,7 @@ static lt_status add_file(walk *w, const char *path)
     char *bytes;
     size_t n;
     if (other_image_name(path)) {
-        lt_status status = LT_FAIL(LT_E_UNSUPPORTED, "%s: this image format is not read", path);
+        lt_status status = LT_FAIL(LT_E_FORMAT, "%s: this image format is not read", path);
         lt_error_hint("convert it to PNG or JPEG, or move it out of the class folder");
         return status;
     }

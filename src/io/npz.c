@@ -97,7 +97,7 @@ static lt_status take_shape(const reader *r, const char **p, npy *a)
     a->n_dims = 0;
     while (open && !take(p, ")")) {
         if (a->n_dims == LT_FILE_MAX_DIMS)
-            return LT_FAIL(LT_E_UNSUPPORTED, "%s: %s: expected at most %d dimensions, found more", r->label, r->name,
+            return LT_FAIL(LT_E_FORMAT, "%s: %s: expected at most %d dimensions, found more", r->label, r->name,
                            (int)LT_FILE_MAX_DIMS);
         if (!take_dim(p, &a->dim[a->n_dims++]) || (!take(p, ",") && **p != ')'))
             open = false;
@@ -109,12 +109,12 @@ static lt_status take_descr(const reader *r, const char **p, npy *a)
 {
     char descr[16];
     if (!take_string(p, descr, sizeof descr))
-        return LT_FAIL(LT_E_UNSUPPORTED, "%s: %s: expected one element type such as '<f4', found a structure", r->label,
+        return LT_FAIL(LT_E_FORMAT, "%s: %s: expected one element type such as '<f4', found a structure", r->label,
                        r->name);
     const bool order = strchr("<|=", descr[0]) && descr[0]; // '=' is the byte order of the machine: ours is little
     a->type = order ? lti_raw_by_npy(descr + 1) : NULL;
     if (!a->type)
-        return LT_FAIL(LT_E_UNSUPPORTED, "%s: %s: expected a little-endian number type, found '%s'", r->label, r->name,
+        return LT_FAIL(LT_E_FORMAT, "%s: %s: expected a little-endian number type, found '%s'", r->label, r->name,
                        descr);
     return LT_OK;
 }
@@ -159,7 +159,7 @@ static lt_status read_npy_header(reader *r, npy *a)
     if (memcmp(magic, "\x93NUMPY", 6) != 0)
         return LT_FAIL(LT_E_FORMAT, "%s: %s: expected a .npy array, found something else", r->label, r->name);
     if (magic[6] < 1 || magic[6] > 3)
-        return LT_FAIL(LT_E_UNSUPPORTED, "%s: %s: expected .npy version 1 to 3, found %d", r->label, r->name, magic[6]);
+        return LT_FAIL(LT_E_FORMAT, "%s: %s: expected .npy version 1 to 3, found %d", r->label, r->name, magic[6]);
     LT_TRY(read_exact(r, length, magic[6] == 1 ? 2 : 4));
     uint32_t n;
     memcpy(&n, length, sizeof n);

@@ -63,8 +63,8 @@ static lt_status read_shape(const parser *p, entry *e, const json_t *shape)
     if (!json_is_array(shape))
         return wrong(p, e->name, "\"shape\" to be a list");
     if (json_array_size(shape) > LT_FILE_MAX_DIMS)
-        return LT_FAIL(LT_E_UNSUPPORTED, "%s: tensor '%s': expected at most %d dimensions, found %zu", p->label,
-                       e->name, (int)LT_FILE_MAX_DIMS, json_array_size(shape));
+        return LT_FAIL(LT_E_FORMAT, "%s: tensor '%s': expected at most %d dimensions, found %zu", p->label, e->name,
+                       (int)LT_FILE_MAX_DIMS, json_array_size(shape));
     e->n_dims = (int)json_array_size(shape);
     for (int i = 0; i < e->n_dims; i++) {
         const json_t *d = json_array_get(shape, (size_t)i);
@@ -98,8 +98,8 @@ static lt_status read_entry(const parser *p, entry *e, const json_t *value)
         return wrong(p, e->name, "\"dtype\" to be text");
     e->type = lti_raw_by_safetensors(dtype);
     if (!e->type)
-        return LT_FAIL(LT_E_UNSUPPORTED, "%s: tensor '%s': expected a known element type, found '%s'", p->label,
-                       e->name, dtype);
+        return LT_FAIL(LT_E_FORMAT, "%s: tensor '%s': expected a known element type, found '%s'", p->label, e->name,
+                       dtype);
     LT_TRY(read_shape(p, e, json_object_get(value, "shape")));
     LT_TRY(read_offsets(p, e, json_object_get(value, "data_offsets")));
     size_t bytes;

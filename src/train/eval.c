@@ -96,6 +96,17 @@ static lt_status plan_for(lt_evaluator *e, int64_t n, lt_plan **plan, int64_t *s
     return lti_plans_get(&e->plans, *size, plan);
 }
 
+// Accuracies of outputs that are no numbers would be accuracies of nothing.
+static lt_status check_finite(const lt_batch *b, const float *z, int k)
+{
+    for (int64_t i = 0; i < b->n * k; i++)
+        if (!isfinite(z[i]))
+            return LT_FAIL(LT_E_DIVERGED,
+                           "evaluation: the output of the model for sample id %lld, class %d is not finite",
+                           (long long)b->id[i / k], (int)(i % k));
+    return LT_OK;
+}
+
 static lt_status run_batch(lt_evaluator *e, const lt_batch *b, float *logits, tally *t)
 {
     const lt_model_shape *s = &e->model->shape;
@@ -109,6 +120,7 @@ static lt_status run_batch(lt_evaluator *e, const lt_batch *b, float *logits, ta
     memset(x + (size_t)b->n * per, 0, (size_t)(size - b->n) * per * sizeof *x);
     LT_TRY(lt_plan_run(plan));
     const float *z = lt_plan_buffer(plan, e->model->logits); // (size,K)
+    LT_TRY(check_finite(b, z, k));
     for (int64_t i = 0; i < b->n; i++)
         add_sample(e, t, z + i * k, b->y[i]);
     if (logits)

@@ -42,6 +42,38 @@ error 2 "retain" unlearn base --method ft --no-retain --out x2
 [ ! -e x2/DONE ] || fail "an unlearning that failed says it is done"
 error 3 "t.npz" audit --signals "$(echo junk >t.npz && echo t.npz)"
 
+# a finite weight that overflows: the outputs are no numbers, and no accuracy is made of them
+{
+    head -c $((size - 360)) base/model.safetensors
+    n=0
+    while [ $n -lt 80 ]; do printf '\377\377\177\177' && n=$((n + 1)); done # weights of the last layer; its biases follow
+    tail -c 40 base/model.safetensors
+} >huge.safetensors
+run 0 inspect huge.safetensors
+error 5 "not finite" eval huge.safetensors --data $data
+error 5 "not finite" eval huge.safetensors --data $data --signals huge.npz
+error 5 "not finite" audit huge.safetensors --forget random:10% --data $data
+[ ! -e huge.npz ] || fail "outputs that are no numbers were written"
+# names are shown on one line, devices and pipes are no model files
+error 1 "new?line" eval "$(printf 'new\nline')" --data $data
+error 1 "device or a pipe" inspect /dev/zero
+error 1 "device or a pipe" data info cifar10:/dev/zero
+# what is refused leaves no directory
+error 2 "not built in" train $tiny --epochs 1 --backend nope --out x4
+error 2 "retain" unlearn base --method ft --no-retain --out x4
+error 2 "no file name" unlearn base --method ft --forget file: --out x4
+[ ! -e x4 ] || fail "a refused run left a directory"
+error 2 "no gap to check" audit base --forget class:3 --max-gap 0.1
+error 2 "leave --data out" audit --signals t.npz --data $data
+error 2 "found '3x3'" inspect --model resnet18 --input 3x3
+error 2 "nothing after it" data list all
+error 2 "no argument" doctor now
+# a cache that cannot be written costs a warning, one that was asked for is an error
+(unset LETHE_HOME XDG_CACHE_HOME && HOME="$work/file/home" && export HOME && echo file >file &&
+    run 0 unlearn base --method amun --epochs 1 --threads 1 --out uncached && contains err "warning: .*not be cached")
+[ -e uncached/DONE ] || fail "a cache that cannot be made stopped the run"
+error 1 "file" unlearn base --method amun --epochs 1 --cache file/cache --out x4
+
 # divergence, unchanged weights
 error 5 "step" train $tiny --epochs 3 --lr 1e8 --momentum 0.99 --out x3
 [ ! -e x3/DONE ] || fail "a diverged run says it is done"
@@ -78,7 +110,31 @@ error 1 "127.0.0.1" data get mnist --out sets --url http://127.0.0.1:9/x --quiet
 error 2 "mnits" data get mnits
 contains err "did you mean mnist"
 
-# every error is one JSON object with --json
+# every error is one JSON object with --json, however it was asked for, and only then
 run 3 eval short.safetensors --data $data --json
 json out error.message error.status
+LETHE_JSON=1 run 3 eval short.safetensors --data $data
+json out error.message
+run 3 eval short.safetensors --data $data --json=true
+json out error.message
+run 3 eval short.safetensors --data $data --json --no-json
+[ ! -s out ] || fail "--no-json: output on stdout"
+run 4 data verify $data --digest 00 --json
+json out error.message
+run 4 data get cifar10 --out sets --url "file://$work/mirror" --quiet --json
+json out error.message
+run 1 eval "$(printf 'not\377utf8')" --json
+json out error.message
+contains out 'not.*utf8'
+run 0 train $tiny --epochs 1 --out "$(printf 'run\377')" --json
+value out run | grep -q '^run' || fail "the run's name is missing where it is no UTF-8"
+
+# closed streams: nothing that was meant for them goes into the files of the run
+"$LETHE" train $tiny --epochs 2 --verbose --out closed <&- >&- 2>&-
+same "exit code with closed streams" "$?" 1
+while read -r line; do
+    printf '%s\n' "$line" >line.json
+    json line.json train_acc
+done <closed/metrics.jsonl
+lacks closed/log.txt 'bn=1 on synthetic'
 finish

@@ -64,6 +64,14 @@ contains out "^train.batch = 32 *# flag"
 contains out "^train.nesterov = false *# default"
 run 0 train --show-config --json
 json out "seed.value"
+LETHE_CONFIG=config.yaml LETHE_SET=momentum=0.25 run 0 train --show-config
+contains out "^train.lr = 0.3 *# config config.yaml"
+contains out "^train.momentum = 0.25 *# --set"
+LETHE_CONFIG=nowhere.yaml error 1 "nowhere.yaml" train --show-config
+LETHE_SET=momentum error 2 "LETHE_SET: expected key=value" train --show-config
+error 2 "write --config" train --set config=config.yaml --show-config
+printf 'config: other.yaml\n' >config.yaml
+error 2 "config.yaml:1: config: .*write --config" train --config config.yaml --show-config
 printf 'lrr: 0.3\n' >config.yaml
 error 2 "unknown option lrr" train --config config.yaml --show-config
 

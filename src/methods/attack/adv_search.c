@@ -218,6 +218,17 @@ static void progress(lti_search *s)
                                         .n_fields = 2});
 }
 
+// The search goes on where its state cannot be kept (a full disk, say); said once, for then there is no state.
+static void save_or_warn(lti_search *s)
+{
+    if (lti_search_save(s) == LT_OK)
+        return;
+    lt_warn(s->env->events, "attack.cache", "the search could not be continued if it were interrupted: %s",
+            lt_error_get()->message);
+    lt_error_clear();
+    s->state = NULL;
+}
+
 static lt_status drain(lti_search *s, lti_grad *grad)
 {
     while (s->n_queue > 0) {
@@ -227,7 +238,7 @@ static lt_status drain(lti_search *s, lti_grad *grad)
         LT_TRY(step_batch(s, grad));
         progress(s);
         if (s->state && lti_now_s() - s->save_s > SAVE_EVERY_S) {
-            LT_TRY(lti_search_save(s));
+            save_or_warn(s);
             s->save_s = lti_now_s();
         }
     }
@@ -389,7 +400,7 @@ static lt_status run(const lt_model *model, const lt_view *view, const void *cfg
     *set = s.set;
     s.set = NULL;
 out:
-    if (status == LT_E_INTERRUPTED && state && started) { // keep what there is; a failure to do so is the worse news
+    if (status == LT_E_INTERRUPTED && s.state && started) { // keep what there is; a failure to do so is the worse news
         lt_error why = *lt_error_get();
         if (lti_search_save(&s) == LT_OK)
             lt_error_restore(&why);

@@ -42,7 +42,7 @@ static lt_status check_sets(const lt_unlearn_in *in)
     return status;
 }
 
-static lt_status check_needs(const lt_unlearn_method *method, const lt_unlearn_in *in)
+lt_status lt_unlearn_check(const lt_unlearn_method *method, const lt_unlearn_in *in)
 {
     bool has_retain = in->retain && in->retain->n > 0;
     if (!in->forget || in->forget->n < 1)
@@ -172,7 +172,7 @@ lt_status lt_unlearn_run(const lt_unlearn_method *method, const lt_unlearn_in *i
                          lt_unlearn_result *result)
 {
     *result = (lt_unlearn_result){0};
-    LT_TRY(check_needs(method, in));
+    LT_TRY(lt_unlearn_check(method, in));
     size_t bytes = (size_t)in->model->n_params * sizeof *in->model->params;
     float *before = lti_malloc(bytes);
     if (!before)
