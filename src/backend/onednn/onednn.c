@@ -87,7 +87,7 @@ static lt_status open_parts(lt_backend *b, lti_dn *dn)
     char cpu[80], id[160];
     LT_TRY_DNNL(dnnl_engine_create(&dn->engine, dnnl_cpu, 0));
     cpu_name(cpu, sizeof cpu);
-    snprintf(id, sizeof id, "%s-isa%x-dnnl%d.%d.%d-t%d", cpu, (unsigned)dnnl_get_effective_cpu_isa(), v->major,
+    snprintf(id, sizeof id, "%s-isa%x-dnnl%d.%d.%d-threads%d", cpu, (unsigned)dnnl_get_effective_cpu_isa(), v->major,
              v->minor, v->patch, dn->n_threads);
     LT_TRY(lti_tune_open(id, &dn->tune));
     snprintf(b->version, sizeof b->version, "oneDNN %d.%d.%d, %s", v->major, v->minor, v->patch, dn->kern->isa);
