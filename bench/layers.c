@@ -115,7 +115,7 @@ static void around(lt_backend *b, int64_t n, int64_t c, int64_t h, int relu, int
     lt_attr a = {.eps = 1e-5f, .momentum = 0.1f, .alpha = 1, .relu = true};
     snprintf(label, sizeof label, "%lld @%lld", (long long)c, (long long)h);
     t->elt += relu * measure(b, label, &lt_op_bn_train, &a, 5, 3, (lt_arg[]){x, v, v, v, v, x, v, v}, 0, true);
-    t->elt += relu * measure(b, label, &lt_op_bn_train_dx, &a, 6, 3, (lt_arg[]){x, x, v, v, v, x, x, v, v}, 0, true);
+    t->elt += relu * measure(b, label, &lt_op_bn_train_dx, &a, 6, 3, (lt_arg[]){x, x, v, v, v, v, x, v, v}, 0, true);
     t->elt += adds * measure(b, label, &lt_op_add, &a, 2, 1, (lt_arg[]){x, x, x}, 0, true);
     a.relu = false;
     t->elt += plain * measure(b, label, &lt_op_bn_train, &a, 5, 3, (lt_arg[]){x, v, v, v, v, x, v, v}, 0, true);

@@ -1,8 +1,9 @@
-// step_profile.c - whole steps of a CIFAR ResNet-18 through the plan: training, input gradient, inference, and where the
-// time goes.
+// step_profile.c - whole steps of a CIFAR ResNet-18 through the plan: training, input gradient, inference, and where
+// the time goes.
 //
-// usage: step_profile [model] [batch] [threads] [mode: train|pgd|infer|all] [list] [backend]
-// Each mode runs for some seconds; best and median rates are printed, and with "list" the time of every kernel.
+// usage: step_profile [model] [batch] [threads] [mode: train|pgd|infer|all] [list] [backend] [plan flags] [runs]
+// Each mode runs for some seconds; best and median rates are printed, and with "list" the time of every kernel: least
+// wall time and least processor time of all threads over some runs. The second tells something on a busy machine too.
 #include "base/base.h"
 #include "graph/plan_impl.h"
 #include "lethe/model.h"
@@ -10,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <time.h>
 
 enum { MAX_RUNS = 400, MAX_STEPS = 600 };
 
@@ -33,20 +35,28 @@ static void fill(float *p, int64_t n, float scale)
         p[i] = scale * ((float)((uint32_t)i * 2654435761u >> 8) / (float)(1 << 24));
 }
 
+static double cpu_s(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
 // Least time of every step of the plan over some runs.
 static void profile(lt_plan *plan, int runs)
 {
-    static double best[MAX_STEPS];
-    double sum = 0;
+    static double best[MAX_STEPS], cpu[MAX_STEPS];
+    double sum = 0, cpu_sum = 0;
     for (int r = 0; r < runs; r++)
         for (int32_t i = 0; i < plan->n_steps && i < MAX_STEPS; i++) {
             const lti_step *s = &plan->step[i];
-            const double t0 = lti_now_s();
+            const double t0 = lti_now_s(), c0 = cpu_s();
             if (s->kernel.prepare && (plan->train || s->prepare_always))
                 must(s->kernel.prepare(&s->kernel, s->ptr, s->kernel.prepared));
             must(s->kernel.run(&s->kernel, s->ptr, plan->scratch));
-            const double t = lti_now_s() - t0;
+            const double t = lti_now_s() - t0, c = cpu_s() - c0;
             best[i] = r == 0 || t < best[i] ? t : best[i];
+            cpu[i] = r == 0 || c < cpu[i] ? c : cpu[i];
         }
     char *dump = lt_plan_dump(plan), *line = dump;
     for (int32_t i = -3; dump && line && i < plan->n_steps; i++) {
@@ -55,12 +65,13 @@ static void profile(lt_plan *plan, int runs)
             break;
         *end = 0;
         if (i >= 0 && i < MAX_STEPS && !plan->step[i].prologue) {
-            printf("%9.0f us %s\n", best[i] * 1e6, line);
+            printf("%9.0f us %9.0f us cpu %s\n", best[i] * 1e6, cpu[i] * 1e6, line);
             sum += best[i];
+            cpu_sum += cpu[i];
         }
         line = end + 1;
     }
-    printf("sum of kernels %.1f ms\n", sum * 1e3);
+    printf("sum of kernels %.1f ms, %.1f ms cpu\n", sum * 1e3, cpu_sum * 1e3);
     free(dump);
 }
 
@@ -70,6 +81,8 @@ typedef struct bench {
     lt_val labels, weight, loss;
     lt_backend *backend;
     int64_t batch;
+    unsigned flags;
+    int runs;
     float *grads, *momentum;
 } bench;
 
@@ -103,6 +116,7 @@ static void mode(const bench *b, const char *name, bool list)
         .batch = b->batch,
         .train = train,
         .dtype = LT_F32,
+        .flags = b->flags,
     };
     lt_plan *plan = NULL;
     double t[MAX_RUNS], start = lti_now_s();
@@ -121,7 +135,7 @@ static void mode(const bench *b, const char *name, bool list)
         run_once(b, plan, train);
     const int64_t allocations = lti_alloc_count();
     start = lti_now_s();
-    while (n < MAX_RUNS && (n < 5 || lti_now_s() - start < 3))
+    while (n < MAX_RUNS && (n < b->runs || lti_now_s() - start < 3))
         t[n++] = run_once(b, plan, train);
     qsort(t, (size_t)n, sizeof t[0], by_value);
     const lt_plan_stats st = lt_plan_get_stats(plan);
@@ -130,17 +144,18 @@ static void mode(const bench *b, const char *name, bool list)
     printf("%-6s best %7.1f img/s (%.1f ms)  median %7.1f  %4.0f GFLOP/s  slab %.0f MB  peak RSS %.0f MB  %d kernels "
            "%d reorders %d ref  compiled in %.2f s  allocations %lld\n",
            name, (double)b->batch / t[0], t[0] * 1e3, (double)b->batch / t[n / 2], st.flop / t[0] * 1e-9,
-           (double)st.slab_bytes * 1e-6, (double)usage.ru_maxrss * 1e-3, st.n_kernels, st.n_reorders, st.n_ref_fallbacks,
-           compile_s, (long long)(lti_alloc_count() - allocations));
+           (double)st.slab_bytes * 1e-6, (double)usage.ru_maxrss * 1e-3, st.n_kernels, st.n_reorders,
+           st.n_ref_fallbacks, compile_s, (long long)(lti_alloc_count() - allocations));
     if (list)
-        profile(plan, 5);
+        profile(plan, b->runs);
     lt_plan_destroy(plan);
 }
 
 int main(int argc, char **argv)
 {
     const char *what = argc > 4 ? argv[4] : "all";
-    bench b = {.batch = argc > 2 ? atoi(argv[2]) : 128};
+    bench b = {.batch = argc > 2 ? atoi(argv[2]) : 128, .runs = argc > 8 ? atoi(argv[8]) : 5};
+    b.flags = argc > 7 ? (unsigned)atoi(argv[7]) : 0;
     must(lt_model_create(argc > 1 ? argv[1] : "resnet18:width=64", (lt_model_shape){3, 32, 32, 10}, &b.model));
     must(lt_backend_create(argc > 6 ? argv[6] : "auto", argc > 3 ? atoi(argv[3]) : 2, &b.backend));
     lt_model_init(b.model, 1);

@@ -12,8 +12,8 @@ LT_BEGIN
 typedef struct lt_backend lt_backend;
 typedef struct lt_plan lt_plan;
 
-// A process-wide, immutable registry row is instantiated for a number of threads (0 = one per core). name: "ref", "onednn",
-// "auto" (best built in).
+// A process-wide, immutable registry row is instantiated for a number of threads (0 = one per core). name: "ref",
+// "onednn", "auto" (best built in).
 LT_API lt_status lt_backend_create(const char *name, int n_threads, lt_backend **backend);
 LT_API void lt_backend_destroy(lt_backend *backend);
 LT_API const char *lt_backend_name(const lt_backend *backend);
@@ -21,12 +21,13 @@ LT_API const char *lt_backend_version(const lt_backend *backend); // e.g. "oneDN
 LT_API int lt_backend_n_threads(const lt_backend *backend);
 LT_API const char *const *lt_backend_names(void); // all built in, NULL-terminated
 
-enum { // lt_plan_spec.flags: each switches one pass off; the numbers must stay the same
-    LT_PLAN_NO_FUSE = 1,   // bn+relu, add+scale+relu
-    LT_PLAN_NO_FOLD = 2,   // eval batch norm folded into the convolution before it
-    LT_PLAN_NO_REUSE = 4,  // one buffer per value instead of liveness-based slab offsets
-    LT_PLAN_NO_TUNE = 8,   // first suitable implementation instead of the fastest one
-    LT_PLAN_NO_LAYOUT = 16 // plain NCHW everywhere
+enum {                        // lt_plan_spec.flags: each switches one pass off; the numbers must stay the same
+    LT_PLAN_NO_FUSE = 1,      // bn+relu, add+scale+relu
+    LT_PLAN_NO_FOLD = 2,      // eval batch norm folded into the convolution before it
+    LT_PLAN_NO_REUSE = 4,     // one buffer per value instead of liveness-based slab offsets
+    LT_PLAN_NO_TUNE = 8,      // first suitable implementation instead of the fastest one
+    LT_PLAN_NO_LAYOUT = 16,   // plain NCHW everywhere
+    LT_PLAN_NO_RECOMPUTE = 32 // keep every activation for the gradient, also those that are cheap to make again
 };
 
 typedef struct lt_plan_spec {
@@ -63,8 +64,8 @@ LT_API void *lt_plan_grad(lt_plan *plan, int i);
 LT_API lt_status lt_plan_run(lt_plan *plan);
 
 typedef struct lt_plan_stats {
-    double flop;          // nominal floating point operations of one run (2 per multiply-add, padding counted)
-    int64_t slab_bytes;   // activations, gradients and scratch
+    double flop;        // nominal floating point operations of one run (2 per multiply-add, padding counted)
+    int64_t slab_bytes; // activations, gradients and scratch
     int n_kernels, n_reorders, n_ref_fallbacks;
 } lt_plan_stats;
 LT_API lt_plan_stats lt_plan_get_stats(const lt_plan *plan);

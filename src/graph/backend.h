@@ -32,11 +32,13 @@ typedef struct lt_kernel {
     void *data;                           // the kernel's own
     lt_layout layout[LT_KERNEL_MAX_ARGS]; // inputs then outputs: what this kernel needs and makes
     // prepare: if not NULL, called instead of run's own preparation whenever params or state changed (before the next
-    // run), e.g. weight reorders into `prepared` (prepared_bytes, persistent, zeroed once). Lets plans with constant
-    // parameters reorder weights once. It may read only inputs that were made before; when more than one input is not
-    // constant it is called before every run, so a kernel may prepare its weights whatever their role.
+    // run), e.g. weight reorders into `prepared` (prepared_bytes). Lets plans with constant parameters reorder weights
+    // once: then the memory is the kernel's own and begins as zeros. Where it is called before every run, as in
+    // training, kernels share one piece of memory and find there what another one left. It may read only inputs that
+    // were made before; when more than one input is not constant it is called before every run, so a kernel may prepare
+    // its weights whatever their role.
     lt_status (*prepare)(const struct lt_kernel *k, void *const *arg, void *prepared);
-    void *prepared; // set by the plan before the first prepare/run; persistent memory of this kernel
+    void *prepared; // set by the plan before the first prepare/run
     size_t prepared_bytes, scratch_bytes;
     char impl[96];   // for the dump: "onednn jit_wino_4x3 f32", "ref", "blk16 bn_relu"
     double tuned_us; // time measured at plan time, 0 = not timed

@@ -28,6 +28,7 @@ typedef struct lt_node {
     int n_in, n_out;
     lt_attr attr;
     int32_t fwd; // index of the forward node this backward node pairs with, or -1
+    bool again;  // a copy made by the recompute pass
 } lt_node;
 
 enum {                  // lt_op.flags

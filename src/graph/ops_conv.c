@@ -80,13 +80,13 @@ static lt_status conv2d_vjp(lt_graph *g, int32_t node, const lt_val *dout, const
     lt_val dy = dout[0];
     if (n.attr.relu)
         dy = LTI_EMIT(g, relu_dx, LTI_ATTR(.alpha = 1), dy, n.out[0]);
+    if (need[1]) { // first: x may go before dx comes
+        lt_attr attr = grad_attr(&n.attr, g, n.in[1]);
+        din[1] = LTI_EMIT(g, conv2d_dw, &attr, n.in[0], dy);
+    }
     if (need[0]) {
         lt_attr attr = grad_attr(&n.attr, g, n.in[0]);
         din[0] = LTI_EMIT(g, conv2d_dx, &attr, dy, n.in[1]);
-    }
-    if (need[1]) {
-        lt_attr attr = grad_attr(&n.attr, g, n.in[1]);
-        din[1] = LTI_EMIT(g, conv2d_dw, &attr, n.in[0], dy);
     }
     if (n.n_in == 3 && need[2])
         din[2] = LTI_EMIT(g, channel_sum, NULL, dy);

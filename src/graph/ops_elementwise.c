@@ -37,6 +37,13 @@ static lt_status relu_dx_vjp(lt_graph *g, int32_t node, const lt_val *dout, cons
     return lt_graph_status(g);
 }
 
+static lt_status add_relu_dx_infer(const lt_attr *a, int n_in, const lt_shape *in, const lt_dtype *dtype, lt_shape *out,
+                                   lt_dtype *out_dtype)
+{
+    LT_TRY(lti_want_shape("sum of gradients", "y", &in[2], &in[0]));
+    return binary_infer(a, n_in, in, dtype, out, out_dtype);
+}
+
 // y = relu?(alpha (a + b)): both inputs get the same gradient.
 static lt_status add_vjp(lt_graph *g, int32_t node, const lt_val *dout, const bool *need, lt_val *din)
 {
@@ -64,6 +71,7 @@ enum { MAP = LT_OP_INPLACE0 | LT_OP_ELEMENTWISE };
 const lt_op lt_op_relu = {"relu", 1, 1, 1, MAP, unary_infer, relu_vjp, NULL};
 const lt_op lt_op_relu_dx = {"relu_dx", 2, 2, 1, MAP | LT_OP_LINEAR, binary_infer, relu_dx_vjp, NULL};
 const lt_op lt_op_add = {"add", 2, 2, 1, MAP | LT_OP_LINEAR, binary_infer, add_vjp, NULL};
+const lt_op lt_op_add_relu_dx = {"add_relu_dx", 3, 3, 1, MAP, add_relu_dx_infer, NULL, NULL};
 const lt_op lt_op_scale = {"scale", 1, 1, 1, MAP | LT_OP_LINEAR, unary_infer, scale_vjp, NULL};
 
 // ---- the same elements under another shape

@@ -32,6 +32,8 @@ static lt_status bn_train_infer(const lt_attr *a, int n_in, const lt_shape *in, 
                                 lt_dtype *out_dtype)
 {
     LT_TRY(bn_eval_infer(a, n_in, in, dtype, out, out_dtype));
+    if (n_in == 6)
+        LT_TRY(lti_want_shape("batch norm", "residual", &in[5], &in[0]));
     int64_t n = in[0].dim[0]; // still LT_BATCH outside plans
     for (int i = 2; i < in[0].n_dims; i++)
         n *= in[0].dim[i];
@@ -43,19 +45,42 @@ static lt_status bn_train_infer(const lt_attr *a, int n_in, const lt_shape *in, 
     return LT_OK;
 }
 
+// The same in shapes, without statistics to make.
+static lt_status bn_apply_infer(const lt_attr *a, int n_in, const lt_shape *in, const lt_dtype *dtype, lt_shape *out,
+                                lt_dtype *out_dtype)
+{
+    if (n_in == 6)
+        LT_TRY(lti_want_shape("batch norm", "residual", &in[5], &in[0]));
+    return bn_eval_infer(a, n_in, in, dtype, out, out_dtype);
+}
+
 static lt_status bn_dx_infer(const lt_attr *a, int n_in, const lt_shape *in, const lt_dtype *dtype, lt_shape *out,
                              lt_dtype *out_dtype)
 {
     LT_TRY(check_bn("batch norm gradient", a, in, 2, 3));
     LT_TRY(lti_want_shape("batch norm gradient", "dy", &in[1], &in[0]));
     if (a->relu != (n_in == 6))
-        return LT_FAIL(LT_E_SHAPE, "batch norm gradient: y is given exactly when a ReLU is fused");
-    if (n_in == 6)
-        LT_TRY(lti_want_shape("batch norm gradient", "y", &in[5], &in[0]));
+        return LT_FAIL(LT_E_SHAPE, "batch norm gradient: what gives its mask is there exactly when a ReLU is fused");
     out[0] = in[0];
     out[1] = out[2] = LT_SHAPE(in[0].dim[1]);
     out_dtype[0] = out_dtype[1] = out_dtype[2] = dtype[0];
     return LT_OK;
+}
+
+static lt_status bn_eval_dx_infer(const lt_attr *a, int n_in, const lt_shape *in, const lt_dtype *dtype, lt_shape *out,
+                                  lt_dtype *out_dtype)
+{
+    if (n_in == 6)
+        LT_TRY(lti_want_shape("batch norm gradient", "y", &in[5], &in[0]));
+    return bn_dx_infer(a, n_in, in, dtype, out, out_dtype);
+}
+
+// The mask of the ReLU is a function of x, so y need not be kept.
+static lt_status bn_train_dx_infer(const lt_attr *a, int n_in, const lt_shape *in, const lt_dtype *dtype, lt_shape *out,
+                                   lt_dtype *out_dtype)
+{
+    LT_TRY(bn_dx_infer(a, n_in, in, dtype, out, out_dtype));
+    return n_in == 6 ? lti_want_channels("batch norm gradient", "beta", &in[5], in[0].dim[1]) : LT_OK;
 }
 
 static lt_status bn_vjp(lt_graph *g, int32_t node, const lt_val *dout, const bool *need, lt_val *din)
@@ -75,9 +100,11 @@ static lt_status bn_train_vjp(lt_graph *g, int32_t node, const lt_val *dout, con
         lti_node_text(g, node, text, sizeof text);
         return LT_FAIL(LT_E_UNSUPPORTED, "%s: the batch statistics cannot be differentiated", text);
     }
+    if (n.n_in == 6)
+        LT_BUG("a residual is fused into batch norm after the gradient is made, not before");
     lt_val d[3];
     lti_emit(g, &lt_op_bn_train_dx, &n.attr, 6,
-             (lt_val[]){n.in[0], dout[0], n.in[1], n.out[1], n.out[2], n.attr.relu ? n.out[0] : LT_NONE}, d);
+             (lt_val[]){n.in[0], dout[0], n.in[1], n.out[1], n.out[2], n.attr.relu ? n.in[2] : LT_NONE}, d);
     for (int i = 0; i < 3; i++)
         if (need[i])
             din[i] = d[i];
@@ -134,10 +161,11 @@ static lt_status bn_eval_dx_vjp(lt_graph *g, int32_t node, const lt_val *dout, c
 }
 
 const lt_op lt_op_bn = {"bn", 5, 5, 1, 0, bn_eval_infer, bn_vjp, NULL};
-const lt_op lt_op_bn_train = {"bn_train", 5, 5, 3, LT_OP_SIDE_EFFECT, bn_train_infer, bn_train_vjp, NULL};
-const lt_op lt_op_bn_train_dx = {"bn_train_dx", 5, 6, 3, 0, bn_dx_infer, NULL, NULL};
+const lt_op lt_op_bn_train = {"bn_train", 5, 6, 3, LT_OP_SIDE_EFFECT, bn_train_infer, bn_train_vjp, NULL};
+const lt_op lt_op_bn_apply = {"bn_apply", 5, 6, 1, 0, bn_apply_infer, NULL, NULL};
+const lt_op lt_op_bn_train_dx = {"bn_train_dx", 5, 6, 3, LT_OP_INPLACE0, bn_train_dx_infer, NULL, NULL};
 const lt_op lt_op_bn_eval = {"bn_eval", 5, 5, 1, LT_OP_INPLACE0 | LT_OP_LINEAR, bn_eval_infer, bn_eval_vjp, NULL};
-const lt_op lt_op_bn_eval_dx = {"bn_eval_dx", 5, 6, 3, 0, bn_dx_infer, bn_eval_dx_vjp, NULL};
+const lt_op lt_op_bn_eval_dx = {"bn_eval_dx", 5, 6, 3, 0, bn_eval_dx_infer, bn_eval_dx_vjp, NULL};
 
 // ---- w' = w gamma istd, b' = beta + (bias - rm) gamma istd
 static lt_status bn_fold_infer(const lt_attr *a, int n_in, const lt_shape *in, const lt_dtype *dtype, lt_shape *out,

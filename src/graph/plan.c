@@ -1,8 +1,9 @@
 // plan.c - compilation of a graph into a list of kernel calls, and running it.
 //
 // The order of the passes is fixed: batch and mode first, so that every later pass sees exact shapes; then folding and
-// fusing, so that gradients are taken of the fused graph; then gradients; then nothing but removal of dead nodes. Every
-// pass works on the plan's own copy of the graph and can be switched off without changing results.
+// fusing, so that gradients are taken of the fused graph; then gradients; then removal of dead nodes, fusions across
+// the two halves, and what is made again instead of kept. Every pass works on the plan's own copy of the graph and can
+// be switched off without changing results.
 #include "graph/plan_impl.h"
 #include <string.h>
 
@@ -107,20 +108,34 @@ static lt_status rewrite(lt_plan *plan, const lt_plan_spec *s)
     for (int i = 0; i < n_grads; i++)
         if (plan->grad_value[i] != LT_NONE)
             plan->keep[plan->grad_value[i]] = true;
-    return lti_pass_sweep(g, plan->keep, true);
+    LT_TRY(lti_pass_sweep(g, plan->keep, true));
+    if (!(s->flags & LT_PLAN_NO_FUSE))
+        LT_TRY(lti_pass_fuse_late(g, plan->keep));
+    if (!(s->flags & LT_PLAN_NO_RECOMPUTE) && s->train)
+        LT_TRY(lti_pass_recompute(g, plan->keep));
+    return LT_OK;
+}
+
+// From here on `keep` marks what the caller reads through lt_plan_buffer and lt_plan_grad.
+static lt_status mark_read(lt_plan *plan, const lt_plan_spec *s)
+{
+    lti_free(plan->keep);
+    plan->keep = lti_calloc((size_t)plan->g->n_values, sizeof *plan->keep);
+    if (!plan->keep)
+        return LTI_NOMEM("plan");
+    for (int i = 0; i < s->n_outs; i++)
+        plan->keep[s->outs[i]] = true;
+    for (int i = 0; i < plan->n_wrt; i++)
+        if (plan->grad_value[i] != LT_NONE)
+            plan->keep[plan->grad_value[i]] = true;
+    return LT_OK;
 }
 
 static lt_status compile(lt_plan *plan, const lt_graph *g, const lt_plan_spec *s)
 {
     LT_TRY(lt_graph_dup(g, &plan->g));
     LT_TRY(rewrite(plan, s));
-    // From here on `keep` marks what the caller reads through lt_plan_buffer and lt_plan_grad.
-    memset(plan->keep, 0, (size_t)plan->g->n_values * sizeof *plan->keep);
-    for (int i = 0; i < s->n_outs; i++)
-        plan->keep[s->outs[i]] = true;
-    for (int i = 0; i < plan->n_wrt; i++)
-        if (plan->grad_value[i] != LT_NONE)
-            plan->keep[plan->grad_value[i]] = true;
+    LT_TRY(mark_read(plan, s));
     plan->shown = lti_malloc((size_t)plan->n_user_values * sizeof *plan->shown);
     plan->grad = lti_malloc((size_t)plan->n_wrt * sizeof *plan->grad);
     if (!plan->shown || !plan->grad)

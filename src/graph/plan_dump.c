@@ -34,6 +34,8 @@ static void add_step(lti_buf *out, const lt_plan *plan, int32_t i)
             lti_buf_printf(out, " ->");
         add_tensor(out, plan, s->arg[j]);
     }
+    if (n && n->again)
+        lti_buf_printf(out, " again");
     if (n && n->fwd >= 0)
         lti_buf_printf(out, " grad of %s", plan->g->node[n->fwd].op->name);
     if (k->tuned_us > 0)
@@ -50,11 +52,12 @@ char *lt_plan_dump(const lt_plan *plan)
     lti_buf_printf(&out, "plan: backend %s (%s), %d threads, batch %lld, %s, %s\n", plan->backend->ops->name,
                    plan->backend->version, plan->backend->n_threads, (long long)plan->batch,
                    plan->train ? "train" : "eval", dtype_name(plan->real));
-    lti_buf_printf(&out, "passes off:%s%s%s%s%s%s\n", plan->flags & LT_PLAN_NO_FUSE ? " fuse" : "",
+    lti_buf_printf(&out, "passes off:%s%s%s%s%s%s%s\n", plan->flags & LT_PLAN_NO_FUSE ? " fuse" : "",
                    plan->flags & LT_PLAN_NO_FOLD ? " fold" : "", plan->flags & LT_PLAN_NO_REUSE ? " reuse" : "",
                    plan->flags & LT_PLAN_NO_TUNE ? " tune" : "", plan->flags & LT_PLAN_NO_LAYOUT ? " layout" : "",
-                   plan->flags ? "" : " none");
-    lti_buf_printf(&out, "P: runs when parameters change; *: moves data\n");
+                   plan->flags & LT_PLAN_NO_RECOMPUTE ? " recompute" : "", plan->flags ? "" : " none");
+    lti_buf_printf(
+        &out, "P: runs when parameters change; *: moves data; again: recomputed for the gradient instead of kept\n");
     for (int32_t i = 0; i < plan->n_steps; i++)
         add_step(&out, plan, i);
     lti_buf_printf(&out, "%d kernels, %d reorders, %d reference fallbacks, %.3f GFLOP\n", st->n_kernels, st->n_reorders,

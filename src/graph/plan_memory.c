@@ -164,6 +164,28 @@ static lt_status allocate(lt_plan *plan)
     return LT_OK;
 }
 
+// What is prepared before every run of its kernel needs no memory of its own: such kernels share one piece.
+static void place_prepared(lt_plan *plan)
+{
+    const size_t shared = plan->slab_bytes[LTI_KEEP];
+    size_t most = 0;
+    for (int32_t i = 0; i < plan->n_steps; i++) {
+        lti_step *s = &plan->step[i];
+        const size_t bytes = round_up(s->kernel.prepared_bytes);
+        s->prepared_offset = shared;
+        if ((plan->train || s->prepare_always) && bytes > most)
+            most = bytes;
+    }
+    plan->slab_bytes[LTI_KEEP] += most;
+    for (int32_t i = 0; i < plan->n_steps; i++) {
+        lti_step *s = &plan->step[i];
+        if (plan->train || s->prepare_always)
+            continue;
+        s->prepared_offset = plan->slab_bytes[LTI_KEEP];
+        plan->slab_bytes[LTI_KEEP] += round_up(s->kernel.prepared_bytes);
+    }
+}
+
 lt_status lti_plan_place(lt_plan *plan)
 {
     find_lives(plan);
@@ -174,13 +196,10 @@ lt_status lti_plan_place(lt_plan *plan)
         LT_TRY(place_shared(plan));
     }
     place_apart(plan, LTI_KEEP);
-    for (int32_t i = 0; i < plan->n_steps; i++) {
-        lti_step *s = &plan->step[i];
-        s->prepared_offset = plan->slab_bytes[LTI_KEEP];
-        plan->slab_bytes[LTI_KEEP] += round_up(s->kernel.prepared_bytes);
-        if (s->kernel.scratch_bytes > plan->scratch_bytes)
-            plan->scratch_bytes = s->kernel.scratch_bytes;
-    }
+    place_prepared(plan);
+    for (int32_t i = 0; i < plan->n_steps; i++)
+        if (plan->step[i].kernel.scratch_bytes > plan->scratch_bytes)
+            plan->scratch_bytes = plan->step[i].kernel.scratch_bytes;
     for (int32_t t = 0; t < plan->n_tensors; t++) {
         const lti_tensor *base = &plan->tensor[root(plan, t)];
         plan->tensor[t].place = base->place;

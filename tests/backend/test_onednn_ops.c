@@ -295,9 +295,16 @@ static void test_batch_norm(void **state)
             op_case dx = CASE(bn_train_dx, a, 5, 3, 1e-4, x, x, v, v, v, x, v, v);
             op_case eval_dx = CASE(bn_eval_dx, a, 5, 3, 1e-4, x, x, v, v, v, x, v, v);
             if (relu) {
-                dx = CASE(bn_train_dx, a, 6, 3, 1e-4, x, x, v, v, v, x, x, v, v);
+                dx = CASE(bn_train_dx, a, 6, 3, 1e-4, x, x, v, v, v, v, x, v, v);
                 eval_dx = CASE(bn_eval_dx, a, 6, 3, 1e-4, x, x, v, v, v, x, x, v, v);
             }
+            op_case sum = CASE(bn_train, a, 6, 3, 2e-5, x, v, v, v, v, x, x, v, v);
+            op_case again = CASE(bn_apply, a, 5, 1, 1e-5, x, v, v, v, v, x);
+            op_case sum_again = CASE(bn_apply, a, 6, 1, 1e-5, x, v, v, v, v, x, x);
+            sum.positive[4] = again.positive[4] = sum_again.positive[4] = true;
+            check(&sum);
+            check(&again);
+            check(&sum_again);
             train.positive[4] = eval.positive[4] = dx.positive[4] = eval_dx.positive[4] = true;
             check(&train);
             check(&eval);
@@ -322,6 +329,8 @@ static void test_pointwise(void **state)
         check(&CASE(add, half, 2, 1, 1e-6, x, x, x));
         check(&CASE(add, relu, 2, 1, 1e-6, x, x, x));
         check(&CASE(add, relu, 2, 1, 1e-6, m, m, m));
+        check(&CASE(add_relu_dx, half, 3, 1, 1e-6, x, x, x, x));
+        check(&CASE(add_relu_dx, half, 3, 1, 1e-6, m, m, m, m));
         check(&CASE(scale, half, 1, 1, 1e-6, x, x));
         check(&CASE(normalize, norm, 1, 1, 1e-6, x, x));
         check(&CASE(normalize_dx, norm, 1, 1, 1e-6, x, x));
@@ -442,7 +451,7 @@ static void test_same_bits(void **state)
         const lt_attr a = {.eps = 1e-5f, .momentum = 0.1f, .relu = true};
         op_case t = CASE(bn_train, a, 5, 3, 0, x, v, v, v, v, x, v, v);
         same_bits(backend_one, backend_three, &t);
-        t = CASE(bn_train_dx, a, 6, 3, 0, x, x, v, v, v, x, x, v, v);
+        t = CASE(bn_train_dx, a, 6, 3, 0, x, x, v, v, v, v, x, v, v);
         t.positive[4] = true;
         same_bits(backend_one, backend_three, &t);
         t = CASE(channel_sum, no_attr, 1, 1, 0, x, v);

@@ -87,7 +87,10 @@ static void assert_close(const result *a, const result *b, double tolerance, uns
             fail_msg("flags %u: element %lld is %.17g, expected %.17g", flags, (long long)i, a->v[i], b->v[i]);
 }
 
-enum { ALL_OFF = LT_PLAN_NO_FUSE | LT_PLAN_NO_FOLD | LT_PLAN_NO_REUSE | LT_PLAN_NO_TUNE | LT_PLAN_NO_LAYOUT };
+enum {
+    ALL_OFF = LT_PLAN_NO_FUSE | LT_PLAN_NO_FOLD | LT_PLAN_NO_REUSE | LT_PLAN_NO_TUNE | LT_PLAN_NO_LAYOUT |
+              LT_PLAN_NO_RECOMPUTE
+};
 
 static void passes_keep_the_numbers(void **state)
 {
@@ -104,7 +107,10 @@ static void passes_keep_the_numbers(void **state)
         }
         result fused = net_result(&n, train, params, LT_PLAN_NO_REUSE, 3, LT_F32);
         result reused = net_result(&n, train, params, 0, 3, LT_F32); // memory planning: not one bit may change
+        result kept = net_result(&n, train, params, LT_PLAN_NO_RECOMPUTE, 3, LT_F32);
         assert_close(&reused, &fused, 0, 0);
+        assert_close(&reused, &kept, 0, LT_PLAN_NO_RECOMPUTE);
+        free(kept.v);
         assert_close(&reused, &plain, 1e-3, 0);
         free(fused.v);
         free(reused.v);
@@ -310,7 +316,9 @@ static void only_what_is_needed_runs(void **state)
     assert_int_equal(count_lines(dump, " conv2d_dw "), 6);
     assert_int_equal(count_lines(dump, " conv2d_dx "), 5); // none for the image
     assert_int_equal(count_lines(dump, " bn_train_dx "), 6);
-    assert_int_equal(count_lines(dump, " relu_dx "), 2); // the two after sums; the others are in batch norms
+    assert_int_equal(count_lines(dump, " relu_dx "), 1); // after the last sum; the others are in batch norms
+    assert_int_equal(count_lines(dump, " add_relu_dx "), 1);
+    assert_int_equal(count_lines(dump, " add "), 3); // a halved sum, again for the gradient, and the stem's gradients
     assert_int_equal(count_lines(dump, " relu "), 0);
     assert_int_equal(count_lines(dump, " scale "), 0);
     assert_int_equal(count_lines(dump, " weighted_sum "), 0); // its value is not asked for

@@ -29,6 +29,7 @@ lt_status lti_blk_create(const lti_dn *dn, const lt_bind_in *in, const lt_shape 
         return LTI_NOMEM("kernel");
     d->kern = dn->kern;
     d->n_threads = dn->n_threads;
+    d->n_in = in->n_in;
     d->attr = *in->attr;
     if (shape->n_dims == 4) {
         d->n = shape->dim[0];

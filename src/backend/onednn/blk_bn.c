@@ -11,7 +11,7 @@
 #include <string.h>
 
 // Scratch: partial results (two vectors a unit), then coefficient rows of cb * 16 floats.
-enum { ROW_MEAN, ROW_A, ROW_B, ROW_D, N_ROWS };
+enum { ROW_MEAN, ROW_A, ROW_B, ROW_D, ROW_GA, ROW_GB, N_ROWS }; // GA, GB: the forward line a gradient's mask needs
 
 static int64_t partial_floats(const lti_blk *d)
 {
@@ -56,7 +56,7 @@ typedef struct pass {
     void (*apply)(const struct pass *p, int64_t cb, int64_t unit);
     const lti_blk *d;
     float *scratch;
-    const float *x, *dy, *y, *gamma, *beta, *mean, *istd;
+    const float *x, *dy, *y, *r, *gamma, *beta, *mean, *istd; // r: residual, may be NULL
     float *out, *out_mean, *out_istd, *running_mean, *running_var, *dgamma, *dbeta;
     bool train;
 } pass;
@@ -147,31 +147,38 @@ static void train_finish(const pass *p, int64_t cb)
     }
 }
 
-// The second pass of training and all of evaluation: y = a * (x - mean) + b.
+// The second pass of training and all of evaluation: y = a * (x - mean) + b [+ r].
 static void affine_apply(const pass *p, int64_t cb, int64_t unit)
 {
     const lti_blk *d = p->d;
     const run_of r = unit_at(d, cb, unit);
-    d->kern->affine(p->x + r.at, p->out + r.at, r.px, row(d, p->scratch, ROW_MEAN, cb), row(d, p->scratch, ROW_A, cb),
-                    row(d, p->scratch, ROW_B, cb), d->attr.relu);
+    const float *mean = row(d, p->scratch, ROW_MEAN, cb), *a = row(d, p->scratch, ROW_A, cb);
+    const float *b = row(d, p->scratch, ROW_B, cb);
+    if (p->r)
+        d->kern->affine_add(p->x + r.at, p->r + r.at, p->out + r.at, r.px, mean, a, b, d->attr.relu);
+    else
+        d->kern->affine(p->x + r.at, p->out + r.at, r.px, mean, a, b, d->attr.relu);
 }
 
 static lt_status bn_train_run(const lt_kernel *k, void *const *arg, void *scratch)
 {
+    const lti_blk *d = k->data;
+    void *const *out = arg + d->n_in;
     const pass p = {
         .unit = train_unit,
         .finish = train_finish,
         .apply = affine_apply,
-        .d = k->data,
+        .d = d,
         .scratch = scratch,
         .x = arg[0],
+        .r = d->n_in == 6 ? arg[5] : NULL,
         .gamma = arg[1],
         .beta = arg[2],
         .running_mean = arg[3],
         .running_var = arg[4],
-        .out = arg[5],
-        .out_mean = arg[6],
-        .out_istd = arg[7],
+        .out = out[0],
+        .out_mean = out[1],
+        .out_istd = out[2],
     };
     run_pass(&p);
     return LT_OK;
@@ -200,13 +207,32 @@ static void load_mean(const lti_blk *d, float *scratch, const float *mean)
     }
 }
 
+// a = gamma * istd and b = beta of training, with the roundings of train_finish.
+static void load_line(const lti_blk *d, float *scratch, const float *gamma, const float *istd, const float *beta,
+                      int row_a, int row_b)
+{
+    for (int64_t cb = 0; cb < d->cb; cb++) {
+        float *a = row(d, scratch, row_a, cb), *b = row(d, scratch, row_b, cb);
+        memset(a, 0, LTI_LANES * sizeof *a);
+        memset(b, 0, LTI_LANES * sizeof *b);
+        for (int64_t l = 0, c = cb * LTI_LANES; l < lanes(d, cb); l++, c++) {
+            a[l] = gamma[c] * istd[c];
+            b[l] = beta[c];
+        }
+    }
+}
+
 static void dx_unit(const pass *p, int64_t cb, int64_t unit)
 {
     const lti_blk *d = p->d;
     const run_of r = unit_at(d, cb, unit);
     float *to = partial(d, p->scratch, cb, unit);
-    d->kern->bn_sums(p->x + r.at, p->dy + r.at, p->y ? p->y + r.at : NULL, r.px, row(d, p->scratch, ROW_MEAN, cb), to,
-                     to + LTI_LANES);
+    const float *mean = row(d, p->scratch, ROW_MEAN, cb);
+    if (p->beta)
+        d->kern->bn_relu_sums(p->x + r.at, p->dy + r.at, r.px, mean, row(d, p->scratch, ROW_GA, cb),
+                              row(d, p->scratch, ROW_GB, cb), to, to + LTI_LANES);
+    else
+        d->kern->bn_sums(p->x + r.at, p->dy + r.at, p->y ? p->y + r.at : NULL, r.px, mean, to, to + LTI_LANES);
 }
 
 // dx = gamma * istd * (dy' - s1 / M - (x - mean) * istd^2 * s2 / M), written as a * dy' + b * (x - mean) + d;
@@ -237,12 +263,17 @@ static void dx_apply(const pass *p, int64_t cb, int64_t unit)
 {
     const lti_blk *d = p->d;
     const run_of r = unit_at(d, cb, unit);
-    d->kern->bn_dx(p->x + r.at, p->dy + r.at, p->y ? p->y + r.at : NULL, p->out + r.at, r.px,
-                   row(d, p->scratch, ROW_MEAN, cb), row(d, p->scratch, ROW_A, cb), row(d, p->scratch, ROW_B, cb),
-                   row(d, p->scratch, ROW_D, cb));
+    const float *mean = row(d, p->scratch, ROW_MEAN, cb), *a = row(d, p->scratch, ROW_A, cb);
+    const float *b = row(d, p->scratch, ROW_B, cb), *e = row(d, p->scratch, ROW_D, cb);
+    if (p->beta)
+        d->kern->bn_relu_dx(p->x + r.at, p->dy + r.at, p->out + r.at, r.px, mean, row(d, p->scratch, ROW_GA, cb),
+                            row(d, p->scratch, ROW_GB, cb), a, b, e);
+    else
+        d->kern->bn_dx(p->x + r.at, p->dy + r.at, p->y ? p->y + r.at : NULL, p->out + r.at, r.px, mean, a, b, e);
 }
 
-// Arguments of both gradients: x, dy, gamma, mean, istd or variance, [y] -> dx, dgamma, dbeta.
+// Arguments of both gradients: x, dy, gamma, mean, then istd, [beta] in training and variance, [y] in evaluation -> dx,
+// dgamma, dbeta.
 static lt_status bn_dx_run(const lt_kernel *k, void *const *arg, void *scratch, bool train)
 {
     const lti_blk *d = k->data;
@@ -259,12 +290,15 @@ static lt_status bn_dx_run(const lt_kernel *k, void *const *arg, void *scratch, 
         .gamma = arg[2],
         .mean = arg[3],
         .istd = arg[4],
-        .y = d->attr.relu ? arg[5] : NULL,
+        .y = d->attr.relu && !train ? arg[5] : NULL,
+        .beta = d->attr.relu && train ? arg[5] : NULL,
         .out = out[0],
         .dgamma = out[1],
         .dbeta = out[2],
     };
     load_mean(d, scratch, p.mean);
+    if (p.beta)
+        load_line(d, scratch, p.gamma, p.istd, p.beta, ROW_GA, ROW_GB);
     run_pass(&p);
     return LT_OK;
 }
@@ -277,6 +311,18 @@ static lt_status bn_train_dx_run(const lt_kernel *k, void *const *arg, void *scr
 static lt_status bn_eval_dx_run(const lt_kernel *k, void *const *arg, void *scratch)
 {
     return bn_dx_run(k, arg, scratch, false);
+}
+
+static lt_status bn_apply_run(const lt_kernel *k, void *const *arg, void *scratch)
+{
+    const lti_blk *d = k->data;
+    const pass p = {.d = d, .scratch = scratch, .x = arg[0], .r = d->n_in == 6 ? arg[5] : NULL, .out = arg[d->n_in]};
+    load_mean(d, scratch, arg[3]);
+    load_line(d, scratch, arg[1], arg[4], arg[2], ROW_A, ROW_B);
+#pragma omp parallel for num_threads(d->n_threads) schedule(static)
+    for (int64_t i = 0; i < d->cb * d->units; i++)
+        affine_apply(&p, i / d->units, i % d->units);
+    return LT_OK;
 }
 
 static lt_status bn_eval_run(const lt_kernel *k, void *const *arg, void *scratch)
@@ -348,15 +394,28 @@ static lt_status bind(const lti_dn *dn, const lt_bind_in *in, unsigned blocked, 
     return LT_OK;
 }
 
+// Bits of x, of the residual where there is one, and of y.
+static unsigned blocked_bn(const lt_bind_in *in)
+{
+    return in->n_in == 6 ? 1u | 3u << 5 : 1u | 1u << 5;
+}
+
 lt_status lti_bind_bn_train(lti_dn *dn, const lt_bind_in *in, lt_kernel *k)
 {
-    return bind(dn, in, 1u << 0 | 1u << 5, in->attr->relu ? "bn_train_relu" : "bn_train", bn_train_run, k);
+    static const char *const what[2][2] = {{"bn_train", "bn_train_relu"}, {"bn_train_add", "bn_train_add_relu"}};
+    return bind(dn, in, blocked_bn(in), what[in->n_in == 6][in->attr->relu], bn_train_run, k);
+}
+
+lt_status lti_bind_bn_apply(lti_dn *dn, const lt_bind_in *in, lt_kernel *k)
+{
+    static const char *const what[2][2] = {{"bn_apply", "bn_apply_relu"}, {"bn_apply_add", "bn_apply_add_relu"}};
+    return bind(dn, in, blocked_bn(in), what[in->n_in == 6][in->attr->relu], bn_apply_run, k);
 }
 
 lt_status lti_bind_bn_train_dx(lti_dn *dn, const lt_bind_in *in, lt_kernel *k)
 {
-    const bool y = in->attr->relu;
-    return bind(dn, in, 3u | (y ? 3u << 5 : 1u << 5), y ? "bn_train_relu_dx" : "bn_train_dx", bn_train_dx_run, k);
+    const bool relu = in->attr->relu;
+    return bind(dn, in, 3u | 1u << in->n_in, relu ? "bn_train_relu_dx" : "bn_train_dx", bn_train_dx_run, k);
 }
 
 lt_status lti_bind_bn_eval(lti_dn *dn, const lt_bind_in *in, lt_kernel *k)

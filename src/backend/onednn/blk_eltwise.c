@@ -53,6 +53,19 @@ static lt_status add_run(const lt_kernel *k, void *const *arg, void *scratch)
     return LT_OK;
 }
 
+static lt_status add_relu_dx_run(const lt_kernel *k, void *const *arg, void *scratch)
+{
+    const lti_blk *d = k->data;
+    const float *a = arg[0], *b = arg[1], *y = arg[2];
+    float *dx = arg[3];
+    (void)scratch;
+#pragma omp parallel for num_threads(d->n_threads) schedule(static)
+    for (int64_t i = 0; i < n_chunks(d); i++)
+        d->kern->add_relu_dx(a + i * CHUNK, b + i * CHUNK, y + i * CHUNK, dx + i * CHUNK, chunk_len(d, i),
+                             d->attr.alpha);
+    return LT_OK;
+}
+
 static lt_status scale_run(const lt_kernel *k, void *const *arg, void *scratch)
 {
     const lti_blk *d = k->data;
@@ -96,6 +109,11 @@ lt_status lti_bind_relu_dx(lti_dn *dn, const lt_bind_in *in, lt_kernel *k)
 lt_status lti_bind_add(lti_dn *dn, const lt_bind_in *in, lt_kernel *k)
 {
     return bind(dn, in, in->attr->relu ? "add_relu" : "add", add_run, k);
+}
+
+lt_status lti_bind_add_relu_dx(lti_dn *dn, const lt_bind_in *in, lt_kernel *k)
+{
+    return bind(dn, in, "add_relu_dx", add_relu_dx_run, k);
 }
 
 lt_status lti_bind_scale(lti_dn *dn, const lt_bind_in *in, lt_kernel *k)

@@ -184,7 +184,9 @@ lt_status lti_conv_pd(const lti_dn *dn, const lti_conv_shape *s, const lti_choic
             .stride = s->stride,
             .pad = s->pad,
         };
+        const int before = lti_threads_enter(dn->n_threads); // oneDNN divides the work here
         status = lti_dnnl_conv_pd(dn->engine, &spec, choice->index, pd);
+        lti_threads_leave(before, dn->n_threads);
     }
     mds_clear(&m);
     return status;

@@ -20,12 +20,20 @@ typedef struct lti_kern {
     void (*moments)(const float *x, int64_t px, float *mean, float *m2); // m2 = sum of squared distances from the mean
     // y = a * (x - mean) + b [max 0]
     void (*affine)(const float *x, float *y, int64_t px, const float *mean, const float *a, const float *b, bool relu);
+    // y = a * (x - mean) + b + r [max 0]
+    void (*affine_add)(const float *x, const float *r, float *y, int64_t px, const float *mean, const float *a,
+                       const float *b, bool relu);
     // s1 = sum dy', s2 = sum dy' * (x - mean), where dy' = dy masked by y > 0; y may be NULL = no mask
     void (*bn_sums)(const float *x, const float *dy, const float *y, int64_t px, const float *mean, float *s1,
                     float *s2);
     // dx = a * dy' + b * (x - mean) + d
     void (*bn_dx)(const float *x, const float *dy, const float *y, float *dx, int64_t px, const float *mean,
                   const float *a, const float *b, const float *d);
+    // The same two where y = ga * (x - mean) + gb is made again from x. Bit for bit the y of affine.
+    void (*bn_relu_sums)(const float *x, const float *dy, int64_t px, const float *mean, const float *ga,
+                         const float *gb, float *s1, float *s2);
+    void (*bn_relu_dx)(const float *x, const float *dy, float *dx, int64_t px, const float *mean, const float *ga,
+                       const float *gb, const float *a, const float *b, const float *d);
     void (*fill)(float *y, int64_t px, const float *value);
     // ---- one (H, W, 16) plane
     void (*avg_pool)(const float *x, float *y, int64_t h, int64_t w, int64_t kernel, int64_t stride);
@@ -37,6 +45,8 @@ typedef struct lti_kern {
     void (*relu)(const float *x, float *y, int64_t n);
     void (*relu_dx)(const float *dy, const float *y, float *dx, int64_t n, float alpha); // alpha * dy * (y > 0)
     void (*add)(const float *a, const float *b, float *y, int64_t n, float alpha, bool relu);
+    // alpha * (a + b) * (y > 0)
+    void (*add_relu_dx)(const float *a, const float *b, const float *y, float *dx, int64_t n, float alpha);
     void (*scale)(const float *x, float *y, int64_t n, float mul, float sub); // (x - sub) * mul
     // ---- layout of one (16 channels, px) tile set; n_ch <= 16 channels are real, the others zero
     void (*to_plain)(const float *blk, float *plain, int64_t px, int n_ch);

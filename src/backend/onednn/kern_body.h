@@ -63,6 +63,19 @@ static void affine(const float *x, float *y, int64_t px, const float *mean, cons
     }
 }
 
+static void affine_add(const float *x, const float *r, float *y, int64_t px, const float *mean, const float *a,
+                       const float *b, bool with_relu)
+{
+    const vec m = LOAD(mean), va = LOAD(a), vb = LOAD(b);
+    for (int64_t i = 0; i < 16 * px; i += 16) {
+        vec v = (LOAD(x + i) - m) * va + vb;
+        v += LOAD(r + i);
+        if (with_relu)
+            v = RELU(v);
+        STORE(y + i, v);
+    }
+}
+
 static void bn_sums(const float *x, const float *dy, const float *y, int64_t px, const float *mean, float *s1,
                     float *s2)
 {
@@ -100,6 +113,40 @@ static void bn_dx(const float *x, const float *dy, const float *y, float *dx, in
         if (y)
             g = MASK(g, LOAD(y + i));
         STORE(dx + i, va * g + (vb * (LOAD(x + i) - m) + vd));
+    }
+}
+
+static void bn_relu_sums(const float *x, const float *dy, int64_t px, const float *mean, const float *ga,
+                         const float *gb, float *s1, float *s2)
+{
+    const vec m = LOAD(mean), va = LOAD(ga), vb = LOAD(gb);
+    vec a0 = ZERO, a1 = ZERO, b0 = ZERO, b1 = ZERO;
+    int64_t i = 0;
+    for (; i + 32 <= 16 * px; i += 32) {
+        const vec d0 = LOAD(x + i) - m, d1 = LOAD(x + i + 16) - m;
+        const vec y0 = d0 * va + vb, y1 = d1 * va + vb;
+        const vec g0 = MASK(LOAD(dy + i), y0), g1 = MASK(LOAD(dy + i + 16), y1);
+        a0 += g0;
+        a1 += g1;
+        b0 += g0 * d0;
+        b1 += g1 * d1;
+    }
+    for (; i < 16 * px; i += 16) {
+        const vec d = LOAD(x + i) - m, y = d * va + vb, g = MASK(LOAD(dy + i), y);
+        a0 += g;
+        b0 += g * d;
+    }
+    STORE(s1, a0 + a1);
+    STORE(s2, b0 + b1);
+}
+
+static void bn_relu_dx(const float *x, const float *dy, float *dx, int64_t px, const float *mean, const float *ga,
+                       const float *gb, const float *a, const float *b, const float *d)
+{
+    const vec m = LOAD(mean), vga = LOAD(ga), vgb = LOAD(gb), va = LOAD(a), vb = LOAD(b), vd = LOAD(d);
+    for (int64_t i = 0; i < 16 * px; i += 16) {
+        const vec e = LOAD(x + i) - m, y = e * vga + vgb, g = MASK(LOAD(dy + i), y);
+        STORE(dx + i, va * g + (vb * e + vd));
     }
 }
 
@@ -208,6 +255,17 @@ static void add(const float *a, const float *b, float *y, int64_t n, float alpha
     }
 }
 
+static void add_relu_dx(const float *a, const float *b, const float *y, float *dx, int64_t n, float alpha)
+{
+    int64_t i = 0;
+    for (; i + 16 <= n; i += 16) {
+        const vec v = (LOAD(a + i) + LOAD(b + i)) * alpha;
+        STORE(dx + i, MASK(v, LOAD(y + i)));
+    }
+    for (; i < n; i++)
+        dx[i] = y[i] > 0.0f ? (a[i] + b[i]) * alpha : 0.0f;
+}
+
 static void scale(const float *x, float *y, int64_t n, float mul, float sub)
 {
     for (int64_t i = 0; i < n; i++)
@@ -305,8 +363,11 @@ const lti_kern LTI_KERN_TABLE = {
     .sum = sum,
     .moments = moments,
     .affine = affine,
+    .affine_add = affine_add,
     .bn_sums = bn_sums,
     .bn_dx = bn_dx,
+    .bn_relu_sums = bn_relu_sums,
+    .bn_relu_dx = bn_relu_dx,
     .fill = fill,
     .avg_pool = avg_pool,
     .avg_pool_dx = avg_pool_dx,
@@ -315,6 +376,7 @@ const lti_kern LTI_KERN_TABLE = {
     .relu = relu,
     .relu_dx = relu_dx,
     .add = add,
+    .add_relu_dx = add_relu_dx,
     .scale = scale,
     .to_plain = to_plain,
     .to_blocked = to_blocked,

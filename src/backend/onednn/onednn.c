@@ -23,12 +23,14 @@ static const struct {
     {&lt_op_pad2d_dx, lti_bind_pad},
     {&lt_op_channel_sum, lti_bind_channel_sum},
     {&lt_op_bn_train, lti_bind_bn_train},
+    {&lt_op_bn_apply, lti_bind_bn_apply},
     {&lt_op_bn_train_dx, lti_bind_bn_train_dx},
     {&lt_op_bn_eval, lti_bind_bn_eval},
     {&lt_op_bn_eval_dx, lti_bind_bn_eval_dx},
     {&lt_op_relu, lti_bind_relu},
     {&lt_op_relu_dx, lti_bind_relu_dx},
     {&lt_op_add, lti_bind_add},
+    {&lt_op_add_relu_dx, lti_bind_add_relu_dx},
     {&lt_op_scale, lti_bind_scale},
     {&lt_op_normalize, lti_bind_normalize},
     {&lt_op_normalize_dx, lti_bind_normalize},
@@ -85,7 +87,7 @@ static lt_status open_parts(lt_backend *b, lti_dn *dn)
     char cpu[80], id[160];
     LT_TRY_DNNL(dnnl_engine_create(&dn->engine, dnnl_cpu, 0));
     cpu_name(cpu, sizeof cpu);
-    snprintf(id, sizeof id, "%s-isa%x-dnnl%d.%d.%d-t%d", cpu, (unsigned)dnnl_get_effective_cpu_isa(), v->major,
+    snprintf(id, sizeof id, "%s-isa%x-dnnl%d.%d.%d-threads%d", cpu, (unsigned)dnnl_get_effective_cpu_isa(), v->major,
              v->minor, v->patch, dn->n_threads);
     LT_TRY(lti_tune_open(id, &dn->tune));
     snprintf(b->version, sizeof b->version, "oneDNN %d.%d.%d, %s", v->major, v->minor, v->patch, dn->kern->isa);

@@ -26,6 +26,7 @@ typedef struct lti_blk {
     int64_t count;              // elementwise: floats
     int64_t units;              // partial results per channel block: n * parts
     int64_t *map;               // padding: source row/column of each padded one, or -1
+    int n_in;                   // inputs of the node
     lt_attr attr;
 } lti_blk;
 
@@ -36,8 +37,10 @@ bool lti_blk_fits(const lt_bind_in *in, int i); // is argument i one that a bloc
 
 // One binder per op family; LT_E_UNSUPPORTED without an error record leaves the node to the reference backend.
 typedef lt_status lti_binder(lti_dn *dn, const lt_bind_in *in, lt_kernel *k);
-lti_binder lti_bind_conv, lti_bind_bn_train, lti_bind_bn_train_dx, lti_bind_bn_eval, lti_bind_bn_eval_dx;
-lti_binder lti_bind_relu, lti_bind_relu_dx, lti_bind_add, lti_bind_scale, lti_bind_normalize, lti_bind_channel_sum;
+lti_binder lti_bind_conv, lti_bind_bn_train, lti_bind_bn_apply, lti_bind_bn_train_dx, lti_bind_bn_eval,
+    lti_bind_bn_eval_dx;
+lti_binder lti_bind_relu, lti_bind_relu_dx, lti_bind_add, lti_bind_add_relu_dx, lti_bind_scale, lti_bind_normalize,
+    lti_bind_channel_sum;
 lti_binder lti_bind_pool, lti_bind_gap, lti_bind_pad, lti_bind_linear;
 
 void lti_blk_reorder(const lti_dn *dn, const lt_shape *shape, lt_layout from, const void *src, lt_layout to, void *dst);

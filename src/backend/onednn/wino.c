@@ -31,6 +31,7 @@ enum {
     MIN_CHUNKS = 4,
     CHUNK_PAIRS = 64 * 64, // up to this many pairs CHUNKS, then FEW_CHUNKS; below MIN_CHUNKS none
     CHUNK_TILES = 128,     // at least, in a chunk
+    GROUP_BYTES = 8 << 20, // of V and transformed filters of a group of input channels, where there are no chunks
 };
 
 typedef struct wino {
@@ -46,7 +47,8 @@ typedef struct wino {
     int64_t v_stride, m_stride; // floats from one point to the next
     int64_t u_stride;
     bool by_panel;                       // see above
-    int64_t chunks;                      // filter gradient: partial sums; 0 = all tiles are transformed first
+    int64_t chunks;                      // filter gradient: partial sums; 0 = all of dy is transformed first, then
+    int64_t group;                       // this many blocks of input channels at a time
     size_t block_at, block_floats, u_at; // in scratch: one block per thread, then what threads share
 } wino;
 
@@ -323,20 +325,26 @@ static lt_status forward_prepare(const lt_kernel *k, void *const *arg, void *pre
 }
 
 // ---- gradient of the filter: here V and D are [point][block of 16 channels][tile][16]
-static void dw_inputs(const wino *d, const float *x, const float *dy, int64_t first, int64_t n_tiles, int64_t row,
-                      int64_t row_end, float *v, float *e)
+// Rows row.. of v (of e): transformed tiles first..first + n_tiles of channel blocks begin..end of x (of all of dy).
+static void dw_inputs(const wino *d, const float *x, int64_t first, int64_t n_tiles, int64_t row, int64_t row_end,
+                      int64_t begin, int64_t end, float *v)
 {
-    for (int64_t b = 0; b < d->in_b + d->out_b; b++) {
+    for (int64_t b = begin; b < end; b++, v += row_end * LTI_LANES) {
         tile t = tile_at(d, first);
-        for (int64_t i = 0; i < n_tiles; i++, tile_step(d, &t)) {
-            const int64_t y0 = t.y * LTI_WINO_OUT, x0 = t.x * LTI_WINO_OUT, at = (row + i) * LTI_LANES;
-            if (b < d->in_b)
-                d->kern->input(in_plane(d, x, t.n, b), d->ih, d->iw, y0 - d->pad, x0 - d->pad,
-                               v + b * row_end * LTI_LANES + at, d->v_stride);
-            else
-                d->kern->gradient(dy + out_plane(d, t.n, b - d->in_b), d->oh, d->ow, y0, x0,
-                                  e + (b - d->in_b) * row_end * LTI_LANES + at, d->m_stride);
-        }
+        for (int64_t i = 0; i < n_tiles; i++, tile_step(d, &t))
+            d->kern->input(in_plane(d, x, t.n, b), d->ih, d->iw, t.y * LTI_WINO_OUT - d->pad,
+                           t.x * LTI_WINO_OUT - d->pad, v + (row + i) * LTI_LANES, d->v_stride);
+    }
+}
+
+static void dw_gradients(const wino *d, const float *dy, int64_t first, int64_t n_tiles, int64_t row, int64_t row_end,
+                         float *e)
+{
+    for (int64_t b = 0; b < d->out_b; b++, e += row_end * LTI_LANES) {
+        tile t = tile_at(d, first);
+        for (int64_t i = 0; i < n_tiles; i++, tile_step(d, &t))
+            d->kern->gradient(dy + out_plane(d, t.n, b), d->oh, d->ow, t.y * LTI_WINO_OUT, t.x * LTI_WINO_OUT,
+                              e + (row + i) * LTI_LANES, d->m_stride);
     }
 }
 
@@ -351,16 +359,16 @@ static void dw_products(const wino *d, int p, int64_t b, const float *v, const f
                             (int)smaller(step, columns - k), first);
 }
 
-// Adds the partial sums in order and brings each 16 filters back to 3x3.
-static void dw_finish(const wino *d, const float *u, int64_t n_sums, float *dw)
+// Adds the partial sums in order and brings each 16 filters back to 3x3, for input channels begin..end; u begins there.
+static void dw_finish(const wino *d, const float *u, int64_t n_sums, int64_t begin, int64_t end, float *dw)
 {
     const int64_t columns = d->out_b * LTI_LANES;
 #pragma omp parallel for num_threads(d->n_threads) schedule(static)
-    for (int64_t i = 0; i < d->in * d->out_b; i++) {
+    for (int64_t i = begin * d->out_b; i < end * d->out_b; i++) {
         const int64_t channel = i / d->out_b, b = i % d->out_b, lanes = smaller(LTI_LANES, d->out - b * LTI_LANES);
         float t[POINTS * LTI_LANES], g[LTI_WINO_TAPS * LTI_LANES];
         for (int p = 0; p < POINTS; p++) {
-            const float *from = u + p * d->u_stride + channel * columns + b * LTI_LANES;
+            const float *from = u + p * d->u_stride + (channel - begin) * columns + b * LTI_LANES;
             memcpy(t + p * LTI_LANES, from, LTI_LANES * sizeof *t);
             for (int64_t s = 1; s < n_sums; s++) {
                 from += POINTS * d->u_stride;
@@ -390,7 +398,8 @@ static lt_status dw_chunks_run(const lt_kernel *k, void *const *arg, void *scrat
             const int64_t n_tiles = smaller(d->block, end - i), next = i + d->block < end ? i + d->block : d->tiles;
             ahead read_x = ahead_of(next < d->tiles ? x : NULL, d->in_b, d->ih * d->iw, next, n_tiles, calls);
             ahead read_dy = ahead_of(next < d->tiles ? dy : NULL, d->out_b, d->oh * d->ow, next, n_tiles, calls);
-            dw_inputs(d, x, dy, i, n_tiles, 0, d->block, v, e);
+            dw_inputs(d, x, i, n_tiles, 0, d->block, 0, d->in_b, v);
+            dw_gradients(d, dy, i, n_tiles, 0, d->block, e);
             for (int p = 0; p < POINTS; p++)
                 for (int64_t b = 0; b < d->in_b; b++) {
                     dw_products(d, p, b, v, e, n_tiles, d->block, i == start, sums + c * POINTS * d->u_stride);
@@ -399,23 +408,36 @@ static lt_status dw_chunks_run(const lt_kernel *k, void *const *arg, void *scrat
                 }
         }
     }
-    dw_finish(d, sums, d->chunks, arg[2]);
+    dw_finish(d, sums, d->chunks, 0, d->in, arg[2]);
     return LT_OK;
 }
 
-static lt_status dw_all_run(const lt_kernel *k, void *const *arg, void *scratch)
+// One group of input channels: V, then all its products with E, then its filters. What a group makes is small enough
+// for the third-level cache, and a point of E is used by every block of the group while it is in the second.
+static void dw_group(const wino *d, const float *x, int64_t begin, int64_t end, const float *e, float *v, float *u,
+                     float *dw)
+{
+    const int64_t step = d->th * d->tw, n_blocks = end - begin;
+#pragma omp parallel for num_threads(d->n_threads) schedule(dynamic, 1)
+    for (int64_t i = 0; i < d->n; i++)
+        dw_inputs(d, x, i * step, step, i * step, d->tiles, begin, end, v);
+#pragma omp parallel for num_threads(d->n_threads) schedule(dynamic, 1)
+    for (int64_t i = 0; i < POINTS * n_blocks; i++)
+        dw_products(d, (int)(i / n_blocks), i % n_blocks, v, e, d->tiles, d->tiles, true, u);
+    dw_finish(d, u, 1, begin * LTI_LANES, smaller(end * LTI_LANES, d->in), dw);
+}
+
+static lt_status dw_groups_run(const lt_kernel *k, void *const *arg, void *scratch)
 {
     const wino *d = k->data;
-    const float *x = arg[0], *dy = arg[1];
+    const float *dy = arg[1];
     float *v = (float *)scratch + d->block_at, *e = v + POINTS * d->v_stride, *u = (float *)scratch + d->u_at;
-    const int64_t step = d->th * d->tw, n_steps = d->n;
+    const int64_t step = d->th * d->tw;
 #pragma omp parallel for num_threads(d->n_threads) schedule(dynamic, 1)
-    for (int64_t i = 0; i < n_steps; i++)
-        dw_inputs(d, x, dy, i * step, step, i * step, d->tiles, v, e);
-#pragma omp parallel for num_threads(d->n_threads) schedule(dynamic, 1)
-    for (int64_t i = 0; i < POINTS * d->in_b; i++)
-        dw_products(d, (int)(i / d->in_b), i % d->in_b, v, e, d->tiles, d->tiles, true, u);
-    dw_finish(d, u, 1, arg[2]);
+    for (int64_t i = 0; i < d->n; i++)
+        dw_gradients(d, dy, i * step, step, i * step, d->tiles, e);
+    for (int64_t b = 0; b < d->in_b; b += d->group)
+        dw_group(d, arg[0], b, smaller(b + d->group, d->in_b), e, v, u, arg[2]);
     return LT_OK;
 }
 
@@ -471,16 +493,19 @@ static void plan_dw(wino *d, lt_kernel *k)
     if (d->chunks) {
         const int64_t block = BLOCK_BYTES / (POINTS * channels * (int64_t)sizeof(float));
         d->block = smaller(block < MIN_TILES ? BIG_TILES : block, (d->tiles + d->chunks - 1) / d->chunks);
+        d->group = d->in_b;
     } else {
+        const int64_t one = POINTS * LTI_LANES * (d->tiles + d->out_b * LTI_LANES) * (int64_t)sizeof(float);
         d->block = d->tiles;
+        d->group = smaller(GROUP_BYTES > one ? GROUP_BYTES / one : 1, d->in_b);
         threads = 1;
     }
-    d->v_stride = spread(d->block * d->in_b * LTI_LANES);
+    d->v_stride = spread(d->block * d->group * LTI_LANES);
     d->m_stride = spread(d->block * d->out_b * LTI_LANES);
-    d->u_stride = spread(pairs);
+    d->u_stride = spread(d->group * d->out_b * LTI_LANES * LTI_LANES);
     d->block_floats = (size_t)(POINTS * (d->v_stride + d->m_stride));
     d->u_at = d->block_floats * (size_t)threads;
-    k->run = d->chunks ? dw_chunks_run : dw_all_run;
+    k->run = d->chunks ? dw_chunks_run : dw_groups_run;
     k->scratch_bytes = (d->u_at + (size_t)(POINTS * d->u_stride * (d->chunks ? d->chunks : 1))) * sizeof(float);
 }
 

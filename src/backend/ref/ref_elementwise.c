@@ -14,4 +14,4 @@
     {                                                                                                                  \
         &lt_op_##name, name##_f32, name##_f64, NULL                                                                    \
     }
-const lti_ref_row lti_ref_elementwise[] = {ROW(relu), ROW(relu_dx), ROW(add), ROW(scale), {0}};
+const lti_ref_row lti_ref_elementwise[] = {ROW(relu), ROW(relu_dx), ROW(add), ROW(add_relu_dx), ROW(scale), {0}};
