@@ -423,7 +423,7 @@ static void interrupted_runs_end_with_the_same_bits(void **state)
     static const struct {
         const char *name, *values, *event;
     } run[] = {{"scrub", "rewind=true,lr=0.03,forget_batch=8", "train.epoch"},
-               {"boundary-shrink-amun", "lr=0.02", "train.progress"},
+               {"boundary-shrink-amun", "lr=0.02", "train.epoch"},
                {"boundary-shrink", "lr=0.02", "train.epoch"},
                {"boundary-expand", "lr=0.05", "train.epoch"},
                {"bad-teacher", "epochs=3", "train.epoch"},
