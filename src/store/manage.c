@@ -62,7 +62,8 @@ static int older_first(const void *a, const void *b)
 static lt_status to_text(json_t **item, size_t n, char **json)
 {
     json_t *array = json_array();
-    qsort(item, n, sizeof *item, older_first);
+    if (n > 0) // an empty store has no array at all
+        qsort(item, n, sizeof *item, older_first);
     for (size_t i = 0; i < n; i++)
         json_array_append(array, item[i]);
     *json = json_dumps(array, JSON_REAL_PRECISION(17));

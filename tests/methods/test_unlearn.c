@@ -435,11 +435,13 @@ static void retrain_forgets_where_it_came_from(void **state)
     lt_unlearn_result r;
     lt_unlearn_in in = input(raw);
     assert_ok(lt_unlearn_run(find("retrain"), &in, NULL, &r));
+    lt_unlearn_result_clear(&r);
     in.model = trained;
     assert_ok(lt_unlearn_run(find("retrain"), &in, NULL, &r));
     assert_true(same_params(raw, trained));
     assert_int_equal(raw->bn_batches, trained->bn_batches);
     assert_int_equal(r.train.images, (int64_t)world.recipe.epochs * world.retain.n);
+    lt_unlearn_result_clear(&r);
     lt_model_destroy(raw);
     lt_model_destroy(trained);
 }
