@@ -8,9 +8,9 @@ typedef enum lt_split { LT_TRAIN = 0, LT_TEST = 1 } lt_split;
 
 typedef struct lt_split_data {
     int64_t n;
-    const uint8_t *x;    // (n, C, H, W)
-    const int32_t *y;    // (n), 0..n_classes-1
-    const int64_t *id;   // (n) index in the official order of the whole set (subsets keep the original index)
+    const uint8_t *x;  // (n, C, H, W)
+    const int32_t *y;  // (n), 0..n_classes-1
+    const int64_t *id; // (n) index in the official order of the whole set (subsets keep the original index)
 } lt_split_data;
 
 // Owned by its creator, immutable after opening, so shared freely between threads.
@@ -24,16 +24,17 @@ typedef struct lt_dataset {
     void *owner;                    // the reader's memory
 } lt_dataset;
 
-// spec: KIND[:PATH][,key=value...]. Without PATH the kind's usual folder is looked up under $LETHE_DATA. Keys of every kind,
-// applied in this order:
+// spec: KIND[:PATH][,key=value...]. Without PATH the kind's usual folder is looked up under $LETHE_DATA. Keys of every
+// kind, applied in this order:
 //   classes=a+b+c     keep these classes (names or numbers) and renumber them in the order given
-//   holdout=N         the test split becomes N samples cut out of the training files, class-balanced; when there are only
+//   holdout=N         the test split becomes N samples cut out of the training files, class-balanced; when there are
+//   only
 //                     test files, out of those. Emits the warning "data.holdout".
 //   train-limit=N, test-limit=N   at most N samples, class-balanced, ids and order kept
 //   subset-seed=S     which samples holdout and limits take (0)
 //   allow-partial=1   a split may be missing (n = 0), files of fixed length may be shorter
-// Fails with LT_E_FORMAT (file, offset, expected, found), LT_E_IO, LT_E_USAGE (unknown kind or key, with the nearest name).
-// Emits the information "data.open".
+// Fails with LT_E_FORMAT (file, offset, expected, found), LT_E_IO, LT_E_USAGE (unknown kind or key, with the nearest
+// name). Emits the information "data.open".
 LT_API lt_status lt_dataset_open(const char *spec, lt_events *events, lt_dataset **ds);
 LT_API void lt_dataset_close(lt_dataset *ds); // NULL is fine
 typedef struct lt_dataset_kind {
@@ -58,50 +59,58 @@ typedef struct lt_index_set {
 LT_API void lt_index_set_clear(lt_index_set *set);
 // spec: random:10% | random:5000 | class:3,7 | file:IDS.csv (bare indices or the AMUN authors' layout with a header
 // `unlearn_idx`); indices are official ids and must exist in the training split. Duplicates, out-of-range and empty
-// lists fail with LT_E_FORMAT naming line and value. `random` is drawn class-blind, without replacement, with LT_STREAM_FORGET.
+// lists fail with LT_E_FORMAT naming line and value. `random` is drawn class-blind, without replacement, with
+// LT_STREAM_FORGET.
 LT_API lt_status lt_forget_parse(const lt_dataset *ds, const char *spec, uint64_t seed, lt_index_set *forget);
 LT_API lt_status lt_index_set_complement(int64_t n, const lt_index_set *set, lt_index_set *rest);
 LT_API lt_status lt_index_set_range(int64_t n, lt_index_set *all);
-LT_API void lt_index_set_digest(const lt_dataset *ds, lt_split split, const lt_index_set *set, char out[65]); // over official ids
-LT_API lt_status lt_forget_write(const lt_dataset *ds, const lt_index_set *forget, const char *path); // forget.csv, official ids
+LT_API void lt_index_set_digest(const lt_dataset *ds, lt_split split, const lt_index_set *set,
+                                char out[65]); // over official ids
+LT_API lt_status lt_forget_write(const lt_dataset *ds, const lt_index_set *forget,
+                                 const char *path); // forget.csv, official ids
 
 // ---- views: what a phase of training (or an evaluation) reads. Plain struct; pointers are borrowed.
-typedef enum lt_relabel { LT_RELABEL_NONE, LT_RELABEL_RANDOM_OTHER, LT_RELABEL_RANDOM_ANY } lt_relabel; // redrawn every epoch
+typedef enum lt_relabel {
+    LT_RELABEL_NONE,
+    LT_RELABEL_RANDOM_OTHER,
+    LT_RELABEL_RANDOM_ANY
+} lt_relabel; // redrawn every epoch
 typedef struct lt_view {
     const lt_dataset *ds;
     lt_split split;
-    const int64_t *row;     // n rows of the split; NULL = 0..n-1
+    const int64_t *row; // n rows of the split; NULL = 0..n-1
     int64_t n;
-    const int32_t *labels;  // (n) override, or NULL
-    const float *images;    // (n,C,H,W) in [0,1] override, or NULL = bytes/255
-    bool augment;           // random crop (pad 4, zeros) and horizontal flip
+    const int32_t *labels; // (n) override, or NULL
+    const float *images;   // (n,C,H,W) in [0,1] override, or NULL = bytes/255
+    bool augment;          // random crop (pad 4, zeros) and horizontal flip
     lt_relabel relabel;
-    float weight;           // of each sample's loss; 1 for ordinary views, negative to ascend
-    int32_t tag;            // copied to lt_batch.tag: which view a row came from
+    float weight; // of each sample's loss; 1 for ordinary views, negative to ascend
+    int32_t tag;  // copied to lt_batch.tag: which view a row came from
 } lt_view;
-LT_API lt_view lt_view_split(const lt_dataset *ds, lt_split split);              // whole split, weight 1
+LT_API lt_view lt_view_split(const lt_dataset *ds, lt_split split);                          // whole split, weight 1
 LT_API lt_view lt_view_rows(const lt_dataset *ds, lt_split split, const lt_index_set *rows); // borrows rows
 
 typedef struct lt_batch {
     int64_t n;
-    float *x;       // (n, C, H, W) in [0,1]
-    int32_t *y;     // (n)
-    float *weight;  // (n) view weights, not divided by n
-    int64_t *id;    // (n) official ids
-    int32_t *tag;   // (n)
+    float *x;      // (n, C, H, W) in [0,1]
+    int32_t *y;    // (n)
+    float *weight; // (n) view weights, not divided by n
+    int64_t *id;   // (n) official ids
+    int32_t *tag;  // (n)
 } lt_batch;
 
-// Batches of the concatenation of the views. Shuffled by (seed, LT_STREAM_SHUFFLE, epoch, phase) or in order; the last partial batch
-// is kept. Augmentation and random labels are functions of (seed, epoch, view tag, id): the result does not depend on n_threads.
+// Batches of the concatenation of the views. Shuffled by (seed, LT_STREAM_SHUFFLE, epoch, phase) or in order; the last
+// partial batch is kept. Augmentation and random labels are functions of (seed, epoch, view tag, id): the result does
+// not depend on n_threads.
 typedef struct lt_loader_spec {
     const lt_view *views;
     int n_views;
     int64_t batch;
     bool shuffle;
     uint64_t seed;
-    uint32_t phase;   // separates several loaders of one job
-    int n_threads;    // prefetching workers; 0 = make batches in the caller
-    int32_t pad;      // crop padding in pixels (4)
+    uint32_t phase; // separates several loaders of one job
+    int n_threads;  // prefetching workers; 0 = make batches in the caller
+    int32_t pad;    // crop padding in pixels (4)
 } lt_loader_spec;
 typedef struct lt_loader lt_loader;
 LT_API lt_status lt_loader_create(const lt_loader_spec *spec, lt_loader **loader);

@@ -42,7 +42,8 @@ typedef struct lt_value_info {
 LT_API lt_status lt_graph_create(lt_graph **g);
 LT_API void lt_graph_destroy(lt_graph *g); // NULL is fine
 LT_API lt_status lt_graph_dup(const lt_graph *g, lt_graph **copy);
-LT_API lt_status lt_graph_status(const lt_graph *g); // LT_OK, or the first builder error (restored as this thread's record)
+LT_API lt_status
+lt_graph_status(const lt_graph *g); // LT_OK, or the first builder error (restored as this thread's record)
 LT_API int32_t lt_graph_n_values(const lt_graph *g);
 LT_API lt_status lt_graph_value(const lt_graph *g, lt_val v, lt_value_info *info);
 LT_API lt_val lt_graph_find(const lt_graph *g, const char *name); // LT_NONE when there is none
@@ -60,13 +61,14 @@ typedef struct lt_conv_attr {
     int32_t stride, pad, groups; // groups: 1 now (left open)
     lt_pad_mode pad_mode;        // circular and reflect become a pad2d node and a convolution without padding
 } lt_conv_attr;
-LT_API lt_val lt_conv2d(lt_graph *g, lt_val x, lt_val w, lt_val bias, lt_conv_attr attr); // w (K,C/groups,R,S); bias (K) or LT_NONE
+LT_API lt_val lt_conv2d(lt_graph *g, lt_val x, lt_val w, lt_val bias,
+                        lt_conv_attr attr); // w (K,C/groups,R,S); bias (K) or LT_NONE
 LT_API lt_val lt_pad2d(lt_graph *g, lt_val x, int32_t pad, lt_pad_mode mode);
 
 typedef struct lt_bn_args {
     lt_val gamma, beta;               // PARAM (C)
     lt_val running_mean, running_var; // STATE (C)
-    float eps, momentum;              // PyTorch meaning: running = (1-momentum)*running + momentum*batch, unbiased variance
+    float eps, momentum; // PyTorch meaning: running = (1-momentum)*running + momentum*batch, unbiased variance
 } lt_bn_args;
 // Train plans use batch statistics (biased variance) and update the running ones; eval plans use the running ones.
 LT_API lt_val lt_batch_norm(lt_graph *g, lt_val x, lt_bn_args bn);
@@ -77,13 +79,14 @@ LT_API lt_val lt_scale(lt_graph *g, lt_val x, float alpha);
 LT_API lt_val lt_normalize(lt_graph *g, lt_val x, const float *mean, const float *std);
 LT_API lt_val lt_avg_pool2d(lt_graph *g, lt_val x, int32_t kernel, int32_t stride);
 LT_API lt_val lt_max_pool2d(lt_graph *g, lt_val x, int32_t kernel, int32_t stride);
-LT_API lt_val lt_global_avg_pool(lt_graph *g, lt_val x);         // (N,C,H,W) -> (N,C)
-LT_API lt_val lt_flatten(lt_graph *g, lt_val x);                 // (N,...) -> (N, product)
+LT_API lt_val lt_global_avg_pool(lt_graph *g, lt_val x);            // (N,C,H,W) -> (N,C)
+LT_API lt_val lt_flatten(lt_graph *g, lt_val x);                    // (N,...) -> (N, product)
 LT_API lt_val lt_linear(lt_graph *g, lt_val x, lt_val w, lt_val b); // x (N,C), w (K,C), b (K) or LT_NONE -> (N,K)
-LT_API lt_val lt_softmax(lt_graph *g, lt_val logits);            // (N,K)
+LT_API lt_val lt_softmax(lt_graph *g, lt_val logits);               // (N,K)
 // Per-sample losses (N). labels (N) I32; smoothing in [0,1): target = (1-s)*onehot + s/K.
 LT_API lt_val lt_cross_entropy(lt_graph *g, lt_val logits, lt_val labels, float smoothing);
-LT_API lt_val lt_cross_entropy_soft(lt_graph *g, lt_val logits, lt_val target); // target (N,K) distributions; not differentiated
+LT_API lt_val lt_cross_entropy_soft(lt_graph *g, lt_val logits,
+                                    lt_val target); // target (N,K) distributions; not differentiated
 // T^2 * KL(softmax(target/T) || softmax(logits/T)) per sample; target logits (N,K) not differentiated.
 LT_API lt_val lt_kl_div(lt_graph *g, lt_val logits, lt_val target_logits, float temperature);
 LT_API lt_val lt_margin_loss(lt_graph *g, lt_val logits, lt_val labels); // max_{k!=y} z_k - z_y per sample (N)
@@ -92,9 +95,9 @@ LT_API lt_val lt_weighted_sum(lt_graph *g, lt_val x, lt_val weight);
 LT_API lt_val lt_dot(lt_graph *g, lt_val a, lt_val b); // <a, b> over all elements -> scalar (1); for VJPs and tests
 
 // ---- gradients as values: for losses made of gradients (double backward). Plans make ordinary gradients themselves.
-// grads[i] becomes d of / d wrt[i], or LT_NONE when `of` does not depend on wrt[i]. seed: cotangent of of's shape, or LT_NONE
-// for a scalar. Batch norm has no mode yet here and is refused (LT_E_UNSUPPORTED), as are second derivatives that are
-// not there; the error is also the graph's.
+// grads[i] becomes d of / d wrt[i], or LT_NONE when `of` does not depend on wrt[i]. seed: cotangent of of's shape, or
+// LT_NONE for a scalar. Batch norm has no mode yet here and is refused (LT_E_UNSUPPORTED), as are second derivatives
+// that are not there; the error is also the graph's.
 LT_API lt_status lt_gradients(lt_graph *g, lt_val of, lt_val seed, const lt_val *wrt, int n_wrt, lt_val *grads);
 
 LT_END_DECLS

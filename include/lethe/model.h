@@ -14,28 +14,29 @@ typedef struct lt_model_shape {
 } lt_model_shape;
 
 typedef struct lt_model {
-    const char *spec;  // canonical "resnet18:width=64,proj-half=1,bn=1"
+    const char *spec; // canonical "resnet18:width=64,proj-half=1,bn=1"
     lt_model_shape shape;
     lt_graph *graph;
     lt_val x, logits;
     float *params, *state; // slabs; owned
     int64_t n_params, n_state;
-    int64_t bn_batches; // num_batches_tracked of every batch norm layer
+    int64_t bn_batches;             // num_batches_tracked of every batch norm layer
     const char *const *class_names; // n_classes or NULL; owned
-    lt_meta *meta; // extra __metadata__ entries carried along; owned
+    lt_meta *meta;                  // extra __metadata__ entries carried along; owned
     int n_meta;
 } lt_model;
 
 // spec: NAME[:key=value,...], keys of the architecture plus mean=a+b+c and std=a+b+c (one value per channel, or one for
-// all), which put a normalisation in front. Unknown names and keys fail with LT_E_USAGE and the nearest name, images the
-// architecture cannot take with LT_E_SHAPE.
+// all), which put a normalisation in front. Unknown names and keys fail with LT_E_USAGE and the nearest name, images
+// the architecture cannot take with LT_E_SHAPE.
 LT_API lt_status lt_model_create(const char *spec, lt_model_shape shape, lt_model **model); // parameters zero
 LT_API void lt_model_destroy(lt_model *model);
 LT_API lt_status lt_model_dup(const lt_model *model, lt_model **copy);
 // PyTorch defaults: conv and linear weights and biases U(-1/sqrt(fan_in), 1/sqrt(fan_in)); batch norm 1, 0, 0, 1.
 LT_API void lt_model_init(lt_model *model, uint64_t seed);
 LT_API lt_status lt_model_set_class_names(lt_model *model, const char *const *names);
-// Replaces. LT_E_USAGE for the keys that lt_model_save writes itself (format, lethe.model, .input, .classes, .mean, .std).
+// Replaces. LT_E_USAGE for the keys that lt_model_save writes itself (format, lethe.model, .input, .classes, .mean,
+// .std).
 LT_API lt_status lt_model_set_meta(lt_model *model, const char *key, const char *value);
 
 // Atomic. Weights that are not finite are refused with LT_E_DIVERGED, because no one could open the file.
@@ -44,8 +45,10 @@ LT_API lt_status lt_model_save(const lt_model *model, const char *path);
 // files give spec and shape (n_classes 0 = as in the file). A spec or shape that contradicts the file's own fails with
 // LT_E_USAGE or LT_E_SHAPE. Non-finite weights, missing, extra or misshapen tensors fail with LT_E_FORMAT naming the
 // tensor; num_batches_tracked may be missing, F16, BF16 and F64 weights are converted.
-LT_API lt_status lt_model_open(const char *path, const char *spec_or_null, const lt_model_shape *shape_or_null, lt_model **model);
-// BLAKE2b-256 hex over names, shapes and bytes of parameters and state, in graph order: independent of file layout and metadata.
+LT_API lt_status lt_model_open(const char *path, const char *spec_or_null, const lt_model_shape *shape_or_null,
+                               lt_model **model);
+// BLAKE2b-256 hex over names, shapes and bytes of parameters and state, in graph order: independent of file layout and
+// metadata.
 LT_API void lt_model_digest(const lt_model *model, char out[65]);
 
 typedef struct lt_arch {

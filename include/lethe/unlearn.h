@@ -76,8 +76,8 @@ typedef struct lt_unlearn_method {
 LT_API const lt_unlearn_method *const *lt_unlearn_methods(void); // NULL-terminated registry
 LT_API lt_status lt_unlearn_find(const char *name,
                                  const lt_unlearn_method **method); // LT_E_USAGE with the nearest name
-// What lt_unlearn_run refuses before any work: LT_E_USAGE when the method lacks data it needs, LT_E_SHAPE when model and
-// data do not fit. Needs no env.
+// What lt_unlearn_run refuses before any work: LT_E_USAGE when the method lacks data it needs, LT_E_SHAPE when model
+// and data do not fit. Needs no env.
 LT_API lt_status lt_unlearn_check(const lt_unlearn_method *method, const lt_unlearn_in *in);
 // cfg: cfg_size bytes described by method->opts (after an lt_optset or lt_options_defaults filled them).
 // Fails with LT_E_USAGE when the method lacks data it needs (retain set, classes) and before anything is changed; with
