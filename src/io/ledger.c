@@ -46,7 +46,15 @@ static lt_status prepare_schema(lt_ledger *l)
                          "CREATE TABLE IF NOT EXISTS runs (id INTEGER PRIMARY KEY AUTOINCREMENT, time REAL NOT NULL,"
                          " dir TEXT NOT NULL, verb TEXT NOT NULL, config_digest TEXT NOT NULL, result TEXT);"
                          "PRAGMA user_version = 1;";
-    return sqlite3_exec(l->db, create, NULL, NULL, NULL) == SQLITE_OK ? LT_OK : sql_fail(l, "create");
+    // The change to WAL is refused at once, whatever the busy timeout, while another process makes it.
+    enum { TRIES = 1000, PAUSE_MS = 10 };
+    int code = SQLITE_BUSY;
+    for (int i = 0; i < TRIES && code == SQLITE_BUSY; i++) {
+        if (i > 0)
+            sqlite3_sleep(PAUSE_MS);
+        code = sqlite3_exec(l->db, create, NULL, NULL, NULL);
+    }
+    return code == SQLITE_OK ? LT_OK : sql_fail(l, "create");
 }
 
 static char *default_path(void)

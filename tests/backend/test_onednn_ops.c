@@ -149,6 +149,8 @@ static void compare(const op_case *t, int i, const void *got, const double *expe
 
 // Runs the case on `b`; NULL expected: only that it runs. Outputs come back plain in got[] (caller frees) when not
 // NULL.
+static char last_impl[2][288]; // of the last two kernels, for messages
+
 static void run_onednn(lt_backend *b, const op_case *t, unsigned flags, bool blocked, const values *in_values,
                        const values *expected, float **got)
 {
@@ -165,6 +167,8 @@ static void run_onednn(lt_backend *b, const op_case *t, unsigned flags, bool blo
     if (status == LT_E_UNSUPPORTED && (flags & LT_PLAN_NO_LAYOUT || !blocked))
         return; // left to the reference backend
     assert_ok(status);
+    memcpy(last_impl[0], last_impl[1], sizeof last_impl[0]);
+    snprintf(last_impl[1], sizeof last_impl[1], "%s (%s)", k.impl, k.tuned);
     void *p[MAX_ARGS] = {0}, *scratch = lti_aligned_alloc(64, k.scratch_bytes + 64);
     for (int i = 0; i < t->n_in + t->n_out; i++)
         p[i] = place(&t->arg[i], k.layout[i], in_values->d[i]);
@@ -426,7 +430,7 @@ static void same_bits_with(lt_backend *a, lt_backend *b, const op_case *t, unsig
     run_onednn(b, t, flags, true, &in, NULL, second);
     for (int i = 0; i < t->n_in + t->n_out; i++) {
         if (memcmp(first[i], second[i], count(&t->arg[i]) * sizeof(float)) != 0)
-            fail_msg("%s, argument %d: other bits with %s", t->op->name, i,
+            fail_msg("%s, argument %d: %s and %s give other bits with %s", t->op->name, i, last_impl[0], last_impl[1],
                      a == b                    ? "the same threads"
                      : flags & LT_PLAN_NO_TUNE ? "more threads, untuned"
                                                : "more threads");

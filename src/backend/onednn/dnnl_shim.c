@@ -4,6 +4,22 @@
 // and drop it afterwards: the layouts of the backward pass are given by the caller, never taken from the hint.
 #include "backend/onednn/dnnl_shim.h"
 #include "base/base.h"
+#include <stdio.h>
+#include <string.h>
+
+enum { NAME_MAX_BYTES = 96 };
+
+// Is this another implementation than the last one? Its name becomes the last one. Once a primitive lies in oneDNN's
+// cache, walking the implementations of 2.6 meets it several times in a row: counted, they would shift all numbers.
+static bool is_another(const_dnnl_primitive_desc_t pd, char last[NAME_MAX_BYTES])
+{
+    const char *name = "";
+    if (dnnl_primitive_desc_query(pd, dnnl_query_impl_info_str, 0, (void *)&name) != dnnl_success)
+        return true;
+    const bool other = strcmp(last, name) != 0;
+    snprintf(last, NAME_MAX_BYTES, "%s", name);
+    return other;
+}
 
 lt_status lti_dnnl_check(dnnl_status_t s, const char *what)
 {
@@ -68,10 +84,17 @@ static dnnl_status_t pick(dnnl_engine_t engine, const dnnl_convolution_desc_t *d
     dnnl_status_t s = dnnl_primitive_desc_iterator_create(&it, d, attr, engine, hint);
     if (s == dnnl_unimplemented || s == dnnl_iterator_ends)
         return dnnl_success;
-    for (int i = 0; i < index && s == dnnl_success; i++)
-        s = dnnl_primitive_desc_iterator_next(it);
-    if (s == dnnl_success)
-        *pd = dnnl_primitive_desc_iterator_fetch(it);
+    char last[NAME_MAX_BYTES] = "";
+    for (int i = -1; s == dnnl_success && !*pd;) {
+        dnnl_primitive_desc_t here = dnnl_primitive_desc_iterator_fetch(it);
+        i += here && is_another(here, last);
+        if (here && i == index)
+            *pd = here;
+        else if (here)
+            dnnl_primitive_desc_destroy(here);
+        if (!*pd)
+            s = dnnl_primitive_desc_iterator_next(it);
+    }
     dnnl_primitive_desc_iterator_destroy(it);
     return s == dnnl_iterator_ends ? dnnl_success : s;
 }
@@ -150,8 +173,13 @@ static dnnl_status_t conv_pd(dnnl_engine_t engine, const lti_conv_spec *spec, co
             return s == dnnl_unimplemented ? dnnl_success : s;
     }
     s = create(engine, spec, spec->pass, attr, hint, pd);
-    for (int i = 0; i < index && s == dnnl_success; i++)
+    char last[NAME_MAX_BYTES] = "";
+    if (s == dnnl_success)
+        is_another(*pd, last);
+    for (int i = 0; i < index && s == dnnl_success;) {
         s = dnnl_primitive_desc_next_impl(*pd);
+        i += s == dnnl_success && is_another(*pd, last);
+    }
     if (hint)
         dnnl_primitive_desc_destroy(hint);
     if (s == dnnl_success)

@@ -50,7 +50,7 @@ typedef enum lti_algorithm { LTI_DIRECT, LTI_DNNL_WINOGRAD, LTI_OWN_WINOGRAD, LT
 typedef struct lti_choice {
     lti_algorithm algorithm;
     bool free_layout; // activations in the implementation's own layout, converted by us
-    int index;        // in the order in which oneDNN offers implementations
+    int index;        // in the order in which oneDNN offers implementations, each name counted once
     char impl[64];
     double us;
     char log[128]; // candidates and their times
