@@ -164,32 +164,6 @@ static void bad_masks_are_named(void **state)
 
 // ---- what each recipe asks for
 
-typedef struct planned {
-    lt_model *model;
-    void *cfg;
-    lt_unlearn_plan_ctx ctx;
-    lt_job job;
-} planned;
-
-static void plan_open(planned *p, const char *name, const char *values, bool use_retain)
-{
-    *p = (planned){.model = toy_trained(&world), .cfg = config(find(name), values)};
-    lt_unlearn_in in = input(p->model);
-    in.use_retain = use_retain;
-    p->job = (lt_job){.model = p->model, .seed = in.seed};
-    assert_ok(find(name)->plan(&in, p->cfg, &p->ctx, &p->job));
-}
-
-static void plan_close(planned *p)
-{
-    if (p->ctx.own)
-        p->ctx.own_free(p->ctx.own);
-    lti_free(p->ctx.mask);
-    lt_adv_set_destroy(p->ctx.adv);
-    lti_free(p->cfg);
-    lt_model_destroy(p->model);
-}
-
 static void check_phase(const lt_phase *p, const lt_index_set *rows, float weight, float distill, int teacher)
 {
     assert_int_equal(p->n_views, 1);

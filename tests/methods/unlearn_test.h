@@ -97,4 +97,31 @@ static inline bool same_params(const lt_model *a, const lt_model *b)
     return memcmp(a->params, b->params, (size_t)a->n_params * sizeof *a->params) == 0 &&
            memcmp(a->state, b->state, (size_t)a->n_state * sizeof *a->state) == 0;
 }
+// What a recipe asks for, without running it. plan_close frees what plan_open made.
+typedef struct planned {
+    lt_model *model;
+    void *cfg;
+    lt_unlearn_plan_ctx ctx;
+    lt_job job;
+} planned;
+
+static inline void plan_open(planned *p, const char *name, const char *values, bool use_retain)
+{
+    *p = (planned){.model = toy_trained(&world), .cfg = config(find(name), values)};
+    lt_unlearn_in in = input(p->model);
+    in.use_retain = use_retain;
+    p->job = (lt_job){.model = p->model, .seed = in.seed};
+    assert_ok(find(name)->plan(&in, p->cfg, &p->ctx, &p->job));
+}
+
+static inline void plan_close(planned *p)
+{
+    if (p->ctx.own)
+        p->ctx.own_free(p->ctx.own);
+    lti_free(p->ctx.mask);
+    lt_adv_set_destroy(p->ctx.adv);
+    lti_free(p->cfg);
+    lt_model_destroy(p->model);
+}
+
 #endif
