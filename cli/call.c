@@ -17,9 +17,15 @@ static const lt_option compute_options[] = {
     LT_I32(cli_compute, loader_threads, 1, 0, 64, "", "threads that prepare batches; the result does not depend on it"),
     LT_OPT_END,
 };
+static const lt_opt_value precisions[] = {
+    {"f32", CLI_F32, "everything in single precision"},
+    {"bf16", CLI_BF16, "convolutions multiply values rounded to bf16; sums, weights, statistics and attacks stay f32"},
+    {NULL, 0, NULL},
+};
 static const lt_option where_options[] = {
     LT_STR(cli_where, device, "cpu", "where to compute: cpu"),
     LT_STR(cli_where, backend, "auto", "compute backend: auto, or one that `lethe doctor` lists"),
+    LT_ENUM(cli_where, precision, CLI_F32, precisions, "of the products in training and evaluation"),
     LT_OPT_END,
 };
 static const lt_option seed_options[] = {

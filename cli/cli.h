@@ -19,7 +19,9 @@ typedef struct cli_compute {
 } cli_compute;
 typedef struct cli_where {
     const char *device, *backend;
+    int32_t precision; // CLI_F32, CLI_BF16
 } cli_where;
+enum { CLI_F32, CLI_BF16 };
 typedef struct cli_seed {
     uint64_t seed;
 } cli_seed;

@@ -124,7 +124,7 @@ static lt_status time_plan(const struct opts *o, lt_model *m, cli_plan_kind kind
 {
     lt_plan *plan = NULL;
     lt_status status = LT_OK;
-    LT_TRY(cli_plan_create(m, kind, o->batch, 0, env->backend, &plan));
+    LT_TRY(cli_plan_create(m, kind, o->batch, env->plan_flags, env->backend, &plan));
     LT_TRY_GOTO(lt_plan_bind(plan, m->params, m->state, NULL), done);
     fill_inputs(plan, m, o->batch);
     if (kind == CLI_PLAN_INPUT_GRAD)

@@ -47,6 +47,7 @@ lt_status cli_env(cli_call *call, lt_env *env)
     }
     *env = (lt_env){
         .backend = s->backend, .loader_threads = call->compute.loader_threads, .events = s->events, .stop = &s->stop};
+    env->plan_flags = call->where.precision == CLI_BF16 ? LT_PLAN_BF16 : 0;
     return LT_OK;
 }
 

@@ -102,7 +102,7 @@ def run_torch(a, workload, form):
 
 def run_lethe(a, workload):
     out = call([a.lethe, "bench", "--json", "--quiet", "--model", a.model, "--batch", a.batch, "--threads", a.threads,
-                "--workload", workload, "--warmup", a.warmup, "--repeat", a.repeat], f"lethe bench {workload}")
+                "--workload", workload, "--precision", a.precision, "--warmup", a.warmup, "--repeat", a.repeat], f"lethe bench {workload}")
     one = out["workloads"][workload]
     return {"backend": out["backend"], **{k: one[k] for k in ("images_per_s", "images_per_s_best", "peak_rss_mib")}}
 
@@ -129,7 +129,7 @@ def compare(a, workload):
 
 
 def print_table(a, rows):
-    print(f"\n{a.model}, batch {a.batch}, {a.threads} threads, {a.rounds} rounds of {a.repeat} steps")
+    print(f"\n{a.model}, {a.precision}, batch {a.batch}, {a.threads} threads, {a.rounds} rounds of {a.repeat} steps")
     print(f"lethe on {rows[0]['backend']}; PyTorch {rows[0]['torch']}, best of {', '.join(a.formats)}\n")
     print(f"{'workload':12s}{'lethe':>9s}{'PyTorch':>9s}  {'format':16s}{'ratio':>7s}  {'spread':13s}{'best':>7s} {'MiB':>7s}{'MiB PyTorch':>13s}")
     for r in rows:
@@ -150,13 +150,16 @@ def arguments():
     p.add_argument("--model", help="lethe model spec")
     p.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
     p.add_argument("--workloads", default=",".join(WORKLOADS))
-    p.add_argument("--formats", default="nchw,channels_last", help="also nchw-bf16, channels_last-bf16")
+    p.add_argument("--precision", choices=["f32", "bf16"], default="f32", help="of lethe; bf16 also changes the default formats")
+    p.add_argument("--formats", help="of PyTorch: nchw, channels_last, nchw-bf16, channels_last-bf16; default: both of the precision")
     p.add_argument("--require", default="", metavar="train=2.0,...", help="exit with 6 when a ratio is lower")
     p.add_argument("--out", default=str(ROOT / "build/vs_pytorch.json"), help="results as JSON")
     p.add_argument("--worker", choices=WORKLOADS, help=argparse.SUPPRESS)
     p.add_argument("--format", default="nchw", help=argparse.SUPPRESS)
     a = p.parse_args()
     a.model = a.model or f"resnet18:width={a.width}"
+    low = "-bf16" if a.precision == "bf16" else ""
+    a.formats = a.formats or f"nchw{low},channels_last{low}"
     a.workloads, a.formats = a.workloads.split(","), a.formats.split(",")
     known = {f + low for f in ("nchw", "channels_last") for low in ("", "-bf16")}
     for name, allowed in [(w, set(WORKLOADS)) for w in a.workloads] + [(f, known) for f in a.formats]:
@@ -184,7 +187,7 @@ def main():
         print(f"vs_pytorch: the machine is busy (load {load:.1f}); these ratios are not to be relied on", file=sys.stderr)
     rows = [compare(a, workload) for workload in a.workloads]
     print_table(a, rows)
-    result = {"model": a.model, "batch": a.batch, "threads": a.threads, "rounds": a.rounds, "repeat": a.repeat,
+    result = {"model": a.model, "precision": a.precision, "batch": a.batch, "threads": a.threads, "rounds": a.rounds, "repeat": a.repeat,
               "machine": platform.machine(), "load_before": load, "workloads": {r["workload"]: r for r in rows}}
     out = pathlib.Path(a.out)
     out.parent.mkdir(parents=True, exist_ok=True)

@@ -97,7 +97,7 @@ typedef struct lt_job {
 typedef struct lt_env { // where and how things run; shared by every verb
     lt_backend *backend;
     int loader_threads;
-    unsigned plan_flags;
+    unsigned plan_flags;           // LT_PLAN_*, of every plan that trains or evaluates
     lt_events *events;             // may be NULL
     const lt_interrupt_flag *stop; // may be NULL
 } lt_env;

@@ -5,6 +5,7 @@
 #include "lt_test.h"
 #ifdef LETHE_HAVE_ONEDNN
 #include "backend/onednn/onednn_impl.h"
+#include "backend/onednn/wino.h"
 #include "base/base.h"
 #include "graph/backend.h"
 #include "graph/graph_impl.h"
@@ -478,6 +479,76 @@ static void test_same_bits(void **state)
     same_bits_by_rule(&CASE(conv2d_dx, a, 2, 1, 0, x, w, x));
 }
 
+// ---- products of bf16
+static double relative_l2(const op_case *t, int i, const float *got, const double *expected)
+{
+    double error = 0, square = 0;
+    for (size_t j = 0; j < count(&t->arg[i]); j++) {
+        error += ((double)got[j] - expected[j]) * ((double)got[j] - expected[j]);
+        square += expected[j] * expected[j];
+    }
+    return sqrt(error / square);
+}
+
+// Within what rounding to 8 digits and the transforms allow of the exact result; and with the processor's own products
+// as with products of f32, which are exact: a sum in another order, a value on the brink of two bf16 numbers now and
+// then.
+static void check_bf16(const op_case *t)
+{
+    enum { N_TABLES = 4 };
+    lti_dn *one = backend_one->self, *three = backend_three->self;
+    const lti_wino_kern *best = one->wino_half, *table[N_TABLES] = {&lti_wino_generic, one->kern->wino, best, best};
+    values in = {0}, expected = {0};
+    float *got[N_TABLES][MAX_ARGS];
+    const int out = t->n_in;
+    make_inputs(t, &in);
+    make_inputs(t, &expected);
+    run_reference(t, &expected);
+    for (int i = 0; i < N_TABLES; i++) {
+        lt_backend *b = i == N_TABLES - 1 ? backend_three : backend_one;
+        one->wino_half = three->wino_half = table[i];
+        run_onednn(b, t, LT_PLAN_BF16 | LT_PLAN_NO_TUNE, true, &in, NULL, got[i]);
+        const double error = relative_l2(t, out, got[i][out], expected.d[out]);
+        if (!(error < 0.02 && error > 1e-5))
+            fail_msg("%s with %s: relative error %g", t->op->name, last_impl[1], error);
+        for (size_t j = 0; i == N_TABLES - 1 && j < count(&t->arg[out]); j++)
+            assert_true(got[i][out][j] == got[i - 1][out][j]); // whatever the number of threads
+    }
+    for (size_t j = 0; j < count(&t->arg[out]); j++)
+        expected.d[out][j] = (double)got[0][out][j];
+    for (int i = 1; i < N_TABLES; i++) {
+        const double other = relative_l2(t, out, got[i][out], expected.d[out]);
+        if (!(other < 5e-4))
+            fail_msg("%s with %s: %g away from the plain loops", t->op->name, table[i]->isa, other);
+    }
+    for (int i = 0; i < N_TABLES; i++)
+        for (int j = 0; j < t->n_in + t->n_out; j++)
+            free(got[i][j]);
+    one->wino_half = three->wino_half = best;
+    clear(t, &in);
+    clear(t, &expected);
+}
+
+static void test_bf16(void **state)
+{
+    static const struct {
+        int64_t n, c, k, h, w;
+        int pad;
+    } s[] = {{2, 32, 32, 16, 16, 1}, {1, 48, 64, 6, 6, 1},  {2, 20, 24, 7, 7, 1},   {131, 16, 16, 4, 4, 1},
+             {137, 16, 20, 7, 8, 1}, {5, 33, 70, 10, 3, 2}, {41, 32, 48, 12, 9, 0}, {3, 130, 140, 4, 4, 1}};
+    (void)state;
+    for (size_t i = 0; i < sizeof s / sizeof s[0]; i++) {
+        const int64_t oh = s[i].h + 2 * s[i].pad - 2, ow = s[i].w + 2 * s[i].pad - 2;
+        const lt_arg x = image(s[i].n, s[i].c, s[i].h, s[i].w), y = image(s[i].n, s[i].k, oh, ow);
+        const lt_arg f = filter(s[i].k, s[i].c, 3, 3);
+        lt_attr a = {.stride = 1, .pad = s[i].pad, .groups = 1, .shape = x.shape};
+        check_bf16(&CASE(conv2d, a, 2, 1, 0, x, f, y));
+        check_bf16(&CASE(conv2d_dx, a, 2, 1, 0, y, f, x));
+        a.shape = f.shape;
+        check_bf16(&CASE(conv2d_dw, a, 2, 1, 0, x, y, f));
+    }
+}
+
 // A plan may run on any thread of the host program, two of them at once.
 typedef struct job {
     lt_kernel k;
@@ -613,7 +684,7 @@ int main(void)
         cmocka_unit_test(test_padding),       cmocka_unit_test(test_linear),
         cmocka_unit_test(test_bn_large_mean), cmocka_unit_test(test_same_bits),
         cmocka_unit_test(test_reorder),       cmocka_unit_test(test_instruction_sets),
-        cmocka_unit_test(test_other_threads),
+        cmocka_unit_test(test_bf16),          cmocka_unit_test(test_other_threads),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

@@ -140,6 +140,7 @@ static lt_status prepare(const lt_kernel *k, void *const *arg, void *prepared)
 // ---- making one
 typedef struct mds {
     lti_md x, w, b, y;
+    lti_md hint_x, hint_w, hint_y;
 } mds;
 
 static void mds_clear(mds *m)
@@ -148,21 +149,28 @@ static void mds_clear(mds *m)
     lti_md_destroy(m->w);
     lti_md_destroy(m->b);
     lti_md_destroy(m->y);
+    lti_md_destroy(m->hint_x);
+    lti_md_destroy(m->hint_w);
+    lti_md_destroy(m->hint_y);
 }
 
-// free_x, free_w: leave the layout of activations, of weights, to the implementation.
-static lt_status mds_make(const lti_conv_shape *s, bool free_x, bool free_w, mds *m)
+// free_x, free_w: leave the layout of activations, of weights, to the implementation. half: what is read is bf16.
+static lt_status mds_make(const lti_conv_shape *s, bool free_x, bool free_w, bool half, mds *m)
 {
+    const dnnl_data_type_t in = half ? dnnl_bf16 : dnnl_f32;
     const dnnl_dims_t x = {s->n, s->c, s->h, s->w}, w = {s->k, s->c, s->r, s->s}, y = {s->n, s->k, s->oh, s->ow};
     const dnnl_dims_t b = {s->k};
     const dnnl_format_tag_t any = dnnl_format_tag_any;
     const dnnl_format_tag_t x_tag = s->x_layout == LT_LAYOUT_BLOCKED16 ? dnnl_nChw16c : dnnl_nchw;
     const dnnl_format_tag_t y_tag = s->y_layout == LT_LAYOUT_BLOCKED16 ? dnnl_nChw16c : dnnl_nchw;
-    LT_TRY(lti_md_create(4, x, free_x ? any : x_tag, &m->x));
-    LT_TRY(lti_md_create(4, w, free_w ? any : dnnl_oihw, &m->w));
-    LT_TRY(lti_md_create(4, y, free_x ? any : y_tag, &m->y));
+    LT_TRY(lti_md_create(4, x, s->pass == LTI_CONV_DX ? dnnl_f32 : in, free_x ? any : x_tag, &m->x));
+    LT_TRY(lti_md_create(4, w, s->pass == LTI_CONV_DW ? dnnl_f32 : in, free_w ? any : dnnl_oihw, &m->w));
+    LT_TRY(lti_md_create(4, y, s->pass == LTI_CONV_FWD ? dnnl_f32 : in, free_x ? any : y_tag, &m->y));
     if (s->bias)
-        LT_TRY(lti_md_create(1, b, dnnl_a, &m->b));
+        LT_TRY(lti_md_create(1, b, dnnl_f32, dnnl_a, &m->b));
+    LT_TRY(lti_md_create(4, x, in, free_x ? any : x_tag, &m->hint_x));
+    LT_TRY(lti_md_create(4, w, in, free_w ? any : dnnl_oihw, &m->hint_w));
+    LT_TRY(lti_md_create(4, y, in, free_x ? any : y_tag, &m->hint_y));
     return LT_OK;
 }
 
@@ -170,7 +178,7 @@ lt_status lti_conv_pd(const lti_dn *dn, const lti_conv_shape *s, const lti_choic
 {
     mds m = {0};
     *pd = NULL;
-    lt_status status = mds_make(s, choice->free_layout, true, &m);
+    lt_status status = mds_make(s, choice->free_layout, true, choice->algorithm == LTI_DIRECT_BF16, &m);
     if (status == LT_OK) {
         const lti_conv_spec spec = {
             .pass = s->pass,
@@ -181,6 +189,9 @@ lt_status lti_conv_pd(const lti_dn *dn, const lti_conv_shape *s, const lti_choic
             .w = m.w,
             .b = m.b,
             .y = m.y,
+            .hint_x = m.hint_x,
+            .hint_w = m.hint_w,
+            .hint_y = m.hint_y,
             .stride = s->stride,
             .pad = s->pad,
         };
@@ -262,7 +273,7 @@ static lt_status fill_kernel(const lti_dn *dn, const_dnnl_primitive_desc_t pd, c
     mds outer = {0};
     LT_TRY_DNNL(dnnl_stream_create(&c->stream, dn->engine, dnnl_stream_default_flags));
     LT_TRY_DNNL(dnnl_primitive_create(&c->primitive, pd));
-    lt_status status = mds_make(&c->shape, false, false, &outer);
+    lt_status status = mds_make(&c->shape, false, false, false, &outer);
     if (status == LT_OK)
         status = make_ports(dn, pd, &outer, c, k);
     mds_clear(&outer);
@@ -274,8 +285,8 @@ lt_status lti_conv_make(const lti_dn *dn, const lti_conv_shape *s, const lti_cho
     static const int from[3][2] = {{PORT_X, PORT_W}, {PORT_Y, PORT_W}, {PORT_X, PORT_Y}};
     static const int to[3] = {PORT_Y, PORT_X, PORT_W};
     dnnl_primitive_desc_t pd = NULL;
-    if (choice->algorithm == LTI_OWN_WINOGRAD)
-        return lti_wino_make(dn, s, k);
+    if (choice->algorithm == LTI_OWN_WINOGRAD || choice->algorithm == LTI_OWN_WINOGRAD_BF16)
+        return lti_wino_make(dn, s, choice->algorithm == LTI_OWN_WINOGRAD_BF16, k);
     if (choice->algorithm == LTI_OWN_STEM)
         return lti_stem_make(dn, s, k);
     LT_TRY(lti_conv_pd(dn, s, choice, &pd));
@@ -334,6 +345,7 @@ lt_status lti_bind_conv(lti_dn *dn, const lt_bind_in *in, lt_kernel *k)
         .bias = pass == LTI_CONV_FWD && in->n_in == 3,
         .relu = pass == LTI_CONV_FWD && in->attr->relu,
         .constant = pass != LTI_CONV_DW && !in->train,
+        .half = (in->flags & LT_PLAN_BF16) != 0,
         .x_layout = plain || x[1] <= MAX_PLAIN_CHANNELS ? LT_LAYOUT_PLAIN : LT_LAYOUT_BLOCKED16,
         .y_layout = plain ? LT_LAYOUT_PLAIN : LT_LAYOUT_BLOCKED16,
     };

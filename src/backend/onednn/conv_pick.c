@@ -4,13 +4,14 @@
 // "Winograd" (on x86 up to oneDNN 3.1), reference code excluded. The first candidate is the one of the fixed rule;
 // another must beat it clearly, so that repeated measurements on an empty cache mostly agree.
 #include "backend/onednn/onednn_impl.h"
+#include "backend/onednn/wino.h"
 #include "base/base.h"
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
 
 enum {
-    MAX_CANDIDATES = 6,
+    MAX_CANDIDATES = 10,
     PER_ALGORITHM = 3,  // later ones are ever more general and never faster
     WINOGRAD_MIN = 16,  // channels on either side: below, most of a tile's multiplications are padding
     WINOGRAD_RULE = 32, // the fixed rule asks for more
@@ -49,11 +50,11 @@ static lt_status collect(const lti_dn *dn, const lti_conv_shape *s, lti_choice c
     return LT_OK;
 }
 
-static void collect_own(const lti_dn *dn, lti_algorithm algorithm, const char *name, list *l)
+static void collect_own(lti_algorithm algorithm, const char *name, const char *isa, list *l)
 {
     lti_choice *own = &l->c[l->n++];
     *own = (lti_choice){.algorithm = algorithm};
-    snprintf(own->impl, sizeof own->impl, "%s %s", name, dn->kern->isa);
+    snprintf(own->impl, sizeof own->impl, "%s %s", name, isa);
 }
 
 // In the order of the fixed rule.
@@ -62,10 +63,14 @@ static lt_status collect_all(const lti_dn *dn, const lti_conv_shape *s, list *l)
     const dnnl_dim_t least = s->c < s->k ? s->c : s->k;
     const bool can = s->r == 3 && s->s == 3 && s->stride == 1 && least >= WINOGRAD_MIN;
     const lti_choice direct = {.algorithm = LTI_DIRECT}, winograd = {.algorithm = LTI_DNNL_WINOGRAD};
+    if (s->half && can && lti_wino_fits(s))
+        collect_own(LTI_OWN_WINOGRAD_BF16, "winograd 4x3 bf16", dn->wino_half->isa, l);
+    if (s->half)
+        LT_TRY(collect(dn, s, (lti_choice){.algorithm = LTI_DIRECT_BF16}, false, l));
     if (can && lti_wino_fits(s))
-        collect_own(dn, LTI_OWN_WINOGRAD, "winograd 4x3", l);
+        collect_own(LTI_OWN_WINOGRAD, "winograd 4x3", dn->kern->isa, l);
     if (lti_stem_fits(dn, s))
-        collect_own(dn, LTI_OWN_STEM, "stem", l);
+        collect_own(LTI_OWN_STEM, "stem", dn->kern->isa, l);
     if (can)
         LT_TRY(collect(dn, s, winograd, false, l));
     return collect(dn, s, direct, false, l);
@@ -186,12 +191,12 @@ static int winner(const bench *b, int n)
 static lt_status race(const lti_conv_shape *s, const list *l, bench *b)
 {
     double t, least = 1e30;
-    const double start = lti_now_s();
     for (int i = 0; i < l->n; i++) {
         LT_TRY(time_once(s, b, i, &t)); // cold: pages, code
         b->best[i] = 1e30;
     }
-    for (int round = 0; round < MAX_ROUNDS && lti_now_s() - start < patience_s; round++) {
+    const double start = seconds_of(b);
+    for (int round = 0; round < MAX_ROUNDS && (round == 0 || seconds_of(b) - start < patience_s); round++) {
         for (int i = 0; i < l->n; i++) {
             if (round > 1 && b->best[i] > hopeless * least)
                 continue;
@@ -242,10 +247,10 @@ static lt_status measure(const lti_dn *dn, const lti_conv_shape *s, list *l, lti
 static void key_of(const lti_conv_shape *s, char *key, size_t key_size)
 {
     static const char *const pass[] = {"fwd", "dx", "dw"};
-    snprintf(key, key_size, "%s,n%lld,c%lld,%lldx%lld,k%lld,%lldx%lld,s%lld,p%lld,b%d,r%d,i%d,l%d%d", pass[s->pass],
+    snprintf(key, key_size, "%s,n%lld,c%lld,%lldx%lld,k%lld,%lldx%lld,s%lld,p%lld,b%d,r%d,i%d,l%d%d%s", pass[s->pass],
              (long long)s->n, (long long)s->c, (long long)s->h, (long long)s->w, (long long)s->k, (long long)s->r,
              (long long)s->s, (long long)s->stride, (long long)s->pad, s->bias, s->relu, s->constant,
-             s->x_layout == LT_LAYOUT_BLOCKED16, s->y_layout == LT_LAYOUT_BLOCKED16);
+             s->x_layout == LT_LAYOUT_BLOCKED16, s->y_layout == LT_LAYOUT_BLOCKED16, s->half ? ",bf16" : "");
 }
 
 // Is a remembered choice still what oneDNN offers under that number?

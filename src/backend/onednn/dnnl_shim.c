@@ -32,12 +32,12 @@ lt_status lti_dnnl_check(dnnl_status_t s, const char *what)
 
 #if DNNL_VERSION_MAJOR < 3
 
-lt_status lti_md_create(int n_dims, const dnnl_dims_t dims, dnnl_format_tag_t tag, lti_md *md)
+lt_status lti_md_create(int n_dims, const dnnl_dims_t dims, dnnl_data_type_t type, dnnl_format_tag_t tag, lti_md *md)
 {
     dnnl_memory_desc_t *m = lti_malloc(sizeof *m);
     if (!m)
         return LTI_NOMEM("memory descriptor");
-    dnnl_status_t s = dnnl_memory_desc_init_by_tag(m, n_dims, dims, dnnl_f32, tag);
+    dnnl_status_t s = dnnl_memory_desc_init_by_tag(m, n_dims, dims, type, tag);
     if (s != dnnl_success) {
         lti_free(m);
         return lti_dnnl_check(s, "dnnl_memory_desc_init_by_tag");
@@ -73,7 +73,9 @@ static dnnl_status_t conv_desc(const lti_conv_spec *s, lti_conv_pass pass, dnnl_
         break;
     }
     dnnl_prop_kind_t kind = s->inference ? dnnl_forward_inference : dnnl_forward_training;
-    return dnnl_convolution_forward_desc_init(d, kind, alg, s->x, s->w, s->b, s->y, stride, pad, pad);
+    const bool hint = s->pass != LTI_CONV_FWD;
+    return dnnl_convolution_forward_desc_init(d, kind, alg, hint ? s->hint_x : s->x, hint ? s->hint_w : s->w, s->b,
+                                              hint ? s->hint_y : s->y, stride, pad, pad);
 }
 
 // NULL in *pd when there is no such implementation.
@@ -118,10 +120,10 @@ static dnnl_status_t conv_pd(dnnl_engine_t engine, const lti_conv_spec *spec, co
 
 #else // 3.x
 
-lt_status lti_md_create(int n_dims, const dnnl_dims_t dims, dnnl_format_tag_t tag, lti_md *md)
+lt_status lti_md_create(int n_dims, const dnnl_dims_t dims, dnnl_data_type_t type, dnnl_format_tag_t tag, lti_md *md)
 {
     dnnl_memory_desc_t m = NULL;
-    LT_TRY_DNNL(dnnl_memory_desc_create_with_tag(&m, n_dims, dims, dnnl_f32, tag));
+    LT_TRY_DNNL(dnnl_memory_desc_create_with_tag(&m, n_dims, dims, type, tag));
     *md = m;
     return LT_OK;
 }
@@ -158,8 +160,10 @@ static dnnl_status_t create(dnnl_engine_t engine, const lti_conv_spec *s, lti_co
         break;
     }
     dnnl_prop_kind_t kind = s->inference ? dnnl_forward_inference : dnnl_forward_training;
-    return dnnl_convolution_forward_primitive_desc_create(pd, engine, kind, alg, s->x, s->w, s->b, s->y, stride,
-                                                          no_dilation, pad, pad, attr);
+    const bool is_hint = s->pass != LTI_CONV_FWD;
+    return dnnl_convolution_forward_primitive_desc_create(pd, engine, kind, alg, is_hint ? s->hint_x : s->x,
+                                                          is_hint ? s->hint_w : s->w, s->b, is_hint ? s->hint_y : s->y,
+                                                          stride, no_dilation, pad, pad, attr);
 }
 
 static dnnl_status_t conv_pd(dnnl_engine_t engine, const lti_conv_spec *spec, const_dnnl_primitive_attr_t attr,

@@ -23,13 +23,14 @@ typedef struct lti_conv_spec {
     bool inference;    // forward: the weights may take a format that only pays when they are constant
     bool relu;         // forward: max(0, .) at the end
     lti_md x, w, b, y; // b: NULL = no bias. Descriptors with format "any" leave the layout to the implementation.
+    lti_md hint_x, hint_w, hint_y; // backward: the same in types that a forward convolution knows
     dnnl_dim_t stride, pad;
 } lti_conv_spec;
 
 lt_status lti_dnnl_check(dnnl_status_t s, const char *what);
 #define LT_TRY_DNNL(call) LT_TRY(lti_dnnl_check((call), #call))
 
-lt_status lti_md_create(int n_dims, const dnnl_dims_t dims, dnnl_format_tag_t tag, lti_md *md); // f32
+lt_status lti_md_create(int n_dims, const dnnl_dims_t dims, dnnl_data_type_t type, dnnl_format_tag_t tag, lti_md *md);
 void lti_md_destroy(lti_md md); // only what lti_md_create made; NULL is fine
 
 // The index-th implementation oneDNN offers, scratchpad owned by the caller. *pd = NULL when there are not so many.

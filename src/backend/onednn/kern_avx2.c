@@ -14,6 +14,7 @@
 #define LTI_WINO_TABLE lti_wino_avx2
 #define LTI_KERN_TABLE lti_kern_avx2
 #define LTI_KERN_ISA "AVX2"
+#define LTI_WINO_ISA "AVX2"
 #include "backend/onednn/kern_body.h"
 
 #define WINO_LANES 8

@@ -15,6 +15,7 @@
 #define LTI_WINO_TABLE lti_wino_avx512
 #define LTI_KERN_TABLE lti_kern_avx512
 #define LTI_KERN_ISA "AVX-512"
+#define LTI_WINO_ISA "AVX-512"
 #ifdef __has_builtin
 #if __has_builtin(__builtin_shufflevector)
 #define LTI_KERN_SHUFFLE 1

@@ -8,6 +8,7 @@
 #define LTI_WINO_TABLE lti_wino_generic
 #define LTI_KERN_TABLE lti_kern_generic
 #define LTI_KERN_ISA "baseline"
+#define LTI_WINO_ISA "baseline"
 #include "backend/onednn/kern_body.h"
 
 #define WINO_LANES 4
@@ -27,4 +28,14 @@ const lti_kern *lti_kern_best(void)
         return &lti_kern_avx2;
 #endif
     return &lti_kern_generic;
+}
+
+const lti_wino_kern *lti_wino_best_half(void)
+{
+    const lti_kern *kern = lti_kern_best();
+#ifdef LTI_KERN_X86
+    if (kern == &lti_kern_avx512 && __builtin_cpu_supports("avx512bf16"))
+        return &lti_wino_avx512bf16;
+#endif
+    return kern->wino;
 }

@@ -5,6 +5,7 @@
 // independent of the number of threads. What is not in the table (softmax, losses: a few thousand numbers) is left to
 // the reference backend.
 #include "backend/onednn/onednn_impl.h"
+#include "backend/onednn/wino.h"
 #include "base/base.h"
 #include <stdio.h>
 #include <string.h>
@@ -101,6 +102,7 @@ static lt_status open_backend(lt_backend *b)
         return LTI_NOMEM("backend");
     dn->n_threads = b->n_threads > 0 ? b->n_threads : 1;
     dn->kern = lti_kern_best();
+    dn->wino_half = lti_wino_best_half();
     b->self = dn;
     lt_status status = open_parts(b, dn);
     if (status != LT_OK)

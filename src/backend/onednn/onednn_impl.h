@@ -12,6 +12,7 @@ typedef struct lti_dn {
     dnnl_engine_t engine;
     int n_threads;
     const lti_kern *kern;
+    const struct lti_wino_kern *wino_half; // its functions on bf16
     lti_tune *tune;
 } lti_dn;
 
@@ -46,7 +47,15 @@ lti_binder lti_bind_pool, lti_bind_gap, lti_bind_pad, lti_bind_linear;
 void lti_blk_reorder(const lti_dn *dn, const lt_shape *shape, lt_layout from, const void *src, lt_layout to, void *dst);
 
 // ---- tuning: which of oneDNN's implementations to take for a convolution; tune.c
-typedef enum lti_algorithm { LTI_DIRECT, LTI_DNNL_WINOGRAD, LTI_OWN_WINOGRAD, LTI_OWN_STEM } lti_algorithm;
+typedef enum lti_algorithm { // first oneDNN's, then our own; bf16: f32 tensors, products of values rounded to bf16
+    LTI_DIRECT,
+    LTI_DNNL_WINOGRAD,
+    LTI_DIRECT_BF16,
+    LTI_OWN_WINOGRAD,
+    LTI_OWN_WINOGRAD_BF16,
+    LTI_OWN_STEM,
+    LTI_N_ALGORITHMS
+} lti_algorithm;
 typedef struct lti_choice {
     lti_algorithm algorithm;
     bool free_layout; // activations in the implementation's own layout, converted by us
@@ -73,6 +82,7 @@ typedef struct lti_conv_shape {
     dnnl_dim_t n, c, h, w, k, r, s, oh, ow, stride, pad;
     bool bias, relu;
     bool constant; // the weights stay the same for many runs
+    bool half;     // products of bf16 are allowed
     lt_layout x_layout, y_layout;
 } lti_conv_shape;
 lt_status lti_conv_pd(const lti_dn *dn, const lti_conv_shape *shape, const lti_choice *choice,
@@ -80,7 +90,7 @@ lt_status lti_conv_pd(const lti_dn *dn, const lti_conv_shape *shape, const lti_c
 lt_status lti_conv_make(const lti_dn *dn, const lti_conv_shape *shape, const lti_choice *choice, lt_kernel *k);
 // Our own: Winograd, wino.c; the image gradient of a first layer, stem.c.
 bool lti_wino_fits(const lti_conv_shape *shape);
-lt_status lti_wino_make(const lti_dn *dn, const lti_conv_shape *shape, lt_kernel *k);
+lt_status lti_wino_make(const lti_dn *dn, const lti_conv_shape *shape, bool half, lt_kernel *k);
 bool lti_stem_fits(const lti_dn *dn, const lti_conv_shape *shape);
 lt_status lti_stem_make(const lti_dn *dn, const lti_conv_shape *shape, lt_kernel *k);
 // LT_E_UNSUPPORTED without a record when oneDNN has nothing. tune = false: the fixed rule.

@@ -17,7 +17,7 @@
 
 enum { FILE_MAX = 8 << 20, N_FIELDS = 7, KEY_MAX = 128 };
 // The number changes whenever our own candidates do: what lost against fewer must be timed again.
-static const char head_line[] = "lethe-tune 2\n";
+static const char head_line[] = "lethe-tune 3\n";
 
 typedef struct entry {
     struct entry *next;
@@ -104,7 +104,7 @@ static bool parse_line(char *line, char **key, lti_choice *c)
     if (n != N_FIELDS || strlen(field[0]) >= KEY_MAX || !*field[0] || strlen(field[5]) >= sizeof c->impl ||
         strlen(field[6]) >= sizeof c->log)
         return false;
-    if (field[1][0] < '0' || field[1][0] > '0' + LTI_OWN_STEM || field[1][1])
+    if (field[1][0] < '0' || field[1][0] >= '0' + LTI_N_ALGORITHMS || field[1][1])
         return false;
     *c = (lti_choice){.algorithm = (lti_algorithm)(field[1][0] - '0'), .free_layout = field[2][0] == '1'};
     c->index = (int)strtol(field[3], &end, 10);

@@ -9,6 +9,9 @@
 // the channels allow it; a thread takes a block through all three stages alone, so threads meet only at the end of a
 // call. Sums of the filter gradient are made in a number of chunks that depends on the shape only and are added in
 // order: bits do not depend on the number of threads.
+//
+// In the half form transformed tiles and filters are rounded to bf16, two values in the place of a float, and products
+// are summed in f32; activations, filters and everything else stay f32. Offsets count floats in both forms.
 #include "backend/onednn/onednn_impl.h"
 #include "backend/onednn/wino.h"
 #include "base/base.h"
@@ -39,8 +42,10 @@ typedef struct wino {
     int n_threads;
     lti_conv_pass pass;
     bool relu, bias, keep; // keep: the transformed filter lives in prepared memory
-    int64_t n, in, out;    // images; channels of the tensor that is read in 6x6 tiles and of the other one
-    int64_t in_b, out_b;   // in blocks of 16
+    bool half;
+    int64_t lanes;       // floats that 16 transformed values take
+    int64_t n, in, out;  // images; channels of the tensor that is read in 6x6 tiles and of the other one
+    int64_t in_b, out_b; // in blocks of 16
     int64_t ih, iw, oh, ow, pad;
     int64_t th, tw, tiles;
     int64_t block;              // tiles a block, a multiple of kern->rows
@@ -114,14 +119,40 @@ static void transform_panel(const wino *d, const float *w, int64_t first, int64_
         }
 }
 
+// The same in pairs of channels: u[point][panel][channel / 2][columns].
+static void transform_panel_half(const wino *d, const float *w, int64_t first, int64_t begin, int64_t end, float *u,
+                                 int64_t u_stride)
+{
+    const int64_t columns = panel_columns(d, first);
+    for (int64_t channel = begin; channel < end; channel += 2)
+        for (int64_t k = 0; k < columns; k += LTI_LANES) {
+            float g[LTI_WINO_TAPS * LTI_LANES], t[2][POINTS * LTI_LANES];
+            for (int i = 0; i < 2; i++) {
+                load_taps(d, w, channel + i, (first + k) / LTI_LANES, g);
+                d->kern->filter(g, t[i]);
+            }
+            for (int p = 0; p < POINTS; p++)
+                d->kern->pack(t[0] + p * LTI_LANES, t[1] + p * LTI_LANES, u + p * u_stride + channel / 2 * columns + k);
+        }
+}
+
+static void transform_some(const wino *d, const float *w, int64_t first, int64_t begin, int64_t end, float *u,
+                           int64_t u_stride)
+{
+    if (d->half)
+        transform_panel_half(d, w, first, begin, end, u, u_stride);
+    else
+        transform_panel(d, w, first, begin, end, u, u_stride);
+}
+
 static void transform_filter(const wino *d, const float *w, float *u)
 {
-    const int64_t channels = d->in_b * LTI_LANES, width = d->kern->width;
+    const int64_t depth = d->in_b * d->lanes, width = d->kern->width;
     const int64_t n_panels = (d->out_b * LTI_LANES + width - 1) / width;
 #pragma omp parallel for num_threads(d->n_threads) schedule(static)
     for (int64_t i = 0; i < n_panels * d->in_b; i++) {
         const int64_t first = i / d->in_b * width, begin = i % d->in_b * LTI_LANES;
-        transform_panel(d, w, first, begin, begin + LTI_LANES, u + first * channels, d->u_stride);
+        transform_some(d, w, first, begin, begin + LTI_LANES, u + first * depth, d->u_stride);
     }
 }
 
@@ -214,13 +245,13 @@ static inline void fetch(ahead *a)
 // ---- forward and gradient of the input
 static void block_inputs(const wino *d, const float *x, int64_t first, int64_t n_tiles, float *v)
 {
-    const int64_t rows = d->kern->rows, panel = d->in_b * rows * LTI_LANES;
+    const int64_t rows = d->kern->rows, panel = d->in_b * rows * d->lanes;
     for (int64_t b = 0; b < d->in_b; b++) {
         tile t = tile_at(d, first);
         for (int64_t i = 0; i < n_tiles; i++, tile_step(d, &t))
-            d->kern->input(in_plane(d, x, t.n, b), d->ih, d->iw, t.y * LTI_WINO_OUT - d->pad,
-                           t.x * LTI_WINO_OUT - d->pad,
-                           v + i / rows * panel + b * rows * LTI_LANES + i % rows * LTI_LANES, d->v_stride);
+            (d->half ? d->kern->input_half : d->kern->input)(
+                in_plane(d, x, t.n, b), d->ih, d->iw, t.y * LTI_WINO_OUT - d->pad, t.x * LTI_WINO_OUT - d->pad,
+                v + i / rows * panel + (b * rows + i % rows) * d->lanes, d->v_stride);
     }
 }
 
@@ -228,14 +259,14 @@ static void block_inputs(const wino *d, const float *x, int64_t first, int64_t n
 static void block_products(const wino *d, const float *v, int64_t n_tiles, const float *u, int64_t u_stride,
                            int64_t first, int64_t end, float *m, int64_t m_stride, ahead *read, ahead *write)
 {
-    const int64_t rows = d->kern->rows, width = d->kern->width;
+    const int64_t rows = d->kern->rows, width = d->kern->width, depth = d->in_b * d->lanes;
     for (int p = 0; p < POINTS; p++)
         for (int64_t k = first; k < end; k += width)
             for (int64_t i = 0; i < n_tiles; i += rows) {
-                d->kern->multiply(v + p * d->v_stride + i * d->in_b * LTI_LANES, d->in_b, rows * LTI_LANES,
-                                  u + p * u_stride + (k - first) * d->in_b * LTI_LANES,
-                                  m + p * m_stride + i * (end - first) + (k - first) * rows, rows * LTI_LANES,
-                                  (int)smaller(width, end - k));
+                (d->half ? d->kern->multiply_half : d->kern->multiply)(
+                    v + p * d->v_stride + i * depth, d->in_b, rows * d->lanes, u + p * u_stride + (k - first) * depth,
+                    m + p * m_stride + i * (end - first) + (k - first) * rows, rows * LTI_LANES,
+                    (int)smaller(width, end - k));
                 fetch(write);
                 fetch(read);
             }
@@ -285,18 +316,19 @@ static void run_panels(const wino *d, const float *x, const float *w, const floa
                        void *scratch)
 {
     const int64_t columns = d->out_b * LTI_LANES, channels = d->in_b * LTI_LANES, rows = d->kern->rows;
+    const int64_t depth = d->in_b * d->lanes;
     float *v = (float *)scratch + d->u_at;
 #pragma omp parallel for num_threads(d->n_threads) schedule(dynamic, 1)
     for (int64_t i = 0; i < d->tiles; i += rows)
-        block_inputs(d, x, i, smaller(rows, d->tiles - i), v + i * channels);
+        block_inputs(d, x, i, smaller(rows, d->tiles - i), v + i * depth);
 #pragma omp parallel for num_threads(d->n_threads) schedule(dynamic, 1)
     for (int64_t k = 0; k < columns; k += d->kern->width) {
         float *m = block_of_thread(d, scratch), *own_u = m + POINTS * d->m_stride;
         const int64_t end = k + panel_columns(d, k);
         ahead nothing = {0};
         if (w)
-            transform_panel(d, w, k, 0, channels, own_u, d->u_stride);
-        block_products(d, v, d->tiles, w ? own_u : u + k * channels, d->u_stride, k, end, m, d->m_stride, &nothing,
+            transform_some(d, w, k, 0, channels, own_u, d->u_stride);
+        block_products(d, v, d->tiles, w ? own_u : u + k * depth, d->u_stride, k, end, m, d->m_stride, &nothing,
                        &nothing);
         block_outputs(d, m, d->m_stride, k / LTI_LANES, end / LTI_LANES, 0, d->tiles, bias, y);
     }
@@ -324,12 +356,63 @@ static lt_status forward_prepare(const lt_kernel *k, void *const *arg, void *pre
     return LT_OK;
 }
 
-// ---- gradient of the filter: here V and D are [point][block of 16 channels][tile][16]
+// ---- gradient of the filter: here V and D are [point][block of 16 channels][tile][16], or in pairs of tiles
+typedef void transform_fn(const float *plane, int64_t h, int64_t w, int64_t y0, int64_t x0, float *to, int64_t stride);
+
+// Two neighbouring tiles, or one and zeros, as pairs.
+static void pair_of_tiles(const wino *d, transform_fn *transform, const float *const plane[2], int64_t h, int64_t w,
+                          int64_t at[2][2], int n, float *to, int64_t stride)
+{
+    float t[2][POINTS * LTI_LANES] __attribute__((aligned(64)));
+    for (int i = 0; i < n; i++)
+        transform(plane[i], h, w, at[i][0], at[i][1], t[i], LTI_LANES);
+    if (n < 2)
+        memset(t[1], 0, sizeof t[1]);
+    for (int p = 0; p < POINTS; p++)
+        d->kern->pack(t[0] + p * LTI_LANES, t[1] + p * LTI_LANES, to + p * stride);
+}
+
+static void dw_inputs_half(const wino *d, const float *x, int64_t first, int64_t n_tiles, int64_t b, float *v)
+{
+    tile t = tile_at(d, first);
+    for (int64_t i = 0; i < n_tiles; i += 2, v += LTI_LANES) {
+        const float *plane[2] = {0};
+        int64_t at[2][2] = {{0}};
+        int n = 0;
+        for (; n < 2 && i + n < n_tiles; n++, tile_step(d, &t)) {
+            plane[n] = in_plane(d, x, t.n, b);
+            at[n][0] = t.y * LTI_WINO_OUT - d->pad;
+            at[n][1] = t.x * LTI_WINO_OUT - d->pad;
+        }
+        pair_of_tiles(d, d->kern->input, plane, d->ih, d->iw, at, n, v, d->v_stride);
+    }
+}
+
+static void dw_gradients_half(const wino *d, const float *dy, int64_t first, int64_t n_tiles, int64_t b, float *e)
+{
+    tile t = tile_at(d, first);
+    for (int64_t i = 0; i < n_tiles; i += 2, e += LTI_LANES) {
+        const float *plane[2] = {0};
+        int64_t at[2][2] = {{0}};
+        int n = 0;
+        for (; n < 2 && i + n < n_tiles; n++, tile_step(d, &t)) {
+            plane[n] = dy + out_plane(d, t.n, b);
+            at[n][0] = t.y * LTI_WINO_OUT;
+            at[n][1] = t.x * LTI_WINO_OUT;
+        }
+        pair_of_tiles(d, d->kern->gradient, plane, d->oh, d->ow, at, n, e, d->m_stride);
+    }
+}
+
 // Rows row.. of v (of e): transformed tiles first..first + n_tiles of channel blocks begin..end of x (of all of dy).
 static void dw_inputs(const wino *d, const float *x, int64_t first, int64_t n_tiles, int64_t row, int64_t row_end,
                       int64_t begin, int64_t end, float *v)
 {
-    for (int64_t b = begin; b < end; b++, v += row_end * LTI_LANES) {
+    for (int64_t b = begin; b < end; b++, v += row_end * d->lanes) {
+        if (d->half) {
+            dw_inputs_half(d, x, first, n_tiles, b, v + row * d->lanes);
+            continue;
+        }
         tile t = tile_at(d, first);
         for (int64_t i = 0; i < n_tiles; i++, tile_step(d, &t))
             d->kern->input(in_plane(d, x, t.n, b), d->ih, d->iw, t.y * LTI_WINO_OUT - d->pad,
@@ -340,7 +423,11 @@ static void dw_inputs(const wino *d, const float *x, int64_t first, int64_t n_ti
 static void dw_gradients(const wino *d, const float *dy, int64_t first, int64_t n_tiles, int64_t row, int64_t row_end,
                          float *e)
 {
-    for (int64_t b = 0; b < d->out_b; b++, e += row_end * LTI_LANES) {
+    for (int64_t b = 0; b < d->out_b; b++, e += row_end * d->lanes) {
+        if (d->half) {
+            dw_gradients_half(d, dy, first, n_tiles, b, e + row * d->lanes);
+            continue;
+        }
         tile t = tile_at(d, first);
         for (int64_t i = 0; i < n_tiles; i++, tile_step(d, &t))
             d->kern->gradient(dy + out_plane(d, t.n, b), d->oh, d->ow, t.y * LTI_WINO_OUT, t.x * LTI_WINO_OUT,
@@ -352,11 +439,12 @@ static void dw_gradients(const wino *d, const float *dy, int64_t first, int64_t 
 static void dw_products(const wino *d, int p, int64_t b, const float *v, const float *e, int64_t n_tiles,
                         int64_t row_end, bool first, float *u)
 {
-    const int64_t columns = d->out_b * LTI_LANES, step = d->kern->width;
+    const int64_t columns = d->out_b * LTI_LANES, step = d->kern->width, block = row_end * d->lanes;
     for (int64_t k = 0; k < columns; k += step)
-        d->kern->accumulate(v + p * d->v_stride + b * row_end * LTI_LANES, e + p * d->m_stride + k * row_end,
-                            u + p * d->u_stride + b * LTI_LANES * columns + k, n_tiles, row_end * LTI_LANES, columns,
-                            (int)smaller(step, columns - k), first);
+        (d->half ? d->kern->accumulate_half : d->kern->accumulate)(
+            v + p * d->v_stride + b * block, e + p * d->m_stride + k / LTI_LANES * block,
+            u + p * d->u_stride + b * LTI_LANES * columns + k, d->half ? (n_tiles + 1) / 2 : n_tiles, block, columns,
+            (int)smaller(step, columns - k), first);
 }
 
 // Adds the partial sums in order and brings each 16 filters back to 3x3, for input channels begin..end; u begins there.
@@ -383,6 +471,13 @@ static void dw_finish(const wino *d, const float *u, int64_t n_sums, int64_t beg
     }
 }
 
+// Chunks of pairs begin at a pair.
+static int64_t chunk_start(const wino *d, int64_t c)
+{
+    const int64_t at = d->tiles * c / d->chunks;
+    return d->half && c < d->chunks ? at & ~(int64_t)1 : at;
+}
+
 static lt_status dw_chunks_run(const lt_kernel *k, void *const *arg, void *scratch)
 {
     const wino *d = k->data;
@@ -393,7 +488,7 @@ static lt_status dw_chunks_run(const lt_kernel *k, void *const *arg, void *scrat
     for (int64_t c = 0; c < d->chunks; c++) {
         float *v = (float *)scratch + d->block_at + (size_t)thread_id() * d->block_floats,
               *e = v + POINTS * d->v_stride;
-        const int64_t start = d->tiles * c / d->chunks, end = d->tiles * (c + 1) / d->chunks;
+        const int64_t start = chunk_start(d, c), end = chunk_start(d, c + 1);
         for (int64_t i = start; i < end; i += d->block) {
             const int64_t n_tiles = smaller(d->block, end - i), next = i + d->block < end ? i + d->block : d->tiles;
             ahead read_x = ahead_of(next < d->tiles ? x : NULL, d->in_b, d->ih * d->iw, next, n_tiles, calls);
@@ -412,18 +507,24 @@ static lt_status dw_chunks_run(const lt_kernel *k, void *const *arg, void *scrat
     return LT_OK;
 }
 
+// Tiles a thread transforms at a time: those of an image, of two where they come in pairs.
+static int64_t piece(const wino *d)
+{
+    return d->th * d->tw * (d->half ? 2 : 1);
+}
+
 // One group of input channels: V, then all its products with E, then its filters. What a group makes is small enough
 // for the third-level cache, and a point of E is used by every block of the group while it is in the second.
 static void dw_group(const wino *d, const float *x, int64_t begin, int64_t end, const float *e, float *v, float *u,
                      float *dw)
 {
-    const int64_t step = d->th * d->tw, n_blocks = end - begin;
+    const int64_t step = piece(d), n_blocks = end - begin;
 #pragma omp parallel for num_threads(d->n_threads) schedule(dynamic, 1)
-    for (int64_t i = 0; i < d->n; i++)
-        dw_inputs(d, x, i * step, step, i * step, d->tiles, begin, end, v);
+    for (int64_t i = 0; i < d->tiles; i += step)
+        dw_inputs(d, x, i, smaller(step, d->tiles - i), i, d->block, begin, end, v);
 #pragma omp parallel for num_threads(d->n_threads) schedule(dynamic, 1)
     for (int64_t i = 0; i < POINTS * n_blocks; i++)
-        dw_products(d, (int)(i / n_blocks), i % n_blocks, v, e, d->tiles, d->tiles, true, u);
+        dw_products(d, (int)(i / n_blocks), i % n_blocks, v, e, d->tiles, d->block, true, u);
     dw_finish(d, u, 1, begin * LTI_LANES, smaller(end * LTI_LANES, d->in), dw);
 }
 
@@ -432,10 +533,10 @@ static lt_status dw_groups_run(const lt_kernel *k, void *const *arg, void *scrat
     const wino *d = k->data;
     const float *dy = arg[1];
     float *v = (float *)scratch + d->block_at, *e = v + POINTS * d->v_stride, *u = (float *)scratch + d->u_at;
-    const int64_t step = d->th * d->tw;
+    const int64_t step = piece(d);
 #pragma omp parallel for num_threads(d->n_threads) schedule(dynamic, 1)
-    for (int64_t i = 0; i < d->n; i++)
-        dw_gradients(d, dy, i * step, step, i * step, d->tiles, e);
+    for (int64_t i = 0; i < d->tiles; i += step)
+        dw_gradients(d, dy, i, smaller(step, d->tiles - i), i, d->block, e);
     for (int64_t b = 0; b < d->in_b; b += d->group)
         dw_group(d, arg[0], b, smaller(b + d->group, d->in_b), e, v, u, arg[2]);
     return LT_OK;
@@ -452,7 +553,8 @@ static void plan_forward(wino *d, lt_kernel *k)
 {
     const int64_t in = d->in_b * LTI_LANES, out = d->out_b * LTI_LANES, rows = d->kern->rows;
     const int64_t pairs = in * out, share = round_up((d->tiles + d->n_threads - 1) / d->n_threads, rows);
-    const size_t filter_bytes = (size_t)(POINTS * spread(pairs)) * sizeof(float);
+    const int64_t depth = d->in_b * d->lanes; // floats of the transformed channels of a tile
+    const size_t filter_bytes = (size_t)(POINTS * spread(depth * out)) * sizeof(float);
     int64_t shared;
     d->by_panel = pairs >= d->tiles * in;
     d->keep = d->keep && filter_bytes <= PREPARED_MAX;
@@ -460,16 +562,16 @@ static void plan_forward(wino *d, lt_kernel *k)
         const bool own = !d->keep;
         d->block = round_up(d->tiles, rows);
         d->m_stride = spread(d->block * smaller(d->kern->width, out));
-        d->u_stride = own ? spread(in * smaller(d->kern->width, out)) : spread(pairs);
-        d->v_stride = spread(d->block * in);
+        d->u_stride = own ? spread(depth * smaller(d->kern->width, out)) : spread(depth * out);
+        d->v_stride = spread(d->block * depth);
         d->block_floats = (size_t)(POINTS * (d->m_stride + (own ? d->u_stride : 0)));
         shared = d->v_stride;
     } else {
-        const int64_t fits = BLOCK_BYTES / (POINTS * (in + out) * (int64_t)sizeof(float));
+        const int64_t fits = BLOCK_BYTES / (POINTS * (depth + out) * (int64_t)sizeof(float));
         d->block = smaller(round_up(fits < MIN_TILES ? BIG_TILES : fits, rows), share);
-        d->v_stride = spread(d->block * in);
+        d->v_stride = spread(d->block * depth);
         d->m_stride = spread(d->block * out);
-        d->u_stride = spread(pairs);
+        d->u_stride = spread(depth * out);
         d->block_floats = (size_t)(POINTS * (d->v_stride + d->m_stride));
         shared = d->keep ? 0 : d->u_stride;
     }
@@ -484,24 +586,26 @@ static void plan_forward(wino *d, lt_kernel *k)
 
 static void plan_dw(wino *d, lt_kernel *k)
 {
-    const int64_t channels = (d->in_b + d->out_b) * LTI_LANES, pairs = d->in_b * d->out_b * LTI_LANES * LTI_LANES;
+    const int64_t unit = d->half ? 2 : 1;
+    const int64_t depth = (d->in_b + d->out_b) * d->lanes, pairs = d->in_b * d->out_b * LTI_LANES * LTI_LANES;
     const int64_t most = pairs <= CHUNK_PAIRS ? CHUNKS : pairs <= SMALL_FILTER ? FEW_CHUNKS : 0;
     d->chunks = smaller(most, d->tiles / CHUNK_TILES);
     if (d->chunks < MIN_CHUNKS)
         d->chunks = 0;
     int threads = d->n_threads;
     if (d->chunks) {
-        const int64_t block = BLOCK_BYTES / (POINTS * channels * (int64_t)sizeof(float));
-        d->block = smaller(block < MIN_TILES ? BIG_TILES : block, (d->tiles + d->chunks - 1) / d->chunks);
+        const int64_t block = BLOCK_BYTES / (POINTS * depth * (int64_t)sizeof(float)) / unit * unit;
+        const int64_t share = round_up((d->tiles + d->chunks - 1) / d->chunks, unit);
+        d->block = smaller(block < MIN_TILES ? BIG_TILES : block, share);
         d->group = d->in_b;
     } else {
-        const int64_t one = POINTS * LTI_LANES * (d->tiles + d->out_b * LTI_LANES) * (int64_t)sizeof(float);
-        d->block = d->tiles;
+        d->block = round_up(d->tiles, unit);
+        const int64_t one = POINTS * (d->lanes * d->block + d->out_b * LTI_LANES * LTI_LANES) * (int64_t)sizeof(float);
         d->group = smaller(GROUP_BYTES > one ? GROUP_BYTES / one : 1, d->in_b);
         threads = 1;
     }
-    d->v_stride = spread(d->block * d->group * LTI_LANES);
-    d->m_stride = spread(d->block * d->out_b * LTI_LANES);
+    d->v_stride = spread(d->block * d->group * d->lanes);
+    d->m_stride = spread(d->block * d->out_b * d->lanes);
     d->u_stride = spread(d->group * d->out_b * LTI_LANES * LTI_LANES);
     d->block_floats = (size_t)(POINTS * (d->v_stride + d->m_stride));
     d->u_at = d->block_floats * (size_t)threads;
@@ -514,14 +618,16 @@ static void destroy(lt_kernel *k)
     lti_free(k->data);
 }
 
-lt_status lti_wino_make(const lti_dn *dn, const lti_conv_shape *s, lt_kernel *k)
+lt_status lti_wino_make(const lti_dn *dn, const lti_conv_shape *s, bool half, lt_kernel *k)
 {
     wino *d = lti_calloc(1, sizeof *d);
     if (!d)
         return LTI_NOMEM("convolution");
     const bool dx = s->pass == LTI_CONV_DX;
     *d = (wino){
-        .kern = dn->kern->wino,
+        .kern = half ? dn->wino_half : dn->kern->wino,
+        .half = half,
+        .lanes = half ? LTI_LANES / 2 : LTI_LANES,
         .n_threads = dn->n_threads,
         .pass = s->pass,
         .relu = s->relu,

@@ -6,8 +6,10 @@
 // of 2.5e-6. Rows of B^T follow from the polynomial x (x^2 - P^2) (x^2 - Q^2) without the factor of each point, rows of
 // A^T are powers of the points, and G carries the scale factors.
 //
-// No guard on purpose. The including file sets LTI_WINO_TABLE, WINO_LANES (floats a vector), WINO_ROWS, WINO_WIDTH and
-// WINO_FMA(a, b, c) = a * b + c.
+// No guard on purpose. The including file sets LTI_WINO_TABLE, LTI_WINO_ISA, WINO_LANES (floats a vector), WINO_ROWS,
+// WINO_WIDTH and WINO_FMA(a, b, c) = a * b + c. Where the processor has bf16 it also sets WINO_DOT(a, b, c), both
+// products of a pair added to c, WINO_HALF(v), a vector rounded to bf16, and WINO_PAIRS(a, b), two of them lane by
+// lane.
 typedef float wvec __attribute__((vector_size(4 * WINO_LANES)));
 typedef int32_t wint __attribute__((vector_size(4 * WINO_LANES)));
 typedef float wmem __attribute__((vector_size(4 * WINO_LANES), aligned(4), may_alias));
@@ -31,6 +33,39 @@ typedef float wmem __attribute__((vector_size(4 * WINO_LANES), aligned(4), may_a
 #define N_0 (1.0f / (P2 * Q2))
 #define N_P (1.0f / (2.0f * P2 * (P2 - Q2)))
 #define N_Q (1.0f / (2.0f * Q2 * (Q2 - P2)))
+
+typedef uint32_t wuint __attribute__((vector_size(4 * WINO_LANES)));
+typedef int16_t whalf __attribute__((vector_size(2 * WINO_LANES)));
+typedef int16_t whalf_mem __attribute__((vector_size(2 * WINO_LANES), aligned(2), may_alias));
+#ifndef WINO_DOT
+// To the nearest bf16, ties to even, in the upper half of each lane; a NaN stays one.
+WINLINE wuint half_round(wvec v)
+{
+    const wuint b = (wuint)v, nan = (wuint)(v != v);
+    const wuint r = b + 0x7fff + ((b >> 16) & 1);
+    return (r & ~nan) | ((b | 0x400000) & nan);
+}
+
+WINLINE whalf half_of(wvec v)
+{
+    return __builtin_convertvector((wint)half_round(v) >> 16, whalf);
+}
+
+WINLINE wvec half_pairs(wvec a, wvec b)
+{
+    return (wvec)(half_round(a) >> 16 | (half_round(b) & 0xffff0000u));
+}
+
+WINLINE wvec half_dot(wvec a, wvec b, wvec c)
+{
+    const wvec a0 = (wvec)((wuint)a << 16), b0 = (wvec)((wuint)b << 16);
+    const wvec a1 = (wvec)((wuint)a & 0xffff0000u), b1 = (wvec)((wuint)b & 0xffff0000u);
+    return WINO_FMA(a1, b1, WINO_FMA(a0, b0, c));
+}
+#define WINO_HALF(v) half_of(v)
+#define WINO_PAIRS(a, b) half_pairs(a, b)
+#define WINO_DOT(a, b, c) half_dot(a, b, c)
+#endif
 
 // One dimension of B^T x: six values i0..i5 to six values, `step` vectors apart.
 WINLINE void input_1d(wvec i0, wvec i1, wvec i2, wvec i3, wvec i4, wvec i5, wvec *o, int step)
@@ -103,7 +138,8 @@ static void wino_clip(const float *x, int64_t h, int64_t w, int64_t y0, int64_t 
         }
 }
 
-static void wino_input(const float *x, int64_t h, int64_t w, int64_t y0, int64_t x0, float *v, int64_t stride)
+WINLINE void input_tile(const float *x, int64_t h, int64_t w, int64_t y0, int64_t x0, float *v, int64_t stride,
+                        const bool half)
 {
     float patch[LTI_WINO_IN * LTI_WINO_IN * LTI_LANES] __attribute__((aligned(64)));
     const float *from = x + (y0 * w + x0) * LTI_LANES;
@@ -124,9 +160,28 @@ static void wino_input(const float *x, int64_t h, int64_t w, int64_t y0, int64_t
             const wvec *r = t + 6 * i;
             input_1d(r[0], r[1], r[2], r[3], r[4], r[5], o, 1);
             for (int j = 0; j < 6; j++)
-                WSTORE(v + (6 * i + j) * stride + l, o[j]);
+                if (half)
+                    *(whalf_mem *)(v + (6 * i + j) * stride + l / 2) = WINO_HALF(o[j]);
+                else
+                    WSTORE(v + (6 * i + j) * stride + l, o[j]);
         }
     }
+}
+
+static void wino_input(const float *x, int64_t h, int64_t w, int64_t y0, int64_t x0, float *v, int64_t stride)
+{
+    input_tile(x, h, w, y0, x0, v, stride, false);
+}
+
+static void wino_input_half(const float *x, int64_t h, int64_t w, int64_t y0, int64_t x0, float *v, int64_t stride)
+{
+    input_tile(x, h, w, y0, x0, v, stride, true);
+}
+
+static void wino_pack(const float *a, const float *b, float *pairs)
+{
+    for (int l = 0; l < LTI_LANES; l += WINO_LANES)
+        WSTORE(pairs + l, WINO_PAIRS(WLOAD(a + l), WLOAD(b + l)));
 }
 
 static void wino_output(const float *m, int64_t stride, float *y, int64_t h, int64_t w, int64_t y0, int64_t x0,
@@ -215,8 +270,9 @@ static void wino_filter_gradient(const float *u, float *g)
 
 // Rows times n_vec vectors of columns; every accumulator lives in a register, so n_vec must be a literal at the call.
 WINLINE void multiply(const float *v, int64_t v_blocks, int64_t v_stride, const float *u, float *m, int64_t m_stride,
-                      const int n_vec)
+                      const int n_vec, const bool half)
 {
+    const int steps = half ? LTI_LANES / 2 : LTI_LANES;
     wvec acc[WINO_ROWS][WINO_WIDTH / WINO_LANES], col[WINO_WIDTH / WINO_LANES];
     WUNROLL
     for (int i = 0; i < WINO_ROWS; i++) {
@@ -225,16 +281,16 @@ WINLINE void multiply(const float *v, int64_t v_blocks, int64_t v_stride, const 
             acc[i][j] = (wvec){0};
     }
     for (int64_t b = 0; b < v_blocks; b++, v += v_stride)
-        for (int c = 0; c < LTI_LANES; c++, u += n_vec * WINO_LANES) {
+        for (int c = 0; c < steps; c++, u += n_vec * WINO_LANES) {
             WUNROLL
             for (int j = 0; j < n_vec; j++)
                 col[j] = WLOAD(u + j * WINO_LANES);
             WUNROLL
             for (int i = 0; i < WINO_ROWS; i++) {
-                const wvec x = WSET(v[i * LTI_LANES + c]);
+                const wvec x = WSET(v[i * steps + c]);
                 WUNROLL
                 for (int j = 0; j < n_vec; j++)
-                    acc[i][j] = WINO_FMA(x, col[j], acc[i][j]);
+                    acc[i][j] = half ? WINO_DOT(x, col[j], acc[i][j]) : WINO_FMA(x, col[j], acc[i][j]);
             }
         }
     WUNROLL
@@ -249,14 +305,23 @@ static void wino_multiply(const float *v, int64_t v_blocks, int64_t v_stride, co
                           int64_t m_stride, int n)
 {
     if (n == WINO_WIDTH)
-        multiply(v, v_blocks, v_stride, u, m, m_stride, WINO_WIDTH / WINO_LANES);
+        multiply(v, v_blocks, v_stride, u, m, m_stride, WINO_WIDTH / WINO_LANES, false);
     else
-        multiply(v, v_blocks, v_stride, u, m, m_stride, LTI_LANES / WINO_LANES);
+        multiply(v, v_blocks, v_stride, u, m, m_stride, LTI_LANES / WINO_LANES, false);
+}
+
+static void wino_multiply_half(const float *v, int64_t v_blocks, int64_t v_stride, const float *u, float *m,
+                               int64_t m_stride, int n)
+{
+    if (n == WINO_WIDTH)
+        multiply(v, v_blocks, v_stride, u, m, m_stride, WINO_WIDTH / WINO_LANES, true);
+    else
+        multiply(v, v_blocks, v_stride, u, m, m_stride, LTI_LANES / WINO_LANES, true);
 }
 
 // rows times n_vec vectors, d_step floats apart in d and u_step in u; rows and n_vec literals at the call.
 WINLINE void accumulate(const float *v, const float *d, float *u, int64_t tiles, int64_t d_step, int64_t u_step,
-                        int64_t u_stride, bool first, const int rows, const int n_vec)
+                        int64_t u_stride, bool first, const int rows, const int n_vec, const bool half)
 {
     wvec acc[LTI_LANES][2], col[2];
     WUNROLL
@@ -274,7 +339,7 @@ WINLINE void accumulate(const float *v, const float *d, float *u, int64_t tiles,
             const wvec x = WSET(v[i]);
             WUNROLL
             for (int j = 0; j < n_vec; j++)
-                acc[i][j] = WINO_FMA(x, col[j], acc[i][j]);
+                acc[i][j] = half ? WINO_DOT(x, col[j], acc[i][j]) : WINO_FMA(x, col[j], acc[i][j]);
         }
     }
     WUNROLL
@@ -285,26 +350,39 @@ WINLINE void accumulate(const float *v, const float *d, float *u, int64_t tiles,
     }
 }
 
-static void wino_accumulate(const float *v, const float *d, float *u, int64_t tiles, int64_t d_stride, int64_t u_stride,
-                            int n, bool first)
+WINLINE void accumulate_16(const float *v, const float *d, float *u, int64_t tiles, int64_t d_stride, int64_t u_stride,
+                           int n, bool first, const bool half)
 {
 #if WINO_LANES == 16
     if (n == LTI_LANES) {
-        accumulate(v, d, u, tiles, 0, 0, u_stride, first, LTI_LANES, 1);
+        accumulate(v, d, u, tiles, 0, 0, u_stride, first, LTI_LANES, 1, half);
         return;
     }
     for (int c = 0; c < LTI_LANES; c += 8)
-        accumulate(v + c, d, u + c * u_stride, tiles, d_stride, LTI_LANES, u_stride, first, 8, 2);
+        accumulate(v + c, d, u + c * u_stride, tiles, d_stride, LTI_LANES, u_stride, first, 8, 2, half);
 #else
     (void)d_stride;
     (void)n;
     for (int k = 0; k < LTI_LANES; k += 2 * WINO_LANES)
         for (int c = 0; c < LTI_LANES; c += 4)
-            accumulate(v + c, d + k, u + c * u_stride + k, tiles, WINO_LANES, WINO_LANES, u_stride, first, 4, 2);
+            accumulate(v + c, d + k, u + c * u_stride + k, tiles, WINO_LANES, WINO_LANES, u_stride, first, 4, 2, half);
 #endif
 }
 
+static void wino_accumulate(const float *v, const float *d, float *u, int64_t tiles, int64_t d_stride, int64_t u_stride,
+                            int n, bool first)
+{
+    accumulate_16(v, d, u, tiles, d_stride, u_stride, n, first, false);
+}
+
+static void wino_accumulate_half(const float *v, const float *d, float *u, int64_t tiles, int64_t d_stride,
+                                 int64_t u_stride, int n, bool first)
+{
+    accumulate_16(v, d, u, tiles, d_stride, u_stride, n, first, true);
+}
+
 const lti_wino_kern LTI_WINO_TABLE = {
+    .isa = LTI_WINO_ISA,
     .rows = WINO_ROWS,
     .width = WINO_WIDTH,
     .input = wino_input,
@@ -314,6 +392,10 @@ const lti_wino_kern LTI_WINO_TABLE = {
     .filter_gradient = wino_filter_gradient,
     .multiply = wino_multiply,
     .accumulate = wino_accumulate,
+    .input_half = wino_input_half,
+    .pack = wino_pack,
+    .multiply_half = wino_multiply_half,
+    .accumulate_half = wino_accumulate_half,
 };
 
 #undef WLOAD

@@ -54,7 +54,7 @@ static lt_status compile(lti_grad *g, lti_grad_loss loss, int64_t size, lt_plan 
                                .n_wrt = 1,
                                .batch = size,
                                .dtype = LT_F32,
-                               .flags = g->env->plan_flags};
+                               .flags = g->env->plan_flags & ~(unsigned)LT_PLAN_BF16}; // must hold for f32 too
     lt_plan *made;
     LT_TRY(lt_plan_create(g->graph, &spec, g->env->backend, &made));
     // An eval-mode plan without parameter gradients only reads its slabs.

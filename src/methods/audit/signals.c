@@ -68,13 +68,15 @@ lt_status lt_signals_compute(const lt_model *model, const lt_dataset *ds, const 
     lt_index_set test = {0};
     lt_signals *made = NULL;
     lt_evaluator *evaluator = NULL;
+    lt_env exact = *env; // signals belong to the saved model, not to the precision of this run
     lt_status status = LT_OK;
     int64_t n = ds->split[LT_TEST].n + (forget ? forget->n : 0) + (retain ? retain->n : 0), at = 0;
+    exact.plan_flags &= ~(unsigned)LT_PLAN_BF16;
     if (n <= 0)
         return LT_FAIL(LT_E_USAGE, "signals: expected at least one sample, found none in retain, forget and test");
     LT_TRY_GOTO(lt_index_set_range(ds->split[LT_TEST].n, &test), out);
     LT_TRY_GOTO(signals_create(n, model->shape.n_classes, &made), out);
-    LT_TRY_GOTO(lt_evaluator_create(model, env, EVAL_BATCH, &evaluator), out);
+    LT_TRY_GOTO(lt_evaluator_create(model, &exact, EVAL_BATCH, &evaluator), out);
     LT_TRY_GOTO(add_group(evaluator, ds, LT_TRAIN, retain, LT_GROUP_RETAIN, made, &at), out);
     LT_TRY_GOTO(add_group(evaluator, ds, LT_TRAIN, forget, LT_GROUP_FORGET, made, &at), out);
     LT_TRY_GOTO(add_group(evaluator, ds, LT_TEST, &test, LT_GROUP_TEST, made, &at), out);
