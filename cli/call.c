@@ -22,10 +22,17 @@ static const lt_opt_value precisions[] = {
     {"bf16", CLI_BF16, "convolutions multiply values rounded to bf16; sums, weights, statistics and attacks stay f32"},
     {NULL, 0, NULL},
 };
+static const lt_opt_value convolutions[] = {
+    {"auto", CLI_CONV_AUTO, "the fastest, measured once per shape"},
+    {"own-winograd", CLI_CONV_OWN, "the same without the library's Winograd, which its newer versions lack"},
+    {"direct", CLI_CONV_DIRECT, "by the definition, without Winograd: a yardstick for numbers, slower"},
+    {NULL, 0, NULL},
+};
 static const lt_option where_options[] = {
     LT_STR(cli_where, device, "cpu", "where to compute: cpu"),
     LT_STR(cli_where, backend, "auto", "compute backend: auto, or one that `lethe doctor` lists"),
     LT_ENUM(cli_where, precision, CLI_F32, precisions, "of the products in training and evaluation"),
+    LT_ENUM(cli_where, convolution, CLI_CONV_AUTO, convolutions, "algorithms of convolutions"),
     LT_OPT_END,
 };
 static const lt_option seed_options[] = {

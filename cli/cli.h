@@ -19,9 +19,11 @@ typedef struct cli_compute {
 } cli_compute;
 typedef struct cli_where {
     const char *device, *backend;
-    int32_t precision; // CLI_F32, CLI_BF16
+    int32_t precision, convolution;
 } cli_where;
 enum { CLI_F32, CLI_BF16 };
+enum { CLI_CONV_AUTO, CLI_CONV_OWN, CLI_CONV_DIRECT };
+unsigned cli_plan_flags(const cli_where *where); // LT_PLAN_* that follow from it
 typedef struct cli_seed {
     uint64_t seed;
 } cli_seed;

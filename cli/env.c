@@ -33,6 +33,13 @@ int cli_threads(const cli_call *call)
     return m.n_usable;
 }
 
+unsigned cli_plan_flags(const cli_where *where)
+{
+    static const unsigned convolution[] = {
+        [CLI_CONV_AUTO] = 0, [CLI_CONV_OWN] = LT_PLAN_OWN_WINOGRAD, [CLI_CONV_DIRECT] = LT_PLAN_NO_WINOGRAD};
+    return convolution[where->convolution] | (where->precision == CLI_BF16 ? LT_PLAN_BF16 : 0);
+}
+
 lt_status cli_env(cli_call *call, lt_env *env)
 {
     cli_session *s = call->session;
@@ -47,7 +54,7 @@ lt_status cli_env(cli_call *call, lt_env *env)
     }
     *env = (lt_env){
         .backend = s->backend, .loader_threads = call->compute.loader_threads, .events = s->events, .stop = &s->stop};
-    env->plan_flags = call->where.precision == CLI_BF16 ? LT_PLAN_BF16 : 0;
+    env->plan_flags = cli_plan_flags(&call->where);
     return LT_OK;
 }
 

@@ -346,6 +346,8 @@ lt_status lti_bind_conv(lti_dn *dn, const lt_bind_in *in, lt_kernel *k)
         .relu = pass == LTI_CONV_FWD && in->attr->relu,
         .constant = pass != LTI_CONV_DW && !in->train,
         .half = (in->flags & LT_PLAN_BF16) != 0,
+        .direct = (in->flags & LT_PLAN_NO_WINOGRAD) != 0,
+        .own = (in->flags & LT_PLAN_OWN_WINOGRAD) != 0,
         .x_layout = plain || x[1] <= MAX_PLAIN_CHANNELS ? LT_LAYOUT_PLAIN : LT_LAYOUT_BLOCKED16,
         .y_layout = plain ? LT_LAYOUT_PLAIN : LT_LAYOUT_BLOCKED16,
     };

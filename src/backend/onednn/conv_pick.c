@@ -61,7 +61,7 @@ static void collect_own(lti_algorithm algorithm, const char *name, const char *i
 static lt_status collect_all(const lti_dn *dn, const lti_conv_shape *s, list *l)
 {
     const dnnl_dim_t least = s->c < s->k ? s->c : s->k;
-    const bool can = s->r == 3 && s->s == 3 && s->stride == 1 && least >= WINOGRAD_MIN;
+    const bool can = s->r == 3 && s->s == 3 && s->stride == 1 && least >= WINOGRAD_MIN && !s->direct;
     const lti_choice direct = {.algorithm = LTI_DIRECT}, winograd = {.algorithm = LTI_DNNL_WINOGRAD};
     if (s->half && can && lti_wino_fits(s))
         collect_own(LTI_OWN_WINOGRAD_BF16, "winograd 4x3 bf16", dn->wino_half->isa, l);
@@ -71,7 +71,7 @@ static lt_status collect_all(const lti_dn *dn, const lti_conv_shape *s, list *l)
         collect_own(LTI_OWN_WINOGRAD, "winograd 4x3", dn->kern->isa, l);
     if (lti_stem_fits(dn, s))
         collect_own(LTI_OWN_STEM, "stem", dn->kern->isa, l);
-    if (can)
+    if (can && !s->own)
         LT_TRY(collect(dn, s, winograd, false, l));
     return collect(dn, s, direct, false, l);
 }
@@ -247,10 +247,11 @@ static lt_status measure(const lti_dn *dn, const lti_conv_shape *s, list *l, lti
 static void key_of(const lti_conv_shape *s, char *key, size_t key_size)
 {
     static const char *const pass[] = {"fwd", "dx", "dw"};
-    snprintf(key, key_size, "%s,n%lld,c%lld,%lldx%lld,k%lld,%lldx%lld,s%lld,p%lld,b%d,r%d,i%d,l%d%d%s", pass[s->pass],
-             (long long)s->n, (long long)s->c, (long long)s->h, (long long)s->w, (long long)s->k, (long long)s->r,
-             (long long)s->s, (long long)s->stride, (long long)s->pad, s->bias, s->relu, s->constant,
-             s->x_layout == LT_LAYOUT_BLOCKED16, s->y_layout == LT_LAYOUT_BLOCKED16, s->half ? ",bf16" : "");
+    snprintf(key, key_size, "%s,n%lld,c%lld,%lldx%lld,k%lld,%lldx%lld,s%lld,p%lld,b%d,r%d,i%d,l%d%d%s%s%s",
+             pass[s->pass], (long long)s->n, (long long)s->c, (long long)s->h, (long long)s->w, (long long)s->k,
+             (long long)s->r, (long long)s->s, (long long)s->stride, (long long)s->pad, s->bias, s->relu, s->constant,
+             s->x_layout == LT_LAYOUT_BLOCKED16, s->y_layout == LT_LAYOUT_BLOCKED16, s->half ? ",bf16" : "",
+             s->direct ? ",direct" : "", s->own ? ",own" : "");
 }
 
 // Is a remembered choice still what oneDNN offers under that number?

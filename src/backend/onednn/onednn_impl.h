@@ -83,6 +83,8 @@ typedef struct lti_conv_shape {
     bool bias, relu;
     bool constant; // the weights stay the same for many runs
     bool half;     // products of bf16 are allowed
+    bool direct;   // no Winograd
+    bool own;      // no Winograd of oneDNN's
     lt_layout x_layout, y_layout;
 } lti_conv_shape;
 lt_status lti_conv_pd(const lti_dn *dn, const lti_conv_shape *shape, const lti_choice *choice,
