@@ -204,6 +204,7 @@ typedef struct cli_forget {
 } cli_forget;
 lt_status cli_sets_of_run(const cli_source *src, const lt_dataset *ds, const cli_forget *ask, cli_sets *sets);
 void cli_sets_clear(cli_sets *sets);
+lt_status cli_forgotten_by(const cli_source *src, const lt_dataset *ds, lt_index_set *all); // by it and its ancestors
 // Signals of a model for these sets: RUN/signals.npz when it was made for the same sets and weights, else computed.
 lt_status cli_signals(cli_call *call, const cli_source *src, const lt_dataset *ds, const cli_sets *sets,
                       lt_signals **s);
