@@ -320,8 +320,7 @@ static json_t *result_json(const cli_theorem_ask *ask, const work *w)
     cli_put(transfer, "unlearned", transfer_json(&t->unlearned));
     cli_put(j, "transfer", transfer);
     for (int i = 0; i < ask->n_oracles; i++)
-        json_array_append_new(oracles,
-                              oracle_json(ask->oracle[i], s, &w->theorem[i], SQRT_2 * w->lipschitz.bound));
+        json_array_append_new(oracles, oracle_json(ask->oracle[i], s, &w->theorem[i], SQRT_2 * w->lipschitz.bound));
     cli_put(j, "oracles", oracles);
     cli_put_text(j, "samples", ask->npz && *ask->npz ? ask->npz : NULL);
     return j;
@@ -410,12 +409,13 @@ void cli_theorem_print(const json_t *d, FILE *out)
     size_t i;
     if (!json_is_object(d))
         return;
-    fprintf(out,
-            "\nAMUN's theorem (a diagnostic: its convexity does not hold for networks), %.0f samples\n"
-            "distance to the adversarial partner: median %.3g, 95 %% below %.3g\n"
-            "Lipschitz constant of the loss: at most %.3g from the norms of the layers, at least %.3g between partners\n",
-            cli_real(d, "n"), cli_real(d, "delta.median"), cli_real(d, "delta.p95"), cli_real(d, "lipschitz.loss"),
-            cli_real(d, "lipschitz.local_max"));
+    fprintf(
+        out,
+        "\nAMUN's theorem (a diagnostic: its convexity does not hold for networks), %.0f samples\n"
+        "distance to the adversarial partner: median %.3g, 95 %% below %.3g\n"
+        "Lipschitz constant of the loss: at most %.3g from the norms of the layers, at least %.3g between partners\n",
+        cli_real(d, "n"), cli_real(d, "delta.median"), cli_real(d, "delta.p95"), cli_real(d, "lipschitz.loss"),
+        cli_real(d, "lipschitz.local_max"));
     json_array_foreach(json_object_get(d, "oracles"), i, oracle)
     {
         fprintf(out, "%s: C %.3g, L delta - C %.3g (bound), %.3g (local); |o-u| %.4g, |'-u| %.4g, |'-o| %.4g\n",

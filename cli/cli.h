@@ -190,7 +190,7 @@ const char *cli_source_meta(const cli_source *src, const char *key);   // NULL w
 lt_status cli_source_recipe(const cli_source *src, lt_train_cfg *cfg); // defaults where the file says nothing
 // The data set: `given`, or the one named in the model's metadata; the digest must match it.
 lt_status cli_source_data(cli_call *call, const cli_source *src, const char *given, const lt_dataset **ds);
-char *cli_recipe_json(const lt_optset *set); // the train.* values
+char *cli_recipe_json(const lt_optset *set);    // the train.* values
 char *cli_find_parent(const cli_source *child); // path of the run it started from; malloc'ed (board.c)
 // Forgotten and retained rows. Retained = all but the forget set and what this model and its ancestors have forgotten
 // already [AMUN 8.1].

@@ -19,7 +19,8 @@ static const lt_option own[] = {
     LT_STR(struct opts, method, NULL, "how to unlearn; `lethe unlearn --help` lists the methods"),
     LT_STR(struct opts, forget, "random:10%", "random:10%, random:5000, class:3,7 or file:IDS.csv"),
     LT_U64(struct opts, forget_seed, 1, "seed of the draw of a random forget set"),
-    LT_STR(struct opts, requests, NULL, "several forget sets one after another: a file of one a line, or cut:KxN:IDS.csv"),
+    LT_STR(struct opts, requests, NULL,
+           "several forget sets one after another: a file of one a line, or cut:KxN:IDS.csv"),
     LT_F64(struct opts, request_lr_decay, 1, 1e-6, 1, "", "factor of the method's lr from one request to the next"),
     LT_BOOL(struct opts, retain, 1, "the method may use the retained data; --no-retain: forget data only"),
     LT_STR(struct opts, data, NULL, "data set; default: the one the model was trained on"),
@@ -391,9 +392,15 @@ static lt_status run_job(cli_call *call, struct job *job)
     LT_TRY(check_method(call, job));
     LT_TRY(open_inputs(call, job));
     char label[64];
-    const char *const facts[] = {"parent_digest", job->parent_digest, "data_digest", job->ds->digest,
-                                 "forget_digest", job->forget_digest, *job->first_digest ? "stream_digest" : NULL,
-                                 job->first_digest, NULL};
+    const char *const facts[] = {"parent_digest",
+                                 job->parent_digest,
+                                 "data_digest",
+                                 job->ds->digest,
+                                 "forget_digest",
+                                 job->forget_digest,
+                                 *job->first_digest ? "stream_digest" : NULL,
+                                 job->first_digest,
+                                 NULL};
     snprintf(label, sizeof label, "%s", job->method->name);
     lt_unlearn_in in = describe_job(call, job); // what can be refused is refused before there is a directory
     LT_TRY(lt_unlearn_check(job->method, &in));
@@ -424,7 +431,8 @@ static lt_status run_requests(cli_call *call)
     if (strcmp(origin, "default") != 0)
         return LT_FAIL(LT_E_USAGE, "unlearn: --requests says what to forget: leave --forget out");
     if ((o->stream_first && *o->stream_first) || (o->stream_forget && *o->stream_forget))
-        return LT_FAIL(LT_E_USAGE, "unlearn: --stream-first and --stream-forget are for one request, not for --requests");
+        return LT_FAIL(LT_E_USAGE,
+                       "unlearn: --stream-first and --stream-forget are for one request, not for --requests");
     return cli_requests_run(call, &(cli_request_ask){.method = named.method,
                                                      .run = o->run,
                                                      .requests = o->requests,
@@ -491,19 +499,20 @@ static void print(const cli_call *call, FILE *out)
 const cli_verb cli_verb_unlearn = {
     .name = "unlearn",
     .usage = "RUN --method METHOD [--forget WHAT | --requests FILE] [options]",
-    .about = "Makes the model of a trained run forget samples or classes, and leaves a child run: model.safetensors, "
-             "forget.csv,\n"
-             "signals.npz (outputs on retained, forgotten and test samples), result.json. `retrain` makes the oracle "
-             "to audit\n"
-             "against. A child run can be unlearned again; what it forgot before then stays out of the retained data.\n"
-             "\n"
-             "--requests serves several forget sets one after another, each in a run of its own (OUT/request-1, ...) "
-             "that starts\n"
-             "from the one before with a fresh optimizer, and asks every model about every request so far. FILE holds "
-             "one\n"
-             "request a line: random:200 (perhaps with seed=7), class:3 or file:IDS.csv (beside FILE). cut:5x1000:IDS.csv "
-             "cuts\n"
-             "one list in its order.",
+    .about =
+        "Makes the model of a trained run forget samples or classes, and leaves a child run: model.safetensors, "
+        "forget.csv,\n"
+        "signals.npz (outputs on retained, forgotten and test samples), result.json. `retrain` makes the oracle "
+        "to audit\n"
+        "against. A child run can be unlearned again; what it forgot before then stays out of the retained data.\n"
+        "\n"
+        "--requests serves several forget sets one after another, each in a run of its own (OUT/request-1, ...) "
+        "that starts\n"
+        "from the one before with a fresh optimizer, and asks every model about every request so far. FILE holds "
+        "one\n"
+        "request a line: random:200 (perhaps with seed=7), class:3 or file:IDS.csv (beside FILE). cut:5x1000:IDS.csv "
+        "cuts\n"
+        "one list in its order.",
     .examples = "  lethe unlearn runs/base --method amun --forget random:10% --out runs/amun\n"
                 "  lethe unlearn runs/base --method retrain --forget random:10% --out runs/retrain\n"
                 "  lethe unlearn runs/base --method amun --no-retain --lr 0.005\n"

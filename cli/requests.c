@@ -97,8 +97,8 @@ static lt_status open_oracles(cli_call *call, struct stream *s)
         expand_oracle(given.item[i], &s->oracles);
     cli_list_clear(&given);
     if (s->oracles.n > 1 && s->oracles.n != s->requests.n)
-        return LT_FAIL(LT_E_USAGE, "--oracle: expected one run, or one for each of %d requests, found %d", s->requests.n,
-                       s->oracles.n);
+        return LT_FAIL(LT_E_USAGE, "--oracle: expected one run, or one for each of %d requests, found %d",
+                       s->requests.n, s->oracles.n);
     for (int i = 0; status == LT_OK && i < s->oracles.n; i++) {
         cli_source oracle;
         char digest[65];
@@ -121,8 +121,9 @@ static lt_status open_references(struct stream *s)
         return LT_OK;
     LT_TRY(lt_references_open(npz, NULL, &s->references));
     if (s->references->n != n || s->references->k != s->ds->n_classes) {
-        LT_FAIL(LT_E_FORMAT, "%s: array 'logits': expected %lld samples of %d classes (training split, then test split), "
-                             "found %lld of %d",
+        LT_FAIL(LT_E_FORMAT,
+                "%s: array 'logits': expected %lld samples of %d classes (training split, then test split), "
+                "found %lld of %d",
                 npz, (long long)n, s->ds->n_classes, (long long)s->references->n, s->references->k);
         return lt_error_hint("`lethe store signals` without --like writes them in this order");
     }
@@ -492,7 +493,7 @@ static lt_status save_artefacts(const struct stream *s)
 static lt_status run_stream(cli_call *call, struct stream *s)
 {
     LT_TRY(open_inputs(call, s));
-    const char *const facts[] = {"parent_digest", s->base_digest,   "data_digest",  s->ds->digest,   "forget_digest",
+    const char *const facts[] = {"parent_digest",  s->base_digest, "data_digest",   s->ds->digest, "forget_digest",
                                  s->forget_digest, "audit_digest", s->audit_digest, NULL};
     cli_catch_signals(call->session);
     LT_TRY(cli_run_open(call, s->ask->method->name, facts, &s->run));
@@ -545,8 +546,14 @@ lt_status cli_requests_run(cli_call *call, const cli_request_ask *ask)
 
 static void print_requests(const json_t *r, FILE *out)
 {
-    static const char *const path[] = {"forget_acc", "retain_acc", "test_acc", "phi.ft_auc", "phi.fr_auc",
-                                       "fr_minus_ft_auc", "cumulative.fr_minus_ft_auc", "rmia.fr_minus_ft_auc"};
+    static const char *const path[] = {"forget_acc",
+                                       "retain_acc",
+                                       "test_acc",
+                                       "phi.ft_auc",
+                                       "phi.fr_auc",
+                                       "fr_minus_ft_auc",
+                                       "cumulative.fr_minus_ft_auc",
+                                       "rmia.fr_minus_ft_auc"};
     enum { N = sizeof path / sizeof *path };
     cli_table t = {.n_columns = N + 2};
     size_t k;

@@ -17,9 +17,9 @@ void cli_requests_print(const json_t *result, FILE *out);
 typedef struct cli_outputs_of { // logits of a model on D, then D_T
     int64_t n_train, n_test;
     int k;
-    float *logits;  // (n_train + n_test, k)
+    float *logits;       // (n_train + n_test, k)
     int64_t *label, *id; // the same rows
-    double *rmia;   // (n_train + n_test) scores, or NULL
+    double *rmia;        // (n_train + n_test) scores, or NULL
 } cli_outputs_of;
 // RUN/signals.npz where it has the sample, else computed.
 lt_status cli_outputs_make(cli_call *call, const cli_source *src, const lt_dataset *ds, cli_outputs_of *out);

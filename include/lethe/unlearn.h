@@ -13,8 +13,8 @@ enum {
 };
 
 typedef struct lt_unlearn_stream { // of requests, of which this is one [AMUN 8.1]
-    const lt_model *first;   // the model before the first of them
-    const lt_index_set *all; // rows of every request, this one's among them
+    const lt_model *first;         // the model before the first of them
+    const lt_index_set *all;       // rows of every request, this one's among them
 } lt_unlearn_stream;
 
 typedef struct lt_unlearn_in {

@@ -42,8 +42,7 @@ static lt_status build_map(linear_map *m, lt_shape x, lt_shape w, const lt_attr 
     x.dim[0] = LT_BATCH;
     m->x = lt_input(m->graph, "x", LT_F32, x);
     lt_val weight = lt_param(m->graph, "w", w);
-    m->y = attr ? LTI_EMIT(m->graph, conv2d, attr, m->x, weight)
-                : LTI_EMIT(m->graph, linear, NULL, m->x, weight);
+    m->y = attr ? LTI_EMIT(m->graph, conv2d, attr, m->x, weight) : LTI_EMIT(m->graph, linear, NULL, m->x, weight);
     LT_TRY(lt_graph_status(m->graph));
     return lt_gradients(m->graph, m->y, m->y, &m->x, 1, &m->b);
 }
@@ -168,8 +167,8 @@ typedef struct walk {
     const lt_graph *g;
     const lt_lipschitz_cfg *cfg;
     const lt_env *env;
-    double *bound;           // (n_values)
-    int32_t *n_uses, *user;  // (n_values)
+    double *bound;          // (n_values)
+    int32_t *n_uses, *user; // (n_values)
     lt_lipschitz *out;
     int n_expected;
 } walk;
@@ -222,8 +221,8 @@ static lt_status layer_norm(walk *w, const lt_node *n, const lt_node *bn, const 
     lt_layer_norm norm = {0};
     lt_attr attr = n->attr;
     attr.relu = false;
-    lt_status status = map_norm(x->shape, weight->shape, n->op == &lt_op_conv2d ? &attr : NULL, copy, w->cfg, w->env,
-                                &norm);
+    lt_status status =
+        map_norm(x->shape, weight->shape, n->op == &lt_op_conv2d ? &attr : NULL, copy, w->cfg, w->env, &norm);
     lti_free(copy);
     LT_TRY(status);
     *sigma = norm.sigma;
@@ -329,11 +328,16 @@ static const struct rule {
     const lt_op *op;
     lt_status (*apply)(walk *w, const lt_node *n, double *out);
 } rules[] = {
-    {&lt_op_conv2d, conv_rule},       {&lt_op_bn, bn_rule},
-    {&lt_op_linear, linear_rule},     {&lt_op_relu, same_rule},
-    {&lt_op_reshape, same_rule},      {&lt_op_add, add_rule},
-    {&lt_op_scale, scale_rule},       {&lt_op_normalize, normalize_rule},
-    {&lt_op_max_pool, max_pool_rule}, {&lt_op_avg_pool, avg_pool_rule},
+    {&lt_op_conv2d, conv_rule},
+    {&lt_op_bn, bn_rule},
+    {&lt_op_linear, linear_rule},
+    {&lt_op_relu, same_rule},
+    {&lt_op_reshape, same_rule},
+    {&lt_op_add, add_rule},
+    {&lt_op_scale, scale_rule},
+    {&lt_op_normalize, normalize_rule},
+    {&lt_op_max_pool, max_pool_rule},
+    {&lt_op_avg_pool, avg_pool_rule},
     {&lt_op_global_avg_pool, global_avg_pool_rule},
 };
 

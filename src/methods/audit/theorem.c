@@ -43,8 +43,8 @@ static lt_status ask(asked *a, const lt_model *model, bool adv)
 static void losses(const asked *a, bool towards_adv, double *out)
 {
     for (int64_t i = 0; i < a->in->clean.n; i++)
-        out[i] = lti_feature(a->logits + i * a->k, a->k, towards_adv ? a->in->y_adv[i] : true_label(a->in, i),
-                             LT_FEAT_LOSS);
+        out[i] =
+            lti_feature(a->logits + i * a->k, a->k, towards_adv ? a->in->y_adv[i] : true_label(a->in, i), LT_FEAT_LOSS);
 }
 
 static lt_transfer transfer(const asked *a)
@@ -97,8 +97,7 @@ static void combine(const lt_theorem_in *in, lt_theorem *t)
         const double delta = (double)in->delta[i];
         t->c[i] = l[LT_TERM_ORIGINAL_ADV][i] + l[LT_TERM_UNLEARNED_ADV][i] - l[LT_TERM_RETRAINED_CLEAN][i] -
                   l[LT_TERM_RETRAINED_ADV][i];
-        t->local[i] =
-            delta > 0 ? fabs(l[LT_TERM_ORIGINAL_ADV][i] - l[LT_TERM_ORIGINAL_CLEAN][i]) / delta : (double)NAN;
+        t->local[i] = delta > 0 ? fabs(l[LT_TERM_ORIGINAL_ADV][i] - l[LT_TERM_ORIGINAL_CLEAN][i]) / delta : (double)NAN;
         t->local_max = fmax(t->local_max, t->local[i]); // fmax passes NAN over
     }
 }
@@ -117,7 +116,8 @@ static lt_status check(const lt_theorem_in *in)
 {
     const lt_model *other[2] = {in->unlearned, in->retrained};
     for (int i = 0; i < 2; i++)
-        if (other[i] && (strcmp(other[i]->spec, in->original->spec) != 0 || other[i]->n_params != in->original->n_params))
+        if (other[i] &&
+            (strcmp(other[i]->spec, in->original->spec) != 0 || other[i]->n_params != in->original->n_params))
             return LT_FAIL(LT_E_SHAPE, "theorem: expected models of one architecture, found %s and %s",
                            in->original->spec, other[i]->spec);
     if (in->clean.n < 1)

@@ -9,8 +9,8 @@
 // [AMUN 11.19], unless augment_adv asks for it (amun_rand of the authors' code). Samples whose search failed have no
 // partner and are left out of D_A.
 //
-// Of a stream of requests [AMUN 8.1] D_A is one search for all of them on the first model, of which each request takes its
-// rows; with `adaptive` (AMUN-A) each request searches on the model it starts from.
+// Of a stream of requests [AMUN 8.1] D_A is one search for all of them on the first model, of which each request takes
+// its rows; with `adaptive` (AMUN-A) each request searches on the model it starts from.
 //
 // `partner` replaces D_A by the substitutes of the ablation [AMUN 8.3]; random directions and labels are drawn anew
 // each epoch. `search` and `adv_model` replace the attack, and the model that is attacked [AMUN 8.4]. AMUN+SalUn is
