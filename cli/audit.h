@@ -42,6 +42,19 @@ lt_status cli_verdict_put(const cli_attacks *attacks, const cli_audited *target,
 lt_status cli_risk(const cli_attacks *attacks, const cli_audited *target, const lt_signals *before, const char *csv,
                    json_t **out);
 
+// ---- audit_theorem.c: diagnostics of AMUN's theorem
+typedef struct cli_theorem_ask {
+    const cli_source *source; // audited run
+    const lt_dataset *ds;
+    char *const *oracle; // runs
+    int n_oracles;
+    const char *npz; // file to write per sample, or NULL
+    json_t *lint;
+} cli_theorem_ask;
+// *out = NULL when the run keeps no adversarial set, or its base is not there (then with a note).
+lt_status cli_theorem(cli_call *call, const cli_theorem_ask *ask, json_t **out);
+void cli_theorem_print(const json_t *diagnostics, FILE *out);
+
 // ---- lint_signals.c: what arrays alone give away
 void cli_lint_signals(json_t *lint, const lt_signals *s);
 void cli_lint_scores(json_t *lint, const cli_attacks *attacks, const cli_audited *target, const json_t *result);

@@ -71,7 +71,7 @@ static bool has_original(const cli_board *board)
 }
 
 // The path of the parent as its child wrote it, or, when the runs have moved together, beside the child.
-static char *find_parent(const cli_source *child)
+char *cli_find_parent(const cli_source *child)
 {
     const char *parent = cli_text(child->result, "parent"), *base = strrchr(parent, '/');
     struct stat st;
@@ -90,7 +90,7 @@ static lt_status add_parent(cli_call *call, cli_board *board)
     char digest[65];
     if (!*cli_text(board->entry[0].src.result, "parent") || has_original(board))
         return LT_OK;
-    char *path = find_parent(&board->entry[0].src);
+    char *path = cli_find_parent(&board->entry[0].src);
     int n = board->n;
     lt_status status = add_entry(board, path);
     if (status == LT_OK) {

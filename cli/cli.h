@@ -194,7 +194,8 @@ const char *cli_source_meta(const cli_source *src, const char *key);   // NULL w
 lt_status cli_source_recipe(const cli_source *src, lt_train_cfg *cfg); // defaults where the file says nothing
 // The data set: `given`, or the one named in the model's metadata; the digest must match it.
 lt_status cli_source_data(cli_call *call, const cli_source *src, const char *given, const lt_dataset **ds);
-char *cli_recipe_json(const lt_optset *set); // the train.* values
+char *cli_recipe_json(const lt_optset *set);    // the train.* values
+char *cli_find_parent(const cli_source *child); // path of the run it started from; malloc'ed (board.c)
 // Forgotten and retained rows. Retained = all but the forget set and what this model and its ancestors have forgotten
 // already [AMUN 8.1].
 typedef struct cli_sets {
@@ -208,6 +209,7 @@ typedef struct cli_forget {
 } cli_forget;
 lt_status cli_sets_of_run(const cli_source *src, const lt_dataset *ds, const cli_forget *ask, cli_sets *sets);
 void cli_sets_clear(cli_sets *sets);
+lt_status cli_forgotten_by(const cli_source *src, const lt_dataset *ds, lt_index_set *all); // by it and its ancestors
 // Signals of a model for these sets: RUN/signals.npz when it was made for the same sets and weights, else computed.
 lt_status cli_signals(cli_call *call, const cli_source *src, const lt_dataset *ds, const cli_sets *sets,
                       lt_signals **s);

@@ -8,7 +8,8 @@
 
 struct opts {
     const char *run, *oracle, *signals, *oracle_signals, *forget, *data, *model;
-    const char *references, *attacks, *scores, *before, *risk;
+    const char *references, *attacks, *scores, *before, *risk, *diagnostics;
+    bool diagnose;
     uint64_t forget_seed;
     double max_gap;
     lt_audit_cfg audit;
@@ -24,6 +25,8 @@ static const lt_option own[] = {
     LT_STR(struct opts, scores, NULL, "write the scores of every attack to this .npz, larger = more likely a member"),
     LT_STR(struct opts, before, NULL, "outputs before unlearning (.npz): whose risk rose"),
     LT_STR(struct opts, risk, NULL, "write the risk of every forgotten and retained sample to this .csv"),
+    LT_STR(struct opts, diagnostics, NULL, "write what AMUN's theorem is about, per sample, to this .npz"),
+    LT_BOOL(struct opts, diagnose, 1, "diagnostics of AMUN's theorem, of runs that keep an adversarial set"),
     LT_STR(struct opts, forget, NULL, "forget set, when the run has none or another one is meant"),
     LT_U64(struct opts, forget_seed, 1, "seed of the draw of a random forget set"),
     LT_STR(struct opts, data, NULL, "data set; default: the one the model was trained on"),
@@ -46,7 +49,7 @@ struct job {
     cli_attacks attacks;
     cli_audited target, *oracle;
     lt_signals *before;
-    json_t *lint;
+    json_t *lint, *diagnostics;
     char forget_digest[65];
 };
 
@@ -112,7 +115,16 @@ static lt_status audit_run(cli_call *call, struct job *job)
     cli_lint_target(job->lint, &job->source);
     cli_lint_stale(job->lint, &job->source, &job->target.audit);
     cli_lint_twins(job->lint, job->ds, &job->sets);
-    return LT_OK;
+    if (!o->diagnose)
+        return LT_OK;
+    return cli_theorem(call,
+                       &(cli_theorem_ask){.source = &job->source,
+                                          .ds = job->ds,
+                                          .oracle = job->oracles.item,
+                                          .n_oracles = job->oracles.n,
+                                          .npz = o->diagnostics,
+                                          .lint = job->lint},
+                       &job->diagnostics);
 }
 
 // ---- from arrays
@@ -201,6 +213,7 @@ static lt_status fill_result(cli_call *call, struct job *job)
     cli_put(r, "risk", risk);
     if (o->scores && *o->scores)
         LT_TRY(cli_scores_save(&job->attacks, &job->target, o->scores));
+    cli_put(r, "diagnostics", json_incref(job->diagnostics));
     cli_lint_counts(job->lint, &job->target.audit, job->oracles.n);
     cli_lint_oracles(job->lint, job->oracle, job->oracles.item, job->oracles.n);
     cli_lint_scores(job->lint, &job->attacks, &job->target, r);
@@ -226,6 +239,10 @@ static lt_status collect(cli_call *call, struct job *job)
         return LT_FAIL(LT_E_USAGE, "--oracle-signals goes with --signals; for runs use --oracle");
     if (arrays && (o->oracle || (o->run && *o->run)))
         return LT_FAIL(LT_E_USAGE, "--signals audits arrays alone: leave the run and --oracle out");
+    if (arrays && o->diagnostics && *o->diagnostics)
+        return LT_FAIL(LT_E_USAGE, "--signals audits arrays alone: leave --diagnostics out");
+    if (!o->diagnose && o->diagnostics && *o->diagnostics)
+        return LT_FAIL(LT_E_USAGE, "--diagnostics and --no-diagnose contradict each other");
     if (arrays && (o->forget || o->data || o->model))
         return LT_FAIL(LT_E_USAGE, "--signals audits arrays alone: leave %s out",
                        o->forget ? "--forget"
@@ -248,6 +265,7 @@ static void job_clear(struct job *job)
     cli_attacks_clear(&job->attacks);
     lt_signals_destroy(job->before);
     json_decref(job->lint);
+    json_decref(job->diagnostics);
     cli_list_clear(&job->oracles);
     cli_sets_clear(&job->sets);
     cli_source_close(&job->source);
@@ -330,6 +348,7 @@ static void print(const cli_call *call, FILE *out)
     if (isfinite(cli_real(r, "avg_gap")))
         fprintf(out, "average gap: %.2f points with MIS, %.2f with phi AUC; all figures together: %s\n",
                 100 * cli_real(r, "avg_gap"), 100 * cli_real(r, "avg_gap_auc"), cli_text(r, "verdict.overall"));
+    cli_theorem_print(json_object_get(r, "diagnostics"), out);
     size_t i;
     const json_t *item;
     json_array_foreach(json_object_get(r, "lint"), i, item) fprintf(out, "note: %s\n", cli_text(item, "text"));

@@ -2,15 +2,16 @@
 //
 // The options of the method are bound after a look at the arguments for --method, so that its rows are flags, config
 // keys and help like all others (`lethe unlearn --method amun --help`).
-#include "cli.h"
+#include "requests.h"
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 struct opts {
-    const char *run, *method, *forget, *data, *cache;
+    const char *run, *method, *forget, *requests, *data, *cache, *stream_first, *stream_forget, *oracle, *references;
     uint64_t forget_seed;
+    double request_lr_decay;
     bool retain, save_adv;
 };
 static const lt_option own[] = {
@@ -18,14 +19,26 @@ static const lt_option own[] = {
     LT_STR(struct opts, method, NULL, "how to unlearn; `lethe unlearn --help` lists the methods"),
     LT_STR(struct opts, forget, "random:10%", "random:10%, random:5000, class:3,7 or file:IDS.csv"),
     LT_U64(struct opts, forget_seed, 1, "seed of the draw of a random forget set"),
+    LT_STR(struct opts, requests, NULL,
+           "several forget sets one after another: a file of one a line, or cut:KxN:IDS.csv"),
+    LT_F64(struct opts, request_lr_decay, 1, 1e-6, 1, "", "factor of the method's lr from one request to the next"),
     LT_BOOL(struct opts, retain, 1, "the method may use the retained data; --no-retain: forget data only"),
     LT_STR(struct opts, data, NULL, "data set; default: the one the model was trained on"),
     LT_STR(struct opts, cache, NULL, "directory for adversarial sets; default: under $LETHE_HOME or the user's cache"),
     LT_BOOL(struct opts, save_adv, 1, "keep the adversarial set of the method in the run directory"),
+    LT_STR(struct opts, stream_first, NULL, "of one request of several: run or model before the first of them"),
+    LT_STR(struct opts, stream_forget, NULL, "of one request of several: the samples of all of them"),
+    LT_OPT_END,
+};
+// Say how requests are judged, not what is computed: a finished stream is judged anew without being made again.
+static const lt_option judging[] = {
+    LT_STR(struct opts, oracle, NULL, "--requests: retrained runs to compare with: one, one per request, or a stream"),
+    LT_STR(struct opts, references, NULL, "--requests: outputs of reference models on all samples (.npz), for RMIA"),
     LT_OPT_END,
 };
 static const cli_group groups[] = {
     {"", "What to forget, and how", own, 0, LT_OPTGROUP_FLAGS},
+    {"", "How requests are judged", judging, 0, LT_OPTGROUP_FLAGS | LT_OPTGROUP_NODIGEST},
     {NULL, NULL, NULL, 0, 0},
 };
 
@@ -111,16 +124,18 @@ static void more_help(const cli_call *call, FILE *out)
 
 struct job {
     const lt_unlearn_method *method;
-    cli_source src;
+    cli_source src, first; // first: of a stream, see lt_unlearn_stream
     const lt_dataset *ds;
     cli_sets sets;
+    lt_index_set all; // of a stream
+    lt_unlearn_stream stream;
     cli_run run;
     lt_env env;
     lt_train_cfg recipe;
     lt_unlearn_result result;
     bool use_retain;
     lt_signals *signals;
-    char parent_digest[65], forget_digest[65], cache[4096];
+    char parent_digest[65], forget_digest[65], first_digest[65], cache[4096];
 };
 
 static lt_status check_method(cli_call *call, struct job *job)
@@ -157,6 +172,21 @@ static lt_status choose_cache(cli_call *call, struct job *job)
     return LT_OK;
 }
 
+static lt_status open_stream(cli_call *call, struct job *job)
+{
+    const struct opts *o = call->opts;
+    bool has_first = o->stream_first && *o->stream_first, has_all = o->stream_forget && *o->stream_forget;
+    if (has_first != has_all)
+        return LT_FAIL(LT_E_USAGE, "unlearn: --stream-first and --stream-forget go together");
+    if (!has_first)
+        return LT_OK;
+    LT_TRY(cli_source_open(o->stream_first, NULL, &job->first));
+    LT_TRY(lt_forget_parse(job->ds, o->stream_forget, o->forget_seed, &job->all));
+    job->stream = (lt_unlearn_stream){job->first.model, &job->all};
+    lt_model_digest(job->first.model, job->first_digest);
+    return LT_OK;
+}
+
 static lt_status open_inputs(cli_call *call, struct job *job)
 {
     const struct opts *o = call->opts;
@@ -165,6 +195,7 @@ static lt_status open_inputs(cli_call *call, struct job *job)
     LT_TRY(cli_sets_of_run(&job->src, job->ds, &(cli_forget){.spec = o->forget, .seed = o->forget_seed, .is_new = true},
                            &job->sets));
     LT_TRY(cli_source_recipe(&job->src, &job->recipe));
+    LT_TRY(open_stream(call, job));
     lt_model_digest(job->src.model, job->parent_digest);
     lt_index_set_digest(job->ds, LT_TRAIN, &job->sets.forget, job->forget_digest);
     return choose_cache(call, job);
@@ -201,7 +232,8 @@ static lt_unlearn_in describe_job(cli_call *call, struct job *job)
                            .cache_dir = *job->cache ? job->cache : NULL,
                            .run_dir = job->run.dir,
                            .resume = !call->place.force,
-                           .train_cfg = &job->recipe};
+                           .train_cfg = &job->recipe,
+                           .stream = job->stream.first ? &job->stream : NULL};
 }
 
 static lt_status unlearn(cli_call *call, struct job *job)
@@ -251,6 +283,7 @@ static json_t *adv_json(const lt_adv_set *adv)
     cli_put(j, "n", json_integer(adv->n));
     cli_put(j, "n_clean_wrong", json_integer(lt_adv_set_count(adv, LT_ADV_CLEAN_WRONG)));
     cli_put(j, "n_failed", json_integer(lt_adv_set_count(adv, LT_ADV_FAILED)));
+    cli_put(j, "digest", json_string(adv->digest)); // of the search; "" when it was not cached
     cli_put_real(j, "median_l2", adv->n ? (double)norm[adv->n / 2] : (double)NAN);
     free(norm);
     return j;
@@ -347,6 +380,8 @@ static json_t *result_json(cli_call *call, const struct job *job, double start_s
     cli_put(r, "parent_digest", json_string(job->parent_digest));
     cli_put(r, "data_digest", json_string(job->ds->digest));
     cli_put(r, "forget_digest", json_string(job->forget_digest));
+    if (*job->first_digest)
+        cli_put(r, "stream_digest", json_string(job->first_digest));
     lt_model_digest(job->src.model, digest);
     cli_put(r, "model_digest", json_string(digest));
     return r;
@@ -357,8 +392,15 @@ static lt_status run_job(cli_call *call, struct job *job)
     LT_TRY(check_method(call, job));
     LT_TRY(open_inputs(call, job));
     char label[64];
-    const char *const facts[] = {"parent_digest", job->parent_digest, "data_digest", job->ds->digest,
-                                 "forget_digest", job->forget_digest, NULL};
+    const char *const facts[] = {"parent_digest",
+                                 job->parent_digest,
+                                 "data_digest",
+                                 job->ds->digest,
+                                 "forget_digest",
+                                 job->forget_digest,
+                                 *job->first_digest ? "stream_digest" : NULL,
+                                 job->first_digest,
+                                 NULL};
     snprintf(label, sizeof label, "%s", job->method->name);
     lt_unlearn_in in = describe_job(call, job); // what can be refused is refused before there is a directory
     LT_TRY(lt_unlearn_check(job->method, &in));
@@ -377,16 +419,60 @@ static lt_status run_job(cli_call *call, struct job *job)
     return cli_run_finish(&job->run, result_json(call, job, start_s, eval_s));
 }
 
+// ---- several requests
+
+static lt_status run_requests(cli_call *call)
+{
+    const struct opts *o = call->opts;
+    const char *value, *origin;
+    struct job named = {0};
+    LT_TRY(check_method(call, &named));
+    LT_TRY(lt_optset_get(call->set, "forget", &value, &origin));
+    if (strcmp(origin, "default") != 0)
+        return LT_FAIL(LT_E_USAGE, "unlearn: --requests says what to forget: leave --forget out");
+    if ((o->stream_first && *o->stream_first) || (o->stream_forget && *o->stream_forget))
+        return LT_FAIL(LT_E_USAGE,
+                       "unlearn: --stream-first and --stream-forget are for one request, not for --requests");
+    return cli_requests_run(call, &(cli_request_ask){.method = named.method,
+                                                     .run = o->run,
+                                                     .requests = o->requests,
+                                                     .data = o->data,
+                                                     .cache = o->cache,
+                                                     .oracle = o->oracle,
+                                                     .references = o->references,
+                                                     .forget_seed = o->forget_seed,
+                                                     .lr_decay = o->request_lr_decay,
+                                                     .retain = o->retain,
+                                                     .save_adv = o->save_adv});
+}
+
+static lt_status check_single(const struct opts *o)
+{
+    const char *stray = o->oracle && *o->oracle           ? "--oracle"
+                        : o->references && *o->references ? "--references"
+                        : o->request_lr_decay < 1         ? "--request-lr-decay"
+                                                          : NULL;
+    if (!stray)
+        return LT_OK;
+    LT_FAIL(LT_E_USAGE, "unlearn: %s goes with --requests", stray);
+    return lt_error_hint("`lethe audit RUN` compares a single request with oracles and reference models");
+}
+
 static lt_status run(cli_call *call)
 {
+    const struct opts *o = call->opts;
+    LT_TRY(cli_positional(call, "run", 1, 1));
+    if (o->requests && *o->requests)
+        return run_requests(call);
+    LT_TRY(check_single(o));
     struct job *job = cli_alloc(1, sizeof *job);
-    lt_status status = cli_positional(call, "run", 1, 1);
-    if (status == LT_OK)
-        status = run_job(call, job);
+    lt_status status = run_job(call, job);
     cli_run_close(&job->run, status);
     lt_unlearn_result_clear(&job->result);
     lt_signals_destroy(job->signals);
     cli_sets_clear(&job->sets);
+    lt_index_set_clear(&job->all);
+    cli_source_close(&job->first);
     cli_source_close(&job->src);
     free(job);
     return status;
@@ -396,6 +482,10 @@ static void print(const cli_call *call, FILE *out)
 {
     const json_t *r = call->result;
     char forget[24], retain[24], test[24];
+    if (json_object_get(r, "n_requests")) {
+        cli_requests_print(r, out);
+        return;
+    }
     fprintf(out, "%s forgot %.0f samples: forget accuracy %s %%, retain accuracy %s %%, test accuracy %s %%\n",
             cli_text(r, "title"), cli_real(r, "n_forget"), cli_percent(cli_real(r, "forget_acc"), forget),
             cli_percent(cli_real(r, "retain_acc"), retain), cli_percent(cli_real(r, "test_acc"), test));
@@ -408,15 +498,25 @@ static void print(const cli_call *call, FILE *out)
 
 const cli_verb cli_verb_unlearn = {
     .name = "unlearn",
-    .usage = "RUN --method METHOD [--forget WHAT] [options]",
-    .about = "Makes the model of a trained run forget samples or classes, and leaves a child run: model.safetensors, "
-             "forget.csv,\n"
-             "signals.npz (outputs on retained, forgotten and test samples), result.json. `retrain` makes the oracle "
-             "to audit\n"
-             "against. A child run can be unlearned again; what it forgot before then stays out of the retained data.",
+    .usage = "RUN --method METHOD [--forget WHAT | --requests FILE] [options]",
+    .about =
+        "Makes the model of a trained run forget samples or classes, and leaves a child run: model.safetensors, "
+        "forget.csv,\n"
+        "signals.npz (outputs on retained, forgotten and test samples), result.json. `retrain` makes the oracle "
+        "to audit\n"
+        "against. A child run can be unlearned again; what it forgot before then stays out of the retained data.\n"
+        "\n"
+        "--requests serves several forget sets one after another, each in a run of its own (OUT/request-1, ...) "
+        "that starts\n"
+        "from the one before with a fresh optimizer, and asks every model about every request so far. FILE holds "
+        "one\n"
+        "request a line: random:200 (perhaps with seed=7), class:3 or file:IDS.csv (beside FILE). cut:5x1000:IDS.csv "
+        "cuts\n"
+        "one list in its order.",
     .examples = "  lethe unlearn runs/base --method amun --forget random:10% --out runs/amun\n"
                 "  lethe unlearn runs/base --method retrain --forget random:10% --out runs/retrain\n"
-                "  lethe unlearn runs/base --method amun --no-retain --lr 0.005\n",
+                "  lethe unlearn runs/base --method amun --no-retain --lr 0.005\n"
+                "  lethe unlearn runs/base --method amun --adaptive --requests cut:5x1000:ids.csv --out runs/stream\n",
     .uses = CLI_COMPUTE | CLI_SEED | CLI_PLACE | CLI_RESUME,
     .opts_size = sizeof(struct opts),
     .groups = groups,

@@ -204,7 +204,7 @@ static void merge(const lt_index_set *a, const lt_index_set *b, int64_t n_rows, 
 }
 
 // All that this model has forgotten: forgotten.csv where there were several requests, else forget.csv, else nothing.
-static lt_status forgotten_by(const cli_source *src, const lt_dataset *ds, lt_index_set *all)
+lt_status cli_forgotten_by(const cli_source *src, const lt_dataset *ds, lt_index_set *all)
 {
     bool found = false;
     if (src->dir)
@@ -234,7 +234,7 @@ lt_status cli_sets_of_run(const cli_source *src, const lt_dataset *ds, const cli
     lt_status status = LT_OK;
     *sets = (cli_sets){0};
     LT_TRY_GOTO(choose_forget(src, ds, ask->spec, ask->seed, &sets->forget), done);
-    LT_TRY_GOTO(forgotten_by(src, ds, &before), done);
+    LT_TRY_GOTO(cli_forgotten_by(src, ds, &before), done);
     merge(&sets->forget, &before, ds->split[LT_TRAIN].n, &gone);
     sets->n_before = before.n;
     if (ask->is_new && gone.n != sets->forget.n + before.n) {

@@ -26,6 +26,9 @@ typedef struct lt_adv_set {
 } lt_adv_set;
 LT_API void lt_adv_set_destroy(lt_adv_set *set); // NULL is fine
 LT_API int64_t lt_adv_set_count(const lt_adv_set *set, lt_adv_status status);
+// The samples with these official ids, in their order; times, passes and digest stay those of the whole search.
+// LT_E_USAGE names the first id that the set does not have.
+LT_API lt_status lt_adv_set_select(const lt_adv_set *set, const int64_t *id, int64_t n, lt_adv_set **out);
 // adv.csv (idx,label,orig_pred,adv_pred,smallest_eps,delta_norm,iters,rounds,status) and adv.safetensors, in dir
 // (made).
 LT_API lt_status lt_adv_set_save(const lt_adv_set *set, const char *dir);

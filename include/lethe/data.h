@@ -63,11 +63,34 @@ LT_API void lt_index_set_clear(lt_index_set *set);
 // LT_STREAM_FORGET.
 LT_API lt_status lt_forget_parse(const lt_dataset *ds, const char *spec, uint64_t seed, lt_index_set *forget);
 LT_API lt_status lt_index_set_complement(int64_t n, const lt_index_set *set, lt_index_set *rest);
+// Row of an official id in a split, or -1.
+LT_API int64_t lt_dataset_row_of_id(const lt_dataset *ds, lt_split split, int64_t id);
 LT_API lt_status lt_index_set_range(int64_t n, lt_index_set *all);
 LT_API void lt_index_set_digest(const lt_dataset *ds, lt_split split, const lt_index_set *set,
                                 char out[65]); // over official ids
 LT_API lt_status lt_forget_write(const lt_dataset *ds, const lt_index_set *forget,
                                  const char *path); // forget.csv, official ids
+
+// ---- a stream of requests, each forgotten after the ones before it [AMUN 8.1]
+typedef struct lt_request {
+    char *spec;          // as given: "file:ids1.csv", "random:200", "class:3"; or the part of a list that was cut
+    lt_index_set forget; // ascending rows of the training split
+} lt_request;
+typedef struct lt_requests { // disjoint
+    int n;
+    lt_request *request;
+} lt_requests;
+typedef struct lt_request_ask {
+    uint64_t seed;            // request k (from 1) draws with seed + k - 1, unless its line says seed=S
+    const lt_index_set *gone; // rows that were forgotten before the first request, or NULL
+} lt_request_ask;
+// spec: a text file with one forget set a line (as lt_forget_parse takes them; blank lines and what follows # are
+// skipped; "random:200 seed=7" has a seed of its own; relative files of file: lines lie beside the text file), or
+// cut:KxN:IDS.csv: the first K*N indices of one list, cut in its order into K requests of N. Random requests are drawn
+// from the samples that no file, class or earlier random request names. Fails with LT_E_USAGE or LT_E_FORMAT naming the
+// line, and the first index that is given twice or is gone already. At least one sample must stay.
+LT_API lt_status lt_requests_open(const lt_dataset *ds, const char *spec, const lt_request_ask *ask, lt_requests *out);
+LT_API void lt_requests_clear(lt_requests *requests);
 
 // ---- views: what a phase of training (or an evaluation) reads. Plain struct; pointers are borrowed.
 typedef enum lt_relabel {

@@ -17,6 +17,7 @@
 #include "lethe/status.h"
 #include "lethe/store.h"
 #include "lethe/tensorfile.h"
+#include "lethe/theorem.h"
 #include "lethe/train.h"
 #include "lethe/unlearn.h"
 #endif

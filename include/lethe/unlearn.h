@@ -12,6 +12,11 @@ enum {
     LT_FORGET_ONLY = 8, // never reads the retain set
 };
 
+typedef struct lt_unlearn_stream { // of requests, of which this is one [AMUN 8.1]
+    const lt_model *first;         // the model before the first of them
+    const lt_index_set *all;       // rows of every request, this one's among them
+} lt_unlearn_stream;
+
 typedef struct lt_unlearn_in {
     lt_model *model; // starts as the trained model, ends unlearned
     const lt_dataset *ds;
@@ -23,6 +28,9 @@ typedef struct lt_unlearn_in {
     const char *run_dir;   // checkpoints; may be NULL
     bool resume;
     const lt_train_cfg *train_cfg; // recipe of the original model (retrain uses it)
+    // NULL = a single request. A saliency mask is then that of stream->first and stream->all [AMUN 6], and amun without
+    // `adaptive` takes its adversarial set from one search for stream->all on stream->first.
+    const lt_unlearn_stream *stream;
 } lt_unlearn_in;
 
 typedef struct lt_passes { // samples through forward and backward passes: a cost that does not depend on the machine

@@ -158,6 +158,11 @@ lt_status lti_shard_parse(lti_tar *tar, const char *label, lt_split s, lti_pile 
 lt_status lti_tar_folder_parse(lti_tar *tar, const lti_open_args *args, bool *has_test, lti_pile *pile);
 lt_status lti_forget_ids_parse(const lt_dataset *ds, const char *text, size_t n, const char *label,
                                lt_index_set *forget);
+lt_status lti_forget_list_read(const lt_dataset *ds, const char *path, lt_index_set *list); // rows in the file's order
+lt_status lti_forget_amount(const char *text, int64_t n, int64_t *amount);                  // "10%" or "5000" of n
+// The bytes of a requests file; relative file: lines are looked for in dir.
+lt_status lti_requests_parse(const lt_dataset *ds, const char *text, size_t n, const char *label, const char *dir,
+                             const lt_request_ask *ask, lt_requests *out);
 
 // ---- the procedural set
 enum { LTI_SYNTH_SIDE = 32, LTI_SYNTH_CLASSES = 10 };

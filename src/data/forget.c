@@ -30,7 +30,7 @@ static lt_status set_from_marks(const lt_dataset *ds, const uint8_t *mark, int64
 }
 
 // "10%" or "5000" of n
-static lt_status parse_amount(const char *text, int64_t n, int64_t *amount)
+lt_status lti_forget_amount(const char *text, int64_t n, int64_t *amount)
 {
     size_t len = strlen(text);
     if (len > 1 && text[len - 1] == '%' && len < 32) {
@@ -50,7 +50,7 @@ static lt_status parse_amount(const char *text, int64_t n, int64_t *amount)
 static lt_status mark_random(const lt_dataset *ds, const char *text, uint64_t seed, uint8_t *mark, int64_t *n)
 {
     int64_t n_train = ds->split[LT_TRAIN].n;
-    LT_TRY(parse_amount(text, n_train, n));
+    LT_TRY(lti_forget_amount(text, n_train, n));
     int64_t *perm = lti_malloc((size_t)n_train * sizeof *perm);
     if (!perm)
         return LTI_NOMEM("forget set");
@@ -268,27 +268,81 @@ static lt_status mark_list(const lt_dataset *ds, lines *l, const char *label, in
     return LT_OK;
 }
 
-lt_status lti_forget_ids_parse(const lt_dataset *ds, const char *text, size_t n, const char *label,
-                               lt_index_set *forget)
+// line_of (n_train), zeroed: the line that named each row of the set.
+static lt_status parse_ids(const lt_dataset *ds, const char *text, size_t n, const char *label, int64_t *line_of,
+                           lt_index_set *set)
 {
-    *forget = (lt_index_set){0};
+    *set = (lt_index_set){0};
     size_t bom = n >= 3 && memcmp(text, "\xef\xbb\xbf", 3) == 0 ? 3 : 0;
     lines l = {text + bom, text + n, 0};
     int64_t n_train = ds->split[LT_TRAIN].n, n_marked = 0;
-    int64_t *line_of = lti_calloc((size_t)n_train + 1, sizeof *line_of);
     uint8_t *mark = lti_calloc((size_t)n_train + 1, 1);
-    lt_status status = LT_OK;
-    if (!line_of || !mark) {
-        status = LTI_NOMEM("forget set");
-        goto out;
-    }
+    lt_status status = mark ? LT_OK : LTI_NOMEM("forget set");
+    LT_TRY_GOTO(status, out);
     LT_TRY_GOTO(mark_list(ds, &l, label, line_of, &n_marked), out);
     for (int64_t i = 0; i < n_train; i++)
         mark[i] = line_of[i] != 0;
-    LT_TRY_GOTO(set_from_marks(ds, mark, n_marked, LT_E_FORMAT, label, forget), out);
+    LT_TRY_GOTO(set_from_marks(ds, mark, n_marked, LT_E_FORMAT, label, set), out);
 out:
     lti_free(mark);
+    return status;
+}
+
+lt_status lti_forget_ids_parse(const lt_dataset *ds, const char *text, size_t n, const char *label,
+                               lt_index_set *forget)
+{
+    int64_t *line_of = lti_calloc((size_t)ds->split[LT_TRAIN].n + 1, sizeof *line_of);
+    *forget = (lt_index_set){0};
+    if (!line_of)
+        return LTI_NOMEM("forget set");
+    lt_status status = parse_ids(ds, text, n, label, line_of, forget);
     lti_free(line_of);
+    return status;
+}
+
+typedef struct listed {
+    int64_t line, row;
+} listed;
+
+static int by_line(const void *a, const void *b)
+{
+    int64_t x = ((const listed *)a)->line, y = ((const listed *)b)->line;
+    return (x > y) - (x < y);
+}
+
+static lt_status in_file_order(const lt_index_set *set, const int64_t *line_of, lt_index_set *list)
+{
+    listed *all = lti_calloc((size_t)set->n, sizeof *all);
+    list->row = lti_calloc((size_t)set->n, sizeof *list->row);
+    if (!all || !list->row) {
+        lti_free(all);
+        lt_index_set_clear(list);
+        return LTI_NOMEM("forget list");
+    }
+    list->n = set->n;
+    for (int64_t i = 0; i < set->n; i++)
+        all[i] = (listed){line_of[set->row[i]], set->row[i]};
+    qsort(all, (size_t)set->n, sizeof *all, by_line);
+    for (int64_t i = 0; i < set->n; i++)
+        list->row[i] = all[i].row;
+    lti_free(all);
+    return LT_OK;
+}
+
+lt_status lti_forget_list_read(const lt_dataset *ds, const char *path, lt_index_set *list)
+{
+    char *text = NULL;
+    size_t n;
+    lt_index_set set = {0};
+    *list = (lt_index_set){0};
+    LT_TRY(lt_read_file(path, MAX_LIST_BYTES, &text, &n));
+    int64_t *line_of = lti_calloc((size_t)ds->split[LT_TRAIN].n + 1, sizeof *line_of);
+    lt_status status = line_of ? parse_ids(ds, text, n, path, line_of, &set) : LTI_NOMEM("forget list");
+    if (status == LT_OK)
+        status = in_file_order(&set, line_of, list);
+    lt_index_set_clear(&set);
+    lti_free(line_of);
+    lti_free(text);
     return status;
 }
 

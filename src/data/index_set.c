@@ -69,3 +69,8 @@ int64_t lti_dataset_row_of_id(const lt_dataset *ds, lt_split split, int64_t id)
     }
     return lo < d->n && d->id[lo] == id ? lo : -1;
 }
+
+int64_t lt_dataset_row_of_id(const lt_dataset *ds, lt_split split, int64_t id)
+{
+    return lti_dataset_row_of_id(ds, split, id);
+}

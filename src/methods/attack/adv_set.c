@@ -69,6 +69,63 @@ int64_t lt_adv_set_count(const lt_adv_set *set, lt_adv_status status)
     return n;
 }
 
+// ---- choosing rows: D_A of a smaller forget set [AMUN 2.3]
+
+static int compare_id(const void *a, const void *b)
+{
+    const int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
+    return (x > y) - (x < y);
+}
+
+static void copy_row(const lt_adv_set *from, int64_t i, lt_adv_set *to, int64_t k)
+{
+    const size_t dim = (size_t)lti_adv_set_dim(from);
+    to->id[k] = from->id[i];
+    to->label[k] = from->label[i];
+    to->clean_pred[k] = from->clean_pred[i];
+    to->adv_pred[k] = from->adv_pred[i];
+    to->eps_final[k] = from->eps_final[i];
+    to->delta_norm[k] = from->delta_norm[i];
+    to->iters[k] = from->iters[i];
+    to->rounds[k] = from->rounds[i];
+    to->status[k] = from->status[i];
+    memcpy(to->x_adv + (size_t)k * dim, from->x_adv + (size_t)i * dim, dim * sizeof *to->x_adv);
+}
+
+lt_status lt_adv_set_select(const lt_adv_set *set, const int64_t *id, int64_t n, lt_adv_set **out)
+{
+    lt_adv_set *s = NULL;
+    lt_status status = LT_OK;
+    int64_t(*at)[2] = lti_calloc((size_t)set->n, sizeof *at); // id, row; ascending by id
+    if (!at)
+        return LTI_NOMEM("adversarial set");
+    for (int64_t i = 0; i < set->n; i++) {
+        at[i][0] = set->id[i];
+        at[i][1] = i;
+    }
+    qsort(at, (size_t)set->n, sizeof *at, compare_id);
+    LT_TRY_GOTO(lti_adv_set_create(n, set->c, set->h, set->w, &s), fail);
+    for (int64_t k = 0; k < n; k++) {
+        const int64_t(*found)[2] = bsearch(&id[k], at, (size_t)set->n, sizeof *at, compare_id);
+        if (!found)
+            LT_TRY_GOTO(LT_FAIL(LT_E_USAGE, "adversarial set: expected sample %lld among its %lld, found no such",
+                                (long long)id[k], (long long)set->n),
+                        fail);
+        copy_row(set, (*found)[1], s, k);
+    }
+    memcpy(s->digest, set->digest, sizeof s->digest);
+    s->search_s = set->search_s;
+    s->n_forward = set->n_forward;
+    s->n_backward = set->n_backward;
+    *out = s;
+    lti_free(at);
+    return LT_OK;
+fail:
+    lti_free(at);
+    lt_adv_set_destroy(s);
+    return status;
+}
+
 // ---- writing
 
 static lt_status save_csv(const lt_adv_set *s, const char *path)

@@ -9,6 +9,9 @@
 // [AMUN 11.19], unless augment_adv asks for it (amun_rand of the authors' code). Samples whose search failed have no
 // partner and are left out of D_A.
 //
+// Of a stream of requests [AMUN 8.1] D_A is one search for all of them on the first model, of which each request takes
+// its rows; with `adaptive` (AMUN-A) each request searches on the model it starts from.
+//
 // `partner` replaces D_A by the substitutes of the ablation [AMUN 8.3]; random directions and labels are drawn anew
 // each epoch. `search` and `adv_model` replace the attack, and the model that is attacked [AMUN 8.4]. AMUN+SalUn is
 // this method with mask=salun, amun_l1 with l1=5e-4.
@@ -31,7 +34,7 @@ static const lt_opt_value partners[] = {
 
 struct cfg {
     LTI_RECIPE_FIELDS
-    bool adv_only, augment_adv;
+    bool adv_only, augment_adv, adaptive;
     int32_t partner;
     const char *search, *adv_model;
     lt_adv_search_cfg attack;
@@ -45,6 +48,7 @@ static const lt_option opts[] = {
     LT_BOOL(struct cfg, adv_only, 0, "leave the forget set itself out (advised when it is a large part of the data)"),
     LT_ENUM(struct cfg, partner, PARTNER_ADV, partners, "what stands in for the adversarial set (ablation)"),
     LT_BOOL(struct cfg, augment_adv, 0, "crop and flip adversarial images too (authors' amun_rand)"),
+    LT_BOOL(struct cfg, adaptive, 0, "requests: a search on the current model for each (AMUN-A), not one on the first"),
     LT_STR(struct cfg, search, NULL, "attack that makes the adversarial set; default: amun-search"),
     LT_STR(struct cfg, adv_model, NULL, "run or model file that is attacked in place of this model (transfer)"),
     LTI_ADV_SEARCH_ROWS(struct cfg, ATTACK),
@@ -176,9 +180,10 @@ static lt_status on_epoch(lt_job *job, int32_t epoch, void *ctx)
 // ---- the recipe
 
 // With the options of this method where the attack has rows here, with its own defaults else.
-static lt_status attack(const lt_unlearn_in *in, const struct cfg *c, const lt_model *model, lt_adv_set **adv)
+static lt_status attack(const lt_unlearn_in *in, const struct cfg *c, const lt_model *model, const lt_index_set *rows,
+                        lt_adv_set **adv)
 {
-    const lt_view forget = lti_forget_view(in, false);
+    const lt_view forget = lt_view_rows(in->ds, LT_TRAIN, rows);
     const lt_attack *a;
     LT_TRY(lt_attack_find(c->search && *c->search ? c->search : "amun-search", &a));
     const void *own = a->opts == lt_adv_search_options   ? (const void *)&c->attack
@@ -209,15 +214,35 @@ static lt_status open_model(const char *path, lt_model **model)
     return status;
 }
 
+// The rows of this request out of the set of the whole stream.
+static lt_status select_rows(const lt_unlearn_in *in, lt_adv_set **adv)
+{
+    lt_adv_set *all = *adv;
+    int64_t *id = lti_calloc((size_t)in->forget->n, sizeof *id);
+    for (int64_t i = 0; id && i < in->forget->n; i++)
+        id[i] = in->ds->split[LT_TRAIN].id[in->forget->row[i]];
+    lt_status status = id ? lt_adv_set_select(all, id, in->forget->n, adv) : LTI_NOMEM("adversarial set");
+    lt_adv_set_destroy(all);
+    lti_free(id);
+    if (status != LT_OK)
+        *adv = NULL;
+    return status;
+}
+
 static lt_status search(const lt_unlearn_in *in, const struct cfg *c, lt_adv_set **adv)
 {
+    const bool once = in->stream && !c->adaptive;
+    const lt_index_set *rows = once ? in->stream->all : in->forget;
+    const lt_model *model = once ? in->stream->first : in->model;
     lt_model *other = NULL;
-    if (!c->adv_model || !*c->adv_model)
-        return attack(in, c, in->model, adv);
-    LT_TRY(open_model(c->adv_model, &other));
-    lt_status status = attack(in, c, other, adv);
+    if (c->adv_model && *c->adv_model) {
+        LT_TRY(open_model(c->adv_model, &other));
+        model = other;
+    }
+    lt_status status = attack(in, c, model, rows, adv);
     lt_model_destroy(other);
-    return status;
+    LT_TRY(status);
+    return once ? select_rows(in, adv) : LT_OK;
 }
 
 static bool draws_labels(const struct cfg *c)

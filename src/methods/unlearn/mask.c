@@ -63,9 +63,10 @@ static lt_status add_gradient(void *ctx, lti_param_grad *g, const lt_batch *batc
     return LT_OK;
 }
 
+// Of a stream of requests there is one mask, of the first model and all that is to be forgotten [AMUN 6].
 static lt_status saliency(const lt_unlearn_in *in, double ratio, int64_t batch, lt_unlearn_plan_ctx *ctx)
 {
-    const lt_view forget = lti_forget_view(in, false);
+    const lt_view forget = lt_view_rows(in->ds, LT_TRAIN, in->stream ? in->stream->all : in->forget);
     const int64_t n = in->model->n_params;
     lti_param_grad g = {0};
     float *sum = lti_calloc((size_t)n, sizeof *sum);
@@ -73,7 +74,7 @@ static lt_status saliency(const lt_unlearn_in *in, double ratio, int64_t batch, 
         .view = &forget, .batch = batch, .what = "saliency mask", .each = add_gradient, .ctx = sum};
     lt_status status = sum ? LT_OK : LTI_NOMEM("saliency mask");
     LT_TRY_GOTO(status, out);
-    LT_TRY_GOTO(lti_param_grad_init(&g, in->model, in->env), out);
+    LT_TRY_GOTO(lti_param_grad_init(&g, in->stream ? in->stream->first : in->model, in->env), out);
     LT_TRY_GOTO(lti_param_grad_pass(&g, &pass), out);
     lti_mask_top(sum, n, (int64_t)floor(ratio * (double)n), ctx->mask);
     ctx->mask_passes = g.passes;

@@ -42,6 +42,24 @@ static lt_status check_sets(const lt_unlearn_in *in)
     return status;
 }
 
+static lt_status check_stream(const lt_unlearn_in *in)
+{
+    const lt_unlearn_stream *s = in->stream;
+    if (strcmp(s->first->spec, in->model->spec) != 0 || s->first->n_params != in->model->n_params)
+        return LT_FAIL(LT_E_SHAPE, "stream of requests: the first model is %s, this one %s", s->first->spec,
+                       in->model->spec);
+    uint8_t *named = lti_calloc((size_t)in->ds->split[LT_TRAIN].n, 1);
+    if (!named)
+        return LTI_NOMEM("index sets");
+    lt_status status = check_rows(in, s->all, "stream", named);
+    for (int64_t i = 0; status == LT_OK && i < in->forget->n; i++)
+        if (!named[in->forget->row[i]])
+            status = LT_FAIL(LT_E_USAGE, "stream of requests: row %lld of this one is not among those of all",
+                             (long long)in->forget->row[i]);
+    lti_free(named);
+    return status;
+}
+
 lt_status lt_unlearn_check(const lt_unlearn_method *method, const lt_unlearn_in *in)
 {
     bool has_retain = in->retain && in->retain->n > 0;
@@ -61,7 +79,8 @@ lt_status lt_unlearn_check(const lt_unlearn_method *method, const lt_unlearn_in 
         return LT_FAIL(LT_E_SHAPE, "%s: the model takes %dx%dx%d images of %d classes, the data has %dx%dx%d of %d",
                        method->name, m->c, m->h, m->w, m->n_classes, in->ds->c, in->ds->h, in->ds->w,
                        in->ds->n_classes);
-    return check_sets(in);
+    LT_TRY(check_sets(in));
+    return in->stream ? check_stream(in) : LT_OK;
 }
 
 // ---- the run
