@@ -8,10 +8,12 @@
 
 struct opts {
     const char *run, *oracle, *signals, *oracle_signals, *forget, *data, *model;
-    const char *references, *attacks, *scores, *before, *risk;
+    const char *references, *attacks, *scores, *before, *risk, *original;
     uint64_t forget_seed;
     double max_gap;
+    bool depth;
     lt_audit_cfg audit;
+    lt_depth_cfg how_deep;
     lt_verdict_cfg verdict;
 };
 static const lt_option own[] = {
@@ -24,6 +26,8 @@ static const lt_option own[] = {
     LT_STR(struct opts, scores, NULL, "write the scores of every attack to this .npz, larger = more likely a member"),
     LT_STR(struct opts, before, NULL, "outputs before unlearning (.npz): whose risk rose"),
     LT_STR(struct opts, risk, NULL, "write the risk of every forgotten and retained sample to this .csv"),
+    LT_BOOL(struct opts, depth, 0, "also probe every stage of the network, compare stages (CKA), and learn again"),
+    LT_STR(struct opts, original, NULL, "with --depth: run or file before unlearning; default: the run's parent"),
     LT_STR(struct opts, forget, NULL, "forget set, when the run has none or another one is meant"),
     LT_U64(struct opts, forget_seed, 1, "seed of the draw of a random forget set"),
     LT_STR(struct opts, data, NULL, "data set; default: the one the model was trained on"),
@@ -34,6 +38,8 @@ static const lt_option own[] = {
 static const cli_group groups[] = {
     {"", "What to audit", own, 0, LT_OPTGROUP_FLAGS},
     {"audit", "How to audit", lt_audit_options, offsetof(struct opts, audit), LT_OPTGROUP_FLAGS},
+    {"audit", "How to look inside (--depth)", lt_depth_options, offsetof(struct opts, how_deep),
+     LT_OPTGROUP_FLAGS},
     {"audit", "How to judge", lt_verdict_options, offsetof(struct opts, verdict), LT_OPTGROUP_FLAGS},
     {NULL, NULL, NULL, 0, 0},
 };
@@ -186,6 +192,26 @@ static lt_status open_before(cli_call *call, struct job *job)
     return LT_OK;
 }
 
+static lt_status put_depth(cli_call *call, struct job *job, json_t *r)
+{
+    const struct opts *o = call->opts;
+    json_t *depth;
+    if (!o->depth)
+        return LT_OK;
+    LT_TRY(cli_depth_json(call,
+                          &(cli_depth){.source = &job->source,
+                                       .original = o->original,
+                                       .oracles = &job->oracles,
+                                       .ds = job->ds,
+                                       .sets = &job->sets,
+                                       .cfg = &o->how_deep,
+                                       .verdict = &o->verdict,
+                                       .seed = o->audit.seed},
+                          &depth));
+    cli_put(r, "depth", depth);
+    return LT_OK;
+}
+
 static lt_status fill_result(cli_call *call, struct job *job)
 {
     const struct opts *o = call->opts;
@@ -199,6 +225,7 @@ static lt_status fill_result(cli_call *call, struct job *job)
     cli_put(r, "references", cli_references_json(&job->attacks, job->target.signals));
     LT_TRY(cli_risk(&job->attacks, &job->target, job->before, o->risk, &risk));
     cli_put(r, "risk", risk);
+    LT_TRY(put_depth(call, job, r));
     if (o->scores && *o->scores)
         LT_TRY(cli_scores_save(&job->attacks, &job->target, o->scores));
     cli_lint_counts(job->lint, &job->target.audit, job->oracles.n);
@@ -231,6 +258,10 @@ static lt_status collect(cli_call *call, struct job *job)
                        o->forget ? "--forget"
                        : o->data ? "--data"
                                  : "--model");
+    if (arrays && o->depth)
+        return LT_FAIL(LT_E_USAGE, "--depth looks inside the networks: it needs runs, not --signals");
+    if (o->original && *o->original && !o->depth)
+        return LT_FAIL(LT_E_USAGE, "--original goes with --depth");
     for (int i = 1; i < call->n_positional; i++) // --oracle A B C
         cli_list_push(&job->oracles, call->positional[i], strlen(call->positional[i]));
     if (o->max_gap > 0 && job->oracles.n == 0)
@@ -330,6 +361,8 @@ static void print(const cli_call *call, FILE *out)
     if (isfinite(cli_real(r, "avg_gap")))
         fprintf(out, "average gap: %.2f points with MIS, %.2f with phi AUC; all figures together: %s\n",
                 100 * cli_real(r, "avg_gap"), 100 * cli_real(r, "avg_gap_auc"), cli_text(r, "verdict.overall"));
+    if (json_object_get(r, "depth"))
+        cli_depth_print(json_object_get(r, "depth"), out);
     size_t i;
     const json_t *item;
     json_array_foreach(json_object_get(r, "lint"), i, item) fprintf(out, "note: %s\n", cli_text(item, "text"));
@@ -344,10 +377,17 @@ const cli_verb cli_verb_audit = {
              "whether\n"
              "the model can be told from a retrained one. Says what makes the figures less certain than they look.\n"
              "\n"
+             "--depth looks inside the network, the one before unlearning and the oracles: linear probes on every "
+             "stage (are\n"
+             "forgotten samples told from test samples? are their classes?), likeness of stages (linear CKA), and how "
+             "fast each\n"
+             "learns the forgotten samples again. The runs themselves are not changed.\n"
+             "\n"
              "--references: outputs of M reference models on the same N samples in the same order: logits (M,N,K), "
              "member (M,N)\n"
              "with 1 = trained on the sample, 0 = not, 2 = trained on it, then unlearned by the audited method.",
     .examples = "  lethe audit runs/amun --oracle runs/retrain-1 --oracle runs/retrain-2\n"
+                "  lethe audit runs/amun --oracle runs/retrain-1 --oracle runs/retrain-2 --depth\n"
                 "  lethe audit --signals target.npz --oracle-signals retrained.npz --json\n"
                 "  lethe audit --signals target.npz --references refs.npz --scores scores.npz --rmia.gamma 1\n",
     .uses = CLI_COMPUTE | CLI_SEED,

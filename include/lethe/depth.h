@@ -17,6 +17,10 @@ typedef struct lt_depth_cfg { // rows of lt_depth_options
 } lt_depth_cfg;
 LT_API extern const lt_option lt_depth_options[];
 
+// At most max of the rows of `from`, ascending: a function of (seed, group, number of rows, max). Owned.
+LT_API lt_status lt_depth_draw(const lt_index_set *from, lt_group group, int64_t max, uint64_t seed,
+                               lt_index_set *drawn);
+
 // ---- linear probe: (multinomial) logistic regression on standardised features
 //
 // Minimises over w, b: mean over the samples of CE(w f + b, y) + ridge / 2 |w|^2, where f is x with the mean and the
@@ -24,11 +28,11 @@ LT_API extern const lt_option lt_depth_options[];
 // are (0, w f + b). The objective is strictly convex in w, so the answer does not depend on the solver: L-BFGS from
 // zero until no component of the gradient is above probe_tol.
 typedef struct lt_probe {
-    int k, m;                      // classes; rows of w: k, or 1 for two classes
-    int64_t p;                     // features
-    double *mean, *istd;           // (p)
-    double *w;                     // (m,p+1), b in the last column
-    double loss, grad_max;         // the objective and the largest component of its gradient at the end
+    int k, m;              // classes; rows of w: k, or 1 for two classes
+    int64_t p;             // features
+    double *mean, *istd;   // (p)
+    double *w;             // (m,p+1), b in the last column
+    double loss, grad_max; // the objective and the largest component of its gradient at the end
     int32_t n_iterations;
 } lt_probe;
 // x (n,p), y (n) in 0..k-1, k >= 2. Reads probe_ridge (above 0) and probe_tol of cfg. Fails with LT_E_USAGE for other
@@ -36,7 +40,7 @@ typedef struct lt_probe {
 LT_API lt_status lt_probe_fit(const double *x, int64_t n, int64_t p, const int32_t *y, int k, const lt_depth_cfg *cfg,
                               lt_probe *probe);
 LT_API void lt_probe_clear(lt_probe *probe);
-LT_API void lt_probe_logits(const lt_probe *probe, const double *x, int64_t n, double *z); // z (n,k)
+LT_API void lt_probe_logits(const lt_probe *probe, const double *x, int64_t n, double *z);       // z (n,k)
 LT_API double lt_probe_acc(const lt_probe *probe, const double *x, int64_t n, const int32_t *y); // NAN when n = 0
 // Membership: AUC of probes that tell members (n_m,p) from non-members (n_o,p), cross-validated. Both are dealt at
 // random (seed) into probe_folds folds; no sample is scored by a probe it trained; mean of the folds' AUCs. *auc = NAN

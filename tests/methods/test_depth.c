@@ -326,7 +326,8 @@ static void a_model_learns_again_and_stays_as_it_was(void **state)
                 lt_relearn_area(curve.step, curve.forget_acc, curve.n));
     world.stop = 1;
     lt_relearn_clear(&again);
-    assert_fails(LT_E_INTERRUPTED, "", lt_relearn_run(fresh, world.ds, &world.forget, &test, &cfg, 1, &world.env, &again));
+    assert_fails(LT_E_INTERRUPTED, "",
+                 lt_relearn_run(fresh, world.ds, &world.forget, &test, &cfg, 1, &world.env, &again));
     world.stop = 0;
     lt_relearn_clear(&curve);
     lt_relearn_clear(&trained);

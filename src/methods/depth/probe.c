@@ -23,7 +23,7 @@ typedef struct problem {
 typedef struct solver { // all of `dim` elements unless noted
     int64_t dim;
     double *x, *g, *x_new, *g_new, *d;
-    double *s, *y;       // (MEMORY, dim): steps and changes of the gradient, newest at (count - 1) % MEMORY
+    double *s, *y; // (MEMORY, dim): steps and changes of the gradient, newest at (count - 1) % MEMORY
     double rho[MEMORY];
     int64_t count;
     double f;

@@ -1,23 +1,10 @@
-// relearn.c - how fast a copy of a model learns the forget set again, and the options of depth.
+// relearn.c - how fast a copy of a model learns the forget set again.
 //
 // One epoch over a list of rows that holds the forget set as often as the steps need it, each time in another order, is
 // one training job: batches, and so the comparison between models, depend on the seed alone.
 #include "methods/audit/audit_impl.h"
 #include "methods/depth/depth_impl.h"
 #include <math.h>
-
-const lt_option lt_depth_options[] = {
-    LT_I64(lt_depth_cfg, depth_samples, 5000, 10, 1000000000, "samples",
-           "at most so many forget, test and retain samples in probes, CKA and the test curve, drawn once for all models"),
-    LT_F64(lt_depth_cfg, probe_ridge, 1e-3, 1e-9, 1e3, "", "ridge of the probes, per sample and standardised feature"),
-    LT_F64(lt_depth_cfg, probe_tol, 1e-5, 1e-10, 1, "", "largest component of a probe's gradient at its end"),
-    LT_I32(lt_depth_cfg, probe_folds, 5, 2, 100, "folds", "folds of the membership probe"),
-    LT_I32(lt_depth_cfg, relearn_steps, 60, 1, 1000000, "steps", "steps of learning the forget set again"),
-    LT_I32(lt_depth_cfg, relearn_every, 5, 1, 1000000, "steps", "steps between two points of the relearning curve"),
-    LT_I64(lt_depth_cfg, relearn_batch, 128, 1, 65536, "images", "batch size of relearning"),
-    LT_F32(lt_depth_cfg, relearn_lr, 0.001, 1e-9, 1000, "", "learning rate of relearning"),
-    LT_OPT_END,
-};
 
 typedef struct watch { // what the step hook needs
     lt_evaluator *evaluator;
