@@ -48,6 +48,7 @@ typedef struct cli_depth {
     const lt_verdict_cfg *verdict;
     uint64_t seed;
 } cli_depth;
+lt_status cli_depth_check(const cli_depth *in); // what can be refused before the work starts
 lt_status cli_depth_json(cli_call *call, const cli_depth *in, json_t **out);
 void cli_depth_print(const json_t *depth, FILE *out);
 

@@ -179,35 +179,19 @@ done:
     return status;
 }
 
-static lt_status look_at_run(look *l, subject *s, const char *expected_digest)
+static lt_status look_at_run(look *l, subject *s)
 {
     cli_source src;
-    char digest[65];
-    lt_status status = LT_OK;
-    LT_TRY_GOTO(cli_source_open(s->name, NULL, &src), done);
-    lt_model_digest(src.model, digest);
-    if (expected_digest && *expected_digest && strcmp(digest, expected_digest) != 0)
-        status = LT_FAIL(LT_E_INTEGRITY, "%s: model digest %.16s..., but %s was made from %.16s...", s->name, digest,
-                         l->of[UNLEARNED].name, expected_digest);
-    else
+    lt_status status = cli_source_open(s->name, NULL, &src);
+    if (status == LT_OK)
         status = look_at(l, s, src.model);
-done:
     cli_source_close(&src);
     return status;
 }
 
-static lt_status look_at_original(look *l)
+static const char *original_name(const cli_depth *in)
 {
-    const cli_depth *in = l->in;
-    const bool given = in->original && *in->original;
-    subject *s = &l->of[ORIGINAL];
-    s->name = given ? in->original : cli_text(in->source->result, "parent");
-    if (!*s->name)
-        return LT_OK;
-    const lt_status status = look_at_run(l, s, given ? NULL : cli_text(in->source->result, "parent_digest"));
-    if (!given && (status == LT_E_IO || status == LT_E_INTEGRITY))
-        lt_error_hint("--original RUN names the model before unlearning");
-    return status;
+    return in->original && *in->original ? in->original : cli_text(in->source->result, "parent");
 }
 
 static lt_status look_at_all(look *l)
@@ -217,10 +201,12 @@ static lt_status look_at_all(look *l)
     l->of = cli_alloc((size_t)l->n, sizeof *l->of);
     l->of[UNLEARNED].name = in->source->name;
     LT_TRY(look_at(l, &l->of[UNLEARNED], in->source->model));
-    LT_TRY(look_at_original(l));
+    l->of[ORIGINAL].name = original_name(in);
+    if (*l->of[ORIGINAL].name)
+        LT_TRY(look_at_run(l, &l->of[ORIGINAL]));
     for (int i = 0; i < in->oracles->n; i++) {
         l->of[ORACLES + i].name = in->oracles->item[i];
-        LT_TRY(look_at_run(l, &l->of[ORACLES + i], NULL));
+        LT_TRY(look_at_run(l, &l->of[ORACLES + i]));
     }
     return LT_OK;
 }
@@ -505,6 +491,33 @@ static lt_status result(const look *l, json_t *j)
     LT_TRY(put_all_cka(l, list));
     cli_put(j, "relearn", relearn_json(l));
     return LT_OK;
+}
+
+// A parent that was moved or made again since is not what the run was made from.
+static lt_status check_parent(const cli_depth *in, const cli_source *parent)
+{
+    const char *expected = cli_text(in->source->result, "parent_digest");
+    char digest[65];
+    lt_model_digest(parent->model, digest);
+    if (*expected && strcmp(digest, expected) != 0)
+        return LT_FAIL(LT_E_INTEGRITY, "%s: model digest %.16s..., but %s was made from %.16s...", parent->name, digest,
+                       in->source->name, expected);
+    return LT_OK;
+}
+
+lt_status cli_depth_check(const cli_depth *in)
+{
+    const bool given = in->original && *in->original;
+    cli_source src;
+    if (!*original_name(in))
+        return LT_OK;
+    lt_status status = cli_source_open(original_name(in), NULL, &src);
+    if (status == LT_OK && !given)
+        status = check_parent(in, &src);
+    if (status != LT_OK && !given)
+        lt_error_hint("the model before unlearning is named with --original RUN");
+    cli_source_close(&src);
+    return status;
 }
 
 lt_status cli_depth_json(cli_call *call, const cli_depth *in, json_t **out)

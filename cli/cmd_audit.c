@@ -38,8 +38,7 @@ static const lt_option own[] = {
 static const cli_group groups[] = {
     {"", "What to audit", own, 0, LT_OPTGROUP_FLAGS},
     {"audit", "How to audit", lt_audit_options, offsetof(struct opts, audit), LT_OPTGROUP_FLAGS},
-    {"audit", "How to look inside (--depth)", lt_depth_options, offsetof(struct opts, how_deep),
-     LT_OPTGROUP_FLAGS},
+    {"audit", "How to look inside (--depth)", lt_depth_options, offsetof(struct opts, how_deep), LT_OPTGROUP_FLAGS},
     {"audit", "How to judge", lt_verdict_options, offsetof(struct opts, verdict), LT_OPTGROUP_FLAGS},
     {NULL, NULL, NULL, 0, 0},
 };
@@ -98,6 +97,18 @@ static lt_status oracle_from_run(cli_call *call, struct job *job, int i)
     return LT_OK;
 }
 
+static cli_depth describe_depth(const struct opts *o, const struct job *job)
+{
+    return (cli_depth){.source = &job->source,
+                       .original = o->original,
+                       .oracles = &job->oracles,
+                       .ds = job->ds,
+                       .sets = &job->sets,
+                       .cfg = &o->how_deep,
+                       .verdict = &o->verdict,
+                       .seed = o->audit.seed};
+}
+
 static lt_status audit_run(cli_call *call, struct job *job)
 {
     const struct opts *o = call->opts;
@@ -110,6 +121,10 @@ static lt_status audit_run(cli_call *call, struct job *job)
     LT_TRY(
         cli_sets_of_run(&job->source, job->ds, &(cli_forget){.spec = o->forget, .seed = o->forget_seed}, &job->sets));
     lt_index_set_digest(job->ds, LT_TRAIN, &job->sets.forget, job->forget_digest);
+    if (o->depth) {
+        const cli_depth in = describe_depth(o, job);
+        LT_TRY(cli_depth_check(&in));
+    }
     cli_progress_stage(call->session->progress, "auditing %s", o->run);
     LT_TRY(cli_signals(call, &job->source, job->ds, &job->sets, &s));
     LT_TRY(audit_target(call, job, s));
@@ -198,16 +213,8 @@ static lt_status put_depth(cli_call *call, struct job *job, json_t *r)
     json_t *depth;
     if (!o->depth)
         return LT_OK;
-    LT_TRY(cli_depth_json(call,
-                          &(cli_depth){.source = &job->source,
-                                       .original = o->original,
-                                       .oracles = &job->oracles,
-                                       .ds = job->ds,
-                                       .sets = &job->sets,
-                                       .cfg = &o->how_deep,
-                                       .verdict = &o->verdict,
-                                       .seed = o->audit.seed},
-                          &depth));
+    const cli_depth in = describe_depth(o, job);
+    LT_TRY(cli_depth_json(call, &in, &depth));
     cli_put(r, "depth", depth);
     return LT_OK;
 }
