@@ -37,6 +37,21 @@ json_t *cli_references_json(const cli_attacks *attacks, const lt_signals *target
 lt_status cli_verdict_put(const cli_attacks *attacks, const cli_audited *target, const cli_audited *oracle,
                           int n_oracles, const lt_verdict_cfg *cfg, uint64_t seed, json_t *result);
 
+// ---- audit_depth.c: what the stages of the network still tell; for runs
+typedef struct cli_depth {
+    const cli_source *source; // the audited run
+    const char *original;     // run or file; NULL or "" = the parent of the run, if it has one
+    const cli_list *oracles;
+    const lt_dataset *ds;
+    const cli_sets *sets;
+    const lt_depth_cfg *cfg;
+    const lt_verdict_cfg *verdict;
+    uint64_t seed;
+} cli_depth;
+lt_status cli_depth_check(const cli_depth *in); // what can be refused before the work starts
+lt_status cli_depth_json(cli_call *call, const cli_depth *in, json_t **out);
+void cli_depth_print(const json_t *depth, FILE *out);
+
 // ---- audit_risk.c
 // before may be NULL. csv: file to write, or NULL. NULL = no attack was run (no list, no error).
 lt_status cli_risk(const cli_attacks *attacks, const cli_audited *target, const lt_signals *before, const char *csv,

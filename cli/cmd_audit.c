@@ -8,11 +8,13 @@
 
 struct opts {
     const char *run, *oracle, *signals, *oracle_signals, *forget, *data, *model;
-    const char *references, *attacks, *scores, *before, *risk, *diagnostics;
+    const char *references, *attacks, *scores, *before, *risk, *diagnostics, *original;
     bool diagnose;
     uint64_t forget_seed;
     double max_gap;
+    bool depth;
     lt_audit_cfg audit;
+    lt_depth_cfg how_deep;
     lt_verdict_cfg verdict;
 };
 static const lt_option own[] = {
@@ -27,6 +29,8 @@ static const lt_option own[] = {
     LT_STR(struct opts, risk, NULL, "write the risk of every forgotten and retained sample to this .csv"),
     LT_STR(struct opts, diagnostics, NULL, "write what AMUN's theorem is about, per sample, to this .npz"),
     LT_BOOL(struct opts, diagnose, 1, "diagnostics of AMUN's theorem, of runs that keep an adversarial set"),
+    LT_BOOL(struct opts, depth, 0, "also probe every stage of the network, compare stages (CKA), and learn again"),
+    LT_STR(struct opts, original, NULL, "with --depth: run or file before unlearning; default: the run's parent"),
     LT_STR(struct opts, forget, NULL, "forget set, when the run has none or another one is meant"),
     LT_U64(struct opts, forget_seed, 1, "seed of the draw of a random forget set"),
     LT_STR(struct opts, data, NULL, "data set; default: the one the model was trained on"),
@@ -37,6 +41,7 @@ static const lt_option own[] = {
 static const cli_group groups[] = {
     {"", "What to audit", own, 0, LT_OPTGROUP_FLAGS},
     {"audit", "How to audit", lt_audit_options, offsetof(struct opts, audit), LT_OPTGROUP_FLAGS},
+    {"audit", "How to look inside (--depth)", lt_depth_options, offsetof(struct opts, how_deep), LT_OPTGROUP_FLAGS},
     {"audit", "How to judge", lt_verdict_options, offsetof(struct opts, verdict), LT_OPTGROUP_FLAGS},
     {NULL, NULL, NULL, 0, 0},
 };
@@ -95,6 +100,18 @@ static lt_status oracle_from_run(cli_call *call, struct job *job, int i)
     return LT_OK;
 }
 
+static cli_depth describe_depth(const struct opts *o, const struct job *job)
+{
+    return (cli_depth){.source = &job->source,
+                       .original = o->original,
+                       .oracles = &job->oracles,
+                       .ds = job->ds,
+                       .sets = &job->sets,
+                       .cfg = &o->how_deep,
+                       .verdict = &o->verdict,
+                       .seed = o->audit.seed};
+}
+
 static lt_status audit_run(cli_call *call, struct job *job)
 {
     const struct opts *o = call->opts;
@@ -107,6 +124,10 @@ static lt_status audit_run(cli_call *call, struct job *job)
     LT_TRY(
         cli_sets_of_run(&job->source, job->ds, &(cli_forget){.spec = o->forget, .seed = o->forget_seed}, &job->sets));
     lt_index_set_digest(job->ds, LT_TRAIN, &job->sets.forget, job->forget_digest);
+    if (o->depth) {
+        const cli_depth in = describe_depth(o, job);
+        LT_TRY(cli_depth_check(&in));
+    }
     cli_progress_stage(call->session->progress, "auditing %s", o->run);
     LT_TRY(cli_signals(call, &job->source, job->ds, &job->sets, &s));
     LT_TRY(audit_target(call, job, s));
@@ -198,6 +219,18 @@ static lt_status open_before(cli_call *call, struct job *job)
     return LT_OK;
 }
 
+static lt_status put_depth(cli_call *call, struct job *job, json_t *r)
+{
+    const struct opts *o = call->opts;
+    json_t *depth;
+    if (!o->depth)
+        return LT_OK;
+    const cli_depth in = describe_depth(o, job);
+    LT_TRY(cli_depth_json(call, &in, &depth));
+    cli_put(r, "depth", depth);
+    return LT_OK;
+}
+
 static lt_status fill_result(cli_call *call, struct job *job)
 {
     const struct opts *o = call->opts;
@@ -211,6 +244,7 @@ static lt_status fill_result(cli_call *call, struct job *job)
     cli_put(r, "references", cli_references_json(&job->attacks, job->target.signals));
     LT_TRY(cli_risk(&job->attacks, &job->target, job->before, o->risk, &risk));
     cli_put(r, "risk", risk);
+    LT_TRY(put_depth(call, job, r));
     if (o->scores && *o->scores)
         LT_TRY(cli_scores_save(&job->attacks, &job->target, o->scores));
     cli_put(r, "diagnostics", json_incref(job->diagnostics));
@@ -248,6 +282,10 @@ static lt_status collect(cli_call *call, struct job *job)
                        o->forget ? "--forget"
                        : o->data ? "--data"
                                  : "--model");
+    if (arrays && o->depth)
+        return LT_FAIL(LT_E_USAGE, "--depth looks inside the networks: it needs runs, not --signals");
+    if (o->original && *o->original && !o->depth)
+        return LT_FAIL(LT_E_USAGE, "--original goes with --depth");
     for (int i = 1; i < call->n_positional; i++) // --oracle A B C
         cli_list_push(&job->oracles, call->positional[i], strlen(call->positional[i]));
     if (o->max_gap > 0 && job->oracles.n == 0)
@@ -349,6 +387,8 @@ static void print(const cli_call *call, FILE *out)
         fprintf(out, "average gap: %.2f points with MIS, %.2f with phi AUC; all figures together: %s\n",
                 100 * cli_real(r, "avg_gap"), 100 * cli_real(r, "avg_gap_auc"), cli_text(r, "verdict.overall"));
     cli_theorem_print(json_object_get(r, "diagnostics"), out);
+    if (json_object_get(r, "depth"))
+        cli_depth_print(json_object_get(r, "depth"), out);
     size_t i;
     const json_t *item;
     json_array_foreach(json_object_get(r, "lint"), i, item) fprintf(out, "note: %s\n", cli_text(item, "text"));
@@ -363,10 +403,17 @@ const cli_verb cli_verb_audit = {
              "whether\n"
              "the model can be told from a retrained one. Says what makes the figures less certain than they look.\n"
              "\n"
+             "--depth looks inside the network, the one before unlearning and the oracles: linear probes on every "
+             "stage (are\n"
+             "forgotten samples told from test samples? are their classes?), likeness of stages (linear CKA), and how "
+             "fast each\n"
+             "learns the forgotten samples again. The runs themselves are not changed.\n"
+             "\n"
              "--references: outputs of M reference models on the same N samples in the same order: logits (M,N,K), "
              "member (M,N)\n"
              "with 1 = trained on the sample, 0 = not, 2 = trained on it, then unlearned by the audited method.",
     .examples = "  lethe audit runs/amun --oracle runs/retrain-1 --oracle runs/retrain-2\n"
+                "  lethe audit runs/amun --oracle runs/retrain-1 --oracle runs/retrain-2 --depth\n"
                 "  lethe audit --signals target.npz --oracle-signals retrained.npz --json\n"
                 "  lethe audit --signals target.npz --references refs.npz --scores scores.npz --rmia.gamma 1\n",
     .uses = CLI_COMPUTE | CLI_SEED,

@@ -50,6 +50,12 @@ LT_API lt_val lt_graph_find(const lt_graph *g, const char *name); // LT_NONE whe
 LT_API int64_t lt_graph_n_params(const lt_graph *g);              // elements in the parameter slab
 LT_API int64_t lt_graph_n_state(const lt_graph *g);
 
+// Gives an unnamed temporary a name of its own, by which lt_graph_find and plans' dumps know it. Returns v.
+LT_API lt_val lt_name(lt_graph *g, lt_val v, const char *name);
+// `of`, computed once more with `to` in the place of `from` (same shape and type). Nodes that do not depend on `from`
+// are shared; batch norms that do update their running statistics a second time, after those of the first computation.
+LT_API lt_val lt_graph_again(lt_graph *g, lt_val of, lt_val from, lt_val to);
+
 // ---- leaves
 LT_API lt_val lt_input(lt_graph *g, const char *name, lt_dtype dtype, lt_shape shape);
 LT_API lt_val lt_param(lt_graph *g, const char *name, lt_shape shape);
@@ -89,6 +95,8 @@ LT_API lt_val lt_cross_entropy_soft(lt_graph *g, lt_val logits,
                                     lt_val target); // target (N,K) distributions; not differentiated
 // T^2 * KL(softmax(target/T) || softmax(logits/T)) per sample; target logits (N,K) not differentiated.
 LT_API lt_val lt_kl_div(lt_graph *g, lt_val logits, lt_val target_logits, float temperature);
+// The same value, differentiated with respect to both logits.
+LT_API lt_val lt_kl_pair(lt_graph *g, lt_val logits, lt_val target_logits, float temperature);
 LT_API lt_val lt_margin_loss(lt_graph *g, lt_val logits, lt_val labels); // max_{k!=y} z_k - z_y per sample (N)
 // sum_n weight[n] * x[n] -> scalar (1). x (N), weight (N) INPUT. The mean is weight = 1/N; padding rows have weight 0.
 LT_API lt_val lt_weighted_sum(lt_graph *g, lt_val x, lt_val weight);

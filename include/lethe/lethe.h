@@ -5,6 +5,7 @@
 #include "lethe/audit.h"
 #include "lethe/common.h"
 #include "lethe/data.h"
+#include "lethe/depth.h"
 #include "lethe/event.h"
 #include "lethe/graph.h"
 #include "lethe/model.h"

@@ -51,6 +51,11 @@ LT_API lt_status lt_model_open(const char *path, const char *spec_or_null, const
 // metadata.
 LT_API void lt_model_digest(const lt_model *model, char out[65]);
 
+// The named points of the network in the order of computation: the stem and the stages, values of the model's graph
+// that can be outputs of a plan (N,C,H,W). Writes at most `max`; returns how many there are, 0 for an architecture that
+// names none.
+LT_API int lt_model_stages(const lt_model *model, lt_val *stage, int max);
+
 typedef struct lt_arch {
     const char *name, *title, *keys; // keys: "width=64,proj-half=0,bn=1"
 } lt_arch;

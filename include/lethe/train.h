@@ -16,6 +16,8 @@ typedef enum lt_optimizer_kind { LT_SGD, LT_ADAMW } lt_optimizer_kind;
 typedef enum lt_l1_schedule { LT_L1_CONST, LT_L1_LINEAR, LT_L1_CUMULATIVE } lt_l1_schedule;
 typedef enum lt_schedule_kind { LT_SCHED_CONST, LT_SCHED_STEP, LT_SCHED_COSINE, LT_SCHED_ONECYCLE } lt_schedule_kind;
 
+typedef enum lt_adv_norm { LT_ADV_LINF, LT_ADV_L2 } lt_adv_norm;
+
 typedef struct lt_train_cfg { // every field is a row of lt_train_options
     int32_t epochs;
     int64_t batch;
@@ -33,8 +35,18 @@ typedef struct lt_train_cfg { // every field is a row of lt_train_options
                         // mean in that phase, log of the number of classes); 0 = only not finite
     int32_t eval_every; // epochs; 0 = only at the end
     int32_t checkpoint_every_s; // 0 = only when interrupted and at the end
+    int32_t adversarial;        // form of adversarial training, see lt_adversarial_find; 0 = none
+    int32_t adv_norm;           // lt_adv_norm, of raw pixels
+    float adv_eps, adv_step;    // radius; step of the attack, 0 = the form's own
+    int32_t adv_steps;
+    float adv_beta; // trades: weight of the KL
 } lt_train_cfg;
 LT_API extern const lt_option lt_train_options[];
+
+// Adversarial training: every batch is attacked first, from a start of its own, with the model in evaluation mode, and
+// the loss is that of the attacked images ("pgd", Madry et al. 2018) or of both ("trades", Zhang et al. 2019).
+// Evaluation stays that of clean images. kind: what lt_train_cfg.adversarial takes. LT_E_USAGE with the nearest name.
+LT_API lt_status lt_adversarial_find(const char *name, int32_t *kind);
 
 enum { LT_JOB_MAX_PHASES = 4, LT_PHASE_MAX_VIEWS = 4, LT_JOB_MAX_TEACHERS = 2 };
 // A second term of the loss of a view's samples: weight * T^2 KL(softmax(teacher / T) || softmax(model / T)).
@@ -112,7 +124,7 @@ typedef struct lt_train_result { // a resumed job counts from its beginning
     int64_t steps, images;
     double wall_s, images_per_s, last_loss, train_acc; // images_per_s: evaluation and checkpoints not counted;
                                                        // train_acc: running accuracy of the last epoch, augmented
-    int64_t n_forward, n_backward; // samples through forward and backward passes, teachers' included
+    int64_t n_forward, n_backward; // samples through forward and backward passes, teachers' and attacks included
     lt_eval_result eval;           // of eval_view, the last one made; n = 0 when there was none
 } lt_train_result;
 

@@ -126,6 +126,11 @@ lt_val lt_kl_div(lt_graph *g, lt_val logits, lt_val target_logits, float tempera
     return LTI_EMIT(g, kl, LTI_ATTR(.temperature = temperature), logits, target_logits);
 }
 
+lt_val lt_kl_pair(lt_graph *g, lt_val logits, lt_val target_logits, float temperature)
+{
+    return LTI_EMIT(g, kl_pair, LTI_ATTR(.temperature = temperature), logits, target_logits);
+}
+
 lt_val lt_margin_loss(lt_graph *g, lt_val logits, lt_val labels)
 {
     return LTI_EMIT(g, margin, NULL, logits, labels);

@@ -382,3 +382,73 @@ lt_status lti_node_check(const lt_graph *g, int32_t node)
         LT_TRY(lti_want_shape(n->op->name, "output", &g->value[n->out[i]].shape, &shape[i]));
     return LT_OK;
 }
+
+lt_val lt_name(lt_graph *g, lt_val v, const char *name)
+{
+    if (g->error.status != LT_OK)
+        return LT_NONE;
+    lt_status status = LT_OK;
+    if (v < 0 || v >= g->n_values || g->value[v].role != LT_ROLE_TEMP || *g->value[v].name || !*name)
+        status = LT_FAIL(LT_E_USAGE, "value %d cannot be named '%s': expected an unnamed temporary", (int)v, name);
+    else if (lt_graph_find(g, name) != LT_NONE)
+        status = LT_FAIL(LT_E_USAGE, "value name %s: already used in this graph", name);
+    char *copy = status == LT_OK ? lti_arena_strdup(&g->arena, name) : NULL;
+    if (status == LT_OK && !copy)
+        status = LTI_NOMEM("graph value");
+    if (status != LT_OK) {
+        lti_graph_fail(g, status);
+        return LT_NONE;
+    }
+    g->value[v].name = copy;
+    return v;
+}
+
+// Copies the nodes that see a replaced value, up to the one that makes `of`. map[v]: what stands for value v.
+static lt_val emit_again(lt_graph *g, lt_val of, lt_val *map)
+{
+    const int32_t n_nodes = g->n_nodes;
+    for (int32_t i = 0; i < n_nodes && map[of] == of; i++) {
+        const lt_node n = g->node[i]; // adding nodes can move the array
+        lt_val in[LT_NODE_MAX_IN], out[LT_NODE_MAX_OUT];
+        bool any = false;
+        for (int j = 0; j < n.n_in; j++) {
+            in[j] = map[n.in[j]];
+            any = any || in[j] != n.in[j];
+        }
+        if (!any)
+            continue;
+        if (lti_emit(g, n.op, &n.attr, n.n_in, in, out) == LT_NONE)
+            return LT_NONE;
+        for (int j = 0; j < n.n_out; j++)
+            map[n.out[j]] = out[j];
+    }
+    return map[of];
+}
+
+lt_val lt_graph_again(lt_graph *g, lt_val of, lt_val from, lt_val to)
+{
+    const lt_val asked[] = {of, from, to};
+    if (g->error.status != LT_OK)
+        return LT_NONE;
+    for (int i = 0; i < 3; i++)
+        if (asked[i] < 0 || asked[i] >= g->n_values) {
+            lti_graph_fail(g, LT_FAIL(LT_E_USAGE, "computing again: value %d is not one of this graph", (int)asked[i]));
+            return LT_NONE;
+        }
+    if (!lti_shape_equal(&g->value[from].shape, &g->value[to].shape) || g->value[from].dtype != g->value[to].dtype) {
+        lti_graph_fail(g, LT_FAIL(LT_E_SHAPE, "computing again: '%s' and '%s' differ in shape or type",
+                                  g->value[from].name, g->value[to].name));
+        return LT_NONE;
+    }
+    lt_val *map = lti_calloc((size_t)g->n_values, sizeof *map);
+    if (!map) {
+        lti_graph_fail(g, LTI_NOMEM("graph"));
+        return LT_NONE;
+    }
+    for (lt_val v = 0; v < g->n_values; v++)
+        map[v] = v;
+    map[from] = to;
+    const lt_val again = emit_again(g, of, map);
+    lti_free(map);
+    return again;
+}

@@ -149,6 +149,29 @@ static lt_status kl_vjp(lt_graph *g, int32_t node, const lt_val *dout, const boo
     return loss_vjp(g, &n, &lt_op_kl_dz, n.out[2], dout, need, din);
 }
 
+static lt_status kl_pair_vjp(lt_graph *g, int32_t node, const lt_val *dout, const bool *need, lt_val *din)
+{
+    const lt_node n = g->node[node];
+    if (dout[2] != LT_NONE)
+        return lti_no_second(g, node, 1);
+    LT_TRY(loss_vjp(g, &n, &lt_op_kl_dz, n.out[2], dout, need, din));
+    if (need[1] && dout[0] != LT_NONE)
+        din[1] = lti_emit(g, &lt_op_kl_pair_dt, &n.attr, 3, (lt_val[]){dout[0], n.in[0], n.in[1]}, NULL);
+    return lt_graph_status(g);
+}
+
+static lt_status kl_pair_dt_infer(const lt_attr *a, int n_in, const lt_shape *in, const lt_dtype *dtype, lt_shape *out,
+                                  lt_dtype *out_dtype)
+{
+    (void)a, (void)n_in;
+    LT_TRY(lti_want_dims("kl gradient", "logits", &in[1], 2));
+    LT_TRY(check_rows("kl gradient", "dl", &in[0], &in[1]));
+    LT_TRY(lti_want_shape("kl gradient", "target", &in[2], &in[1]));
+    out[0] = in[1];
+    out_dtype[0] = dtype[1];
+    return LT_OK;
+}
+
 // Gradient ops are dz[n] = dl[n] r(p)[n]: d dl = row_dot(u, r), with r from the op itself at dl = 1.
 static lt_val d_dl(lt_graph *g, const lt_node *n, lt_val u)
 {
@@ -183,6 +206,17 @@ static lt_status ce_soft_dz_vjp(lt_graph *g, int32_t node, const lt_val *dout, c
     return lt_graph_status(g);
 }
 
+static lt_status kl_pair_dt_vjp(lt_graph *g, int32_t node, const lt_val *dout, const bool *need, lt_val *din)
+{
+    const lt_node n = g->node[node];
+    for (int i = 1; i < 3; i++)
+        if (need[i])
+            return lti_no_second(g, node, i);
+    if (need[0])
+        din[0] = d_dl(g, &n, dout[0]);
+    return lt_graph_status(g);
+}
+
 // dz = dl T (p - q)
 static lt_status kl_dz_vjp(lt_graph *g, int32_t node, const lt_val *dout, const bool *need, lt_val *din)
 {
@@ -198,6 +232,8 @@ static lt_status kl_dz_vjp(lt_graph *g, int32_t node, const lt_val *dout, const 
 const lt_op lt_op_ce = {"ce", 2, 2, 2, 0, ce_infer, ce_vjp, NULL};
 const lt_op lt_op_ce_soft = {"ce_soft", 2, 2, 2, 0, soft_infer, ce_soft_vjp, NULL};
 const lt_op lt_op_kl = {"kl", 2, 2, 3, 0, kl_infer, kl_vjp, NULL};
+const lt_op lt_op_kl_pair = {"kl_pair", 2, 2, 3, 0, kl_infer, kl_pair_vjp, NULL};
+const lt_op lt_op_kl_pair_dt = {"kl_pair_dt", 3, 3, 1, LT_OP_LINEAR, kl_pair_dt_infer, kl_pair_dt_vjp, NULL};
 const lt_op lt_op_ce_dz = {"ce_dz", 3, 3, 1, LT_OP_LINEAR, ce_dz_infer, ce_dz_vjp, NULL};
 const lt_op lt_op_ce_soft_dz = {"ce_soft_dz", 3, 3, 1, LT_OP_LINEAR, soft_dz_infer, ce_soft_dz_vjp, NULL};
 const lt_op lt_op_kl_dz = {"kl_dz", 3, 3, 1, LT_OP_LINEAR, soft_dz_infer, kl_dz_vjp, NULL};

@@ -260,6 +260,20 @@ lt_status lt_model_set_meta(lt_model *m, const char *key, const char *value)
     return LT_OK;
 }
 
+int lt_model_stages(const lt_model *m, lt_val *stage, int max)
+{
+    int n = 0;
+    lt_value_info info;
+    for (lt_val v = 0; v < lt_graph_n_values(m->graph); v++) {
+        if (lt_graph_value(m->graph, v, &info) != LT_OK || info.role != LT_ROLE_TEMP || !*info.name)
+            continue;
+        if (n < max)
+            stage[n] = v;
+        n++;
+    }
+    return n;
+}
+
 void lt_model_digest(const lt_model *m, char out[65])
 {
     lti_hash h;

@@ -52,12 +52,15 @@ static lt_val build(lt_graph *g, lt_val x, int n_classes, const void *cfg)
 {
     const struct cfg *c = cfg;
     lt_val y = lt_relu(g, conv_bn(g, "conv1", "bn1", x, c->width, 3, 1, c));
+    lt_name(g, y, "stem");
     for (int stage = 0; stage < 4; stage++) {
+        char name[LTI_NAME_MAX];
         for (int block = 0; block < 2; block++) {
-            char name[LTI_NAME_MAX];
             snprintf(name, sizeof name, "layer%d.%d", stage + 1, block);
             y = basic_block(g, name, y, (int64_t)c->width << stage, stage > 0 && block == 0 ? 2 : 1, c);
         }
+        snprintf(name, sizeof name, "layer%d", stage + 1);
+        lt_name(g, y, name);
     }
     int64_t h = lti_dim(g, y, 2), w = lti_dim(g, y, 3), side = h < w ? h : w;
     int32_t kernel = side < 4 ? (int32_t)side : 4;

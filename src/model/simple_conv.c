@@ -29,7 +29,8 @@ static lt_val build(lt_graph *g, lt_val x, int n_classes, const void *cfg)
         snprintf(name, sizeof name, "bn%d", stage + 1);
         if (c->bn)
             y = lti_bn(g, name, y);
-        y = lt_max_pool2d(g, lt_relu(g, y), 2, 2);
+        snprintf(name, sizeof name, "stage%d", stage + 1);
+        y = lt_name(g, lt_max_pool2d(g, lt_relu(g, y), 2, 2), name);
     }
     return lti_linear(g, "linear", lt_flatten(g, y), n_classes);
 }

@@ -26,14 +26,15 @@ static lt_val build(lt_graph *g, lt_val x, int n_classes, const void *cfg)
 {
     const struct cfg *c = cfg;
     lt_val y = x;
-    int entry = 0; // place in the Sequential
+    int entry = 0, stage = 0; // place in the Sequential; max-pools so far
     for (size_t i = 0; i < sizeof layers / sizeof layers[0]; i++) {
+        char name[LTI_NAME_MAX];
         if (!layers[i]) {
-            y = lt_max_pool2d(g, y, 2, 2);
+            snprintf(name, sizeof name, "stage%d", ++stage);
+            y = lt_name(g, lt_max_pool2d(g, y, 2, 2), name);
             entry++;
             continue;
         }
-        char name[LTI_NAME_MAX];
         snprintf(name, sizeof name, "features.%d", entry++);
         y = lti_conv(g, name, y, (int64_t)layers[i] * c->width, 3, 1, true);
         if (c->bn) {

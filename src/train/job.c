@@ -59,6 +59,7 @@ static lt_status compile(lti_trainer *t, int p, int64_t batch)
 {
     lt_plan *plan = NULL;
     LT_TRY(lti_plans_get(&t->plans, batch, &plan));
+    LT_TRY(lti_adv_open(t, batch));
     return lti_distill_open_phase(t, p, batch);
 }
 
@@ -142,15 +143,16 @@ lt_status lti_trainer_open_epoch(lti_trainer *t)
 }
 
 // loss = sum_n weight[n] * CE(logits[n], labels[n]) [+ kl_weight[n] * KL(teacher's || logits[n])]; the weights hold
-// those of the view / batch size.
+// those of the view / batch size. Adversarial training puts the loss of its form in the place of CE.
 static lt_status build_graph(lti_trainer *t)
 {
     const lt_model *model = t->job->model;
     LT_TRY(lt_graph_dup(model->graph, &t->graph));
     t->labels = lt_input(t->graph, "train.labels", LT_I32, LT_SHAPE(LT_BATCH));
     t->weight = lt_input(t->graph, "train.weight", LT_F32, LT_SHAPE(LT_BATCH));
-    const lt_val ce = lt_cross_entropy(t->graph, model->logits, t->labels, t->job->cfg.label_smoothing);
-    t->loss = lt_weighted_sum(t->graph, ce, t->weight);
+    lt_val per_sample = lt_cross_entropy(t->graph, model->logits, t->labels, t->job->cfg.label_smoothing);
+    LT_TRY(lti_adv_build(t, &per_sample));
+    t->loss = lt_weighted_sum(t->graph, per_sample, t->weight);
     if (lti_job_distils(t->job)) {
         t->target = lt_input(t->graph, "train.target", LT_F32, LT_SHAPE(LT_BATCH, model->shape.n_classes));
         t->kl_weight = lt_input(t->graph, "train.kl_weight", LT_F32, LT_SHAPE(LT_BATCH));
@@ -223,6 +225,7 @@ void lti_trainer_clear(lti_trainer *t)
     lti_plans_clear(&t->plans);
     for (int i = 0; i < LT_JOB_MAX_TEACHERS; i++)
         lti_plans_clear(&t->teacher[i]);
+    lti_adv_clear(t);
     lt_graph_destroy(t->graph);
     lti_optim_clear(&t->optim);
     lti_free(t->grads);

@@ -2,7 +2,7 @@
 //
 // The defaults are those of the CIFAR-10 recipe at batch 128 [AMUN 4.3], with a cosine in place of the steps because it
 // reaches the same accuracy in far fewer epochs.
-#include "train_impl.h"
+#include "adversarial.h"
 
 #include <math.h>
 #include <string.h>
@@ -17,6 +17,12 @@ static const lt_opt_value schedules[] = {
     {"step", LT_SCHED_STEP, "times lr-step-gamma every lr-step-every epochs"},
     {"cosine", LT_SCHED_COSINE, "half a cosine down to 0, step by step"},
     {"onecycle", LT_SCHED_ONECYCLE, "up from lr/25 over 30 % of the steps, then down to lr/250000"},
+    {NULL, 0, NULL},
+};
+
+static const lt_opt_value norms[] = {
+    {"linf", LT_ADV_LINF, "largest change of a pixel"},
+    {"l2", LT_ADV_L2, "Euclidean length of the change of an image"},
     {NULL, 0, NULL},
 };
 
@@ -44,6 +50,14 @@ const lt_option lt_train_options[] = {
     LT_I32(lt_train_cfg, eval_every, 1, 0, 100000, "epochs", "epochs between evaluations; 0 = only at the end"),
     LT_I32(lt_train_cfg, checkpoint_every_s, 300, 0, 1000000, "s",
            "seconds between checkpoints; 0 = only when interrupted"),
+    LT_ENUM(lt_train_cfg, adversarial, LTI_ADVERSARIAL_none, lti_adversarial_values, "adversarial training"),
+    LT_ENUM(lt_train_cfg, adv_norm, LT_ADV_LINF, norms, "norm of its attack"),
+    LT_F32(lt_train_cfg, adv_eps, 0.031, 0, 1000, "", "radius of its attack, in pixels of [0,1]"),
+    LT_F32(lt_train_cfg, adv_step, 0, 0, 1000, "",
+           "step of its attack; 0 = the form's own (trades: 0.007 at radius 0.031, l2: 2 eps / steps; pgd: 2.5 eps / "
+           "steps)"),
+    LT_I32(lt_train_cfg, adv_steps, 10, 0, 10000, "steps", "steps of its attack"),
+    LT_F32(lt_train_cfg, adv_beta, 6, 0, 1e6, "", "weight of the KL term of trades"),
     LT_OPT_END,
 };
 
@@ -90,6 +104,9 @@ lt_status lti_train_cfg_check(const lt_train_cfg *cfg)
         LT_FAIL(LT_E_USAGE, "option warmup_epochs: expected 0 with schedule onecycle, found %d", cfg->warmup_epochs);
         return lt_error_hint("onecycle has its own warm-up; use it without warmup_epochs, or use cosine");
     }
+    if (cfg->adversarial && (cfg->adv_steps < 1 || !(cfg->adv_eps > 0)))
+        return LT_FAIL(LT_E_USAGE, "adversarial training: expected adv_steps and adv_eps above 0, found %d and %g",
+                       (int)cfg->adv_steps, (double)cfg->adv_eps);
     if (cfg->nesterov && cfg->optimizer == LT_SGD && !(cfg->momentum > 0))
         return LT_FAIL(LT_E_USAGE, "option nesterov: expected a momentum above 0, found %g", (double)cfg->momentum);
     return LT_OK;

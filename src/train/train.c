@@ -178,10 +178,13 @@ static lt_status forward_backward(lti_trainer *t, int p, const lt_batch *b, doub
     float *weight = lt_plan_buffer(plan, t->weight);
     for (int64_t i = 0; i < b->n; i++)
         weight[i] = b->weight[i] / (float)b->n;
+    LT_TRY(lti_adv_attack(t, p, b, labels, plan)); // may take the place of the images
     if (lti_job_distils(t->job))
         LT_TRY(lti_trainer_teach(t, p, b, plan));
     LT_TRY(lt_plan_run(plan));
-    m->bn_batches += m->n_state > 0 && !t->job->bn_eval;
+    m->bn_batches += m->n_state > 0 && !t->job->bn_eval ? lti_adv_forwards(t) : 0;
+    t->at.attack_forward += (lti_adv_forwards(t) - 1) * b->n;
+    t->at.attack_backward += (lti_adv_forwards(t) - 1) * b->n;
     *loss = (double)*(const float *)lt_plan_buffer(plan, t->loss);
     const float *z = lt_plan_buffer(plan, m->logits); // (n,K)
     for (int64_t i = 0; i < b->n; i++)
@@ -399,8 +402,8 @@ static void report(const lti_trainer *t, lt_train_result *result)
                                 .images_per_s = t->sums.train_s > 0 ? (double)t->at.images / t->sums.train_s : 0,
                                 .last_loss = t->sums.last_loss,
                                 .train_acc = t->sums.train_acc,
-                                .n_forward = t->at.images + t->at.teacher_images,
-                                .n_backward = t->at.images};
+                                .n_forward = t->at.images + t->at.teacher_images + t->at.attack_forward,
+                                .n_backward = t->at.images + t->at.attack_backward};
     if (t->at.eval_n > 0) {
         result->eval = (lt_eval_result){
             .n = t->at.eval_n, .acc = t->sums.eval_acc, .loss = t->sums.eval_loss, .ece = t->sums.eval_ece};

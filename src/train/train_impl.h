@@ -53,7 +53,8 @@ bool lti_optim_step(lti_optim *o, const lti_update *u); // false when an updated
 typedef struct lti_counts {
     int64_t epoch, phase, batch; // the step to do next; phase = n_phases: only the end of the epoch is left to do
     int64_t steps, images, optim_t;
-    int64_t teacher_images; // samples through teachers
+    int64_t teacher_images;                  // samples through teachers
+    int64_t attack_forward, attack_backward; // samples of attacks, and of the second halves of pairs
     int64_t epoch_images, epoch_correct;
     int64_t bn_batches, start_bn_batches;
     int64_t n_mean[LT_JOB_MAX_PHASES];

@@ -3,6 +3,13 @@
 #define LT_TRAINER_H
 #include "train_impl.h"
 
+typedef struct lti_adv { // of adversarial training; all but x unused without
+    lt_graph *graph;     // the model's, with the objective of the attack
+    lt_val labels, clean, weight, outs[1], wrt[1];
+    lti_plans attack, forward; // with the gradient of the images; the logits alone
+    lt_val x;                  // of the training graph: attacked images
+} lti_adv;
+
 typedef struct lti_trainer {
     lt_job *job; // borrowed, like env and path
     const lt_env *env;
@@ -11,6 +18,7 @@ typedef struct lti_trainer {
     lt_val labels, weight, target, kl_weight, loss, outs[2]; // target, kl_weight: LT_NONE unless the job distils
     lti_plans plans;
     lti_plans teacher[LT_JOB_MAX_TEACHERS];
+    lti_adv adv;
     float *grads;                      // (n_params)
     float *side_grads;                 // (n_params) when a phase is beside another, else NULL
     int32_t *relabel;                  // (largest batch) when on_batch may change labels, else NULL
@@ -46,5 +54,12 @@ lt_status lti_distill_check(const lt_job *job);
 bool lti_job_distils(const lt_job *job);
 lt_status lti_distill_init(lti_trainer *t);                             // the teachers' plan tables
 lt_status lti_distill_open_phase(lti_trainer *t, int p, int64_t batch); // compiles the teachers of phase p for a batch
+// Adversarial training. build: puts the form's loss (N) in the place of the cross entropy; open: compiles for a batch;
+// attack: fills the attacked images of `plan` from the batch, which is of phase p. All do nothing without a form.
+lt_status lti_adv_build(lti_trainer *t, lt_val *per_sample);
+lt_status lti_adv_open(lti_trainer *t, int64_t batch);
+lt_status lti_adv_attack(lti_trainer *t, int p, const lt_batch *b, const int32_t *labels, lt_plan *plan);
+int lti_adv_forwards(const lti_trainer *t); // passes of a batch through the model in one step of training
+void lti_adv_clear(lti_trainer *t);
 lt_status lti_trainer_open_epoch(lti_trainer *t); // loaders and plans for the views as they are now
 #endif

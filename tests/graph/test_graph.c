@@ -239,12 +239,58 @@ static void copies_are_independent(void **state)
     lt_backend_destroy(ref);
 }
 
+static void names_and_second_computations(void **state)
+{
+    (void)state;
+    small_net n;
+    small_net_build(&n);
+    lt_value_info a;
+    assert_int_equal(lt_graph_value(n.g, n.x, &a), LT_OK);
+    const lt_val x2 = lt_input(n.g, "x2", LT_F32, a.shape);
+    const int64_t n_params = lt_graph_n_params(n.g);
+    const lt_val again = lt_graph_again(n.g, n.logits, n.x, x2);
+    assert_int_equal(lt_graph_status(n.g), LT_OK);
+    assert_true(again != n.logits && again != LT_NONE);
+    assert_int_equal(lt_graph_n_params(n.g), n_params);       // parameters are shared
+    assert_int_equal(lt_graph_again(n.g, n.x, x2, n.x), n.x); // does not depend on it
+    assert_int_equal(lt_name(n.g, again, "second"), again);
+    assert_int_equal(lt_graph_find(n.g, "second"), again);
+    lt_backend *ref;
+    assert_int_equal(lt_backend_create("ref", 1, &ref), LT_OK);
+    lt_plan_spec spec = {
+        .outs = (lt_val[]){n.logits, again}, .n_outs = 2, .grad_of = LT_NONE, .batch = 2, .dtype = LT_F32};
+    op_run r;
+    assert_int_equal(op_run_open(n.g, &spec, ref, &r), LT_OK);
+    net_fill(&n, &r, 2);
+    const int64_t per = 2 * a.shape.dim[1] * a.shape.dim[2] * a.shape.dim[3];
+    float *to = lt_plan_buffer(r.plan, x2), *from = lt_plan_buffer(r.plan, n.x);
+    memcpy(to, from, (size_t)per * sizeof *to);
+    assert_int_equal(lt_plan_run(r.plan), LT_OK);
+    const float *y = lt_plan_buffer(r.plan, n.logits), *z = lt_plan_buffer(r.plan, again);
+    for (int i = 0; i < 10; i++)
+        assert_true(y[i] == z[i] && y[i] != 0);
+    to[0] += 5;
+    assert_int_equal(lt_plan_run(r.plan), LT_OK);
+    assert_true(y[0] != z[0] && y[5] == z[5]); // only the sample that differs
+    op_run_close(&r);
+    lt_backend_destroy(ref);
+    assert_int_equal(lt_name(n.g, again, "third"), LT_NONE); // has one
+    assert_int_equal(lt_graph_status(n.g), LT_E_USAGE);
+    lt_graph_destroy(n.g);
+    lt_graph *g = new_graph();
+    const lt_val two = lt_input(g, "a", LT_F32, LT_SHAPE(LT_BATCH, 2)),
+                 three = lt_input(g, "b", LT_F32, LT_SHAPE(LT_BATCH, 3));
+    assert_int_equal(lt_graph_again(g, two, two, three), LT_NONE);
+    assert_int_equal(lt_graph_status(g), LT_E_SHAPE);
+    lt_graph_destroy(g);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(shapes_are_inferred),    cmocka_unit_test(slabs_have_no_gaps),
         cmocka_unit_test(errors_are_sticky),      cmocka_unit_test(messages_say_what_was_expected),
-        cmocka_unit_test(copies_are_independent),
+        cmocka_unit_test(copies_are_independent), cmocka_unit_test(names_and_second_computations),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

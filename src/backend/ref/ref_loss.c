@@ -8,6 +8,11 @@ static size_t two_rows(const lti_ref_call *c)
     return 2 * (size_t)c->arg[0].shape.dim[1] * sizeof(double);
 }
 
+static size_t four_rows(const lti_ref_call *c)
+{
+    return 4 * (size_t)c->arg[1].shape.dim[1] * sizeof(double);
+}
+
 static lt_status check_label(int32_t label, int64_t row, int64_t n_classes)
 {
     if (label < 0 || label >= n_classes)
@@ -38,6 +43,8 @@ const lti_ref_row lti_ref_loss[] = {
     ROW(ce_soft_dz, NULL),
     ROW(kl, two_rows),
     ROW(kl_dz, NULL),
+    {&lt_op_kl_pair, kl_f32, kl_f64, two_rows}, // the same forward pass
+    ROW(kl_pair_dt, four_rows),
     ROW(margin, NULL),
     ROW(margin_dz, NULL),
     {0},

@@ -10,7 +10,10 @@ enum {
     LTI_DRAW_SHADOW_TEST = 1,
     LTI_DRAW_AUC = 16,       // + group
     LTI_DRAW_BOOTSTRAP = 32, // + group; index = draw
-    LTI_DRAW_POWER = 48,     // start of a power iteration
+    LTI_DRAW_PROBE = 48,     // + side; folds of the membership probe
+    LTI_DRAW_DEPTH = 56,     // + group; samples of the depth audit
+    LTI_DRAW_POWER = 62,     // start of a power iteration
+    LTI_DRAW_RELEARN = 4096, // + round over the forget set
 };
 
 // Rows of the signals that serve as shadow members and non-members; n of each, as drawn.
