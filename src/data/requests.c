@@ -317,7 +317,7 @@ static lt_status take_piece(stream *s, const cut *c, const lt_index_set *list, i
 
 static lt_status open_cut(const lt_dataset *ds, const char *spec, const lt_request_ask *ask, lt_requests *out)
 {
-    cut c;
+    cut c = {0};
     lt_index_set list = {0};
     stream s = {.ds = ds, .ask = ask, .dir = "", .out = out};
     LT_TRY(parse_cut(spec, &c));
