@@ -204,6 +204,8 @@ const cli_verb cli_verb_train = {
         "result.json.\n"
         "Interrupted (Ctrl-C), it writes a checkpoint and exits with code 75; --resume continues to bit-identical\n"
         "weights. A finished run with the same options is not computed again unless --force is given.\n"
+        "--adversarial trades (or pgd) trains against an attack on every batch; what is retrained from such a run is\n"
+        "trained the same way.\n"
         "--population K trains K models that differ in their seed, one per compute thread: every member is an "
         "ordinary\n"
         "run OUT/000, OUT/001, ... with the bits it has alone with --threads 1; population.json tells them all. A "
@@ -213,6 +215,7 @@ const cli_verb cli_verb_train = {
         "  lethe train --data synthetic --model resnet18:width=16 --epochs 10 --out runs/base\n"
         "  lethe train --data cifar10:/data/cifar-10-batches-bin,train-limit=10000 --schedule step --epochs 200\n"
         "  lethe train --resume runs/base\n"
+        "  lethe train --data cifar10 --adversarial trades --adv-norm linf --adv-eps 0.031 --out runs/robust\n"
         "  lethe train --data cifar10 --model resnet18:width=16 --population 8 --out runs/eight\n",
     .uses = CLI_COMPUTE | CLI_SEED | CLI_PLACE | CLI_RESUME,
     .opts_size = sizeof(struct opts),
