@@ -196,6 +196,12 @@ LT_API lt_status lt_audit_bootstrap(const lt_signals *s, int n_scores, const dou
                                     const lt_verdict_cfg *cfg, uint64_t seed, lt_interval acc[3],
                                     lt_auc_intervals *auc);
 
+// Percentile interval (1 - level) of the mean of n values over the draw of clusters with replacement: values with the
+// same cluster (0..n-1) are drawn together, because they share what made them. cluster NULL: every value is one of its
+// own. NAN for fewer than two clusters. LT_E_NOMEM.
+LT_API lt_status lt_bootstrap_mean(const double *value, const int *cluster, int n, int draws, double level,
+                                   uint64_t seed, lt_interval *out);
+
 // Average gap [AMUN 7.6] in fractions against the mean of n_oracles audits. mia: MIS (svc confidence) or FT AUC of phi.
 typedef enum lt_gap_mia { LT_GAP_MIS, LT_GAP_PHI_AUC } lt_gap_mia;
 LT_API double lt_avg_gap(const lt_audit *a, const lt_audit *oracles, int n_oracles, lt_gap_mia mia);

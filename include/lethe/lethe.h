@@ -16,6 +16,7 @@
 #include "lethe/run.h"
 #include "lethe/status.h"
 #include "lethe/store.h"
+#include "lethe/study.h"
 #include "lethe/tensorfile.h"
 #include "lethe/train.h"
 #include "lethe/unlearn.h"

@@ -21,6 +21,7 @@ typedef enum lt_stream {
     LT_STREAM_ATTACK = 9,    // attacks with random parts
     LT_STREAM_MASK = 10,     // membership masks of reference models
     LT_STREAM_UNLEARN = 11,  // noise and sampling of unlearning methods
+    LT_STREAM_STUDY = 12,    // random points of a study; step = digest of method and option, index = point
     LT_STREAM_TEST = 1000,
 } lt_stream;
 
