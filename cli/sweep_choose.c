@@ -52,6 +52,19 @@ static json_t *load_result(const sweep *s, const sweep_part *p)
     return result;
 }
 
+// Passes of search, mask and update together; null for a run that was not finished.
+static json_t *count_json(const json_t *result, const char *direction)
+{
+    static const char *const stage[] = {"search", "mask", "update"};
+    double sum = 0;
+    for (int i = 0; i < 3; i++) {
+        char *path = cli_format("passes.%s.%s", stage[i], direction);
+        sum += cli_real(result, path);
+        free(path);
+    }
+    return isfinite(sum) ? json_integer((json_int_t)sum) : json_null();
+}
+
 static json_t *row_json(const sweep *s, const sweep_part *p, const json_t *figures, double value)
 {
     static const char *const copied[][2] = {{"ua", "ua"},
@@ -75,11 +88,8 @@ static json_t *row_json(const sweep *s, const sweep_part *p, const json_t *figur
     cli_put(row, "chosen", json_false());
     for (size_t i = 0; i < sizeof copied / sizeof *copied; i++)
         cli_put_real(row, copied[i][0], cli_real(figures, copied[i][1]));
-    cli_put_real(row, "n_forward", cli_real(result, "passes.search.forward") + cli_real(result, "passes.mask.forward") +
-                                       cli_real(result, "passes.update.forward"));
-    cli_put_real(row, "n_backward", cli_real(result, "passes.search.backward") +
-                                        cli_real(result, "passes.mask.backward") +
-                                        cli_real(result, "passes.update.backward"));
+    cli_put(row, "n_forward", count_json(result, "forward"));
+    cli_put(row, "n_backward", count_json(result, "backward"));
     cli_put_real(row, "update_s", cli_real(result, "time.update_s"));
     cli_put(row, "state", json_string(sweep_state_text(p)));
     cli_put_text(row, "error", p->state == SWEEP_DONE ? "" : p->error);

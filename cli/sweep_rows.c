@@ -8,7 +8,8 @@
 
 static void add_metric(sweep_metrics *m, char *column, char *path, bool gap)
 {
-    m->metric[m->n++] = (sweep_metric){.column = column, .path = path, .gap = gap};
+    const bool judged = !gap && !strstr(column, "_tpr_"); // rates at few false positives are too coarse
+    m->metric[m->n++] = (sweep_metric){.column = column, .path = path, .judged = judged, .gap = gap};
 }
 
 static void add_attack_metrics(sweep_metrics *m, const char *name)
@@ -85,6 +86,24 @@ double sweep_gap(const json_t *figures, const json_t *oracles, const char *mia)
 }
 
 // ---- rows
+
+bool sweep_is_of(const json_t *row, const char *role, const char *method, const char *access)
+{
+    return !strcmp(cli_text(row, "role"), role) && (!method || !strcmp(cli_text(row, "method"), method)) &&
+           (!access || !strcmp(cli_text(row, "access"), access));
+}
+
+int sweep_cell_of(const sweep *s, const json_t *row)
+{
+    int b = 0, f = 0;
+    while (b < s->n_bases && (json_int_t)s->base[b] != json_integer_value(json_object_get(row, "base")))
+        b++;
+    while (f < s->n_forget &&
+           (strcmp(s->forget[f].forget->spec, cli_text(row, "forget")) != 0 ||
+            (json_int_t)s->forget[f].forget->seed != json_integer_value(json_object_get(row, "forget_seed"))))
+        f++;
+    return b * s->n_forget + f;
+}
 
 static void put_figures(json_t *row, const sweep_metrics *metrics, const json_t *figures, const json_t *oracles)
 {

@@ -13,6 +13,7 @@ enum { BOOTSTRAP_DRAWS = 2000 };
 typedef struct table {
     const sweep *s;
     sweep_metrics metrics;
+    lt_verdict_cfg cfg;
     json_t *rows, *audits;
 } table;
 
@@ -24,23 +25,6 @@ typedef struct sample {
     int *cluster;
 } sample;
 
-static bool is_of(const json_t *row, const char *role, const char *method, const char *access)
-{
-    return !strcmp(cli_text(row, "role"), role) && (!method || !strcmp(cli_text(row, "method"), method)) &&
-           (!access || !strcmp(cli_text(row, "access"), access));
-}
-
-static int cluster_of(const sweep *s, const json_t *row)
-{
-    int b = 0, f = 0;
-    while (b < s->n_bases && (double)s->base[b] != cli_real(row, "base"))
-        b++;
-    while (f < s->n_forget && (strcmp(s->forget[f].forget->spec, cli_text(row, "forget")) != 0 ||
-                               (double)s->forget[f].forget->seed != cli_real(row, "forget_seed")))
-        f++;
-    return b * s->n_forget + f;
-}
-
 // Values that are there, with clusters numbered 0..n-1.
 static sample collect(const table *t, const char *column, const char *role, const char *method, const char *access)
 {
@@ -50,9 +34,9 @@ static sample collect(const table *t, const char *column, const char *role, cons
     for (size_t i = 0; i < n_rows; i++) {
         const json_t *row = json_array_get(t->rows, i);
         const double value = cli_real(row, column);
-        if (!is_of(row, role, method, access) || !isfinite(value))
+        if (!sweep_is_of(row, role, method, access) || !isfinite(value))
             continue;
-        int *known = &number[cluster_of(t->s, row)];
+        int *known = &number[sweep_cell_of(t->s, row)];
         if (!*known)
             *known = ++n_clusters;
         out.value[out.n] = value;
@@ -111,41 +95,6 @@ static lt_status put_metrics(const table *t, const char *role, const char *metho
 
 // ---- the null band: retraining against retraining
 
-// Pooled over the audits: deviation of the oracles within one audit, and the half-width of the band a further retrained
-// model falls into with 95 %.
-static json_t *band_json(const table *t, const sweep_metric *m)
-{
-    double squares = 0, half = 0;
-    int df = 0, n_bands = 0;
-    size_t a;
-    const json_t *audit;
-    const lt_verdict_cfg cfg = {.verdict_level = LEVEL};
-    json_array_foreach(t->audits, a, audit)
-    {
-        const json_t *oracles = json_object_get(audit, "oracles");
-        const int n = (int)json_array_size(oracles);
-        double *value = cli_alloc((size_t)n, sizeof *value);
-        lt_comparison c;
-        for (int i = 0; i < n; i++)
-            value[i] = cli_real(json_array_get(oracles, (size_t)i), m->path);
-        lt_compare(n ? value[0] : (double)NAN, value, n, 0, &cfg, &c);
-        if (isfinite(c.band)) {
-            squares += c.sd * c.sd * (n - 1);
-            df += n - 1;
-            half += c.band;
-            n_bands++;
-        }
-        free(value);
-    }
-    if (!df)
-        return NULL;
-    json_t *j = json_object();
-    cli_put_real(j, "sd", sqrt(squares / df));
-    cli_put_real(j, "half_width", half / n_bands);
-    cli_put(j, "degrees_of_freedom", json_integer(df));
-    return j;
-}
-
 static lt_status null_json(const table *t, json_t **out)
 {
     json_t *j = *out = json_object();
@@ -158,7 +107,7 @@ static lt_status null_json(const table *t, json_t **out)
             sample_clear(&x);
             LT_TRY(status);
         } else {
-            band = band_json(t, m);
+            band = sweep_band_json(t->s, &t->cfg, t->rows, m);
         }
         if (band)
             cli_put(j, m->column, band);
@@ -166,41 +115,26 @@ static lt_status null_json(const table *t, json_t **out)
     return LT_OK;
 }
 
-// ---- verdicts of several runs
+// ---- verdicts: of every run as its audit gave them, counted, and of all runs together
 
-// P(at least k of n), each with probability p.
-static double binomial_tail(int n, int k, double p)
+static json_t *verdict_json(const table *t, const char *role, const char *method, const char *access, json_t *metrics)
 {
-    double tail = 0;
-    for (int i = k; i <= n; i++)
-        tail += exp(lgamma(n + 1.0) - lgamma(i + 1.0) - lgamma(n - i + 1.0) + i * log(p) + (n - i) * log1p(-p));
-    return tail;
-}
-
-// Distinguishable: more runs are than retrained models would be by chance. Indistinguishable: most runs are, and no
-// more than chance are not.
-static json_t *verdict_json(const table *t, const char *role, const char *method, const char *access)
-{
-    int n = 0, count[3] = {0};
+    int count[3] = {0};
     size_t i;
     const json_t *row;
     json_array_foreach(t->rows, i, row)
     {
-        if (!is_of(row, role, method, access))
+        if (!sweep_is_of(row, role, method, access))
             continue;
-        n++;
         for (int v = 0; v < 3; v++)
             count[v] += !strcmp(cli_text(row, "verdict"), lt_verdict_text((lt_verdict)v));
     }
-    const bool different =
-        count[LT_VERDICT_DIFFERENT] > 0 && binomial_tail(n, count[LT_VERDICT_DIFFERENT], LEVEL) <= LEVEL;
-    const lt_verdict overall = different                          ? LT_VERDICT_DIFFERENT
-                               : 2 * count[LT_VERDICT_SAME] > n ? LT_VERDICT_SAME
-                                                                  : LT_VERDICT_TOO_FEW;
-    json_t *j = json_object();
+    json_t *j = json_object(), *runs = json_object();
+    const lt_verdict overall = sweep_compare_put(t->s, &t->cfg, t->rows, &t->metrics, method, access, metrics);
     cli_put(j, "overall", json_string(lt_verdict_text(overall)));
     for (int v = 0; v < 3; v++)
-        cli_put(j, lt_verdict_text((lt_verdict)v), json_integer(count[v]));
+        cli_put(runs, lt_verdict_text((lt_verdict)v), json_integer(count[v]));
+    cli_put(j, "runs", runs);
     return j;
 }
 
@@ -213,7 +147,7 @@ static int distinct(const table *t, const char *column, const char *role, const 
     const json_t *row;
     json_array_foreach(t->rows, i, row)
     {
-        if (!is_of(row, role, method, access))
+        if (!sweep_is_of(row, role, method, access))
             continue;
         char *key = cli_format("%.17g %s", cli_real(row, column), cli_text(row, column));
         if (!strcmp(column, "forget")) {
@@ -234,7 +168,7 @@ static void put_options(const table *t, json_t *j, const char *method, const cha
     const json_t *row;
     json_array_foreach(t->rows, i, row)
     {
-        if (is_of(row, "method", method, access)) {
+        if (sweep_is_of(row, "method", method, access)) {
             cli_put(j, "options", json_string(cli_text(row, "options")));
             return;
         }
@@ -247,7 +181,7 @@ static lt_status add_summary(const table *t, const char *role, const char *metho
     int n = 0;
     size_t i;
     const json_t *row;
-    json_array_foreach(t->rows, i, row) n += is_of(row, role, method, access);
+    json_array_foreach(t->rows, i, row) n += sweep_is_of(row, role, method, access);
     cli_put(j, "role", json_string(role));
     cli_put(j, "method", json_string(method));
     cli_put(j, "access", access ? json_string(access) : json_null());
@@ -260,7 +194,7 @@ static lt_status add_summary(const table *t, const char *role, const char *metho
     lt_status status = put_metrics(t, role, method, access, metrics);
     cli_put(j, "metrics", metrics);
     if (strcmp(role, "oracle") != 0)
-        cli_put(j, "verdict", verdict_json(t, role, method, access));
+        cli_put(j, "verdict", verdict_json(t, role, method, access, metrics));
     if (n)
         json_array_append(list, j);
     json_decref(j);
@@ -497,7 +431,8 @@ static void print_markdown(const json_t *r, FILE *f)
         }
         fprintf(f, " %s |\n", cli_text(row, "verdict.overall"));
     }
-    fputs("\nRetraining against retraining, points: deviation, and half-width of the band of a further retrained model.\n\n",
+    fputs("\nRetraining against retraining, in points: deviation, and half-width of the band of a further retrained "
+          "model.\n\n",
           f);
     const json_t *band = json_object_get(r, "null_band");
     for (int c = 0; c < N; c++) {
@@ -552,6 +487,7 @@ lt_status sweep_collect(sweep *s, json_t **summary)
     json_t *r = describe(s);
     lt_status status = LT_OK;
     sweep_metrics_init(&t.metrics);
+    LT_TRY_GOTO(sweep_verdict_cfg(s, &t.cfg), done);
     LT_TRY_GOTO(sweep_rows(s, &t.metrics, t.rows, t.audits), done);
     LT_TRY_GOTO(summarize(&t, r), done);
     cli_put(r, "tuning", tuning_json(s));
