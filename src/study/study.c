@@ -213,6 +213,8 @@ static lt_status read_attacks(lti_study_reader *r, const lti_node *node)
         if (status == LT_OK)
             lti_buf_printf(&names, "%s%s", names.n ? "," : "", text);
     }
+    if (status == LT_OK && names.failed)
+        status = LTI_NOMEM(r->label);
     if (status == LT_OK && names.n > 0) {
         r->study.attacks = lti_arena_strdup(&r->arena, names.data);
         status = r->study.attacks ? LT_OK : LTI_NOMEM(r->label);
@@ -497,9 +499,8 @@ lt_status lt_study_parse(const char *text, size_t n, const char *label, lt_study
     *study = NULL;
     if (!r)
         return LTI_NOMEM(label);
-    char *own_label = lti_arena_strdup(&r->arena, label);
-    r->label = own_label ? own_label : "study";
-    lt_status status = lti_tree_parse(text, n, r->label, &r->arena, &root);
+    r->label = lti_arena_strdup(&r->arena, label);
+    lt_status status = r->label ? lti_tree_parse(text, n, r->label, &r->arena, &root) : LTI_NOMEM(label);
     if (status == LT_OK)
         status = read_study(r, root);
     r->study.own = r;
