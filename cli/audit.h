@@ -7,9 +7,9 @@
 typedef struct cli_attacks { // those chosen, in order; the first is the one of the risk list
     int n;
     const lt_mia **mia;
-    void **cfg;          // borrowed from the call
+    void **cfg;            // borrowed from the call
     lt_mia_choice *choice; // (n) what each chose on the reference models
-    lt_references *refs; // or NULL
+    lt_references *refs;   // or NULL
     uint64_t seed;
     int n_threads;
 } cli_attacks;

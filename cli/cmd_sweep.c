@@ -39,7 +39,8 @@ static char *default_out(const char *file)
 static lt_status check_out(const char *out)
 {
     if (strchr(out, ','))
-        return LT_FAIL(LT_E_USAGE, "--out %s: expected a path without commas: lists of runs are separated by them", out);
+        return LT_FAIL(LT_E_USAGE, "--out %s: expected a path without commas: lists of runs are separated by them",
+                       out);
     return LT_OK;
 }
 
@@ -56,8 +57,7 @@ static lt_status check_model(const sweep *s, const char *file)
 {
     lt_model *model = NULL;
     const lt_dataset *ds = s->ds;
-    lt_status status =
-        lt_model_create(s->study->model, (lt_model_shape){ds->c, ds->h, ds->w, ds->n_classes}, &model);
+    lt_status status = lt_model_create(s->study->model, (lt_model_shape){ds->c, ds->h, ds->w, ds->n_classes}, &model);
     lt_model_destroy(model);
     return placed(file, s->study->model_line, "model", status);
 }
@@ -203,17 +203,18 @@ static void print(const cli_call *call, FILE *out)
 const cli_verb cli_verb_sweep = {
     .name = "sweep",
     .usage = "STUDY.yaml [--dry-run] [--jobs N] [--out DIR]",
-    .about = "Runs a study: original models, retrained oracles, reference models, tuning, unlearning runs, audits, and "
-             "the\n"
-             "tables from them. Every part is an ordinary run below DIR; what is finished with the same options is kept, "
-             "so an\n"
-             "interrupted sweep (exit code 75) goes on with the same command, and a changed study makes only what "
-             "changed.\n"
-             "A part that fails is recorded, the others go on, and the exit code is 1.\n"
-             "\n"
-             "Tables: results.csv (a row per audited model), tuning.csv (everything tried), chosen.json, summary.json, "
-             "summary.md.\n"
-             "docs/sweeps.md explains the file, with a complete example.",
+    .about =
+        "Runs a study: original models, retrained oracles, reference models, tuning, unlearning runs, audits, and "
+        "the\n"
+        "tables from them. Every part is an ordinary run below DIR; what is finished with the same options is kept, "
+        "so an\n"
+        "interrupted sweep (exit code 75) goes on with the same command, and a changed study makes only what "
+        "changed.\n"
+        "A part that fails is recorded, the others go on, and the exit code is 1.\n"
+        "\n"
+        "Tables: results.csv (a row per audited model), tuning.csv (everything tried), chosen.json, summary.json, "
+        "summary.md.\n"
+        "docs/sweeps.md explains the file, with a complete example.",
     .examples = "  lethe sweep study.yaml --dry-run\n"
                 "  lethe sweep study.yaml --jobs 4 --out sweeps/first\n",
     .uses = CLI_COMPUTE,

@@ -108,7 +108,8 @@ static void lint_tuning(json_t *lint, const lt_study *y)
                  "unlearning",
                  y->tuning.objective);
     if (least != most)
-        cli_lint(lint, "unequal-tuning", "methods were tuned with different numbers of settings, %d to %d", least, most);
+        cli_lint(lint, "unequal-tuning", "methods were tuned with different numbers of settings, %d to %d", least,
+                 most);
 }
 
 static void count_lint(const json_t *audit, json_t *count, json_t *text)
@@ -132,8 +133,8 @@ void cli_lint_study(json_t *lint, const lt_study *study, const json_t *audits)
     const json_t *audit, *one, *n;
     lint_seeds(lint, study);
     lint_tuning(lint, study);
-    json_array_foreach((json_t *)audits, i, audit)
-        json_array_foreach(json_object_get(audit, "also"), k, one) count_lint(one, count, text);
+    json_array_foreach((json_t *)audits, i, audit) json_array_foreach(json_object_get(audit, "also"), k, one)
+        count_lint(one, count, text);
     json_object_foreach(count, id, n)
         cli_lint(lint, id, "%lld audited runs: %s", (long long)json_integer_value(n), cli_text(text, id));
     json_decref(count);

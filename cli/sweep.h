@@ -43,9 +43,9 @@ typedef struct sweep_part {
     int method, access, point, repetition;
     uint64_t seed;
     sweep_state state;
-    bool existing; // was there before
-    bool changed;  // was made now: what depends on it is made again
-    double passes; // estimated samples through the model, forward and backward counted as one
+    bool existing;  // was there before
+    bool changed;   // was made now: what depends on it is made again
+    double passes;  // estimated samples through the model, forward and backward counted as one
     double seconds; // that it took, over all invocations; NAN when not known
     char *error;
     bool force; // there is another one of the same name
@@ -72,7 +72,7 @@ typedef struct sweep {
     sweep_forget *forget;
     int n_parts;
     sweep_part *part;
-    int *chosen; // (n_methods, LT_N_ACCESS) point, or -1
+    int *chosen;   // (n_methods, LT_N_ACCESS) point, or -1
     json_t *tuned; // rows of tuning.csv
 } sweep;
 
@@ -80,8 +80,8 @@ typedef struct sweep {
 void sweep_grid_build(sweep *s);
 void sweep_clear(sweep *s);
 char *sweep_path(const sweep *s, const char *folder, const char *id, const char *suffix); // OUT/folder/id+suffix
-char *sweep_dir(const sweep *s, const sweep_part *p);                                    // OUT/id
-int sweep_find(const sweep *s, sweep_kind kind, int base, int forget);                   // first such part, or -1
+char *sweep_dir(const sweep *s, const sweep_part *p);                                     // OUT/id
+int sweep_find(const sweep *s, sweep_kind kind, int base, int forget);                    // first such part, or -1
 bool sweep_settled(const sweep_part *p);
 // ---- sweep_args.c
 void sweep_make_args(const sweep *s, const sweep_part *p, cli_list *args);

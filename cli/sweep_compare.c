@@ -1,9 +1,9 @@
 // sweep_compare.c - the runs of one method together against retraining.
 //
-// A cell is an original model with a forget set: K runs of the method and R oracles. The mean over the cells of (mean of
-// the runs - mean of the oracles) is compared with the spread of retraining, pooled over the sets of oracles: under the
-// hypothesis that runs are retrained models its variance is sigma^2 (mean of 1/K + mean of 1/R) / cells. Shared oracles
-// of several cells count once. docs/decisions/0004-equivalence-test.md has the test of one model.
+// A cell is an original model with a forget set: K runs of the method and R oracles. The mean over the cells of (mean
+// of the runs - mean of the oracles) is compared with the spread of retraining, pooled over the sets of oracles: under
+// the hypothesis that runs are retrained models its variance is sigma^2 (mean of 1/K + mean of 1/R) / cells. Shared
+// oracles of several cells count once. docs/decisions/0004-equivalence-test.md has the test of one model.
 #include "sweep_rows.h"
 #include <math.h>
 #include <stdlib.h>
@@ -159,8 +159,8 @@ static void put(json_t *metric, const lt_comparison *c)
     cli_put(metric, "verdict", json_string(lt_verdict_text(c->verdict)));
 }
 
-lt_verdict sweep_compare_put(const sweep *s, const lt_verdict_cfg *cfg, const json_t *rows, const sweep_metrics *metrics,
-                             const char *method, const char *access, json_t *to)
+lt_verdict sweep_compare_put(const sweep *s, const lt_verdict_cfg *cfg, const json_t *rows,
+                             const sweep_metrics *metrics, const char *method, const char *access, json_t *to)
 {
     lt_comparison *all = cli_alloc((size_t)metrics->n, sizeof *all);
     int n = 0;

@@ -1,5 +1,5 @@
-// sweep_cost.c - what a sweep will cost: samples through the model per part, and seconds from finished parts of the same
-// kind or from a few timed steps.
+// sweep_cost.c - what a sweep will cost: samples through the model per part, and seconds from finished parts of the
+// same kind or from a few timed steps.
 #include "sweep.h"
 #include <math.h>
 #include <stdlib.h>

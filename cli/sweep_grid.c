@@ -5,16 +5,15 @@
 #include <string.h>
 
 const char *const sweep_kind_text[SWEEP_N_KINDS] = {
-    [SWEEP_BASE] = "original model",   [SWEEP_ORACLE] = "oracle",      [SWEEP_REFERENCES] = "reference models",
+    [SWEEP_BASE] = "original model",       [SWEEP_ORACLE] = "oracle",    [SWEEP_REFERENCES] = "reference models",
     [SWEEP_OUTPUTS] = "reference outputs", [SWEEP_POINT] = "tuning run", [SWEEP_TUNE] = "choice",
-    [SWEEP_RUN] = "unlearning run",    [SWEEP_AUDIT] = "audit"};
+    [SWEEP_RUN] = "unlearning run",        [SWEEP_AUDIT] = "audit"};
 
 const char *sweep_state_text(const sweep_part *p)
 {
-    static const char *const text[] = {[SWEEP_WAITING] = "missing", [SWEEP_RUNNING] = "running",
-                                       [SWEEP_DONE] = "done",       [SWEEP_UNFIT] = "unfit",
-                                       [SWEEP_FAILED] = "failed",   [SWEEP_BLOCKED] = "blocked",
-                                       [SWEEP_STOPPED] = "stopped"};
+    static const char *const text[] = {
+        [SWEEP_WAITING] = "missing", [SWEEP_RUNNING] = "running", [SWEEP_DONE] = "done",      [SWEEP_UNFIT] = "unfit",
+        [SWEEP_FAILED] = "failed",   [SWEEP_BLOCKED] = "blocked", [SWEEP_STOPPED] = "stopped"};
     return text[p->state];
 }
 
@@ -243,8 +242,7 @@ static void add_points(sweep *s, int m, int a)
     const lt_study_method *method = &s->study->method[m];
     for (int k = 0; k < method->n_points; k++) {
         char *name = slug(&method->point[k]);
-        sweep_part *p =
-            add(s, SWEEP_POINT, cli_format("tuning/%s/%s/%s", method->name, lt_access_text(a), name));
+        sweep_part *p = add(s, SWEEP_POINT, cli_format("tuning/%s/%s/%s", method->name, lt_access_text(a), name));
         free(name);
         p->base = tuning_base(s);
         p->forget = tuning_forget(s);
@@ -309,8 +307,8 @@ static void add_runs(sweep *s, int b, int f)
 
 static void add_audit(sweep *s, int b, int f)
 {
-    sweep_part *p = add(s, SWEEP_AUDIT,
-                        cli_format("audits/b%llu-%s", (unsigned long long)s->base[b], forget_name(s, f)));
+    sweep_part *p =
+        add(s, SWEEP_AUDIT, cli_format("audits/b%llu-%s", (unsigned long long)s->base[b], forget_name(s, f)));
     p->base = b;
     p->forget = f;
     after(p, sweep_find(s, SWEEP_BASE, b, -1), false);

@@ -14,8 +14,7 @@ static void add_metric(sweep_metrics *m, char *column, char *path, bool gap)
 
 static void add_attack_metrics(sweep_metrics *m, const char *name)
 {
-    static const char *const figure[] = {"ft_auc",          "fr_auc",          "rt_auc",
-                                         "ft_tpr_at_1_fpr", "ft_tpr_at_0_1_fpr"};
+    static const char *const figure[] = {"ft_auc", "fr_auc", "rt_auc", "ft_tpr_at_1_fpr", "ft_tpr_at_0_1_fpr"};
     for (size_t i = 0; i < sizeof figure / sizeof *figure; i++)
         add_metric(m, cli_format("%s_%s", name, figure[i]), cli_format("%s.%s", name, figure[i]), false);
 }

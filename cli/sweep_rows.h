@@ -28,6 +28,6 @@ lt_status sweep_verdict_cfg(const sweep *s, lt_verdict_cfg *cfg); // the study's
 // Spread of retraining, and the band of a further retrained model; NULL where there are too few oracles.
 json_t *sweep_band_json(const sweep *s, const lt_verdict_cfg *cfg, const json_t *rows, const sweep_metric *m);
 // Adds difference, band, p, bound, margin and verdict to every judged metric in `to`. Returns the verdict of all.
-lt_verdict sweep_compare_put(const sweep *s, const lt_verdict_cfg *cfg, const json_t *rows, const sweep_metrics *metrics,
-                             const char *method, const char *access, json_t *to);
+lt_verdict sweep_compare_put(const sweep *s, const lt_verdict_cfg *cfg, const json_t *rows,
+                             const sweep_metrics *metrics, const char *method, const char *access, json_t *to);
 #endif

@@ -291,7 +291,7 @@ done:
 static void take_error(const sweep *s, sweep_part *p, const json_t *said, int wait_status)
 {
     const char *message = cli_text(said, "error.message");
-    char *text = *message                ? cli_format("%s", message)
+    char *text = *message ? cli_format("%s", message)
                  : WIFSIGNALED(wait_status)
                      ? cli_format("ended by signal %d; see %s/logs/%s.log", WTERMSIG(wait_status), s->out, p->id)
                      : cli_format("exit code %d; see %s/logs/%s.log", WEXITSTATUS(wait_status), s->out, p->id);

@@ -332,10 +332,10 @@ static lt_status write_results(const table *t)
 {
     static const char *const before[] = {"base",   "forget", "forget_seed", "repetition", "role",
                                          "method", "access", "options",     "n_oracles"};
-    static const char *const after[] = {"verdict",        "verdict_ua",   "verdict_ra",    "verdict_ta",
-                                        "verdict_mis",    "lint",         "search_forward", "search_backward",
-                                        "mask_forward",   "mask_backward", "update_forward", "update_backward",
-                                        "run",            "search_s",     "mask_s",        "update_s",
+    static const char *const after[] = {"verdict",      "verdict_ua",    "verdict_ra",     "verdict_ta",
+                                        "verdict_mis",  "lint",          "search_forward", "search_backward",
+                                        "mask_forward", "mask_backward", "update_forward", "update_backward",
+                                        "run",          "search_s",      "mask_s",         "update_s",
                                         "eval_s"};
     enum { N_BEFORE = sizeof before / sizeof *before, N_AFTER = sizeof after / sizeof *after };
     const char **column = cli_alloc((size_t)(N_BEFORE + t->metrics.n + N_AFTER), sizeof *column);
@@ -372,10 +372,10 @@ static json_t *ordered_tuning(const sweep *s)
 
 static lt_status write_tuning(const sweep *s)
 {
-    static const char *const column[] = {"method",      "access",      "point",       "source",    "options", "objective",
-                                         "value",       "used_oracle", "chosen",      "ua",        "ra",      "ta",
-                                         "mis",         "phi_ft_auc",  "avg_gap_mis", "avg_gap_auc", "n_forward",
-                                         "n_backward",  "state",       "error",       "run",       "update_s"};
+    static const char *const column[] = {
+        "method",    "access",     "point", "source", "options", "objective",  "value",       "used_oracle",
+        "chosen",    "ua",         "ra",    "ta",     "mis",     "phi_ft_auc", "avg_gap_mis", "avg_gap_auc",
+        "n_forward", "n_backward", "state", "error",  "run",     "update_s"};
     json_t *list = ordered_tuning(s), *chosen = json_array();
     size_t i;
     json_t *row;

@@ -145,7 +145,8 @@ typedef struct lt_mia {
     size_t cfg_size;
     const lt_option *opts;
     lt_status (*score)(const lt_mia_in *in, const void *cfg, double *score); // (n); pure
-    // Sets in cfg what it leaves open, by attacking one reference model with the others. NULL = there is no such option.
+    // Sets in cfg what it leaves open, by attacking one reference model with the others. NULL = there is no such
+    // option.
     lt_status (*choose)(const lt_mia_in *in, void *cfg, lt_mia_choice *choice);
 } lt_mia;
 LT_API const lt_mia *const *lt_mias(void);                          // NULL-terminated registry, strongest first
@@ -154,8 +155,8 @@ LT_API lt_status lt_mia_find(const char *name, const lt_mia **mia); // LT_E_USAG
 // LT_E_FORMAT naming the first sample that lacks a model of a kind it needs.
 LT_API lt_status lt_mia_run(const lt_mia *mia, const lt_mia_in *in, const void *cfg, double *score);
 
-// Makes an open option of cfg definite; depends on the reference models and the labels only, so it is the same for every
-// target with these samples. Scoring does it as well when it was not done before. LT_E_USAGE for fewer than three
+// Makes an open option of cfg definite; depends on the reference models and the labels only, so it is the same for
+// every target with these samples. Scoring does it as well when it was not done before. LT_E_USAGE for fewer than three
 // models, LT_E_FORMAT as lt_mia_run.
 LT_API lt_status lt_mia_choose(const lt_mia *mia, const lt_mia_in *in, void *cfg, lt_mia_choice *choice);
 

@@ -55,12 +55,12 @@ typedef struct lt_study_references { // count 0 = none
 } lt_study_references;
 
 typedef struct lt_study_tuning { // where hyper-parameters are chosen; spec NULL = nothing is tuned
-    uint64_t base, seed;     // of the original model; of unlearning
+    uint64_t base, seed;         // of the original model; of unlearning
     lt_study_forget forget;
     lt_study_seeds oracles;
-    const char *objective;   // "no-oracle", "gap-mis", "gap-auc" or "gap-ATTACK"
+    const char *objective; // "no-oracle", "gap-mis", "gap-auc" or "gap-ATTACK"
     bool uses_oracle;
-    int32_t budget;          // most points of a method
+    int32_t budget; // most points of a method
 } lt_study_tuning;
 
 typedef struct lt_study {

@@ -193,8 +193,8 @@ static lt_status check_attack(lti_study_reader *r, const lti_node *node, const c
         return LT_FAIL(LT_E_USAGE, "%s:%d: attack %s needs reference models: expected a section 'references'",
                        LTI_AT(r, node), name);
     if (mia->needs & LT_MIA_NEED_UNLEARNED)
-        return LT_FAIL(LT_E_USAGE, "%s:%d: attack %s needs models that have unlearned; a study has none", LTI_AT(r, node),
-                       name);
+        return LT_FAIL(LT_E_USAGE, "%s:%d: attack %s needs models that have unlearned; a study has none",
+                       LTI_AT(r, node), name);
     return LT_OK;
 }
 
@@ -395,7 +395,8 @@ static lt_status find_method(lti_study_reader *r, const lti_node *map, lt_study_
         return lt_error_hint("%s", error.hint);
     }
     if (m->method->needs & LT_FROM_SCRATCH)
-        return LT_FAIL(LT_E_USAGE, "%s:%d: %s makes the oracles: expected a method of unlearning", LTI_AT(r, node), text);
+        return LT_FAIL(LT_E_USAGE, "%s:%d: %s makes the oracles: expected a method of unlearning", LTI_AT(r, node),
+                       text);
     LT_TRY(lti_study_name(r, name ? name : node, &m->name));
     for (int i = 0; i < r->study.n_methods; i++)
         if (!strcmp(r->study.method[i].name, m->name))

@@ -16,6 +16,6 @@ typedef struct lti_node {
 // document is an empty map.
 lt_status lti_tree_parse(const char *text, size_t n, const char *label, lti_arena *arena, lti_node **root);
 const char *lti_node_kind_text(const lti_node *node);
-bool lti_same_key(const char *a, const char *b); // dash and underscore are the same
+bool lti_same_key(const char *a, const char *b);                    // dash and underscore are the same
 const lti_node *lti_node_get(const lti_node *map, const char *key); // NULL when absent
 #endif

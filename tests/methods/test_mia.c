@@ -294,8 +294,8 @@ static void every_attack_finds_a_leaky_model(void **state)
     world_clear(&w);
 }
 
-// The value that offline RMIA chooses is the best of those tried, by an attack of the first reference model that is made
-// here by hand; scores with it are those of the value given as an option.
+// The value that offline RMIA chooses is the best of those tried, by an attack of the first reference model that is
+// made here by hand; scores with it are those of the value given as an option.
 static void offline_rmia_chooses_its_a(void **state)
 {
     (void)state;
@@ -306,7 +306,8 @@ static void offline_rmia_chooses_its_a(void **state)
     lt_references refs = world_references(&w, M), others = refs;
     lti_rmia_cfg cfg = rmia_cfg(&lti_mia_rmia_offline), open;
     lt_mia_choice choice;
-    double best = 0, chosen = NAN, member[N], rest[N], *score = calloc(N, sizeof *score), *again = calloc(N, sizeof *again);
+    double best = 0, chosen = NAN, member[N], rest[N], *score = calloc(N, sizeof *score),
+           *again = calloc(N, sizeof *again);
     lt_mia_in in = {.target = &target, .refs = &refs}, by_hand = {.target = &first, .refs = &others};
     cfg.signal = LTI_RMIA_SOFTMAX;
     cfg.gamma = 1;

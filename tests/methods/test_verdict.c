@@ -99,7 +99,8 @@ static void pooled_error_rates_are_nominal(void **state)
                 for (int k = 0; k < K; k++)
                     difference += (cell + 1.5 * shift + lt_rng_normal(&rng) - mean) / (K * C);
             }
-            const lt_pooled p = {difference, sqrt(squares / (C * (R - 1))), C * (R - 1), 1.0 / (K * C), 1.0 / (R * C), 0};
+            const lt_pooled p = {difference, sqrt(squares / (C * (R - 1))), C * (R - 1), 1.0 / (K * C), 1.0 / (R * C),
+                                 0};
             lt_comparison out;
             lt_compare_pooled(&p, &cfg, &out);
             n_different[shift] += out.verdict == LT_VERDICT_DIFFERENT;

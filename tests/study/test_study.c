@@ -5,7 +5,8 @@
 #include "base/base.h"
 #include "lethe/study.h"
 
-#define HEAD "data: synthetic\nmodel: simple-conv\nbases: [1, 2]\nforget: [{spec: 'random:10%', seed: 1}]\noracles: [1, 2]\n"
+#define HEAD                                                                                                           \
+    "data: synthetic\nmodel: simple-conv\nbases: [1, 2]\nforget: [{spec: 'random:10%', seed: 1}]\noracles: [1, 2]\n"
 #define METHODS "methods: [{method: ft}]\n"
 #define TUNING "tuning: {base: 1, forget: {spec: 'random:10%', seed: 9}, oracles: [1]}\n"
 
@@ -105,8 +106,8 @@ static void random_points_depend_on_names_and_seed(void **state)
     assert_true(seen[1] && seen[2] && seen[3] && seen[4]);
     lt_study_close(s[0]);
     lti_free(text[0]);
-    text[0] = lti_asprintf("%stuning: {base: 1, forget: {spec: 'random:10%%', seed: 9}, oracles: [1], seed: 2}\n%s", HEAD,
-                           order[0]);
+    text[0] = lti_asprintf("%stuning: {base: 1, forget: {spec: 'random:10%%', seed: 9}, oracles: [1], seed: 2}\n%s",
+                           HEAD, order[0]);
     s[0] = parse(text[0]);
     assert_string_not_equal(value_of(&s[0]->method[0].point[0], "lr"), value_of(&b->point[0], "lr"));
     for (int k = 0; k < 2; k++) {
@@ -239,7 +240,8 @@ static const struct mistake {
     {LT_E_USAGE, "s.yaml:1: expected random:10%", "forget: [ten]\ndata: x\nmodel: y\nbases: 1\noracles: 1\n" METHODS},
     {LT_E_USAGE, "s.yaml:1: forget: expected at least one forget set",
      "forget: []\ndata: x\nmodel: y\nbases: 1\noracles: 1\n" METHODS},
-    {LT_E_FORMAT, "s.yaml:1: forget: expected a list", "forget: class:1\ndata: x\nmodel: y\nbases: 1\noracles: 1\n" METHODS},
+    {LT_E_FORMAT, "s.yaml:1: forget: expected a list",
+     "forget: class:1\ndata: x\nmodel: y\nbases: 1\noracles: 1\n" METHODS},
     {LT_E_USAGE, "s.yaml:1: forget: expected different sets",
      "forget: [class:1, {spec: class:1, seed: 2}]\ndata: x\nmodel: y\nbases: 1\noracles: 1\n" METHODS},
 };
@@ -279,12 +281,9 @@ static void every_allocation_may_fail(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(the_documented_example_is_read),
-        cmocka_unit_test(random_points_depend_on_names_and_seed),
-        cmocka_unit_test(equal_points_are_tried_once),
-        cmocka_unit_test(a_study_may_be_small),
-        cmocka_unit_test(mistakes_are_named_with_their_line),
-        cmocka_unit_test(every_allocation_may_fail),
+        cmocka_unit_test(the_documented_example_is_read),     cmocka_unit_test(random_points_depend_on_names_and_seed),
+        cmocka_unit_test(equal_points_are_tried_once),        cmocka_unit_test(a_study_may_be_small),
+        cmocka_unit_test(mistakes_are_named_with_their_line), cmocka_unit_test(every_allocation_may_fail),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
