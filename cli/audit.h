@@ -7,8 +7,9 @@
 typedef struct cli_attacks { // those chosen, in order; the first is the one of the risk list
     int n;
     const lt_mia **mia;
-    const void **cfg;    // borrowed from the call
-    lt_references *refs; // or NULL
+    void **cfg;            // borrowed from the call
+    lt_mia_choice *choice; // (n) what each chose on the reference models
+    lt_references *refs;   // or NULL
     uint64_t seed;
     int n_threads;
 } cli_attacks;

@@ -58,7 +58,7 @@ static bool wanted(const lt_mia *mia, const lt_references *refs)
 static void add(cli_attacks *attacks, const cli_call *call, const lt_mia *mia)
 {
     const lt_mia **list = cli_alloc((size_t)attacks->n + 1, sizeof *list);
-    const void **cfg = cli_alloc((size_t)attacks->n + 1, sizeof *cfg);
+    void **cfg = cli_alloc((size_t)attacks->n + 1, sizeof *cfg);
     for (int i = 0; i < attacks->n; i++) {
         if (attacks->mia[i] == mia) { // named twice
             free(list);
@@ -69,7 +69,7 @@ static void add(cli_attacks *attacks, const cli_call *call, const lt_mia *mia)
         cfg[i] = attacks->cfg[i];
     }
     list[attacks->n] = mia;
-    cfg[attacks->n] = (const char *)call->extra_cfg + cfg_offset(mia);
+    cfg[attacks->n] = (char *)call->extra_cfg + cfg_offset(mia);
     free(attacks->mia);
     free(attacks->cfg);
     attacks->mia = list;
@@ -97,12 +97,8 @@ static lt_status add_named(cli_attacks *attacks, const cli_call *call, const cha
     return status;
 }
 
-lt_status cli_attacks_open(cli_call *call, const char *which, const char *references, const lt_signals *target,
-                           cli_attacks *attacks)
+static lt_status list_attacks(cli_call *call, const char *which, cli_attacks *attacks)
 {
-    *attacks = (cli_attacks){.seed = call->seed.seed, .n_threads = cli_threads(call)};
-    if (references && *references)
-        LT_TRY(lt_references_open(references, target, &attacks->refs));
     if (which && *which)
         return add_named(attacks, call, which);
     for (const lt_mia *const *m = lt_mias(); *m; m++)
@@ -111,11 +107,26 @@ lt_status cli_attacks_open(cli_call *call, const char *which, const char *refere
     return LT_OK;
 }
 
+lt_status cli_attacks_open(cli_call *call, const char *which, const char *references, const lt_signals *target,
+                           cli_attacks *attacks)
+{
+    *attacks = (cli_attacks){.seed = call->seed.seed, .n_threads = cli_threads(call)};
+    if (references && *references)
+        LT_TRY(lt_references_open(references, target, &attacks->refs));
+    LT_TRY(list_attacks(call, which, attacks));
+    const lt_mia_in in = {target, attacks->refs, attacks->seed, attacks->n_threads};
+    attacks->choice = cli_alloc((size_t)attacks->n, sizeof *attacks->choice);
+    for (int i = 0; i < attacks->n; i++)
+        LT_TRY(lt_mia_choose(attacks->mia[i], &in, attacks->cfg[i], &attacks->choice[i]));
+    return LT_OK;
+}
+
 void cli_attacks_clear(cli_attacks *attacks)
 {
     lt_references_destroy(attacks->refs);
     free(attacks->mia);
     free(attacks->cfg);
+    free(attacks->choice);
     *attacks = (cli_attacks){0};
 }
 
@@ -218,6 +229,20 @@ static double self_auc(const cli_attacks *attacks, int attack, const lt_signals 
     return auc;
 }
 
+static json_t *choice_json(const lt_mia_choice *c)
+{
+    json_t *j = json_object(), *tried = json_array();
+    cli_put_real(j, c->option, c->value);
+    for (int i = 0; i < c->n; i++) {
+        json_t *one = json_object();
+        cli_put_real(one, c->option, c->tried[i]);
+        cli_put_real(one, "auc", c->auc[i]);
+        json_array_append_new(tried, one);
+    }
+    cli_put(j, "tried", tried);
+    return j;
+}
+
 json_t *cli_references_json(const cli_attacks *attacks, const lt_signals *target)
 {
     if (!attacks->refs)
@@ -228,5 +253,10 @@ json_t *cli_references_json(const cli_attacks *attacks, const lt_signals *target
         if ((attacks->mia[i]->needs & LT_MIA_NEED_REFERENCES) && attacks->refs->m > 1)
             cli_put_real(self, attacks->mia[i]->name, self_auc(attacks, i, target));
     cli_put(j, "self_auc", self);
+    json_t *chosen = json_object();
+    for (int i = 0; i < attacks->n; i++)
+        if (attacks->choice[i].n)
+            cli_put(chosen, attacks->mia[i]->name, choice_json(&attacks->choice[i]));
+    cli_put(j, "chosen", chosen);
     return j;
 }

@@ -267,6 +267,7 @@ void cli_lint_counts(json_t *lint, const lt_audit *a, int n_oracles);
 void cli_lint_target(json_t *lint, const cli_source *target);
 void cli_lint_oracle(json_t *lint, const cli_source *target, const cli_source *oracle, const char *forget_digest);
 void cli_lint_twins(json_t *lint, const lt_dataset *ds, const cli_sets *sets);
+void cli_lint_study(json_t *lint, const lt_study *study, const json_t *audits); // and what its audits say
 int64_t cli_shared_images(const lt_dataset *ds); // test images that the training split holds too
 
 // ---- board.c, page.c: the comparison table and its report, shared by report and demo

@@ -7,7 +7,7 @@
 #include <string.h>
 
 struct opts {
-    const char *run, *oracle, *signals, *oracle_signals, *forget, *data, *model;
+    const char *run, *also, *oracle, *signals, *oracle_signals, *forget, *data, *model;
     const char *references, *attacks, *scores, *before, *risk, *diagnostics, *original;
     bool diagnose;
     uint64_t forget_seed;
@@ -19,6 +19,8 @@ struct opts {
 };
 static const lt_option own[] = {
     LT_STR(struct opts, run, NULL, "run or model file to audit (also the first argument)"),
+    LT_STR(struct opts, also, NULL,
+           "further runs that forgot the same samples, audited against the same oracles, which are measured once"),
     LT_STR(struct opts, oracle, NULL, "retrained runs, separated by commas or the option repeated"),
     LT_STR(struct opts, signals, NULL, "audit this .npz of outputs (logits, labels, ids, group) instead of a run"),
     LT_STR(struct opts, oracle_signals, NULL, "outputs of retrained models, for --signals; separated by commas"),
@@ -47,8 +49,9 @@ static const cli_group groups[] = {
 };
 
 struct job {
+    const char *name;                 // of the audited model
     cli_source source, oracle_source; // of runs
-    cli_list oracles;
+    cli_list oracles, also;
     const lt_dataset *ds;
     cli_sets sets;
     cli_attacks attacks;
@@ -112,6 +115,21 @@ static cli_depth describe_depth(const struct opts *o, const struct job *job)
                        .seed = o->audit.seed};
 }
 
+static lt_status diagnose(cli_call *call, struct job *job)
+{
+    const struct opts *o = call->opts;
+    if (!o->diagnose)
+        return LT_OK;
+    return cli_theorem(call,
+                       &(cli_theorem_ask){.source = &job->source,
+                                          .ds = job->ds,
+                                          .oracle = job->oracles.item,
+                                          .n_oracles = job->oracles.n,
+                                          .npz = o->diagnostics,
+                                          .lint = job->lint},
+                       &job->diagnostics);
+}
+
 static lt_status audit_run(cli_call *call, struct job *job)
 {
     const struct opts *o = call->opts;
@@ -136,16 +154,7 @@ static lt_status audit_run(cli_call *call, struct job *job)
     cli_lint_target(job->lint, &job->source);
     cli_lint_stale(job->lint, &job->source, &job->target.audit);
     cli_lint_twins(job->lint, job->ds, &job->sets);
-    if (!o->diagnose)
-        return LT_OK;
-    return cli_theorem(call,
-                       &(cli_theorem_ask){.source = &job->source,
-                                          .ds = job->ds,
-                                          .oracle = job->oracles.item,
-                                          .n_oracles = job->oracles.n,
-                                          .npz = o->diagnostics,
-                                          .lint = job->lint},
-                       &job->diagnostics);
+    return diagnose(call, job);
 }
 
 // ---- from arrays
@@ -231,12 +240,12 @@ static lt_status put_depth(cli_call *call, struct job *job, json_t *r)
     return LT_OK;
 }
 
-static lt_status fill_result(cli_call *call, struct job *job)
+static lt_status fill_result(cli_call *call, struct job *job, json_t **out)
 {
     const struct opts *o = call->opts;
-    json_t *risk, *r = call->result = json_deep_copy(job->target.json);
+    json_t *risk, *r = *out = json_deep_copy(job->target.json);
     LT_TRY(open_before(call, job));
-    cli_put_text(r, "run", o->signals ? o->signals : o->run);
+    cli_put_text(r, "run", job->name);
     put_counts(job, r);
     put_gaps(job, r);
     LT_TRY(cli_verdict_put(&job->attacks, &job->target, job->oracle, job->oracles.n, &o->verdict, o->audit.seed, r));
@@ -255,10 +264,71 @@ static lt_status fill_result(cli_call *call, struct job *job)
     return LT_OK;
 }
 
+// ---- further runs on the same samples: the first one's oracles and attacks serve all of them
+
+static lt_status audit_next(cli_call *call, const struct job *first, struct job *job)
+{
+    lt_signals *s;
+    cli_progress_stage(call->session->progress, "auditing %s", job->name);
+    LT_TRY(cli_source_open(job->name, NULL, &job->source));
+    LT_TRY(cli_signals(call, &job->source, job->ds, &job->sets, &s));
+    if (!cli_same_samples(first->target.signals, s)) {
+        lt_signals_destroy(s);
+        return LT_FAIL(LT_E_FORMAT, "--also %s: expected outputs on the samples of %s, found others", job->name,
+                       first->name);
+    }
+    LT_TRY(cli_audited_measure(&job->attacks, &((const struct opts *)call->opts)->audit, s, &job->target));
+    cli_lint_signals(job->lint, job->target.signals);
+    if (job->attacks.refs)
+        cli_lint_references(job->lint, job->attacks.refs, job->target.signals);
+    for (int i = 0; i < job->oracles.n; i++) {
+        LT_TRY(cli_source_open(job->oracles.item[i], NULL, &job->oracle_source));
+        cli_lint_oracle(job->lint, &job->source, &job->oracle_source, job->forget_digest);
+        cli_source_close(&job->oracle_source);
+    }
+    cli_lint_target(job->lint, &job->source);
+    cli_lint_stale(job->lint, &job->source, &job->target.audit);
+    cli_lint_twins(job->lint, job->ds, &job->sets);
+    if (((const struct opts *)call->opts)->depth) {
+        const cli_depth in = describe_depth(call->opts, job);
+        LT_TRY(cli_depth_check(&in));
+    }
+    return diagnose(call, job);
+}
+
+static lt_status audit_also(cli_call *call, const struct job *first, json_t *list)
+{
+    lt_status status = LT_OK;
+    for (int i = 0; i < first->also.n && status == LT_OK; i++) {
+        struct job job = *first; // borrows data, sets, oracles, attacks
+        json_t *r = NULL;
+        job.name = first->also.item[i];
+        job.source = job.oracle_source = (cli_source){0};
+        job.target = (cli_audited){0};
+        job.lint = json_array();
+        job.diagnostics = NULL;
+        status = audit_next(call, first, &job);
+        if (status == LT_OK)
+            status = fill_result(call, &job, &r);
+        if (status == LT_OK)
+            json_array_append(list, r);
+        json_decref(r);
+        json_decref(job.lint);
+        json_decref(job.diagnostics);
+        cli_audited_clear(&job.target);
+        cli_source_close(&job.source);
+        cli_source_close(&job.oracle_source);
+    }
+    return status;
+}
+
 static lt_status check_gap(const cli_call *call)
 {
     const struct opts *o = call->opts;
     double gap = cli_real(call->result, "avg_gap");
+    size_t i;
+    const json_t *one;
+    json_array_foreach(json_object_get(call->result, "also"), i, one) gap = fmax(gap, cli_real(one, "avg_gap"));
     if (o->max_gap <= 0 || gap <= o->max_gap)
         return LT_OK;
     return LT_FAIL(LT_E_CHECK, "average gap %.4f is larger than --max-gap %.4f", gap, o->max_gap);
@@ -277,6 +347,16 @@ static lt_status collect(cli_call *call, struct job *job)
         return LT_FAIL(LT_E_USAGE, "--signals audits arrays alone: leave --diagnostics out");
     if (!o->diagnose && o->diagnostics && *o->diagnostics)
         return LT_FAIL(LT_E_USAGE, "--diagnostics and --no-diagnose contradict each other");
+    cli_list_option(&job->also, call, "also");
+    if (arrays && job->also.n)
+        return LT_FAIL(LT_E_USAGE, "--signals audits arrays alone: leave --also out");
+    if (job->also.n && (o->scores || o->before || o->risk || o->diagnostics || o->original))
+        return LT_FAIL(LT_E_USAGE, "--also: --%s is of one run: leave it out",
+                       o->scores        ? "scores"
+                       : o->before      ? "before"
+                       : o->risk        ? "risk"
+                       : o->diagnostics ? "diagnostics"
+                                        : "original");
     if (arrays && (o->forget || o->data || o->model))
         return LT_FAIL(LT_E_USAGE, "--signals audits arrays alone: leave %s out",
                        o->forget ? "--forget"
@@ -305,6 +385,7 @@ static void job_clear(struct job *job)
     json_decref(job->lint);
     json_decref(job->diagnostics);
     cli_list_clear(&job->oracles);
+    cli_list_clear(&job->also);
     cli_sets_clear(&job->sets);
     cli_source_close(&job->source);
     cli_source_close(&job->oracle_source);
@@ -315,12 +396,18 @@ static lt_status run(cli_call *call)
     struct opts *o = call->opts;
     struct job job = {.lint = json_array()};
     lt_status status = LT_OK;
+    json_t *also = json_array();
     o->audit.seed = call->seed.seed;
     LT_TRY_GOTO(cli_positional(call, "run", o->signals && *o->signals ? 0 : 1, 1 << 20), done);
     LT_TRY_GOTO(collect(call, &job), done);
     LT_TRY_GOTO(o->signals && *o->signals ? audit_arrays(call, &job) : audit_run(call, &job), done);
-    LT_TRY_GOTO(fill_result(call, &job), done);
+    job.name = o->signals && *o->signals ? o->signals : o->run;
+    LT_TRY_GOTO(fill_result(call, &job, &call->result), done);
+    LT_TRY_GOTO(audit_also(call, &job, also), done);
+    if (job.also.n)
+        cli_put(call->result, "also", json_incref(also));
 done:
+    json_decref(also);
     cli_progress_clear(call->session->progress);
     job_clear(&job);
     return status;
@@ -359,7 +446,7 @@ static void print_attacks(cli_table *t, const json_t *r)
         }
 }
 
-static void print(const cli_call *call, FILE *out)
+static void print_one(const json_t *r, FILE *out)
 {
     static const char *const rows[][2] = {
         {"forget accuracy %", "ua"},
@@ -374,7 +461,6 @@ static void print(const cli_call *call, FILE *out)
         {"phi AUC retain / forget %", "auc.phi.fr"},
         {"phi AUC retain / test %", "auc.phi.rt"},
     };
-    const json_t *r = call->result;
     cli_table t = {.n_columns = 5, .left = {true, false, false, false, true}};
     cli_table_row(&t, "figure", "model", "oracles", "difference",
                   json_array_size(json_object_get(r, "oracles")) ? "verdict" : "");
@@ -392,6 +478,20 @@ static void print(const cli_call *call, FILE *out)
     size_t i;
     const json_t *item;
     json_array_foreach(json_object_get(r, "lint"), i, item) fprintf(out, "note: %s\n", cli_text(item, "text"));
+}
+
+static void print(const cli_call *call, FILE *out)
+{
+    size_t i;
+    const json_t *one, *also = json_object_get(call->result, "also");
+    if (also)
+        fprintf(out, "%s\n", cli_text(call->result, "run"));
+    print_one(call->result, out);
+    json_array_foreach((json_t *)also, i, one)
+    {
+        fprintf(out, "\n%s\n", cli_text(one, "run"));
+        print_one(one, out);
+    }
 }
 
 const cli_verb cli_verb_audit = {

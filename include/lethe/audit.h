@@ -128,6 +128,14 @@ typedef struct lt_mia_in {
     int n_threads;             // 0 or 1 = this thread only; no result depends on it
 } lt_mia_in;
 
+enum { LT_MIA_MAX_TRIED = 32 };
+typedef struct lt_mia_choice { // of an option that an attack chooses on the reference models
+    const char *option;        // its name
+    int n;                     // values tried; 0 = the configuration leaves nothing to choose
+    double tried[LT_MIA_MAX_TRIED], auc[LT_MIA_MAX_TRIED]; // AUC of members against others
+    double value;                                          // the one with the largest AUC, the first of equals
+} lt_mia_choice;
+
 // An attack gives every sample one score from arrays alone, larger = more likely a member, in double.
 typedef struct lt_mia {
     const char *name, *title, *cite; // cite: key in docs/refs.bib
@@ -137,12 +145,20 @@ typedef struct lt_mia {
     size_t cfg_size;
     const lt_option *opts;
     lt_status (*score)(const lt_mia_in *in, const void *cfg, double *score); // (n); pure
+    // Sets in cfg what it leaves open, by attacking one reference model with the others. NULL = there is no such
+    // option.
+    lt_status (*choose)(const lt_mia_in *in, void *cfg, lt_mia_choice *choice);
 } lt_mia;
 LT_API const lt_mia *const *lt_mias(void);                          // NULL-terminated registry, strongest first
 LT_API lt_status lt_mia_find(const char *name, const lt_mia **mia); // LT_E_USAGE with the nearest name
 // Checks what the attack needs, then scores. Fails with LT_E_USAGE when it needs references and there are none, with
 // LT_E_FORMAT naming the first sample that lacks a model of a kind it needs.
 LT_API lt_status lt_mia_run(const lt_mia *mia, const lt_mia_in *in, const void *cfg, double *score);
+
+// Makes an open option of cfg definite; depends on the reference models and the labels only, so it is the same for
+// every target with these samples. Scoring does it as well when it was not done before. LT_E_USAGE for fewer than three
+// models, LT_E_FORMAT as lt_mia_run.
+LT_API lt_status lt_mia_choose(const lt_mia *mia, const lt_mia_in *in, void *cfg, lt_mia_choice *choice);
 
 typedef struct lt_mia_figures {
     lt_auc_triple auc;           // balanced sub-sampling [AMUN 7.5]; NAN where a group has no scores
@@ -180,6 +196,16 @@ typedef struct lt_comparison {
 // least spread that oracles of one value can have. Fields that need two oracles are NAN for fewer.
 LT_API void lt_compare(double value, const double *oracle, int n, double resolution, const lt_verdict_cfg *cfg,
                        lt_comparison *out);
+// The same for the mean of several models against retraining, where the spread of retraining is pooled over several
+// sets of oracles (one per forget set, say). of_models, of_oracles: variances of the mean of the models and of the mean
+// of the oracles that `difference` is made of, in units of the variance of one retrained model: 1/n for n models.
+// out->band is that of the difference; out->mean is NAN. All NAN when df is below 1.
+typedef struct lt_pooled {
+    double difference, sd;
+    int df; // degrees of freedom of sd
+    double of_models, of_oracles, resolution;
+} lt_pooled;
+LT_API void lt_compare_pooled(const lt_pooled *pooled, const lt_verdict_cfg *cfg, lt_comparison *out);
 // All metrics together: different when the smallest p is at most level / n (Bonferroni); else too few seeds when one
 // bound is larger than its margin; else the same (an intersection-union test, so no correction).
 LT_API lt_verdict lt_compare_all(const lt_comparison *metric, int n, const lt_verdict_cfg *cfg);
@@ -195,6 +221,12 @@ typedef struct lt_auc_intervals {
 LT_API lt_status lt_audit_bootstrap(const lt_signals *s, int n_scores, const double *const *score,
                                     const lt_verdict_cfg *cfg, uint64_t seed, lt_interval acc[3],
                                     lt_auc_intervals *auc);
+
+// Percentile interval (1 - level) of the mean of n values over the draw of clusters with replacement: values with the
+// same cluster (0..n-1) are drawn together, because they share what made them. cluster NULL: every value is one of its
+// own. NAN for fewer than two clusters. LT_E_NOMEM.
+LT_API lt_status lt_bootstrap_mean(const double *value, const int *cluster, int n, int draws, double level,
+                                   uint64_t seed, lt_interval *out);
 
 // Average gap [AMUN 7.6] in fractions against the mean of n_oracles audits. mia: MIS (svc confidence) or FT AUC of phi.
 typedef enum lt_gap_mia { LT_GAP_MIS, LT_GAP_PHI_AUC } lt_gap_mia;

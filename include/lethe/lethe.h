@@ -17,6 +17,7 @@
 #include "lethe/run.h"
 #include "lethe/status.h"
 #include "lethe/store.h"
+#include "lethe/study.h"
 #include "lethe/tensorfile.h"
 #include "lethe/theorem.h"
 #include "lethe/train.h"

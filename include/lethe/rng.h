@@ -22,6 +22,7 @@ typedef enum lt_stream {
     LT_STREAM_MASK = 10,     // membership masks of reference models
     LT_STREAM_UNLEARN = 11,  // noise and sampling of unlearning methods
     LT_STREAM_ROBUST = 12,   // attacks inside adversarial training; step = step, index = row
+    LT_STREAM_STUDY = 13,    // random points of a study; step = digest of method and option, index = point
     LT_STREAM_TEST = 1000,
 } lt_stream;
 

@@ -56,6 +56,29 @@ lacks out '"distinguishable"' # a margin of one holds everything, and three seed
 run 0 audit runs/r2 --oracle runs/r3 --oracle runs/r3 --json
 contains out '"single-seed"'
 same "verdict of one seed given twice" "$(value out verdict.overall)" "too few seeds"
+
+# several runs at once: the figures each has alone, oracles measured once
+run 0 unlearn runs/base --method ft --epochs 1 --out runs/ft --threads 1 --json
+run 0 audit runs/ft --oracle runs/r3,runs/r4 --threads 1 --json
+cp out alone.json
+run 0 audit runs/r2 --also runs/ft --oracle runs/r3,runs/r4 --threads 1 --json
+same "runs audited" "$(value out run) $(value out also.0.run)" "runs/r2 runs/ft"
+for key in ua svc_mia.confidence auc.phi.ft loss.rt_auc avg_gap loss.avg_gap null_band.ta.p verdict.overall interval.ua.1 oracles.1.ua; do
+    same "$key beside another run" "$(value out also.0.$key)" "$(value alone.json $key)"
+done
+lacks alone.json '"also"'
+run 0 audit runs/r2 --also runs/ft --oracle runs/r3,runs/r4
+same "tables" "$(grep -c '^forget accuracy %' out)" 2
+run 6 audit runs/r3 --also runs/r2 --oracle runs/r3 --max-gap 1e-9
+error 2 "scores is of one run" audit runs/r2 --also runs/ft --scores scores2.npz
+error 2 "leave --also out" audit --signals "$target" --also runs/ft
+error 1 "nowhere" audit runs/r2 --also nowhere
+run 0 audit --signals "$target" --references "$refs" --attacks rmia_offline --rmia_offline.tune-a --json
+json out references.chosen.rmia_offline.a references.chosen.rmia_offline.tried.10.auc
+a=$(value out references.chosen.rmia_offline.a) auc=$(value out rmia_offline.ft_auc)
+run 0 audit --signals "$target" --references "$refs" --attacks rmia_offline --rmia_offline.a "$a" --json
+same "AUC with the chosen a given" "$(value out rmia_offline.ft_auc)" "$auc"
+
 run 0 unlearn runs/base --method ft --epochs 1 --forget class:3 --out runs/class --threads 1 --json
 run 0 audit runs/class --json
 contains out '"forgotten-class-in-test"'

@@ -294,6 +294,67 @@ static void every_attack_finds_a_leaky_model(void **state)
     world_clear(&w);
 }
 
+// The value that offline RMIA chooses is the best of those tried, by an attack of the first reference model that is
+// made here by hand; scores with it are those of the value given as an option.
+static void offline_rmia_chooses_its_a(void **state)
+{
+    (void)state;
+    enum { N = 160, M = 9 };
+    world w;
+    world_init(&w, 60, 40, 60, 1.0, 0.7);
+    lt_signals target = world_model(&w, 1, true), first = target;
+    lt_references refs = world_references(&w, M), others = refs;
+    lti_rmia_cfg cfg = rmia_cfg(&lti_mia_rmia_offline), open;
+    lt_mia_choice choice;
+    double best = 0, chosen = NAN, member[N], rest[N], *score = calloc(N, sizeof *score),
+           *again = calloc(N, sizeof *again);
+    lt_mia_in in = {.target = &target, .refs = &refs}, by_hand = {.target = &first, .refs = &others};
+    cfg.signal = LTI_RMIA_SOFTMAX;
+    cfg.gamma = 1;
+    first.logits = (float *)(uintptr_t)refs.logits;
+    others.m = M - 1;
+    others.logits += N * WORLD_K;
+    others.member += N;
+    assert_ok(lt_mia_choose(&lti_mia_rmia_offline, &in, &cfg, &choice));
+    assert_int_equal(choice.n, 0); // a is given
+    open = cfg;
+    open.tune_a = true;
+    assert_ok(lt_mia_choose(&lti_mia_rmia_offline, &in, &open, &choice));
+    assert_string_equal(choice.option, "a");
+    assert_int_equal(choice.n, 11);
+    for (int i = 0; i < choice.n; i++) {
+        int64_t n[2] = {0};
+        cfg.a = i / 10.0;
+        assert_ok(lt_mia_run(&lti_mia_rmia_offline, &by_hand, &cfg, score));
+        for (int64_t k = 0; k < N; k++)
+            (refs.member[k] ? member : rest)[n[refs.member[k] != 0]++] = score[k];
+        const double auc = lt_auc(member, n[1], rest, n[0]);
+        assert_true(choice.tried[i] == cfg.a && choice.auc[i] == auc);
+        chosen = auc > best ? cfg.a : chosen;
+        best = fmax(best, auc);
+    }
+    assert_true(choice.value == chosen && open.a == chosen && !open.tune_a);
+    assert_true(best > 0.6);
+    cfg.a = chosen;
+    assert_ok(lt_mia_run(&lti_mia_rmia_offline, &in, &cfg, score));
+    cfg.a = 0.9;
+    cfg.tune_a = true; // not chosen before: scoring chooses
+    assert_ok(lt_mia_run(&lti_mia_rmia_offline, &in, &cfg, again));
+    assert_memory_equal(score, again, N * sizeof *score);
+    refs.m = 2;
+    assert_fails(LT_E_USAGE, "at least 3 reference models", lt_mia_choose(&lti_mia_rmia_offline, &in, &cfg, &choice));
+    refs.m = M;
+    memset((uint8_t *)(uintptr_t)refs.member, LT_MEMBER_IN, N);
+    assert_fails(LT_E_FORMAT, "nothing but members", lt_mia_choose(&lti_mia_rmia_offline, &in, &cfg, &choice));
+    assert_ok(lt_mia_choose(&lti_mia_loss, &in, NULL, &choice));
+    assert_int_equal(choice.n, 0);
+    free(score);
+    free(again);
+    free(target.logits);
+    world_references_clear(&refs);
+    world_clear(&w);
+}
+
 static void every_attack_is_described_and_cites(void **state)
 {
     (void)state;
@@ -436,6 +497,7 @@ int main(void)
         cmocka_unit_test(counting_is_strict_and_leaves_itself_out),
         cmocka_unit_test(a_target_like_its_references_scores_nothing),
         cmocka_unit_test(every_attack_finds_a_leaky_model),
+        cmocka_unit_test(offline_rmia_chooses_its_a),
         cmocka_unit_test(every_attack_is_described_and_cites),
         cmocka_unit_test(needs_are_checked_before_scoring),
         cmocka_unit_test(every_allocation_may_fail),

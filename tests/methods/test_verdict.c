@@ -60,6 +60,89 @@ static void verdicts_follow_their_rules(void **state)
     assert_true(c.verdict == LT_VERDICT_TOO_FEW && isnan(c.p));
 }
 
+static void a_pool_of_one_set_is_that_set(void **state)
+{
+    (void)state;
+    const lt_verdict_cfg cfg = verdict_cfg();
+    const double oracle[4] = {0.51, 0.47, 0.5, 0.53};
+    lt_comparison one, pooled;
+    lt_compare(0.62, oracle, 4, 0.001, &cfg, &one);
+    const lt_pooled same = {one.difference, one.sd, 3, 1, 0.25, 0.001};
+    lt_compare_pooled(&same, &cfg, &pooled);
+    assert_near(pooled.band, one.band, 1e-15);
+    assert_near(pooled.bound, one.bound, 1e-15);
+    assert_near(pooled.p, one.p, 1e-12);
+    assert_true(pooled.verdict == one.verdict && pooled.margin == one.margin);
+    lt_compare_pooled(&(lt_pooled){0.1, 0, 0, 1, 1, 0}, &cfg, &pooled);
+    assert_true(pooled.verdict == LT_VERDICT_TOO_FEW && isnan(pooled.band));
+}
+
+// C cells with K runs and R oracles each, all of them retrained models of cells that differ: the pooled test calls them
+// distinguishable at its level, and its power is more than nothing.
+static void pooled_error_rates_are_nominal(void **state)
+{
+    (void)state;
+    enum { WORLDS = 4000, C = 4, K = 2, R = 3 };
+    lt_verdict_cfg cfg = verdict_cfg();
+    cfg.verdict_negligible = 0;
+    int n_different[2] = {0};
+    for (int shift = 0; shift < 2; shift++)
+        for (int i = 0; i < WORLDS; i++) {
+            lt_rng rng = lt_rng_at(31, LT_STREAM_TEST, (uint32_t)shift, (uint64_t)i);
+            double difference = 0, squares = 0;
+            for (int c = 0; c < C; c++) {
+                double cell = 5 * lt_rng_normal(&rng), v[R], mean = 0;
+                for (int r = 0; r < R; r++)
+                    mean += (v[r] = cell + lt_rng_normal(&rng)) / R;
+                for (int r = 0; r < R; r++)
+                    squares += (v[r] - mean) * (v[r] - mean);
+                for (int k = 0; k < K; k++)
+                    difference += (cell + 1.5 * shift + lt_rng_normal(&rng) - mean) / (K * C);
+            }
+            const lt_pooled p = {difference, sqrt(squares / (C * (R - 1))), C * (R - 1), 1.0 / (K * C), 1.0 / (R * C),
+                                 0};
+            lt_comparison out;
+            lt_compare_pooled(&p, &cfg, &out);
+            n_different[shift] += out.verdict == LT_VERDICT_DIFFERENT;
+        }
+    assert_true(fabs((double)n_different[0] / WORLDS - cfg.verdict_level) < 0.015); // 4 sd
+    assert_true(n_different[1] > 0.7 * WORLDS);
+}
+
+static void means_of_runs_have_intervals(void **state)
+{
+    (void)state;
+    enum { WORLDS = 400, N = 40, PER = 4 };
+    const double v[4] = {1, 2, 3, 4};
+    const int pairs[4] = {0, 0, 3, 3};
+    lt_interval all, clustered, again, none;
+    assert_ok(lt_bootstrap_mean(v, NULL, 4, 4000, 0.05, 1, &all));
+    assert_ok(lt_bootstrap_mean(v, pairs, 4, 4000, 0.05, 1, &clustered));
+    assert_ok(lt_bootstrap_mean(v, pairs, 4, 4000, 0.05, 1, &again));
+    assert_true(all.low > 1 && all.low < 2 && all.high > 3 && all.high < 4);
+    assert_true(clustered.low == 1.5 && clustered.high == 3.5); // a pair is drawn twice with probability 1/4
+    assert_true(again.low == clustered.low && again.high == clustered.high);
+    assert_ok(lt_bootstrap_mean(v, (const int[4]){2, 2, 2, 2}, 4, 100, 0.05, 1, &none));
+    assert_true(isnan(none.low) && isnan(none.high));
+    assert_ok(lt_bootstrap_mean(v, NULL, 1, 100, 0.05, 1, &none));
+    assert_true(isnan(none.low));
+    int covered[2] = {0}; // clusters of four with common errors, drawn together and drawn apart
+    for (int i = 0; i < WORLDS; i++) {
+        double x[N];
+        int cluster[N];
+        lt_rng rng = lt_rng_at(32, LT_STREAM_TEST, 0, (uint64_t)i);
+        for (int k = 0; k < N; k++) {
+            cluster[k] = k / PER;
+            x[k] = k % PER ? x[k - 1] : lt_rng_normal(&rng);
+        }
+        for (int together = 0; together < 2; together++) {
+            assert_ok(lt_bootstrap_mean(x, together ? cluster : NULL, N, 400, 0.05, (uint64_t)i, &all));
+            covered[together] += all.low <= 0 && all.high >= 0;
+        }
+    }
+    assert_true(covered[1] > 0.85 * WORLDS && covered[0] < 0.75 * WORLDS);
+}
+
 static void all_metrics_make_one_verdict(void **state)
 {
     (void)state;
@@ -271,6 +354,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(tails_have_their_values),
         cmocka_unit_test(verdicts_follow_their_rules),
+        cmocka_unit_test(a_pool_of_one_set_is_that_set),
+        cmocka_unit_test(pooled_error_rates_are_nominal),
+        cmocka_unit_test(means_of_runs_have_intervals),
         cmocka_unit_test(all_metrics_make_one_verdict),
         cmocka_unit_test(error_rates_are_nominal),
         cmocka_unit_test(retrained_models_are_indistinguishable_at_the_nominal_rate),

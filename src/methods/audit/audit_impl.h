@@ -10,6 +10,7 @@ enum {
     LTI_DRAW_SHADOW_TEST = 1,
     LTI_DRAW_AUC = 16,       // + group
     LTI_DRAW_BOOTSTRAP = 32, // + group; index = draw
+    LTI_DRAW_BOOTSTRAP_MEAN = 35,
     LTI_DRAW_PROBE = 48,     // + side; folds of the membership probe
     LTI_DRAW_DEPTH = 56,     // + group; samples of the depth audit
     LTI_DRAW_POWER = 62,     // start of a power iteration

@@ -197,3 +197,57 @@ lt_status lt_audit_bootstrap(const lt_signals *s, int n_scores, const double *co
     boot_clear(&b);
     return status;
 }
+
+// ---- the mean of runs
+
+typedef struct cluster_sum {
+    double sum;
+    int n;
+} cluster_sum;
+
+static double mean_of_draw(const cluster_sum *c, int n_clusters, uint64_t seed, int number)
+{
+    lt_rng rng = lt_rng_at(seed, LT_STREAM_AUDIT, LTI_DRAW_BOOTSTRAP_MEAN, (uint64_t)number);
+    double sum = 0;
+    int n = 0;
+    for (int i = 0; i < n_clusters; i++) {
+        const cluster_sum *drawn = &c[lt_rng_below(&rng, (uint64_t)n_clusters)];
+        sum += drawn->sum;
+        n += drawn->n;
+    }
+    return sum / n;
+}
+
+// Sums of the clusters that have values, in the order of their numbers.
+static int sum_clusters(const double *value, const int *cluster, int n, cluster_sum *c)
+{
+    int n_clusters = 0;
+    for (int i = 0; i < n; i++) {
+        int k = cluster ? cluster[i] : i;
+        c[k].sum += value[i];
+        c[k].n++;
+    }
+    for (int k = 0; k < n; k++)
+        if (c[k].n)
+            c[n_clusters++] = c[k];
+    return n_clusters;
+}
+
+lt_status lt_bootstrap_mean(const double *value, const int *cluster, int n, int draws, double level, uint64_t seed,
+                            lt_interval *out)
+{
+    *out = (lt_interval){NAN, NAN};
+    if (n < 2 || draws < 1)
+        return LT_OK;
+    cluster_sum *c = lti_calloc((size_t)n, sizeof *c);
+    double *mean = lti_calloc((size_t)draws, sizeof *mean);
+    lt_status status = c && mean ? LT_OK : LTI_NOMEM("bootstrap");
+    int n_clusters = status == LT_OK ? sum_clusters(value, cluster, n, c) : 0;
+    for (int i = 0; i < draws && n_clusters > 1; i++)
+        mean[i] = mean_of_draw(c, n_clusters, seed, i);
+    if (n_clusters > 1)
+        *out = interval(mean, draws, level);
+    lti_free(c);
+    lti_free(mean);
+    return status;
+}

@@ -105,6 +105,31 @@ lt_status lt_mia_run(const lt_mia *mia, const lt_mia_in *in, const void *cfg, do
     return LT_OK;
 }
 
+lt_status lt_mia_choose(const lt_mia *mia, const lt_mia_in *in, void *cfg, lt_mia_choice *choice)
+{
+    *choice = (lt_mia_choice){.value = NAN};
+    return mia->choose ? mia->choose(in, cfg, choice) : LT_OK;
+}
+
+lt_status lti_mia_one_attacked(const lt_mia *mia, const lt_mia_in *in, lt_signals *target, lt_references *others,
+                               lt_mia_in *out)
+{
+    enum { LEAST = 3 };
+    if (!in->refs || in->refs->m < LEAST)
+        return LT_FAIL(LT_E_USAGE, "%s: expected at least %d reference models to choose an option on, found %lld",
+                       mia->name, (int)LEAST, in->refs ? (long long)in->refs->m : 0);
+    *target = *in->target;
+    *others = *in->refs;
+    target->logits = (float *)(uintptr_t)in->refs->logits; // of the first model; read only
+    others->m--;
+    others->logits += others->n * others->k;
+    others->member += others->n;
+    *out = *in;
+    out->target = target;
+    out->refs = others;
+    return check_references(mia, out);
+}
+
 // ---- figures
 
 // Scores by group: one allocation, out[g] points into it.

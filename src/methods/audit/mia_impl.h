@@ -14,6 +14,7 @@ typedef struct lti_rmia_cfg {
     int32_t signal, taylor_terms, population;
     double temperature, margin, gamma;
     double a;      // offline only
+    bool tune_a;   // offline only
     bool balanced; // online only
 } lti_rmia_cfg;
 extern const lt_opt_value lti_rmia_signals[], lti_rmia_populations[];
@@ -32,6 +33,14 @@ lt_status lti_rmia_count(const double *ratio, const uint8_t *in_population, int6
                          double *score);
 typedef double (*lti_rmia_mean_fn)(const lti_moments m[3], const lti_rmia_cfg *cfg); // pbar of one sample
 lt_status lti_rmia_score(const lt_mia_in *in, const lti_rmia_cfg *cfg, lti_rmia_mean_fn mean, double *score);
+
+// The value of cfg->a in 0, 0.1, ..., 1 that tells the members of the first reference model best, by the others.
+lt_status lti_rmia_choose_a(const lt_mia *mia, const lt_mia_in *in, lti_rmia_cfg *cfg, lti_rmia_mean_fn mean,
+                            lt_mia_choice *choice);
+
+// The first reference model as the target of the others. target, others: memory that *out refers to, owning nothing.
+lt_status lti_mia_one_attacked(const lt_mia *mia, const lt_mia_in *in, lt_signals *target, lt_references *others,
+                               lt_mia_in *out);
 
 // ---- LiRA [AMUN 7.7]
 enum { LTI_LIRA_AUTO, LTI_LIRA_FIXED, LTI_LIRA_OVERALL, LTI_LIRA_PER_EXAMPLE };

@@ -163,3 +163,76 @@ lt_status lti_rmia_score(const lt_mia_in *in, const lti_rmia_cfg *cfg, lti_rmia_
     lti_free(in_population);
     return status;
 }
+
+// ---- the option a of the offline attack
+
+// AUC of the members of the attacked reference model (row 0 of what `in` was made from) against its non-members.
+static lt_status auc_of(const lt_mia_in *in, const uint8_t *member, const double *score, double *auc)
+{
+    int64_t n[2] = {0};
+    double *side[2] = {lti_calloc((size_t)in->target->n, sizeof(double)),
+                       lti_calloc((size_t)in->target->n, sizeof(double))};
+    if (side[0] && side[1]) {
+        for (int64_t i = 0; i < in->target->n; i++)
+            if (member[i] <= LT_MEMBER_IN)
+                side[member[i]][n[member[i]]++] = score[i];
+        *auc = lt_auc(side[LT_MEMBER_IN], n[LT_MEMBER_IN], side[LT_MEMBER_OUT], n[LT_MEMBER_OUT]);
+    }
+    lt_status status = side[0] && side[1] ? LT_OK : LTI_NOMEM("RMIA");
+    lti_free(side[0]);
+    lti_free(side[1]);
+    return status;
+}
+
+typedef struct trial { // memory of one search
+    lti_moments *moments;
+    double *ratio, *score;
+    uint8_t *in_population;
+} trial;
+
+static lt_status try_values(const lt_mia_in *in, const uint8_t *member, lti_rmia_cfg *cfg, lti_rmia_mean_fn mean,
+                            const trial *t, lt_mia_choice *choice)
+{
+    enum { STEPS = 10 };
+    double best = -1.0;
+    for (int i = 0; i <= STEPS; i++) {
+        double *auc = &choice->auc[i];
+        choice->tried[i] = cfg->a = (double)i / STEPS;
+        LT_TRY(fill_ratios(in, cfg, mean, t->moments, t->ratio, t->in_population));
+        LT_TRY(lti_rmia_count(t->ratio, t->in_population, in->target->n, cfg->gamma, in->n_threads, t->score));
+        LT_TRY(auc_of(in, member, t->score, auc));
+        choice->n++;
+        if (*auc > best) { // NAN never is
+            best = *auc;
+            choice->value = cfg->a;
+        }
+    }
+    if (best < 0.0)
+        return LT_FAIL(LT_E_FORMAT, "RMIA: the first reference model has no members or nothing but members");
+    cfg->a = choice->value;
+    cfg->tune_a = false;
+    return LT_OK;
+}
+
+lt_status lti_rmia_choose_a(const lt_mia *mia, const lt_mia_in *in, lti_rmia_cfg *cfg, lti_rmia_mean_fn mean,
+                            lt_mia_choice *choice)
+{
+    lt_signals target;
+    lt_references others;
+    lt_mia_in attack;
+    *choice = (lt_mia_choice){.option = "a", .value = NAN};
+    LT_TRY(lti_mia_one_attacked(mia, in, &target, &others, &attack));
+    const size_t n = (size_t)target.n;
+    trial t = {.moments = lti_reference_moments(&attack, lti_rmia_signal, cfg),
+               .ratio = lti_calloc(n, sizeof(double)),
+               .score = lti_calloc(n, sizeof(double)),
+               .in_population = lti_calloc(n, 1)};
+    lt_status status = t.moments && t.ratio && t.score && t.in_population ? LT_OK : LTI_NOMEM("RMIA");
+    if (status == LT_OK)
+        status = try_values(&attack, in->refs->member, cfg, mean, &t, choice);
+    lti_free(t.moments);
+    lti_free(t.ratio);
+    lti_free(t.score);
+    lti_free(t.in_population);
+    return status;
+}

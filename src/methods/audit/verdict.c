@@ -37,6 +37,23 @@ static void mean_and_sd(const double *v, int n, double *mean, double *sd)
     *sd = n > 1 ? sqrt(squares / (n - 1)) : (double)NAN;
 }
 
+// s: deviation of retraining with df degrees of freedom; of_models, of_oracles: variances of the two means that differ
+// by out->difference, in units of s^2.
+static void judge(double s, double df, double of_models, double of_oracles, const lt_verdict_cfg *cfg,
+                  lt_comparison *out)
+{
+    double d = fabs(out->difference), of_both = s * sqrt(of_models + of_oracles), of_mean = s * sqrt(of_oracles);
+    double band = lti_student_quantile(0.5 * cfg->verdict_level, df) * of_both;
+    out->band = band > cfg->verdict_negligible ? band : cfg->verdict_negligible;
+    out->p = d <= cfg->verdict_negligible ? 1.0 : of_both > 0.0 ? 2.0 * lti_student_tail(d / of_both, df) : 0.0;
+    out->bound = d + lti_student_quantile(fmin(cfg->verdict_level, 0.5), df) * of_mean;
+    out->margin = fmax(cfg->verdict_margin, SCALED_MARGIN * s);
+    if (d > out->band)
+        out->verdict = LT_VERDICT_DIFFERENT;
+    else
+        out->verdict = out->bound <= out->margin ? LT_VERDICT_SAME : LT_VERDICT_TOO_FEW;
+}
+
 void lt_compare(double value, const double *oracle, int n, double resolution, const lt_verdict_cfg *cfg,
                 lt_comparison *out)
 {
@@ -47,17 +64,17 @@ void lt_compare(double value, const double *oracle, int n, double resolution, co
     out->band = out->p = out->bound = out->margin = (double)NAN;
     if (n < 2 || isnan(out->difference))
         return;
-    double d = fabs(out->difference), s = sd > resolution ? sd : resolution, df = n - 1;
-    double per_model = s * sqrt(1.0 + 1.0 / n), of_mean = s / sqrt(n);
-    double band = lti_student_quantile(0.5 * cfg->verdict_level, df) * per_model;
-    out->band = band > cfg->verdict_negligible ? band : cfg->verdict_negligible;
-    out->p = d <= cfg->verdict_negligible ? 1.0 : per_model > 0.0 ? 2.0 * lti_student_tail(d / per_model, df) : 0.0;
-    out->bound = d + lti_student_quantile(fmin(cfg->verdict_level, 0.5), df) * of_mean;
-    out->margin = fmax(cfg->verdict_margin, SCALED_MARGIN * s);
-    if (d > out->band)
-        out->verdict = LT_VERDICT_DIFFERENT;
-    else
-        out->verdict = out->bound <= out->margin ? LT_VERDICT_SAME : LT_VERDICT_TOO_FEW;
+    judge(sd > resolution ? sd : resolution, n - 1, 1.0, 1.0 / n, cfg, out);
+}
+
+void lt_compare_pooled(const lt_pooled *pooled, const lt_verdict_cfg *cfg, lt_comparison *out)
+{
+    *out = (lt_comparison){.n_oracles = pooled->df + 1, .sd = pooled->sd, .difference = pooled->difference};
+    out->mean = out->band = out->p = out->bound = out->margin = (double)NAN;
+    if (pooled->df < 1 || isnan(pooled->difference) || isnan(pooled->sd))
+        return;
+    judge(pooled->sd > pooled->resolution ? pooled->sd : pooled->resolution, pooled->df, pooled->of_models,
+          pooled->of_oracles, cfg, out);
 }
 
 lt_verdict lt_compare_all(const lt_comparison *metric, int n, const lt_verdict_cfg *cfg)

@@ -1,0 +1,534 @@
+// study.c - the sections of a study file, and what they must not contradict.
+#include "study/parse.h"
+#include <stdlib.h>
+#include <string.h>
+
+static const char no_oracle[] = "no-oracle";
+enum { ORACLES_PER_BASE = 1000 };
+
+const char *lt_access_text(int access)
+{
+    return access == LT_ACCESS_RETAIN ? "retain" : "forget-only";
+}
+
+uint64_t lt_study_oracle_seed(uint64_t base, uint64_t seed)
+{
+    return base * ORACLES_PER_BASE + seed;
+}
+
+// Larger seeds of one original model would be those of the next.
+static lt_status check_oracle_seeds(lti_study_reader *r, const lti_node *node, const lt_study_seeds *seeds)
+{
+    for (int i = 0; i < seeds->n; i++)
+        if (seeds->seed[i] >= ORACLES_PER_BASE)
+            return LT_FAIL(LT_E_USAGE, "%s:%d: oracles: expected seeds below %d, found %llu", LTI_AT(r, node),
+                           (int)ORACLES_PER_BASE, (unsigned long long)seeds->seed[i]);
+    return LT_OK;
+}
+
+static lt_status need(lti_study_reader *r, const lti_node *map, const char *key, const lti_node **node)
+{
+    *node = lti_node_get(map, key);
+    if (*node)
+        return LT_OK;
+    LT_FAIL(LT_E_USAGE, "%s:%d: %s%sexpected a key '%s', found none", LTI_AT(r, map), map->key ? map->key : "",
+            map->key ? ": " : "", key);
+    return lt_error_hint("docs/sweeps.md has a complete example");
+}
+
+// ---- forget sets
+
+static bool is_random(const char *spec)
+{
+    return !strncmp(spec, "random:", 7);
+}
+
+// "random:10%" with seed 1 -> "random-10pct-s1"
+static lt_status forget_name(lti_study_reader *r, lt_study_forget *f)
+{
+    enum { MAX_NAME = 60 };
+    lti_buf b = {0};
+    for (const char *p = f->spec; *p; p++) {
+        const bool plain = (*p >= 'a' && *p <= 'z') || (*p >= 'A' && *p <= 'Z') || (*p >= '0' && *p <= '9') ||
+                           (*p == '.' && p != f->spec) || *p == '_';
+        lti_buf_puts(&b, *p == '%' ? "pct" : "");
+        if (*p != '%')
+            lti_buf_add(&b, plain ? p : "-", 1);
+    }
+    if (is_random(f->spec))
+        lti_buf_printf(&b, "-s%llu", (unsigned long long)f->seed);
+    char *text = lti_buf_take(&b);
+    if (!text)
+        return LTI_NOMEM(r->label);
+    const size_t n = strlen(text);
+    f->name = lti_arena_strdup(&r->arena, n > MAX_NAME ? text + n - MAX_NAME : text); // the end tells files apart
+    free(text);
+    return f->name ? LT_OK : LTI_NOMEM(r->label);
+}
+
+static lt_status read_forget(lti_study_reader *r, const lti_node *node, lt_study_forget *f)
+{
+    static const char *const known[] = {"spec", "seed", NULL};
+    static const char *const kinds[] = {"random:", "class:", "file:"};
+    const lti_node *spec = node, *seed = NULL;
+    *f = (lt_study_forget){.seed = 1, .line = node->line};
+    if (node->kind != LTI_NODE_SCALAR) {
+        LT_TRY(lti_study_keys(r, node, known));
+        LT_TRY(need(r, node, "spec", &spec));
+        seed = lti_node_get(node, "seed");
+    }
+    LT_TRY(lti_study_text(r, spec, &f->spec));
+    if (seed)
+        LT_TRY(lti_study_u64(r, seed, &f->seed));
+    bool found = false;
+    for (int i = 0; i < 3; i++)
+        found = found || (!strncmp(f->spec, kinds[i], strlen(kinds[i])) && f->spec[strlen(kinds[i])]);
+    if (!found)
+        return LT_FAIL(LT_E_USAGE, "%s:%d: expected random:10%%, random:5000, class:3,7 or file:IDS.csv, found '%s'",
+                       LTI_AT(r, spec), f->spec);
+    return forget_name(r, f);
+}
+
+static lt_status read_forgets(lti_study_reader *r, const lti_node *list)
+{
+    lt_status status;
+    lt_study *s = &r->study;
+    LT_TRY(lti_study_kind(r, list, LTI_NODE_LIST));
+    if (list->n == 0)
+        return LT_FAIL(LT_E_USAGE, "%s:%d: forget: expected at least one forget set, found none", LTI_AT(r, list));
+    s->forget = lti_study_alloc(r, (size_t)list->n, sizeof *s->forget, &status);
+    LT_TRY(status);
+    for (const lti_node *c = list->first; c; c = c->next) {
+        lt_study_forget *f = &s->forget[s->n_forget];
+        LT_TRY(read_forget(r, c, f));
+        for (int i = 0; i < s->n_forget; i++)
+            if (!strcmp(s->forget[i].name, f->name))
+                return LT_FAIL(LT_E_USAGE, "%s:%d: forget: expected different sets, but %s is called %s like %s",
+                               LTI_AT(r, c), f->spec, f->name, s->forget[i].spec);
+        s->n_forget++;
+    }
+    return LT_OK;
+}
+
+// ---- training, oracles, references, audit
+
+static lt_status read_train(lti_study_reader *r, const lti_node *map, lt_study_options *out)
+{
+    static const lti_study_table table[] = {{"", lt_train_options, sizeof(lt_train_cfg)}};
+    lti_study_set set;
+    LT_TRY(lti_study_set_open(table, 1, &set));
+    lt_status status = lti_study_options(r, &set, map, out);
+    lti_study_set_close(&set);
+    return status;
+}
+
+static lt_status read_oracles(lti_study_reader *r, const lti_node *node)
+{
+    static const char *const known[] = {"seeds", "shared", NULL};
+    lt_study_oracles *o = &r->study.oracles;
+    if (node->kind != LTI_NODE_MAP) {
+        LT_TRY(lti_study_seeds(r, node, &o->seeds));
+        return check_oracle_seeds(r, node, &o->seeds);
+    }
+    const lti_node *seeds, *shared;
+    LT_TRY(lti_study_keys(r, node, known));
+    LT_TRY(need(r, node, "seeds", &seeds));
+    LT_TRY(lti_study_seeds(r, seeds, &o->seeds));
+    shared = lti_node_get(node, "shared");
+    if (shared)
+        LT_TRY(lti_study_bool(r, shared, &o->shared));
+    return o->shared ? LT_OK : check_oracle_seeds(r, seeds, &o->seeds);
+}
+
+// The recipe of the references is that of the study; what `train` says here replaces it.
+static lt_status merge_recipe(lti_study_reader *r, const lt_study_options *own, lt_study_options *out)
+{
+    lt_status status;
+    const lt_study_options *common = &r->study.train;
+    out->option = lti_study_alloc(r, (size_t)(own->n + common->n), sizeof *out->option, &status);
+    LT_TRY(status);
+    for (int i = 0; i < common->n; i++) {
+        bool replaced = false;
+        for (int j = 0; j < own->n && !replaced; j++)
+            replaced = !strcmp(own->option[j].key, common->option[i].key);
+        if (!replaced)
+            out->option[out->n++] = common->option[i];
+    }
+    for (int j = 0; j < own->n; j++)
+        out->option[out->n++] = own->option[j];
+    return LT_OK;
+}
+
+static lt_status read_references(lti_study_reader *r, const lti_node *map)
+{
+    static const char *const known[] = {"count", "seed", "keep-seed", "store", "train", NULL};
+    lt_study_references *ref = &r->study.references;
+    lt_study_options own = {0};
+    const lti_node *count, *node;
+    LT_TRY(lti_study_keys(r, map, known));
+    LT_TRY(need(r, map, "count", &count));
+    LT_TRY(lti_study_i32(r, count, 2, 65536, &ref->count));
+    if (ref->count % 2)
+        return LT_FAIL(LT_E_USAGE, "%s:%d: count: expected an even number, found %d", LTI_AT(r, count), ref->count);
+    if ((node = lti_node_get(map, "seed")))
+        LT_TRY(lti_study_u64(r, node, &ref->seed));
+    if ((node = lti_node_get(map, "keep-seed")))
+        LT_TRY(lti_study_u64(r, node, &ref->keep_seed));
+    if ((node = lti_node_get(map, "store")))
+        LT_TRY(lti_study_text(r, node, &ref->store));
+    LT_TRY(read_train(r, lti_node_get(map, "train"), &own));
+    return merge_recipe(r, &own, &ref->train);
+}
+
+static lt_status check_attack(lti_study_reader *r, const lti_node *node, const char *name)
+{
+    const lt_mia *mia;
+    lt_status status = lt_mia_find(name, &mia);
+    if (status != LT_OK) {
+        const lt_error error = *lt_error_get();
+        LT_FAIL(status, "%s:%d: %s", LTI_AT(r, node), error.message);
+        return lt_error_hint("%s", error.hint);
+    }
+    if ((mia->needs & LT_MIA_NEED_REFERENCES) && r->study.references.count == 0)
+        return LT_FAIL(LT_E_USAGE, "%s:%d: attack %s needs reference models: expected a section 'references'",
+                       LTI_AT(r, node), name);
+    if (mia->needs & LT_MIA_NEED_UNLEARNED)
+        return LT_FAIL(LT_E_USAGE, "%s:%d: attack %s needs models that have unlearned; a study has none",
+                       LTI_AT(r, node), name);
+    return LT_OK;
+}
+
+static lt_status read_attacks(lti_study_reader *r, const lti_node *node)
+{
+    lti_buf names = {0};
+    lt_status status = LT_OK;
+    const char *text;
+    const lti_node *c = node->kind == LTI_NODE_LIST ? node->first : node;
+    if (node->kind == LTI_NODE_MAP)
+        return lti_study_kind(r, node, LTI_NODE_LIST);
+    for (; c && status == LT_OK; c = node->kind == LTI_NODE_LIST ? c->next : NULL) {
+        status = lti_study_text(r, c, &text);
+        if (status == LT_OK)
+            status = check_attack(r, c, text);
+        if (status == LT_OK)
+            lti_buf_printf(&names, "%s%s", names.n ? "," : "", text);
+    }
+    if (status == LT_OK && names.failed)
+        status = LTI_NOMEM(r->label);
+    if (status == LT_OK && names.n > 0) {
+        r->study.attacks = lti_arena_strdup(&r->arena, names.data);
+        status = r->study.attacks ? LT_OK : LTI_NOMEM(r->label);
+    }
+    lti_buf_clear(&names);
+    return status;
+}
+
+static lt_status open_audit_set(lti_study_set *set)
+{
+    enum { MAX_TABLES = 32 };
+    lti_study_table table[MAX_TABLES] = {{"", lt_audit_options, sizeof(lt_audit_cfg)},
+                                         {"", lt_verdict_options, sizeof(lt_verdict_cfg)}};
+    int n = 2;
+    for (const lt_mia *const *m = lt_mias(); *m && n < MAX_TABLES; m++)
+        if ((*m)->opts[0].name)
+            table[n++] = (lti_study_table){(*m)->name, (*m)->opts, (*m)->cfg_size};
+    return lti_study_set_open(table, n, set);
+}
+
+static lt_status read_audit(lti_study_reader *r, const lti_node *map)
+{
+    lti_study_set set;
+    LT_TRY(lti_study_kind(r, map, LTI_NODE_MAP));
+    const lti_node *attacks = lti_node_get(map, "attacks");
+    if (attacks)
+        LT_TRY(read_attacks(r, attacks));
+    lti_node rest = *map; // without attacks, which is a list of its own
+    lti_node **last = &rest.first;
+    for (const lti_node *c = map->first; c; c = c->next) {
+        lt_status status;
+        lti_node *copy = lti_study_alloc(r, 1, sizeof *copy, &status);
+        LT_TRY(status);
+        *copy = *c;
+        copy->next = NULL;
+        if (c == attacks)
+            continue;
+        *last = copy;
+        last = &copy->next;
+    }
+    *last = NULL;
+    LT_TRY(open_audit_set(&set));
+    lt_status status = lti_study_options(r, &set, &rest, &r->study.audit);
+    lti_study_set_close(&set);
+    return status;
+}
+
+// ---- tuning
+
+static lt_status read_objective(lti_study_reader *r, const lti_node *node)
+{
+    lt_study_tuning *t = &r->study.tuning;
+    const char *names[64] = {"gap-auc", "gap-mis", no_oracle};
+    char text[64][48];
+    int n = 3;
+    t->objective = "gap-auc";
+    t->uses_oracle = true;
+    if (!node)
+        return LT_OK;
+    LT_TRY(lti_study_text(r, node, &t->objective));
+    for (const lt_mia *const *m = lt_mias(); *m && n < 63; m++)
+        if (!((*m)->needs & LT_MIA_NEED_UNLEARNED)) {
+            lti_format(text[n], sizeof text[n], "gap-%s", (*m)->name);
+            names[n] = text[n];
+            n++;
+        }
+    names[n] = NULL;
+    for (int i = 0; i < n; i++)
+        if (!strcmp(names[i], t->objective)) {
+            t->uses_oracle = strcmp(t->objective, no_oracle) != 0;
+            return i < 3 ? LT_OK : check_attack(r, node, t->objective + 4);
+        }
+    LT_FAIL(LT_E_USAGE, "%s:%d: objective: expected gap-auc, gap-mis, gap-ATTACK or no-oracle, found '%s'",
+            LTI_AT(r, node), t->objective);
+    const char *near = lt_nearest(t->objective, names);
+    return near ? lt_error_hint("did you mean '%s'?", near) : LT_E_USAGE;
+}
+
+// What is chosen on a forget set must not be judged on it.
+static lt_status check_separate(lti_study_reader *r, const lti_node *node)
+{
+    const lt_study_forget *own = &r->study.tuning.forget;
+    for (int i = 0; i < r->study.n_forget; i++) {
+        const lt_study_forget *f = &r->study.forget[i];
+        const bool random = is_random(own->spec) && is_random(f->spec);
+        if (random ? own->seed != f->seed : strcmp(own->spec, f->spec) != 0)
+            continue;
+        LT_FAIL(LT_E_USAGE, "%s:%d: forget: the tuning forget set %s overlaps %s of line %d, which is evaluated",
+                LTI_AT(r, node), own->name, f->name, f->line);
+        return lt_error_hint(random ? "give it a seed of its own" : "tune on samples that are not evaluated");
+    }
+    return LT_OK;
+}
+
+static lt_status read_tuning(lti_study_reader *r, const lti_node *map)
+{
+    static const char *const known[] = {"base", "seed", "forget", "oracles", "objective", "budget", NULL};
+    enum { DEFAULT_BUDGET = 64, MAX_BUDGET = 4096 };
+    lt_study_tuning *t = &r->study.tuning;
+    const lti_node *base, *forget, *node;
+    *t = (lt_study_tuning){.seed = 1, .budget = DEFAULT_BUDGET};
+    LT_TRY(lti_study_keys(r, map, known));
+    LT_TRY(need(r, map, "base", &base));
+    LT_TRY(lti_study_u64(r, base, &t->base));
+    LT_TRY(need(r, map, "forget", &forget));
+    LT_TRY(read_forget(r, forget, &t->forget));
+    LT_TRY(check_separate(r, forget));
+    if ((node = lti_node_get(map, "seed")))
+        LT_TRY(lti_study_u64(r, node, &t->seed));
+    if ((node = lti_node_get(map, "budget")))
+        LT_TRY(lti_study_i32(r, node, 1, MAX_BUDGET, &t->budget));
+    LT_TRY(read_objective(r, lti_node_get(map, "objective")));
+    node = lti_node_get(map, "oracles");
+    if (!t->uses_oracle)
+        return node ? LT_FAIL(LT_E_USAGE, "%s:%d: oracles: the objective %s uses none", LTI_AT(r, node), t->objective)
+                    : LT_OK;
+    LT_TRY(need(r, map, "oracles", &node));
+    LT_TRY(lti_study_seeds(r, node, &t->oracles));
+    return check_oracle_seeds(r, node, &t->oracles);
+}
+
+// ---- methods
+
+static bool supports(const lt_unlearn_method *m, int access)
+{
+    return access == LT_ACCESS_RETAIN ? !(m->needs & LT_FORGET_ONLY) : !(m->needs & LT_NEED_RETAIN);
+}
+
+static lt_status read_access_list(lti_study_reader *r, const lti_node *node, bool wanted[LT_N_ACCESS])
+{
+    const bool one = node->kind == LTI_NODE_SCALAR;
+    if (!one)
+        LT_TRY(lti_study_kind(r, node, LTI_NODE_LIST));
+    for (const lti_node *c = one ? node : node->first; c; c = one ? NULL : c->next) {
+        const char *text;
+        bool found = false;
+        LT_TRY(lti_study_text(r, c, &text));
+        for (int a = 0; a < LT_N_ACCESS; a++)
+            if (!strcmp(text, lt_access_text(a)))
+                found = wanted[a] = true;
+        if (!found)
+            return LT_FAIL(LT_E_USAGE, "%s:%d: access: expected retain or forget-only, found '%s'", LTI_AT(r, c), text);
+    }
+    return LT_OK;
+}
+
+// Named for this method: a setting it has not is an error. Of the whole study: such settings are left out.
+static lt_status choose_access(lti_study_reader *r, const lti_node *map, const bool common[LT_N_ACCESS],
+                               lt_study_method *m)
+{
+    const lti_node *node = lti_node_get(map, "access");
+    bool wanted[LT_N_ACCESS] = {false}, any = false;
+    if (node)
+        LT_TRY(read_access_list(r, node, wanted));
+    for (int a = 0; a < LT_N_ACCESS; a++) {
+        if (node && wanted[a] && !supports(m->method, a))
+            return LT_FAIL(LT_E_USAGE, "%s:%d: access: %s %s retained data, so there is no setting %s", LTI_AT(r, node),
+                           m->method->name, a == LT_ACCESS_RETAIN ? "never reads" : "needs", lt_access_text(a));
+        m->access[a] = (node ? wanted[a] : common[a]) && supports(m->method, a);
+        any = any || m->access[a];
+    }
+    if (!any)
+        return LT_FAIL(LT_E_USAGE, "%s:%d: %s: expected an access setting that %s supports, found none", LTI_AT(r, map),
+                       m->name, m->method->name);
+    return LT_OK;
+}
+
+static lt_status find_method(lti_study_reader *r, const lti_node *map, lt_study_method *m)
+{
+    const lti_node *node, *name = lti_node_get(map, "name");
+    const char *text;
+    LT_TRY(need(r, map, "method", &node));
+    LT_TRY(lti_study_text(r, node, &text));
+    lt_status status = lt_unlearn_find(text, &m->method);
+    if (status != LT_OK) {
+        const lt_error error = *lt_error_get();
+        LT_FAIL(status, "%s:%d: %s", LTI_AT(r, node), error.message);
+        return lt_error_hint("%s", error.hint);
+    }
+    if (m->method->needs & LT_FROM_SCRATCH)
+        return LT_FAIL(LT_E_USAGE, "%s:%d: %s makes the oracles: expected a method of unlearning", LTI_AT(r, node),
+                       text);
+    LT_TRY(lti_study_name(r, name ? name : node, &m->name));
+    for (int i = 0; i < r->study.n_methods; i++)
+        if (!strcmp(r->study.method[i].name, m->name))
+            return LT_FAIL(LT_E_USAGE, "%s:%d: expected different names of methods, found '%s' twice",
+                           LTI_AT(r, name ? name : node), m->name);
+    return LT_OK;
+}
+
+static lt_status read_method(lti_study_reader *r, const lti_node *map, const bool common[LT_N_ACCESS],
+                             lt_study_method *m)
+{
+    static const char *const known[] = {"name", "method", "access", "options", "grid", "random", NULL};
+    lti_study_set set;
+    *m = (lt_study_method){.line = map->line};
+    LT_TRY(lti_study_keys(r, map, known));
+    LT_TRY(find_method(r, map, m));
+    LT_TRY(choose_access(r, map, common, m));
+    const lti_node *grid = lti_node_get(map, "grid"), *random = lti_node_get(map, "random");
+    if ((grid || random) && !r->study.tuning.forget.spec)
+        return LT_FAIL(LT_E_USAGE, "%s:%d: %s: expected a section 'tuning' that says where to choose, found none",
+                       LTI_AT(r, grid ? grid : random), m->name);
+    const lti_study_table table[] = {{"", m->method->opts, m->method->cfg_size}};
+    LT_TRY(lti_study_set_open(table, 1, &set));
+    lt_status status = lti_study_options(r, &set, lti_node_get(map, "options"), &m->options);
+    if (status == LT_OK && (grid || random))
+        status = lti_study_points(r, &set, grid, random, r->study.tuning.budget, r->study.tuning.seed, m);
+    lti_study_set_close(&set);
+    return status;
+}
+
+static lt_status read_methods(lti_study_reader *r, const lti_node *list, const lti_node *access)
+{
+    lt_status status;
+    lt_study *s = &r->study;
+    bool common[LT_N_ACCESS] = {!access, !access};
+    LT_TRY(lti_study_kind(r, list, LTI_NODE_LIST));
+    if (list->n == 0)
+        return LT_FAIL(LT_E_USAGE, "%s:%d: methods: expected at least one method, found none", LTI_AT(r, list));
+    if (access)
+        LT_TRY(read_access_list(r, access, common));
+    s->method = lti_study_alloc(r, (size_t)list->n, sizeof *s->method, &status);
+    LT_TRY(status);
+    for (const lti_node *c = list->first; c; c = c->next) {
+        LT_TRY(read_method(r, c, common, &s->method[s->n_methods]));
+        s->n_methods++;
+    }
+    return LT_OK;
+}
+
+// ---- the whole file
+
+static lt_status read_basics(lti_study_reader *r, const lti_node *root)
+{
+    lt_study *s = &r->study;
+    const lti_node *node;
+    if ((node = lti_node_get(root, "study")))
+        LT_TRY(lti_study_text(r, node, &s->name));
+    LT_TRY(need(r, root, "data", &node));
+    LT_TRY(lti_study_text(r, node, &s->data));
+    s->data_line = node->line;
+    LT_TRY(need(r, root, "model", &node));
+    LT_TRY(lti_study_text(r, node, &s->model));
+    s->model_line = node->line;
+    LT_TRY(need(r, root, "bases", &node));
+    LT_TRY(lti_study_seeds(r, node, &s->bases));
+    LT_TRY(need(r, root, "forget", &node));
+    LT_TRY(read_forgets(r, node));
+    if ((node = lti_node_get(root, "repetitions")))
+        return lti_study_seeds(r, node, &s->repetitions);
+    s->repetitions.seed = lti_arena_alloc(&r->arena, sizeof *s->repetitions.seed);
+    if (!s->repetitions.seed)
+        return LTI_NOMEM(r->label);
+    s->repetitions.seed[s->repetitions.n++] = 1;
+    return LT_OK;
+}
+
+static lt_status read_study(lti_study_reader *r, const lti_node *root)
+{
+    static const char *const known[] = {"study",   "data",       "model", "train",  "bases",  "forget",  "repetitions",
+                                        "oracles", "references", "audit", "access", "tuning", "methods", NULL};
+    const lti_node *node;
+    LT_TRY(lti_study_keys(r, root, known));
+    LT_TRY(read_basics(r, root));
+    LT_TRY(read_train(r, lti_node_get(root, "train"), &r->study.train));
+    LT_TRY(need(r, root, "oracles", &node));
+    LT_TRY(read_oracles(r, node));
+    if ((node = lti_node_get(root, "references")))
+        LT_TRY(read_references(r, node));
+    if ((node = lti_node_get(root, "audit")))
+        LT_TRY(read_audit(r, node));
+    if ((node = lti_node_get(root, "tuning")))
+        LT_TRY(read_tuning(r, node));
+    LT_TRY(need(r, root, "methods", &node));
+    return read_methods(r, node, lti_node_get(root, "access"));
+}
+
+lt_status lt_study_parse(const char *text, size_t n, const char *label, lt_study **study)
+{
+    lti_node *root;
+    lti_study_reader *r = lti_calloc(1, sizeof *r);
+    *study = NULL;
+    if (!r)
+        return LTI_NOMEM(label);
+    r->label = lti_arena_strdup(&r->arena, label);
+    lt_status status = r->label ? lti_tree_parse(text, n, r->label, &r->arena, &root) : LTI_NOMEM(label);
+    if (status == LT_OK)
+        status = read_study(r, root);
+    r->study.own = r;
+    if (status == LT_OK)
+        *study = &r->study;
+    else
+        lt_study_close(&r->study);
+    return status;
+}
+
+lt_status lt_study_open(const char *path, lt_study **study)
+{
+    enum { MAX_BYTES = 1 << 20 };
+    char *text;
+    size_t n;
+    *study = NULL;
+    LT_TRY(lt_read_file(path, MAX_BYTES, &text, &n));
+    lt_status status = lt_study_parse(text, n, path, study);
+    free(text);
+    return status;
+}
+
+void lt_study_close(lt_study *study)
+{
+    if (!study)
+        return;
+    lti_study_reader *r = study->own;
+    lti_arena_clear(&r->arena);
+    lti_free(r);
+}
