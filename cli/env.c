@@ -33,6 +33,12 @@ int cli_threads(const cli_call *call)
     return m.n_usable;
 }
 
+unsigned cli_plan_flags(const cli_call *call)
+{
+    return (call->where.precision == CLI_BF16 ? LT_PLAN_BF16 : 0u) |
+           (call->where.fixed_order ? LT_PLAN_FIXED_ORDER : 0u);
+}
+
 lt_status cli_env(cli_call *call, lt_env *env)
 {
     cli_session *s = call->session;
@@ -47,7 +53,7 @@ lt_status cli_env(cli_call *call, lt_env *env)
     }
     *env = (lt_env){
         .backend = s->backend, .loader_threads = call->compute.loader_threads, .events = s->events, .stop = &s->stop};
-    env->plan_flags = call->where.precision == CLI_BF16 ? LT_PLAN_BF16 : 0;
+    env->plan_flags = cli_plan_flags(call);
     return LT_OK;
 }
 

@@ -172,7 +172,7 @@ static lt_status train_all(struct crowd *c)
     const lt_population p = {.n = c->n,
                              .n_workers = cli_threads(call),
                              .backend = call->where.backend,
-                             .plan_flags = call->where.precision == CLI_BF16 ? LT_PLAN_BF16 : 0,
+                             .plan_flags = cli_plan_flags(call),
                              .work = train_member,
                              .ctx = c,
                              .events = call->session->events,

@@ -21,14 +21,16 @@ LT_API const char *lt_backend_version(const lt_backend *backend); // e.g. "oneDN
 LT_API int lt_backend_n_threads(const lt_backend *backend);
 LT_API const char *const *lt_backend_names(void); // all built in, NULL-terminated
 
-enum {                         // lt_plan_spec.flags: each switches one pass off; the numbers must stay the same
-    LT_PLAN_NO_FUSE = 1,       // bn+relu, add+scale+relu
-    LT_PLAN_NO_FOLD = 2,       // eval batch norm folded into the convolution before it
-    LT_PLAN_NO_REUSE = 4,      // one buffer per value instead of liveness-based slab offsets
-    LT_PLAN_NO_TUNE = 8,       // first suitable implementation instead of the fastest one
-    LT_PLAN_NO_LAYOUT = 16,    // plain NCHW everywhere
+enum {                      // lt_plan_spec.flags: those named NO_ switch one pass off; the numbers must stay the same
+    LT_PLAN_NO_FUSE = 1,    // bn+relu, add+scale+relu
+    LT_PLAN_NO_FOLD = 2,    // eval batch norm folded into the convolution before it
+    LT_PLAN_NO_REUSE = 4,   // one buffer per value instead of liveness-based slab offsets
+    LT_PLAN_NO_TUNE = 8,    // first suitable implementation instead of the fastest one
+    LT_PLAN_NO_LAYOUT = 16, // plain NCHW everywhere
     LT_PLAN_NO_RECOMPUTE = 32, // keep every activation for the gradient, also those that are cheap to make again
-    LT_PLAN_BF16 = 64          // convolutions may multiply values rounded to bf16; sums and all tensors stay f32
+    LT_PLAN_BF16 = 64,         // convolutions may multiply values rounded to bf16; sums and all tensors stay f32
+    LT_PLAN_FIXED_ORDER = 128  // every sum in an order that the shape alone decides, no choice by timing: the same bits
+                               // with any number of threads of the backend
 };
 
 typedef struct lt_plan_spec {
