@@ -33,6 +33,8 @@ static const lt_option where_options[] = {
     LT_STR(cli_where, backend, "auto", "compute backend: auto, or one that `lethe doctor` lists"),
     LT_ENUM(cli_where, precision, CLI_F32, precisions, "of the products in training and evaluation"),
     LT_ENUM(cli_where, convolution, CLI_CONV_AUTO, convolutions, "algorithms of convolutions"),
+    LT_BOOL(cli_where, fixed_order, 0,
+            "the same bits with any --threads: sums in an order of their own, no choice of kernels by timing"),
     LT_OPT_END,
 };
 static const lt_option seed_options[] = {

@@ -20,6 +20,7 @@ typedef struct cli_compute {
 typedef struct cli_where {
     const char *device, *backend;
     int32_t precision, convolution;
+    bool fixed_order;
 } cli_where;
 enum { CLI_F32, CLI_BF16 };
 enum { CLI_CONV_AUTO, CLI_CONV_OWN, CLI_CONV_DIRECT };
@@ -128,7 +129,8 @@ typedef struct cli_shared_group {
 extern const cli_shared_group cli_shared_groups[]; // ends with table NULL
 
 // ---- env.c: what runs need
-int cli_threads(const cli_call *call); // --threads, or every usable core
+int cli_threads(const cli_call *call);         // --threads, or every usable core
+unsigned cli_plan_flags(const cli_call *call); // LT_PLAN_* that --precision and --fixed-order ask for
 lt_status cli_env(cli_call *call, lt_env *env);
 lt_status cli_dataset(cli_call *call, const char *spec, const lt_dataset **ds); // borrowed from the session
 void cli_catch_signals(cli_session *s); // the first SIGINT or SIGTERM raises s->stop, the second kills

@@ -132,7 +132,8 @@ static lt_status put_plan(cli_call *call, const lt_model *m, json_t *r)
     lt_env env;
     lt_plan *plan = NULL;
     LT_TRY(cli_env(call, &env));
-    LT_TRY(cli_plan_create(m, o->train ? CLI_PLAN_TRAIN : CLI_PLAN_INFER, o->batch, 0, env.backend, &plan));
+    LT_TRY(
+        cli_plan_create(m, o->train ? CLI_PLAN_TRAIN : CLI_PLAN_INFER, o->batch, env.plan_flags, env.backend, &plan));
     lt_plan_stats stats = lt_plan_get_stats(plan);
     char *dump = lt_plan_dump(plan);
     json_t *j = json_object();

@@ -37,7 +37,8 @@ unsigned cli_plan_flags(const cli_where *where)
 {
     static const unsigned convolution[] = {
         [CLI_CONV_AUTO] = 0, [CLI_CONV_OWN] = LT_PLAN_OWN_WINOGRAD, [CLI_CONV_DIRECT] = LT_PLAN_NO_WINOGRAD};
-    return convolution[where->convolution] | (where->precision == CLI_BF16 ? LT_PLAN_BF16 : 0);
+    return convolution[where->convolution] | (where->precision == CLI_BF16 ? LT_PLAN_BF16 : 0u) |
+           (where->fixed_order ? LT_PLAN_FIXED_ORDER : 0u);
 }
 
 lt_status cli_env(cli_call *call, lt_env *env)

@@ -21,7 +21,7 @@ LT_API const char *lt_backend_version(const lt_backend *backend); // e.g. "oneDN
 LT_API int lt_backend_n_threads(const lt_backend *backend);
 LT_API const char *const *lt_backend_names(void); // all built in, NULL-terminated
 
-enum {                          // lt_plan_spec.flags: each switches one pass off; the numbers must stay the same
+enum {                          // lt_plan_spec.flags: NO_ switches a pass off: the numbers must stay the same
     LT_PLAN_NO_FUSE = 1,        // bn+relu, add+scale+relu
     LT_PLAN_NO_FOLD = 2,        // eval batch norm folded into the convolution before it
     LT_PLAN_NO_REUSE = 4,       // one buffer per value instead of liveness-based slab offsets
@@ -31,6 +31,8 @@ enum {                          // lt_plan_spec.flags: each switches one pass of
     LT_PLAN_BF16 = 64,          // convolutions may multiply values rounded to bf16; sums and all tensors stay f32
     LT_PLAN_NO_WINOGRAD = 128,  // convolutions by their definition only, however slow
     LT_PLAN_OWN_WINOGRAD = 256, // not the library's Winograd, which its newer versions lack
+    LT_PLAN_FIXED_ORDER = 512,  // every sum in an order that the shape alone decides, no choice by timing: the same bits
+                                // with any number of threads of the backend
 };
 
 typedef struct lt_plan_spec {

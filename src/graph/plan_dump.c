@@ -49,13 +49,15 @@ char *lt_plan_dump(const lt_plan *plan)
 {
     lti_buf out = {0};
     const lt_plan_stats *st = &plan->stats;
-    lti_buf_printf(&out, "plan: backend %s (%s), %d threads, batch %lld, %s, %s\n", plan->backend->ops->name,
+    lti_buf_printf(&out, "plan: backend %s (%s), %d threads, batch %lld, %s, %s%s\n", plan->backend->ops->name,
                    plan->backend->version, plan->backend->n_threads, (long long)plan->batch,
-                   plan->train ? "train" : "eval", dtype_name(plan->real));
+                   plan->train ? "train" : "eval", dtype_name(plan->real),
+                   plan->flags & LT_PLAN_FIXED_ORDER ? ", fixed order" : "");
     lti_buf_printf(&out, "passes off:%s%s%s%s%s%s%s\n", plan->flags & LT_PLAN_NO_FUSE ? " fuse" : "",
                    plan->flags & LT_PLAN_NO_FOLD ? " fold" : "", plan->flags & LT_PLAN_NO_REUSE ? " reuse" : "",
                    plan->flags & LT_PLAN_NO_TUNE ? " tune" : "", plan->flags & LT_PLAN_NO_LAYOUT ? " layout" : "",
-                   plan->flags & LT_PLAN_NO_RECOMPUTE ? " recompute" : "", plan->flags ? "" : " none");
+                   plan->flags & LT_PLAN_NO_RECOMPUTE ? " recompute" : "",
+                   plan->flags & (LT_PLAN_BF16 - 1) ? "" : " none");
     lti_buf_printf(
         &out, "P: runs when parameters change; *: moves data; again: recomputed for the gradient instead of kept\n");
     for (int32_t i = 0; i < plan->n_steps; i++)

@@ -189,8 +189,13 @@ static void describe_state(lti_trainer *t)
                            .memory = t->job->memory,
                            .memory_bytes = t->job->memory_bytes};
     const lt_backend *b = t->env->backend;
-    snprintf(t->state.backend, sizeof t->state.backend, "%s, %s, %d threads", lt_backend_name(b), lt_backend_version(b),
-             lt_backend_n_threads(b));
+    const int n =
+        snprintf(t->state.backend, sizeof t->state.backend, "%s, %s", lt_backend_name(b), lt_backend_version(b));
+    char *more = t->state.backend + n;
+    if (t->env->plan_flags & LT_PLAN_FIXED_ORDER) // then the number of threads does not matter
+        snprintf(more, sizeof t->state.backend - (size_t)n, ", fixed order");
+    else
+        snprintf(more, sizeof t->state.backend - (size_t)n, ", %d threads", lt_backend_n_threads(b));
     lti_job_digests(t->job, t->state.digest);
 }
 

@@ -35,7 +35,7 @@ typedef struct op_case {
                .arg = {__VA_ARGS__}})
 
 static const lt_attr no_attr;
-static lt_backend *backend_one, *backend_three;
+static lt_backend *backend_one, *backend_two, *backend_three;
 static uint64_t rng_state;
 
 static double uniform(void)
@@ -206,6 +206,44 @@ static void run_onednn(lt_backend *b, const op_case *t, unsigned flags, bool blo
         k.destroy(&k);
 }
 
+static void assert_same_bits(const op_case *t, float *const *a, float *const *b, const char *with)
+{
+    for (int i = 0; i < t->n_in + t->n_out; i++)
+        if (memcmp(a[i], b[i], count(&t->arg[i]) * sizeof(float)) != 0)
+            fail_msg("%s, argument %d: %s and %s give other bits with %s", t->op->name, i, last_impl[0], last_impl[1],
+                     with);
+}
+
+static void free_all(const op_case *t, float *const *v)
+{
+    for (int i = 0; i < t->n_in + t->n_out; i++)
+        free(v[i]);
+}
+
+// The right numbers, and the same bits with one thread, two and three. expected NULL: only the bits.
+static void check_fixed_order_with(const op_case *t, unsigned flags, const values *in, const values *expected)
+{
+    lt_backend *const backend[] = {backend_one, backend_two, backend_three};
+    float *got[3][MAX_ARGS] = {{0}};
+    for (int i = 0; i < 3; i++)
+        run_onednn(backend[i], t, LT_PLAN_FIXED_ORDER | flags, !(flags & LT_PLAN_NO_LAYOUT), in, expected, got[i]);
+    for (int i = 1; i < 3 && got[0][0]; i++)
+        assert_same_bits(t, got[0], got[i], "other threads in fixed order");
+    for (int i = 0; i < 3; i++)
+        free_all(t, got[i]);
+}
+
+static void check_fixed_order(const op_case *t, const values *in, const values *expected)
+{
+    const bool conv = t->op == &lt_op_conv2d || t->op == &lt_op_conv2d_dx || t->op == &lt_op_conv2d_dw;
+    check_fixed_order_with(t, 0, in, expected);
+    if (!conv)
+        return;
+    check_fixed_order_with(t, EVALUATE, in, expected);
+    check_fixed_order_with(t, LT_PLAN_NO_LAYOUT, in, expected);
+    check_fixed_order_with(t, LT_PLAN_BF16, in, NULL);
+}
+
 static void check(const op_case *t)
 {
     values in = {0}, expected = {0};
@@ -223,6 +261,7 @@ static void check(const op_case *t)
     run_onednn(backend_one, t, LT_PLAN_NO_LAYOUT, false, &in, &expected, NULL);
     run_onednn(backend_one, t, LT_PLAN_NO_TUNE, true, &in, &expected, NULL);
     run_onednn(backend_three, t, LT_PLAN_NO_TUNE | EVALUATE, true, &in, &expected, NULL);
+    check_fixed_order(t, &in, &expected);
     clear(t, &in);
     clear(t, &expected);
 }
@@ -285,6 +324,9 @@ static void test_conv(void **state)
     check_conv(137, 16, 20, 7, 8, 3, 1, 1); // enough tiles to sum a filter gradient in chunks
     check_conv(5, 33, 70, 10, 3, 3, 1, 2);  // panels of 32 filters and the rest, more padding
     check_conv(40, 32, 48, 12, 9, 3, 1, 0);
+    check_conv(37, 3, 16, 16, 16, 3, 1, 1); // parts of the batch of unequal size: a stem, a stride, a shortcut
+    check_conv(35, 64, 128, 8, 8, 3, 2, 1);
+    check_conv(37, 32, 64, 8, 8, 1, 2, 0);
 }
 
 static void test_batch_norm(void **state)
@@ -429,15 +471,12 @@ static void same_bits_with(lt_backend *a, lt_backend *b, const op_case *t, unsig
     make_inputs(t, &in);
     run_onednn(a, t, flags, true, &in, NULL, first);
     run_onednn(b, t, flags, true, &in, NULL, second);
-    for (int i = 0; i < t->n_in + t->n_out; i++) {
-        if (memcmp(first[i], second[i], count(&t->arg[i]) * sizeof(float)) != 0)
-            fail_msg("%s, argument %d: %s and %s give other bits with %s", t->op->name, i, last_impl[0], last_impl[1],
+    assert_same_bits(t, first, second,
                      a == b                    ? "the same threads"
                      : flags & LT_PLAN_NO_TUNE ? "more threads, untuned"
                                                : "more threads");
-        free(first[i]);
-        free(second[i]);
-    }
+    free_all(t, first);
+    free_all(t, second);
     clear(t, &in);
 }
 
@@ -633,21 +672,21 @@ static void test_reorder(void **state)
 // The same loops compiled for other instruction sets.
 static void test_instruction_sets(void **state)
 {
-    lti_dn *one = backend_one->self, *three = backend_three->self;
+    lti_dn *one = backend_one->self, *two = backend_two->self, *three = backend_three->self;
     const lti_kern *best = one->kern, *other[] = {&lti_kern_generic, NULL};
 #ifdef LTI_KERN_X86
     if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
         other[1] = &lti_kern_avx2;
 #endif
     for (int i = 0; i < 2 && other[i]; i++) {
-        one->kern = three->kern = other[i];
+        one->kern = two->kern = three->kern = other[i];
         test_batch_norm(state);
         test_pointwise(state);
         test_pooling(state);
         test_reorder(state);
         test_conv(state);
     }
-    one->kern = three->kern = best;
+    one->kern = two->kern = three->kern = best;
 }
 
 static int setup(void **state)
@@ -661,6 +700,7 @@ static int setup(void **state)
     if (!mkdtemp(dir) || setenv("LETHE_CACHE", dir, 1) != 0)
         return -1;
     return lt_backend_create("onednn", 1, &backend_one) == LT_OK &&
+                   lt_backend_create("onednn", 2, &backend_two) == LT_OK &&
                    lt_backend_create("onednn", 3, &backend_three) == LT_OK
                ? 0
                : -1;
@@ -671,6 +711,7 @@ static int teardown(void **state)
     (void)state;
     char command[128];
     lt_backend_destroy(backend_one);
+    lt_backend_destroy(backend_two);
     lt_backend_destroy(backend_three);
     snprintf(command, sizeof command, "rm -rf '%s'", getenv("LETHE_CACHE"));
     return system(command);

@@ -320,6 +320,29 @@ lt_status lti_conv_make(const lti_dn *dn, const lti_conv_shape *s, const lti_cho
 
 enum { MAX_PLAIN_CHANNELS = 3 }; // oneDNN's first-layer code reads an image of up to 3 channels as it is
 
+static bool is_own(const lti_choice *choice)
+{
+    return choice->algorithm >= LTI_OWN_WINOGRAD;
+}
+
+static lt_status make_fast(const lti_dn *dn, const lti_conv_shape *s, bool tune, lti_choice *choice, lt_kernel *k)
+{
+    const lt_status status = lti_conv_pick(dn, s, tune, choice);
+    return status == LT_OK ? lti_conv_make(dn, s, choice, k) : status;
+}
+
+// Bits that do not depend on the number of threads: the fixed rule, asked as for one thread. Our own kernels are like
+// that by themselves.
+static lt_status make_fixed(const lti_dn *dn, const lti_conv_shape *s, lti_choice *choice, lt_kernel *k)
+{
+    lti_dn one = *dn;
+    one.n_threads = 1;
+    const lt_status status = lti_conv_pick(&one, s, false, choice);
+    if (status != LT_OK)
+        return status;
+    return is_own(choice) ? lti_conv_make(dn, s, choice, k) : lti_parts_make(&one, dn->n_threads, s, k, choice);
+}
+
 lt_status lti_bind_conv(lti_dn *dn, const lt_bind_in *in, lt_kernel *k)
 {
     const lti_conv_pass pass = in->op == &lt_op_conv2d      ? LTI_CONV_FWD
@@ -354,15 +377,16 @@ lt_status lti_bind_conv(lti_dn *dn, const lt_bind_in *in, lt_kernel *k)
     lti_choice choice;
     if (in->attr->groups > 1)
         return LT_E_UNSUPPORTED;
-    lt_status status = lti_conv_pick(dn, &s, !(in->flags & LT_PLAN_NO_TUNE), &choice);
+    const bool fixed = (in->flags & LT_PLAN_FIXED_ORDER) != 0;
+    const lt_status status =
+        fixed ? make_fixed(dn, &s, &choice, k) : make_fast(dn, &s, !(in->flags & LT_PLAN_NO_TUNE), &choice, k);
     if (status != LT_OK)
         return status;
-    LT_TRY(lti_conv_make(dn, &s, &choice, k));
     k->layout[x_at] = s.x_layout;
     k->layout[y_at] = s.y_layout;
     k->tuned_us = choice.us;
-    snprintf(k->impl, sizeof k->impl, "%s %s%s", choice.algorithm >= LTI_OWN_WINOGRAD ? "blk16" : "onednn", choice.impl,
-             choice.free_layout ? " +layout" : "");
+    snprintf(k->impl, sizeof k->impl, "%s %s%s%s", is_own(&choice) ? "blk16" : "onednn", choice.impl,
+             choice.free_layout ? " +layout" : "", fixed && !is_own(&choice) ? " in parts" : "");
     snprintf(k->tuned, sizeof k->tuned, "%s", choice.log);
     return LT_OK;
 }

@@ -97,4 +97,8 @@ bool lti_stem_fits(const lti_dn *dn, const lti_conv_shape *shape);
 lt_status lti_stem_make(const lti_dn *dn, const lti_conv_shape *shape, lt_kernel *k);
 // LT_E_UNSUPPORTED without a record when oneDNN has nothing. tune = false: the fixed rule.
 lt_status lti_conv_pick(const lti_dn *dn, const lti_conv_shape *shape, bool tune, lti_choice *choice);
+// Parts of the batch, each a kernel of one thread: the same bits with any number of threads. one: a backend of one
+// thread. The choice is the fixed rule's for a part. conv_parts.c
+lt_status lti_parts_make(const lti_dn *one, int n_threads, const lti_conv_shape *shape, lt_kernel *k,
+                         lti_choice *choice);
 #endif
