@@ -6,10 +6,10 @@ LT_BEGIN
 
 typedef enum lt_report_role { LT_ROW_METHOD, LT_ROW_ORIGINAL, LT_ROW_ORACLE } lt_report_role;
 
-typedef struct lt_report_metric { // one figure, compared with retraining; all are fractions
-    const char *key, *title;      // "rmia.ft_auc", "RMIA AUC forget / test"
-    double mean;                  // of the oracles; NaN = there is none
-    lt_interval null_band;        // where one further retrained model falls; NaN = fewer than two oracles
+typedef struct lt_report_metric {    // one figure, compared with retraining; all are fractions
+    const char *key, *title;         // "rmia.ft_auc", "RMIA AUC forget / test"
+    double mean;                     // of the oracles; NaN = there is none
+    lt_interval null_band;           // where one further retrained model falls; NaN = fewer than two oracles
     const double *oracle_difference; // each oracle minus the mean of the others; NULL = fewer than two
     int n_oracle_differences;
     bool chart; // has a chart of its own in the page; every metric is in its tables

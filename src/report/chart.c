@@ -1,9 +1,9 @@
 // chart.c - the chart layer: axes (linear, logarithmic, rows), lines, bands, bars, marks, labels, as inline SVG.
 //
 // Every chart is one <figure> with its own axes: a drawing of 340 units width that scales to its column, so labels stay
-// readable when a phone shows one figure per row. Axes carry label and unit; linear ticks fall on 1, 2 or 5 times a
-// power of ten, logarithmic ones on powers of ten. Lines differ in dash as well as in colour. Each drawing has a title
-// and a description in words.
+// readable when a phone shows one figure per row. Axes carry label and unit; linear ticks fall on 1, 2, 2.5 or 5 times
+// a power of ten, logarithmic ones on powers of ten. Lines differ in dash as well as in colour. Each drawing has a
+// title and a description in words.
 #include "report/report_impl.h"
 #include <math.h>
 #include <stdlib.h>
@@ -23,8 +23,10 @@ static void set_ticks(lti_axis *a)
     }
     int want = a->want > 0 ? a->want : 5;
     double raw = (a->hi - a->lo) / want, power = pow(10, floor(log10(raw))), m = raw / power;
-    a->step = power * (m <= 1 + 1e-9 ? 1 : m <= 2 + 1e-9 ? 2 : m <= 5 + 1e-9 ? 5 : 10);
-    a->decimals = a->step >= 1 ? 0 : (int)ceil(-log10(a->step) - 1e-9);
+    a->step = power * (m <= 1 + 1e-9 ? 1 : m <= 2 + 1e-9 ? 2 : m <= 2.5 + 1e-9 ? 2.5 : m <= 5 + 1e-9 ? 5 : 10);
+    a->decimals = 0;
+    for (double v = a->step; a->decimals < 12 && fabs(v - round(v)) > 1e-6 * v; v *= 10)
+        a->decimals++;
     if (!a->tight) {
         a->lo = a->step * floor(a->lo / a->step + 1e-9);
         a->hi = a->step * ceil(a->hi / a->step - 1e-9);

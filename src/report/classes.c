@@ -87,14 +87,14 @@ static void heat(lti_doc *d, int row, double acc, double gap)
         return;
     }
     if (isfinite(gap) && strength > 0.01)
-        lti_buf_printf(b, "<td class=\"heat\" style=\"background:rgba(%s,%.2f)\">", gap > 0 ? "230,120,20" : "30,120,200",
-                       strength);
+        lti_buf_printf(b, "<td class=\"heat\" style=\"background:rgba(%s,%.2f)\">",
+                       gap > 0 ? "230,120,20" : "30,120,200", strength);
     else
         lti_buf_printf(b, "<td>");
     lti_link_open(d, row);
     lti_buf_printf(b, "%.1f</a>", 100 * acc);
-    if (isfinite(gap))
-        lti_buf_printf(b, "<small>%+.1f</small>", 100 * gap);
+    if (isfinite(gap)) // no sign before a zero
+        lti_buf_printf(b, fabs(gap) < 0.0005 ? "<small>0.0</small>" : "<small>%+.1f</small>", 100 * gap);
     lti_buf_printf(b, "</td>");
 }
 

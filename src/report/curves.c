@@ -2,7 +2,7 @@
 #include "report/report_impl.h"
 #include <math.h>
 
-enum { LABELS = 78 };
+enum { LABELS = 100 };
 
 static double last_finite(const double *v, int n)
 {
@@ -13,7 +13,7 @@ static double last_finite(const double *v, int n)
 
 static lti_style style_of(int curve)
 {
-    return (lti_style){.color = curve % LTI_N_COLORS};
+    return (lti_style){.color = curve % LTI_N_COLORS, .thick = curve == 0};
 }
 
 static void extend(lti_axis *a, const double *v, int n)

@@ -263,14 +263,15 @@ lt_status lti_put_streams(lti_doc *d)
     lti_small(d, "The AUC of retained against forgotten samples minus that of forgotten against test samples, after "
                  "each request: higher is better. Solid: the samples of that request; dashed: all so far.");
     lti_buf_printf(&d->b, "<div class=\"grid\">\n");
-    lti_plot_open(d,
-                  &(lti_frame){.title = "Stream of requests",
-                               .desc = "Difference of the two AUCs in points by request.",
-                               .height = 260,
-                               .right = LABELS,
-                               .x = {.label = "request", .lo = 1, .hi = n_max, .tight = true, .want = n_max < 8 ? n_max : 8},
-                               .y = y},
-                  &p);
+    lti_plot_open(
+        d,
+        &(lti_frame){.title = "Stream of requests",
+                     .desc = "Difference of the two AUCs in points by request.",
+                     .height = 260,
+                     .right = LABELS,
+                     .x = {.label = "request", .lo = 1, .hi = n_max, .tight = true, .want = n_max < 8 ? n_max : 8},
+                     .y = y},
+        &p);
     for (int i = 0; i < s->n_streams; i++) {
         const lt_report_stream *t = &s->streams[i];
         double *v = lti_calloc((size_t)t->n * 3 + 1, sizeof *v);

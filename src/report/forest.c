@@ -16,11 +16,11 @@ static void widen(lti_axis *x, double v)
     }
 }
 
+// The axis holds methods and oracles; a null band much wider than they are (few oracles) may run over it.
 static lti_axis points_axis(const lti_doc *d, const lt_report_metric *m, int metric)
 {
+    const double room = 2;
     lti_axis x = {.label = "difference to the oracles, percentage points", .want = 4};
-    widen(&x, 100 * (m->null_band.low - m->mean));
-    widen(&x, 100 * (m->null_band.high - m->mean));
     for (int i = 0; i < m->n_oracle_differences; i++)
         widen(&x, 100 * m->oracle_difference[i]);
     for (int g = 0; g < d->n_groups; g++)
@@ -30,6 +30,11 @@ static lti_axis points_axis(const lti_doc *d, const lt_report_metric *m, int met
             widen(&x, 100 * gap.interval.low);
             widen(&x, 100 * gap.interval.high);
         }
+    double half = room * fmax(fmax(-x.lo, x.hi), 0.5);
+    if (isfinite(m->null_band.low)) {
+        widen(&x, fmax(100 * (m->null_band.low - m->mean), -half));
+        widen(&x, fmin(100 * (m->null_band.high - m->mean), half));
+    }
     return x;
 }
 
@@ -61,12 +66,16 @@ static void panel(lti_doc *d, int metric)
     bool band = isfinite(m->null_band.low), null_row = m->n_oracle_differences > 0;
     int n_rows = null_row, row = 0;
     lti_buf desc = {0};
+    char subtitle[64] = "";
     lti_plot p;
+    if (band)
+        lti_format(subtitle, sizeof subtitle, "null band \xc2\xb1%.1f", 100 * (m->null_band.high - m->mean));
     for (int g = 0; g < d->n_groups; g++)
         n_rows += d->group[g].role != LT_ROW_ORACLE;
     describe(d, metric, &desc);
     lti_plot_open(d,
                   &(lti_frame){.title = m->title,
+                               .subtitle = subtitle,
                                .desc = desc.data,
                                .height = HEAD + ROW_H * n_rows,
                                .left = NAMES,
@@ -100,7 +109,7 @@ lt_status lti_put_forest(lti_doc *d)
     lti_small(d, "Each row is one method: its mean over the runs minus the mean of the oracles. Bars are 95 % "
                  "intervals: of the mean over several runs, else over the draw of the samples. Inside the shaded "
                  "null band a model differs from retraining no more than one more retrained model would; ticks are "
-                 "the oracles, each against the others.");
+                 "the oracles, each against the others. Few oracles make a band that runs over the axis.");
     lti_group_legend(d, -1, false);
     lti_buf_printf(&d->b, "<div class=\"grid\">\n");
     for (int m = 0; m < d->spec->n_metrics; m++)

@@ -97,8 +97,8 @@ static double common_top(const panel *panels, int n)
 
 // ---- drawing
 
-static const lti_style group_style[3] = {{.color = 0}, {.color = 1}, {.color = 2}}; // retain, forget, test
-static const int order[3] = {LT_GROUP_RETAIN, LT_GROUP_TEST, LT_GROUP_FORGET};      // forget on top
+static const lti_style group_style[3] = {{.color = 0}, {.color = 1}, {.color = LTI_INK}}; // retain, forget, test
+static const int order[3] = {LT_GROUP_RETAIN, LT_GROUP_TEST, LT_GROUP_FORGET};            // forget on top
 
 static void normal(lti_plot *p, const lti_hist *h, const lti_hist_axis *axis, lti_style style)
 {
@@ -149,7 +149,7 @@ static void draw(lti_doc *d, const kind *k, const panel *q, const panel *before,
         normal(&p, &q->group[order[i]], &axis, group_style[order[i]]);
     if (before && before->group[LT_GROUP_FORGET].n > 0 && r->role != LT_ROW_ORIGINAL)
         lti_plot_bars(&p, LTI_HIST_BINS, axis.lo, axis.hi, before->group[LT_GROUP_FORGET].density,
-                      (lti_style){.color = LTI_SOFT, .dash = 4}, false);
+                      (lti_style){.color = 1, .dash = 4}, false);
     for (int i = 0; i < 3; i++)
         if (isfinite(q->group[order[i]].median))
             lti_plot_mark(&p, q->group[order[i]].median, 0, LTI_DIAMOND, group_style[order[i]]);
@@ -166,10 +166,10 @@ static void draw_all(lti_doc *d, const kind *k, const panel *panels, lti_hist_ax
     lti_legend(d, group_style[0], "retain");
     lti_legend(d, group_style[1], "forget");
     lti_legend(d, group_style[2], "test");
-    lti_legend(d, (lti_style){.color = LTI_INK, .dash = 2}, "fitted normal");
+    lti_legend(d, (lti_style){.color = LTI_SOFT, .dash = 2}, "fitted normal");
     if (before)
-        lti_legend(d, (lti_style){.color = LTI_SOFT, .dash = 4}, "forget, before unlearning");
-    lti_legend_mark(d, LTI_DIAMOND, (lti_style){.color = LTI_INK}, "median");
+        lti_legend(d, (lti_style){.color = 1, .dash = 4}, "forget, before unlearning");
+    lti_legend_mark(d, LTI_DIAMOND, (lti_style){.color = LTI_SOFT}, "median");
     lti_legend_close(d);
     lti_buf_printf(&d->b, "<div class=\"grid\">\n");
     for (int g = 0; g < d->n_groups; g++)

@@ -88,7 +88,8 @@ void lti_html_number(lti_buf *b, double value, int decimals)
         lti_buf_printf(b, "&ndash;");
 }
 
-static const char *const style[] = { // a rule or a few a line: compilers need not take longer strings
+static const char *const style[] = {
+    // a rule or a few a line: compilers need not take longer strings
     ":root{color-scheme:light dark;--bg:#fff;--fg:#1c2127;--soft:#5b6672;--line:#d9dee4;--panel:#f6f8fa;--mark:#e"
     "6f2ec;--bad:#b42318;--c0:#0072b2;--c1:#c8500a;--c2:#00795a;--c3:#a8407a;--c4:#8a6a00;--c5:#3b8fc4;--c6:#6b4a"
     "2b}\n",
@@ -121,7 +122,7 @@ static const char *const style[] = { // a rule or a few a line: compilers need n
     "th:first-child{text-align:left;position:sticky;left:0;background:var(--bg);z-index:1;max-width:22rem;overflo"
     "w-wrap:anywhere;white-space:normal}\n",
     ".tall thead th:first-child{z-index:2}\n",
-    "tbody th{font-weight:600;min-width:7rem}th small,td small{display:block;color:var(--soft);font-weight:400;fo"
+    "tbody th{font-weight:600;min-width:11.5rem}th small,td small{display:block;color:var(--soft);font-weight:400;fo"
     "nt-size:.8125rem}\n",
     "tr.ref td,tr.ref th:first-child{background:var(--panel)}td.best{background:var(--mark);font-weight:700}\n",
     "td.ne small:last-child{color:var(--bad);font-weight:600}\n",
@@ -138,7 +139,7 @@ static const char *const style[] = { // a rule or a few a line: compilers need n
     "svg .axis{stroke:var(--soft);stroke-width:1}svg .rule{stroke:var(--line);stroke-width:1}\n",
     "svg path{fill:none;stroke-width:1.5;stroke-linejoin:round}svg path.thick{stroke-width:2.4}svg path.lead{stro"
     "ke:var(--soft);stroke-width:.7}\n",
-    "svg .ring{fill:none;stroke-width:1.6}svg .fill{stroke:none;fill-opacity:.16}svg .null{fill:var(--fg);fill-op"
+    "svg .ring{fill:none;stroke-width:1.6}svg .fill{stroke:none;fill-opacity:.13}svg .null{fill:var(--fg);fill-op"
     "acity:.1}\n",
     ".l1{stroke-dasharray:7 3}.l2{stroke-dasharray:2 2.5}.l3{stroke-dasharray:8 2.5 2 2.5}.l4{stroke-dasharray:4 "
     "3}.l5{stroke-dasharray:12 3 2 3 2 3}\n",
@@ -146,7 +147,7 @@ static const char *const style[] = { // a rule or a few a line: compilers need n
     ":none}\n",
     ".legend li{overflow-wrap:anywhere}.legend svg{width:30px;height:10px;margin-right:.45em}.legend b{display:in"
     "line-block;width:30px;height:12px;margin-right:.45em;vertical-align:-1px;background:var(--fg);opacity:.12}\n",
-    ".strip{display:grid;grid-template-columns:repeat(auto-fill,minmax(5.25rem,1fr));gap:1rem .75rem;margin:.75re"
+    ".strip{display:grid;grid-template-columns:repeat(auto-fill,minmax(4.9rem,1fr));gap:1rem .75rem;margin:.75re"
     "m 0}\n",
     ".strip div{font-size:.8125rem;line-height:1.3;color:var(--soft)}\n",
     ".strip img{display:block;width:100%;height:auto;image-rendering:pixelated;border-radius:.25rem;margin-bottom"
@@ -161,7 +162,7 @@ static const char *const style[] = { // a rule or a few a line: compilers need n
     "section:target h3{background:var(--mark)}\n",
     "footer{margin-top:3rem;color:var(--soft);font-size:.8125rem}\n",
     "@media(max-width:40rem){th,td{padding:.4rem .45rem}thead th{min-width:3.75rem}th:first-child{max-width:9rem}"
-    "tbody th{min-width:5.5rem}}\n",
+    "tbody th{min-width:6.5rem}}\n",
     "@media print{main{max-width:none;padding:0}nav{display:none}figure,tr,dl,.strip div{break-inside:avoid}h2,h3"
     "{break-after:avoid}.scroll,.tall{overflow:visible;max-height:none}table{font-size:.75rem;min-width:0}th,td{p"
     "adding:.2rem .35rem}thead th{min-width:0}th:first-child,.tall thead th{position:static}tbody th{min-width:0}"

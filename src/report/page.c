@@ -102,7 +102,7 @@ void lti_row_name(lti_doc *d, const lt_report_row *r)
     lti_html_text(&d->b, r->name);
     if (!setting && !seed)
         return;
-    lti_buf_printf(&d->b, "<small>");
+    lti_buf_printf(&d->b, " <small>");
     lti_html_text(&d->b, r->setting);
     if (seed) {
         lti_buf_printf(&d->b, "%sseed ", setting ? ", " : "");

@@ -24,7 +24,7 @@ typedef enum lti_shape { LTI_DOT, LTI_RING, LTI_SQUARE, LTI_DIAMOND, LTI_TICK } 
 
 // ---- the page (page.c): its spec, its rows gathered to methods, and what is written so far
 typedef struct lti_group { // rows of one method, in their order
-    char *name; // of its own: numbered where another group has the same
+    char *name;            // of its own: numbered where another group has the same
     const char *setting;
     lt_report_role role;
     int n, *row; // row: indices into spec->rows
@@ -41,13 +41,13 @@ typedef struct lti_doc {
 } lti_doc;
 lt_status lti_doc_init(lti_doc *d, const lt_report_spec *spec);
 void lti_doc_clear(lti_doc *d);
-void lti_section(lti_doc *d, const char *title);          // <h2> that the contents list
-void lti_small(lti_doc *d, const char *html);             // a paragraph of explanation, markup included
-void lti_legend_open(lti_doc *d);                         // <ul>
+void lti_section(lti_doc *d, const char *title);            // <h2> that the contents list
+void lti_small(lti_doc *d, const char *html);               // a paragraph of explanation, markup included
+void lti_legend_open(lti_doc *d);                           // <ul>
 void lti_legend(lti_doc *d, lti_style s, const char *text); // a line of this style
 void lti_legend_mark(lti_doc *d, lti_shape shape, lti_style s, const char *text);
 void lti_legend_close(lti_doc *d);
-void lti_link_open(lti_doc *d, int row); // <a> to the section of the run
+void lti_link_open(lti_doc *d, int row);               // <a> to the section of the run
 void lti_row_name(lti_doc *d, const lt_report_row *r); // name, setting and seed in a row's head, escaped
 // A value with its interval and link; NaN is a dash.
 void lti_cell(lti_doc *d, int row, double value, int decimals, bool best);

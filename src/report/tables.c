@@ -137,7 +137,8 @@ lt_status lti_put_figures(lti_doc *d)
         lti_html_text(b, s->metrics[m].title);
         lti_buf_printf(b, "</th><td>");
         lti_html_number(b, 100 * s->metrics[m].mean, 1);
-        range(b, s->metrics[m].null_band);
+        if (isfinite(s->metrics[m].null_band.low)) // all metrics are fractions
+            range(b, (lt_interval){fmax(s->metrics[m].null_band.low, 0), fmin(s->metrics[m].null_band.high, 1)});
         lti_buf_printf(b, "</td>");
         for (int i = 0; i < s->n_rows; i++)
             figure_cell(d, i, m);
@@ -214,9 +215,10 @@ lt_status lti_put_costs(lti_doc *d)
         if (s->rows[i].cost)
             cost_row(d, i, retrain_s, retrain_passes);
     lti_buf_printf(&d->b, "</tbody></table></div>\n");
-    lti_small(d, "Deletion is search, mask and update; the evaluation is not part of it. Passes are samples through the "
-                 "network in search, mask and update together, which no machine changes; a pass back counts like one "
-                 "forth. A search that was found in the cache costs what is shown, not what it cost the first time.");
+    lti_small(d,
+              "Deletion is search, mask and update; the evaluation is not part of it. Passes are samples through the "
+              "network in search, mask and update together, which no machine changes; a pass back counts like one "
+              "forth. A search that was found in the cache costs what is shown, not what it cost the first time.");
     return LT_OK;
 }
 

@@ -133,7 +133,8 @@ static void put_figures(const writer *w)
     for (int i = 0; i < s->n_rows; i++)
         for (int m = 0; m < s->n_metrics && s->rows[i].value; m++) {
             const lt_report_value *v = &s->rows[i].value[m];
-            w->put(w->b, &(struct line){"figure", &s->rows[i], NULL, s->metrics[m].key, v->verdict, v->value, v->interval},
+            w->put(w->b,
+                   &(struct line){"figure", &s->rows[i], NULL, s->metrics[m].key, v->verdict, v->value, v->interval},
                    w->state);
         }
 }
@@ -145,9 +146,10 @@ static void put_gaps(const writer *w)
         for (int m = 0; m < s->n_metrics && w->d->group[g].role != LT_ROW_ORACLE; m++) {
             lti_gap gap = lti_group_gap(w->d, &w->d->group[g], m);
             if (gap.n > 0)
-                w->put(w->b,
-                       &(struct line){"gap", NULL, w->d->group[g].name, s->metrics[m].key, NULL, gap.mean, gap.interval},
-                       w->state);
+                w->put(
+                    w->b,
+                    &(struct line){"gap", NULL, w->d->group[g].name, s->metrics[m].key, NULL, gap.mean, gap.interval},
+                    w->state);
         }
 }
 
@@ -259,9 +261,10 @@ static void put_streams(const writer *w)
             lti_format(name, sizeof name, "%d", k + 1);
             w->put(w->b, &(struct line){"request_fr_minus_ft_auc", NULL, t->name, name, NULL, t->current[k], none},
                    w->state);
-            w->put(w->b,
-                   &(struct line){"request_cumulative_fr_minus_ft_auc", NULL, t->name, name, NULL, t->cumulative[k], none},
-                   w->state);
+            w->put(
+                w->b,
+                &(struct line){"request_cumulative_fr_minus_ft_auc", NULL, t->name, name, NULL, t->cumulative[k], none},
+                w->state);
         }
     }
 }
@@ -342,8 +345,9 @@ static void markdown_line(lti_buf *b, const struct line *l, void *state)
 {
     const char **section = state;
     if (!*section || strcmp(*section, l->section) != 0) {
-        lti_buf_printf(b, "\n## %s\n\n| model | uses | seed | quantity | value | low | high | text |\n"
-                          "|---|---|---|---|--:|--:|--:|---|\n",
+        lti_buf_printf(b,
+                       "\n## %s\n\n| model | uses | seed | quantity | value | low | high | text |\n"
+                       "|---|---|---|---|--:|--:|--:|---|\n",
                        l->section);
         *section = l->section;
     }
