@@ -87,7 +87,7 @@ static void probe_chart(lti_doc *d, const lt_report_depth *depth, const char *ti
     }
     lti_plot_open(d,
                   &(lti_frame){.title = title,
-                               .desc = desc.data,
+                               .desc = lti_desc(d, &desc),
                                .height = HEAD + ROW_H * depth->n_probes,
                                .left = NAMES,
                                .x = x,
@@ -126,7 +126,7 @@ static void cka_chart(lti_doc *d, const lt_report_depth *depth)
     lti_plot_open(d,
                   &(lti_frame){.title = "Similarity of representations",
                                .subtitle = "of the unlearned model",
-                               .desc = desc.data,
+                               .desc = lti_desc(d, &desc),
                                .height = HEAD + ROW_H * depth->n_cka,
                                .left = NAMES,
                                .x = {.label = "linear CKA on the forgotten samples, 0 to 1", .hi = 1, .want = 5},

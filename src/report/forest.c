@@ -76,7 +76,7 @@ static void panel(lti_doc *d, int metric)
     lti_plot_open(d,
                   &(lti_frame){.title = m->title,
                                .subtitle = subtitle,
-                               .desc = desc.data,
+                               .desc = lti_desc(d, &desc),
                                .height = HEAD + ROW_H * n_rows,
                                .left = NAMES,
                                .x = points_axis(d, m, metric),

@@ -134,7 +134,7 @@ static void draw(lti_doc *d, const kind *k, const panel *q, const panel *before,
     lti_plot_open(d,
                   &(lti_frame){.title = r->name,
                                .subtitle = r->setting,
-                               .desc = desc.data,
+                               .desc = lti_desc(d, &desc),
                                .x = {.label = k->x_label, .lo = axis.lo, .hi = axis.hi, .tight = true, .want = 6},
                                .y = {.label = k->y_label, .hi = axis.top, .want = 4}},
                   &p);

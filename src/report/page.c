@@ -78,6 +78,12 @@ void lti_doc_clear(lti_doc *d)
     d->row_index = NULL;
 }
 
+const char *lti_desc(lti_doc *d, const lti_buf *desc)
+{
+    d->b.failed = d->b.failed || desc->failed;
+    return desc->data ? desc->data : "";
+}
+
 void lti_section(lti_doc *d, const char *title)
 {
     if (d->n_sections == LTI_MAX_SECTIONS)

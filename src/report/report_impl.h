@@ -41,6 +41,7 @@ typedef struct lti_doc {
 } lti_doc;
 lt_status lti_doc_init(lti_doc *d, const lt_report_spec *spec);
 void lti_doc_clear(lti_doc *d);
+const char *lti_desc(lti_doc *d, const lti_buf *desc);      // its text; a failed buffer fails the page
 void lti_section(lti_doc *d, const char *title);            // <h2> that the contents list
 void lti_small(lti_doc *d, const char *html);               // a paragraph of explanation, markup included
 void lti_legend_open(lti_doc *d);                           // <ul>

@@ -221,7 +221,7 @@ static void draw_all(lti_doc *d, int attack, int part, const double *fpr, const 
         x[k] = 100 * fpr[k];
     lti_plot_open(d,
                   &(lti_frame){.title = d->spec->attacks[attack],
-                               .desc = desc.data,
+                               .desc = lti_desc(d, &desc),
                                .height = 300,
                                .x = {.label = "false positive rate, %", .lo = MIN_RATE, .hi = 100, .log = true},
                                .y = {.label = "true positive rate, %", .lo = MIN_RATE, .hi = 100, .log = true}},
