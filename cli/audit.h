@@ -34,10 +34,6 @@ void cli_audited_clear(cli_audited *a);
 lt_status cli_scores_save(const cli_attacks *attacks, const cli_audited *target, const char *npz);
 json_t *cli_references_json(const cli_attacks *attacks, const lt_signals *target); // count, one attacked by the rest
 
-// ---- audit_verdict.c: adds "avg_gap" of every attack, "interval", "null_band" and "verdict" to result
-lt_status cli_verdict_put(const cli_attacks *attacks, const cli_audited *target, const cli_audited *oracle,
-                          int n_oracles, const lt_verdict_cfg *cfg, uint64_t seed, json_t *result);
-
 // The metrics that have a verdict, by their path in the result.
 enum { CLI_METRIC_PATH = 64 };
 typedef struct cli_metric {
@@ -45,6 +41,10 @@ typedef struct cli_metric {
     double resolution; // one over the samples of the smallest group it is made from
 } cli_metric;
 cli_metric *cli_metrics(const cli_attacks *attacks, const lt_audit *a, int *n); // freed by the caller
+
+// ---- audit_verdict.c: adds "avg_gap" of every attack, "interval", "null_band" and "verdict" to result
+lt_status cli_verdict_put(const cli_attacks *attacks, const cli_audited *target, const cli_audited *oracle,
+                          int n_oracles, const lt_verdict_cfg *cfg, uint64_t seed, json_t *result);
 
 // ---- audit_risk.c
 // before may be NULL. csv: file to write, or NULL. NULL = no attack was run (no list, no error).

@@ -111,11 +111,16 @@ static void probe_chart(lti_doc *d, const lt_report_depth *depth, const char *ti
 
 static void cka_chart(lti_doc *d, const lt_report_depth *depth)
 {
+    lti_axis x = {.label = "linear CKA on the forgotten samples, 1 = alike", .hi = 1, .want = 5};
     lti_buf desc = {0};
     lti_plot p;
     lti_buf_printf(&desc, "By stage.");
     for (int i = 0; i < depth->n_cka; i++) {
         const lt_report_cka *c = &depth->cka[i];
+        widen(&x, c->to_original); // debiased estimates can lie below zero
+        widen(&x, c->retrained_pair);
+        for (int k = 0; k < c->n_retrained; k++)
+            widen(&x, c->to_retrained[k]);
         lti_buf_printf(&desc, " %s:", c->stage);
         if (isfinite(c->to_original))
             lti_buf_printf(&desc, " to the original %.2f", c->to_original);
@@ -129,7 +134,7 @@ static void cka_chart(lti_doc *d, const lt_report_depth *depth)
                                .desc = lti_desc(d, &desc),
                                .height = HEAD + ROW_H * depth->n_cka,
                                .left = NAMES,
-                               .x = {.label = "linear CKA on the forgotten samples, 0 to 1", .hi = 1, .want = 5},
+                               .x = x,
                                .y = {.lo = depth->n_cka, .hi = 0}},
                   &p);
     lti_buf_clear(&desc);

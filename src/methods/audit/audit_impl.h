@@ -8,9 +8,9 @@
 enum {
     LTI_DRAW_SHADOW_RETAIN = 0,
     LTI_DRAW_SHADOW_TEST = 1,
+    LTI_DRAW_ROC = 8,        // + 0 positives, 1 negatives; index = draw
     LTI_DRAW_AUC = 16,       // + group
     LTI_DRAW_BOOTSTRAP = 32, // + group; index = draw
-    LTI_DRAW_ROC = 64,       // + 0 positives, 1 negatives; index = draw
 };
 
 // Rows of the signals that serve as shadow members and non-members; n of each, as drawn.
