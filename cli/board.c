@@ -76,7 +76,8 @@ static bool differs(const cli_board *board, const cli_entry *e, const char *key)
     return found;
 }
 
-// "key=value, ..." of the options in which the runs of this method differ; "" when in none.
+// "key=value; ..." of the options in which the runs of this method differ; "" when in none. No commas: the comparison
+// as CSV is read by scripts that split at them.
 static char *told_options(const cli_board *board, const cli_entry *e)
 {
     char *text = cli_format("%s", "");
@@ -88,7 +89,7 @@ static char *told_options(const cli_board *board, const cli_entry *e)
             continue;
         const char *dot = strncmp(key, "unlearn.", 8) ? NULL : strchr(key + 8, '.');
         char *own = option_text(e, key),
-             *longer = cli_format("%s%s%s=%s", text, *text ? ", " : "", dot ? dot + 1 : key, own);
+             *longer = cli_format("%s%s%s=%s", text, *text ? "; " : "", dot ? dot + 1 : key, own);
         free(own);
         free(text);
         text = longer;
@@ -103,7 +104,7 @@ static char *setting_of(const cli_entry *e, const char *options)
                        : e->role == LT_ROW_ORACLE ? "from scratch: the oracle"
                        : json_is_true(use)        ? "with retained data"
                                                   : "forget data only";
-    return cli_format("%s%s%s", what, *options ? ", " : "", options);
+    return cli_format("%s%s%s", what, *options ? "; " : "", options);
 }
 
 static void tell_apart(cli_board *board)
