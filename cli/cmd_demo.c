@@ -194,8 +194,8 @@ static lt_status report(cli_call *call, struct demo *d, double start_s)
     char *html = cli_format("%s/report.html", d->out);
     o->audit.seed = call->seed.seed;
     lt_status status = cli_board_build(
-        call,
-        &(cli_board_spec){.runs = (const char *const *)d->runs.item, .n_runs = d->runs.n, .audit = &o->audit}, &board);
+        call, &(cli_board_spec){.runs = (const char *const *)d->runs.item, .n_runs = d->runs.n, .audit = &o->audit},
+        &board);
     if (status == LT_OK)
         status = cli_board_report(call, &board,
                                   &(cli_outputs){.title = "lethe demo: what forgetting looks like", .page = html});
