@@ -25,8 +25,11 @@ static void set_ticks(lti_axis *a)
     double raw = (a->hi - a->lo) / want, power = pow(10, floor(log10(raw))), m = raw / power;
     a->step = power * (m <= 1 + 1e-9 ? 1 : m <= 2 + 1e-9 ? 2 : m <= 2.5 + 1e-9 ? 2.5 : m <= 5 + 1e-9 ? 5 : 10);
     a->decimals = 0;
-    for (double v = a->step; a->decimals < 12 && fabs(v - round(v)) > 1e-6 * v; v *= 10)
+    double v = a->step;
+    while (a->decimals < 12 && fabs(v - round(v)) > 1e-6 * v) {
+        v *= 10;
         a->decimals++;
+    }
     if (!a->tight) {
         a->lo = a->step * floor(a->lo / a->step + 1e-9);
         a->hi = a->step * ceil(a->hi / a->step - 1e-9);
