@@ -11,8 +11,8 @@ struct opts {
 };
 static const lt_opt_value formats[] = {
     {"html", CLI_PAGE_HTML, "one page, inline SVG, no scripts"},
-    {"csv", CLI_PAGE_CSV, "every number of the page, one a line"},
-    {"md", CLI_PAGE_MD, "every number of the page, as Markdown tables"},
+    {"csv", CLI_PAGE_CSV, "every number of its tables and points, one a line"},
+    {"md", CLI_PAGE_MD, "the same as Markdown tables"},
     {NULL, 0, NULL},
 };
 static const lt_option own[] = {
@@ -84,7 +84,8 @@ done:
 
 static void print(const cli_call *call, FILE *out)
 {
-    cli_board_print(json_object_get(call->result, "rows"), out);
+    if (json_array_size(json_object_get(call->result, "rows")))
+        cli_board_print(json_object_get(call->result, "rows"), out);
     fprintf(out, "%s\n", cli_text(call->result, "report"));
 }
 

@@ -80,6 +80,12 @@ lt_status lti_put_streams(lti_doc *d);
 lt_status lti_put_pictures(lti_doc *d); // strip.c
 lt_status lti_put_curves(lti_doc *d);   // curves.c
 
+// ---- what a deletion costs (tables.c): search, mask and update, and its shares of the oracles' mean; NaN without one
+typedef struct lti_deletion {
+    double seconds, of_time, of_passes;
+} lti_deletion;
+lti_deletion lti_deletion_cost(const lt_report_spec *s, const lt_report_cost *c);
+
 // ---- per-class accuracies (classes.c)
 // acc, n: (K) of one group of samples; acc is NaN for a class without samples.
 void lti_class_accuracies(const lt_signals *s, int group, double *acc, int64_t *n);

@@ -163,33 +163,42 @@ static double passes(const lt_report_cost *c)
     return sum3(c->forward) + sum3(c->backward);
 }
 
-// Means over the oracles; NaN without one.
-static void retraining(const lt_report_spec *s, double *seconds, double *n_passes)
+// Mean over the oracles; NaN without one.
+static double of_oracles(const lt_report_spec *s, double (*get)(const lt_report_cost *c))
 {
     int n = 0;
-    *seconds = *n_passes = 0;
+    double sum = 0;
     for (int i = 0; i < s->n_rows; i++)
         if (s->rows[i].role == LT_ROW_ORACLE && s->rows[i].cost) {
-            *seconds += sum3(s->rows[i].cost->seconds);
-            *n_passes += passes(s->rows[i].cost);
+            sum += get(s->rows[i].cost);
             n++;
         }
-    *seconds = n && *seconds > 0 ? *seconds / n : (double)NAN;
-    *n_passes = n && *n_passes > 0 ? *n_passes / n : (double)NAN;
+    return n && sum > 0 ? sum / n : (double)NAN;
 }
 
-static void cost_row(lti_doc *d, int row, double retrain_s, double retrain_passes)
+static double seconds(const lt_report_cost *c)
+{
+    return sum3(c->seconds);
+}
+
+lti_deletion lti_deletion_cost(const lt_report_spec *s, const lt_report_cost *c)
+{
+    return (lti_deletion){seconds(c), seconds(c) / of_oracles(s, seconds), passes(c) / of_oracles(s, passes)};
+}
+
+static void cost_row(lti_doc *d, int row)
 {
     const lt_report_cost *c = d->spec->rows[row].cost;
+    lti_deletion total = lti_deletion_cost(d->spec, c);
     row_head(d, row);
     for (int i = 0; i < LT_N_COSTS; i++)
         lti_cell(d, row, c->seconds[i], 1, false);
     lti_cell(d, row, c->eval_s, 1, false);
     lti_cell(d, row, sum3(c->forward), 0, false);
     lti_cell(d, row, sum3(c->backward), 0, false);
-    lti_cell(d, row, sum3(c->seconds), 1, false);
-    lti_cell(d, row, 100 * sum3(c->seconds) / retrain_s, 1, false);
-    lti_cell(d, row, 100 * passes(c) / retrain_passes, 1, false);
+    lti_cell(d, row, total.seconds, 1, false);
+    lti_cell(d, row, 100 * total.of_time, 1, false);
+    lti_cell(d, row, 100 * total.of_passes, 1, false);
     lti_buf_printf(&d->b, "</tr>\n");
 }
 
@@ -197,12 +206,10 @@ lt_status lti_put_costs(lti_doc *d)
 {
     const lt_report_spec *s = d->spec;
     int n = 0;
-    double retrain_s, retrain_passes;
     for (int i = 0; i < s->n_rows; i++)
         n += s->rows[i].cost != NULL;
     if (n == 0)
         return LT_OK;
-    retraining(s, &retrain_s, &retrain_passes);
     lti_section(d, "What deletion costs");
     lti_buf_printf(&d->b, "<div class=\"scroll\" tabindex=\"0\"><table>\n<thead><tr><th scope=\"col\">Method</th>"
                           "<th scope=\"col\">Search, s</th><th scope=\"col\">Mask, s</th>"
@@ -213,7 +220,7 @@ lt_status lti_put_costs(lti_doc *d)
                           "<th scope=\"col\">of retraining's passes, %%</th></tr></thead>\n<tbody>\n");
     for (int i = 0; i < s->n_rows; i++)
         if (s->rows[i].cost)
-            cost_row(d, i, retrain_s, retrain_passes);
+            cost_row(d, i);
     lti_buf_printf(&d->b, "</tbody></table></div>\n");
     lti_small(d,
               "Deletion is search, mask and update; the evaluation is not part of it. Passes are samples through the "

@@ -198,8 +198,13 @@ static void put_costs(const writer *w)
             lti_format(name, sizeof name, "%s_backward", phase[k]);
             emit(w, "cost", i, name, c->backward[k]);
         }
-        if (c)
-            emit(w, "cost", i, "eval_s", c->eval_s);
+        if (!c)
+            continue;
+        lti_deletion total = lti_deletion_cost(w->d->spec, c);
+        emit(w, "cost", i, "eval_s", c->eval_s);
+        emit(w, "cost", i, "deletion_s", total.seconds);
+        emit(w, "cost", i, "of_retraining_time", total.of_time);
+        emit(w, "cost", i, "of_retraining_passes", total.of_passes);
     }
 }
 

@@ -614,7 +614,7 @@ static void test_all_numbers(void **state)
     assert_int_equal(strncmp(csv, "section,model,setting,seed,run,quantity,value,low,high,text\n", 60), 0);
     int lines = count(csv, "\n");
     int classes = 5 * (N_CLASSES + N_CLASSES), depth = (4 + 4 + 2 + 3) + (4 + 2) + N_STEPS * (2 + 2) + N_STEPS * 2;
-    assert_int_equal(lines, 1 + 5 * 8 + 2 + 2 + 2 + 5 * 2 + 2 * 2 + classes + 4 * 10 + depth + 2 * N_STEPS + 3);
+    assert_int_equal(lines, 1 + 5 * 8 + 2 + 2 + 2 + 5 * 2 + 2 * 2 + classes + 4 * 13 + depth + 2 * N_STEPS + 3);
     assert_non_null(strstr(
         csv,
         "\ncomparison,\"say \"\"x\"\"\",\"with retain data\",\"2\",\"runs/x\",\"forget_acc\",0.85999999999999999,,,"));
@@ -622,6 +622,7 @@ static void test_all_numbers(void **state)
         csv,
         "\nnull_band,\"oracles\",\"\",\"\",\"\",\"ua\",0.85999999999999999,0.80000000000000004,0.92000000000000004,"));
     assert_non_null(strstr(csv, "\"error: runs/<x> has the weights of its parent\""));
+    assert_non_null(strstr(csv, "\"of_retraining_time\",2,,,")); // 5 s of 2.5 s
     assert_non_null(strstr(csv, "request_fr_minus_ft_auc,\"amun & co\""));
     assert_non_null(strstr(md, "\n## gap\n"));
     assert_non_null(strstr(md, "| AMUN | with retain data | 1 | ua | 0.9 | 0.87 | 0.93 | distinguishable |"));
