@@ -19,6 +19,7 @@ void cli_attacks_help(const cli_call *call, FILE *out); // list and options
 lt_status cli_attacks_open(cli_call *call, const char *which, const char *references, const lt_signals *target,
                            cli_attacks *attacks);
 void cli_attacks_clear(cli_attacks *attacks);
+void cli_attacks_defaults(cli_call *call); // for verbs that have not bound the rows: every attack's defaults
 
 typedef struct cli_audited { // one model and all its figures
     lt_signals *signals;
@@ -33,6 +34,14 @@ lt_status cli_audited_measure(const cli_attacks *attacks, const lt_audit_cfg *cf
 void cli_audited_clear(cli_audited *a);
 lt_status cli_scores_save(const cli_attacks *attacks, const cli_audited *target, const char *npz);
 json_t *cli_references_json(const cli_attacks *attacks, const lt_signals *target); // count, one attacked by the rest
+
+// The metrics that have a verdict, by their path in the result.
+enum { CLI_METRIC_PATH = 64 };
+typedef struct cli_metric {
+    char path[CLI_METRIC_PATH];
+    double resolution; // one over the samples of the smallest group it is made from
+} cli_metric;
+cli_metric *cli_metrics(const cli_attacks *attacks, const lt_audit *a, int *n); // freed by the caller
 
 // ---- audit_verdict.c: adds "avg_gap" of every attack, "interval", "null_band" and "verdict" to result
 lt_status cli_verdict_put(const cli_attacks *attacks, const cli_audited *target, const cli_audited *oracle,

@@ -24,6 +24,15 @@ lt_status cli_attacks_bind(cli_call *call)
     return LT_OK;
 }
 
+void cli_attacks_defaults(cli_call *call)
+{
+    if (call->extra_cfg)
+        return;
+    call->extra_cfg = cli_alloc(cfg_offset(NULL) + 1, 1);
+    for (const lt_mia *const *m = lt_mias(); *m; m++)
+        lt_options_defaults((*m)->opts, (char *)call->extra_cfg + cfg_offset(*m));
+}
+
 void cli_attacks_help(const cli_call *call, FILE *out)
 {
     fputs("\nMembership attacks (--attacks), and their options:\n", out);

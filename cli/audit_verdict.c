@@ -7,11 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MAX_PATH = 64, N_FIXED = 4, N_PAIRS = 3 };
-typedef struct metric {
-    char path[MAX_PATH];
-    double resolution; // one over the samples of the smallest group it is made from
-} metric;
+enum { MAX_PATH = CLI_METRIC_PATH, N_FIXED = 4, N_PAIRS = 3 };
 
 static double step_of(const lt_audit *a, int g, int h)
 {
@@ -23,7 +19,7 @@ static const char *const pair_name[N_PAIRS] = {"ft", "fr", "rt"};
 static const int pair_group[N_PAIRS][2] = {
     {LT_GROUP_FORGET, LT_GROUP_TEST}, {LT_GROUP_RETAIN, LT_GROUP_FORGET}, {LT_GROUP_RETAIN, LT_GROUP_TEST}};
 
-static metric *list_metrics(const cli_attacks *attacks, const lt_audit *a, int *n)
+cli_metric *cli_metrics(const cli_attacks *attacks, const lt_audit *a, int *n)
 {
     static const struct {
         const char *path;
@@ -32,7 +28,7 @@ static metric *list_metrics(const cli_attacks *attacks, const lt_audit *a, int *
                         {"ra", LT_GROUP_RETAIN},
                         {"ta", LT_GROUP_TEST},
                         {"svc_mia.confidence", LT_GROUP_FORGET}};
-    metric *m = cli_alloc((size_t)(N_FIXED + N_PAIRS * attacks->n), sizeof *m);
+    cli_metric *m = cli_alloc((size_t)(N_FIXED + N_PAIRS * attacks->n), sizeof *m);
     *n = 0;
     for (; *n < N_FIXED; ++*n) {
         snprintf(m[*n].path, MAX_PATH, "%s", fixed[*n].path);
@@ -127,7 +123,7 @@ typedef struct judged {
     const cli_audited *target, *oracle;
     int n, *index; // distinct oracles
     int n_metrics;
-    metric *metric;
+    cli_metric *metric;
     const lt_verdict_cfg *cfg;
 } judged;
 
@@ -214,7 +210,7 @@ lt_status cli_verdict_put(const cli_attacks *attacks, const cli_audited *target,
     json_t *band = json_object(), *verdict = json_object();
     t.index = cli_alloc((size_t)n_oracles, sizeof *t.index);
     t.n = distinct_oracles(oracle, n_oracles, t.index);
-    t.metric = list_metrics(attacks, &target->audit, &t.n_metrics);
+    t.metric = cli_metrics(attacks, &target->audit, &t.n_metrics);
     put_verdicts(&t, band, verdict);
     if (t.n >= 2) {
         lt_audit *of = cli_alloc((size_t)t.n, sizeof *of);

@@ -1,8 +1,9 @@
 // board.c - several runs side by side: their signals on one forget set, audits, and the gap to the oracles.
 //
 // All models are asked about the same samples: those that the first run with a forget set has forgotten. The runs made
-// by `retrain` are the oracles; the parent of the unlearned runs is added as the original.
-#include "cli.h"
+// by `retrain` are the oracles; the parent of the unlearned runs is added as the original. Runs that differ in nothing
+// but their seed form a group; options in which runs of one method differ become part of their setting.
+#include "board.h"
 #include <ctype.h>
 #include <math.h>
 #include <stdlib.h>
@@ -27,14 +28,94 @@ static char *name_of(const cli_entry *e)
     return name;
 }
 
-static char *setting_of(const cli_entry *e)
+// ---- options that tell runs of one method apart
+
+// Options that change no weights, or that the board shows otherwise.
+static const char *const not_told[] = {"run",    "out",     "force",          "resume",  "json",         "quiet",
+                                       "set",    "verbose", "show-config",    "config",  "threads",      "device",
+                                       "seed",   "method",  "loader-threads", "backend", "cache",        "save-adv",
+                                       "retain", "forget",  "forget-seed",    "data",    "unlearn.seed", NULL};
+
+static bool is_told(const char *key)
+{
+    for (const char *const *k = not_told; *k; k++)
+        if (!strcmp(*k, key))
+            return false;
+    return true;
+}
+
+static char *option_text(const cli_entry *e, const char *key)
+{
+    const json_t *value = json_object_get(json_object_get(e->src.resolved, key), "value");
+    if (!value || json_is_null(value))
+        return cli_format("-");
+    if (json_is_string(value))
+        return cli_format("%s", json_string_value(value));
+    char *dump = json_dumps(value, JSON_ENCODE_ANY | JSON_REAL_PRECISION(6)), *text = cli_format("%s", dump);
+    free(dump);
+    return text;
+}
+
+static bool same_method(const cli_entry *a, const cli_entry *b)
+{
+    return a->role == b->role && !strcmp(cli_text(a->src.result, "method"), cli_text(b->src.result, "method")) &&
+           json_equal(json_object_get(a->src.result, "use_retain"), json_object_get(b->src.result, "use_retain"));
+}
+
+static bool differs(const cli_board *board, const cli_entry *e, const char *key)
+{
+    bool found = false;
+    char *own = option_text(e, key);
+    for (int i = 0; i < board->n && !found; i++)
+        if (same_method(e, &board->entry[i])) {
+            char *other = option_text(&board->entry[i], key);
+            found = strcmp(own, other) != 0;
+            free(other);
+        }
+    free(own);
+    return found;
+}
+
+// "key=value; ..." of the options in which the runs of this method differ; "" when in none. No commas: the comparison
+// as CSV is read by scripts that split at them.
+static char *told_options(const cli_board *board, const cli_entry *e)
+{
+    char *text = cli_format("%s", "");
+    const char *key;
+    json_t *value;
+    json_object_foreach(e->src.resolved, key, value)
+    {
+        if (!is_told(key) || !differs(board, e, key))
+            continue;
+        const char *dot = strncmp(key, "unlearn.", 8) ? NULL : strchr(key + 8, '.');
+        char *own = option_text(e, key),
+             *longer = cli_format("%s%s%s=%s", text, *text ? "; " : "", dot ? dot + 1 : key, own);
+        free(own);
+        free(text);
+        text = longer;
+    }
+    return text;
+}
+
+static char *setting_of(const cli_entry *e, const char *options)
 {
     const json_t *use = json_object_get(e->src.result, "use_retain");
-    if (e->role == LT_ROW_ORIGINAL)
-        return cli_format("before unlearning");
-    if (e->role == LT_ROW_ORACLE)
-        return cli_format("from scratch: the oracle");
-    return cli_format(json_is_true(use) ? "with retained data" : "forget data only");
+    const char *what = e->role == LT_ROW_ORIGINAL ? "before unlearning"
+                       : e->role == LT_ROW_ORACLE ? "from scratch: the oracle"
+                       : json_is_true(use)        ? "with retained data"
+                                                  : "forget data only";
+    return cli_format("%s%s%s", what, *options ? "; " : "", options);
+}
+
+static void tell_apart(cli_board *board)
+{
+    for (int i = 0; i < board->n; i++) {
+        cli_entry *e = &board->entry[i];
+        char *options = told_options(board, e);
+        e->setting = setting_of(e, options);
+        e->group = cli_format("%s|%s", e->name, e->setting);
+        free(options);
+    }
 }
 
 // What the model cost: search, mask and update of a method; all of it for a training.
@@ -56,9 +137,43 @@ static lt_status add_entry(cli_board *board, const char *run)
     LT_TRY(cli_source_open(run, NULL, &e->src));
     e->role = role_of(&e->src);
     e->name = name_of(e);
-    e->setting = setting_of(e);
+    if (json_is_integer(json_object_get(e->src.result, "seed")))
+        e->seed = cli_format("%lld", (long long)json_integer_value(json_object_get(e->src.result, "seed")));
     e->seconds = seconds_of(e);
     e->gap_mis = e->gap_auc = NAN;
+    return LT_OK;
+}
+
+static void entry_clear(cli_entry *e)
+{
+    cli_source_close(&e->src);
+    cli_audited_clear(&e->audited);
+    json_decref(e->result);
+    free(e->name);
+    free(e->setting);
+    free(e->seed);
+    free(e->group);
+}
+
+// A directory whose result lists requests is no row: its children forgot different samples.
+static lt_status add_stream(cli_board *board, const char *run, bool *is_stream)
+{
+    char *path = cli_format("%s/result.json", run);
+    struct stat st;
+    json_t *result = NULL;
+    lt_status status = stat(path, &st) == 0 ? cli_json_load(path, &result) : LT_OK;
+    free(path);
+    *is_stream = json_is_array(json_object_get(result, "requests"));
+    if (!*is_stream) {
+        json_decref(result);
+        return status;
+    }
+    cli_stream *stream = cli_alloc((size_t)board->n_streams + 1, sizeof *stream);
+    if (board->n_streams)
+        memcpy(stream, board->stream, (size_t)board->n_streams * sizeof *stream);
+    free(board->stream);
+    board->stream = stream;
+    stream[board->n_streams++] = (cli_stream){cli_format("%s", run), result};
     return LT_OK;
 }
 
@@ -101,9 +216,7 @@ static lt_status add_parent(cli_call *call, cli_board *board)
     }
     if (status != LT_OK) { // the table is complete without it
         lt_warn(call->session->events, "report.parent", "original model left out: %s", lt_error_get()->message);
-        cli_source_close(&board->entry[n].src);
-        free(board->entry[n].name);
-        free(board->entry[n].setting);
+        entry_clear(&board->entry[n]);
         board->n = n;
         lt_error_clear();
         status = LT_OK;
@@ -150,13 +263,22 @@ static lt_status choose_sets(cli_call *call, cli_board *board)
     return LT_OK;
 }
 
-static lt_status audit_entries(cli_call *call, const lt_audit_cfg *cfg, cli_board *board)
+static lt_status audit_entries(cli_call *call, const cli_board_spec *spec, cli_board *board)
 {
     for (int i = 0; i < board->n; i++) {
         cli_entry *e = &board->entry[i];
-        cli_progress_stage(call->session->progress, "auditing %s", e->name);
-        LT_TRY(cli_signals(call, &e->src, board->ds, &board->sets, &e->signals));
-        LT_TRY(lt_audit_run_cfg(e->signals, cfg, &e->audit));
+        lt_signals *s;
+        cli_progress_stage(call->session->progress, "auditing %s", e->src.name);
+        LT_TRY(cli_signals(call, &e->src, board->ds, &board->sets, &s));
+        lt_status status = i == 0 ? cli_attacks_open(call, spec->attacks, spec->references, s, &board->attacks) : LT_OK;
+        if (status == LT_OK && !cli_same_samples(s, i ? board->entry[0].audited.signals : s))
+            status = LT_FAIL(LT_E_FORMAT, "%s: its signals hold other samples than those of %s, or in another order",
+                             e->src.name, board->entry[0].src.name);
+        if (status != LT_OK) {
+            lt_signals_destroy(s);
+            return status;
+        }
+        LT_TRY(cli_audited_measure(&board->attacks, spec->audit, s, &e->audited));
     }
     return LT_OK;
 }
@@ -167,41 +289,55 @@ static void fill_gaps(cli_board *board)
     int n = 0;
     for (int i = 0; i < board->n; i++)
         if (board->entry[i].role == LT_ROW_ORACLE)
-            oracle[n++] = board->entry[i].audit;
+            oracle[n++] = board->entry[i].audited.audit;
     for (int i = 0; i < board->n && n > 0; i++) {
         cli_entry *e = &board->entry[i];
         if (e->role == LT_ROW_ORACLE)
             continue;
-        e->gap_mis = lt_avg_gap(&e->audit, oracle, n, LT_GAP_MIS);
-        e->gap_auc = lt_avg_gap(&e->audit, oracle, n, LT_GAP_PHI_AUC);
+        e->gap_mis = lt_avg_gap(&e->audited.audit, oracle, n, LT_GAP_MIS);
+        e->gap_auc = lt_avg_gap(&e->audited.audit, oracle, n, LT_GAP_PHI_AUC);
     }
     free(oracle);
 }
 
-lt_status cli_board_build(cli_call *call, const char *const *runs, int n_runs, const lt_audit_cfg *cfg,
-                          cli_board *board)
+lt_status cli_board_build(cli_call *call, const cli_board_spec *spec, cli_board *board)
 {
-    *board = (cli_board){0};
-    for (int i = 0; i < n_runs; i++)
-        LT_TRY(add_entry(board, runs[i]));
+    lt_verdict_cfg verdict;
+    *board = (cli_board){.lint = json_array(), .depth = json_array()};
+    lt_options_defaults(lt_verdict_options, &verdict);
+    cli_attacks_defaults(call);
+    for (int i = 0; i < spec->n_runs; i++) {
+        bool is_stream;
+        LT_TRY(add_stream(board, spec->runs[i], &is_stream));
+        if (!is_stream)
+            LT_TRY(add_entry(board, spec->runs[i]));
+    }
+    if (board->n == 0) // requests alone: no table to compare
+        return LT_OK;
     LT_TRY(add_parent(call, board));
     order(board);
+    tell_apart(board);
     LT_TRY(choose_sets(call, board));
-    LT_TRY(audit_entries(call, cfg, board));
+    LT_TRY(audit_entries(call, spec, board));
     fill_gaps(board);
-    return LT_OK;
+    LT_TRY(cli_board_judge(call, spec->verdict ? spec->verdict : &verdict, board));
+    cli_board_lint(board);
+    return cli_board_read_audits(spec->audits, board);
 }
 
 void cli_board_clear(cli_board *board)
 {
-    for (int i = 0; i < board->n; i++) {
-        cli_entry *e = &board->entry[i];
-        cli_source_close(&e->src);
-        lt_signals_destroy(e->signals);
-        free(e->name);
-        free(e->setting);
+    for (int i = 0; i < board->n; i++)
+        entry_clear(&board->entry[i]);
+    for (int i = 0; i < board->n_streams; i++) {
+        free(board->stream[i].name);
+        json_decref(board->stream[i].result);
     }
     free(board->entry);
+    free(board->stream);
+    json_decref(board->lint);
+    json_decref(board->depth);
+    cli_attacks_clear(&board->attacks);
     cli_sets_clear(&board->sets);
     *board = (cli_board){0};
 }
@@ -252,11 +388,12 @@ json_t *cli_board_json(const cli_board *board)
     json_t *rows = json_array();
     for (int i = 0; i < board->n; i++) {
         const cli_entry *e = &board->entry[i];
-        json_t *row = cli_audit_json(&e->audit);
+        json_t *row = json_deep_copy(e->result);
         cli_put_text(row, "name", e->name);
         cli_put(row, "setting", json_string(e->setting));
         cli_put(row, "role", json_string(role[e->role]));
         cli_put_text(row, "run", e->src.name);
+        cli_put(row, "seed", e->seed ? json_deep_copy(json_object_get(e->src.result, "seed")) : json_null());
         cli_put_real(row, "avg_gap", e->gap_mis);
         cli_put_real(row, "avg_gap_auc", e->gap_auc);
         cli_put_real(row, "seconds", e->seconds);

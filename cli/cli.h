@@ -263,7 +263,7 @@ const char *
 cli_fetch_digest(const char *name); // digest of the complete official set once opened; NULL when not recorded
 lt_status cli_fetch(cli_call *call, const char *name, const char *dir, const char *base_url, json_t *result);
 
-// ---- lint.c: appends {"id", "text"} objects
+// ---- lint.c: appends {"id", "severity", "text"} objects; severity: what the table of lint.c says of the id
 void cli_lint(json_t *lint, const char *id, const char *fmt, ...) LT_PRINTF(3, 4);
 void cli_lint_counts(json_t *lint, const lt_audit *a, int n_oracles);
 void cli_lint_target(json_t *lint, const cli_source *target);
@@ -272,30 +272,6 @@ void cli_lint_twins(json_t *lint, const lt_dataset *ds, const cli_sets *sets);
 void cli_lint_study(json_t *lint, const lt_study *study, const json_t *audits); // and what its audits say
 int64_t cli_shared_images(const lt_dataset *ds); // test images that the training split holds too
 
-// ---- board.c, page.c: the comparison table and its report, shared by report and demo
-typedef struct cli_entry {
-    cli_source src;
-    char *name, *setting;
-    lt_report_role role;
-    lt_signals *signals;
-    lt_audit audit;
-    double gap_mis, gap_auc, seconds;
-} cli_entry;
-typedef struct cli_board {
-    int n;
-    cli_entry *entry;
-    const lt_dataset *ds;
-    cli_sets sets;
-    char forget_digest[65];
-} cli_board;
-lt_status cli_board_build(cli_call *call, const char *const *runs, int n_runs, const lt_audit_cfg *cfg,
-                          cli_board *board);
-void cli_board_clear(cli_board *board);
-json_t *cli_board_json(const cli_board *board);      // array of rows
-void cli_board_print(const json_t *rows, FILE *out); // the table
-typedef struct cli_outputs {                         // files to write; NULL = not
-    const char *title, *html, *markdown, *csv;
-} cli_outputs;
-lt_status cli_board_report(cli_call *call, const cli_board *board, const cli_outputs *to);
+// ---- board.c; the rest of the comparison is in board.h
 json_t *cli_audit_json(const lt_audit *a);
 #endif

@@ -2,7 +2,7 @@
 //
 // Every step is a run directory made by calling the verbs themselves, so all of it can be looked at afterwards with
 // eval, audit and report, and a demo that was interrupted goes on where it stopped.
-#include "cli.h"
+#include "board.h"
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -193,10 +193,12 @@ static lt_status report(cli_call *call, struct demo *d, double start_s)
     cli_board board = {0};
     char *html = cli_format("%s/report.html", d->out);
     o->audit.seed = call->seed.seed;
-    lt_status status = cli_board_build(call, (const char *const *)d->runs.item, d->runs.n, &o->audit, &board);
+    lt_status status = cli_board_build(
+        call, &(cli_board_spec){.runs = (const char *const *)d->runs.item, .n_runs = d->runs.n, .audit = &o->audit},
+        &board);
     if (status == LT_OK)
         status = cli_board_report(call, &board,
-                                  &(cli_outputs){.title = "lethe demo: what forgetting looks like", .html = html});
+                                  &(cli_outputs){.title = "lethe demo: what forgetting looks like", .page = html});
     if (status == LT_OK) {
         call->result = json_object();
         cli_put_text(call->result, "data", d->spec);

@@ -1,68 +1,115 @@
 // cmd_report.c - `lethe report`: one self-contained page from runs that forgot the same samples.
-#include "cli.h"
+#include "board.h"
 #include <stdlib.h>
 #include <string.h>
 
 struct opts {
-    const char *out, *title, *markdown, *csv;
+    const char *out, *title, *markdown, *csv, *references, *attacks, *audit_json;
+    int32_t format;
     lt_audit_cfg audit;
+    lt_verdict_cfg verdict;
+};
+static const lt_opt_value formats[] = {
+    {"html", CLI_PAGE_HTML, "one page, inline SVG, no scripts"},
+    {"csv", CLI_PAGE_CSV, "every number of its tables and points, one a line"},
+    {"md", CLI_PAGE_MD, "the same as Markdown tables"},
+    {NULL, 0, NULL},
 };
 static const lt_option own[] = {
-    LT_STR(struct opts, out, "report.html", "HTML file to write"),
+    LT_STR(struct opts, out, NULL, "file to write; default: report.html, .csv or .md"),
+    LT_ENUM(struct opts, format, CLI_PAGE_HTML, formats, "what to write to --out"),
     LT_STR(struct opts, title, "Unlearning report", "title of the page"),
-    LT_STR(struct opts, markdown, NULL, "also write the table as Markdown to this file"),
-    LT_STR(struct opts, csv, NULL, "also write the table as CSV to this file"),
+    LT_STR(struct opts, markdown, NULL, "also write the comparison table as Markdown to this file"),
+    LT_STR(struct opts, csv, NULL, "also write the comparison table as CSV to this file"),
+    LT_STR(struct opts, references, NULL, "outputs of reference models on the same samples: .npz of logits, member"),
+    LT_STR(struct opts, attacks, NULL, "membership attacks, separated by commas; default: all the references allow"),
+    LT_STR(struct opts, audit_json, NULL,
+           "results of `lethe audit --json` of these runs, separated by commas or the option repeated; RUN/audit.json "
+           "is read where there is one"),
     LT_OPT_END,
 };
 static const cli_group groups[] = {
     {"", "What to write", own, 0, LT_OPTGROUP_FLAGS},
     {"audit", "How to audit", lt_audit_options, offsetof(struct opts, audit), LT_OPTGROUP_FLAGS},
+    {"audit", "How to judge", lt_verdict_options, offsetof(struct opts, verdict), LT_OPTGROUP_FLAGS},
     {NULL, NULL, NULL, 0, 0},
 };
+
+static const char *out_of(const struct opts *o)
+{
+    static const char *const by_format[] = {
+        [CLI_PAGE_HTML] = "report.html", [CLI_PAGE_CSV] = "report.csv", [CLI_PAGE_MD] = "report.md"};
+    return o->out && *o->out ? o->out : by_format[o->format];
+}
 
 static lt_status run(cli_call *call)
 {
     struct opts *o = call->opts;
     cli_board board = {0};
+    cli_list audits = {0};
     lt_status status = LT_OK;
     if (call->n_positional < 1) {
         LT_FAIL(LT_E_USAGE, "report: expected at least one run");
         return lt_error_hint("for example: lethe report runs/retrain runs/amun --out report.html");
     }
     o->audit.seed = call->seed.seed;
-    LT_TRY_GOTO(cli_board_build(call, call->positional, call->n_positional, &o->audit, &board), done);
-    LT_TRY_GOTO(
-        cli_board_report(call, &board,
-                         &(cli_outputs){.title = o->title, .html = o->out, .markdown = o->markdown, .csv = o->csv}),
-        done);
+    cli_list_option(&audits, call, "audit-json");
+    const cli_board_spec spec = {.runs = call->positional,
+                                 .n_runs = call->n_positional,
+                                 .attacks = o->attacks,
+                                 .references = o->references,
+                                 .audit = &o->audit,
+                                 .verdict = &o->verdict,
+                                 .audits = &audits};
+    LT_TRY_GOTO(cli_board_build(call, &spec, &board), done);
+    LT_TRY_GOTO(cli_board_report(call, &board,
+                                 &(cli_outputs){.title = o->title,
+                                                .page = out_of(o),
+                                                .format = (cli_page_format)o->format,
+                                                .markdown = o->markdown,
+                                                .csv = o->csv,
+                                                .seed = call->seed.seed}),
+                done);
     call->result = json_object();
-    cli_put_text(call->result, "report", o->out);
+    cli_put_text(call->result, "report", out_of(o));
     cli_put(call->result, "n_forget", json_integer(board.sets.forget.n));
     cli_put(call->result, "rows", cli_board_json(&board));
+    cli_put(call->result, "lint", json_incref(board.lint));
 done:
     cli_progress_clear(call->session->progress);
     cli_board_clear(&board);
+    cli_list_clear(&audits);
     return status;
 }
 
 static void print(const cli_call *call, FILE *out)
 {
-    cli_board_print(json_object_get(call->result, "rows"), out);
+    if (json_array_size(json_object_get(call->result, "rows")))
+        cli_board_print(json_object_get(call->result, "rows"), out);
     fprintf(out, "%s\n", cli_text(call->result, "report"));
 }
 
 const cli_verb cli_verb_report = {
     .name = "report",
-    .usage = "RUN... [--out FILE.html] [options]",
-    .about = "Writes one page without scripts or outside references: the comparison table, confidence histograms "
-             "before and\n"
-             "after, adversarial neighbours, training curves, and the facts needed to make it again. The runs must "
-             "have forgotten\n"
-             "the same samples; those made by `--method retrain` are the oracles, and the common parent is added.",
-    .examples = "  lethe report runs/retrain runs/ft runs/amun --out report.html\n",
+    .usage = "RUN... [--out FILE] [--format html|csv|md] [options]",
+    .about =
+        "Writes one page without scripts or outside references: the comparison table, gaps to retraining with its "
+        "null\n"
+        "band, every figure with its verdict, ROC curves, histograms, class by class accuracies, costs, adversarial\n"
+        "neighbours, training curves, notes of the linter, and the runs that every number links to. The runs must "
+        "have\n"
+        "forgotten the same samples; those made by `--method retrain` are the oracles, and the common parent is "
+        "added.\n"
+        "Runs that differ in nothing but their seed are one method in the charts. A directory of requests is drawn "
+        "apart.",
+    .examples = "  lethe report runs/retrain runs/ft runs/amun --out report.html\n"
+                "  lethe report runs/retrain-* runs/amun-* --references refs.npz --audit-json amun-depth.json\n"
+                "  lethe report runs/retrain runs/amun --format csv --out numbers.csv\n",
     .uses = CLI_COMPUTE | CLI_SEED,
     .opts_size = sizeof(struct opts),
     .groups = groups,
+    .prepare = cli_attacks_bind,
+    .more_help = cli_attacks_help,
     .run = run,
     .print = print,
 };

@@ -1,6 +1,6 @@
 // page.c - the report of a board: gathers curves, pictures and facts from the run directories and hands them to
 // lt_report_html.
-#include "cli.h"
+#include "board.h"
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,6 +13,7 @@ struct curve {
     double *epoch, *loss, *train_acc, *test_acc;
 };
 struct page {
+    cli_pool pool;
     lt_report_row *row;
     lt_report_curve curve[MAX_CURVES];
     struct curve data[MAX_CURVES];
@@ -74,6 +75,14 @@ static void read_curve(const char *dir, struct curve *c)
     free(text);
 }
 
+static const char *curve_name(struct page *p, const cli_board *board, const cli_entry *e)
+{
+    int n = 0;
+    for (int i = 0; i < board->n; i++)
+        n += board->entry[i].role == e->role;
+    return n > 1 && e->seed ? cli_pool_keep(&p->pool, cli_format("%s seed %s", e->name, e->seed)) : e->name;
+}
+
 static void add_curves(struct page *p, const cli_board *board)
 {
     for (int i = 0; i < board->n && p->n_curves < MAX_CURVES; i++) {
@@ -83,7 +92,8 @@ static void add_curves(struct page *p, const cli_board *board)
             continue;
         read_curve(e->src.dir, c);
         if (c->n > 0)
-            p->curve[p->n_curves++] = (lt_report_curve){e->name, c->n, c->epoch, c->loss, c->train_acc, c->test_acc};
+            p->curve[p->n_curves++] =
+                (lt_report_curve){curve_name(p, board, e), c->n, c->epoch, c->loss, c->train_acc, c->test_acc};
     }
 }
 
@@ -189,13 +199,6 @@ static void add_facts(struct page *p, cli_call *call, const cli_board *board)
         add_fact(p, "Training recipe", cli_format("%s", recipe));
     add_fact(p, "Forget set",
              cli_format("%lld samples, digest %s", (long long)board->sets.forget.n, board->forget_digest));
-    for (int i = 0; i < board->n; i++) {
-        const cli_entry *e = &board->entry[i];
-        char digest[65];
-        lt_model_digest(e->src.model, digest);
-        add_fact(p, e->name,
-                 cli_format("%s, seed %.0f, model digest %.16s", e->src.name, cli_real(e->src.result, "seed"), digest));
-    }
     add_fact(p, "Machine",
              cli_format("%s, %d of %d cores usable, %s", machine.cpu, machine.n_usable, machine.n_cpus, machine.isa));
     add_fact(p, "lethe",
@@ -205,21 +208,13 @@ static void add_facts(struct page *p, cli_call *call, const cli_board *board)
 
 // ---- the page
 
-static void fill_rows(struct page *p, const cli_board *board)
+static void fill_rows(struct page *p, const cli_board *board, lt_report_spec *spec)
 {
     p->row = cli_alloc((size_t)board->n, sizeof *p->row);
-    for (int i = 0; i < board->n; i++) {
-        const cli_entry *e = &board->entry[i];
-        p->row[i] = (lt_report_row){.name = e->name,
-                                    .setting = e->setting,
-                                    .role = e->role,
-                                    .audit = e->audit,
-                                    .gap_mis = e->gap_mis,
-                                    .gap_auc = e->gap_auc,
-                                    .seconds = e->seconds,
-                                    .signals = e->signals,
-                                    .run_dir = e->src.name};
-    }
+    for (int i = 0; i < board->n; i++)
+        cli_page_row(&p->pool, board, spec, i, &p->row[i]);
+    spec->rows = p->row;
+    spec->n_rows = board->n;
 }
 
 static lt_status write_text(const char *path, char *text)
@@ -246,31 +241,53 @@ static void page_clear(struct page *p)
     free(p->clean);
     free(p->moved);
     free(p->row);
+    cli_pool_clear(&p->pool);
     free(p->note);
     free(p->subtitle);
+}
+
+// What only a comparison has: rows, figures, curves, pictures, facts.
+static lt_status fill_comparison(struct page *p, cli_call *call, const cli_board *board, lt_report_spec *spec)
+{
+    const lt_dataset *ds = board->ds;
+    p->subtitle = cli_format("%s on %s", board->entry[0].src.model->spec, ds->spec);
+    p->note =
+        cli_format("%lld of %lld training samples were to be forgotten. Each row is one model, asked about the same "
+                   "forgotten, retained and test samples.",
+                   (long long)board->sets.forget.n, (long long)ds->split[LT_TRAIN].n);
+    spec->subtitle = p->subtitle;
+    spec->note = p->note;
+    spec->class_names = (const char *const *)ds->class_names;
+    cli_page_metrics(&p->pool, board, spec);
+    fill_rows(p, board, spec);
+    cli_page_lint(&p->pool, board, spec);
+    cli_page_depth(&p->pool, board, spec);
+    add_curves(p, board);
+    spec->curves = p->curve;
+    spec->n_curves = p->n_curves;
+    LT_TRY(add_pairs(p, board, spec));
+    add_facts(p, call, board);
+    spec->facts = p->fact;
+    return LT_OK;
+}
+
+static lt_status write_page(const lt_report_spec *spec, const cli_outputs *to)
+{
+    if (to->format == CLI_PAGE_HTML)
+        return lt_report_html(spec, to->page);
+    return write_text(to->page, to->format == CLI_PAGE_CSV ? lt_report_all_csv(spec) : lt_report_all_markdown(spec));
 }
 
 lt_status cli_board_report(cli_call *call, const cli_board *board, const cli_outputs *to)
 {
     struct page p = {0};
     lt_status status = LT_OK;
-    const lt_dataset *ds = board->ds;
-    p.subtitle = cli_format("%s on %s", board->entry[0].src.model->spec, ds->spec);
-    p.note =
-        cli_format("%lld of %lld training samples were to be forgotten. Each row is one model, asked about the same "
-                   "forgotten, retained and test samples.",
-                   (long long)board->sets.forget.n, (long long)ds->split[LT_TRAIN].n);
-    fill_rows(&p, board);
-    lt_report_spec spec = {
-        .title = to->title, .subtitle = p.subtitle, .note = p.note, .rows = p.row, .n_rows = board->n};
-    add_curves(&p, board);
-    spec.curves = p.curve;
-    spec.n_curves = p.n_curves;
-    LT_TRY_GOTO(add_pairs(&p, board, &spec), done);
-    add_facts(&p, call, board);
-    spec.facts = p.fact;
-    if (to->html)
-        LT_TRY_GOTO(lt_report_html(&spec, to->html), done);
+    lt_report_spec spec = {.title = to->title, .subtitle = "requests served one after another", .seed = to->seed};
+    if (board->n > 0)
+        LT_TRY_GOTO(fill_comparison(&p, call, board, &spec), done);
+    cli_page_streams(&p.pool, board, &spec);
+    if (to->page)
+        LT_TRY_GOTO(write_page(&spec, to), done);
     if (to->markdown)
         LT_TRY_GOTO(write_text(to->markdown, lt_report_markdown(&spec)), done);
     if (to->csv)

@@ -6,20 +6,94 @@ LT_BEGIN
 
 typedef enum lt_report_role { LT_ROW_METHOD, LT_ROW_ORIGINAL, LT_ROW_ORACLE } lt_report_role;
 
+typedef struct lt_report_metric {    // one figure, compared with retraining; all are fractions
+    const char *key, *title;         // "rmia.ft_auc", "RMIA AUC forget / test"
+    double mean;                     // of the oracles; NaN = there is none
+    lt_interval null_band;           // where one further retrained model falls; NaN = fewer than two oracles
+    const double *oracle_difference; // each oracle minus the mean of the others; NULL = fewer than two
+    int n_oracle_differences;
+    bool chart; // has a chart of its own in the page; every metric is in its tables
+} lt_report_metric;
+typedef struct lt_report_value {
+    double value;         // NaN = not measured
+    lt_interval interval; // over the draw of the samples; NaN = not known
+    const char *verdict;  // of lt_verdict_text; NULL = there is none
+} lt_report_value;
+enum { LT_COST_SEARCH, LT_COST_MASK, LT_COST_UPDATE, LT_N_COSTS };
+typedef struct lt_report_cost { // NaN = not known
+    double seconds[LT_N_COSTS], eval_s;
+    double forward[LT_N_COSTS], backward[LT_N_COSTS]; // samples through passes
+} lt_report_cost;
+
 typedef struct lt_report_row {  // one model
     const char *name, *setting; // "AMUN", "with retain data"
     lt_report_role role;
     lt_audit audit;
     double gap_mis, gap_auc;   // NaN = oracle or not computed
     double seconds;            // NaN = unknown
-    const lt_signals *signals; // histograms; may be NULL
+    const lt_signals *signals; // histograms, matrices, ROC; may be NULL
     const char *run_dir;
+    // All of the following may be NULL.
+    const char *seed;             // as text
+    const char *group;            // rows of equal group are one method under several seeds
+    const lt_report_value *value; // (n_metrics)
+    const double *const *score;   // (n_attacks) x (signals->n), larger = more likely a member; one attack may be NULL
+    const char *verdict;          // of all metrics together
+    const lt_report_cost *cost;
+    const char *const *facts; // key, value, ..., NULL: what the run was made from
 } lt_report_row;
 typedef struct lt_report_curve { // one training curve
     const char *name;
     int n;
     const double *epoch, *loss, *train_acc, *test_acc; // fractions; test_acc may be NULL or hold NaN
 } lt_report_curve;
+
+typedef enum lt_report_severity { LT_LINT_NOTE, LT_LINT_WARNING, LT_LINT_ERROR } lt_report_severity;
+LT_API const char *lt_report_severity_text(lt_report_severity severity); // "note", "warning", "error"
+typedef struct lt_report_lint {
+    int row; // -1 = all of the page
+    lt_report_severity severity;
+    const char *id, *text;
+} lt_report_lint;
+
+// Depth of forgetting: three models of one row. NaN and n_retrained 0 = not measured.
+typedef struct lt_report_three {
+    double original, unlearned;
+    const double *retrained; // (n_retrained)
+    int n_retrained;
+} lt_report_three;
+typedef struct lt_report_probe { // a linear probe on the activations of one stage
+    const char *stage;
+    lt_report_three membership_auc, class_acc; // fractions
+} lt_report_probe;
+typedef struct lt_report_cka { // similarity of representations, 0 to 1
+    const char *stage;
+    double to_original, retrained_pair; // retrained_pair: two retrained models with one another
+    const double *to_retrained;         // (n_retrained)
+    int n_retrained;
+} lt_report_cka;
+typedef struct lt_report_relearn { // accuracy while the forgotten samples are learnt again; each curve (n)
+    const double *original, *unlearned;
+    const double *const *retrained; // (n_retrained)
+    int n_retrained;
+} lt_report_relearn;
+typedef struct lt_report_depth {
+    int row;
+    const lt_report_probe *probe;
+    int n_probes;
+    const lt_report_cka *cka;
+    int n_cka;
+    const double *step; // (n_steps)
+    int n_steps;
+    lt_report_relearn forget_acc, test_acc; // fractions
+} lt_report_depth;
+
+typedef struct lt_report_stream { // requests served one after another
+    const char *name, *run_dir;
+    int n;
+    const double *current, *cumulative; // (n) AUC retain/forget minus AUC forget/test; NaN = not measured
+} lt_report_stream;
+
 typedef struct lt_report_spec {
     const char *title, *subtitle;
     const char *note;         // a paragraph under the title: what was done, on which data; may be NULL
@@ -32,11 +106,27 @@ typedef struct lt_report_spec {
     int n_pairs, c, h, w;
     const float *clean, *adv;
     const char *const *pair_text; // n_pairs captions
+    const lt_report_metric *metrics;
+    int n_metrics;
+    const char *const *attacks; // titles of what row.score holds
+    int n_attacks;
+    uint64_t seed;                  // of the draws behind the bands of ROC curves
+    const char *const *class_names; // (K) of the signals; NULL = numbers
+    const lt_report_lint *lint;
+    int n_lint;
+    const lt_report_depth *depth;
+    int n_depth;
+    const lt_report_stream *streams;
+    int n_streams;
 } lt_report_spec;
 // One file, no scripts, nothing fetched; written atomically. All text of the spec is escaped.
 LT_API lt_status lt_report_html(const lt_report_spec *spec, const char *path);
-LT_API char *lt_report_markdown(const lt_report_spec *spec); // the table; malloc'ed, NULL when out of memory
-LT_API char *lt_report_csv(const lt_report_spec *spec);      // the table, fractions in full precision
+LT_API char *lt_report_markdown(const lt_report_spec *spec); // the comparison; malloc'ed, NULL when out of memory
+LT_API char *lt_report_csv(const lt_report_spec *spec);      // the comparison, fractions in full precision
+// Every number of the tables and points of the page, malloc'ed, NULL when out of memory. Markdown: one table per section. CSV: one number a line
+// with the columns section, model, setting, seed, run, quantity, value, low, high, text; fractions in full precision.
+LT_API char *lt_report_all_markdown(const lt_report_spec *spec);
+LT_API char *lt_report_all_csv(const lt_report_spec *spec);
 
 // One picture (C,H,W), C = 1 or 3, as a PNG file.
 LT_API lt_status lt_png_write(const char *path, int c, int h, int w, const uint8_t *x);

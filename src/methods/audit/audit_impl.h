@@ -8,6 +8,7 @@
 enum {
     LTI_DRAW_SHADOW_RETAIN = 0,
     LTI_DRAW_SHADOW_TEST = 1,
+    LTI_DRAW_ROC = 8,        // + 0 positives, 1 negatives; index = draw
     LTI_DRAW_AUC = 16,       // + group
     LTI_DRAW_BOOTSTRAP = 32, // + group; index = draw
     LTI_DRAW_BOOTSTRAP_MEAN = 35,
