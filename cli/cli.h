@@ -130,7 +130,6 @@ extern const cli_shared_group cli_shared_groups[]; // ends with table NULL
 
 // ---- env.c: what runs need
 int cli_threads(const cli_call *call);         // --threads, or every usable core
-unsigned cli_plan_flags(const cli_call *call); // LT_PLAN_* that --precision and --fixed-order ask for
 lt_status cli_env(cli_call *call, lt_env *env);
 lt_status cli_dataset(cli_call *call, const char *spec, const lt_dataset **ds); // borrowed from the session
 void cli_catch_signals(cli_session *s); // the first SIGINT or SIGTERM raises s->stop, the second kills

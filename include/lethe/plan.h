@@ -31,8 +31,8 @@ enum {                          // lt_plan_spec.flags: NO_ switches a pass off: 
     LT_PLAN_BF16 = 64,          // convolutions may multiply values rounded to bf16; sums and all tensors stay f32
     LT_PLAN_NO_WINOGRAD = 128,  // convolutions by their definition only, however slow
     LT_PLAN_OWN_WINOGRAD = 256, // not the library's Winograd, which its newer versions lack
-    LT_PLAN_FIXED_ORDER = 512,  // every sum in an order that the shape alone decides, no choice by timing: the same bits
-                                // with any number of threads of the backend
+    LT_PLAN_FIXED_ORDER = 512, // every sum in an order that the shape alone decides, no choice by timing: the same bits
+                               // with any number of threads of the backend
 };
 
 typedef struct lt_plan_spec {
