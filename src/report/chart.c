@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { HEIGHT = 220, LEFT = 44, RIGHT = 12, TOP = 10, BOTTOM = 38, LABEL_STEP = 12 };
+enum { HEIGHT = 220, LEFT = 48, RIGHT = 12, TOP = 10, BOTTOM = 38, LABEL_STEP = 12 };
 
 // ---- scales
 
