@@ -33,7 +33,7 @@ enum {
     TAPS = 9,                 // of the filter as a whole
     LINE = 16,                // floats of a cache line: added to strides that would be a multiple of the page size
     BLOCK_BYTES = 512 << 10,  // of V and M: well inside a second-level cache
-    MIN_TILES = 28,           // where that would leave fewer tiles, a filter value is not used often enough:
+    MIN_TILES = 27,           // where that would leave fewer tiles, a filter value is not used often enough:
     BIG_TILES = 56,           // this many then, and V and M lie in the third level
     PREPARED_MAX = 12 << 20,  // constant filters are kept transformed up to this size
     SMALL_FILTER = 128 * 128, // filter gradients up to this many channel pairs are summed in chunks
@@ -55,6 +55,7 @@ typedef struct part {
 
 typedef struct wino {
     const lti_wino_kern *kern;
+    const lti_kern *blk;
     int n_threads;
     lti_conv_pass pass;
     bool relu, bias, keep; // keep: the transformed filter lives in prepared memory
@@ -69,13 +70,12 @@ typedef struct wino {
     int64_t in_step, out_step; // from one pixel of a tile to the next
     int64_t th, tw, tiles;
     int64_t block;              // tiles a block, a multiple of kern->rows
-    int64_t columns;            // of M that a block holds at a time
     int64_t v_stride, m_stride; // floats from one point to the next
     int64_t u_stride;
-    bool by_panel;                       // see above
-    int64_t chunks;                      // filter gradient: partial sums; 0 = all of dy is transformed first, then
-    int64_t group;                       // this many blocks of input channels at a time
-    size_t block_at, block_floats, u_at; // in scratch: one block per thread, then what threads share
+    bool by_panel;  // see above
+    int64_t chunks; // filter gradient: partial sums; 0 = all of dy is transformed first, then
+    int64_t group;  // this many blocks of input channels at a time
+    size_t block_at, block_floats, u_at, taps_at; // in scratch: one block per thread, then what threads share
 } wino;
 
 static int thread_id(void)
@@ -109,62 +109,56 @@ static int64_t panel_columns(const wino *d, int64_t first)
     return smaller(d->kern->width, d->out_b * LTI_LANES - first);
 }
 
-// A part's taps of 16 filters for one input channel. Forward: w (out, in, 3, 3); gradient of the input: w (in, out, 3,
-// 3).
-static void load_taps(const wino *d, const part *p, const float *w, int64_t channel, int64_t out_block, float *g)
+// 16 filters of 16 input channels, g[channel][tap][16]. Forward: w (out, in, 3, 3).
+static void load_forward(const wino *d, const float *w, int64_t in, int64_t out, int64_t n_in, int n_out, float *g)
 {
-    const bool dx = d->pass == LTI_CONV_DX;
-    const int64_t lane_step = (dx ? 1 : d->in) * TAPS, channel_step = (dx ? d->out : 1) * TAPS;
-    const int64_t lanes = smaller(LTI_LANES, d->out - out_block * LTI_LANES);
-    if (lanes < LTI_LANES || channel >= d->in)
-        memset(g, 0, MAX_TAPS * LTI_LANES * sizeof *g);
-    for (int64_t l = 0; l < lanes && channel < d->in; l++) {
-        const float *from = w + (out_block * LTI_LANES + l) * lane_step + channel * channel_step;
-        for (int i = 0; i < p->form->taps; i++)
-            g[i * LTI_LANES + l] = from[p->tap[i]];
+    d->blk->to_blocked(w + (out * d->in + in) * TAPS, d->in * TAPS, g, n_in * TAPS, n_out);
+}
+
+// Gradient of the input: w (in, out, 3, 3). Sixteen values are quicker to turn than nine: where w does not end, the
+// first taps of the next filters are taken along, and written over by the next channel's.
+static void load_backward(const wino *d, const float *w, int64_t in, int64_t out, int64_t n_in, int n_out, float *g)
+{
+    const int64_t end = d->in * d->out * TAPS;
+    for (int64_t c = in; c < in + n_in; c++, g += TAPS * LTI_LANES) {
+        const int64_t at = (c * d->out + out) * TAPS, last = at + (n_out - 1) * TAPS + LTI_LANES;
+        d->blk->to_blocked(w + at, TAPS, g, last <= end ? LTI_LANES : TAPS, n_out);
     }
 }
 
-// Channels begin..end of the panel whose first column is `first`; u points at the panel.
+enum { FILTERS = (LTI_LANES * TAPS + LTI_LANES - TAPS) * LTI_LANES }; // floats that load_filters writes
+
+static void load_filters(const wino *d, const float *w, int64_t in_block, int64_t out_block, float *g)
+{
+    const int64_t in = in_block * LTI_LANES, out = out_block * LTI_LANES, n_in = smaller(LTI_LANES, d->in - in);
+    const int n_out = (int)smaller(LTI_LANES, d->out - out);
+    if (d->pass == LTI_CONV_FWD)
+        load_forward(d, w, in, out, n_in, n_out, g);
+    else
+        load_backward(d, w, in, out, n_in, n_out, g);
+    memset(g + n_in * TAPS * LTI_LANES, 0, (size_t)((LTI_LANES - n_in) * TAPS * LTI_LANES) * sizeof *g);
+}
+
+// A part of a panel, blocks begin..end of input channels; u points at the panel whose first column is `first`. Half: in
+// pairs of channels, u[point][panel][channel / 2][columns].
 static void transform_panel(const wino *d, const part *p, const float *w, int64_t first, int64_t begin, int64_t end,
                             float *u)
 {
     const int64_t columns = panel_columns(d, first);
-    for (int64_t channel = begin; channel < end; channel++)
+    for (int64_t b = begin; b < end; b++)
         for (int64_t k = 0; k < columns; k += LTI_LANES) {
-            float g[MAX_TAPS * LTI_LANES], t[MAX_POINTS * LTI_LANES];
-            load_taps(d, p, w, channel, (first + k) / LTI_LANES, g);
-            p->form->filter(g, t);
-            for (int i = 0; i < p->form->points; i++)
-                memcpy(u + i * d->u_stride + channel * columns + k, t + i * LTI_LANES, LTI_LANES * sizeof *t);
-        }
-}
-
-// The same in pairs of channels: u[point][panel][channel / 2][columns].
-static void transform_panel_half(const wino *d, const part *p, const float *w, int64_t first, int64_t begin,
-                                 int64_t end, float *u)
-{
-    const int64_t columns = panel_columns(d, first);
-    for (int64_t channel = begin; channel < end; channel += 2)
-        for (int64_t k = 0; k < columns; k += LTI_LANES) {
-            float g[MAX_TAPS * LTI_LANES], t[2][MAX_POINTS * LTI_LANES];
-            for (int i = 0; i < 2; i++) {
-                load_taps(d, p, w, channel + i, (first + k) / LTI_LANES, g);
-                p->form->filter(g, t[i]);
+            float g[FILTERS], t[2][MAX_POINTS * LTI_LANES];
+            float *to = u + b * d->lanes * columns + k;
+            load_filters(d, w, b, (first + k) / LTI_LANES, g);
+            for (int c = 0; !d->half && c < LTI_LANES; c++)
+                p->form->filter(g + c * TAPS * LTI_LANES, p->tap, to + c * columns, d->u_stride);
+            for (int c = 0; d->half && c < LTI_LANES; c += 2) {
+                for (int i = 0; i < 2; i++)
+                    p->form->filter(g + (c + i) * TAPS * LTI_LANES, p->tap, t[i], LTI_LANES);
+                for (int i = 0; i < p->form->points; i++)
+                    d->kern->pack(t[0] + i * LTI_LANES, t[1] + i * LTI_LANES, to + c / 2 * columns + i * d->u_stride);
             }
-            for (int i = 0; i < p->form->points; i++)
-                d->kern->pack(t[0] + i * LTI_LANES, t[1] + i * LTI_LANES,
-                              u + i * d->u_stride + channel / 2 * columns + k);
         }
-}
-
-static void transform_some(const wino *d, const part *p, const float *w, int64_t first, int64_t begin, int64_t end,
-                           float *u)
-{
-    if (d->half)
-        transform_panel_half(d, p, w, first, begin, end, u);
-    else
-        transform_panel(d, p, w, first, begin, end, u);
 }
 
 static void transform_filter(const wino *d, const float *w, float *u)
@@ -173,9 +167,9 @@ static void transform_filter(const wino *d, const float *w, float *u)
     const int64_t n_panels = (d->out_b * LTI_LANES + width - 1) / width;
 #pragma omp parallel for num_threads(d->n_threads) schedule(static)
     for (int64_t i = 0; i < n_panels * d->in_b; i++) {
-        const int64_t first = i / d->in_b * width, begin = i % d->in_b * LTI_LANES;
+        const int64_t first = i / d->in_b * width, b = i % d->in_b;
         for (const part *p = d->part; p < d->part + d->n_parts; p++)
-            transform_some(d, p, w, first, begin, begin + LTI_LANES, u + p->point * d->u_stride + first * depth);
+            transform_panel(d, p, w, first, b, b + 1, u + p->point * d->u_stride + first * depth);
     }
 }
 
@@ -343,7 +337,6 @@ static void run_tiles(const wino *d, const float *x, const float *u, const float
 {
     const int64_t columns = d->out_b * LTI_LANES, n_blocks = (d->tiles + d->block - 1) / d->block;
     const int64_t calls = d->points * ((columns + d->kern->width - 1) / d->kern->width) * (d->block / d->kern->rows);
-    const int64_t depth = d->in_b * d->lanes;
 #pragma omp parallel for num_threads(d->n_threads) schedule(dynamic, 1)
     for (int64_t b = 0; b < n_blocks; b++) {
         float *v = block_of_thread(d, scratch), *m = v + d->most * d->v_stride;
@@ -352,13 +345,9 @@ static void run_tiles(const wino *d, const float *x, const float *u, const float
         ahead read = ahead_of(d, next < d->tiles ? x : NULL, d->in_b, d->ih * d->iw, next, n_tiles, calls);
         ahead write = ahead_of(d, y, d->out_b, d->oh * d->ow, first, n_tiles, calls / d->n_parts);
         for (const part *p = d->part; p < d->part + d->n_parts; p++) {
-            const float *own = u + p->point * d->u_stride;
             block_inputs(d, p, x, first, n_tiles, v);
-            for (int64_t k = 0; k < columns; k += d->columns) {
-                const int64_t end = smaller(k + d->columns, columns);
-                block_products(d, p->form->points, v, n_tiles, own + k * depth, k, end, m, &read, &write);
-                block_outputs(d, p, m, k / LTI_LANES, end / LTI_LANES, first, n_tiles, bias, y);
-            }
+            block_products(d, p->form->points, v, n_tiles, u + p->point * d->u_stride, 0, columns, m, &read, &write);
+            block_outputs(d, p, m, 0, d->out_b, first, n_tiles, bias, y);
         }
     }
 }
@@ -367,7 +356,7 @@ static void run_tiles(const wino *d, const float *x, const float *u, const float
 static void run_panels(const wino *d, const part *p, const float *x, const float *w, const float *u, const float *bias,
                        float *y, void *scratch)
 {
-    const int64_t columns = d->out_b * LTI_LANES, channels = d->in_b * LTI_LANES, rows = d->kern->rows;
+    const int64_t columns = d->out_b * LTI_LANES, rows = d->kern->rows;
     const int64_t depth = d->in_b * d->lanes;
     float *v = (float *)scratch + d->u_at;
 #pragma omp parallel for num_threads(d->n_threads) schedule(dynamic, 1)
@@ -379,7 +368,7 @@ static void run_panels(const wino *d, const part *p, const float *x, const float
         const int64_t end = k + panel_columns(d, k);
         ahead nothing = {0};
         if (w)
-            transform_some(d, p, w, k, 0, channels, own_u);
+            transform_panel(d, p, w, k, 0, d->in_b, own_u);
         block_products(d, p->form->points, v, d->tiles, w ? own_u : u + p->point * d->u_stride + k * depth, k, end, m,
                        &nothing, &nothing);
         block_outputs(d, p, m, k / LTI_LANES, end / LTI_LANES, 0, d->tiles, bias, y);
@@ -502,29 +491,37 @@ static void dw_products(const wino *d, int p, int64_t b, const float *v, const f
 }
 
 // Adds the partial sums in order and brings each 16 filters of a part back to taps, for input channels begin..end; u
-// begins there.
-static void dw_finish(const wino *d, const part *p, const float *u, int64_t n_sums, int64_t begin, int64_t end,
-                      float *dw)
+// begins there. g[out block][channel][tap][16]
+static void dw_taps(const wino *d, const part *p, const float *u, int64_t n_sums, int64_t begin, int64_t end, float *g)
 {
-    const int taps = p->form->taps, points = p->form->points;
     const int64_t columns = d->out_b * LTI_LANES;
 #pragma omp parallel for num_threads(d->n_threads) schedule(static)
     for (int64_t i = begin * d->out_b; i < end * d->out_b; i++) {
-        const int64_t channel = i / d->out_b, b = i % d->out_b, lanes = smaller(LTI_LANES, d->out - b * LTI_LANES);
-        float t[MAX_POINTS * LTI_LANES], g[MAX_TAPS * LTI_LANES];
-        for (int j = 0; j < points; j++) {
-            const float *from = u + j * d->u_stride + (channel - begin) * columns + b * LTI_LANES;
-            memcpy(t + j * LTI_LANES, from, LTI_LANES * sizeof *t);
-            for (int64_t s = 1; s < n_sums; s++) {
-                from += d->points * d->u_stride;
-                for (int l = 0; l < LTI_LANES; l++)
-                    t[j * LTI_LANES + l] += from[l];
-            }
+        const int64_t channel = i / d->out_b, b = i % d->out_b;
+        const float *from = u + (channel - begin) * columns + b * LTI_LANES;
+        float *to = g + (b * d->in + channel) * TAPS * LTI_LANES;
+        if (n_sums == 1) {
+            p->form->filter_gradient(from, d->u_stride, to, p->tap);
+            continue;
         }
-        p->form->filter_gradient(t, g);
-        for (int64_t l = 0; l < lanes; l++)
-            for (int j = 0; j < taps; j++)
-                dw[((b * LTI_LANES + l) * d->in + channel) * TAPS + p->tap[j]] = g[j * LTI_LANES + l];
+        float t[MAX_POINTS * LTI_LANES];
+        for (int j = 0; j < p->form->points; j++, from += d->u_stride) {
+            memcpy(t + j * LTI_LANES, from, LTI_LANES * sizeof *t);
+            for (int64_t s = 1; s < n_sums; s++)
+                for (int l = 0; l < LTI_LANES; l++)
+                    t[j * LTI_LANES + l] += from[s * d->points * d->u_stride + l];
+        }
+        p->form->filter_gradient(t, LTI_LANES, to, p->tap);
+    }
+}
+
+static void dw_store(const wino *d, const float *g, float *dw)
+{
+#pragma omp parallel for num_threads(d->n_threads) schedule(static)
+    for (int64_t i = 0; i < d->out_b * d->in_b; i++) {
+        const int64_t b = i / d->in_b, first = i % d->in_b * LTI_LANES, n = smaller(LTI_LANES, d->in - first);
+        d->blk->to_plain(g + (b * d->in + first) * TAPS * LTI_LANES, dw + (b * LTI_LANES * d->in + first) * TAPS,
+                         d->in * TAPS, n * TAPS, (int)smaller(LTI_LANES, d->out - b * LTI_LANES));
     }
 }
 
@@ -570,7 +567,8 @@ static lt_status dw_chunks_run(const lt_kernel *k, void *const *arg, void *scrat
         }
     }
     for (const part *p = d->part; p < d->part + d->n_parts; p++)
-        dw_finish(d, p, sums + p->point * d->u_stride, d->chunks, 0, d->in, arg[2]);
+        dw_taps(d, p, sums + p->point * d->u_stride, d->chunks, 0, d->in, (float *)scratch + d->taps_at);
+    dw_store(d, (float *)scratch + d->taps_at, arg[2]);
     return LT_OK;
 }
 
@@ -583,7 +581,7 @@ static int64_t piece(const wino *d)
 // One group of input channels: V, then all its products with E, then its filters. What a group makes is small enough
 // for the third-level cache, and a point of E is used by every block of the group while it is in the second.
 static void dw_group(const wino *d, const part *p, const float *x, int64_t begin, int64_t end, const float *e, float *v,
-                     float *u, float *dw)
+                     float *u, float *g)
 {
     const int64_t step = piece(d), n_blocks = end - begin, n_units = p->form->points * n_blocks;
 #pragma omp parallel for num_threads(d->n_threads) schedule(dynamic, 1)
@@ -592,7 +590,7 @@ static void dw_group(const wino *d, const part *p, const float *x, int64_t begin
 #pragma omp parallel for num_threads(d->n_threads) schedule(dynamic, 1)
     for (int64_t i = 0; i < n_units; i++)
         dw_products(d, (int)(i / n_blocks), i % n_blocks, v, e, d->tiles, true, u);
-    dw_finish(d, p, u, 1, begin * LTI_LANES, smaller(end * LTI_LANES, d->in), dw);
+    dw_taps(d, p, u, 1, begin * LTI_LANES, smaller(end * LTI_LANES, d->in), g);
 }
 
 static lt_status dw_groups_run(const lt_kernel *k, void *const *arg, void *scratch)
@@ -600,14 +598,16 @@ static lt_status dw_groups_run(const lt_kernel *k, void *const *arg, void *scrat
     const wino *d = k->data;
     const float *dy = arg[1];
     float *v = (float *)scratch + d->block_at, *e = v + d->most * d->v_stride, *u = (float *)scratch + d->u_at;
+    float *g = (float *)scratch + d->taps_at;
     const int64_t step = piece(d);
     for (const part *p = d->part; p < d->part + d->n_parts; p++) {
 #pragma omp parallel for num_threads(d->n_threads) schedule(dynamic, 1)
         for (int64_t i = 0; i < d->tiles; i += step)
             dw_gradients(d, p, dy, i, smaller(step, d->tiles - i), i, e);
         for (int64_t b = 0; b < d->in_b; b += d->group)
-            dw_group(d, p, arg[0], b, smaller(b + d->group, d->in_b), e, v, u, arg[2]);
+            dw_group(d, p, arg[0], b, smaller(b + d->group, d->in_b), e, v, u, g);
     }
+    dw_store(d, g, arg[2]);
     return LT_OK;
 }
 
@@ -639,8 +639,7 @@ static void plan_forward(wino *d, lt_kernel *k)
         const int64_t fits = BLOCK_BYTES / (d->most * (depth + out) * (int64_t)sizeof(float));
         d->block = smaller(round_up(fits < MIN_TILES ? BIG_TILES : fits, rows), share);
         d->v_stride = spread(d->block * depth);
-        d->columns = out;
-        d->m_stride = spread(d->block * d->columns);
+        d->m_stride = spread(d->block * out);
         d->u_stride = spread(depth * out);
         d->block_floats = (size_t)(d->most * (d->v_stride + d->m_stride));
         shared = d->keep ? 0 : d->points * d->u_stride;
@@ -680,8 +679,8 @@ static void plan_dw(wino *d, lt_kernel *k)
     d->block_floats = (size_t)(d->most * (d->v_stride + d->m_stride));
     d->u_at = d->block_floats * (size_t)threads;
     k->run = d->chunks ? dw_chunks_run : dw_groups_run;
-    k->scratch_bytes =
-        (d->u_at + (size_t)(d->u_stride * (d->chunks ? d->chunks * d->points : d->most))) * sizeof(float);
+    d->taps_at = d->u_at + (size_t)(d->u_stride * (d->chunks ? d->chunks * d->points : d->most));
+    k->scratch_bytes = (d->taps_at + (size_t)(d->out_b * d->in * TAPS * LTI_LANES)) * sizeof(float);
 }
 
 static void add_part(wino *d, lti_wino_form_id form, const part *where)
@@ -752,6 +751,7 @@ lt_status lti_wino_make(const lti_dn *dn, const lti_conv_shape *s, bool half, lt
     const bool dx = s->pass == LTI_CONV_DX;
     *d = (wino){
         .kern = half ? dn->wino_half : dn->kern->wino,
+        .blk = dn->kern,
         .half = half,
         .lanes = half ? LTI_LANES / 2 : LTI_LANES,
         .n_threads = dn->n_threads,

@@ -39,8 +39,10 @@ typedef struct lti_wino_form {
     lti_wino_transform *input_half; // as input; 16 values of a tile take 8 floats
     // y = A^T M A, finished, written where it lies inside the plane; at's y and x are not negative
     void (*output)(const float *m, int64_t stride, float *y, const lti_wino_patch *at, const lti_wino_finish *finish);
-    void (*filter)(const float *g, float *u);          // U = G g G^T for 16 filters, tap i of filter l at g[i][l]
-    void (*filter_gradient)(const float *u, float *g); // g = G^T U G, the adjoint of filter
+    // U = G g G^T for 16 filters: tap i of the form is at g[tap[i]][16], point i goes to u + i * stride
+    void (*filter)(const float *g, const int *tap, float *u, int64_t stride);
+    // g = G^T U G, the adjoint of filter
+    void (*filter_gradient)(const float *u, int64_t stride, float *g, const int *tap);
 } lti_wino_form;
 
 // The _half functions are the same with transformed values rounded to bf16 and products summed in f32. Values lie in

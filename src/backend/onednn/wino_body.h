@@ -309,38 +309,41 @@ WINLINE void gradient_tile(const float *dy, const lti_wino_patch *at, float *d, 
     }
 }
 
-WINLINE void filter_tile(const float *g, float *u, const int taps_y, const int taps_x)
+WINLINE void filter_tile(const float *g, const int *tap, float *u, int64_t stride, const int taps_y, const int taps_x)
 {
     const int n_y = 3 + taps_y, n_x = 3 + taps_x;
     for (int l = 0; l < LTI_LANES; l += WINO_LANES) {
         wvec t[LTI_WINO_MAX_IN * 3], i[3], o[LTI_WINO_MAX_IN];
         for (int k = 0; k < taps_x; k++) {
-            wino_load(g + k * LTI_LANES + l, taps_x * LTI_LANES, taps_y, i);
+            WUNROLL
+            for (int j = 0; j < taps_y; j++)
+                i[j] = WLOAD(g + tap[j * taps_x + k] * LTI_LANES + l);
             filter_1d(i, 1, t + k, taps_x, taps_y);
         }
         for (int k = 0; k < n_y; k++) {
             filter_1d(t + taps_x * k, 1, o, 1, taps_x);
             WUNROLL
             for (int j = 0; j < n_x; j++)
-                WSTORE(u + (n_x * k + j) * LTI_LANES + l, o[j]);
+                WSTORE(u + (n_x * k + j) * stride + l, o[j]);
         }
     }
 }
 
-WINLINE void filter_gradient_tile(const float *u, float *g, const int taps_y, const int taps_x)
+WINLINE void filter_gradient_tile(const float *u, int64_t stride, float *g, const int *tap, const int taps_y,
+                                  const int taps_x)
 {
     const int n_y = 3 + taps_y, n_x = 3 + taps_x;
     for (int l = 0; l < LTI_LANES; l += WINO_LANES) {
         wvec t[3 * LTI_WINO_MAX_IN], i[LTI_WINO_MAX_IN], o[3];
         for (int k = 0; k < n_x; k++) {
-            wino_load(u + k * LTI_LANES + l, n_x * LTI_LANES, n_y, i);
+            wino_load(u + k * stride + l, n_x * stride, n_y, i);
             filter_gradient_1d(i, 1, t + k, n_x, taps_y);
         }
         for (int k = 0; k < taps_y; k++) {
             filter_gradient_1d(t + n_x * k, 1, o, 1, taps_x);
             WUNROLL
             for (int j = 0; j < taps_x; j++)
-                WSTORE(g + (taps_x * k + j) * LTI_LANES + l, o[j]);
+                WSTORE(g + tap[taps_x * k + j] * LTI_LANES + l, o[j]);
         }
     }
 }
@@ -364,13 +367,13 @@ WINLINE void filter_gradient_tile(const float *u, float *g, const int taps_y, co
     {                                                                                                                  \
         gradient_tile(dy, at, d, stride, R, S);                                                                        \
     }                                                                                                                  \
-    static void wino_filter_##R##S(const float *g, float *u)                                                           \
+    static void wino_filter_##R##S(const float *g, const int *tap, float *u, int64_t stride)                           \
     {                                                                                                                  \
-        filter_tile(g, u, R, S);                                                                                       \
+        filter_tile(g, tap, u, stride, R, S);                                                                          \
     }                                                                                                                  \
-    static void wino_filter_gradient_##R##S(const float *u, float *g)                                                  \
+    static void wino_filter_gradient_##R##S(const float *u, int64_t stride, float *g, const int *tap)                  \
     {                                                                                                                  \
-        filter_gradient_tile(u, g, R, S);                                                                              \
+        filter_gradient_tile(u, stride, g, tap, R, S);                                                                 \
     }
 WINO_FORM(3, 3)
 WINO_FORM(2, 2)
