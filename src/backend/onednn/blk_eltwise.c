@@ -166,8 +166,8 @@ void lti_blk_reorder(const lti_dn *dn, const lt_shape *shape, lt_layout from, co
         const int64_t b = i % cb, plain_at = (i / cb * c + b * 16) * px, blocked_at = i * px * 16;
         const int n_ch = (int)(c - b * 16 < 16 ? c - b * 16 : 16);
         if (to_plain)
-            dn->kern->to_plain((const float *)src + blocked_at, (float *)dst + plain_at, px, n_ch);
+            dn->kern->to_plain((const float *)src + blocked_at, (float *)dst + plain_at, px, px, n_ch);
         else
-            dn->kern->to_blocked((const float *)src + plain_at, (float *)dst + blocked_at, px, n_ch);
+            dn->kern->to_blocked((const float *)src + plain_at, px, (float *)dst + blocked_at, px, n_ch);
     }
 }

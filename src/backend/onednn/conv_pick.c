@@ -63,12 +63,14 @@ static lt_status collect_all(const lti_dn *dn, const lti_conv_shape *s, list *l)
     const dnnl_dim_t least = s->c < s->k ? s->c : s->k;
     const bool can = s->r == 3 && s->s == 3 && s->stride == 1 && least >= WINOGRAD_MIN && !s->direct;
     const lti_choice direct = {.algorithm = LTI_DIRECT}, winograd = {.algorithm = LTI_DNNL_WINOGRAD};
-    if (s->half && can && lti_wino_fits(s))
-        collect_own(LTI_OWN_WINOGRAD_BF16, "winograd 4x3 bf16", dn->wino_half->isa, l);
+    const bool own = least >= WINOGRAD_MIN && lti_wino_fits(s);
+    const bool phases = s->stride == 2; // of the input: four small filters
+    if (s->half && own)
+        collect_own(LTI_OWN_WINOGRAD_BF16, phases ? "winograd 4x2 bf16" : "winograd 4x3 bf16", dn->wino_half->isa, l);
     if (s->half)
         LT_TRY(collect(dn, s, (lti_choice){.algorithm = LTI_DIRECT_BF16}, false, l));
-    if (can && lti_wino_fits(s))
-        collect_own(LTI_OWN_WINOGRAD, "winograd 4x3", dn->kern->isa, l);
+    if (own)
+        collect_own(LTI_OWN_WINOGRAD, phases ? "winograd 4x2" : "winograd 4x3", dn->kern->isa, l);
     if (lti_stem_fits(dn, s))
         collect_own(LTI_OWN_STEM, "stem", dn->kern->isa, l);
     if (can && !s->own)

@@ -48,9 +48,10 @@ typedef struct lti_kern {
     // alpha * (a + b) * (y > 0)
     void (*add_relu_dx)(const float *a, const float *b, const float *y, float *dx, int64_t n, float alpha);
     void (*scale)(const float *x, float *y, int64_t n, float mul, float sub); // (x - sub) * mul
-    // ---- layout of one (16 channels, px) tile set; n_ch <= 16 channels are real, the others zero
-    void (*to_plain)(const float *blk, float *plain, int64_t px, int n_ch);
-    void (*to_blocked)(const float *plain, float *blk, int64_t px, int n_ch);
+    // ---- layout of one (16 channels, px) tile set; n_ch <= 16 channels are real, the others zero; stride: floats from
+    // one plain channel to the next
+    void (*to_plain)(const float *blk, float *plain, int64_t stride, int64_t px, int n_ch);
+    void (*to_blocked)(const float *plain, int64_t stride, float *blk, int64_t px, int n_ch);
 } lti_kern;
 
 extern const lti_kern lti_kern_generic;

@@ -302,59 +302,59 @@ static inline __attribute__((always_inline)) void transpose(vec *t)
     }
 }
 
-static void to_plain_16(const float *blk, float *plain, int64_t px, int n_ch)
+static void to_plain_16(const float *blk, float *plain, int64_t stride, int n_ch)
 {
     vec t[16];
     for (int i = 0; i < 16; i++)
         t[i] = LOAD(blk + 16 * i);
     transpose(t);
     for (int c = 0; c < n_ch; c++)
-        STORE(plain + c * px, t[c]);
+        STORE(plain + c * stride, t[c]);
 }
 
-static void to_blocked_16(const float *plain, float *blk, int64_t px, int n_ch)
+static void to_blocked_16(const float *plain, int64_t stride, float *blk, int n_ch)
 {
     vec t[16];
     for (int c = 0; c < 16; c++)
-        t[c] = c < n_ch ? (vec)LOAD(plain + c * px) : ZERO;
+        t[c] = c < n_ch ? (vec)LOAD(plain + c * stride) : ZERO;
     transpose(t);
     for (int i = 0; i < 16; i++)
         STORE(blk + 16 * i, t[i]);
 }
 #else
-static void to_plain_16(const float *blk, float *plain, int64_t px, int n_ch)
+static void to_plain_16(const float *blk, float *plain, int64_t stride, int n_ch)
 {
     for (int c = 0; c < n_ch; c++)
         for (int i = 0; i < 16; i++)
-            plain[c * px + i] = blk[16 * i + c];
+            plain[c * stride + i] = blk[16 * i + c];
 }
 
-static void to_blocked_16(const float *plain, float *blk, int64_t px, int n_ch)
+static void to_blocked_16(const float *plain, int64_t stride, float *blk, int n_ch)
 {
     for (int i = 0; i < 16; i++)
         for (int c = 0; c < 16; c++)
-            blk[16 * i + c] = c < n_ch ? plain[c * px + i] : 0.0f;
+            blk[16 * i + c] = c < n_ch ? plain[c * stride + i] : 0.0f;
 }
 #endif
 
-static void to_plain(const float *blk, float *plain, int64_t px, int n_ch)
+static void to_plain(const float *blk, float *plain, int64_t stride, int64_t px, int n_ch)
 {
     int64_t p = 0;
     for (; p + 16 <= px; p += 16)
-        to_plain_16(blk + 16 * p, plain + p, px, n_ch);
+        to_plain_16(blk + 16 * p, plain + p, stride, n_ch);
     for (; p < px; p++)
         for (int c = 0; c < n_ch; c++)
-            plain[c * px + p] = blk[16 * p + c];
+            plain[c * stride + p] = blk[16 * p + c];
 }
 
-static void to_blocked(const float *plain, float *blk, int64_t px, int n_ch)
+static void to_blocked(const float *plain, int64_t stride, float *blk, int64_t px, int n_ch)
 {
     int64_t p = 0;
     for (; p + 16 <= px; p += 16)
-        to_blocked_16(plain + p, blk + 16 * p, px, n_ch);
+        to_blocked_16(plain + p, stride, blk + 16 * p, n_ch);
     for (; p < px; p++)
         for (int c = 0; c < 16; c++)
-            blk[16 * p + c] = c < n_ch ? plain[c * px + p] : 0.0f;
+            blk[16 * p + c] = c < n_ch ? plain[c * stride + p] : 0.0f;
 }
 
 const lti_kern LTI_KERN_TABLE = {

@@ -77,7 +77,7 @@ static void one_image(const stem *d, const float *dy, const float *u, float *t, 
     memset(dx, 0, (size_t)(d->s.c * d->s.h * d->s.w) * sizeof *dx);
     for (int64_t b = 0; b < d->tap_b; b++) {
         const int64_t n = d->taps - b * LTI_LANES < LTI_LANES ? d->taps - b * LTI_LANES : LTI_LANES;
-        d->kern->to_plain(t + b * LTI_LANES * d->px, plane, d->px, (int)n);
+        d->kern->to_plain(t + b * LTI_LANES * d->px, plane, d->px, d->px, (int)n);
         for (int64_t l = 0; l < n; l++) {
             const int64_t tap = b * LTI_LANES + l, c = tap / (d->s.r * d->s.s), rs = tap % (d->s.r * d->s.s);
             add_shifted(d, plane + l * d->px, rs / d->s.s, rs % d->s.s, dx + c * d->s.h * d->s.w);

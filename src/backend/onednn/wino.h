@@ -1,13 +1,49 @@
-// wino.h - the inner loops of our own Winograd convolution F(4x4, 3x3), one table per instruction set.
+// wino.h - the inner loops of our own Winograd convolutions, one table per instruction set.
 //
 // Everything here is serial and works on one tile or one small matrix product; wino.c cuts a tensor into tiles and
-// blocks. A transformed tile has LTI_WINO_POINTS values per channel; value p of a tile is `stride` floats after value p
-// - 1.
+// blocks. A form F(4x4, RxS) makes 4x4 outputs from (3 + R)x(3 + S) inputs, with as many values ("points") per channel
+// of a transformed tile; value p of a tile is `stride` floats after value p - 1.
 #ifndef LT_WINO_H
 #define LT_WINO_H
 #include "backend/onednn/kern.h"
 
-enum { LTI_WINO_OUT = 4, LTI_WINO_IN = 6, LTI_WINO_POINTS = 36, LTI_WINO_TAPS = 9 };
+enum { LTI_WINO_OUT = 4, LTI_WINO_MAX_IN = 6, LTI_WINO_MAX_POINTS = 36, LTI_WINO_MAX_TAPS = 9 };
+
+// A 3x3 filter of stride 1, and the four that a 3x3 filter of stride 2 is on the phases of its input.
+typedef enum lti_wino_form_id {
+    LTI_WINO_3X3,
+    LTI_WINO_2X2,
+    LTI_WINO_2X1,
+    LTI_WINO_1X2,
+    LTI_WINO_1X1,
+    LTI_WINO_FORMS
+} lti_wino_form_id;
+
+// Where the pixels of a patch lie in an (h, w, 16) plane: (y, x), then every step-th row and column; some may be
+// outside.
+typedef struct lti_wino_patch {
+    int64_t h, w, y, x, step;
+} lti_wino_patch;
+
+// What becomes of 16 channels of an output tile: bias NULL = none; add: to what is there.
+typedef struct lti_wino_finish {
+    const float *bias;
+    bool add, relu;
+} lti_wino_finish;
+
+typedef void lti_wino_transform(const float *plane, const lti_wino_patch *at, float *to, int64_t stride);
+typedef struct lti_wino_form {
+    int points, taps;
+    lti_wino_transform *input;      // V = B^T x B, zero outside the plane
+    lti_wino_transform *gradient;   // D = A dy A^T of the 4x4 patch, zero outside the plane
+    lti_wino_transform *input_half; // as input; 16 values of a tile take 8 floats
+    // y = A^T M A, finished, written where it lies inside the plane; at's y and x are not negative
+    void (*output)(const float *m, int64_t stride, float *y, const lti_wino_patch *at, const lti_wino_finish *finish);
+    // U = G g G^T for 16 filters: tap i of the form is at g[tap[i]][16], point i goes to u + i * stride
+    void (*filter)(const float *g, const int *tap, float *u, int64_t stride);
+    // g = G^T U G, the adjoint of filter
+    void (*filter_gradient)(const float *u, int64_t stride, float *g, const int *tap);
+} lti_wino_form;
 
 // The _half functions are the same with transformed values rounded to bf16 and products summed in f32. Values lie in
 // pairs, one pair in the place of a float, the first in its low half: forward, two neighbouring channels; gradient of
@@ -16,17 +52,7 @@ typedef struct lti_wino_kern {
     const char *isa;
     int rows;  // tiles of one matrix product
     int width; // output channels of one matrix product: 16 or 32
-    // V = B^T x B of the 6x6 patch at (y0, x0) of an (h, w, 16) plane, zero outside the plane
-    void (*input)(const float *x, int64_t h, int64_t w, int64_t y0, int64_t x0, float *v, int64_t stride);
-    // y = A^T M A + bias [max 0], written where it lies inside the plane; bias may be NULL
-    void (*output)(const float *m, int64_t stride, float *y, int64_t h, int64_t w, int64_t y0, int64_t x0,
-                   const float *bias, bool relu);
-    // D = A dy A^T of the 4x4 patch at (y0, x0), zero outside the plane
-    void (*gradient)(const float *dy, int64_t h, int64_t w, int64_t y0, int64_t x0, float *d, int64_t stride);
-    // U = G g G^T for 16 filters, tap i of filter l at g[i][l]
-    void (*filter)(const float *g, float *u);
-    // g = G^T U G, the adjoint of filter
-    void (*filter_gradient)(const float *u, float *g);
+    lti_wino_form form[LTI_WINO_FORMS];
     // m[block][row][16] = sum over channels of v[block][row][16] * u[channel][n]; n = width or 16; strides: floats from
     // one block of v, of m to the next
     void (*multiply)(const float *v, int64_t v_blocks, int64_t v_stride, const float *u, float *m, int64_t m_stride,
@@ -35,8 +61,6 @@ typedef struct lti_wino_kern {
     // d[tile][k]; d_stride: floats from the first to the second 16 columns of d
     void (*accumulate)(const float *v, const float *d, float *u, int64_t tiles, int64_t d_stride, int64_t u_stride,
                        int n, bool first);
-    // As input: 16 values of a tile take 8 floats.
-    void (*input_half)(const float *x, int64_t h, int64_t w, int64_t y0, int64_t x0, float *v, int64_t stride);
     // 16 pairs (a[i], b[i])
     void (*pack)(const float *a, const float *b, float *pairs);
     // As multiply; u in pairs of channels

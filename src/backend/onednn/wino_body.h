@@ -1,10 +1,12 @@
 // wino_body.h - the inner loops behind wino.h, included once per instruction set.
 //
-// F(4x4, 3x3) [Lavin & Gray, "Fast Algorithms for Convolutional Neural Networks", 2016] on the points 0, +-P, +-Q and
-// infinity. A tile of 6x6 inputs gives 4x4 outputs with 36 multiplications a channel pair instead of 144. The usual
-// points 1 and 2 lose digits; with 5/8 and 3/2 the relative error of a layer of 128 channels is 1.1e-6 instead
-// of 2.5e-6. Rows of B^T follow from the polynomial x (x^2 - P^2) (x^2 - Q^2) without the factor of each point, rows of
-// A^T are powers of the points, and G carries the scale factors.
+// F(4x4, RxS) [Lavin & Gray, "Fast Algorithms for Convolutional Neural Networks", 2016], the product of two forms of
+// one dimension, each of which depends on its number of taps only. Three taps: on the points 0, +-P, +-Q and infinity;
+// a tile of 6x6 inputs gives 4x4 outputs with 36 multiplications a channel pair instead of 144. Two taps: the same
+// without 0. One tap: nothing to transform. Rows of B^T follow from the product of (x - point) over the finite points
+// without the factor of each, rows of A^T are powers of the points, and G carries the scale factors. The usual points 1
+// and 2 lose digits: for three taps 5/8 and 3/2 give a relative error of 1.1e-6 in a layer of 128 channels instead
+// of 2.5e-6, for two 1/2 and 5/4 give 6.5e-7 instead of 2.8e-6.
 //
 // No guard on purpose. The including file sets LTI_WINO_TABLE, LTI_WINO_ISA, WINO_LANES (floats a vector), WINO_ROWS,
 // WINO_WIDTH and WINO_FMA(a, b, c) = a * b + c. Where the processor has bf16 it also sets WINO_DOT(a, b, c), both
@@ -25,14 +27,6 @@ typedef float wmem __attribute__((vector_size(4 * WINO_LANES), aligned(4), may_a
 #define WRELU(v) ((wvec)((wint)(v) & ~((v) < (wvec){0}))) // a NaN stays one
 #define WUNROLL _Pragma("GCC unroll 16")
 #define WINLINE static inline __attribute__((always_inline))
-
-#define P 0.625f
-#define Q 1.5f
-#define P2 (P * P)
-#define Q2 (Q * Q)
-#define N_0 (1.0f / (P2 * Q2))
-#define N_P (1.0f / (2.0f * P2 * (P2 - Q2)))
-#define N_Q (1.0f / (2.0f * Q2 * (Q2 - P2)))
 
 typedef uint32_t wuint __attribute__((vector_size(4 * WINO_LANES)));
 typedef int16_t whalf __attribute__((vector_size(2 * WINO_LANES)));
@@ -67,205 +61,341 @@ WINLINE wvec half_dot(wvec a, wvec b, wvec c)
 #define WINO_DOT(a, b, c) half_dot(a, b, c)
 #endif
 
-// One dimension of B^T x: six values i0..i5 to six values, `step` vectors apart.
-WINLINE void input_1d(wvec i0, wvec i1, wvec i2, wvec i3, wvec i4, wvec i5, wvec *o, int step)
+// The points: two taps or three.
+WINLINE float point_p(const int taps)
 {
-    const wvec even_p = WINO_FMA(WSET(-Q2), i2, i4), odd_p = WINO_FMA(WSET(-Q2), i1, i3);
-    const wvec even_q = WINO_FMA(WSET(-P2), i2, i4), odd_q = WINO_FMA(WSET(-P2), i1, i3);
-    o[0] = WINO_FMA(WSET(P2 * Q2), i0, WINO_FMA(WSET(-(P2 + Q2)), i2, i4));
-    o[step] = WINO_FMA(WSET(P), odd_p, even_p);
-    o[2 * step] = WINO_FMA(WSET(-P), odd_p, even_p);
-    o[3 * step] = WINO_FMA(WSET(Q), odd_q, even_q);
-    o[4 * step] = WINO_FMA(WSET(-Q), odd_q, even_q);
-    o[5 * step] = WINO_FMA(WSET(P2 * Q2), i1, WINO_FMA(WSET(-(P2 + Q2)), i3, i5));
+    return taps == 3 ? 0.625f : 0.5f;
 }
 
-// One dimension of A^T m: six values to four.
-WINLINE void output_1d(wvec i0, wvec i1, wvec i2, wvec i3, wvec i4, wvec i5, wvec *o, int step)
+WINLINE float point_q(const int taps)
 {
-    const wvec sum_p = i1 + i2, dif_p = i1 - i2, sum_q = i3 + i4, dif_q = i3 - i4;
-    o[0] = i0 + (sum_p + sum_q);
-    o[step] = WINO_FMA(WSET(Q), dif_q, WSET(P) * dif_p);
-    o[2 * step] = WINO_FMA(WSET(Q2), sum_q, WSET(P2) * sum_p);
-    o[3 * step] = WINO_FMA(WSET(Q * Q2), dif_q, WINO_FMA(WSET(P * P2), dif_p, i5));
+    return taps == 3 ? 1.5f : 1.25f;
 }
 
-// One dimension of A dy: four values to six.
-WINLINE void gradient_1d(wvec i0, wvec i1, wvec i2, wvec i3, wvec *o, int step)
+// Scale of a point a, b being the other one: 1 / product of (a - point) over the other finite points.
+WINLINE float point_scale(const float a, const float b, const int taps)
 {
-    const wvec even_p = WINO_FMA(WSET(P2), i2, i0), odd_p = WINO_FMA(WSET(P * P2), i3, WSET(P) * i1);
-    const wvec even_q = WINO_FMA(WSET(Q2), i2, i0), odd_q = WINO_FMA(WSET(Q * Q2), i3, WSET(Q) * i1);
-    o[0] = i0;
+    return 1.0f / (2.0f * (taps == 3 ? a * a : a) * (a * a - b * b));
+}
+
+// One dimension of B^T x: 3 + taps values, in_step vectors apart, to as many, step vectors apart. In this order: point
+// 0 where there are three taps, then +P, -P, +Q, -Q, infinity. The last five are the same function of the last inputs.
+WINLINE void input_1d(const wvec *i, const int in_step, wvec *o, const int step, const int taps)
+{
+    if (taps == 1) {
+        WUNROLL
+        for (int k = 0; k < 4; k++)
+            o[k * step] = i[k * in_step];
+        return;
+    }
+    const float p = point_p(taps), q = point_q(taps), p2 = p * p, q2 = q * q;
+    if (taps == 3) {
+        o[0] = WINO_FMA(WSET(p2 * q2), i[0], WINO_FMA(WSET(-(p2 + q2)), i[2 * in_step], i[4 * in_step]));
+        i += in_step;
+        o += step;
+    }
+    const wvec i0 = i[0], i1 = i[in_step], i2 = i[2 * in_step], i3 = i[3 * in_step], i4 = i[4 * in_step];
+    const wvec even_p = WINO_FMA(WSET(-q2), i1, i3), odd_p = WINO_FMA(WSET(-q2), i0, i2);
+    const wvec even_q = WINO_FMA(WSET(-p2), i1, i3), odd_q = WINO_FMA(WSET(-p2), i0, i2);
+    o[0] = WINO_FMA(WSET(p), odd_p, even_p);
+    o[step] = WINO_FMA(WSET(-p), odd_p, even_p);
+    o[2 * step] = WINO_FMA(WSET(q), odd_q, even_q);
+    o[3 * step] = WINO_FMA(WSET(-q), odd_q, even_q);
+    o[4 * step] = WINO_FMA(WSET(p2 * q2), i0, WINO_FMA(WSET(-(p2 + q2)), i2, i4));
+}
+
+// One dimension of A^T m: 3 + taps values to four.
+WINLINE void output_1d(const wvec *i, const int in_step, wvec *o, const int step, const int taps)
+{
+    if (taps == 1) {
+        input_1d(i, in_step, o, step, 1);
+        return;
+    }
+    const float p = point_p(taps), q = point_q(taps), p2 = p * p, q2 = q * q;
+    const wvec *s = taps == 3 ? i + in_step : i;
+    const wvec sum_p = s[0] + s[in_step], dif_p = s[0] - s[in_step];
+    const wvec sum_q = s[2 * in_step] + s[3 * in_step], dif_q = s[2 * in_step] - s[3 * in_step];
+    o[0] = taps == 3 ? i[0] + (sum_p + sum_q) : sum_p + sum_q;
+    o[step] = WINO_FMA(WSET(q), dif_q, WSET(p) * dif_p);
+    o[2 * step] = WINO_FMA(WSET(q2), sum_q, WSET(p2) * sum_p);
+    o[3 * step] = WINO_FMA(WSET(q * q2), dif_q, WINO_FMA(WSET(p * p2), dif_p, s[4 * in_step]));
+}
+
+// One dimension of A dy: four values to 3 + taps.
+WINLINE void gradient_1d(const wvec *i, const int in_step, wvec *o, const int step, const int taps)
+{
+    if (taps == 1) {
+        input_1d(i, in_step, o, step, 1);
+        return;
+    }
+    const float p = point_p(taps), q = point_q(taps), p2 = p * p, q2 = q * q;
+    const wvec i0 = i[0], i1 = i[in_step], i2 = i[2 * in_step], i3 = i[3 * in_step];
+    const wvec even_p = WINO_FMA(WSET(p2), i2, i0), odd_p = WINO_FMA(WSET(p * p2), i3, WSET(p) * i1);
+    const wvec even_q = WINO_FMA(WSET(q2), i2, i0), odd_q = WINO_FMA(WSET(q * q2), i3, WSET(q) * i1);
+    if (taps == 3) {
+        o[0] = i0;
+        o += step;
+    }
+    o[0] = even_p + odd_p;
+    o[step] = even_p - odd_p;
+    o[2 * step] = even_q + odd_q;
+    o[3 * step] = even_q - odd_q;
+    o[4 * step] = i3;
+}
+
+// One dimension of G g: taps values to 3 + taps. Of two taps the scales of -P and -Q are negative.
+WINLINE void filter_1d(const wvec *i, const int in_step, wvec *o, const int step, const int taps)
+{
+    if (taps == 1) {
+        WUNROLL
+        for (int k = 0; k < 4; k++)
+            o[k * step] = i[0];
+        return;
+    }
+    const float p = point_p(taps), q = point_q(taps), n_p = point_scale(p, q, taps), n_q = point_scale(q, p, taps);
+    const wvec odd_p = WSET(p * n_p) * i[in_step], odd_q = WSET(q * n_q) * i[in_step];
+    wvec even_p = WSET(n_p) * i[0], even_q = WSET(n_q) * i[0];
+    if (taps == 2) {
+        o[0] = even_p + odd_p;
+        o[step] = odd_p - even_p;
+        o[2 * step] = even_q + odd_q;
+        o[3 * step] = odd_q - even_q;
+        o[4 * step] = i[in_step];
+        return;
+    }
+    even_p = WINO_FMA(WSET(p * p * n_p), i[2 * in_step], even_p);
+    even_q = WINO_FMA(WSET(q * q * n_q), i[2 * in_step], even_q);
+    o[0] = WSET(1.0f / (p * p * (q * q))) * i[0];
     o[step] = even_p + odd_p;
     o[2 * step] = even_p - odd_p;
     o[3 * step] = even_q + odd_q;
     o[4 * step] = even_q - odd_q;
-    o[5 * step] = i3;
+    o[5 * step] = i[2 * in_step];
 }
 
-// One dimension of G g: three values to six.
-WINLINE void filter_1d(wvec i0, wvec i1, wvec i2, wvec *o, int step)
+// One dimension of G^T u: 3 + taps values to taps.
+WINLINE void filter_gradient_1d(const wvec *i, const int in_step, wvec *o, const int step, const int taps)
 {
-    const wvec even_p = WINO_FMA(WSET(P2 * N_P), i2, WSET(N_P) * i0), odd_p = WSET(P * N_P) * i1;
-    const wvec even_q = WINO_FMA(WSET(Q2 * N_Q), i2, WSET(N_Q) * i0), odd_q = WSET(Q * N_Q) * i1;
-    o[0] = WSET(N_0) * i0;
-    o[step] = even_p + odd_p;
-    o[2 * step] = even_p - odd_p;
-    o[3 * step] = even_q + odd_q;
-    o[4 * step] = even_q - odd_q;
-    o[5 * step] = i2;
+    if (taps == 1) {
+        o[0] = (i[0] + i[in_step]) + (i[2 * in_step] + i[3 * in_step]);
+        return;
+    }
+    const float p = point_p(taps), q = point_q(taps), n_p = point_scale(p, q, taps), n_q = point_scale(q, p, taps);
+    const wvec *s = taps == 3 ? i + in_step : i;
+    const wvec sum_p = s[0] + s[in_step], dif_p = s[0] - s[in_step];
+    const wvec sum_q = s[2 * in_step] + s[3 * in_step], dif_q = s[2 * in_step] - s[3 * in_step];
+    if (taps == 2) {
+        o[0] = WINO_FMA(WSET(n_q), dif_q, WSET(n_p) * dif_p);
+        o[step] = WINO_FMA(WSET(q * n_q), sum_q, WINO_FMA(WSET(p * n_p), sum_p, s[4 * in_step]));
+        return;
+    }
+    o[0] = WINO_FMA(WSET(n_q), sum_q, WINO_FMA(WSET(n_p), sum_p, WSET(1.0f / (p * p * (q * q))) * i[0]));
+    o[step] = WINO_FMA(WSET(q * n_q), dif_q, WSET(p * n_p) * dif_p);
+    o[2 * step] = WINO_FMA(WSET(q * q * n_q), sum_q, WINO_FMA(WSET(p * p * n_p), sum_p, s[4 * in_step]));
 }
 
-// One dimension of G^T u: six values to three.
-WINLINE void filter_gradient_1d(wvec i0, wvec i1, wvec i2, wvec i3, wvec i4, wvec i5, wvec *o, int step)
+// Copies the part of an n_y x n_x patch that lies inside the plane into `to`, zero elsewhere.
+static void wino_clip(const float *x, const lti_wino_patch *at, int n_y, int n_x, float *to)
 {
-    const wvec sum_p = i1 + i2, dif_p = i1 - i2, sum_q = i3 + i4, dif_q = i3 - i4;
-    o[0] = WINO_FMA(WSET(N_Q), sum_q, WINO_FMA(WSET(N_P), sum_p, WSET(N_0) * i0));
-    o[step] = WINO_FMA(WSET(Q * N_Q), dif_q, WSET(P * N_P) * dif_p);
-    o[2 * step] = WINO_FMA(WSET(Q2 * N_Q), sum_q, WINO_FMA(WSET(P2 * N_P), sum_p, i5));
-}
-
-// Copies the part of a size x size patch that lies inside the plane into `patch`, zero elsewhere.
-static void wino_clip(const float *x, int64_t h, int64_t w, int64_t y0, int64_t x0, int size, float *patch)
-{
-    for (int i = 0; i < size; i++)
-        for (int j = 0; j < size; j++, patch += LTI_LANES) {
-            const int64_t row = y0 + i, col = x0 + j;
-            const bool inside = row >= 0 && row < h && col >= 0 && col < w;
-            const float *from = x + (row * w + col) * LTI_LANES;
+    for (int i = 0; i < n_y; i++)
+        for (int j = 0; j < n_x; j++, to += LTI_LANES) {
+            const int64_t row = at->y + i * at->step, col = at->x + j * at->step;
+            const bool inside = row >= 0 && row < at->h && col >= 0 && col < at->w;
+            const float *from = x + (row * at->w + col) * LTI_LANES;
             for (int l = 0; l < LTI_LANES; l += WINO_LANES)
-                WSTORE(patch + l, inside ? WLOAD(from + l) : (wvec){0});
+                WSTORE(to + l, inside ? WLOAD(from + l) : (wvec){0});
         }
 }
 
-WINLINE void input_tile(const float *x, int64_t h, int64_t w, int64_t y0, int64_t x0, float *v, int64_t stride,
-                        const bool half)
+// The patch itself where it lies inside the plane, else its copy; row and pixel: floats from one to the next.
+WINLINE const float *wino_patch(const float *x, const lti_wino_patch *at, const int n_y, const int n_x, float *copy,
+                                int64_t *row, int64_t *pixel)
 {
-    float patch[LTI_WINO_IN * LTI_WINO_IN * LTI_LANES] __attribute__((aligned(64)));
-    const float *from = x + (y0 * w + x0) * LTI_LANES;
-    int64_t line = w * LTI_LANES;
-    if (y0 < 0 || x0 < 0 || y0 + LTI_WINO_IN > h || x0 + LTI_WINO_IN > w) {
-        wino_clip(x, h, w, y0, x0, LTI_WINO_IN, patch);
-        from = patch;
-        line = LTI_WINO_IN * LTI_LANES;
-    }
+    *row = at->step * at->w * LTI_LANES;
+    *pixel = at->step * LTI_LANES;
+    if (at->y >= 0 && at->x >= 0 && at->y + (n_y - 1) * at->step < at->h && at->x + (n_x - 1) * at->step < at->w)
+        return x + (at->y * at->w + at->x) * LTI_LANES;
+    wino_clip(x, at, n_y, n_x, copy);
+    *row = n_x * LTI_LANES;
+    *pixel = LTI_LANES;
+    return copy;
+}
+
+WINLINE void wino_load(const float *from, int64_t step, const int n, wvec *to)
+{
+    WUNROLL
+    for (int i = 0; i < n; i++)
+        to[i] = WLOAD(from + i * step);
+}
+
+WINLINE void input_tile(const float *x, const lti_wino_patch *at, float *v, int64_t stride, const int taps_y,
+                        const int taps_x, const bool half)
+{
+    const int n_y = 3 + taps_y, n_x = 3 + taps_x;
+    float copy[LTI_WINO_MAX_POINTS * LTI_LANES] __attribute__((aligned(64)));
+    int64_t row, pixel;
+    const float *from = wino_patch(x, at, n_y, n_x, copy, &row, &pixel);
     for (int l = 0; l < LTI_LANES; l += WINO_LANES) {
-        wvec t[36], o[6];
-        for (int j = 0; j < 6; j++) {
-            const float *f = from + j * LTI_LANES + l;
-            input_1d(WLOAD(f), WLOAD(f + line), WLOAD(f + 2 * line), WLOAD(f + 3 * line), WLOAD(f + 4 * line),
-                     WLOAD(f + 5 * line), t + j, 6);
+        wvec t[LTI_WINO_MAX_POINTS], i[LTI_WINO_MAX_IN], o[LTI_WINO_MAX_IN];
+        for (int k = 0; k < n_x; k++) {
+            wino_load(from + k * pixel + l, row, n_y, i);
+            input_1d(i, 1, t + k, n_x, taps_y);
         }
-        for (int i = 0; i < 6; i++) {
-            const wvec *r = t + 6 * i;
-            input_1d(r[0], r[1], r[2], r[3], r[4], r[5], o, 1);
-            for (int j = 0; j < 6; j++)
+        for (int k = 0; k < n_y; k++) {
+            input_1d(t + n_x * k, 1, o, 1, taps_x);
+            WUNROLL
+            for (int j = 0; j < n_x; j++)
                 if (half)
-                    *(whalf_mem *)(v + (6 * i + j) * stride + l / 2) = WINO_HALF(o[j]);
+                    *(whalf_mem *)(v + (n_x * k + j) * stride + l / 2) = WINO_HALF(o[j]);
                 else
-                    WSTORE(v + (6 * i + j) * stride + l, o[j]);
+                    WSTORE(v + (n_x * k + j) * stride + l, o[j]);
         }
     }
 }
 
-static void wino_input(const float *x, int64_t h, int64_t w, int64_t y0, int64_t x0, float *v, int64_t stride)
+// How many of the pixels of an output patch lie inside, in one dimension.
+WINLINE int inside(int64_t size, int64_t at, int64_t step)
 {
-    input_tile(x, h, w, y0, x0, v, stride, false);
+    int n = 0;
+    while (n < LTI_WINO_OUT && at + n * step < size)
+        n++;
+    return n;
 }
 
-static void wino_input_half(const float *x, int64_t h, int64_t w, int64_t y0, int64_t x0, float *v, int64_t stride)
+WINLINE void output_tile(const float *m, int64_t stride, float *y, const lti_wino_patch *at,
+                         const lti_wino_finish *finish, const int taps_y, const int taps_x)
 {
-    input_tile(x, h, w, y0, x0, v, stride, true);
-}
-
-static void wino_pack(const float *a, const float *b, float *pairs)
-{
-    for (int l = 0; l < LTI_LANES; l += WINO_LANES)
-        WSTORE(pairs + l, WINO_PAIRS(WLOAD(a + l), WLOAD(b + l)));
-}
-
-static void wino_output(const float *m, int64_t stride, float *y, int64_t h, int64_t w, int64_t y0, int64_t x0,
-                        const float *bias, bool relu)
-{
-    const int n_i = h - y0 < 4 ? (int)(h - y0) : 4, n_j = w - x0 < 4 ? (int)(w - x0) : 4;
+    const int n_y = 3 + taps_y, n_x = 3 + taps_x;
+    const int n_i = inside(at->h, at->y, at->step), n_j = inside(at->w, at->x, at->step);
     for (int l = 0; l < LTI_LANES; l += WINO_LANES) {
-        const wvec add = bias ? WLOAD(bias + l) : (wvec){0};
-        wvec t[24], o[4];
-        for (int j = 0; j < 6; j++) {
-            const float *f = m + j * stride + l;
-            output_1d(WLOAD(f), WLOAD(f + 6 * stride), WLOAD(f + 12 * stride), WLOAD(f + 18 * stride),
-                      WLOAD(f + 24 * stride), WLOAD(f + 30 * stride), t + j, 6);
+        const wvec add = finish->bias ? WLOAD(finish->bias + l) : (wvec){0};
+        wvec t[LTI_WINO_OUT * LTI_WINO_MAX_IN], i[LTI_WINO_MAX_IN], o[LTI_WINO_OUT];
+        for (int k = 0; k < n_x; k++) {
+            wino_load(m + k * stride + l, n_x * stride, n_y, i);
+            output_1d(i, 1, t + k, n_x, taps_y);
         }
-        for (int i = 0; i < n_i; i++) {
-            const wvec *r = t + 6 * i;
-            float *to = y + ((y0 + i) * w + x0) * LTI_LANES + l;
-            output_1d(r[0], r[1], r[2], r[3], r[4], r[5], o, 1);
-            for (int j = 0; j < n_j; j++) {
-                wvec v = o[j] + add;
-                if (relu)
+        for (int k = 0; k < n_i; k++) {
+            float *to = y + ((at->y + k * at->step) * at->w + at->x) * LTI_LANES + l;
+            output_1d(t + n_x * k, 1, o, 1, taps_x);
+            for (int j = 0; j < n_j; j++, to += at->step * LTI_LANES) {
+                wvec v = o[j] + (finish->add ? WLOAD(to) : add);
+                if (finish->relu)
                     v = WRELU(v);
-                WSTORE(to + j * LTI_LANES, v);
+                WSTORE(to, v);
             }
         }
     }
 }
 
-static void wino_gradient(const float *dy, int64_t h, int64_t w, int64_t y0, int64_t x0, float *d, int64_t stride)
+WINLINE void gradient_tile(const float *dy, const lti_wino_patch *at, float *d, int64_t stride, const int taps_y,
+                           const int taps_x)
 {
-    float patch[LTI_WINO_OUT * LTI_WINO_OUT * LTI_LANES] __attribute__((aligned(64)));
-    const float *from = dy + (y0 * w + x0) * LTI_LANES;
-    int64_t line = w * LTI_LANES;
-    if (y0 + LTI_WINO_OUT > h || x0 + LTI_WINO_OUT > w) {
-        wino_clip(dy, h, w, y0, x0, LTI_WINO_OUT, patch);
-        from = patch;
-        line = LTI_WINO_OUT * LTI_LANES;
-    }
+    const int n_y = 3 + taps_y, n_x = 3 + taps_x;
+    float copy[LTI_WINO_OUT * LTI_WINO_OUT * LTI_LANES] __attribute__((aligned(64)));
+    int64_t row, pixel;
+    const float *from = wino_patch(dy, at, LTI_WINO_OUT, LTI_WINO_OUT, copy, &row, &pixel);
     for (int l = 0; l < LTI_LANES; l += WINO_LANES) {
-        wvec t[24], o[6];
-        for (int j = 0; j < 4; j++) {
-            const float *f = from + j * LTI_LANES + l;
-            gradient_1d(WLOAD(f), WLOAD(f + line), WLOAD(f + 2 * line), WLOAD(f + 3 * line), t + j, 4);
+        wvec t[LTI_WINO_MAX_IN * LTI_WINO_OUT], i[LTI_WINO_OUT], o[LTI_WINO_MAX_IN];
+        for (int k = 0; k < LTI_WINO_OUT; k++) {
+            wino_load(from + k * pixel + l, row, LTI_WINO_OUT, i);
+            gradient_1d(i, 1, t + k, LTI_WINO_OUT, taps_y);
         }
-        for (int i = 0; i < 6; i++) {
-            const wvec *r = t + 4 * i;
-            gradient_1d(r[0], r[1], r[2], r[3], o, 1);
-            for (int j = 0; j < 6; j++)
-                WSTORE(d + (6 * i + j) * stride + l, o[j]);
+        for (int k = 0; k < n_y; k++) {
+            gradient_1d(t + LTI_WINO_OUT * k, 1, o, 1, taps_x);
+            WUNROLL
+            for (int j = 0; j < n_x; j++)
+                WSTORE(d + (n_x * k + j) * stride + l, o[j]);
         }
     }
 }
 
-static void wino_filter(const float *g, float *u)
+WINLINE void filter_tile(const float *g, const int *tap, float *u, int64_t stride, const int taps_y, const int taps_x)
 {
+    const int n_y = 3 + taps_y, n_x = 3 + taps_x;
     for (int l = 0; l < LTI_LANES; l += WINO_LANES) {
-        wvec t[18], o[6];
-        for (int j = 0; j < 3; j++)
-            filter_1d(WLOAD(g + j * LTI_LANES + l), WLOAD(g + (3 + j) * LTI_LANES + l),
-                      WLOAD(g + (6 + j) * LTI_LANES + l), t + j, 3);
-        for (int i = 0; i < 6; i++) {
-            filter_1d(t[3 * i], t[3 * i + 1], t[3 * i + 2], o, 1);
-            for (int j = 0; j < 6; j++)
-                WSTORE(u + (6 * i + j) * LTI_LANES + l, o[j]);
+        wvec t[LTI_WINO_MAX_IN * 3], i[3], o[LTI_WINO_MAX_IN];
+        for (int k = 0; k < taps_x; k++) {
+            WUNROLL
+            for (int j = 0; j < taps_y; j++)
+                i[j] = WLOAD(g + tap[j * taps_x + k] * LTI_LANES + l);
+            filter_1d(i, 1, t + k, taps_x, taps_y);
+        }
+        for (int k = 0; k < n_y; k++) {
+            filter_1d(t + taps_x * k, 1, o, 1, taps_x);
+            WUNROLL
+            for (int j = 0; j < n_x; j++)
+                WSTORE(u + (n_x * k + j) * stride + l, o[j]);
         }
     }
 }
 
-static void wino_filter_gradient(const float *u, float *g)
+WINLINE void filter_gradient_tile(const float *u, int64_t stride, float *g, const int *tap, const int taps_y,
+                                  const int taps_x)
 {
+    const int n_y = 3 + taps_y, n_x = 3 + taps_x;
     for (int l = 0; l < LTI_LANES; l += WINO_LANES) {
-        wvec t[18], o[3];
-        for (int j = 0; j < 6; j++) {
-            const float *f = u + j * LTI_LANES + l;
-            filter_gradient_1d(WLOAD(f), WLOAD(f + 6 * LTI_LANES), WLOAD(f + 12 * LTI_LANES), WLOAD(f + 18 * LTI_LANES),
-                               WLOAD(f + 24 * LTI_LANES), WLOAD(f + 30 * LTI_LANES), t + j, 6);
+        wvec t[3 * LTI_WINO_MAX_IN], i[LTI_WINO_MAX_IN], o[3];
+        for (int k = 0; k < n_x; k++) {
+            wino_load(u + k * stride + l, n_x * stride, n_y, i);
+            filter_gradient_1d(i, 1, t + k, n_x, taps_y);
         }
-        for (int i = 0; i < 3; i++) {
-            const wvec *r = t + 6 * i;
-            filter_gradient_1d(r[0], r[1], r[2], r[3], r[4], r[5], o, 1);
-            for (int j = 0; j < 3; j++)
-                WSTORE(g + (3 * i + j) * LTI_LANES + l, o[j]);
+        for (int k = 0; k < taps_y; k++) {
+            filter_gradient_1d(t + n_x * k, 1, o, 1, taps_x);
+            WUNROLL
+            for (int j = 0; j < taps_x; j++)
+                WSTORE(g + tap[taps_x * k + j] * LTI_LANES + l, o[j]);
         }
     }
+}
+
+// The functions of one form.
+#define WINO_FORM(R, S)                                                                                                \
+    static void wino_input_##R##S(const float *x, const lti_wino_patch *at, float *v, int64_t stride)                  \
+    {                                                                                                                  \
+        input_tile(x, at, v, stride, R, S, false);                                                                     \
+    }                                                                                                                  \
+    static void wino_input_half_##R##S(const float *x, const lti_wino_patch *at, float *v, int64_t stride)             \
+    {                                                                                                                  \
+        input_tile(x, at, v, stride, R, S, true);                                                                      \
+    }                                                                                                                  \
+    static void wino_output_##R##S(const float *m, int64_t stride, float *y, const lti_wino_patch *at,                 \
+                                   const lti_wino_finish *finish)                                                      \
+    {                                                                                                                  \
+        output_tile(m, stride, y, at, finish, R, S);                                                                   \
+    }                                                                                                                  \
+    static void wino_gradient_##R##S(const float *dy, const lti_wino_patch *at, float *d, int64_t stride)              \
+    {                                                                                                                  \
+        gradient_tile(dy, at, d, stride, R, S);                                                                        \
+    }                                                                                                                  \
+    static void wino_filter_##R##S(const float *g, const int *tap, float *u, int64_t stride)                           \
+    {                                                                                                                  \
+        filter_tile(g, tap, u, stride, R, S);                                                                          \
+    }                                                                                                                  \
+    static void wino_filter_gradient_##R##S(const float *u, int64_t stride, float *g, const int *tap)                  \
+    {                                                                                                                  \
+        filter_gradient_tile(u, stride, g, tap, R, S);                                                                 \
+    }
+WINO_FORM(3, 3)
+WINO_FORM(2, 2)
+WINO_FORM(2, 1)
+WINO_FORM(1, 2)
+WINO_FORM(1, 1)
+#define WINO_ROW(R, S)                                                                                                 \
+    [LTI_WINO_##R##X##S] = {                                                                                           \
+        .points = (3 + R) * (3 + S),                                                                                   \
+        .taps = R * S,                                                                                                 \
+        .input = wino_input_##R##S,                                                                                    \
+        .gradient = wino_gradient_##R##S,                                                                              \
+        .input_half = wino_input_half_##R##S,                                                                          \
+        .output = wino_output_##R##S,                                                                                  \
+        .filter = wino_filter_##R##S,                                                                                  \
+        .filter_gradient = wino_filter_gradient_##R##S,                                                                \
+    }
+
+static void wino_pack(const float *a, const float *b, float *pairs)
+{
+    for (int l = 0; l < LTI_LANES; l += WINO_LANES)
+        WSTORE(pairs + l, WINO_PAIRS(WLOAD(a + l), WLOAD(b + l)));
 }
 
 // Rows times n_vec vectors of columns; every accumulator lives in a register, so n_vec must be a literal at the call.
@@ -385,14 +515,9 @@ const lti_wino_kern LTI_WINO_TABLE = {
     .isa = LTI_WINO_ISA,
     .rows = WINO_ROWS,
     .width = WINO_WIDTH,
-    .input = wino_input,
-    .output = wino_output,
-    .gradient = wino_gradient,
-    .filter = wino_filter,
-    .filter_gradient = wino_filter_gradient,
+    .form = {WINO_ROW(3, 3), WINO_ROW(2, 2), WINO_ROW(2, 1), WINO_ROW(1, 2), WINO_ROW(1, 1)},
     .multiply = wino_multiply,
     .accumulate = wino_accumulate,
-    .input_half = wino_input_half,
     .pack = wino_pack,
     .multiply_half = wino_multiply_half,
     .accumulate_half = wino_accumulate_half,
@@ -404,10 +529,5 @@ const lti_wino_kern LTI_WINO_TABLE = {
 #undef WRELU
 #undef WUNROLL
 #undef WINLINE
-#undef P
-#undef Q
-#undef P2
-#undef Q2
-#undef N_0
-#undef N_P
-#undef N_Q
+#undef WINO_FORM
+#undef WINO_ROW
