@@ -478,16 +478,29 @@ static void dw_gradients(const wino *d, const part *p, const float *dy, int64_t 
     }
 }
 
+// Sums that the next product adds to: they wait in the third level while a product needs the first only.
+static void fetch_sums(const float *u, int64_t row, int64_t columns)
+{
+    for (int i = 0; i < LTI_LANES; i++)
+        for (int64_t k = 0; k < columns; k += LTI_LANES)
+            __builtin_prefetch(u + i * row + k, 1, 3);
+}
+
 // u[channel][out] (+)= sum over tiles, for one point and one block of input channels.
 static void dw_products(const wino *d, int p, int64_t b, const float *v, const float *e, int64_t n_tiles, bool first,
                         float *u)
 {
     const int64_t columns = d->out_b * LTI_LANES, step = d->kern->width, block = d->block * d->lanes;
-    for (int64_t k = 0; k < columns; k += step)
+    float *sums = u + p * d->u_stride + b * LTI_LANES * columns;
+    for (int64_t k = 0; k < columns; k += step) {
+        if (k + step < columns)
+            fetch_sums(sums + k + step, columns, smaller(step, columns - k - step));
+        else if (b + 1 < d->group)
+            fetch_sums(sums + LTI_LANES * columns, columns, smaller(step, columns));
         (d->half ? d->kern->accumulate_half : d->kern->accumulate)(
-            v + p * d->v_stride + b * block, e + p * d->m_stride + k / LTI_LANES * block,
-            u + p * d->u_stride + b * LTI_LANES * columns + k, d->half ? (n_tiles + 1) / 2 : n_tiles, block, columns,
-            (int)smaller(step, columns - k), first);
+            v + p * d->v_stride + b * block, e + p * d->m_stride + k / LTI_LANES * block, sums + k,
+            d->half ? (n_tiles + 1) / 2 : n_tiles, block, columns, (int)smaller(step, columns - k), first);
+    }
 }
 
 // Adds the partial sums in order and brings each 16 filters of a part back to taps, for input channels begin..end; u
