@@ -38,7 +38,7 @@ typedef struct work {
     const void *from;
     size_t bytes;
     ltc_gemm_shape gemm;
-    const float *a, *b, *bias;
+    const float *a, *b;
     float *d;
 } work;
 
@@ -192,7 +192,7 @@ static void run_gemm(const work *w)
     const ltc_gemm_shape *s = &w->gemm;
     for (int32_t i = 0; i < s->m; i++)
         for (int32_t j = 0; j < s->n; j++) {
-            double sum = s->bias ? (double)w->bias[j] : 0;
+            double sum = 0;
             for (int32_t k = 0; k < s->k; k++)
                 sum += (double)(s->ta ? w->a[k * s->m + i] : w->a[i * s->k + k]) *
                        (double)(s->tb ? w->b[j * s->k + k] : w->b[k * s->n + j]);
@@ -327,11 +327,11 @@ static void gemm_free(ltc_device *dev, void *gemm)
     free(gemm);
 }
 
-static int gemm_run(ltc_device *dev, const void *gemm, const float *a, const float *b, const float *bias, float *d,
+static int gemm_run(ltc_device *dev, const void *gemm, const float *a, const float *b, float *d,
                     void *workspace)
 {
     add(dev, &(work){.kind = SCRIBBLE, .to = workspace, .bytes = WORKSPACE});
-    return add(dev, &(work){.kind = GEMM, .gemm = *(const ltc_gemm_shape *)gemm, .a = a, .b = b, .bias = bias, .d = d});
+    return add(dev, &(work){.kind = GEMM, .gemm = *(const ltc_gemm_shape *)gemm, .a = a, .b = b, .d = d});
 }
 
 // ---- recordings
@@ -373,7 +373,7 @@ const ltc_api *ltc_plugin(void)
 {
 #define TABLE(v)                                                                                                       \
     {                                                                                                                  \
-        .version = (v), .title = "emulated card", .error = error, .open = open_device, .close = close_device,          \
+        .version = (v), .error = error, .open = open_device, .close = close_device,          \
         .alloc = alloc, .release = release_after, .host_alloc = host_alloc, .host_release = host_release,              \
         .memory = memory, .upload = upload, .download = download, .zero = zero, .copy = upload, .launch = launch,      \
         .conv_run = conv_run, .gemm_run = gemm_run, .sync = sync_device, .conv_make = conv_make,                       \

@@ -64,10 +64,10 @@ typedef struct ltc_conv_made {
     char log[128];  // candidates and their times
 } ltc_conv_made;
 
-// D (m,n) = op(A) op(B) [+ bias (n) to each row], all row-major floats. ta: A is stored (k,m), tb: B is stored (n,k).
+// D (m,n) = op(A) op(B), all row-major floats that begin anywhere. ta: A is stored (k,m), tb: B is stored (n,k).
 typedef struct ltc_gemm_shape {
     int32_t m, n, k;
-    bool ta, tb, bias, tf32;
+    bool ta, tb, tf32;
 } ltc_gemm_shape;
 
 typedef struct ltc_info {
@@ -81,7 +81,6 @@ typedef struct ltc_info {
 typedef struct ltc_device ltc_device; // one card with a queue of its own
 typedef struct ltc_api {
     int version; // LTC_VERSION
-    const char *title; // "CUDA 13.0 plug-in for sm_80 sm_90 compute_121"
     const char *(*error)(void);
     int (*open)(int index, ltc_device **dev, ltc_info *info);
     void (*close)(ltc_device *dev);
@@ -99,8 +98,7 @@ typedef struct ltc_api {
     int (*copy)(ltc_device *dev, void *to, const void *from, size_t bytes);
     int (*launch)(ltc_device *dev, ltc_kernel kernel, const ltc_args *args, uint32_t n); // body for 0..n-1
     int (*conv_run)(ltc_device *dev, const void *conv, const void *in0, const void *in1, void *out, void *workspace);
-    int (*gemm_run)(ltc_device *dev, const void *gemm, const float *a, const float *b, const float *bias, float *d,
-                    void *workspace);
+    int (*gemm_run)(ltc_device *dev, const void *gemm, const float *a, const float *b, float *d, void *workspace);
     int (*sync)(ltc_device *dev);
 
     // Inputs of a pass in order: x, w; dy, w; x, dy. LTC_UNSUPPORTED: the library cannot.

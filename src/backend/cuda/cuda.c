@@ -120,7 +120,7 @@ static lt_status open_card(lti_cuda *cu)
 {
     const int code = cu->api->open(cu->index, &cu->dev, &cu->info);
     if (code == LTC_NO_DRIVER) {
-        LT_FAIL(LT_E_UNSUPPORTED, "cuda: no NVIDIA driver for this plug-in on this machine: %s", cu->api->error());
+        LT_FAIL(LT_E_UNSUPPORTED, "cuda: no NVIDIA driver that this plug-in can use: %s", cu->api->error());
         return lt_error_hint("leave --device out to compute on the CPU; `lethe doctor` shows what is there");
     }
     if (code == LTC_NO_DEVICE)

@@ -107,8 +107,8 @@ static lt_status update(lt_backend *b, const lt_device_update *u)
 {
     lti_cuda *cu = b->self;
     ltc_args a = {.t = {{u->p, 0}, {(void *)u->g, 0}, {u->m, 0}, {u->v, 0}, {(void *)u->mask, 0}, {u->bad, 0}}};
-    if (u->n > UINT32_MAX)
-        return LT_FAIL(LT_E_UNSUPPORTED, "cuda: %lld parameters, at most 2^32 - 1", (long long)u->n);
+    if (u->n > INT32_MAX)
+        return LT_FAIL(LT_E_UNSUPPORTED, "cuda: %lld parameters, at most 2^31 - 1", (long long)u->n);
     if (u->v) {
         const float f[] = {u->lr, u->decay, u->beta1, u->beta2, u->c1, u->c2, u->root_bc2, u->eps, u->l1};
         for (size_t i = 0; i < sizeof f / sizeof *f; i++)

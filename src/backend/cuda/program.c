@@ -29,7 +29,7 @@ static int run_call(const lti_cuda_program *p, const lti_cuda_call *c, void *con
     if (c->kind == LTI_CALL_CONV)
         return api->conv_run(p->cu->dev, p->conv, t[0], t[1], t[2], t[3]);
     if (c->kind == LTI_CALL_GEMM)
-        return api->gemm_run(p->cu->dev, p->gemm, t[0], t[1], t[2], t[3], t[4]);
+        return api->gemm_run(p->cu->dev, p->gemm, t[0], t[1], t[2], t[3]);
     ltc_args a = c->args;
     for (int i = 0; i < LTC_MAX_TENSORS; i++)
         a.t[i].p = t[i];
