@@ -120,6 +120,10 @@ void lti_batch_fill(const lti_batch_source *src, const int64_t *order, int64_t f
         batch->weight[b] = view->weight;
         batch->id[b] = id;
         batch->tag[b] = view->tag;
+        batch->row[b] = row;
+        batch->augmented[b] = view->augment;
+        if (src->no_images)
+            continue;
         copy_image(src, view->images ? NULL : d->x + (size_t)row * len,
                    view->images ? view->images + (size_t)i * len : NULL, draw_move(src, view, id),
                    batch->x + (size_t)b * len);

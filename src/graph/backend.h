@@ -142,7 +142,7 @@ size_t lti_layout_bytes(const lt_shape *shape, lt_dtype dtype, lt_layout layout)
 // ---- plans on a device: what training uses to keep its slabs and images there between steps
 // The device copy of a host slab, shared by everything on this backend that was bound to that slab.
 typedef struct lti_mirror lti_mirror;
-lt_status lti_mirror_get(lt_backend *b, void *host, size_t bytes, lti_mirror **m); // the host side is the newer
+lt_status lti_mirror_get(lt_backend *b, void *host, size_t bytes, lti_mirror **m); // the host side counts as newer, unless the device side is
 void lti_mirror_put(lti_mirror *m);                                                // NULL is fine
 void *lti_mirror_device(const lti_mirror *m);
 void lti_mirror_host_changed(lti_mirror *m);   // before the next use the host side is copied over

@@ -69,6 +69,8 @@ lt_status lti_mirror_get(lt_backend *b, void *host, size_t bytes, lti_mirror **m
         LT_BUG("a slab of %zu bytes is used with %zu bytes elsewhere", bytes, m->bytes);
     if (!m)
         status = new_mirror(b, host, bytes, &m);
+    else if (!m->device_newer) // the address may have been given to other memory since the last use
+        m->host_newer = true;
     if (status == LT_OK) {
         m->n_users++;
         *mirror = m;

@@ -3,6 +3,22 @@
 #define LT_TRAINER_H
 #include "train_impl.h"
 
+// What a job keeps on the device of its backend, device.c; all zero on a CPU.
+typedef struct lti_resident { // the pixels of a split
+    const uint8_t *host;
+    void *device;
+} lti_resident;
+enum { LTI_MAX_RESIDENT = 4 };
+typedef struct lti_on_device {
+    bool update; // the optimizer runs there
+    lti_mirror *params, *state, *grads, *m, *v, *mask;
+    uint32_t *bad, *bad_host; // (1) on the device, and where it is read
+    lti_resident resident[LTI_MAX_RESIDENT];
+    bool images[LT_JOB_MAX_PHASES]; // the batches of this phase are made there
+    void *index;                    // rows, ids, tags and augmented of a batch
+    int64_t index_rows;
+} lti_on_device;
+
 typedef struct lti_trainer {
     lt_job *job; // borrowed, like env and path
     const lt_env *env;
@@ -16,6 +32,7 @@ typedef struct lti_trainer {
     int32_t *relabel;                  // (largest batch) when on_batch may change labels, else NULL
     float *start_params, *start_state; // the model at the start of the epoch
     lti_optim optim;
+    lti_on_device there;
     lti_counts at;
     lti_sums sums;
     lti_state state;
@@ -46,5 +63,13 @@ lt_status lti_distill_check(const lt_job *job);
 bool lti_job_distils(const lt_job *job);
 lt_status lti_distill_init(lti_trainer *t);                             // the teachers' plan tables
 lt_status lti_distill_open_phase(lti_trainer *t, int p, int64_t batch); // compiles the teachers of phase p for a batch
+// ---- device.c
+lt_status lti_on_device_init(lti_trainer *t); // after the optimizer and the plans; nothing on a CPU
+void lti_on_device_clear(lti_trainer *t);
+// May the device make the images of phase p? To be asked before its loader is made.
+lt_status lti_on_device_open_phase(lti_trainer *t, int p);
+lt_status lti_on_device_images(lti_trainer *t, int p, const lt_batch *b, lt_plan *plan);
+lt_status lti_on_device_update(lti_trainer *t, const lti_update *u, bool *finite);
+lt_status lti_on_device_to_host(lti_trainer *t); // before the host reads parameters, state, moments or gradients
 lt_status lti_trainer_open_epoch(lti_trainer *t); // loaders and plans for the views as they are now
 #endif
