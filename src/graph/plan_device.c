@@ -215,8 +215,8 @@ static void drop_takes(lt_plan *plan)
     for (int i = 0; i < LTI_TAKES; i++) {
         plan->backend->ops->device->record_free(plan->backend, plan->there->take[i]);
         plan->there->take[i] = NULL;
-        plan->there->n_runs[i] = 0;
     }
+    plan->there->n_runs = 0;
 }
 
 void lti_there_destroy(lt_plan *plan)
@@ -358,9 +358,9 @@ static lt_status record(lt_plan *plan, bool fresh)
 static lt_status compute(lt_plan *plan, bool fresh)
 {
     lti_there *h = plan->there;
-    if (!h->take[fresh] && h->n_runs[fresh] > 0 && (!fresh || plan->train))
+    if (!h->take[fresh] && h->n_runs > 0 && (!fresh || plan->train))
         LT_TRY(record(plan, fresh));
-    h->n_runs[fresh]++;
+    h->n_runs++;
     return h->take[fresh] ? plan->backend->ops->device->replay(plan->backend, h->take[fresh])
                           : lti_plan_run_steps(plan, fresh);
 }
@@ -378,6 +378,11 @@ lt_status lti_there_run(lt_plan *plan)
 {
     lock(plan->backend);
     const lt_status status = run(plan);
+    if (status != LT_OK) { // nothing may be left that reads the caller's memory later
+        const lt_error why = *lt_error_get();
+        plan->backend->ops->device->sync(plan->backend);
+        lt_error_restore(&why);
+    }
     unlock(plan->backend);
     return status == LT_OK ? LT_OK : lt_error_frame(status, __FILE__, __LINE__, __func__);
 }

@@ -76,7 +76,7 @@ typedef struct lti_there {
     bool leave;           // gradients and state stay on the device
     struct lti_mirror *mirror[LTI_N_PLACES]; // PARAM, STATE, GRAD
     void *take[LTI_TAKES];
-    int n_runs[LTI_TAKES];
+    int64_t n_runs; // since the last bind
 } lti_there;
 lt_status lti_there_create(lt_plan *plan); // slabs, scratch and constants; after lti_plan_place placed everything
 void lti_there_destroy(lt_plan *plan);

@@ -67,7 +67,10 @@ void lti_on_device_clear(lti_trainer *t)
     if (!b || !b->ops->device)
         return;
     lti_mirror *const all[] = {d->params, d->state, d->grads, d->m, d->v, d->mask};
+    const lt_error why = *lt_error_get();
     pthread_mutex_lock(&b->device_lock);
+    if (b->ops->device->sync(b) != LT_OK)
+        lt_error_restore(&why);
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
         lti_mirror_put(all[i]);
     for (int i = 0; i < LTI_MAX_RESIDENT; i++)

@@ -220,10 +220,10 @@ lt_status lti_trainer_init(lti_trainer *t, lt_job *job, const lt_env *env, const
 
 void lti_trainer_clear(lti_trainer *t)
 {
+    lti_on_device_clear(t); // first: work that a failure left queued may read the loaders' memory
     for (int p = 0; p < LT_JOB_MAX_PHASES; p++)
         lt_loader_destroy(t->loader[p]);
     lt_evaluator_destroy(t->evaluator);
-    lti_on_device_clear(t);
     lti_plans_clear(&t->plans);
     for (int i = 0; i < LT_JOB_MAX_TEACHERS; i++)
         lti_plans_clear(&t->teacher[i]);

@@ -6,6 +6,7 @@
 // - workspaces are overwritten by every call that owns one.
 // LETHE_EMU=no-driver | no-device | version | memory=BYTES | fail=N (the N-th launch) makes it fail as a card would.
 #include "backend/cuda/kernels/all.h"
+#include "cuda/emu.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
@@ -55,6 +56,7 @@ struct ltc_device {
 };
 
 static _Thread_local char message[128];
+static emu_counts counts;
 
 static const char *error(void)
 {
@@ -165,12 +167,19 @@ static int add(ltc_device *dev, const work *w)
 
 static int upload(ltc_device *dev, void *device, const void *host, size_t bytes)
 {
+    counts.uploaded += (long)bytes;
     return add(dev, &(work){.kind = COPY, .to = device, .from = host, .bytes = bytes});
 }
 
 static int download(ltc_device *dev, void *host, const void *device, size_t bytes)
 {
+    counts.downloaded += (long)bytes;
     return add(dev, &(work){.kind = COPY, .to = host, .from = device, .bytes = bytes});
+}
+
+static int copy(ltc_device *dev, void *to, const void *from, size_t bytes)
+{
+    return add(dev, &(work){.kind = COPY, .to = to, .from = from, .bytes = bytes});
 }
 
 static int zero(ltc_device *dev, void *p, size_t bytes)
@@ -180,6 +189,7 @@ static int zero(ltc_device *dev, void *p, size_t bytes)
 
 static int launch(ltc_device *dev, ltc_kernel kernel, const ltc_args *args, uint32_t n)
 {
+    counts.launches++;
     if (++dev->launches == dev->fail_at)
         return fail(LTC_FAILED, "an illegal memory access was encountered");
     return add(dev, &(work){.kind = LAUNCH, .kernel = kernel, .args = *args, .n = n});
@@ -346,6 +356,7 @@ static int record_begin(ltc_device *dev)
 
 static int record_end(ltc_device *dev, void **recording)
 {
+    counts.recordings++;
     *recording = dev->recording;
     dev->recording = NULL;
     return LTC_OK;
@@ -354,6 +365,7 @@ static int record_end(ltc_device *dev, void **recording)
 static int replay(ltc_device *dev, void *recording)
 {
     const list *r = recording;
+    counts.replays++;
     for (size_t i = 0; i < r->n; i++)
         if (add(dev, &r->w[i]) != LTC_OK)
             return LTC_FAILED;
@@ -363,11 +375,17 @@ static int replay(ltc_device *dev, void *recording)
 static void record_free(ltc_device *dev, void *recording)
 {
     (void)dev;
+    counts.recordings_freed++;
     free(((list *)recording)->w);
     free(recording);
 }
 
 __attribute__((visibility("default"))) const ltc_api *ltc_plugin(void);
+
+emu_counts *emu_counts_get(void)
+{
+    return &counts;
+}
 
 const ltc_api *ltc_plugin(void)
 {
@@ -375,7 +393,7 @@ const ltc_api *ltc_plugin(void)
     {                                                                                                                  \
         .version = (v), .error = error, .open = open_device, .close = close_device,          \
         .alloc = alloc, .release = release_after, .host_alloc = host_alloc, .host_release = host_release,              \
-        .memory = memory, .upload = upload, .download = download, .zero = zero, .copy = upload, .launch = launch,      \
+        .memory = memory, .upload = upload, .download = download, .zero = zero, .copy = copy, .launch = launch,      \
         .conv_run = conv_run, .gemm_run = gemm_run, .sync = sync_device, .conv_make = conv_make,                       \
         .conv_free = conv_free, .gemm_make = gemm_make, .gemm_free = gemm_free, .record_begin = record_begin,          \
         .record_end = record_end, .replay = replay, .record_free = record_free                                         \

@@ -1,5 +1,6 @@
 // test_cuda_ops.c - every op and whole networks of the CUDA backend on the emulated card, against the reference kernels
 // in double: layouts, programs, transfers, recordings and kernel bodies; not what only a card can show.
+#include "cuda/cuda_test.h"
 #include "graph/conformance.h"
 
 static lt_backend *ref;
@@ -15,8 +16,7 @@ static lt_backend *open_card(const char *spec)
 static int setup(void **state)
 {
     (void)state;
-    setenv("LETHE_CUDA_PLUGIN", LT_TEST_BINARY_DIR "/tests/liblethe_cuda_emu.so", 1);
-    unsetenv("LETHE_EMU");
+    emu_use(NULL);
     return lt_backend_create("ref", 1, &ref) == LT_OK ? 0 : -1;
 }
 
