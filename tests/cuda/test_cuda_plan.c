@@ -192,7 +192,7 @@ static void what_is_missing_is_named(void **state)
     expect_refusal("cuda", "version", LT_E_UNSUPPORTED, "is of version 2, this lethe needs 1");
     expect_refusal("cuda:one", NULL, LT_E_USAGE, "number of the card");
     expect_refusal("cuda:precision=f16", NULL, LT_E_USAGE, "expected one of f32, tf32, bf16");
-    expect_refusal("cuda:1,deterministic=yes", NULL, LT_E_USAGE, "deterministic");
+    expect_refusal("cuda:1,tune=yes", NULL, LT_E_USAGE, "tune");
     expect_refusal("cuda:fast=1", NULL, LT_E_USAGE, "found 'fast'");
     expect_refusal("cudo", NULL, LT_E_USAGE, "cudo");
     setenv("LETHE_CUDA_PLUGIN", "/nonexistent/plugin.so", 1);

@@ -40,7 +40,7 @@ static lt_status make_conv(lti_cuda_bind *b, ltc_pass pass, const conv_dims *d, 
                                   .pad = b->in->attr->pad,
                                   .bf16 = cu->precision == LTI_CUDA_BF16,
                                   .tf32 = cu->precision == LTI_CUDA_TF32,
-                                  .tune = !cu->deterministic && !(b->in->flags & LT_PLAN_NO_TUNE)};
+                                  .tune = cu->tune && !(b->in->flags & LT_PLAN_NO_TUNE)};
     ltc_conv_made made = {0};
     const int code = cu->own_conv ? LTC_UNSUPPORTED : cu->api->conv_make(cu->dev, &shape, &made);
     if (code == LTC_UNSUPPORTED) {

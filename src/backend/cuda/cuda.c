@@ -91,27 +91,27 @@ static lt_status one_of(const lti_spec *spec, const char *key, const char *const
 
 static lt_status read_spec(lti_cuda *cu, const lti_spec *spec)
 {
-    static const char *const known[] = {"precision", "deterministic", "conv"};
+    static const char *const known[] = {"precision", "tune", "conv"};
     static const char *const precisions[] = {"f32", "tf32", "bf16", NULL}, *const bools[] = {"0", "1", NULL};
     static const char *const convs[] = {"cudnn", "own", NULL};
     int64_t index = 0;
-    int precision = LTI_CUDA_F32, deterministic = 0, conv = 0;
+    int precision = LTI_CUDA_F32, tune = 0, conv = 0;
     for (int i = 0; i < spec->n; i++) {
         bool found = false;
         for (size_t k = 0; k < sizeof known / sizeof *known; k++)
             found = found || strcmp(spec->key[i], known[k]) == 0;
         if (!found)
-            return LT_FAIL(LT_E_USAGE, "cuda: expected the keys precision, deterministic, conv; found '%s'",
+            return LT_FAIL(LT_E_USAGE, "cuda: expected the keys precision, tune, conv; found '%s'",
                            spec->key[i]);
     }
     if (spec->path)
         LT_TRY(lti_parse_i64(spec->path, "cuda: number of the card", 0, 1023, &index));
     LT_TRY(one_of(spec, "precision", precisions, &precision));
-    LT_TRY(one_of(spec, "deterministic", bools, &deterministic));
+    LT_TRY(one_of(spec, "tune", bools, &tune));
     LT_TRY(one_of(spec, "conv", convs, &conv));
     cu->index = (int)index;
     cu->precision = (lti_precision)precision;
-    cu->deterministic = deterministic;
+    cu->tune = tune;
     cu->own_conv = conv == 1;
     return LT_OK;
 }
@@ -150,7 +150,7 @@ static lt_status open_parts(lt_backend *b, lti_cuda *cu)
     LT_TRY(lti_cuda_load(&cu->api));
     LT_TRY(open_card(cu));
     snprintf(b->version, sizeof b->version, "%.24s sm_%d%d, %.40s, %s%s", cu->info.name, cu->info.major, cu->info.minor,
-             cu->info.version, precision[cu->precision], cu->deterministic ? ", deterministic" : "");
+             cu->info.version, precision[cu->precision], cu->tune ? ", tuned" : "");
     return LT_OK;
 }
 

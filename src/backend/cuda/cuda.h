@@ -15,7 +15,7 @@ typedef struct lti_cuda { // what lt_backend.self points to
     ltc_info info;
     int index;
     lti_precision precision;
-    bool deterministic; // convolutions by a fixed rule instead of by timing
+    bool tune;     // convolutions by timing, which may choose otherwise in another process, instead of by the library's rule
     bool own_conv;      // no convolution library
     lt_status failed;   // of a call that could not report it; the next sync does
     lt_error failure;
