@@ -57,9 +57,8 @@ static bool device_works(const json_t *backends, const char *device)
 {
     size_t i;
     json_t *one;
-    json_array_foreach(backends, i, one)
-        if (!strcmp(cli_text(one, "name"), device))
-            return json_is_true(json_object_get(one, "works"));
+    json_array_foreach(backends, i, one) if (!strcmp(cli_text(one, "name"), device)) return json_is_true(
+        json_object_get(one, "works"));
     return false;
 }
 
@@ -120,8 +119,7 @@ static json_t *parts_json(const json_t *backends)
              onednn ? "fast CPU kernels"
                     : "not built in: only the slow reference kernels; install libdnnl-dev and build again");
     const bool cuda = device_works(backends, "cuda"), built = strncmp(CLI_CUDA, "plug-in built", 13) == 0;
-    put_part(list, "CUDA", cuda,
-             cuda || !built ? CLI_CUDA : CLI_CUDA "; no card can be used, see backend cuda");
+    put_part(list, "CUDA", cuda, cuda || !built ? CLI_CUDA : CLI_CUDA "; no card can be used, see backend cuda");
     put_part(list, "MPI", false, "not part of this build");
     bool torch = program_works("python3", "-c", probe);
     put_part(list, "PyTorch", torch,

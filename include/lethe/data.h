@@ -92,11 +92,11 @@ LT_API lt_view lt_view_rows(const lt_dataset *ds, lt_split split, const lt_index
 
 typedef struct lt_batch {
     int64_t n;
-    float *x;      // (n, C, H, W) in [0,1]
-    int32_t *y;    // (n)
-    float *weight; // (n) view weights, not divided by n
-    int64_t *id;   // (n) official ids
-    int32_t *tag;  // (n)
+    float *x;           // (n, C, H, W) in [0,1]
+    int32_t *y;         // (n)
+    float *weight;      // (n) view weights, not divided by n
+    int64_t *id;        // (n) official ids
+    int32_t *tag;       // (n)
     int64_t *row;       // (n) rows of the split of the sample's view
     uint8_t *augmented; // (n) 1 = cropped and flipped
 } lt_batch;

@@ -11,8 +11,8 @@
 #include "lethe/plan.h"
 
 // How a value lies in memory. PLAIN is row-major. BLOCKED16 is nChw16c: (N, ceil(C/16), H, W, 16), the channel tail
-// filled with zeros (every kernel keeps it zero). NHWC is (N, H, W, C); NHWC_BF16 the same with real elements rounded to
-// bfloat16, half the bytes. Only 4-d values are ever in another layout than PLAIN.
+// filled with zeros (every kernel keeps it zero). NHWC is (N, H, W, C); NHWC_BF16 the same with real elements rounded
+// to bfloat16, half the bytes. Only 4-d values are ever in another layout than PLAIN.
 typedef enum lt_layout {
     LT_LAYOUT_PLAIN,
     LT_LAYOUT_BLOCKED16,
@@ -127,9 +127,9 @@ typedef struct lt_backend_ops {
 // `const lt_backend_ops lti_backend_<name>`.
 struct lt_backend {
     const lt_backend_ops *ops;
-    const char *spec; // as given to lt_backend_create, "cuda:0,precision=tf32"; only while open() runs
-    pthread_mutex_t device_lock;  // around every use of the device; recursive
-    struct lti_mirror *mirrors;   // plan_device.c; under the lock
+    const char *spec;            // as given to lt_backend_create, "cuda:0,precision=tf32"; only while open() runs
+    pthread_mutex_t device_lock; // around every use of the device; recursive
+    struct lti_mirror *mirrors;  // plan_device.c; under the lock
     lt_status (*fallback)(const lt_bind_in *in, lt_kernel *k); // lti_ref_bind, given by the registry
     void *self;
     int n_threads;
@@ -142,8 +142,9 @@ size_t lti_layout_bytes(const lt_shape *shape, lt_dtype dtype, lt_layout layout)
 // ---- plans on a device: what training uses to keep its slabs and images there between steps
 // The device copy of a host slab, shared by everything on this backend that was bound to that slab.
 typedef struct lti_mirror lti_mirror;
-lt_status lti_mirror_get(lt_backend *b, void *host, size_t bytes, lti_mirror **m); // the host side counts as newer, unless the device side is
-void lti_mirror_put(lti_mirror *m);                                                // NULL is fine
+lt_status lti_mirror_get(lt_backend *b, void *host, size_t bytes,
+                         lti_mirror **m); // the host side counts as newer, unless the device side is
+void lti_mirror_put(lti_mirror *m);       // NULL is fine
 void *lti_mirror_device(const lti_mirror *m);
 void lti_mirror_host_changed(lti_mirror *m);   // before the next use the host side is copied over
 void lti_mirror_device_changed(lti_mirror *m); // the host side is old until lti_mirror_to_host

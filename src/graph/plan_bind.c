@@ -156,8 +156,7 @@ static lt_status finish_param_grads(lt_plan *plan, lt_val v, int32_t from)
 // Value v was just made (or is a leaf): bring it to where the caller expects it.
 static lt_status finish(lt_plan *plan, lt_val v)
 {
-    int32_t *have = plan->of_value[v],
-            from = have[LT_LAYOUT_PLAIN] >= 0 ? have[LT_LAYOUT_PLAIN] : made_tensor(have);
+    int32_t *have = plan->of_value[v], from = have[LT_LAYOUT_PLAIN] >= 0 ? have[LT_LAYOUT_PLAIN] : made_tensor(have);
     if (plan->keep[v] && (plan->tensor[from].place != LTI_KEEP || plan->tensor[from].layout != LT_LAYOUT_PLAIN)) {
         int32_t to = -1;
         LT_TRY(new_tensor(plan, v, LT_LAYOUT_PLAIN, LTI_KEEP, &to));

@@ -244,8 +244,7 @@ lt_status lti_there_bind(lt_plan *plan, void *const slab[LTI_N_PLACES])
     const size_t real = lti_dtype_size(plan->real);
     const size_t bytes[LTI_N_PLACES] = {[LTI_PARAM] = (size_t)lt_graph_n_params(plan->g) * real,
                                         [LTI_STATE] = (size_t)lt_graph_n_state(plan->g) * real,
-                                        [LTI_GRAD] =
-                                            plan->wrt_params ? (size_t)lt_graph_n_params(plan->g) * real : 0};
+                                        [LTI_GRAD] = plan->wrt_params ? (size_t)lt_graph_n_params(plan->g) * real : 0};
     lock(plan->backend);
     lt_status status = LT_OK;
     drop_takes(plan);
@@ -329,8 +328,7 @@ static lt_status zero_unreached(const lt_plan *plan)
     for (int32_t i = 0; i < plan->n_param_grads; i++)
         if (plan->grad_value[plan->n_wrt + i] == LT_NONE) {
             const lti_value *p = &plan->g->value[plan->param[i]];
-            LT_TRY(plan->backend->ops->device->zero(plan->backend,
-                                                    plan->slab[LTI_GRAD] + (size_t)p->slab_offset * size,
+            LT_TRY(plan->backend->ops->device->zero(plan->backend, plan->slab[LTI_GRAD] + (size_t)p->slab_offset * size,
                                                     (size_t)lti_shape_count(&p->shape) * size));
         }
     return LT_OK;

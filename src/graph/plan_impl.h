@@ -50,8 +50,8 @@ struct lt_plan {
     lti_step *step;
     int32_t n_tensors, cap_tensors, n_steps, cap_steps;
     int32_t (*of_value)[LT_N_LAYOUTS]; // (n_values) tensor by layout, -1 = none
-    bool *constant;         // (n_values) known before a run: parameters, state, constants and what depends only on them
-    bool *keep;             // (n_values) the caller reads it
+    bool *constant; // (n_values) known before a run: parameters, state, constants and what depends only on them
+    bool *keep;     // (n_values) the caller reads it
     int32_t n_user_values, n_wrt, n_param_grads;
     lt_val *grad_value; // (n_wrt + n_param_grads) gradient values; LT_NONE = zero
     lt_val *param;      // (n_param_grads) the PARAM each of the later ones belongs to
@@ -69,11 +69,11 @@ struct lt_plan {
 // plan_device.c - the part of a plan that lies on a device.
 enum { LTI_TAKES = 2 }; // recordings of a plan: without and with what depends on parameters only
 typedef struct lti_there {
-    char *host;           // what the caller reads and writes: one piece, offsets by tensor
-    size_t *host_offset;  // (n_tensors)
+    char *host;          // what the caller reads and writes: one piece, offsets by tensor
+    size_t *host_offset; // (n_tensors)
     size_t host_bytes;
-    bool *made_there;     // (n_user_values) inputs that are not copied from the host
-    bool leave;           // gradients and state stay on the device
+    bool *made_there;                        // (n_user_values) inputs that are not copied from the host
+    bool leave;                              // gradients and state stay on the device
     struct lti_mirror *mirror[LTI_N_PLACES]; // PARAM, STATE, GRAD
     void *take[LTI_TAKES];
     int64_t n_runs; // since the last bind
@@ -103,7 +103,7 @@ void lti_graph_uses(const lt_graph *g, int32_t *n_uses, int32_t *user);
 lt_status lti_plan_bind_kernels(lt_plan *plan, const lt_val *wrt);
 lt_status lti_plan_place(lt_plan *plan);
 void lti_fill_constants(const lt_plan *plan, char *keep); // keep: the slab LTI_KEEP, or what will be copied there
-void lti_plan_resolve(lt_plan *plan); // pointers of all steps from slabs and offsets
+void lti_plan_resolve(lt_plan *plan);                     // pointers of all steps from slabs and offsets
 
 // Copies a value between layouts; elem is 4 or 8 bytes.
 void lti_reorder(const lt_shape *shape, size_t elem, lt_layout from, const void *src, lt_layout to, void *dst);

@@ -70,6 +70,6 @@ void lti_on_device_clear(lti_trainer *t);
 lt_status lti_on_device_open_phase(lti_trainer *t, int p);
 lt_status lti_on_device_images(lti_trainer *t, int p, const lt_batch *b, lt_plan *plan);
 lt_status lti_on_device_update(lti_trainer *t, const lti_update *u, bool *finite);
-lt_status lti_on_device_to_host(lti_trainer *t); // before the host reads parameters, state, moments or gradients
+lt_status lti_on_device_to_host(lti_trainer *t);  // before the host reads parameters, state, moments or gradients
 lt_status lti_trainer_open_epoch(lti_trainer *t); // loaders and plans for the views as they are now
 #endif

@@ -337,8 +337,7 @@ static void gemm_free(ltc_device *dev, void *gemm)
     free(gemm);
 }
 
-static int gemm_run(ltc_device *dev, const void *gemm, const float *a, const float *b, float *d,
-                    void *workspace)
+static int gemm_run(ltc_device *dev, const void *gemm, const float *a, const float *b, float *d, void *workspace)
 {
     add(dev, &(work){.kind = SCRIBBLE, .to = workspace, .bytes = WORKSPACE});
     return add(dev, &(work){.kind = GEMM, .gemm = *(const ltc_gemm_shape *)gemm, .a = a, .b = b, .d = d});
@@ -391,12 +390,12 @@ const ltc_api *ltc_plugin(void)
 {
 #define TABLE(v)                                                                                                       \
     {                                                                                                                  \
-        .version = (v), .error = error, .open = open_device, .close = close_device,          \
-        .alloc = alloc, .release = release_after, .host_alloc = host_alloc, .host_release = host_release,              \
-        .memory = memory, .upload = upload, .download = download, .zero = zero, .copy = copy, .launch = launch,      \
-        .conv_run = conv_run, .gemm_run = gemm_run, .sync = sync_device, .conv_make = conv_make,                       \
-        .conv_free = conv_free, .gemm_make = gemm_make, .gemm_free = gemm_free, .record_begin = record_begin,          \
-        .record_end = record_end, .replay = replay, .record_free = record_free                                         \
+        .version = (v), .error = error, .open = open_device, .close = close_device, .alloc = alloc,                    \
+        .release = release_after, .host_alloc = host_alloc, .host_release = host_release, .memory = memory,            \
+        .upload = upload, .download = download, .zero = zero, .copy = copy, .launch = launch, .conv_run = conv_run,    \
+        .gemm_run = gemm_run, .sync = sync_device, .conv_make = conv_make, .conv_free = conv_free,                     \
+        .gemm_make = gemm_make, .gemm_free = gemm_free, .record_begin = record_begin, .record_end = record_end,        \
+        .replay = replay, .record_free = record_free                                                                   \
     }
     static const ltc_api table = TABLE(LTC_VERSION), other = TABLE(LTC_VERSION + 1);
     return asked("version") ? &other : &table;

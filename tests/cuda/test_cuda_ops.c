@@ -27,12 +27,16 @@ static int teardown(void **state)
     return 0;
 }
 
-// Differences are relative to the largest number. bf16 keeps 8 bits: one part in 256 for what is rounded once.
+// Differences are relative to the largest number. A real card rounds products to tf32 (10 bits) where asked to; bf16
+// keeps 8 bits: one part in 256 for what is rounded once.
 static const struct kind {
     const char *spec;
     double op, net;
-} kinds[] = {{"cuda", 2e-5, 1e-4}, {"cuda:1,conv=own", 2e-5, 1e-4}, {"cuda:precision=tf32,tune=1", 2e-5, 1e-4},
-             {"cuda:precision=bf16", 1.2e-2, 0.2}, {"cuda:0,precision=bf16,conv=own", 1.2e-2, 0.2}};
+} kinds[] = {{"cuda", 2e-5, 1e-4},
+             {"cuda:0,conv=own", 2e-5, 1e-4},
+             {"cuda:precision=tf32,tune=1", 2e-3, 3e-2},
+             {"cuda:precision=bf16", 1.2e-2, 0.2},
+             {"cuda:0,precision=bf16,conv=own", 1.2e-2, 0.2}};
 enum { N_KINDS = sizeof kinds / sizeof *kinds };
 
 // A mask of a ReLU may fall the other way for numbers that are rounded: such cases are not compared in bf16.
@@ -53,7 +57,18 @@ static double whole_distance(const numbers *a, const numbers *expected)
     return sum > 0 ? sqrt(sum / scale) : 0;
 }
 
-static void check_case(const struct kind *kind, lt_backend *card, const char *text)
+typedef struct worst {
+    double d;
+    const char *what;
+} worst;
+
+static void note(worst *w, double d, const char *what)
+{
+    if (d >= w->d)
+        *w = (worst){d, what};
+}
+
+static void check_case(const struct kind *kind, lt_backend *card, const char *text, worst *w)
 {
     op_case c;
     op_case_build(text, &c);
@@ -61,6 +76,7 @@ static void check_case(const struct kind *kind, lt_backend *card, const char *te
         const bool train = out % 2;
         numbers a = case_numbers(&c, out, card, LT_F32, train), b = case_numbers(&c, out, ref, LT_F64, train);
         const double d = distance(&a, &b);
+        note(w, d, text);
         if (!(d < kind->op) && !(strstr(kind->spec, "bf16") && rounding_decides(text)))
             fail_msg("%s: %s: output %d is off by %g", kind->spec, text, out, d);
         free(a.v);
@@ -74,8 +90,10 @@ static void every_op_agrees(void **state)
     (void)state;
     for (int k = 0; k < N_KINDS; k++) {
         lt_backend *card = open_card(kinds[k].spec);
+        worst w = {0};
         for (int i = 0; i < N_OP_CASES; i++)
-            check_case(&kinds[k], card, op_cases[i]);
+            check_case(&kinds[k], card, op_cases[i], &w);
+        printf("parity ops, %s: worst %.3g (allowed %.3g) in %s\n", kinds[k].spec, w.d, kinds[k].op, w.what);
         lt_backend_destroy(card);
     }
 }

@@ -32,6 +32,8 @@ static void open_net(small_net *n, lt_backend *b, bool train, op_run *r)
 static void the_second_run_is_recorded(void **state)
 {
     (void)state;
+    if (!emu_is_used())
+        skip();
     lt_backend *b = open_card("cuda");
     emu_counts *c = emu_count();
     small_net n;
@@ -67,6 +69,8 @@ static void the_second_run_is_recorded(void **state)
 static void prepared_parameters_are_kept_until_they_change(void **state)
 {
     (void)state;
+    if (!emu_is_used())
+        skip();
     lt_backend *b = open_card("cuda");
     emu_counts *c = emu_count();
     small_net n;
@@ -99,6 +103,8 @@ static void prepared_parameters_are_kept_until_they_change(void **state)
 static void plans_share_the_copy_of_a_slab(void **state)
 {
     (void)state;
+    if (!emu_is_used())
+        skip();
     lt_backend *b = open_card("cuda");
     float slab[8] = {1, 2, 3, 4, 5, 6, 7, 8}, got[8] = {0};
     lti_mirror *one, *two;
@@ -163,8 +169,7 @@ static void double_precision_is_refused(void **state)
     lt_backend *b = open_card("cuda");
     small_net n;
     small_net_build(&n);
-    const lt_plan_spec spec = {
-        .outs = &n.logits, .n_outs = 1, .grad_of = LT_NONE, .batch = 2, .dtype = LT_F64};
+    const lt_plan_spec spec = {.outs = &n.logits, .n_outs = 1, .grad_of = LT_NONE, .batch = 2, .dtype = LT_F64};
     lt_plan *plan = NULL;
     assert_int_equal(lt_plan_create(n.g, &spec, b, &plan), LT_E_UNSUPPORTED);
     assert_null(plan);
@@ -186,6 +191,8 @@ static void expect_refusal(const char *spec, const char *fault, lt_status status
 static void what_is_missing_is_named(void **state)
 {
     (void)state;
+    if (!emu_is_used())
+        skip();
     expect_refusal("cuda", "no-driver", LT_E_UNSUPPORTED, "no NVIDIA driver");
     expect_refusal("cuda", "no-device", LT_E_UNSUPPORTED, "cuda:0: no such card");
     expect_refusal("cuda:2", NULL, LT_E_UNSUPPORTED, "cuda:2: no such card");

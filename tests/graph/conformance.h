@@ -63,7 +63,7 @@ enum { N_PARTS = 6 };
 
 // Parts of the result: loss, logits, dx, d block, running statistics, parameter gradients.
 static inline void net_numbers(const small_net *n, lt_backend *backend, lt_dtype dtype, bool train, unsigned flags,
-                        numbers *part)
+                               numbers *part)
 {
     const lt_val outs[] = {n->loss, n->logits}, wrt[] = {n->x, n->block};
     lt_plan_spec spec = {.outs = outs,

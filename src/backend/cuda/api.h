@@ -59,9 +59,9 @@ typedef struct ltc_conv_shape {
 typedef struct ltc_conv_made {
     void *conv; // for conv_run, freed by conv_free
     size_t workspace_bytes;
-    double us;      // 0: not timed
-    char impl[64];  // "cudnn fwd algo 1 tensor-op"
-    char log[128];  // candidates and their times
+    double us;     // 0: not timed
+    char impl[64]; // "cudnn fwd algo 1 tensor-op"
+    char log[128]; // candidates and their times
 } ltc_conv_made;
 
 // D (m,n) = op(A) op(B), all row-major floats that begin anywhere. ta: A is stored (k,m), tb: B is stored (n,k).
@@ -71,8 +71,8 @@ typedef struct ltc_gemm_shape {
 } ltc_gemm_shape;
 
 typedef struct ltc_info {
-    char name[128];    // of the card
-    char version[96];  // "CUDA 13.0, cuDNN 9.13, cuBLASLt 13.1"
+    char name[128];       // of the card
+    char version[96];     // "CUDA 13.0, cuDNN 9.13, cuBLASLt 13.1"
     int32_t major, minor; // compute capability
     int32_t n_devices;
     size_t total_bytes;

@@ -1,5 +1,5 @@
-// bind_conv.c - convolution and its gradients: weights to (K,R,S,C) in `prepare`, the library's call, then bias and ReLU.
-// What the library does not take runs on our own kernels, in the same layouts.
+// bind_conv.c - convolution and its gradients: weights to (K,R,S,C) in `prepare`, the library's call, then bias and
+// ReLU. What the library does not take runs on our own kernels, in the same layouts.
 #include "backend/cuda/cuda.h"
 #include "backend/cuda/kernels/elementwise.h"
 #include "base/base.h"

@@ -15,11 +15,11 @@ lt_status lti_cuda_map(lti_cuda_bind *b)
     const lt_op *op = b->in->op;
     const int64_t n = out_count(b);
     const bool add = op == &lt_op_add || op == &lt_op_add_relu_dx;
-    const ltc_map_op what = op == &lt_op_relu           ? LTC_RELU
-                            : op == &lt_op_relu_dx      ? LTC_RELU_DX
-                            : op == &lt_op_add          ? LTC_ADD
+    const ltc_map_op what = op == &lt_op_relu          ? LTC_RELU
+                            : op == &lt_op_relu_dx     ? LTC_RELU_DX
+                            : op == &lt_op_add         ? LTC_ADD
                             : op == &lt_op_add_relu_dx ? LTC_ADD_RELU_DX
-                                                        : LTC_SCALE;
+                                                       : LTC_SCALE;
     lti_cuda_as_inputs(b);
     lti_cuda_call *c = lti_cuda_add(b, LTC_K_map, (n + 3) / 4);
     lti_cuda_arg(b, c, 0, 0);

@@ -6,7 +6,7 @@
 
 enum { GROUP = 32 }; // parts joined to one
 
-typedef struct rows { // x as (m,c), cut into `parts` parts of `per` rows
+typedef struct rows {                    // x as (m,c), cut into `parts` parts of `per` rows
     int64_t m, c, n, per, parts, joined; // joined: after the middle step; parts when there is none
 } rows;
 

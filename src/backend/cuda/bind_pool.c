@@ -30,8 +30,8 @@ lt_status lti_cuda_pool(lti_cuda_bind *b)
     const bool back = op == &lt_op_avg_pool_dx || op == &lt_op_max_pool_dx;
     const bool max = op == &lt_op_max_pool || op == &lt_op_max_pool_dx;
     const lt_shape *in = &b->in->arg[0].shape, *out = &b->in->arg[b->in->n_in].shape;
-    lti_cuda_call *c = whole(b, max ? (back ? LTC_K_max_pool_dx : LTC_K_max_pool)
-                                    : (back ? LTC_K_avg_pool_dx : LTC_K_avg_pool));
+    lti_cuda_call *c =
+        whole(b, max ? (back ? LTC_K_max_pool_dx : LTC_K_max_pool) : (back ? LTC_K_avg_pool_dx : LTC_K_avg_pool));
     put_sizes(c, back ? out : in, back ? in : out, b->in->attr);
     return LT_OK;
 }

@@ -7,11 +7,11 @@ static const struct row_op {
     const lt_op *op;
     ltc_kernel kernel;
 } row_ops[] = {
-    {&lt_op_softmax, LTC_K_softmax},       {&lt_op_softmax_dx, LTC_K_softmax_dx},
-    {&lt_op_ce, LTC_K_ce},                 {&lt_op_ce_dz, LTC_K_ce_dz},
-    {&lt_op_ce_soft, LTC_K_ce_soft},       {&lt_op_ce_soft_dz, LTC_K_ce_soft_dz},
-    {&lt_op_kl, LTC_K_kl},                 {&lt_op_kl_dz, LTC_K_kl_dz},
-    {&lt_op_margin, LTC_K_margin},         {&lt_op_margin_dz, LTC_K_margin_dz},
+    {&lt_op_softmax, LTC_K_softmax}, {&lt_op_softmax_dx, LTC_K_softmax_dx},
+    {&lt_op_ce, LTC_K_ce},           {&lt_op_ce_dz, LTC_K_ce_dz},
+    {&lt_op_ce_soft, LTC_K_ce_soft}, {&lt_op_ce_soft_dz, LTC_K_ce_soft_dz},
+    {&lt_op_kl, LTC_K_kl},           {&lt_op_kl_dz, LTC_K_kl_dz},
+    {&lt_op_margin, LTC_K_margin},   {&lt_op_margin_dz, LTC_K_margin_dz},
     {&lt_op_row_dot, LTC_K_row_dot},
 };
 

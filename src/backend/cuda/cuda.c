@@ -101,8 +101,7 @@ static lt_status read_spec(lti_cuda *cu, const lti_spec *spec)
         for (size_t k = 0; k < sizeof known / sizeof *known; k++)
             found = found || strcmp(spec->key[i], known[k]) == 0;
         if (!found)
-            return LT_FAIL(LT_E_USAGE, "cuda: expected the keys precision, tune, conv; found '%s'",
-                           spec->key[i]);
+            return LT_FAIL(LT_E_USAGE, "cuda: expected the keys precision, tune, conv; found '%s'", spec->key[i]);
     }
     if (spec->path)
         LT_TRY(lti_parse_i64(spec->path, "cuda: number of the card", 0, 1023, &index));

@@ -15,9 +15,10 @@ typedef struct lti_cuda { // what lt_backend.self points to
     ltc_info info;
     int index;
     lti_precision precision;
-    bool tune;     // convolutions by timing, which may choose otherwise in another process, instead of by the library's rule
-    bool own_conv;      // no convolution library
-    lt_status failed;   // of a call that could not report it; the next sync does
+    bool
+        tune; // convolutions by timing, which may choose otherwise in another process, instead of by the library's rule
+    bool own_conv;    // no convolution library
+    lt_status failed; // of a call that could not report it; the next sync does
     lt_error failure;
 } lti_cuda;
 
@@ -81,5 +82,5 @@ lti_cuda_call *lti_cuda_add(lti_cuda_bind *b, ltc_kernel kernel, int64_t n);
 void lti_cuda_arg(const lti_cuda_bind *b, lti_cuda_call *c, int tensor, int arg);
 void lti_cuda_at(lti_cuda_call *c, int tensor, lti_cuda_from from, size_t offset, bool bf16);
 size_t lti_cuda_scratch(lti_cuda_bind *b, int64_t elements, size_t size); // offset of new scratch
-int64_t lti_cuda_parts(int64_t rows, int64_t columns);                     // into how many parts rows are cut
+int64_t lti_cuda_parts(int64_t rows, int64_t columns);                    // into how many parts rows are cut
 #endif

@@ -7,8 +7,8 @@ static lt_status out_of_memory(const lti_cuda *cu, size_t bytes)
     size_t n_free = 0, total = 0;
     if (cu->api->memory(cu->dev, &n_free, &total) != LTC_OK)
         n_free = 0;
-    LT_FAIL(LT_E_NOMEM, "cuda:%d: out of device memory: %.1f MiB more were needed, %.1f of %.1f MiB are free", cu->index,
-            (double)bytes / 1048576, (double)n_free / 1048576, (double)total / 1048576);
+    LT_FAIL(LT_E_NOMEM, "cuda:%d: out of device memory: %.1f MiB more were needed, %.1f of %.1f MiB are free",
+            cu->index, (double)bytes / 1048576, (double)n_free / 1048576, (double)total / 1048576);
     return lt_error_hint("a smaller --batch needs less");
 }
 

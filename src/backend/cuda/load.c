@@ -29,8 +29,9 @@ static void path_beside(char *out, size_t out_size)
 static lt_status missing(const char *where)
 {
     LT_FAIL(LT_E_UNSUPPORTED, "cuda: this build has no CUDA plug-in (%s is missing)", where);
-    return lt_error_hint("build with -DLETHE_CUDA=ON where the CUDA toolkit and cuDNN are, or compute on the CPU: leave "
-                         "--device out");
+    return lt_error_hint(
+        "build with -DLETHE_CUDA=ON where the CUDA toolkit and cuDNN are, or compute on the CPU: leave "
+        "--device out");
 }
 
 static lt_status entry_of(void *library, const char *path, const ltc_api **api)

@@ -1,5 +1,5 @@
-// conv.h - convolution by the definition: for shapes and types the library does not take, and as the library's double in
-// tests. x (N,H,W,C), w (K,R,S,C), y (N,OH,OW,K). d of all: n, c, h, w, k, r, s, oh, ow, stride, pad.
+// conv.h - convolution by the definition: for shapes and types the library does not take, and as the library's double
+// in tests. x (N,H,W,C), w (K,R,S,C), y (N,OH,OW,K). d of all: n, c, h, w, k, r, s, oh, ow, stride, pad.
 #ifndef LTC_CONV_H
 #define LTC_CONV_H
 #include "backend/cuda/kernels/pool.h"

@@ -108,12 +108,13 @@ LTI_BOTH void ltc_ce_soft_dz(const ltc_args *a, uint32_t i)
     for (uint32_t k = at; k < at + n_k; k++)
         sum += (double)ltc_get(a->t[2], k);
     for (uint32_t k = at; k < at + n_k; k++)
-        ltc_set(a->t[3], k,
-                (float)((double)ltc_get(a->t[0], i) *
-                        (sum * (double)ltc_get(a->t[1], k) - (double)ltc_get(a->t[2], k))));
+        ltc_set(
+            a->t[3], k,
+            (float)((double)ltc_get(a->t[0], i) * (sum * (double)ltc_get(a->t[1], k) - (double)ltc_get(a->t[2], k))));
 }
 
-// l = T^2 sum_k q_k (log q_k - log p_k), p = softmax(z / T), q = softmax(target / T). t: z, target, l, p, q. d: K. f: T.
+// l = T^2 sum_k q_k (log q_k - log p_k), p = softmax(z / T), q = softmax(target / T). t: z, target, l, p, q. d: K. f:
+// T.
 LTI_BOTH void ltc_kl(const ltc_args *a, uint32_t i)
 {
     const uint32_t n_k = (uint32_t)a->d[0], at = i * n_k;
@@ -148,8 +149,7 @@ LTI_BOTH void ltc_margin(const ltc_args *a, uint32_t i)
         if (k != (uint32_t)label && ltc_get(a->t[0], at + k) > ltc_get(a->t[0], at + best))
             best = k;
     ltc_set(a->t[2], i,
-            ltc_is_label(label, n_k) ? ltc_get(a->t[0], at + best) - ltc_get(a->t[0], at + (uint32_t)label)
-                                     : nanf(""));
+            ltc_is_label(label, n_k) ? ltc_get(a->t[0], at + best) - ltc_get(a->t[0], at + (uint32_t)label) : nanf(""));
     ltc_ints(a->t[3])[i] = (int32_t)best;
 }
 

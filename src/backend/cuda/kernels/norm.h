@@ -31,7 +31,8 @@ typedef struct ltc_moments {
     double count, mean, m2;
 } ltc_moments;
 
-// Moments of parts first..end-1 of channel c, in order. Parts hold `rows` rows each, the last ones of n_m fewer or none.
+// Moments of parts first..end-1 of channel c, in order. Parts hold `rows` rows each, the last ones of n_m fewer or
+// none.
 LTI_BOTH ltc_moments ltc_join(ltc_tensor mean, ltc_tensor m2, uint32_t c, uint32_t n_c, uint32_t first, uint32_t end,
                               uint32_t rows, uint32_t n_m)
 {
@@ -54,8 +55,7 @@ LTI_BOTH void ltc_bn_join(const ltc_args *a, uint32_t i)
 {
     const uint32_t n_c = (uint32_t)a->d[1], group = (uint32_t)a->d[3], n_p = (uint32_t)a->d[4];
     const uint32_t first = i / n_c * group, end = first + group < n_p ? first + group : n_p;
-    const ltc_moments s =
-        ltc_join(a->t[0], a->t[1], i % n_c, n_c, first, end, (uint32_t)a->d[2], (uint32_t)a->d[0]);
+    const ltc_moments s = ltc_join(a->t[0], a->t[1], i % n_c, n_c, first, end, (uint32_t)a->d[2], (uint32_t)a->d[0]);
     ltc_set(a->t[2], i, (float)s.mean);
     ltc_set(a->t[3], i, (float)s.m2);
 }
@@ -64,8 +64,8 @@ LTI_BOTH void ltc_bn_join(const ltc_args *a, uint32_t i)
 // Index: c. t: mean, m2 (P,C), rm, rv, mean, istd (C). d: M, C, rows of a part, P. f: eps, momentum.
 LTI_BOTH void ltc_bn_statistics(const ltc_args *a, uint32_t i)
 {
-    const ltc_moments s = ltc_join(a->t[0], a->t[1], i, (uint32_t)a->d[1], 0, (uint32_t)a->d[3], (uint32_t)a->d[2],
-                                   (uint32_t)a->d[0]);
+    const ltc_moments s =
+        ltc_join(a->t[0], a->t[1], i, (uint32_t)a->d[1], 0, (uint32_t)a->d[3], (uint32_t)a->d[2], (uint32_t)a->d[0]);
     const double momentum = (double)a->f[1], keep = 1 - momentum;
     ltc_set(a->t[4], i, (float)s.mean);
     ltc_set(a->t[5], i, (float)(1 / sqrt(s.m2 / s.count + (double)a->f[0])));
@@ -92,8 +92,8 @@ LTI_BOTH ltc_line ltc_line_of(const ltc_tensor *t, uint32_t c, bool eval, float 
     return l;
 }
 
-// y = relu?(a x + b [+ r]). Index: quad. t: x, gamma, beta, mean, istd, r, y; NULL as above. d: elements, C, relu, eval.
-// f: eps.
+// y = relu?(a x + b [+ r]). Index: quad. t: x, gamma, beta, mean, istd, r, y; NULL as above. d: elements, C, relu,
+// eval. f: eps.
 LTI_BOTH void ltc_affine(const ltc_args *a, uint32_t i)
 {
     const uint32_t n = (uint32_t)a->d[0], n_c = (uint32_t)a->d[1], first = 4 * i;

@@ -4,8 +4,8 @@
 #include "backend/cuda/kernels/tensor.h"
 #include "base/augment.h"
 
-// Index: element of x (n,C,H,W). t: bytes (rows,C,H,W), row (n) i64, id (n) i64, tag (n) i32, augment (n) u8, x. d: C, H,
-// W, pad, epoch (its bits). seed.
+// Index: element of x (n,C,H,W). t: bytes (rows,C,H,W), row (n) i64, id (n) i64, tag (n) i32, augment (n) u8, x. d: C,
+// H, W, pad, epoch (its bits). seed.
 LTI_BOTH void ltc_images(const ltc_args *a, uint32_t i)
 {
     const uint32_t n_c = (uint32_t)a->d[0], h = (uint32_t)a->d[1], w = (uint32_t)a->d[2];

@@ -44,9 +44,9 @@ int ltc_cudnn(cudnnStatus_t s, const char *what)
 {
     if (s == CUDNN_STATUS_SUCCESS)
         return LTC_OK;
-    const int code = CUDNN_STATUS_CATEGORY(s) == CUDNN_STATUS_NOT_SUPPORTED ? LTC_UNSUPPORTED
+    const int code = CUDNN_STATUS_CATEGORY(s) == CUDNN_STATUS_NOT_SUPPORTED      ? LTC_UNSUPPORTED
                      : s == CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED ? LTC_NO_MEMORY
-                                                                            : LTC_FAILED;
+                                                                                 : LTC_FAILED;
     return ltc_fail(code, "%s: %s", what, cudnnGetErrorString(s));
 }
 
@@ -67,8 +67,11 @@ typedef struct pass_ops {
 
 #define KEEP(perf, n, found)                                                                                           \
     for (int i = 0; i < *(n); i++)                                                                                     \
-    (found)[i] = (candidate){(int)(perf)[i].algo,   (perf)[i].status,      (perf)[i].time,                              \
-                             (perf)[i].memory, (perf)[i].determinism, (perf)[i].mathType}
+        (found)[i] = (candidate)                                                                                       \
+        {                                                                                                              \
+            (int)(perf)[i].algo, (perf)[i].status, (perf)[i].time, (perf)[i].memory, (perf)[i].determinism,            \
+                (perf)[i].mathType                                                                                     \
+        }
 
 static const float one = 1.0f, none = 0.0f;
 
@@ -132,8 +135,9 @@ static cudnnStatus_t dx_time(cudnnHandle_t h, const conv *c, const buffers *b, c
 
 static cudnnStatus_t dx_run(cudnnHandle_t h, const conv *c, const buffers *b)
 {
-    return cudnnConvolutionBackwardData(h, &one, c->w, b->w, c->y, b->y, c->desc, (cudnnConvolutionBwdDataAlgo_t)c->algo,
-                                        b->workspace, b->workspace_bytes, &none, c->x, b->x);
+    return cudnnConvolutionBackwardData(h, &one, c->w, b->w, c->y, b->y, c->desc,
+                                        (cudnnConvolutionBwdDataAlgo_t)c->algo, b->workspace, b->workspace_bytes, &none,
+                                        c->x, b->x);
 }
 
 static cudnnStatus_t dw_workspace(cudnnHandle_t h, const conv *c, int algo, size_t *bytes)
@@ -285,7 +289,9 @@ static void note(ltc_choice *e, const conv *c, const candidate *found, int n, co
 {
     size_t at = 0;
     snprintf(e->impl, sizeof e->impl, "cudnn %s algo %d%s", passes[c->pass].name, best->algo,
-             best->math == CUDNN_TENSOR_OP_MATH ? " tensor-op" : best->math == CUDNN_FMA_MATH ? " fma" : "");
+             best->math == CUDNN_TENSOR_OP_MATH ? " tensor-op"
+             : best->math == CUDNN_FMA_MATH     ? " fma"
+                                                : "");
     e->us = best->ms > 0 ? 1e3 * (double)best->ms : 0;
     for (int i = 0; i < n && e->us > 0; i++) {
         if (found[i].status != CUDNN_STATUS_SUCCESS || found[i].ms <= 0)
@@ -368,9 +374,9 @@ static int settle(ltc_device *dev, conv *c, const ltc_choice *choice)
         return ltc_fail(LTC_UNSUPPORTED, "cuDNN has no deterministic algorithm");
     c->algo = choice->algo;
     const int code = ltc_cudnn(cudnnSetConvolutionMathType(c->desc, choice->math), "cudnnSetConvolutionMathType");
-    return code == LTC_OK ? ltc_cudnn(passes[c->pass].workspace(dev->cudnn, c, c->algo, &c->workspace_bytes),
-                                      "workspace size")
-                          : code;
+    return code == LTC_OK
+               ? ltc_cudnn(passes[c->pass].workspace(dev->cudnn, c, c->algo, &c->workspace_bytes), "workspace size")
+               : code;
 }
 
 int ltc_conv_make(ltc_device *dev, const ltc_conv_shape *shape, ltc_conv_made *made)

@@ -1,7 +1,7 @@
 // gemm.c - row-major matrix products by cuBLASLt.
 //
-// The library is column-major, so D = op(A) op(B) is asked for as D' = op(B)' op(A)': B first, dimensions swapped, and a
-// row-major matrix with c columns is a column-major one with leading dimension c. Operands are pieces of the caller's
+// The library is column-major, so D = op(A) op(B) is asked for as D' = op(B)' op(A)': B first, dimensions swapped, and
+// a row-major matrix with c columns is a column-major one with leading dimension c. Operands are pieces of the caller's
 // slabs and may begin at any float, so only algorithms are taken that allow that.
 #include "backend/cuda/plugin/plugin.h"
 #include <stdlib.h>
@@ -48,15 +48,15 @@ static int layout(cublasLtMatrixLayout_t *out, int32_t rows, int32_t columns)
 static int describe(gemm *g, const ltc_gemm_shape *s)
 {
     const cublasOperation_t op[2] = {s->tb ? CUBLAS_OP_T : CUBLAS_OP_N, s->ta ? CUBLAS_OP_T : CUBLAS_OP_N};
-    int code = check(cublasLtMatmulDescCreate(&g->desc, s->tf32 ? CUBLAS_COMPUTE_32F_FAST_TF32 : CUBLAS_COMPUTE_32F,
-                                              CUDA_R_32F),
-                     "cublasLtMatmulDescCreate");
+    int code = check(
+        cublasLtMatmulDescCreate(&g->desc, s->tf32 ? CUBLAS_COMPUTE_32F_FAST_TF32 : CUBLAS_COMPUTE_32F, CUDA_R_32F),
+        "cublasLtMatmulDescCreate");
     if (code == LTC_OK)
-        code = check(cublasLtMatmulDescSetAttribute(g->desc, CUBLASLT_MATMUL_DESC_TRANSA, &op[0], sizeof op[0]),
-                     "TRANSA");
+        code =
+            check(cublasLtMatmulDescSetAttribute(g->desc, CUBLASLT_MATMUL_DESC_TRANSA, &op[0], sizeof op[0]), "TRANSA");
     if (code == LTC_OK)
-        code = check(cublasLtMatmulDescSetAttribute(g->desc, CUBLASLT_MATMUL_DESC_TRANSB, &op[1], sizeof op[1]),
-                     "TRANSB");
+        code =
+            check(cublasLtMatmulDescSetAttribute(g->desc, CUBLASLT_MATMUL_DESC_TRANSB, &op[1], sizeof op[1]), "TRANSB");
     if (code == LTC_OK)
         code = layout(&g->a, s->tb ? s->n : s->k, s->tb ? s->k : s->n);
     if (code == LTC_OK)
@@ -73,9 +73,9 @@ static int prefer(cublasLtMatmulPreference_t pref)
         CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES};
     const size_t most = WORKSPACE;
     const uint32_t bytes = sizeof(float);
-    int code = check(cublasLtMatmulPreferenceSetAttribute(pref, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, &most,
-                                                          sizeof most),
-                     "MAX_WORKSPACE_BYTES");
+    int code =
+        check(cublasLtMatmulPreferenceSetAttribute(pref, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, &most, sizeof most),
+              "MAX_WORKSPACE_BYTES");
     for (size_t i = 0; i < sizeof aligned / sizeof *aligned && code == LTC_OK; i++)
         code = check(cublasLtMatmulPreferenceSetAttribute(pref, aligned[i], &bytes, sizeof bytes), "MIN_ALIGNMENT");
     return code;

@@ -103,8 +103,7 @@ static int open_parts(ltc_device *dev)
     if (code != LTC_OK)
         return code;
     const cublasStatus_t s = cublasLtCreate(&dev->lt);
-    return s == CUBLAS_STATUS_SUCCESS ? LTC_OK
-                                      : ltc_fail(LTC_FAILED, "cublasLtCreate: %s", cublasLtGetStatusString(s));
+    return s == CUBLAS_STATUS_SUCCESS ? LTC_OK : ltc_fail(LTC_FAILED, "cublasLtCreate: %s", cublasLtGetStatusString(s));
 }
 
 static int open_device(int index, ltc_device **dev, ltc_info *info)
@@ -242,7 +241,8 @@ static int record_end(ltc_device *dev, void **recording)
 static int replay(ltc_device *dev, void *recording)
 {
     const int code = enter(dev);
-    return code == LTC_OK ? ltc_cuda(cudaGraphLaunch((cudaGraphExec_t)recording, dev->stream), "cudaGraphLaunch") : code;
+    return code == LTC_OK ? ltc_cuda(cudaGraphLaunch((cudaGraphExec_t)recording, dev->stream), "cudaGraphLaunch")
+                          : code;
 }
 
 static void record_free(ltc_device *dev, void *recording)
