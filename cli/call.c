@@ -29,7 +29,7 @@ static const lt_opt_value convolutions[] = {
     {NULL, 0, NULL},
 };
 static const lt_option where_options[] = {
-    LT_STR(cli_where, device, "cpu", "where to compute: cpu"),
+    LT_STR(cli_where, device, "cpu", "where to compute: cpu, or cuda[:CARD][,key=value...]"),
     LT_STR(cli_where, backend, "auto", "compute backend: auto, or one that `lethe doctor` lists"),
     LT_ENUM(cli_where, precision, CLI_F32, precisions, "of the products in training and evaluation"),
     LT_ENUM(cli_where, convolution, CLI_CONV_AUTO, convolutions, "algorithms of convolutions"),
@@ -82,16 +82,21 @@ lt_status cli_call_begin(cli_session *s, const cli_verb *verb, int argc, char *c
     return LT_OK;
 }
 
-static lt_status check_device(const cli_call *call)
+// A device is opened before anything else is: when it is missing, no data need be read to say so.
+static lt_status check_device(cli_call *call)
 {
     const char *device = call->where.device;
     if (!(call->verb->uses & CLI_COMPUTE) || !strcmp(device, "cpu"))
         return LT_OK;
-    if (!strcmp(device, "cuda") || !strncmp(device, "cuda:", 5)) {
-        LT_FAIL(LT_E_UNSUPPORTED, "--device %s: this build has no CUDA backend", device);
-        return lt_error_hint("leave --device out to compute on the CPU; `lethe doctor` shows what is built in");
-    }
-    return LT_FAIL(LT_E_USAGE, "--device: expected cpu, found '%s'", device);
+    bool known = false;
+    for (const char *const *name = lt_device_names(); *name; name++)
+        known = known || (strcspn(device, ":") == strlen(*name) && !strncmp(device, *name, strlen(*name)));
+    if (!known)
+        return LT_FAIL(LT_E_USAGE, "--device: expected cpu or cuda, found '%s'", device);
+    if (strcmp(call->where.backend, "auto") != 0)
+        return LT_FAIL(LT_E_USAGE, "--backend: expected auto with --device %s, found '%s'", device,
+                       call->where.backend);
+    return call->common.show_config ? LT_OK : cli_open_backend(call);
 }
 
 lt_status cli_call_parse(cli_call *call)
@@ -114,6 +119,7 @@ void cli_call_end(cli_call *call)
 // The arguments a nested call inherits: how to run, not what.
 static int inherit(const cli_call *parent, char *const *args, int n, char **argv, char threads[2][32])
 {
+    static char device_flag[] = "--device"; // argv is not const
     int k = 0;
     for (; k < n; k++)
         argv[k] = args[k];
@@ -121,6 +127,10 @@ static int inherit(const cli_call *parent, char *const *args, int n, char **argv
     snprintf(threads[1], 32, "--loader-threads=%d", (int)parent->compute.loader_threads);
     argv[k++] = threads[0];
     argv[k++] = threads[1];
+    if (parent->where.device) {
+        argv[k++] = device_flag;
+        argv[k++] = (char *)parent->where.device;
+    }
     return k;
 }
 

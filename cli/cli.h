@@ -92,7 +92,7 @@ struct cli_session { // one process
     struct cli_progress *progress;
     lt_interrupt_flag stop;
     lt_backend *backend; // made on first use, kept: compiled plans and timings are dear
-    char backend_key[128];
+    char backend_key[256];
     lt_dataset *data; // the last one opened
     char *data_spec;
 };
@@ -129,7 +129,9 @@ typedef struct cli_shared_group {
 extern const cli_shared_group cli_shared_groups[]; // ends with table NULL
 
 // ---- env.c: what runs need
-int cli_threads(const cli_call *call);         // --threads, or every usable core
+int cli_threads(const cli_call *call);              // --threads, or every usable core
+const char *cli_backend_name(const cli_call *call); // of lt_backend_create: --device, or --backend on the CPU
+lt_status cli_open_backend(cli_call *call);         // into the session, unless it is there
 lt_status cli_env(cli_call *call, lt_env *env);
 lt_status cli_dataset(cli_call *call, const char *spec, const lt_dataset **ds); // borrowed from the session
 void cli_catch_signals(cli_session *s); // the first SIGINT or SIGTERM raises s->stop, the second kills

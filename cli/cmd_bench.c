@@ -158,7 +158,8 @@ static json_t *timing_json(const struct opts *o, struct timing *t, double peak)
     cli_put_real(j, "images_per_s", (double)o->batch / median);
     cli_put_real(j, "images_per_s_best", (double)o->batch / best);
     cli_put_real(j, "gflops", gflops);
-    cli_put_real(j, "share_of_peak", gflops / peak);
+    if (peak > 0)
+        cli_put_real(j, "share_of_peak", gflops / peak);
     cli_put_real(j, "gflop_per_step", t->flop / 1e9);
     cli_put_real(ms, "best", 1e3 * best);
     cli_put_real(ms, "median", 1e3 * median);
@@ -191,7 +192,8 @@ static lt_status run_model(cli_call *call, lt_model *m)
     lt_env env;
     LT_TRY(cli_env(call, &env));
     int n_threads = lt_backend_n_threads(env.backend);
-    double peak = cli_peak_gflops(n_threads, 0.6), rss = 0;
+    const bool cpu = strcmp(call->where.device, "cpu") == 0; // the peak of a card is not measured
+    double peak = cpu ? cli_peak_gflops(n_threads, 0.6) : 0, rss = 0;
     json_t *all = json_object(), *first = NULL;
     for (int w = WORK_TRAIN; w <= WORK_INFER; w++) {
         json_t *one = NULL;
@@ -213,7 +215,8 @@ static lt_status run_model(cli_call *call, lt_model *m)
     cli_put(r, "backend", json_string(lt_backend_version(env.backend)));
     cli_put_real(r, "images_per_s", cli_real(first, "images_per_s"));
     cli_put_real(r, "gflops", cli_real(first, "gflops"));
-    cli_put_real(r, "peak_gflops", peak);
+    if (peak > 0)
+        cli_put_real(r, "peak_gflops", peak);
     cli_put_real(r, "peak_rss_mib", rss);
     cli_put(r, "workloads", all);
     return LT_OK;
@@ -238,9 +241,12 @@ static void print(const cli_call *call, FILE *out)
 {
     const json_t *r = call->result, *all = json_object_get(r, "workloads");
     cli_table t = {.n_columns = 7, .left = {true}};
-    fprintf(out, "%s, batch %.0f, %.0f threads, %s\nmultiply-add peak %.0f GFLOP/s (measured)\n\n",
-            cli_text(r, "model"), cli_real(r, "batch"), cli_real(r, "threads"), cli_text(r, "backend"),
-            cli_real(r, "peak_gflops"));
+    const bool peak = json_object_get(r, "peak_gflops") != NULL;
+    fprintf(out, "%s, batch %.0f, %.0f threads, %s\n", cli_text(r, "model"), cli_real(r, "batch"),
+            cli_real(r, "threads"), cli_text(r, "backend"));
+    if (peak)
+        fprintf(out, "multiply-add peak %.0f GFLOP/s (measured)\n", cli_real(r, "peak_gflops"));
+    fputs("\n", out);
     cli_table_row(&t, "workload", "images/s", "best", "GFLOP/s", "of peak %", "ms median (best-worst)", "peak MiB");
     for (int w = WORK_TRAIN; w <= WORK_INFER; w++) {
         const json_t *one = json_object_get(all, workloads[w].name);
@@ -250,7 +256,7 @@ static void print(const cli_call *call, FILE *out)
             cli_format("%.1f", cli_real(one, "images_per_s")),
             cli_format("%.1f", cli_real(one, "images_per_s_best")),
             cli_format("%.0f", cli_real(one, "gflops")),
-            cli_format("%.0f", 100 * cli_real(one, "share_of_peak")),
+            peak ? cli_format("%.0f", 100 * cli_real(one, "share_of_peak")) : cli_format("-"),
             cli_format("%.1f (%.1f-%.1f)", cli_real(one, "ms_per_step.median"), cli_real(one, "ms_per_step.best"),
                        cli_real(one, "ms_per_step.worst")),
             cli_format("%.0f", cli_real(one, "peak_rss_mib")),

@@ -25,10 +25,10 @@ static json_t *machine_json(void)
     return j;
 }
 
-static json_t *backends_json(void)
+// Opens each, to see whether it works; what is wrong with it stands in place of a version.
+static void add_backends(json_t *list, const char *const *names)
 {
-    json_t *list = json_array();
-    for (const char *const *name = lt_backend_names(); *name; name++) {
+    for (const char *const *name = names; *name; name++) {
         json_t *one = json_object();
         lt_backend *b = NULL;
         cli_put(one, "name", json_string(*name));
@@ -43,7 +43,23 @@ static json_t *backends_json(void)
         lt_backend_destroy(b);
         json_array_append_new(list, one);
     }
+}
+
+static json_t *backends_json(void)
+{
+    json_t *list = json_array();
+    add_backends(list, lt_backend_names());
+    add_backends(list, lt_device_names());
     return list;
+}
+
+static bool device_works(const json_t *backends, const char *device)
+{
+    size_t i;
+    json_t *one;
+    json_array_foreach(backends, i, one) if (!strcmp(cli_text(one, "name"), device)) return json_is_true(
+        json_object_get(one, "works"));
+    return false;
 }
 
 // "name version,name version,..." from the build.
@@ -92,7 +108,7 @@ static void put_part(json_t *list, const char *name, bool present, const char *n
     json_array_append_new(list, one);
 }
 
-static json_t *parts_json(void)
+static json_t *parts_json(const json_t *backends)
 {
     static const char probe[] = "import importlib.util, sys; sys.exit(importlib.util.find_spec('torch') is None)";
     json_t *list = json_array();
@@ -102,7 +118,8 @@ static json_t *parts_json(void)
     put_part(list, "oneDNN", onednn,
              onednn ? "fast CPU kernels"
                     : "not built in: only the slow reference kernels; install libdnnl-dev and build again");
-    put_part(list, "CUDA", false, "not part of this build");
+    const bool cuda = device_works(backends, "cuda"), built = strncmp(CLI_CUDA, "plug-in built", 13) == 0;
+    put_part(list, "CUDA", cuda, cuda || !built ? CLI_CUDA : CLI_CUDA "; no card can be used, see backend cuda");
     put_part(list, "MPI", false, "not part of this build");
     bool torch = program_works("python3", "-c", probe);
     put_part(list, "PyTorch", torch,
@@ -161,7 +178,7 @@ static lt_status run(cli_call *call)
     cli_put(r, "machine", machine_json());
     cli_put(r, "backends", backends_json());
     cli_put(r, "libraries", libraries_json());
-    cli_put(r, "optional", parts_json());
+    cli_put(r, "optional", parts_json(json_object_get(r, "backends")));
     cli_put(r, "data", data_json());
     cli_put(r, "cache", directory_json(cache, writable(cache)));
     call->result = r;

@@ -52,7 +52,7 @@ static lt_ref_env ref_env(const cli_call *call)
 {
     cli_session *s = call->session;
     return (lt_ref_env){
-        .n_workers = cli_threads(call), .backend = call->where.backend, .events = s->events, .stop = &s->stop};
+        .n_workers = cli_threads(call), .backend = cli_backend_name(call), .events = s->events, .stop = &s->stop};
 }
 
 static lt_status make_plan(cli_call *call, lt_ref_plan **plan)

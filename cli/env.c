@@ -41,18 +41,32 @@ unsigned cli_plan_flags(const cli_where *where)
            (where->fixed_order ? LT_PLAN_FIXED_ORDER : 0u);
 }
 
+const char *cli_backend_name(const cli_call *call)
+{
+    return strcmp(call->where.device, "cpu") == 0 ? call->where.backend : call->where.device;
+}
+
+lt_status cli_open_backend(cli_call *call)
+{
+    cli_session *s = call->session;
+    const char *name = cli_backend_name(call);
+    char key[256];
+    int n = cli_threads(call);
+    if ((size_t)snprintf(key, sizeof key, "%s/%d", name, n) >= sizeof key)
+        return LT_FAIL(LT_E_USAGE, "--device: expected at most 200 characters, found '%.40s...'", name);
+    if (s->backend && strcmp(key, s->backend_key) == 0)
+        return LT_OK;
+    lt_backend_destroy(s->backend);
+    s->backend = NULL;
+    LT_TRY(lt_backend_create(name, n, &s->backend));
+    snprintf(s->backend_key, sizeof s->backend_key, "%s", key);
+    return LT_OK;
+}
+
 lt_status cli_env(cli_call *call, lt_env *env)
 {
     cli_session *s = call->session;
-    char key[128];
-    int n = cli_threads(call);
-    snprintf(key, sizeof key, "%s/%d", call->where.backend, n);
-    if (!s->backend || strcmp(key, s->backend_key) != 0) {
-        lt_backend_destroy(s->backend);
-        s->backend = NULL;
-        LT_TRY(lt_backend_create(call->where.backend, n, &s->backend));
-        snprintf(s->backend_key, sizeof s->backend_key, "%s", key);
-    }
+    LT_TRY(cli_open_backend(call));
     *env = (lt_env){
         .backend = s->backend, .loader_threads = call->compute.loader_threads, .events = s->events, .stop = &s->stop};
     env->plan_flags = cli_plan_flags(&call->where);

@@ -171,7 +171,7 @@ static lt_status train_all(struct crowd *c)
     cli_call *call = c->call;
     const lt_population p = {.n = c->n,
                              .n_workers = cli_threads(call),
-                             .backend = call->where.backend,
+                             .backend = cli_backend_name(call),
                              .plan_flags = cli_plan_flags(&call->where),
                              .work = train_member,
                              .ctx = c,

@@ -115,11 +115,13 @@ LT_API lt_view lt_view_rows(const lt_dataset *ds, lt_split split, const lt_index
 
 typedef struct lt_batch {
     int64_t n;
-    float *x;      // (n, C, H, W) in [0,1]
-    int32_t *y;    // (n)
-    float *weight; // (n) view weights, not divided by n
-    int64_t *id;   // (n) official ids
-    int32_t *tag;  // (n)
+    float *x;           // (n, C, H, W) in [0,1]
+    int32_t *y;         // (n)
+    float *weight;      // (n) view weights, not divided by n
+    int64_t *id;        // (n) official ids
+    int32_t *tag;       // (n)
+    int64_t *row;       // (n) rows of the split of the sample's view
+    uint8_t *augmented; // (n) 1 = cropped and flipped
 } lt_batch;
 
 // Batches of the concatenation of the views. Shuffled by (seed, LT_STREAM_SHUFFLE, epoch, phase) or in order; the last
@@ -134,6 +136,7 @@ typedef struct lt_loader_spec {
     uint32_t phase; // separates several loaders of one job
     int n_threads;  // prefetching workers; 0 = make batches in the caller
     int32_t pad;    // crop padding in pixels (4)
+    bool no_images; // x is NULL: the caller makes the images from row, id, tag and augmented
 } lt_loader_spec;
 typedef struct lt_loader lt_loader;
 LT_API lt_status lt_loader_create(const lt_loader_spec *spec, lt_loader **loader);

@@ -13,13 +13,15 @@ typedef struct lt_backend lt_backend;
 typedef struct lt_plan lt_plan;
 
 // A process-wide, immutable registry row is instantiated for a number of threads (0 = one per core). name: "ref",
-// "onednn", "auto" (best built in).
+// "onednn", "auto" (best built in), or a device: "cuda[:index][,key=value...]" (docs/cuda.md).
+// LT_E_UNSUPPORTED when the device's library, driver or card is missing (says which), LT_E_USAGE for a bad name.
 LT_API lt_status lt_backend_create(const char *name, int n_threads, lt_backend **backend);
 LT_API void lt_backend_destroy(lt_backend *backend);
 LT_API const char *lt_backend_name(const lt_backend *backend);
 LT_API const char *lt_backend_version(const lt_backend *backend); // e.g. "oneDNN 2.6.3, AVX-512"
 LT_API int lt_backend_n_threads(const lt_backend *backend);
-LT_API const char *const *lt_backend_names(void); // all built in, NULL-terminated
+LT_API const char *const *lt_backend_names(void); // on the CPU, all built in, NULL-terminated
+LT_API const char *const *lt_device_names(void);  // with memory of their own; whether one works says lt_backend_create
 
 enum {                          // lt_plan_spec.flags: NO_ switches a pass off: the numbers must stay the same
     LT_PLAN_NO_FUSE = 1,        // bn+relu, add+scale+relu

@@ -1,4 +1,4 @@
-// backend.c - the registry of compute backends, made from backends.list.
+// backend.c - the registry of compute backends, made from backends.list and devices.list.
 #include "base/base.h"
 #include "graph/backend.h"
 #include <string.h>
@@ -6,6 +6,7 @@
 
 #define LT_X(name) extern const lt_backend_ops lti_backend_##name;
 #include "backend/backends.list"
+#include "backend/devices.list"
 #undef LT_X
 
 static const lt_backend_ops *const registry[] = {
@@ -14,6 +15,13 @@ static const lt_backend_ops *const registry[] = {
 #undef LT_X
 };
 enum { N_BACKENDS = sizeof registry / sizeof *registry };
+
+static const lt_backend_ops *const devices[] = {
+#define LT_X(name) &lti_backend_##name,
+#include "backend/devices.list"
+#undef LT_X
+};
+enum { N_DEVICES = sizeof devices / sizeof *devices };
 
 const char *const *lt_backend_names(void)
 {
@@ -25,17 +33,40 @@ const char *const *lt_backend_names(void)
     return names;
 }
 
-static lt_status open_backend(const lt_backend_ops *ops, int n_threads, lt_backend **backend)
+const char *const *lt_device_names(void)
+{
+    static const char *const names[] = {
+#define LT_X(name) #name,
+#include "backend/devices.list"
+#undef LT_X
+        NULL};
+    return names;
+}
+
+static void make_lock(lt_backend *b)
+{
+    pthread_mutexattr_t attr;
+    pthread_mutexattr_init(&attr);
+    pthread_mutexattr_settype(&attr, PTHREAD_MUTEX_RECURSIVE);
+    pthread_mutex_init(&b->device_lock, &attr);
+    pthread_mutexattr_destroy(&attr);
+}
+
+static lt_status open_backend(const lt_backend_ops *ops, const char *spec, int n_threads, lt_backend **backend)
 {
     lt_backend *b = lti_calloc(1, sizeof *b);
     if (!b)
         return LTI_NOMEM("backend");
     b->ops = ops;
+    b->spec = spec;
+    make_lock(b);
     b->fallback = lti_ref_bind;
     long online = sysconf(_SC_NPROCESSORS_ONLN);
     b->n_threads = n_threads > 0 ? n_threads : online > 0 && online < 4096 ? (int)online : 1;
     lt_status status = ops->open(b);
+    b->spec = NULL;
     if (status != LT_OK) {
+        pthread_mutex_destroy(&b->device_lock);
         lti_free(b);
         return status;
     }
@@ -49,17 +80,23 @@ lt_status lt_backend_create(const char *name, int n_threads, lt_backend **backen
     lt_status status = LT_E_UNSUPPORTED;
     if (strcmp(name, "auto") == 0) {
         for (int i = 0; i < N_BACKENDS && !*backend; i++)
-            status = open_backend(registry[i], n_threads, backend);
+            status = open_backend(registry[i], name, n_threads, backend);
         if (status == LT_OK)
             lt_error_clear(); // of better backends that did not open
         return status;
     }
     for (int i = 0; i < N_BACKENDS; i++)
         if (strcmp(registry[i]->name, name) == 0)
-            return open_backend(registry[i], n_threads, backend);
+            return open_backend(registry[i], name, n_threads, backend);
+    for (int i = 0; i < N_DEVICES; i++)
+        if (strcspn(name, ":") == strlen(devices[i]->name) &&
+            strncmp(devices[i]->name, name, strlen(devices[i]->name)) == 0)
+            return open_backend(devices[i], name, n_threads, backend);
     lti_buf known = {0};
     for (int i = 0; i < N_BACKENDS; i++)
         lti_buf_printf(&known, " %s", registry[i]->name);
+    for (int i = 0; i < N_DEVICES; i++)
+        lti_buf_printf(&known, " %s", devices[i]->name);
     status = LT_FAIL(LT_E_USAGE, "backend %s: not built in; there are: auto%s", name, known.data ? known.data : "");
     lti_buf_clear(&known);
     return status;
@@ -70,6 +107,7 @@ void lt_backend_destroy(lt_backend *backend)
     if (!backend)
         return;
     backend->ops->close(backend);
+    pthread_mutex_destroy(&backend->device_lock);
     lti_free(backend);
 }
 

@@ -1,40 +1,16 @@
-// rng.c - counter-based random numbers: Philox4x32-10 of Random123 (Salmon, Moraes, Dror, Shaw: "Parallel random
-// numbers: as easy as 1, 2, 3", SC 2011).
-//
-// 96 bits of (seed, stream) meet a 64-bit key, so the key is Philox itself of (seed, stream) under a fixed key: a
-// bijection of which we keep half, so two (seed, stream) pairs share a key with probability 2^-64. The counter is
-// {block, index low, index high, step}; `block` counts groups of four draws, which gives 2^34 draws per sequence.
-#include "lethe/rng.h"
+// rng.c - counter-based random numbers: the public functions over rng_draw.h, and what only the host draws.
+#include "base/rng_draw.h"
 #include "base/base.h"
-#include <Random123/philox.h>
 #include <math.h>
-#include <string.h>
-
-static void philox(const uint32_t counter[4], const uint32_t key[2], uint32_t out[4])
-{
-    philox4x32_ctr_t c = {{counter[0], counter[1], counter[2], counter[3]}};
-    philox4x32_key_t k = {{key[0], key[1]}};
-    philox4x32_ctr_t r = philox4x32_R(10, c, k);
-    memcpy(out, r.v, 4 * sizeof *out);
-}
 
 lt_rng lt_rng_at(uint64_t seed, uint32_t stream, uint32_t step, uint64_t index)
 {
-    const uint32_t derive[2] = {0x6c657468u, 0x65726e67u}; // "leth", "erng"
-    const uint32_t who[4] = {(uint32_t)seed, (uint32_t)(seed >> 32), stream, 0};
-    uint32_t key[4];
-    philox(who, derive, key);
-    return (lt_rng){.key = {key[0], key[1]}, .counter = {0, (uint32_t)index, (uint32_t)(index >> 32), step}};
+    return lti_rng_at(seed, stream, step, index);
 }
 
 uint32_t lt_rng_u32(lt_rng *rng)
 {
-    if (rng->n_left == 0) {
-        philox(rng->counter, rng->key, rng->buffer);
-        rng->counter[0]++;
-        rng->n_left = 4;
-    }
-    return rng->buffer[4 - rng->n_left--];
+    return lti_rng_u32(rng);
 }
 
 static uint64_t next_u64(lt_rng *rng)
@@ -43,22 +19,13 @@ static uint64_t next_u64(lt_rng *rng)
     return low | (uint64_t)lt_rng_u32(rng) << 32;
 }
 
-// Lemire's multiply-and-reject for 32-bit ranges (one draw nearly always); larger ranges reject above the last whole
-// multiple of n.
+// Larger ranges than 32 bits reject above the last whole multiple of n.
 uint64_t lt_rng_below(lt_rng *rng, uint64_t n)
 {
     if (n == 0)
         LT_BUG("lt_rng_below: n is 0");
-    if (n <= UINT32_MAX) {
-        const uint32_t n32 = (uint32_t)n;
-        uint64_t product = (uint64_t)lt_rng_u32(rng) * n32;
-        if ((uint32_t)product < n32) {
-            const uint32_t reject = (0u - n32) % n32; // 2^32 mod n
-            while ((uint32_t)product < reject)
-                product = (uint64_t)lt_rng_u32(rng) * n32;
-        }
-        return product >> 32;
-    }
+    if (n <= UINT32_MAX)
+        return lti_rng_below32(rng, (uint32_t)n);
     const uint64_t reject = (UINT64_C(0) - n) % n; // 2^64 mod n
     uint64_t r;
     do

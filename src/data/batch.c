@@ -3,6 +3,7 @@
 // Crop offsets and flips are a function of (seed, epoch, view tag, official id), and so are random labels. Which thread
 // makes a batch, and in which batch a sample lands, therefore changes nothing about the sample.
 #include "data_impl.h"
+#include "base/augment.h"
 #include <string.h>
 
 lt_view lt_view_split(const lt_dataset *ds, lt_split split)
@@ -37,18 +38,12 @@ lt_status lti_view_check(const lt_view *view, int number)
     return LT_OK;
 }
 
-// The counter's index: official ids stay below 2^40, so views with different tags never share random numbers.
-static uint64_t draw_index(const lt_view *view, int64_t id)
-{
-    return ((uint64_t)(uint32_t)view->tag << 40) ^ (uint64_t)id;
-}
-
 static int32_t label_of(const lti_batch_source *src, const lt_view *view, int64_t i, int64_t row, int64_t id)
 {
     int32_t y = view->labels ? view->labels[i] : view->ds->split[view->split].y[row];
     if (view->relabel == LT_RELABEL_NONE)
         return y;
-    lt_rng rng = lt_rng_at(src->seed, LT_STREAM_LABEL, src->epoch, draw_index(view, id));
+    lt_rng rng = lt_rng_at(src->seed, LT_STREAM_LABEL, src->epoch, lti_draw_index(view->tag, id));
     uint64_t k = (uint64_t)view->ds->n_classes;
     if (view->relabel == LT_RELABEL_RANDOM_ANY)
         return (int32_t)lt_rng_below(&rng, k);
@@ -56,20 +51,11 @@ static int32_t label_of(const lti_batch_source *src, const lt_view *view, int64_
     return other + (other >= y); // skips y
 }
 
-// Where each output pixel comes from: out(r, q) = in(r + dy, (flip ? w-1-q : q) + dx), zero outside.
-typedef struct move {
-    int dy, dx;
-    bool flip;
-} move;
-
-static move draw_move(const lti_batch_source *src, const lt_view *view, int64_t id)
+static lti_move draw_move(const lti_batch_source *src, const lt_view *view, int64_t id)
 {
     if (!view->augment)
-        return (move){0, 0, false};
-    lt_rng rng = lt_rng_at(src->seed, LT_STREAM_AUGMENT, src->epoch, draw_index(view, id));
-    uint64_t span = 2 * (uint64_t)src->pad + 1;
-    int dy = (int)lt_rng_below(&rng, span) - src->pad, dx = (int)lt_rng_below(&rng, span) - src->pad;
-    return (move){dy, dx, lt_rng_below(&rng, 2) == 1};
+        return (lti_move){0, 0, 0};
+    return lti_draw_move(src->seed, src->epoch, view->tag, id, src->pad);
 }
 
 static void reverse(float *row, int w)
@@ -93,7 +79,7 @@ static void copy_row(const uint8_t *u8, const float *f32, int dx, int w, float *
         out[q] = 0;
     if (u8)
         for (int q = q0; q < q1; q++)
-            out[q] = (float)u8[q + dx] / 255.0f; // a true division, to agree with other tools to the last bit
+            out[q] = lti_pixel(u8[q + dx]);
     else if (f32)
         for (int q = q0; q < q1; q++)
             out[q] = f32[q + dx];
@@ -101,7 +87,7 @@ static void copy_row(const uint8_t *u8, const float *f32, int dx, int w, float *
         out[q] = 0;
 }
 
-static void copy_image(const lti_batch_source *src, const uint8_t *u8, const float *f32, move m, float *out)
+static void copy_image(const lti_batch_source *src, const uint8_t *u8, const float *f32, lti_move m, float *out)
 {
     int h = src->h, w = src->w;
     for (int c = 0; c < src->c; c++) {
@@ -134,6 +120,10 @@ void lti_batch_fill(const lti_batch_source *src, const int64_t *order, int64_t f
         batch->weight[b] = view->weight;
         batch->id[b] = id;
         batch->tag[b] = view->tag;
+        batch->row[b] = row;
+        batch->augmented[b] = view->augment;
+        if (src->no_images)
+            continue;
         copy_image(src, view->images ? NULL : d->x + (size_t)row * len,
                    view->images ? view->images + (size_t)i * len : NULL, draw_move(src, view, id),
                    batch->x + (size_t)b * len);

@@ -174,6 +174,7 @@ typedef struct lti_batch_source { // the concatenation of the views
     const lt_view *view;
     const int64_t *start; // (n_views + 1) first position of each view
     int n_views, c, h, w, pad;
+    bool no_images;
     uint64_t seed;
     uint32_t epoch;
 } lti_batch_source;

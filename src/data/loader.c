@@ -72,12 +72,15 @@ static lt_status batch_alloc(const lt_loader *l, lt_batch *b)
     size_t n = (size_t)l->batch, len = (size_t)l->src.c * (size_t)l->src.h * (size_t)l->src.w, bytes;
     if (lti_mul_size(n, len * sizeof *b->x, &bytes))
         return LT_FAIL(LT_E_USAGE, "a batch of %lld images does not fit in memory", (long long)l->batch);
-    b->x = lti_aligned_alloc(64, bytes);
+    b->x = l->src.no_images ? NULL : lti_aligned_alloc(64, bytes);
     b->y = lti_calloc(n, sizeof *b->y);
     b->weight = lti_calloc(n, sizeof *b->weight);
     b->id = lti_calloc(n, sizeof *b->id);
     b->tag = lti_calloc(n, sizeof *b->tag);
-    return b->x && b->y && b->weight && b->id && b->tag ? LT_OK : LTI_NOMEM("loader batches");
+    b->row = lti_calloc(n, sizeof *b->row);
+    b->augmented = lti_calloc(n, sizeof *b->augmented);
+    const bool all = b->y && b->weight && b->id && b->tag && b->row && b->augmented;
+    return all && (b->x || l->src.no_images) ? LT_OK : LTI_NOMEM("loader batches");
 }
 
 // Workers block all signals: an interrupt belongs to the thread that runs the job.
@@ -136,6 +139,7 @@ static lt_status build(const lt_loader_spec *spec, lt_loader *l)
     l->batch = spec->batch;
     l->n_batches = (l->n + l->batch - 1) / l->batch;
     l->src.pad = spec->pad;
+    l->src.no_images = spec->no_images;
     l->src.seed = l->seed = spec->seed;
     l->phase = spec->phase;
     if (spec->shuffle) {
@@ -200,6 +204,8 @@ void lt_loader_destroy(lt_loader *l)
         lti_free(b->weight);
         lti_free(b->id);
         lti_free(b->tag);
+        lti_free(b->row);
+        lti_free(b->augmented);
     }
     lti_free(l->slots);
     lti_free(l->thread);

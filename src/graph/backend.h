@@ -7,11 +7,19 @@
 #ifndef LT_BACKEND_H
 #define LT_BACKEND_H
 #include "graph/op.h"
+#include <pthread.h>
 #include "lethe/plan.h"
 
 // How a value lies in memory. PLAIN is row-major. BLOCKED16 is nChw16c: (N, ceil(C/16), H, W, 16), the channel tail
-// filled with zeros (every kernel keeps it zero). Only 4-d TEMP values are ever blocked.
-typedef enum lt_layout { LT_LAYOUT_PLAIN, LT_LAYOUT_BLOCKED16 } lt_layout;
+// filled with zeros (every kernel keeps it zero). NHWC is (N, H, W, C); NHWC_BF16 the same with real elements rounded
+// to bfloat16, half the bytes. Only 4-d values are ever in another layout than PLAIN.
+typedef enum lt_layout {
+    LT_LAYOUT_PLAIN,
+    LT_LAYOUT_BLOCKED16,
+    LT_LAYOUT_NHWC,
+    LT_LAYOUT_NHWC_BF16,
+    LT_N_LAYOUTS
+} lt_layout;
 
 enum { LT_KERNEL_MAX_ARGS = 12 };
 
@@ -55,19 +63,73 @@ typedef struct lt_bind_in {
     unsigned flags; // of lt_plan_spec
 } lt_bind_in;
 
+// ---- backends with memory of their own
+// A device backend has these calls. The plan then keeps activations, scratch and what kernels prepare on the device,
+// and a copy there (a mirror) of each of the caller's slabs; it copies inputs, outputs and slabs over when one side has
+// something newer. Pointers that kernels get are device pointers, and run() only queues work: everything a backend is
+// given runs in the order in which it was given, and sync waits for it. Calls of one backend are never made by two
+// threads at once (the plan holds lt_backend.device_lock).
+typedef struct lt_device_update { // one step of the optimizer, optim.c; all pointers on the device, (n)
+    float *p, *m, *v;             // v NULL: SGD
+    const float *g;
+    const uint8_t *mask; // or NULL
+    int64_t n;
+    bool nesterov;
+    float lr, momentum, weight_decay, l1, decay, beta1, beta2, c1, c2, root_bc2, eps;
+    uint32_t *bad; // (1) set to 1 when an updated parameter is not finite
+} lt_device_update;
+
+typedef struct lt_device_images { // one batch made from bytes that lie on the device, base/augment.h
+    const uint8_t *bytes;         // (rows,C,H,W)
+    const int64_t *row, *id;      // (n)
+    const int32_t *tag;           // (n)
+    const uint8_t *augment;       // (n) 1 = crop and flip
+    int32_t n, c, h, w, pad;
+    uint64_t seed;
+    uint32_t epoch;
+    float *x; // (n,C,H,W)
+} lt_device_images;
+
+typedef struct lt_device_ops {
+    lt_status (*alloc)(lt_backend *b, size_t bytes, void **p); // zeroed, 256-byte aligned; LT_E_NOMEM says what is free
+    void (*release)(lt_backend *b, void *p);                   // NULL is fine
+    lt_status (*host_alloc)(lt_backend *b, size_t bytes, void **p); // memory that copies fast; zeroed
+    void (*host_release)(lt_backend *b, void *p);
+    // Queued: the host side must stay until sync.
+    lt_status (*upload)(lt_backend *b, void *device, const void *host, size_t bytes);
+    lt_status (*download)(lt_backend *b, void *host, const void *device, size_t bytes);
+    lt_status (*zero)(lt_backend *b, void *device, size_t bytes);
+    lt_status (*copy)(lt_backend *b, void *to, const void *from, size_t bytes); // device to device
+    lt_status (*sync)(lt_backend *b); // waits, and reports what failed since the last sync
+    // What is given between begin and end is kept as one recording instead of running; end also when a call between
+    // failed (*recording may then be NULL). A recording is replayed with the same pointers.
+    lt_status (*record_begin)(lt_backend *b);
+    lt_status (*record_end)(lt_backend *b, void **recording);
+    lt_status (*replay)(lt_backend *b, void *recording);
+    void (*record_free)(lt_backend *b, void *recording); // NULL is fine
+    lt_status (*update)(lt_backend *b, const lt_device_update *u);
+    lt_status (*images)(lt_backend *b, const lt_device_images *im);
+} lt_device_ops;
+
 typedef struct lt_backend_ops {
     const char *name, *title;
-    lt_status (*open)(lt_backend *b); // fills b->self, b->version
+    lt_status (*open)(lt_backend *b); // fills b->self, b->version; may read b->spec
     void (*close)(lt_backend *b);
     // LT_E_UNSUPPORTED without an error record = "use the reference kernel".
     lt_status (*bind)(lt_backend *b, const lt_bind_in *in, lt_kernel *k);
-    // Copy between layouts, 4-byte elements, same shape. NULL: plan converts with its own plain loops.
+    // Copy between layouts, 4-byte elements (bfloat16 in LT_LAYOUT_NHWC_BF16), same shape. NULL: plan converts with its
+    // own plain loops. A device backend must have it; what fails is reported by the next sync.
     void (*reorder)(lt_backend *b, const lt_shape *shape, lt_layout from, const void *src, lt_layout to, void *dst);
+    const lt_device_ops *device; // NULL: kernels work on host memory
 } lt_backend_ops;
 
-// A backend is listed in backend/backends.list as LT_X(name) and defines `const lt_backend_ops lti_backend_<name>`.
+// A backend is listed in backend/backends.list (devices.list if it has memory of its own) as LT_X(name) and defines
+// `const lt_backend_ops lti_backend_<name>`.
 struct lt_backend {
     const lt_backend_ops *ops;
+    const char *spec;            // as given to lt_backend_create, "cuda:0,precision=tf32"; only while open() runs
+    pthread_mutex_t device_lock; // around every use of the device; recursive
+    struct lti_mirror *mirrors;  // plan_device.c; under the lock
     lt_status (*fallback)(const lt_bind_in *in, lt_kernel *k); // lti_ref_bind, given by the registry
     void *self;
     int n_threads;
@@ -76,6 +138,27 @@ struct lt_backend {
 
 // Bytes of a value in a layout (channel padding included).
 size_t lti_layout_bytes(const lt_shape *shape, lt_dtype dtype, lt_layout layout);
+
+// ---- plans on a device: what training uses to keep its slabs and images there between steps
+// The device copy of a host slab, shared by everything on this backend that was bound to that slab.
+typedef struct lti_mirror lti_mirror;
+lt_status lti_mirror_get(lt_backend *b, void *host, size_t bytes,
+                         lti_mirror **m); // the host side counts as newer, unless the device side is
+void lti_mirror_put(lti_mirror *m);       // NULL is fine
+void *lti_mirror_device(const lti_mirror *m);
+void lti_mirror_host_changed(lti_mirror *m);   // before the next use the host side is copied over
+void lti_mirror_device_changed(lti_mirror *m); // the host side is old until lti_mirror_to_host
+lt_status lti_mirror_to_device(lti_mirror *m); // queues a copy if the host side is newer
+lt_status lti_mirror_to_host(lti_mirror *m);   // copies, and waits, if the device side is newer
+// Is this plan on a device? Then: where input v lies there (NULL when v is no input); input v is made there by the
+// caller before each run and not copied from lt_plan_buffer; after a run gradients and state are left on the device
+// (read them with lti_mirror_to_host).
+bool lti_plan_on_device(const lt_plan *plan);
+void *lti_plan_device_input(lt_plan *plan, lt_val v);
+void lti_plan_input_made_there(lt_plan *plan, lt_val v, bool there);
+void lti_plan_leave_there(lt_plan *plan, bool leave);
+// As lt_plan_params_changed when the change was made on the device.
+void lti_plan_params_changed_there(lt_plan *plan);
 
 // The reference backend binds every op, plain layouts, F32 and F64.
 lt_status lti_ref_bind(const lt_bind_in *in, lt_kernel *k);

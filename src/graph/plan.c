@@ -163,7 +163,11 @@ lt_status lt_plan_create(const lt_graph *g, const lt_plan_spec *spec, lt_backend
     p->wrt_params = spec->wrt_params;
     p->n_user_values = g->n_values;
     p->dirty = true;
+    if (backend->ops->device) // kernels may be timed while they are chosen
+        pthread_mutex_lock(&backend->device_lock);
     lt_status status = compile(p, g, spec);
+    if (backend->ops->device)
+        pthread_mutex_unlock(&backend->device_lock);
     if (status != LT_OK) {
         lt_plan_destroy(p);
         return lt_error_frame(status, __FILE__, __LINE__, __func__);
@@ -193,9 +197,13 @@ void lt_plan_destroy(lt_plan *plan)
     lti_free(plan->param);
     lti_free(plan->shown);
     lti_free(plan->grad);
-    lti_free(plan->slab[LTI_ACT]);
-    lti_free(plan->slab[LTI_KEEP]);
-    lti_free(plan->scratch);
+    if (plan->there) {
+        lti_there_destroy(plan);
+    } else {
+        lti_free(plan->slab[LTI_ACT]);
+        lti_free(plan->slab[LTI_KEEP]);
+        lti_free(plan->scratch);
+    }
     lti_free(plan);
 }
 
@@ -230,9 +238,11 @@ lt_status lt_plan_bind(lt_plan *plan, void *params, void *state, void *grads)
     for (int i = 0; i < 3; i++)
         if (slabs[i].needed && !slabs[i].slab)
             return LT_FAIL(LT_E_USAGE, "plan: the %s slab is NULL, but this plan uses it", slabs[i].name);
-    plan->slab[LTI_PARAM] = params;
-    plan->slab[LTI_STATE] = state;
-    plan->slab[LTI_GRAD] = grads;
+    void *const slab[LTI_N_PLACES] = {[LTI_PARAM] = params, [LTI_STATE] = state, [LTI_GRAD] = grads};
+    if (plan->there)
+        LT_TRY(lti_there_bind(plan, slab));
+    for (int place = LTI_PARAM; !plan->there && place <= LTI_GRAD; place++)
+        plan->slab[place] = slab[place];
     plan->bound = true;
     plan->dirty = true;
     lti_plan_resolve(plan);
@@ -242,16 +252,24 @@ lt_status lt_plan_bind(lt_plan *plan, void *params, void *state, void *grads)
 void lt_plan_params_changed(lt_plan *plan)
 {
     plan->dirty = true;
+    if (plan->there)
+        lti_there_params_changed(plan);
+}
+
+// Where the caller finds a tensor that it may read or write.
+static void *shown_data(const lt_plan *plan, int32_t t)
+{
+    return plan->there ? lti_there_host(plan, t) : tensor_data(plan, t);
 }
 
 void *lt_plan_buffer(lt_plan *plan, lt_val v)
 {
-    return v < 0 || v >= plan->n_user_values || plan->shown[v] < 0 ? NULL : tensor_data(plan, plan->shown[v]);
+    return v < 0 || v >= plan->n_user_values || plan->shown[v] < 0 ? NULL : shown_data(plan, plan->shown[v]);
 }
 
 void *lt_plan_grad(lt_plan *plan, int i)
 {
-    return i < 0 || i >= plan->n_wrt ? NULL : tensor_data(plan, plan->grad[i]);
+    return i < 0 || i >= plan->n_wrt ? NULL : shown_data(plan, plan->grad[i]);
 }
 
 static lt_status run_step(const lt_plan *plan, const lti_step *s, bool fresh)
@@ -273,17 +291,24 @@ static void zero_unreached(lt_plan *plan)
         }
 }
 
-lt_status lt_plan_run(lt_plan *plan)
+lt_status lti_plan_run_steps(const lt_plan *plan, bool fresh)
 {
-    if (!plan->bound)
-        return LT_FAIL(LT_E_USAGE, "plan: run before lt_plan_bind gave it the parameters");
-    bool fresh = plan->dirty || plan->train;
-    zero_unreached(plan);
     for (int32_t i = 0; i < plan->n_steps; i++) {
         const lti_step *s = &plan->step[i];
         if (fresh || !s->prologue)
             LT_TRY(run_step(plan, s, fresh));
     }
+    return LT_OK;
+}
+
+lt_status lt_plan_run(lt_plan *plan)
+{
+    if (!plan->bound)
+        return LT_FAIL(LT_E_USAGE, "plan: run before lt_plan_bind gave it the parameters");
+    if (plan->there)
+        return lti_there_run(plan);
+    zero_unreached(plan);
+    LT_TRY(lti_plan_run_steps(plan, plan->dirty || plan->train));
     plan->dirty = false;
     return LT_OK;
 }

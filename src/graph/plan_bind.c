@@ -54,6 +54,10 @@ static lt_status copy_run(const lt_kernel *k, void *const *arg, void *scratch)
 {
     (void)scratch;
     const copy_call *c = k->data;
+    const lt_device_ops *device = c->backend->ops->device;
+    if (device && c->from == c->to)
+        return device->copy((lt_backend *)c->backend, arg[1], arg[0],
+                            lti_layout_bytes(&c->shape, c->elem == 8 ? LT_F64 : LT_F32, c->from));
     if (c->backend->ops->reorder && c->from != c->to && c->elem == 4)
         c->backend->ops->reorder((lt_backend *)c->backend, &c->shape, c->from, arg[0], c->to, arg[1]);
     else
@@ -103,16 +107,26 @@ static lt_status leaf_tensor(lt_plan *plan, lt_val v, int32_t *tensor)
     return LT_OK;
 }
 
+// The first tensor of a value: the one its maker wrote. -1 = none yet.
+static int32_t made_tensor(const int32_t have[LT_N_LAYOUTS])
+{
+    int32_t first = -1;
+    for (int layout = 0; layout < LT_N_LAYOUTS; layout++)
+        if (have[layout] >= 0 && (first < 0 || have[layout] < first))
+            first = have[layout];
+    return first;
+}
+
 // The tensor of value v in a layout, made by a reorder step now if there is none yet.
 static lt_status need_tensor(lt_plan *plan, lt_val v, lt_layout layout, int32_t *tensor)
 {
     int32_t *have = plan->of_value[v];
-    if (have[LT_LAYOUT_PLAIN] < 0 && have[LT_LAYOUT_BLOCKED16] < 0)
+    if (made_tensor(have) < 0)
         LT_TRY(leaf_tensor(plan, v, tensor));
     if (have[layout] < 0) {
         if (plan->g->value[v].shape.n_dims != 4)
-            LT_BUG("a kernel asks for value %d, which is not an image, in blocks", (int)v);
-        int32_t other = layout == LT_LAYOUT_PLAIN ? have[LT_LAYOUT_BLOCKED16] : have[LT_LAYOUT_PLAIN];
+            LT_BUG("a kernel asks for value %d, which is not an image, in an image layout", (int)v);
+        const int32_t other = made_tensor(have);
         LT_TRY(new_tensor(plan, v, layout, plan->constant[v] ? LTI_KEEP : LTI_ACT, &have[layout]));
         LT_TRY(add_copy(plan, other, have[layout]));
     }
@@ -142,8 +156,7 @@ static lt_status finish_param_grads(lt_plan *plan, lt_val v, int32_t from)
 // Value v was just made (or is a leaf): bring it to where the caller expects it.
 static lt_status finish(lt_plan *plan, lt_val v)
 {
-    int32_t *have = plan->of_value[v],
-            from = have[LT_LAYOUT_PLAIN] >= 0 ? have[LT_LAYOUT_PLAIN] : have[LT_LAYOUT_BLOCKED16];
+    int32_t *have = plan->of_value[v], from = have[LT_LAYOUT_PLAIN] >= 0 ? have[LT_LAYOUT_PLAIN] : made_tensor(have);
     if (plan->keep[v] && (plan->tensor[from].place != LTI_KEEP || plan->tensor[from].layout != LT_LAYOUT_PLAIN)) {
         int32_t to = -1;
         LT_TRY(new_tensor(plan, v, LT_LAYOUT_PLAIN, LTI_KEEP, &to));
@@ -181,9 +194,9 @@ static lt_arg describe(const lt_plan *plan, lt_val v)
     const lti_value *value = &plan->g->value[v];
     const int32_t *have = plan->of_value[v];
     lt_arg arg = {value->shape, value->dtype, value->role, LT_LAYOUT_PLAIN};
-    for (int layout = 0; layout < 2; layout++) // the maker's comes first in the list of tensors
-        if (have[layout] >= 0 && (have[1 - layout] < 0 || have[layout] < have[1 - layout]))
-            arg.layout = (lt_layout)layout;
+    const int32_t made = made_tensor(have);
+    if (made >= 0)
+        arg.layout = plan->tensor[made].layout;
     if (value->role == LT_ROLE_TEMP && plan->constant[v])
         arg.role = LT_ROLE_CONST;
     return arg;
@@ -201,7 +214,14 @@ static lt_status bind_kernel(lt_plan *plan, int32_t node, const lt_arg *arg, lti
                      .real = plan->real,
                      .train = plan->train,
                      .flags = plan->flags};
+    if (b->ops->device)
+        lt_error_clear();
     lt_status status = plan->real == LT_F32 ? b->ops->bind(b, &in, &s->kernel) : LT_E_UNSUPPORTED;
+    if (b->ops->device && status == LT_E_UNSUPPORTED) // the reference kernels cannot reach its memory
+        return lt_error_get()->status == LT_E_UNSUPPORTED
+                   ? status
+                   : LT_FAIL(LT_E_UNSUPPORTED, "%s: backend %s has no kernel for it in %s", n->op->name, b->ops->name,
+                             plan->real == LT_F32 ? "single precision" : "double precision");
     if (status == LT_E_UNSUPPORTED) {
         lt_error_clear();
         s->kernel = (lt_kernel){0};
@@ -334,7 +354,8 @@ lt_status lti_plan_bind_kernels(lt_plan *plan, const lt_val *wrt)
     if (!plan->of_value || !plan->constant)
         return LTI_NOMEM("plan");
     for (int32_t v = 0; v < g->n_values; v++)
-        plan->of_value[v][0] = plan->of_value[v][1] = -1;
+        for (int layout = 0; layout < LT_N_LAYOUTS; layout++)
+            plan->of_value[v][layout] = -1;
     mark_constants(plan);
     for (int32_t v = 0; v < plan->n_user_values; v++)
         if (g->value[v].role == LT_ROLE_INPUT)

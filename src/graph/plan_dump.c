@@ -15,8 +15,8 @@ static void add_tensor(lti_buf *out, const lt_plan *plan, int32_t t)
         lti_buf_printf(out, " %s", value->name);
     else
         lti_buf_printf(out, " %%%d", (int)tensor->value);
-    lti_buf_printf(out, "%s%s", lti_shape_text(&value->shape, shape),
-                   tensor->layout == LT_LAYOUT_BLOCKED16 ? ":blk16" : "");
+    static const char *const layout[LT_N_LAYOUTS] = {"", ":blk16", ":nhwc", ":nhwc-bf16"};
+    lti_buf_printf(out, "%s%s", lti_shape_text(&value->shape, shape), layout[tensor->layout]);
 }
 
 static void add_step(lti_buf *out, const lt_plan *plan, int32_t i)

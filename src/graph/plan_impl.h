@@ -49,9 +49,9 @@ struct lt_plan {
     lti_tensor *tensor;
     lti_step *step;
     int32_t n_tensors, cap_tensors, n_steps, cap_steps;
-    int32_t (*of_value)[2]; // (n_values) tensor by layout, -1 = none
-    bool *constant;         // (n_values) known before a run: parameters, state, constants and what depends only on them
-    bool *keep;             // (n_values) the caller reads it
+    int32_t (*of_value)[LT_N_LAYOUTS]; // (n_values) tensor by layout, -1 = none
+    bool *constant; // (n_values) known before a run: parameters, state, constants and what depends only on them
+    bool *keep;     // (n_values) the caller reads it
     int32_t n_user_values, n_wrt, n_param_grads;
     lt_val *grad_value; // (n_wrt + n_param_grads) gradient values; LT_NONE = zero
     lt_val *param;      // (n_param_grads) the PARAM each of the later ones belongs to
@@ -63,7 +63,28 @@ struct lt_plan {
     void *scratch;
     bool bound, dirty; // dirty: parameters or state changed since the last run
     lt_plan_stats stats;
+    struct lti_there *there; // of a backend with memory of its own, else NULL
 };
+
+// plan_device.c - the part of a plan that lies on a device.
+enum { LTI_TAKES = 2 }; // recordings of a plan: without and with what depends on parameters only
+typedef struct lti_there {
+    char *host;          // what the caller reads and writes: one piece, offsets by tensor
+    size_t *host_offset; // (n_tensors)
+    size_t host_bytes;
+    bool *made_there;                        // (n_user_values) inputs that are not copied from the host
+    bool leave;                              // gradients and state stay on the device
+    struct lti_mirror *mirror[LTI_N_PLACES]; // PARAM, STATE, GRAD
+    void *take[LTI_TAKES];
+    int64_t n_runs; // since the last bind
+} lti_there;
+lt_status lti_there_create(lt_plan *plan); // slabs, scratch and constants; after lti_plan_place placed everything
+void lti_there_destroy(lt_plan *plan);
+lt_status lti_there_bind(lt_plan *plan, void *const slab[LTI_N_PLACES]);
+void lti_there_params_changed(lt_plan *plan);
+void *lti_there_host(const lt_plan *plan, int32_t tensor);
+lt_status lti_there_run(lt_plan *plan);
+lt_status lti_plan_run_steps(const lt_plan *plan, bool fresh); // plan.c
 
 // ---- passes over the plan's graph
 lt_status lti_pass_concrete(lt_graph *g, int64_t batch, lt_dtype real); // batch size and real type become facts
@@ -81,7 +102,8 @@ void lti_graph_uses(const lt_graph *g, int32_t *n_uses, int32_t *user);
 
 lt_status lti_plan_bind_kernels(lt_plan *plan, const lt_val *wrt);
 lt_status lti_plan_place(lt_plan *plan);
-void lti_plan_resolve(lt_plan *plan); // pointers of all steps from slabs and offsets
+void lti_fill_constants(const lt_plan *plan, char *keep); // keep: the slab LTI_KEEP, or what will be copied there
+void lti_plan_resolve(lt_plan *plan);                     // pointers of all steps from slabs and offsets
 
 // Copies a value between layouts; elem is 4 or 8 bytes.
 void lti_reorder(const lt_shape *shape, size_t elem, lt_layout from, const void *src, lt_layout to, void *dst);

@@ -131,14 +131,14 @@ static void place_apart(lt_plan *plan, lti_place place)
     plan->slab_bytes[place] = total;
 }
 
-static void fill_constants(lt_plan *plan)
+void lti_fill_constants(const lt_plan *plan, char *keep)
 {
     for (int32_t t = 0; t < plan->n_tensors; t++) {
         const lti_tensor *tensor = &plan->tensor[t];
         const lti_value *value = &plan->g->value[tensor->value];
         if (value->role != LT_ROLE_CONST || tensor->layout != LT_LAYOUT_PLAIN || value->fill == 0)
             continue;
-        char *data = plan->slab[LTI_KEEP] + tensor->offset;
+        char *data = keep + tensor->offset;
         for (int64_t i = 0; i < lti_shape_count(&value->shape); i++)
             if (value->dtype == LT_F64)
                 ((double *)(void *)data)[i] = value->fill;
@@ -205,8 +205,12 @@ lt_status lti_plan_place(lt_plan *plan)
         plan->tensor[t].place = base->place;
         plan->tensor[t].offset = base->offset;
     }
-    LT_TRY(allocate(plan));
-    fill_constants(plan);
+    if (plan->backend->ops->device) {
+        LT_TRY(lti_there_create(plan));
+    } else {
+        LT_TRY(allocate(plan));
+        lti_fill_constants(plan, plan->slab[LTI_KEEP]);
+    }
     plan->stats.slab_bytes = (int64_t)(plan->slab_bytes[LTI_ACT] + plan->slab_bytes[LTI_KEEP] + plan->scratch_bytes);
     return LT_OK;
 }

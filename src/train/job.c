@@ -76,6 +76,7 @@ static lt_status open_phase(lti_trainer *t, int p)
     LT_TRY(check_phase(job, p));
     const int64_t batch = lti_phase_batch(job, p);
     LT_TRY(copy_views(t, p));
+    LT_TRY(lti_on_device_open_phase(t, p));
     int64_t n = 0;
     for (int v = 0; v < job->phase[p].n_views; v++)
         n += t->view[p][v].n;
@@ -86,7 +87,8 @@ static lt_status open_phase(lti_trainer *t, int p)
                                  .seed = job->seed,
                                  .phase = (uint32_t)p,
                                  .n_threads = t->env->loader_threads,
-                                 .pad = 4};
+                                 .pad = 4,
+                                 .no_images = t->there.images[p]};
     lt_loader_destroy(t->loader[p]);
     t->loader[p] = NULL;
     LT_TRY(lt_loader_create(&spec, &t->loader[p]));
@@ -213,6 +215,7 @@ lt_status lti_trainer_init(lti_trainer *t, lt_job *job, const lt_env *env, const
         return LTI_NOMEM("gradients of the model");
     LT_TRY(lti_optim_init(&t->optim, job->cfg.optimizer, model->n_params));
     LT_TRY(build_graph(t));
+    LT_TRY(lti_on_device_init(t));
     if (job->eval_view) {
         LT_TRY(lti_job_view_check(model, job->eval_view, "evaluation view"));
         LT_TRY(lt_evaluator_create(model, env, job->cfg.batch, &t->evaluator));
@@ -224,6 +227,7 @@ lt_status lti_trainer_init(lti_trainer *t, lt_job *job, const lt_env *env, const
 
 void lti_trainer_clear(lti_trainer *t)
 {
+    lti_on_device_clear(t); // first: work that a failure left queued may read the loaders' memory
     for (int p = 0; p < LT_JOB_MAX_PHASES; p++)
         lt_loader_destroy(t->loader[p]);
     lt_evaluator_destroy(t->evaluator);

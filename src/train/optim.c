@@ -117,6 +117,25 @@ static coef coefficients(const lti_optim *o, const lti_update *u)
                   .eps = f->adam_eps};
 }
 
+void lti_optim_numbers(lti_optim *o, const lti_update *u, lt_device_update *numbers)
+{
+    o->t++;
+    const coef c = coefficients(o, u);
+    *numbers = (lt_device_update){.n = o->n,
+                                  .nesterov = u->cfg->nesterov,
+                                  .lr = c.lr,
+                                  .momentum = c.mom,
+                                  .weight_decay = c.wd,
+                                  .l1 = c.l1,
+                                  .decay = c.decay,
+                                  .beta1 = c.b1,
+                                  .beta2 = c.b2,
+                                  .c1 = c.c1,
+                                  .c2 = c.c2,
+                                  .root_bc2 = c.root_bc2,
+                                  .eps = c.eps};
+}
+
 bool lti_optim_step(lti_optim *o, const lti_update *u)
 {
     enum { BLOCK = 16384 };

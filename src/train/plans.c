@@ -28,6 +28,7 @@ lt_status lti_plans_get(lti_plans *plans, int64_t batch, lt_plan **plan)
         lt_plan_destroy(made);
         return lt_error_frame(status, __FILE__, __LINE__, __func__);
     }
+    lti_plan_leave_there(made, plans->leave_there);
     lt_plan_destroy(slot->plan);
     *slot = (lti_plan_slot){.plan = made, .batch = batch, .used = ++plans->clock};
     *plan = made;
@@ -50,6 +51,21 @@ void lti_plans_changed(lti_plans *plans)
     for (int i = 0; i < LTI_MAX_PLANS; i++)
         if (plans->slot[i].plan)
             lt_plan_params_changed(plans->slot[i].plan);
+}
+
+void lti_plans_leave_there(lti_plans *plans, bool leave)
+{
+    plans->leave_there = leave;
+    for (int i = 0; i < LTI_MAX_PLANS; i++)
+        if (plans->slot[i].plan)
+            lti_plan_leave_there(plans->slot[i].plan, leave);
+}
+
+void lti_plans_changed_there(lti_plans *plans)
+{
+    for (int i = 0; i < LTI_MAX_PLANS; i++)
+        if (plans->slot[i].plan)
+            lti_plan_params_changed_there(plans->slot[i].plan);
 }
 
 void lti_plans_clear(lti_plans *plans)

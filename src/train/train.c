@@ -51,6 +51,7 @@ static void emit_progress(lti_trainer *t)
 
 static lt_status save(lti_trainer *t)
 {
+    LT_TRY(lti_on_device_to_host(t));
     t->at.optim_t = t->optim.t;
     t->at.bn_batches = t->job->model->bn_batches;
     t->sums.wall_s = t->wall_before_s + lti_now_s() - t->start_s;
@@ -120,6 +121,7 @@ static void restore_start(lti_trainer *t)
 static lt_status diverged(lti_trainer *t, double loss)
 {
     lti_blame b;
+    LT_TRY(lti_on_device_to_host(t));
     lti_find_blame(t->job->model, t->grads, &b);
     LT_FAIL(
         LT_E_DIVERGED,
@@ -128,6 +130,7 @@ static lt_status diverged(lti_trainer *t, double loss)
         (long long)t->at.epoch, (long long)t->at.steps, loss, t->sums.mean[t->at.phase], b.kind, b.tensor,
         b.finite ? "is the largest, with" : "holds", b.value, (long long)t->at.epoch);
     restore_start(t);
+    lti_plans_changed(&t->plans);
     return lt_error_hint("the learning rate was %g: try a smaller one, or warmup_epochs", t->sums.lr);
 }
 
@@ -173,7 +176,11 @@ static lt_status forward_backward(lti_trainer *t, int p, const lt_batch *b, doub
     lt_plan *plan = NULL;
     LT_TRY(labels_of(t, p, b, &labels));
     LT_TRY(lti_plans_get(&t->plans, b->n, &plan));
-    memcpy(lt_plan_buffer(plan, m->x), b->x, (size_t)b->n * per * sizeof(float));
+    lti_plan_input_made_there(plan, m->x, !b->x);
+    if (b->x)
+        memcpy(lt_plan_buffer(plan, m->x), b->x, (size_t)b->n * per * sizeof(float));
+    else
+        LT_TRY(lti_on_device_images(t, p, b, plan));
     memcpy(lt_plan_buffer(plan, t->labels), labels, (size_t)b->n * sizeof(int32_t));
     float *weight = lt_plan_buffer(plan, t->weight);
     for (int64_t i = 0; i < b->n; i++)
@@ -247,9 +254,14 @@ static lt_status run_step(lti_trainer *t, const lt_batch *b, const lt_batch *sid
                                .lr = t->sums.lr,
                                .l1 = (float)lt_train_l1(t->job, (int32_t)t->at.epoch),
                                .n_threads = lt_backend_n_threads(t->env->backend)};
-    if (!lti_optim_step(&t->optim, &update))
+    bool finite = true;
+    LT_TRY(lti_on_device_update(t, &update, &finite));
+    if (!t->there.update) {
+        finite = lti_optim_step(&t->optim, &update);
+        lti_plans_changed(&t->plans);
+    }
+    if (!finite)
         return diverged(t, loss);
-    lti_plans_changed(&t->plans);
     account(t, b->n + (side ? side->n : 0), loss);
     return LT_OK;
 }
@@ -281,8 +293,10 @@ static lt_status run_phase(lti_trainer *t)
         return LT_FAIL(LT_E_FORMAT, "%s: place out of range: batch %lld of %lld", t->path, (long long)t->at.batch,
                        (long long)t->phase_batches[p]);
     }
+    LT_TRY(lti_on_device_to_host(t)); // for the hook, and for an epoch that begins
     if (t->job->on_phase && t->at.batch == 0)
         LT_TRY(t->job->on_phase(t->job, (int32_t)t->at.epoch, p, t->job->ctx));
+    lti_plans_changed(&t->plans);
     LT_TRY(lt_loader_start(t->loader[p], (uint32_t)t->at.epoch, t->at.batch));
     t->mark_s = lti_now_s();
     for (bool entering = true; t->at.batch < t->phase_batches[p]; entering = false) {
@@ -323,6 +337,7 @@ static void swap_start(lti_trainer *t)
 // resumed: the first epoch after a checkpoint was loaded, whose start and sums came from the file.
 static lt_status begin_epoch(lti_trainer *t, bool resumed)
 {
+    LT_TRY(lti_on_device_to_host(t));
     if (!resumed) {
         copy_to_start(t);
         t->sums.epoch_loss = 0;
@@ -350,6 +365,7 @@ static lt_status evaluate(lti_trainer *t)
         return LT_OK;
     }
     lt_eval_result r;
+    LT_TRY(lti_on_device_to_host(t));
     const lt_status status = lt_evaluator_run(t->evaluator, t->job->eval_view, NULL, NULL, &r);
     if (status == LT_E_INTERRUPTED)
         return interrupted(t);
@@ -390,7 +406,7 @@ static lt_status run_epochs(lti_trainer *t, bool resumed)
             LT_TRY(run_phase(t));
         LT_TRY(end_epoch(t));
     }
-    return t->path ? save(t) : LT_OK;
+    return t->path ? save(t) : lti_on_device_to_host(t);
 }
 
 static void report(const lti_trainer *t, lt_train_result *result)
@@ -420,6 +436,11 @@ lt_status lt_train_run(lt_job *job, const lt_env *env, const char *checkpoint_pa
         LT_TRY_GOTO(load(&t), done);
     LT_TRY_GOTO(run_epochs(&t, t.at.steps > 0 || t.at.epoch > 0), done);
 done:
+    if (status != LT_OK) { // the model as far as it came
+        const lt_error why = *lt_error_get();
+        lti_on_device_to_host(&t);
+        lt_error_restore(&why);
+    }
     if (result)
         report(&t, result);
     lti_trainer_clear(&t);

@@ -2,6 +2,7 @@
 #ifndef LT_TRAIN_IMPL_H
 #define LT_TRAIN_IMPL_H
 #include "base/base.h"
+#include "graph/backend.h"
 #include "lethe/train.h"
 
 // ---- checks of what a caller hands in
@@ -22,12 +23,15 @@ typedef struct lti_plans { // zero-initialised, then filled by its user; everyth
     lt_plan_spec spec; // without the batch
     lt_backend *backend;
     void *params, *state, *grads;
+    bool leave_there; // of plans on a device: gradients and state stay there (lti_plan_leave_there)
     lti_plan_slot slot[LTI_MAX_PLANS];
     uint64_t clock;
 } lti_plans;
 lt_status lti_plans_get(lti_plans *plans, int64_t batch, lt_plan **plan); // compiles on first use; owned by plans
 int64_t lti_plans_fit(const lti_plans *plans, int64_t n);                 // smallest compiled batch >= n, or 0
 void lti_plans_changed(lti_plans *plans);                                 // parameters or state changed
+void lti_plans_leave_there(lti_plans *plans, bool leave); // lti_plan_leave_there of these and of later ones
+void lti_plans_changed_there(lti_plans *plans);           // likewise, on the device that the plans are on
 void lti_plans_clear(lti_plans *plans);
 
 // ---- optimizer: one pass over the slabs
@@ -47,6 +51,8 @@ typedef struct lti_update {
 } lti_update;
 lt_status lti_optim_init(lti_optim *o, int32_t kind, int64_t n);
 void lti_optim_clear(lti_optim *o);
+// The numbers of one update, for lti_optim_step and for a device. Counts the update: o->t goes up by one.
+void lti_optim_numbers(lti_optim *o, const lti_update *u, lt_device_update *numbers);
 bool lti_optim_step(lti_optim *o, const lti_update *u); // false when an updated parameter is not finite
 
 // ---- progress of a job, and its file. Both structs hold one type only: they are stored as tensors.

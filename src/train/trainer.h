@@ -9,6 +9,21 @@ typedef struct lti_adv { // of adversarial training; all but x unused without
     lti_plans attack, forward; // with the gradient of the images; the logits alone
     lt_val x;                  // of the training graph: attacked images
 } lti_adv;
+// What a job keeps on the device of its backend, device.c; all zero on a CPU.
+typedef struct lti_resident { // the pixels of a split
+    const uint8_t *host;
+    void *device;
+} lti_resident;
+enum { LTI_MAX_RESIDENT = 4 };
+typedef struct lti_on_device {
+    bool update; // the optimizer runs there
+    lti_mirror *params, *state, *grads, *m, *v, *mask;
+    uint32_t *bad, *bad_host; // (1) on the device, and where it is read
+    lti_resident resident[LTI_MAX_RESIDENT];
+    bool images[LT_JOB_MAX_PHASES]; // the batches of this phase are made there
+    void *index;                    // rows, ids, tags and augmented of a batch
+    int64_t index_rows;
+} lti_on_device;
 
 typedef struct lti_trainer {
     lt_job *job; // borrowed, like env and path
@@ -24,6 +39,7 @@ typedef struct lti_trainer {
     int32_t *relabel;                  // (largest batch) when on_batch may change labels, else NULL
     float *start_params, *start_state; // the model at the start of the epoch
     lti_optim optim;
+    lti_on_device there;
     lti_counts at;
     lti_sums sums;
     lti_state state;
@@ -61,5 +77,13 @@ lt_status lti_adv_open(lti_trainer *t, int64_t batch);
 lt_status lti_adv_attack(lti_trainer *t, int p, const lt_batch *b, const int32_t *labels, lt_plan *plan);
 int lti_adv_forwards(const lti_trainer *t); // passes of a batch through the model in one step of training
 void lti_adv_clear(lti_trainer *t);
+// ---- device.c
+lt_status lti_on_device_init(lti_trainer *t); // after the optimizer and the plans; nothing on a CPU
+void lti_on_device_clear(lti_trainer *t);
+// May the device make the images of phase p? To be asked before its loader is made.
+lt_status lti_on_device_open_phase(lti_trainer *t, int p);
+lt_status lti_on_device_images(lti_trainer *t, int p, const lt_batch *b, lt_plan *plan);
+lt_status lti_on_device_update(lti_trainer *t, const lti_update *u, bool *finite);
+lt_status lti_on_device_to_host(lti_trainer *t);  // before the host reads parameters, state, moments or gradients
 lt_status lti_trainer_open_epoch(lti_trainer *t); // loaders and plans for the views as they are now
 #endif

@@ -45,7 +45,6 @@ error 2 "no kind of data set is called 'sinthetic'" train --data sinthetic
 error 2 "data is missing" train
 error 2 "method is missing" unlearn x
 error 2 "expected" eval
-error 1 "no CUDA" train --device cuda:0
 error 2 "expected cpu" train --device gpu
 
 # --json: an error is one JSON object too

@@ -1,0 +1,169 @@
+// bind_conv.c - convolution and its gradients: weights to (K,R,S,C) in `prepare`, the library's call, then bias and
+// ReLU. What the library does not take runs on our own kernels, in the same layouts.
+#include "backend/cuda/cuda.h"
+#include "backend/cuda/kernels/elementwise.h"
+#include "base/base.h"
+#include <stdio.h>
+
+typedef struct conv_dims {
+    int64_t n, c, h, w, k, r, s, oh, ow;
+} conv_dims;
+
+static conv_dims dims_of(const lt_shape *x, const lt_shape *w, const lt_shape *y)
+{
+    return (conv_dims){.n = x->dim[0],
+                       .c = x->dim[1],
+                       .h = x->dim[2],
+                       .w = x->dim[3],
+                       .k = w->dim[0],
+                       .r = w->dim[2],
+                       .s = w->dim[3],
+                       .oh = y->dim[2],
+                       .ow = y->dim[3]};
+}
+
+// Asks the library. LT_OK without program->conv: it has no such convolution.
+static lt_status make_conv(lti_cuda_bind *b, ltc_pass pass, const conv_dims *d, size_t *workspace)
+{
+    lti_cuda *cu = b->cu;
+    const ltc_conv_shape shape = {.pass = pass,
+                                  .n = (int32_t)d->n,
+                                  .c = (int32_t)d->c,
+                                  .h = (int32_t)d->h,
+                                  .w = (int32_t)d->w,
+                                  .k = (int32_t)d->k,
+                                  .r = (int32_t)d->r,
+                                  .s = (int32_t)d->s,
+                                  .oh = (int32_t)d->oh,
+                                  .ow = (int32_t)d->ow,
+                                  .stride = b->in->attr->stride,
+                                  .pad = b->in->attr->pad,
+                                  .bf16 = cu->precision == LTI_CUDA_BF16,
+                                  .tf32 = cu->precision == LTI_CUDA_TF32,
+                                  .tune = cu->tune && !(b->in->flags & LT_PLAN_NO_TUNE)};
+    ltc_conv_made made = {0};
+    const int code = cu->own_conv ? LTC_UNSUPPORTED : cu->api->conv_make(cu->dev, &shape, &made);
+    if (code == LTC_UNSUPPORTED) {
+        snprintf(b->k->impl, sizeof b->k->impl, "cuda own conv");
+        return LT_OK;
+    }
+    LT_TRY(lti_cuda_check(cu, code, "choosing a convolution"));
+    b->program->conv = made.conv;
+    *workspace = made.workspace_bytes;
+    b->k->tuned_us = made.us;
+    snprintf(b->k->impl, sizeof b->k->impl, "%s", made.impl);
+    snprintf(b->k->tuned, sizeof b->k->tuned, "%s", made.log);
+    return LT_OK;
+}
+
+static void put_dims(const lti_cuda_bind *b, const conv_dims *d, ltc_args *a)
+{
+    const int64_t v[] = {d->n, d->c, d->h, d->w, d->k, d->r, d->s, d->oh, d->ow, b->in->attr->stride, b->in->attr->pad};
+    for (size_t i = 0; i < sizeof v / sizeof *v; i++)
+        a->d[i] = (int32_t)v[i];
+}
+
+// w (K,C,R,S) of argument 1 to (K,R,S,C), in the element type of activations, into what the plan keeps for us.
+static void prepare_weights(lti_cuda_bind *b, const conv_dims *d)
+{
+    const bool bf16 = b->cu->precision == LTI_CUDA_BF16;
+    const int64_t n = d->k * d->c * d->r * d->s;
+    lti_cuda_call *c = lti_cuda_add(b, LTC_K_reorder, n);
+    lti_cuda_arg(b, c, 0, 1);
+    lti_cuda_at(c, 1, LTI_FROM_PREPARED, 0, bf16);
+    c->args.d[0] = LTC_TO_NHWC;
+    c->args.d[1] = (int32_t)d->c;
+    c->args.d[2] = (int32_t)(d->r * d->s);
+    b->program->n_prepare = 1;
+    b->k->prepared_bytes = (size_t)n * (bf16 ? 2 : 4);
+}
+
+static void add_epilogue(lti_cuda_bind *b, const conv_dims *d)
+{
+    const int out = b->in->n_in;
+    const bool bias = b->in->n_in == 3;
+    if (!bias && !b->in->attr->relu)
+        return;
+    const int64_t n = d->n * d->k * d->oh * d->ow;
+    lti_cuda_call *c = lti_cuda_add(b, LTC_K_affine, (n + 3) / 4);
+    lti_cuda_arg(b, c, 0, out);
+    if (bias)
+        lti_cuda_arg(b, c, 2, 2);
+    lti_cuda_arg(b, c, 6, out);
+    c->args.d[0] = (int32_t)n;
+    c->args.d[1] = (int32_t)d->k;
+    c->args.d[2] = b->in->attr->relu;
+}
+
+// conv2d and conv2d_dx: image, weights -> image
+lt_status lti_cuda_conv(lti_cuda_bind *b)
+{
+    const lt_bind_in *in = b->in;
+    const bool dx = in->op == &lt_op_conv2d_dx;
+    const lt_shape *image = &in->arg[0].shape, *other = &in->arg[in->n_in].shape;
+    const conv_dims d = dx ? dims_of(other, &in->arg[1].shape, image) : dims_of(image, &in->arg[1].shape, other);
+    size_t workspace = 0;
+    lti_cuda_as_image(b, 0);
+    lti_cuda_as_image(b, in->n_in);
+    LT_TRY(make_conv(b, dx ? LTC_CONV_DX : LTC_CONV, &d, &workspace));
+    prepare_weights(b, &d);
+    lti_cuda_call *c =
+        lti_cuda_add(b, dx ? LTC_K_conv_dx : LTC_K_conv, dx ? d.n * d.h * d.w * d.c : d.n * d.oh * d.ow * d.k);
+    c->kind = b->program->conv ? LTI_CALL_CONV : LTI_CALL_KERNEL;
+    lti_cuda_arg(b, c, 0, 0);
+    lti_cuda_at(c, 1, LTI_FROM_PREPARED, 0, b->cu->precision == LTI_CUDA_BF16);
+    lti_cuda_arg(b, c, 2, in->n_in);
+    lti_cuda_at(c, 3, LTI_FROM_SCRATCH, lti_cuda_scratch(b, (int64_t)workspace, 1), false);
+    put_dims(b, &d, &c->args);
+    if (!dx)
+        add_epilogue(b, &d);
+    return LT_OK;
+}
+
+// dw (K,R,S,C) at `from` in scratch, `parts` of them -> argument 2 (K,C,R,S)
+static void finish_dw(lti_cuda_bind *b, const conv_dims *d, size_t from, bool bf16, int64_t parts)
+{
+    const int64_t n = d->k * d->c * d->r * d->s;
+    if (parts > 1) {
+        lti_cuda_call *sum = lti_cuda_add(b, LTC_K_sum_finish, n);
+        lti_cuda_at(sum, 0, LTI_FROM_SCRATCH, from, false);
+        from = lti_cuda_scratch(b, n, sizeof(float));
+        lti_cuda_at(sum, 1, LTI_FROM_SCRATCH, from, false);
+        sum->args.d[0] = (int32_t)parts;
+        sum->args.d[1] = (int32_t)n;
+    }
+    lti_cuda_call *c = lti_cuda_add(b, LTC_K_reorder, n);
+    lti_cuda_at(c, 0, LTI_FROM_SCRATCH, from, bf16);
+    lti_cuda_arg(b, c, 1, 2);
+    c->args.d[0] = LTC_TO_NCHW;
+    c->args.d[1] = (int32_t)d->c;
+    c->args.d[2] = (int32_t)(d->r * d->s);
+}
+
+// x, dy -> dw
+lt_status lti_cuda_conv_dw(lti_cuda_bind *b)
+{
+    enum { INDICES = 1 << 16, MOST_PARTS = 64 };
+    const lt_bind_in *in = b->in;
+    const conv_dims d = dims_of(&in->arg[0].shape, &in->arg[2].shape, &in->arg[1].shape);
+    const int64_t n = d.k * d.c * d.r * d.s;
+    size_t workspace = 0;
+    lti_cuda_as_image(b, 0);
+    lti_cuda_as_image(b, 1);
+    LT_TRY(make_conv(b, LTC_CONV_DW, &d, &workspace));
+    const bool library = b->program->conv != NULL, bf16 = library && b->cu->precision == LTI_CUDA_BF16;
+    int64_t parts = library ? 1 : (INDICES + n - 1) / n;
+    parts = parts > d.n ? d.n : parts;
+    parts = parts > MOST_PARTS ? MOST_PARTS : parts;
+    lti_cuda_call *c = lti_cuda_add(b, LTC_K_conv_dw, parts * n);
+    c->kind = library ? LTI_CALL_CONV : LTI_CALL_KERNEL;
+    const size_t at = lti_cuda_scratch(b, parts * n, sizeof(float));
+    lti_cuda_arg(b, c, 0, 0);
+    lti_cuda_arg(b, c, 1, 1);
+    lti_cuda_at(c, 2, LTI_FROM_SCRATCH, at, bf16);
+    lti_cuda_at(c, 3, LTI_FROM_SCRATCH, lti_cuda_scratch(b, (int64_t)workspace, 1), false);
+    put_dims(b, &d, &c->args);
+    c->args.d[11] = (int32_t)parts;
+    finish_dw(b, &d, at, bf16, parts);
+    return LT_OK;
+}

@@ -1,0 +1,416 @@
+// plan_device.c - a plan whose backend has memory of its own.
+//
+// Activations, constants, scratch and what kernels prepare live on the device only. Of the caller's slabs there is one
+// mirror per backend and host address, so that plans of several batch sizes, the evaluator and the optimizer work on
+// the same copy. Each side of a mirror may be the newer one, never both; a run brings the device side up to date, and
+// afterwards the host side of what it changed unless the caller asked to leave it there. Inputs and outputs are small
+// and copied in every run, between a piece of fast host memory and the device.
+//
+// The kernels of a run are recorded as one unit in its second run (the first one lets libraries set themselves up) and
+// replayed from then on: one recording for runs that prepare parameters anew, one for those that do not. Binding other
+// slabs drops the recordings, for they hold pointers.
+#include "graph/plan_impl.h"
+#include <string.h>
+
+enum { HOST_ALIGN = 64 };
+
+struct lti_mirror {
+    lti_mirror *next;
+    lt_backend *backend;
+    char *host;
+    void *device;
+    size_t bytes;
+    int n_users;
+    bool host_newer, device_newer;
+};
+
+static void lock(lt_backend *b)
+{
+    pthread_mutex_lock(&b->device_lock);
+}
+
+static void unlock(lt_backend *b)
+{
+    pthread_mutex_unlock(&b->device_lock);
+}
+
+// ---- mirrors
+
+static lti_mirror *find_mirror(const lt_backend *b, const void *host)
+{
+    for (lti_mirror *m = b->mirrors; m; m = m->next)
+        if (m->host == host)
+            return m;
+    return NULL;
+}
+
+static lt_status new_mirror(lt_backend *b, void *host, size_t bytes, lti_mirror **mirror)
+{
+    lti_mirror *m = lti_calloc(1, sizeof *m);
+    if (!m)
+        return LTI_NOMEM("device copy of a slab");
+    *m = (lti_mirror){.next = b->mirrors, .backend = b, .host = host, .bytes = bytes, .host_newer = true};
+    lt_status status = b->ops->device->alloc(b, bytes, &m->device);
+    if (status != LT_OK) {
+        lti_free(m);
+        return lt_error_frame(status, __FILE__, __LINE__, __func__);
+    }
+    b->mirrors = m;
+    *mirror = m;
+    return LT_OK;
+}
+
+lt_status lti_mirror_get(lt_backend *b, void *host, size_t bytes, lti_mirror **mirror)
+{
+    lock(b);
+    lt_status status = LT_OK;
+    lti_mirror *m = find_mirror(b, host);
+    if (m && m->bytes != bytes)
+        LT_BUG("a slab of %zu bytes is used with %zu bytes elsewhere", bytes, m->bytes);
+    if (!m)
+        status = new_mirror(b, host, bytes, &m);
+    else if (!m->device_newer) // the address may have been given to other memory since the last use
+        m->host_newer = true;
+    if (status == LT_OK) {
+        m->n_users++;
+        *mirror = m;
+    }
+    unlock(b);
+    return status;
+}
+
+void lti_mirror_put(lti_mirror *m)
+{
+    if (!m)
+        return;
+    lt_backend *b = m->backend;
+    lock(b);
+    if (--m->n_users == 0) {
+        lti_mirror **at = &b->mirrors;
+        while (*at != m)
+            at = &(*at)->next;
+        *at = m->next;
+        b->ops->device->release(b, m->device);
+        lti_free(m);
+    }
+    unlock(b);
+}
+
+void *lti_mirror_device(const lti_mirror *m)
+{
+    return m->device;
+}
+
+void lti_mirror_host_changed(lti_mirror *m)
+{
+    if (m->device_newer)
+        LT_BUG("the host side of a slab was changed while it was the older one");
+    m->host_newer = true;
+}
+
+void lti_mirror_device_changed(lti_mirror *m)
+{
+    if (m->host_newer)
+        LT_BUG("the device side of a slab was changed while it was the older one");
+    m->device_newer = true;
+}
+
+lt_status lti_mirror_to_device(lti_mirror *m)
+{
+    lock(m->backend);
+    lt_status status = LT_OK;
+    if (m->host_newer)
+        status = m->backend->ops->device->upload(m->backend, m->device, m->host, m->bytes);
+    m->host_newer = m->host_newer && status != LT_OK;
+    unlock(m->backend);
+    return status;
+}
+
+lt_status lti_mirror_to_host(lti_mirror *m)
+{
+    lt_backend *b = m->backend;
+    lock(b);
+    lt_status status = LT_OK;
+    if (m->device_newer) {
+        status = b->ops->device->download(b, m->host, m->device, m->bytes);
+        if (status == LT_OK)
+            status = b->ops->device->sync(b);
+        m->device_newer = false; // after a failure what the device had is lost, which the status says
+    }
+    unlock(b);
+    return status;
+}
+
+// ---- memory of a plan
+
+static bool is_shown(const lt_plan *plan, int32_t t)
+{
+    bool shown = false;
+    for (int32_t v = 0; v < plan->n_user_values; v++)
+        shown = shown || plan->shown[v] == t;
+    for (int32_t i = 0; i < plan->n_wrt; i++)
+        shown = shown || plan->grad[i] == t;
+    return shown;
+}
+
+static lt_status place_host(lt_plan *plan)
+{
+    lti_there *h = plan->there;
+    h->host_offset = lti_calloc((size_t)plan->n_tensors, sizeof *h->host_offset);
+    h->made_there = lti_calloc((size_t)plan->n_user_values, sizeof *h->made_there);
+    if (!h->host_offset || !h->made_there)
+        return LTI_NOMEM("plan");
+    for (int32_t t = 0; t < plan->n_tensors; t++) {
+        if (!is_shown(plan, t))
+            continue;
+        h->host_offset[t] = h->host_bytes;
+        h->host_bytes += (plan->tensor[t].bytes + HOST_ALIGN - 1) / HOST_ALIGN * HOST_ALIGN;
+    }
+    void *p = NULL;
+    LT_TRY(plan->backend->ops->device->host_alloc(plan->backend, h->host_bytes, &p));
+    h->host = p;
+    return LT_OK;
+}
+
+static lt_status upload_constants(lt_plan *plan)
+{
+    const lt_device_ops *d = plan->backend->ops->device;
+    char *image = lti_calloc(plan->slab_bytes[LTI_KEEP] + 1, 1);
+    if (!image)
+        return LTI_NOMEM("plan memory");
+    lti_fill_constants(plan, image);
+    lt_status status = d->upload(plan->backend, plan->slab[LTI_KEEP], image, plan->slab_bytes[LTI_KEEP]);
+    if (status == LT_OK)
+        status = d->sync(plan->backend);
+    lti_free(image);
+    return status;
+}
+
+static lt_status take_memory(lt_plan *plan)
+{
+    const lt_device_ops *d = plan->backend->ops->device;
+    void *p = NULL;
+    for (int place = LTI_ACT; place <= LTI_KEEP; place++) {
+        LT_TRY(d->alloc(plan->backend, plan->slab_bytes[place], &p));
+        plan->slab[place] = p;
+    }
+    LT_TRY(d->alloc(plan->backend, plan->scratch_bytes, &plan->scratch));
+    LT_TRY(upload_constants(plan));
+    return place_host(plan);
+}
+
+lt_status lti_there_create(lt_plan *plan)
+{
+    plan->there = lti_calloc(1, sizeof *plan->there);
+    if (!plan->there)
+        return LTI_NOMEM("plan");
+    lock(plan->backend);
+    lt_status status = take_memory(plan);
+    unlock(plan->backend);
+    return status;
+}
+
+static void drop_takes(lt_plan *plan)
+{
+    for (int i = 0; i < LTI_TAKES; i++) {
+        plan->backend->ops->device->record_free(plan->backend, plan->there->take[i]);
+        plan->there->take[i] = NULL;
+    }
+    plan->there->n_runs = 0;
+}
+
+void lti_there_destroy(lt_plan *plan)
+{
+    const lt_device_ops *d = plan->backend->ops->device;
+    lti_there *h = plan->there;
+    lock(plan->backend);
+    drop_takes(plan);
+    for (int place = LTI_PARAM; place <= LTI_GRAD; place++)
+        lti_mirror_put(h->mirror[place]);
+    d->release(plan->backend, plan->slab[LTI_ACT]);
+    d->release(plan->backend, plan->slab[LTI_KEEP]);
+    d->release(plan->backend, plan->scratch);
+    d->host_release(plan->backend, h->host);
+    unlock(plan->backend);
+    lti_free(h->host_offset);
+    lti_free(h->made_there);
+    lti_free(h);
+    plan->there = NULL;
+}
+
+lt_status lti_there_bind(lt_plan *plan, void *const slab[LTI_N_PLACES])
+{
+    lti_there *h = plan->there;
+    const size_t real = lti_dtype_size(plan->real);
+    const size_t bytes[LTI_N_PLACES] = {[LTI_PARAM] = (size_t)lt_graph_n_params(plan->g) * real,
+                                        [LTI_STATE] = (size_t)lt_graph_n_state(plan->g) * real,
+                                        [LTI_GRAD] = plan->wrt_params ? (size_t)lt_graph_n_params(plan->g) * real : 0};
+    lock(plan->backend);
+    lt_status status = LT_OK;
+    drop_takes(plan);
+    for (int place = LTI_PARAM; place <= LTI_GRAD && status == LT_OK; place++) {
+        lti_mirror *old = h->mirror[place];
+        h->mirror[place] = NULL;
+        if (slab[place] && bytes[place] > 0)
+            status = lti_mirror_get(plan->backend, slab[place], bytes[place], &h->mirror[place]);
+        lti_mirror_put(old);
+        plan->slab[place] = h->mirror[place] ? lti_mirror_device(h->mirror[place]) : NULL;
+    }
+    unlock(plan->backend);
+    return status;
+}
+
+void lti_there_params_changed(lt_plan *plan)
+{
+    lock(plan->backend);
+    for (int place = LTI_PARAM; place <= LTI_STATE; place++)
+        if (plan->there->mirror[place])
+            lti_mirror_host_changed(plan->there->mirror[place]);
+    unlock(plan->backend);
+}
+
+void *lti_there_host(const lt_plan *plan, int32_t tensor)
+{
+    return plan->there->host + plan->there->host_offset[tensor];
+}
+
+// ---- a run
+
+static char *there(const lt_plan *plan, int32_t t)
+{
+    return plan->slab[plan->tensor[t].place] + plan->tensor[t].offset;
+}
+
+static lt_status bring_inputs(lt_plan *plan)
+{
+    const lti_there *h = plan->there;
+    for (int place = LTI_PARAM; place <= LTI_STATE; place++)
+        if (h->mirror[place])
+            LT_TRY(lti_mirror_to_device(h->mirror[place]));
+    if (h->mirror[LTI_GRAD]) // overwritten as a whole, whatever the caller put there
+        h->mirror[LTI_GRAD]->host_newer = false;
+    for (int32_t v = 0; v < plan->n_user_values; v++) {
+        const int32_t t = plan->shown[v];
+        if (t >= 0 && plan->g->value[v].role == LT_ROLE_INPUT && !h->made_there[v])
+            LT_TRY(plan->backend->ops->device->upload(plan->backend, there(plan, t), lti_there_host(plan, t),
+                                                      plan->tensor[t].bytes));
+    }
+    return LT_OK;
+}
+
+static lt_status fetch(const lt_plan *plan, int32_t t)
+{
+    return plan->backend->ops->device->download(plan->backend, lti_there_host(plan, t), there(plan, t),
+                                                plan->tensor[t].bytes);
+}
+
+static lt_status bring_outputs(lt_plan *plan)
+{
+    lti_there *h = plan->there;
+    for (int32_t v = 0; v < plan->n_user_values; v++)
+        if (plan->shown[v] >= 0 && plan->g->value[v].role != LT_ROLE_INPUT)
+            LT_TRY(fetch(plan, plan->shown[v]));
+    for (int32_t i = 0; i < plan->n_wrt; i++)
+        LT_TRY(fetch(plan, plan->grad[i]));
+    if (h->mirror[LTI_STATE] && plan->train)
+        lti_mirror_device_changed(h->mirror[LTI_STATE]);
+    if (h->mirror[LTI_GRAD])
+        lti_mirror_device_changed(h->mirror[LTI_GRAD]);
+    for (int place = LTI_STATE; place <= LTI_GRAD && !h->leave; place++)
+        if (h->mirror[place])
+            LT_TRY(lti_mirror_to_host(h->mirror[place]));
+    return plan->backend->ops->device->sync(plan->backend);
+}
+
+static lt_status zero_unreached(const lt_plan *plan)
+{
+    const size_t size = lti_dtype_size(plan->real);
+    for (int32_t i = 0; i < plan->n_param_grads; i++)
+        if (plan->grad_value[plan->n_wrt + i] == LT_NONE) {
+            const lti_value *p = &plan->g->value[plan->param[i]];
+            LT_TRY(plan->backend->ops->device->zero(plan->backend, plan->slab[LTI_GRAD] + (size_t)p->slab_offset * size,
+                                                    (size_t)lti_shape_count(&p->shape) * size));
+        }
+    return LT_OK;
+}
+
+static lt_status record(lt_plan *plan, bool fresh)
+{
+    const lt_device_ops *d = plan->backend->ops->device;
+    void *recording = NULL;
+    LT_TRY(d->record_begin(plan->backend));
+    const lt_status status = lti_plan_run_steps(plan, fresh);
+    const lt_error why = *lt_error_get();
+    const lt_status ended = d->record_end(plan->backend, &recording);
+    if (status != LT_OK) {
+        d->record_free(plan->backend, recording);
+        lt_error_restore(&why);
+        return status;
+    }
+    LT_TRY(ended);
+    plan->there->take[fresh] = recording;
+    return LT_OK;
+}
+
+// Preparing parameters of a plan that does not train happens too rarely to be worth a recording.
+static lt_status compute(lt_plan *plan, bool fresh)
+{
+    lti_there *h = plan->there;
+    if (!h->take[fresh] && h->n_runs > 0 && (!fresh || plan->train))
+        LT_TRY(record(plan, fresh));
+    h->n_runs++;
+    return h->take[fresh] ? plan->backend->ops->device->replay(plan->backend, h->take[fresh])
+                          : lti_plan_run_steps(plan, fresh);
+}
+
+static lt_status run(lt_plan *plan)
+{
+    LT_TRY(bring_inputs(plan));
+    LT_TRY(zero_unreached(plan));
+    LT_TRY(compute(plan, plan->dirty || plan->train));
+    plan->dirty = false;
+    return bring_outputs(plan);
+}
+
+lt_status lti_there_run(lt_plan *plan)
+{
+    lock(plan->backend);
+    const lt_status status = run(plan);
+    if (status != LT_OK) { // nothing may be left that reads the caller's memory later
+        const lt_error why = *lt_error_get();
+        plan->backend->ops->device->sync(plan->backend);
+        lt_error_restore(&why);
+    }
+    unlock(plan->backend);
+    return status == LT_OK ? LT_OK : lt_error_frame(status, __FILE__, __LINE__, __func__);
+}
+
+// ---- what training uses
+
+bool lti_plan_on_device(const lt_plan *plan)
+{
+    return plan->there != NULL;
+}
+
+void *lti_plan_device_input(lt_plan *plan, lt_val v)
+{
+    const bool input = v >= 0 && v < plan->n_user_values && plan->shown[v] >= 0;
+    return plan->there && input && plan->g->value[v].role == LT_ROLE_INPUT ? there(plan, plan->shown[v]) : NULL;
+}
+
+void lti_plan_input_made_there(lt_plan *plan, lt_val v, bool made_there)
+{
+    if (lti_plan_device_input(plan, v))
+        plan->there->made_there[v] = made_there;
+}
+
+void lti_plan_leave_there(lt_plan *plan, bool leave)
+{
+    if (plan->there)
+        plan->there->leave = leave;
+}
+
+void lti_plan_params_changed_there(lt_plan *plan)
+{
+    plan->dirty = true;
+}

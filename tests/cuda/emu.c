@@ -1,0 +1,402 @@
+// emu.c - a card that is none: the table of the plug-in (src/backend/cuda/api.h) on the host, over the same kernel
+// bodies. It runs everything of the CUDA backend but the driver's calls, and is stricter than a card:
+// - device memory cannot be touched from outside (a host read of a device pointer is a fault, so is an overrun);
+// - nothing runs before sync, so a host buffer that changes too early gives wrong numbers;
+// - indices of a kernel run in a scrambled order, so bodies that depend on each other give wrong numbers;
+// - workspaces are overwritten by every call that owns one.
+// LETHE_EMU=no-driver | no-device | version | memory=BYTES | fail=N (the N-th launch) makes it fail as a card would.
+#include "backend/cuda/kernels/all.h"
+#include "cuda/emu.h"
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+typedef void body(const ltc_args *a, uint32_t i);
+static body *const bodies[] = {
+#define LTC_X(name) ltc_##name,
+#include "backend/cuda/kernels.list"
+};
+
+typedef struct block { // one allocation; usable bytes end at a page nobody may touch
+    struct block *next;
+    char *map, *p;
+    size_t map_bytes, bytes;
+} block;
+
+typedef struct emu_conv {
+    ltc_kernel kernel;
+    uint32_t n;
+    ltc_args args;
+} emu_conv;
+
+typedef struct work {
+    enum { LAUNCH, COPY, ZERO, GEMM, SCRIBBLE } kind;
+    ltc_kernel kernel;
+    ltc_args args;
+    uint32_t n;
+    void *to;
+    const void *from;
+    size_t bytes;
+    ltc_gemm_shape gemm;
+    const float *a, *b;
+    float *d;
+} work;
+
+typedef struct list {
+    work *w;
+    size_t n, cap;
+} list;
+
+struct ltc_device {
+    block *blocks;
+    list queue, *recording;
+    size_t used, limit;
+    long launches, fail_at;
+};
+
+static _Thread_local char message[128];
+static emu_counts counts;
+
+static const char *error(void)
+{
+    return message;
+}
+
+static int fail(int code, const char *text)
+{
+    snprintf(message, sizeof message, "%s", text);
+    return code;
+}
+
+static const char *asked(const char *what)
+{
+    const char *emu = getenv("LETHE_EMU");
+    return emu && strncmp(emu, what, strlen(what)) == 0 ? emu + strlen(what) : NULL;
+}
+
+static int open_device(int index, ltc_device **dev, ltc_info *info)
+{
+    if (asked("no-driver"))
+        return fail(LTC_NO_DRIVER, "CUDA driver version is insufficient for CUDA runtime version");
+    if (asked("no-device") || index > 1)
+        return fail(LTC_NO_DEVICE, asked("no-device") ? "this machine has none" : "this machine has 2");
+    ltc_device *d = calloc(1, sizeof *d);
+    if (!d)
+        return fail(LTC_FAILED, "out of host memory");
+    d->limit = asked("memory=") ? strtoull(asked("memory="), NULL, 10) : (size_t)1 << 34;
+    d->fail_at = asked("fail=") ? strtol(asked("fail="), NULL, 10) : -1;
+    *info = (ltc_info){.name = "emulated card", .version = "no CUDA", .n_devices = 2, .total_bytes = d->limit};
+    *dev = d;
+    return LTC_OK;
+}
+
+static void release(ltc_device *dev, void *p)
+{
+    for (block **at = &dev->blocks; *at; at = &(*at)->next)
+        if ((*at)->p == p) {
+            block *b = *at;
+            *at = b->next;
+            dev->used -= b->bytes;
+            munmap(b->map, b->map_bytes);
+            free(b);
+            return;
+        }
+    abort(); // not ours, or released twice
+}
+
+static void close_device(ltc_device *dev)
+{
+    if (dev->blocks || dev->recording) {
+        fprintf(stderr, "emu: device memory left over\n");
+        abort();
+    }
+    free(dev->queue.w);
+    free(dev);
+}
+
+static int alloc(ltc_device *dev, size_t bytes, void **p)
+{
+    const size_t page = (size_t)sysconf(_SC_PAGESIZE), room = (bytes + 255) / 256 * 256;
+    const size_t inside = (room + page - 1) / page * page;
+    if (dev->used + bytes > dev->limit)
+        return fail(LTC_NO_MEMORY, "out of memory");
+    block *b = calloc(1, sizeof *b);
+    char *map = mmap(NULL, inside + page, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (!b || map == MAP_FAILED)
+        return fail(LTC_FAILED, "out of host memory");
+    *b = (block){dev->blocks, map, map + inside - room, inside + page, bytes};
+    dev->blocks = b;
+    dev->used += bytes;
+    *p = b->p;
+    return LTC_OK;
+}
+
+static int host_alloc(ltc_device *dev, size_t bytes, void **p)
+{
+    (void)dev;
+    *p = calloc(1, bytes);
+    return *p ? LTC_OK : fail(LTC_NO_MEMORY, "out of memory");
+}
+
+static void host_release(ltc_device *dev, void *p)
+{
+    (void)dev;
+    free(p);
+}
+
+static int memory(ltc_device *dev, size_t *free_bytes, size_t *total_bytes)
+{
+    *free_bytes = dev->limit - dev->used;
+    *total_bytes = dev->limit;
+    return LTC_OK;
+}
+
+static int add(ltc_device *dev, const work *w)
+{
+    list *to = dev->recording ? dev->recording : &dev->queue;
+    if (to->n == to->cap) {
+        to->cap = to->cap ? 2 * to->cap : 64;
+        to->w = realloc(to->w, to->cap * sizeof *to->w);
+        if (!to->w)
+            return fail(LTC_FAILED, "out of host memory");
+    }
+    to->w[to->n++] = *w;
+    return LTC_OK;
+}
+
+static int upload(ltc_device *dev, void *device, const void *host, size_t bytes)
+{
+    counts.uploaded += (long)bytes;
+    return add(dev, &(work){.kind = COPY, .to = device, .from = host, .bytes = bytes});
+}
+
+static int download(ltc_device *dev, void *host, const void *device, size_t bytes)
+{
+    counts.downloaded += (long)bytes;
+    return add(dev, &(work){.kind = COPY, .to = host, .from = device, .bytes = bytes});
+}
+
+static int copy(ltc_device *dev, void *to, const void *from, size_t bytes)
+{
+    return add(dev, &(work){.kind = COPY, .to = to, .from = from, .bytes = bytes});
+}
+
+static int zero(ltc_device *dev, void *p, size_t bytes)
+{
+    return add(dev, &(work){.kind = ZERO, .to = p, .bytes = bytes});
+}
+
+static int launch(ltc_device *dev, ltc_kernel kernel, const ltc_args *args, uint32_t n)
+{
+    counts.launches++;
+    if (++dev->launches == dev->fail_at)
+        return fail(LTC_FAILED, "an illegal memory access was encountered");
+    return add(dev, &(work){.kind = LAUNCH, .kernel = kernel, .args = *args, .n = n});
+}
+
+// ---- running
+
+static void run_gemm(const work *w)
+{
+    const ltc_gemm_shape *s = &w->gemm;
+    for (int32_t i = 0; i < s->m; i++)
+        for (int32_t j = 0; j < s->n; j++) {
+            double sum = 0;
+            for (int32_t k = 0; k < s->k; k++)
+                sum += (double)(s->ta ? w->a[k * s->m + i] : w->a[i * s->k + k]) *
+                       (double)(s->tb ? w->b[j * s->k + k] : w->b[k * s->n + j]);
+            w->d[i * s->n + j] = (float)sum;
+        }
+}
+
+static uint32_t common(uint32_t a, uint32_t b)
+{
+    while (b) {
+        const uint32_t t = a % b;
+        a = b;
+        b = t;
+    }
+    return a;
+}
+
+// 0..n-1 in steps of a number that has no factor in common with n.
+static void run_launch(const work *w)
+{
+    uint32_t step = (uint32_t)(0.618 * (double)w->n) | 1u, at = w->n - 1;
+    while (common(step, w->n) != 1)
+        step += 2;
+    for (uint32_t i = 0; i < w->n; i++) {
+        bodies[w->kernel](&w->args, at);
+        at = (uint32_t)(((uint64_t)at + step) % w->n);
+    }
+}
+
+static void run_work(const work *w)
+{
+    switch (w->kind) {
+    case LAUNCH:
+        run_launch(w);
+        break;
+    case COPY:
+        memmove(w->to, w->from, w->bytes);
+        break;
+    case ZERO:
+        memset(w->to, 0, w->bytes);
+        break;
+    case SCRIBBLE:
+        memset(w->to, 0xff, w->bytes);
+        break;
+    case GEMM:
+        run_gemm(w);
+        break;
+    }
+}
+
+static void protect(const ltc_device *dev, int how)
+{
+    for (const block *b = dev->blocks; b; b = b->next)
+        mprotect(b->map, b->map_bytes - (size_t)sysconf(_SC_PAGESIZE), how);
+}
+
+static int sync_device(ltc_device *dev)
+{
+    if (dev->recording)
+        return fail(LTC_FAILED, "sync while recording");
+    protect(dev, PROT_READ | PROT_WRITE);
+    for (size_t i = 0; i < dev->queue.n; i++)
+        run_work(&dev->queue.w[i]);
+    dev->queue.n = 0;
+    protect(dev, PROT_NONE);
+    return LTC_OK;
+}
+
+// Memory that queued work still uses must not go.
+static void release_after(ltc_device *dev, void *p)
+{
+    if (!dev->recording)
+        sync_device(dev);
+    release(dev, p);
+}
+
+// ---- libraries
+
+enum { WORKSPACE = 1000 };
+
+static int conv_make(ltc_device *dev, const ltc_conv_shape *s, ltc_conv_made *made)
+{
+    (void)dev;
+    emu_conv *c = calloc(1, sizeof *c);
+    if (!c)
+        return fail(LTC_FAILED, "out of host memory");
+    const int32_t d[] = {s->n, s->c, s->h, s->w, s->k, s->r, s->s, s->oh, s->ow, s->stride, s->pad, 1};
+    memcpy(c->args.d, d, sizeof d);
+    for (int i = 0; i < 3; i++)
+        c->args.t[i].bf16 = s->bf16;
+    c->kernel = s->pass == LTC_CONV ? LTC_K_conv : s->pass == LTC_CONV_DX ? LTC_K_conv_dx : LTC_K_conv_dw;
+    c->n = (uint32_t)(s->pass == LTC_CONV      ? s->n * s->oh * s->ow * s->k
+                      : s->pass == LTC_CONV_DX ? s->n * s->h * s->w * s->c
+                                               : s->k * s->r * s->s * s->c);
+    *made = (ltc_conv_made){.conv = c, .workspace_bytes = WORKSPACE, .us = s->tune ? 1 : 0};
+    snprintf(made->impl, sizeof made->impl, "emu conv");
+    return LTC_OK;
+}
+
+static void conv_free(ltc_device *dev, void *conv)
+{
+    (void)dev;
+    free(conv);
+}
+
+static int conv_run(ltc_device *dev, const void *conv, const void *in0, const void *in1, void *out, void *workspace)
+{
+    const emu_conv *c = conv;
+    ltc_args a = c->args;
+    a.t[0].p = (void *)in0;
+    a.t[1].p = (void *)in1;
+    a.t[2].p = out;
+    add(dev, &(work){.kind = SCRIBBLE, .to = workspace, .bytes = WORKSPACE});
+    return add(dev, &(work){.kind = LAUNCH, .kernel = c->kernel, .args = a, .n = c->n});
+}
+
+static int gemm_make(ltc_device *dev, const ltc_gemm_shape *shape, void **gemm, size_t *workspace_bytes)
+{
+    (void)dev;
+    ltc_gemm_shape *s = malloc(sizeof *s);
+    if (!s)
+        return fail(LTC_FAILED, "out of host memory");
+    *s = *shape;
+    *gemm = s;
+    *workspace_bytes = WORKSPACE;
+    return LTC_OK;
+}
+
+static void gemm_free(ltc_device *dev, void *gemm)
+{
+    (void)dev;
+    free(gemm);
+}
+
+static int gemm_run(ltc_device *dev, const void *gemm, const float *a, const float *b, float *d, void *workspace)
+{
+    add(dev, &(work){.kind = SCRIBBLE, .to = workspace, .bytes = WORKSPACE});
+    return add(dev, &(work){.kind = GEMM, .gemm = *(const ltc_gemm_shape *)gemm, .a = a, .b = b, .d = d});
+}
+
+// ---- recordings
+
+static int record_begin(ltc_device *dev)
+{
+    if (dev->recording)
+        return fail(LTC_FAILED, "a recording within a recording");
+    dev->recording = calloc(1, sizeof *dev->recording);
+    return dev->recording ? LTC_OK : fail(LTC_FAILED, "out of host memory");
+}
+
+static int record_end(ltc_device *dev, void **recording)
+{
+    counts.recordings++;
+    *recording = dev->recording;
+    dev->recording = NULL;
+    return LTC_OK;
+}
+
+static int replay(ltc_device *dev, void *recording)
+{
+    const list *r = recording;
+    counts.replays++;
+    for (size_t i = 0; i < r->n; i++)
+        if (add(dev, &r->w[i]) != LTC_OK)
+            return LTC_FAILED;
+    return LTC_OK;
+}
+
+static void record_free(ltc_device *dev, void *recording)
+{
+    (void)dev;
+    counts.recordings_freed++;
+    free(((list *)recording)->w);
+    free(recording);
+}
+
+__attribute__((visibility("default"))) const ltc_api *ltc_plugin(void);
+
+emu_counts *emu_counts_get(void)
+{
+    return &counts;
+}
+
+const ltc_api *ltc_plugin(void)
+{
+#define TABLE(v)                                                                                                       \
+    {                                                                                                                  \
+        .version = (v), .error = error, .open = open_device, .close = close_device, .alloc = alloc,                    \
+        .release = release_after, .host_alloc = host_alloc, .host_release = host_release, .memory = memory,            \
+        .upload = upload, .download = download, .zero = zero, .copy = copy, .launch = launch, .conv_run = conv_run,    \
+        .gemm_run = gemm_run, .sync = sync_device, .conv_make = conv_make, .conv_free = conv_free,                     \
+        .gemm_make = gemm_make, .gemm_free = gemm_free, .record_begin = record_begin, .record_end = record_end,        \
+        .replay = replay, .record_free = record_free                                                                   \
+    }
+    static const ltc_api table = TABLE(LTC_VERSION), other = TABLE(LTC_VERSION + 1);
+    return asked("version") ? &other : &table;
+}
