@@ -343,16 +343,28 @@ static lt_status make_fixed(const lti_dn *dn, const lti_conv_shape *s, lti_choic
     return is_own(choice) ? lti_conv_make(dn, s, choice, k) : lti_parts_make(&one, dn->n_threads, s, k, choice);
 }
 
-lt_status lti_bind_conv(lti_dn *dn, const lt_bind_in *in, lt_kernel *k)
+static lti_conv_pass pass_of(const lt_bind_in *in)
 {
-    const lti_conv_pass pass = in->op == &lt_op_conv2d      ? LTI_CONV_FWD
-                               : in->op == &lt_op_conv2d_dx ? LTI_CONV_DX
-                                                            : LTI_CONV_DW;
-    const int out = in->n_in, x_at = pass == LTI_CONV_DX ? out : 0, w_at = pass == LTI_CONV_DW ? out : 1;
-    const int y_at = pass == LTI_CONV_FWD ? out : pass == LTI_CONV_DX ? 0 : 1;
-    const int64_t *x = in->arg[x_at].shape.dim, *w = in->arg[w_at].shape.dim, *y = in->arg[y_at].shape.dim;
+    return in->op == &lt_op_conv2d ? LTI_CONV_FWD : in->op == &lt_op_conv2d_dx ? LTI_CONV_DX : LTI_CONV_DW;
+}
+
+static int x_arg(const lt_bind_in *in)
+{
+    return pass_of(in) == LTI_CONV_DX ? in->n_in : 0;
+}
+
+static int y_arg(const lt_bind_in *in)
+{
+    return pass_of(in) == LTI_CONV_FWD ? in->n_in : pass_of(in) == LTI_CONV_DX ? 0 : 1;
+}
+
+lti_conv_shape lti_conv_shape_of(const lt_bind_in *in)
+{
+    const lti_conv_pass pass = pass_of(in);
+    const int w_at = pass == LTI_CONV_DW ? in->n_in : 1;
+    const int64_t *x = in->arg[x_arg(in)].shape.dim, *w = in->arg[w_at].shape.dim, *y = in->arg[y_arg(in)].shape.dim;
     const bool plain = (in->flags & LT_PLAN_NO_LAYOUT) != 0;
-    const lti_conv_shape s = {
+    return (lti_conv_shape){
         .pass = pass,
         .n = x[0],
         .c = x[1],
@@ -374,6 +386,11 @@ lt_status lti_bind_conv(lti_dn *dn, const lt_bind_in *in, lt_kernel *k)
         .x_layout = plain || x[1] <= MAX_PLAIN_CHANNELS ? LT_LAYOUT_PLAIN : LT_LAYOUT_BLOCKED16,
         .y_layout = plain ? LT_LAYOUT_PLAIN : LT_LAYOUT_BLOCKED16,
     };
+}
+
+lt_status lti_bind_conv(lti_dn *dn, const lt_bind_in *in, lt_kernel *k)
+{
+    const lti_conv_shape s = lti_conv_shape_of(in);
     lti_choice choice;
     if (in->attr->groups > 1)
         return LT_E_UNSUPPORTED;
@@ -382,8 +399,8 @@ lt_status lti_bind_conv(lti_dn *dn, const lt_bind_in *in, lt_kernel *k)
         fixed ? make_fixed(dn, &s, &choice, k) : make_fast(dn, &s, !(in->flags & LT_PLAN_NO_TUNE), &choice, k);
     if (status != LT_OK)
         return status;
-    k->layout[x_at] = s.x_layout;
-    k->layout[y_at] = s.y_layout;
+    k->layout[x_arg(in)] = s.x_layout;
+    k->layout[y_arg(in)] = s.y_layout;
     k->tuned_us = choice.us;
     snprintf(k->impl, sizeof k->impl, "%s %s%s%s", is_own(&choice) ? "blk16" : "onednn", choice.impl,
              choice.free_layout ? " +layout" : "", fixed && !is_own(&choice) ? " in parts" : "");

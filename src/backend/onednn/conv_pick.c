@@ -1,8 +1,9 @@
 // conv_pick.c - chooses oneDNN's implementation of one convolution: by the clock, by memory, or by a fixed rule.
 //
 // Candidates are what oneDNN offers for the algorithms "direct" and, for 3x3 filters of stride 1 with enough channels,
-// "Winograd" (on x86 up to oneDNN 3.1), reference code excluded. The first candidate is the one of the fixed rule;
-// another must beat it clearly, so that repeated measurements on an empty cache mostly agree.
+// "Winograd" (on x86 up to oneDNN 3.1), reference code excluded, and our own Winograd for strides 1 and 2. The first
+// candidate is the one of the fixed rule; another must beat it clearly, so that repeated measurements on an empty cache
+// mostly agree.
 #include "backend/onednn/onednn_impl.h"
 #include "backend/onednn/wino.h"
 #include "base/base.h"
@@ -15,6 +16,8 @@ enum {
     PER_ALGORITHM = 3,  // later ones are ever more general and never faster
     WINOGRAD_MIN = 16,  // channels on either side: below, most of a tile's multiplications are padding
     WINOGRAD_RULE = 32, // the fixed rule asks for more
+    STRIDED_RULE = 64,  // channels on either side from where the rule takes our own Winograd of stride 2, and, where
+    STRIDED_TILES = 96, // filters are transformed in each run, 4x4 tiles of y that use them
     MIN_ROUNDS = 4,
     MAX_ROUNDS = 40,
     CONFIRM = 3, // times the least time must be seen, within near_best
@@ -57,32 +60,65 @@ static void collect_own(lti_algorithm algorithm, const char *name, const char *i
     snprintf(own->impl, sizeof own->impl, "%s %s", name, isa);
 }
 
+static dnnl_dim_t least_channels(const lti_conv_shape *s)
+{
+    return s->c < s->k ? s->c : s->k;
+}
+
+// Does the fixed rule take our own Winograd? A strided one saves less than half of the multiplications.
+static bool own_pays(const lti_conv_shape *s)
+{
+    const dnnl_dim_t tiles = s->n * ((s->oh + 3) / 4) * ((s->ow + 3) / 4);
+    return s->stride == 1 ||
+           (least_channels(s) >= STRIDED_RULE && (s->pass == LTI_CONV_DW || s->constant || tiles >= STRIDED_TILES));
+}
+
+static void collect_winograd(const lti_dn *dn, const lti_conv_shape *s, bool half, list *l)
+{
+    const bool strided = s->stride == 2;
+    if (half)
+        collect_own(LTI_OWN_WINOGRAD_BF16, strided ? "winograd 4x2 bf16" : "winograd 4x3 bf16", dn->wino_half->isa, l);
+    else
+        collect_own(LTI_OWN_WINOGRAD, strided ? "winograd 4x2" : "winograd 4x3", dn->kern->isa, l);
+}
+
 // In the order of the fixed rule.
 static lt_status collect_all(const lti_dn *dn, const lti_conv_shape *s, list *l)
 {
-    const dnnl_dim_t least = s->c < s->k ? s->c : s->k;
-    const bool can = s->r == 3 && s->s == 3 && s->stride == 1 && least >= WINOGRAD_MIN && !s->direct;
+    const bool can = s->r == 3 && s->s == 3 && s->stride == 1 && least_channels(s) >= WINOGRAD_MIN && !s->direct;
+    const bool own = least_channels(s) >= WINOGRAD_MIN && lti_wino_fits(s) && !s->direct, first = own && own_pays(s);
     const lti_choice direct = {.algorithm = LTI_DIRECT}, winograd = {.algorithm = LTI_DNNL_WINOGRAD};
-    const bool own = least >= WINOGRAD_MIN && lti_wino_fits(s);
-    const bool phases = s->stride == 2; // of the input: four small filters
-    if (s->half && own)
-        collect_own(LTI_OWN_WINOGRAD_BF16, phases ? "winograd 4x2 bf16" : "winograd 4x3 bf16", dn->wino_half->isa, l);
+    if (s->half && first)
+        collect_winograd(dn, s, true, l);
     if (s->half)
         LT_TRY(collect(dn, s, (lti_choice){.algorithm = LTI_DIRECT_BF16}, false, l));
-    if (own)
-        collect_own(LTI_OWN_WINOGRAD, phases ? "winograd 4x2" : "winograd 4x3", dn->kern->isa, l);
+    if (s->half && own && !first)
+        collect_winograd(dn, s, true, l);
+    if (first)
+        collect_winograd(dn, s, false, l);
     if (lti_stem_fits(dn, s))
         collect_own(LTI_OWN_STEM, "stem", dn->kern->isa, l);
     if (can && !s->own)
         LT_TRY(collect(dn, s, winograd, false, l));
-    return collect(dn, s, direct, false, l);
+    LT_TRY(collect(dn, s, direct, false, l));
+    if (own && !first)
+        collect_winograd(dn, s, false, l);
+    return LT_OK;
+}
+
+static bool offers_direct(const list *l)
+{
+    for (int i = 0; i < l->n; i++)
+        if (l->c[i].algorithm == LTI_DIRECT)
+            return true;
+    return false;
 }
 
 static lt_status candidates(const lti_dn *dn, const lti_conv_shape *s, list *l)
 {
     l->n = 0;
     LT_TRY(collect_all(dn, s, l));
-    if (l->n == 0 || l->c[l->n - 1].algorithm >= LTI_OWN_WINOGRAD)
+    if (!offers_direct(l))
         LT_TRY(collect(dn, s, (lti_choice){.free_layout = true}, false, l));
     if (l->n == 0)
         LT_TRY(collect(dn, s, (lti_choice){0}, true, l));

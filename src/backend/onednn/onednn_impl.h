@@ -87,6 +87,7 @@ typedef struct lti_conv_shape {
     bool own;      // no Winograd of oneDNN's
     lt_layout x_layout, y_layout;
 } lti_conv_shape;
+lti_conv_shape lti_conv_shape_of(const lt_bind_in *in);
 lt_status lti_conv_pd(const lti_dn *dn, const lti_conv_shape *shape, const lti_choice *choice,
                       dnnl_primitive_desc_t *pd);
 lt_status lti_conv_make(const lti_dn *dn, const lti_conv_shape *shape, const lti_choice *choice, lt_kernel *k);
