@@ -55,6 +55,8 @@ static lt_status collect(const lti_dn *dn, const lti_conv_shape *s, lti_choice c
 
 static void collect_own(lti_algorithm algorithm, const char *name, const char *isa, list *l)
 {
+    if (l->n == MAX_CANDIDATES)
+        return;
     lti_choice *own = &l->c[l->n++];
     *own = (lti_choice){.algorithm = algorithm};
     snprintf(own->impl, sizeof own->impl, "%s %s", name, isa);
