@@ -11,6 +11,7 @@ static const struct row_op {
     {&lt_op_ce, LTC_K_ce},           {&lt_op_ce_dz, LTC_K_ce_dz},
     {&lt_op_ce_soft, LTC_K_ce_soft}, {&lt_op_ce_soft_dz, LTC_K_ce_soft_dz},
     {&lt_op_kl, LTC_K_kl},           {&lt_op_kl_dz, LTC_K_kl_dz},
+    {&lt_op_kl_pair, LTC_K_kl},      {&lt_op_kl_pair_dt, LTC_K_kl_pair_dt},
     {&lt_op_margin, LTC_K_margin},   {&lt_op_margin_dz, LTC_K_margin_dz},
     {&lt_op_row_dot, LTC_K_row_dot},
 };
@@ -43,7 +44,8 @@ lt_status lti_cuda_rows(lti_cuda_bind *b)
         lti_cuda_arg(b, c, 3, in->n_in);
     }
     c->args.d[0] = (int32_t)n_k;
-    c->args.f[0] = kernel == LTC_K_kl || kernel == LTC_K_kl_dz ? in->attr->temperature : in->attr->smoothing;
+    c->args.f[0] = kernel == LTC_K_kl || kernel == LTC_K_kl_dz || kernel == LTC_K_kl_pair_dt ? in->attr->temperature
+                                                                                             : in->attr->smoothing;
     return LT_OK;
 }
 

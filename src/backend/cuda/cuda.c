@@ -51,6 +51,8 @@ static const struct {
     {&lt_op_ce_soft_dz, lti_cuda_rows},
     {&lt_op_kl, lti_cuda_rows},
     {&lt_op_kl_dz, lti_cuda_rows},
+    {&lt_op_kl_pair, lti_cuda_rows},
+    {&lt_op_kl_pair_dt, lti_cuda_rows},
     {&lt_op_margin, lti_cuda_rows},
     {&lt_op_margin_dz, lti_cuda_rows},
     {&lt_op_row_dot, lti_cuda_rows},

@@ -139,6 +139,24 @@ LTI_BOTH void ltc_kl_dz(const ltc_args *a, uint32_t i)
         ltc_set(a->t[3], k, dl * (ltc_get(a->t[1], k) - ltc_get(a->t[2], k)));
 }
 
+// dtarget = dl T q (log q - log p - sum_k q_k (log q_k - log p_k)). t: dl, z, target, dtarget. d: K. f: T.
+LTI_BOTH void ltc_kl_pair_dt(const ltc_args *a, uint32_t i)
+{
+    const uint32_t n_k = (uint32_t)a->d[0], at = i * n_k;
+    const float t = a->f[0];
+    const ltc_row p = ltc_row_of(a->t[1], at, n_k, 1.0f / t), q = ltc_row_of(a->t[2], at, n_k, 1.0f / t);
+    double sum = 0;
+    for (uint32_t k = at; k < at + n_k; k++) {
+        const float lp = ltc_log_p(&p, ltc_get(a->t[1], k)), lq = ltc_log_p(&q, ltc_get(a->t[2], k));
+        sum += (double)expf(lq) * ((double)lq - (double)lp);
+    }
+    for (uint32_t k = at; k < at + n_k; k++) {
+        const float lp = ltc_log_p(&p, ltc_get(a->t[1], k)), lq = ltc_log_p(&q, ltc_get(a->t[2], k));
+        ltc_set(a->t[3], k,
+                (float)((double)ltc_get(a->t[0], i) * (double)t * (double)expf(lq) * ((double)lq - (double)lp - sum)));
+    }
+}
+
 // l = max_{j != y} z_j - z_y, index: the first such j. t: z, labels, l, index. d: K.
 LTI_BOTH void ltc_margin(const ltc_args *a, uint32_t i)
 {
