@@ -257,6 +257,86 @@ static void a_leaky_model_is_distinguishable(void **state)
     world_clear(&w);
 }
 
+// ---- the same with real models (golden/make_retrained.py)
+
+typedef struct stored { // metrics of every model
+    int n_models, n_retrained;
+    double metric[64][N_METRICS];
+} stored;
+
+static void stored_open(stored *r)
+{
+    lt_tensor_file *file;
+    assert_ok(lt_tensor_file_open(LT_TEST_SOURCE_DIR "/tests/methods/golden/retrained.npz", &file));
+    const lt_tensor *logits = lt_tensor_file_find(file, "logits"), *original = lt_tensor_file_find(file, "original");
+    const lt_tensor *labels = lt_tensor_file_find(file, "labels"), *group = lt_tensor_file_find(file, "group");
+    assert_true(logits && original && labels && group && logits->dim[0] <= 64);
+    *r = (stored){.n_models = (int)logits->dim[0]};
+    const int64_t n = logits->dim[1], k = logits->dim[2];
+    int64_t *id = calloc((size_t)n, sizeof *id);
+    for (int i = 0; i < r->n_models; i++) {
+        union {
+            const void *in;
+            void *out;
+        } z = {(const float *)logits->data + i * n * k}, y = {labels->data}, g = {group->data};
+        const lt_signals s = {.n = n, .k = (int)k, .logits = z.out, .label = y.out, .id = id, .group = g.out};
+        lt_auc_triple phi;
+        assert_ok(lt_audit_auc(&s, LT_FEAT_PHI, &phi));
+        r->n_retrained += !((const uint8_t *)original->data)[i];
+        assert_true(i < r->n_retrained || ((const uint8_t *)original->data)[i]); // retrained ones come first
+        r->metric[i][0] = phi.ft, r->metric[i][1] = phi.rt;
+        r->metric[i][2] = lt_signals_acc(&s, LT_GROUP_FORGET), r->metric[i][3] = lt_signals_acc(&s, LT_GROUP_TEST);
+    }
+    free(id);
+    lt_tensor_file_close(file);
+}
+
+// Draws oracles among the retrained models other than `audited` and counts the verdicts.
+static void stored_verdicts(const stored *r, int audited, int n_draws, int different[N_METRICS], int all[3])
+{
+    const lt_verdict_cfg cfg = verdict_cfg();
+    for (int t = 0; t < n_draws; t++) {
+        int64_t order[64];
+        int n_taken = 0;
+        double column[N_METRICS][N_ORACLES];
+        lt_comparison c[N_METRICS];
+        lt_rng_permutation((uint64_t)t, LT_STREAM_TEST, (uint32_t)audited, r->n_retrained, order);
+        for (int i = 0; n_taken < N_ORACLES; i++)
+            if (order[i] != audited) {
+                for (int j = 0; j < N_METRICS; j++)
+                    column[j][n_taken] = r->metric[order[i]][j];
+                n_taken++;
+            }
+        for (int j = 0; j < N_METRICS; j++) {
+            lt_compare(r->metric[audited][j], column[j], N_ORACLES, 1.0 / 60, &cfg, &c[j]);
+            different[j] += c[j].verdict == LT_VERDICT_DIFFERENT;
+        }
+        all[lt_compare_all(c, N_METRICS, &cfg)]++;
+    }
+}
+
+static void real_retrained_models_are_indistinguishable_and_originals_are_not(void **state)
+{
+    (void)state;
+    enum { DRAWS = 200 };
+    stored r;
+    int different[N_METRICS] = {0}, all[3] = {0}, n = 0;
+    stored_open(&r);
+    assert_true(r.n_retrained >= 20 && r.n_models > r.n_retrained);
+    for (int i = 0; i < r.n_retrained; i++, n += DRAWS)
+        stored_verdicts(&r, i, DRAWS, different, all);
+    for (int j = 0; j < N_METRICS; j++) // 0.05 expected; of some twenty models, one more or less is another 0.04
+        assert_true((double)different[j] / n < 0.10 && (j == 1 || (double)different[j] / n > 0.01));
+    assert_true((double)different[1] / n < 0.01); // retain against test: all but 1, its spread below a step
+    assert_true((double)all[LT_VERDICT_DIFFERENT] / n < 0.10 && (double)all[LT_VERDICT_SAME] / n > 0.7);
+    for (int i = r.n_retrained; i < r.n_models; i++) {
+        int found[N_METRICS] = {0}, verdict[3] = {0};
+        stored_verdicts(&r, i, DRAWS, found, verdict);
+        assert_int_equal(verdict[LT_VERDICT_DIFFERENT], DRAWS);
+        assert_true(found[0] == DRAWS && found[2] == DRAWS); // forget against test, and accuracy on the forget set
+    }
+}
+
 // ---- bootstrap
 
 static void intervals_hold_the_figures(void **state)
@@ -361,6 +441,7 @@ int main(void)
         cmocka_unit_test(error_rates_are_nominal),
         cmocka_unit_test(retrained_models_are_indistinguishable_at_the_nominal_rate),
         cmocka_unit_test(a_leaky_model_is_distinguishable),
+        cmocka_unit_test(real_retrained_models_are_indistinguishable_and_originals_are_not),
         cmocka_unit_test(intervals_hold_the_figures),
         cmocka_unit_test(intervals_cover_the_true_auc),
         cmocka_unit_test(every_allocation_may_fail),
