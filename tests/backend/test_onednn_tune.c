@@ -57,7 +57,7 @@ static bool known(const char *id, const char *key, lti_choice *c)
 
 static char *path_of(const char *id)
 {
-    char *path = lti_asprintf("%s/tune-%s.txt", dir, id);
+    char *path = lti_asprintf("%s/tune3-%s.txt", dir, id);
     assert_non_null(path);
     return path;
 }
