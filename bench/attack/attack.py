@@ -97,7 +97,7 @@ def run_lethe(a):
     rows = list(csv.DictReader(open(out / "adv.csv")))
     result["cpu_s"] = cpu  # of the whole process, reading the data included
     result["rows"] = [{"eps": float(r["smallest_eps"]), "iters": int(r["iters"]), "delta": float(r["delta_norm"]),
-                       "wrong": r["status"] == "clean-wrong", "ok": r["status"] != "failed"} for r in rows]
+                       "wrong": r["status"] == "clean_wrong", "ok": r["status"] != "failed"} for r in rows]
     return result
 
 
