@@ -67,6 +67,11 @@ static dnnl_dim_t least_channels(const lti_conv_shape *s)
     return s->c < s->k ? s->c : s->k;
 }
 
+static bool own_fits(const lti_conv_shape *s)
+{
+    return least_channels(s) >= WINOGRAD_MIN && lti_wino_fits(s) && !s->direct;
+}
+
 // Does the fixed rule take our own Winograd? A strided one saves less than half of the multiplications.
 static bool own_pays(const lti_conv_shape *s)
 {
@@ -88,7 +93,7 @@ static void collect_winograd(const lti_dn *dn, const lti_conv_shape *s, bool hal
 static lt_status collect_all(const lti_dn *dn, const lti_conv_shape *s, list *l)
 {
     const bool can = s->r == 3 && s->s == 3 && s->stride == 1 && least_channels(s) >= WINOGRAD_MIN && !s->direct;
-    const bool own = least_channels(s) >= WINOGRAD_MIN && lti_wino_fits(s) && !s->direct, first = own && own_pays(s);
+    const bool own = own_fits(s), first = own && own_pays(s);
     const lti_choice direct = {.algorithm = LTI_DIRECT}, winograd = {.algorithm = LTI_DNNL_WINOGRAD};
     if (s->half && first)
         collect_winograd(dn, s, true, l);
@@ -102,10 +107,7 @@ static lt_status collect_all(const lti_dn *dn, const lti_conv_shape *s, list *l)
         collect_own(LTI_OWN_STEM, "stem", dn->kern->isa, l);
     if (can && !s->own)
         LT_TRY(collect(dn, s, winograd, false, l));
-    LT_TRY(collect(dn, s, direct, false, l));
-    if (own && !first)
-        collect_winograd(dn, s, false, l);
-    return LT_OK;
+    return collect(dn, s, direct, false, l);
 }
 
 static bool offers_direct(const list *l)
@@ -122,6 +124,8 @@ static lt_status candidates(const lti_dn *dn, const lti_conv_shape *s, list *l)
     LT_TRY(collect_all(dn, s, l));
     if (!offers_direct(l))
         LT_TRY(collect(dn, s, (lti_choice){.free_layout = true}, false, l));
+    if (own_fits(s) && !own_pays(s)) // last: for the clock, not for the rule
+        collect_winograd(dn, s, false, l);
     if (l->n == 0)
         LT_TRY(collect(dn, s, (lti_choice){0}, true, l));
     return LT_OK;
