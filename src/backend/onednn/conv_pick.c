@@ -89,6 +89,14 @@ static void collect_winograd(const lti_dn *dn, const lti_conv_shape *s, bool hal
         collect_own(LTI_OWN_WINOGRAD, strided ? "winograd 4x2" : "winograd 4x3", dn->kern->isa, l);
 }
 
+static bool offers_direct(const list *l)
+{
+    for (int i = 0; i < l->n; i++)
+        if (l->c[i].algorithm == LTI_DIRECT)
+            return true;
+    return false;
+}
+
 // In the order of the fixed rule.
 static lt_status collect_all(const lti_dn *dn, const lti_conv_shape *s, list *l)
 {
@@ -107,25 +115,18 @@ static lt_status collect_all(const lti_dn *dn, const lti_conv_shape *s, list *l)
         collect_own(LTI_OWN_STEM, "stem", dn->kern->isa, l);
     if (can && !s->own)
         LT_TRY(collect(dn, s, winograd, false, l));
-    return collect(dn, s, direct, false, l);
-}
-
-static bool offers_direct(const list *l)
-{
-    for (int i = 0; i < l->n; i++)
-        if (l->c[i].algorithm == LTI_DIRECT)
-            return true;
-    return false;
+    LT_TRY(collect(dn, s, direct, false, l));
+    if (!offers_direct(l))
+        LT_TRY(collect(dn, s, (lti_choice){.free_layout = true}, false, l));
+    if (own && !first)
+        collect_winograd(dn, s, false, l);
+    return LT_OK;
 }
 
 static lt_status candidates(const lti_dn *dn, const lti_conv_shape *s, list *l)
 {
     l->n = 0;
     LT_TRY(collect_all(dn, s, l));
-    if (!offers_direct(l))
-        LT_TRY(collect(dn, s, (lti_choice){.free_layout = true}, false, l));
-    if (own_fits(s) && !own_pays(s)) // last: for the clock, not for the rule
-        collect_winograd(dn, s, false, l);
     if (l->n == 0)
         LT_TRY(collect(dn, s, (lti_choice){0}, true, l));
     return LT_OK;
