@@ -1,0 +1,244 @@
+// wino_dw.c - the gradient of the filter of our own Winograd convolution. Here V and E, the transformed tiles of x and
+// of dy, are [point][block of 16 channels][tile][16], or in pairs of tiles where products are of bf16.
+#include "backend/onednn/wino_impl.h"
+#include <string.h>
+
+enum {
+    SMALL_FILTER = 128 * 128, // filter gradients up to this many channel pairs are summed in chunks
+    CHUNKS = 16,
+    FEW_CHUNKS = 8,
+    MIN_CHUNKS = 4,
+    CHUNK_PAIRS = 64 * 64, // up to this many pairs CHUNKS, then FEW_CHUNKS; below MIN_CHUNKS none
+    CHUNK_TILES = 128,     // at least, in a chunk
+    GROUP_BYTES = 8 << 20, // of V and transformed filters of a group of input channels, where there are no chunks
+};
+
+// Two neighbouring tiles, or one and zeros, as pairs.
+static void pair_of_tiles(const wino *d, int points, lti_wino_transform *transform, const float *const plane[2],
+                          const lti_wino_patch at[2], int n, float *to, int64_t stride)
+{
+    float t[2][MAX_POINTS * LTI_LANES] __attribute__((aligned(64)));
+    for (int i = 0; i < n; i++)
+        transform(plane[i], &at[i], t[i], LTI_LANES);
+    if (n < 2)
+        memset(t[1], 0, sizeof t[1]);
+    for (int p = 0; p < points; p++)
+        d->kern->pack(t[0] + p * LTI_LANES, t[1] + p * LTI_LANES, to + p * stride);
+}
+
+// One of the two tensors whose tiles meet: x in overlapping tiles, or dy.
+typedef struct side {
+    const float *data;
+    bool dy;
+} side;
+
+static const float *side_plane(const wino *d, const side *s, int64_t n, int64_t b)
+{
+    return s->dy ? s->data + out_plane(d, n, b) : in_plane(d, s->data, n, b);
+}
+
+// Transformed tiles first..first + n_tiles of one block of channels, one row a tile, or one a pair of tiles.
+static void dw_rows(const wino *d, const part *p, const side *s, int64_t first, int64_t n_tiles, int64_t b, float *to)
+{
+    const int64_t stride = s->dy ? d->m_stride : d->v_stride;
+    lti_wino_transform *transform = s->dy ? p->form->gradient : p->form->input;
+    const int per_row = d->half ? 2 : 1;
+    tile t = tile_at(d, first);
+    for (int64_t i = 0; i < n_tiles; i += per_row, to += LTI_LANES) {
+        const float *plane[2] = {0};
+        lti_wino_patch at[2] = {{0}};
+        int n = 0;
+        for (; n < per_row && i + n < n_tiles; n++, tile_step(d, &t)) {
+            plane[n] = side_plane(d, s, t.n, b);
+            at[n] = s->dy ? out_patch(d, p, &t) : in_patch(d, p, &t);
+        }
+        if (d->half)
+            pair_of_tiles(d, p->form->points, transform, plane, at, n, to, stride);
+        else
+            transform(plane[0], &at[0], to, stride);
+    }
+}
+
+// Blocks begin..end of channels; `to` begins with block begin, and with tile `row` in each.
+static void dw_tiles(const wino *d, const part *p, const side *s, int64_t first, int64_t n_tiles, int64_t row,
+                     int64_t begin, int64_t end, float *to)
+{
+    for (int64_t b = begin; b < end; b++, to += d->block * d->lanes)
+        dw_rows(d, p, s, first, n_tiles, b, to + row * d->lanes);
+}
+
+// Sums that the next product adds to: they wait in the third level while a product needs the first only.
+static void fetch_sums(const float *u, int64_t row, int64_t columns)
+{
+    for (int i = 0; i < LTI_LANES; i++)
+        for (int64_t k = 0; k < columns; k += LTI_LANES)
+            __builtin_prefetch(u + i * row + k, 1, 3);
+}
+
+// u[channel][out] (+)= sum over tiles, for one point and one block of input channels.
+static void dw_products(const wino *d, int p, int64_t b, const float *v, const float *e, int64_t n_tiles, bool first,
+                        float *u)
+{
+    const int64_t columns = d->out_b * LTI_LANES, step = d->kern->width, block = d->block * d->lanes;
+    float *sums = u + p * d->u_stride + b * LTI_LANES * columns;
+    for (int64_t k = 0; k < columns; k += step) {
+        if (k + step < columns)
+            fetch_sums(sums + k + step, columns, smaller(step, columns - k - step));
+        else if (b + 1 < d->group)
+            fetch_sums(sums + LTI_LANES * columns, columns, smaller(step, columns));
+        (d->half ? d->kern->accumulate_half : d->kern->accumulate)(
+            v + p * d->v_stride + b * block, e + p * d->m_stride + k / LTI_LANES * block, sums + k,
+            d->half ? (n_tiles + 1) / 2 : n_tiles, block, columns, (int)smaller(step, columns - k), first);
+    }
+}
+
+// Adds the partial sums in order and brings each 16 filters of a part back to taps, for input channels begin..end; u
+// begins there. g[out block][channel][tap][16]
+static void dw_taps(const wino *d, const part *p, const float *u, int64_t n_sums, int64_t begin, int64_t end, float *g)
+{
+    const int64_t columns = d->out_b * LTI_LANES;
+#pragma omp parallel for num_threads(d->n_threads) schedule(static)
+    for (int64_t i = begin * d->out_b; i < end * d->out_b; i++) {
+        const int64_t channel = i / d->out_b, b = i % d->out_b;
+        const float *from = u + (channel - begin) * columns + b * LTI_LANES;
+        float *to = g + (b * d->in + channel) * TAPS * LTI_LANES;
+        if (n_sums == 1) {
+            p->form->filter_gradient(from, d->u_stride, to, p->tap);
+            continue;
+        }
+        float t[MAX_POINTS * LTI_LANES];
+        for (int j = 0; j < p->form->points; j++, from += d->u_stride) {
+            memcpy(t + j * LTI_LANES, from, LTI_LANES * sizeof *t);
+            for (int64_t s = 1; s < n_sums; s++)
+                for (int l = 0; l < LTI_LANES; l++)
+                    t[j * LTI_LANES + l] += from[s * d->points * d->u_stride + l];
+        }
+        p->form->filter_gradient(t, LTI_LANES, to, p->tap);
+    }
+}
+
+static void dw_store(const wino *d, const float *g, float *dw)
+{
+#pragma omp parallel for num_threads(d->n_threads) schedule(static)
+    for (int64_t i = 0; i < d->out_b * d->in_b; i++) {
+        const int64_t b = i / d->in_b, first = i % d->in_b * LTI_LANES, n = smaller(LTI_LANES, d->in - first);
+        d->blk->to_plain(g + (b * d->in + first) * TAPS * LTI_LANES, dw + (b * LTI_LANES * d->in + first) * TAPS,
+                         d->in * TAPS, n * TAPS, (int)smaller(LTI_LANES, d->out - b * LTI_LANES));
+    }
+}
+
+// Chunks of pairs begin at a pair.
+static int64_t chunk_start(const wino *d, int64_t c)
+{
+    const int64_t at = d->tiles * c / d->chunks;
+    return d->half && c < d->chunks ? at & ~(int64_t)1 : at;
+}
+
+// All parts of one block of tiles; sum: where this chunk's sums begin.
+static void dw_block(const wino *d, const float *x, const float *dy, int64_t first, int64_t n_tiles, bool start,
+                     float *v, float *sum, ahead *read_x, ahead *read_dy)
+{
+    float *e = v + d->most * d->v_stride;
+    for (const part *p = d->part; p < d->part + d->n_parts; p++) {
+        dw_tiles(d, p, &(side){x, false}, first, n_tiles, 0, 0, d->in_b, v);
+        dw_tiles(d, p, &(side){dy, true}, first, n_tiles, 0, 0, d->out_b, e);
+        for (int i = 0; i < p->form->points; i++)
+            for (int64_t b = 0; b < d->in_b; b++) {
+                dw_products(d, i, b, v, e, n_tiles, start, sum + p->point * d->u_stride);
+                fetch(read_x);
+                fetch(read_dy);
+            }
+    }
+}
+
+static lt_status dw_chunks_run(const lt_kernel *k, void *const *arg, void *scratch)
+{
+    const wino *d = k->data;
+    const float *x = arg[0], *dy = arg[1];
+    float *sums = (float *)scratch + d->u_at;
+    const int64_t calls = d->points * d->in_b;
+#pragma omp parallel for num_threads(d->n_threads) schedule(dynamic, 1)
+    for (int64_t c = 0; c < d->chunks; c++) {
+        float *v = block_of_thread(d, scratch), *sum = sums + c * d->points * d->u_stride;
+        const int64_t start = chunk_start(d, c), end = chunk_start(d, c + 1);
+        for (int64_t i = start; i < end; i += d->block) {
+            const int64_t n_tiles = smaller(d->block, end - i), next = i + d->block < end ? i + d->block : d->tiles;
+            ahead read_x = ahead_of(d, next < d->tiles ? x : NULL, d->in_b, d->ih * d->iw, next, n_tiles, calls);
+            ahead read_dy = ahead_of(d, next < d->tiles ? dy : NULL, d->out_b, d->oh * d->ow, next, n_tiles, calls);
+            dw_block(d, x, dy, i, n_tiles, i == start, v, sum, &read_x, &read_dy);
+        }
+    }
+    for (const part *p = d->part; p < d->part + d->n_parts; p++)
+        dw_taps(d, p, sums + p->point * d->u_stride, d->chunks, 0, d->in, (float *)scratch + d->taps_at);
+    dw_store(d, (float *)scratch + d->taps_at, arg[2]);
+    return LT_OK;
+}
+
+// Tiles a thread transforms at a time: those of an image, of two where they come in pairs.
+static int64_t piece(const wino *d)
+{
+    return d->th * d->tw * (d->half ? 2 : 1);
+}
+
+// One group of input channels: V, then all its products with E, then its filters. What a group makes is small enough
+// for the third-level cache, and a point of E is used by every block of the group while it is in the second.
+static void dw_group(const wino *d, const part *p, const float *x, int64_t begin, int64_t end, const float *e, float *v,
+                     float *u, float *g)
+{
+    const int64_t step = piece(d), n_blocks = end - begin, n_units = p->form->points * n_blocks;
+#pragma omp parallel for num_threads(d->n_threads) schedule(dynamic, 1)
+    for (int64_t i = 0; i < d->tiles; i += step)
+        dw_tiles(d, p, &(side){x, false}, i, smaller(step, d->tiles - i), i, begin, end, v);
+#pragma omp parallel for num_threads(d->n_threads) schedule(dynamic, 1)
+    for (int64_t i = 0; i < n_units; i++)
+        dw_products(d, (int)(i / n_blocks), i % n_blocks, v, e, d->tiles, true, u);
+    dw_taps(d, p, u, 1, begin * LTI_LANES, smaller(end * LTI_LANES, d->in), g);
+}
+
+static lt_status dw_groups_run(const lt_kernel *k, void *const *arg, void *scratch)
+{
+    const wino *d = k->data;
+    const float *dy = arg[1];
+    float *v = (float *)scratch + d->block_at, *e = v + d->most * d->v_stride, *u = (float *)scratch + d->u_at;
+    float *g = (float *)scratch + d->taps_at;
+    const int64_t step = piece(d);
+    for (const part *p = d->part; p < d->part + d->n_parts; p++) {
+#pragma omp parallel for num_threads(d->n_threads) schedule(dynamic, 1)
+        for (int64_t i = 0; i < d->tiles; i += step)
+            dw_tiles(d, p, &(side){dy, true}, i, smaller(step, d->tiles - i), i, 0, d->out_b, e);
+        for (int64_t b = 0; b < d->in_b; b += d->group)
+            dw_group(d, p, arg[0], b, smaller(b + d->group, d->in_b), e, v, u, g);
+    }
+    dw_store(d, g, arg[2]);
+    return LT_OK;
+}
+
+void lti_wino_plan_dw(wino *d, lt_kernel *k)
+{
+    const int64_t unit = d->half ? 2 : 1;
+    const int64_t depth = (d->in_b + d->out_b) * d->lanes, pairs = d->in_b * d->out_b * LTI_LANES * LTI_LANES;
+    const int64_t most = pairs <= CHUNK_PAIRS ? CHUNKS : pairs <= SMALL_FILTER ? FEW_CHUNKS : 0;
+    d->chunks = smaller(most, d->tiles / CHUNK_TILES);
+    if (d->chunks < MIN_CHUNKS)
+        d->chunks = 0;
+    int threads = d->n_threads;
+    if (d->chunks) {
+        const int64_t block = BLOCK_BYTES / (d->most * depth * (int64_t)sizeof(float)) / unit * unit;
+        const int64_t share = round_up((d->tiles + d->chunks - 1) / d->chunks, unit);
+        d->block = smaller(block < MIN_TILES ? BIG_TILES : block, share);
+        d->group = d->in_b;
+    } else {
+        d->block = round_up(d->tiles, unit);
+        const int64_t one = d->most * (d->lanes * d->block + d->out_b * LTI_LANES * LTI_LANES) * (int64_t)sizeof(float);
+        d->group = smaller(GROUP_BYTES > one ? GROUP_BYTES / one : 1, d->in_b);
+        threads = 1;
+    }
+    d->v_stride = spread(d->block * d->group * d->lanes);
+    d->m_stride = spread(d->block * d->out_b * d->lanes);
+    d->u_stride = spread(d->group * d->out_b * LTI_LANES * LTI_LANES);
+    d->block_floats = (size_t)(d->most * (d->v_stride + d->m_stride));
+    d->u_at = d->block_floats * (size_t)threads;
+    k->run = d->chunks ? dw_chunks_run : dw_groups_run;
+    d->taps_at = d->u_at + (size_t)(d->u_stride * (d->chunks ? d->chunks * d->points : d->most));
+    k->scratch_bytes = (d->taps_at + (size_t)(d->out_b * d->in * TAPS * LTI_LANES)) * sizeof(float);
+}

@@ -1,0 +1,190 @@
+// wino_impl.h - what the files of our own Winograd convolution share: the description of one, its tiles, fetching
+// ahead. wino.c says how it works.
+#ifndef LT_WINO_IMPL_H
+#define LT_WINO_IMPL_H
+#include "backend/onednn/onednn_impl.h"
+#include "backend/onednn/wino.h"
+#include "base/base.h"
+#ifdef _OPENMP
+#include <omp.h>
+#endif
+
+enum {
+    MAX_PARTS = 4,
+    MAX_POINTS = LTI_WINO_MAX_POINTS,
+    MAX_TAPS = LTI_WINO_MAX_TAPS,
+    TAPS = 9,                // of the filter as a whole
+    LINE = 16,               // floats of a cache line: added to strides that would be a multiple of the page size
+    BLOCK_BYTES = 512 << 10, // of V and M: well inside a second-level cache
+    MIN_TILES = 27,          // where that would leave fewer tiles, a filter value is not used often enough:
+    BIG_TILES = 56,          // this many then, and V and M lie in the third level
+};
+
+typedef struct part {
+    const lti_wino_form *form;
+    int64_t in_y, in_x, out_y, out_x; // of the first tile of an image
+    int64_t point;                    // its first one among those of all parts
+    int tap[MAX_TAPS];                // of its taps in the 3x3 filter
+    bool first, last;
+} part;
+
+typedef struct wino {
+    const lti_wino_kern *kern;
+    const lti_kern *blk;
+    int n_threads;
+    lti_conv_pass pass;
+    bool relu, bias, keep; // keep: the transformed filter lives in prepared memory
+    bool half;
+    int64_t lanes; // floats that 16 transformed values take
+    part part[MAX_PARTS];
+    int n_parts;
+    int64_t points, most; // of all parts; of the largest
+    int64_t n, in, out;   // images; channels of the tensor that is read in overlapping tiles and of the other one
+    int64_t in_b, out_b;  // in blocks of 16
+    int64_t ih, iw, oh, ow;
+    int64_t in_step, out_step; // from one pixel of a tile to the next
+    int64_t th, tw, tiles;
+    int64_t block;              // tiles a block, a multiple of kern->rows
+    int64_t v_stride, m_stride; // floats from one point to the next
+    int64_t u_stride;
+    bool by_panel;  // see above
+    int64_t chunks; // filter gradient: partial sums; 0 = all of dy is transformed first, then
+    int64_t group;  // this many blocks of input channels at a time
+    size_t block_at, block_floats, u_at, taps_at; // in scratch: one block per thread, then what threads share
+} wino;
+
+static inline int thread_id(void)
+{
+#ifdef _OPENMP
+    return omp_get_thread_num();
+#else
+    return 0;
+#endif
+}
+
+static inline int64_t round_up(int64_t n, int64_t to)
+{
+    return (n + to - 1) / to * to;
+}
+
+static inline int64_t smaller(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+
+// A stride of a whole number of pages would put all 36 points of a tile into one set of the first-level cache.
+static inline int64_t spread(int64_t floats)
+{
+    return round_up(floats, LINE) + (round_up(floats, LINE) / LINE % 2 ? 0 : LINE);
+}
+
+// ---- tiles
+typedef struct tile {
+    int64_t n, y, x;
+} tile;
+
+static inline tile tile_at(const wino *d, int64_t i)
+{
+    return (tile){i / (d->th * d->tw), i / d->tw % d->th, i % d->tw};
+}
+
+// The next tile in order, without a division.
+static inline void tile_step(const wino *d, tile *t)
+{
+    if (++t->x < d->tw)
+        return;
+    t->x = 0;
+    if (++t->y < d->th)
+        return;
+    t->y = 0;
+    t->n++;
+}
+
+// Where a part reads and writes a tile.
+static inline lti_wino_patch in_patch(const wino *d, const part *p, const tile *t)
+{
+    const int64_t step = d->in_step * LTI_WINO_OUT;
+    return (lti_wino_patch){d->ih, d->iw, p->in_y + t->y * step, p->in_x + t->x * step, d->in_step};
+}
+
+static inline lti_wino_patch out_patch(const wino *d, const part *p, const tile *t)
+{
+    const int64_t step = d->out_step * LTI_WINO_OUT;
+    return (lti_wino_patch){d->oh, d->ow, p->out_y + t->y * step, p->out_x + t->x * step, d->out_step};
+}
+
+static inline const float *in_plane(const wino *d, const float *x, int64_t n, int64_t b)
+{
+    return x + (n * d->in_b + b) * d->ih * d->iw * LTI_LANES;
+}
+
+static inline int64_t out_plane(const wino *d, int64_t n, int64_t b)
+{
+    return (n * d->out_b + b) * d->oh * d->ow * LTI_LANES;
+}
+
+static inline float *block_of_thread(const wino *d, void *scratch)
+{
+    return (float *)scratch + d->block_at + (size_t)thread_id() * d->block_floats;
+}
+
+// What a thread will touch after the products of a block: the block it is about to write and the one it will probably
+// read next. Fetched a few lines at a time between products, which need no memory, so that the waiting is hidden.
+typedef struct ahead {
+    const float *base;
+    int64_t blocks, plane_px, first_px, n_px; // pixels of one channel block, counted through all images
+    int64_t block, px;                        // where the next run of neighbouring pixels starts
+    const float *at;                          // next pixel (16 channels: one cache line) and how many follow it
+    int64_t left, per_call;
+} ahead;
+
+// Moves on to the next run, which ends with its plane; base becomes NULL when there is none.
+static inline void ahead_run(ahead *a)
+{
+    if (a->px == a->n_px) {
+        a->px = 0;
+        a->block++;
+    }
+    if (a->block == a->blocks) {
+        a->base = NULL;
+        return;
+    }
+    const int64_t px = a->first_px + a->px, n = px / a->plane_px, in_plane = px % a->plane_px;
+    a->at = a->base + ((n * a->blocks + a->block) * a->plane_px + in_plane) * LTI_LANES;
+    a->left = smaller(a->plane_px - in_plane, a->n_px - a->px);
+    a->px += a->left;
+}
+
+// About what n_tiles from first_tile on cover of a tensor, to be fetched in the given number of calls. base NULL:
+// nothing.
+static inline ahead ahead_of(const wino *d, const float *base, int64_t blocks, int64_t plane_px, int64_t first_tile,
+                             int64_t n_tiles, int64_t calls)
+{
+    const int64_t tile_px = plane_px / (d->th * d->tw);
+    ahead a = {.base = base, .blocks = blocks, .plane_px = plane_px, .first_px = first_tile * tile_px};
+    a.n_px = n_tiles * tile_px;
+    a.per_call = (blocks * a.n_px + calls - 1) / calls;
+    if (a.per_call == 0)
+        a.base = NULL;
+    if (a.base)
+        ahead_run(&a);
+    return a;
+}
+
+static inline void fetch(ahead *a)
+{
+    for (int64_t n = a->per_call; a->base && n > 0;) {
+        const int64_t run = smaller(n, a->left);
+        for (int64_t i = 0; i < run; i++)
+            __builtin_prefetch(a->at + i * LTI_LANES, 0, 2);
+        n -= run;
+        a->at += run * LTI_LANES;
+        a->left -= run;
+        if (a->left == 0)
+            ahead_run(a);
+    }
+}
+
+void lti_wino_plan_dw(wino *d,
+                      lt_kernel *k); // wino_dw.c: blocks and scratch of the gradient of the filter, and its run
+#endif
