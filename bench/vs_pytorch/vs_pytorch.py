@@ -51,12 +51,15 @@ def torch_worker(a):
     torch.manual_seed(0)
     net, _ = from_spec(a.model, (3, 32, 32), 10)
     x, y = torch.rand(a.batch, 3, 32, 32), torch.randint(0, 10, (a.batch,))
-    if a.format.startswith("channels_last"):
+    words = a.format.split("-")
+    if words[0] == "channels_last":
         net, x = net.to(memory_format=torch.channels_last), x.contiguous(memory_format=torch.channels_last)
-    low = a.format.endswith("bf16")
+    low = "bf16" in words
     net.train(a.worker == "train")
     if a.worker != "train":
         net.requires_grad_(False)
+    if "compile" in words:
+        net = torch.compile(net)
 
     def loss_of(images):
         with torch.autocast("cpu", torch.bfloat16, enabled=low):
@@ -93,6 +96,17 @@ def call(command, what):
     if done.returncode:
         sys.exit(f"vs_pytorch: {what} failed ({done.returncode}): {done.stderr.strip()[-600:]}")
     return json.loads(done.stdout)
+
+
+def cpu_name():
+    """Model, family and the widest instructions: two machines of one cloud may share a name."""
+    try:
+        lines = dict(line.split(":", 1) for line in pathlib.Path("/proc/cpuinfo").read_text().split("\n\n")[0].split("\n"))
+    except (OSError, ValueError):
+        return platform.processor()
+    facts = {k.strip(): v.strip() for k, v in lines.items()}
+    widest = [f for f in ("avx2", "avx512f", "avx512_bf16", "amx_bf16") if f in facts.get("flags", "").split()]
+    return f"{facts.get('model name', '?')} family {facts.get('cpu family', '?')} model {facts.get('model', '?')}, {' '.join(widest)}"
 
 
 def run_torch(a, workload, form):
@@ -152,7 +166,8 @@ def arguments():
     p.add_argument("--workloads", default=",".join(WORKLOADS))
     p.add_argument("--precision", choices=["f32", "bf16"], default="f32", help="of lethe; bf16 also changes the default formats")
     p.add_argument("--convolution", choices=["auto", "own-winograd", "direct"], default="auto", help="of lethe")
-    p.add_argument("--formats", help="of PyTorch: nchw, channels_last, nchw-bf16, channels_last-bf16; default: both of the precision")
+    p.add_argument("--formats", help="of PyTorch: nchw or channels_last, then -bf16, then -compile (torch.compile); "
+                   "default: both of the precision")
     p.add_argument("--require", default="", metavar="train=2.0,...", help="exit with 6 when a ratio is lower")
     p.add_argument("--out", default=str(ROOT / "build/vs_pytorch.json"), help="results as JSON")
     p.add_argument("--worker", choices=WORKLOADS, help=argparse.SUPPRESS)
@@ -162,7 +177,7 @@ def arguments():
     low = "-bf16" if a.precision == "bf16" else ""
     a.formats = a.formats or f"nchw{low},channels_last{low}"
     a.workloads, a.formats = a.workloads.split(","), a.formats.split(",")
-    known = {f + low for f in ("nchw", "channels_last") for low in ("", "-bf16")}
+    known = {f + low + how for f in ("nchw", "channels_last") for low in ("", "-bf16") for how in ("", "-compile")}
     for name, allowed in [(w, set(WORKLOADS)) for w in a.workloads] + [(f, known) for f in a.formats]:
         if name not in allowed:
             p.error(f"'{name}': expected one of {', '.join(sorted(allowed))}")
@@ -189,7 +204,7 @@ def main():
     rows = [compare(a, workload) for workload in a.workloads]
     print_table(a, rows)
     result = {"model": a.model, "precision": a.precision, "convolution": a.convolution, "batch": a.batch, "threads": a.threads, "rounds": a.rounds, "repeat": a.repeat,
-              "machine": platform.machine(), "load_before": load, "workloads": {r["workload"]: r for r in rows}}
+              "machine": platform.machine(), "cpu": cpu_name(), "load_before": load, "workloads": {r["workload"]: r for r in rows}}
     out = pathlib.Path(a.out)
     out.parent.mkdir(parents=True, exist_ok=True)
     out.write_text(json.dumps(result, indent=1) + "\n")

@@ -49,6 +49,8 @@ typedef struct lt_plan_spec {
     bool train;      // batch norm mode
     lt_dtype dtype;  // LT_F32, or LT_F64 (ref only)
     unsigned flags;
+    size_t keep_bytes; // training: activations are kept for the gradient up to this size, beyond it those that are
+                       // cheap to make again are; 0 = 256 MiB on the CPU, 8 GiB on a device. Changes no number.
 } lt_plan_spec;
 
 // Fails with LT_E_SHAPE, LT_E_UNSUPPORTED (names the node), LT_E_NOMEM. The graph may be destroyed afterwards.

@@ -93,7 +93,8 @@ lt_status lti_pass_mode(lt_graph *g, bool train);                       // bn ->
 lt_status lti_pass_fold(lt_graph *g, const bool *fixed, const bool *depends);
 lt_status lti_pass_fuse(lt_graph *g, const bool *fixed);
 lt_status lti_pass_fuse_late(lt_graph *g, const bool *keep); // after the gradient; keep as below
-lt_status lti_pass_recompute(lt_graph *g, const bool *keep); // keep[v]: the caller reads v
+// keep[v]: the caller reads v. budget: bytes that may live until the gradient before anything is made again.
+lt_status lti_pass_recompute(lt_graph *g, const bool *keep, size_t budget);
 // Removes the nodes that nothing in roots (n_values) needs; nodes with side effects stay when keep_effects.
 lt_status lti_pass_sweep(lt_graph *g, const bool *roots, bool keep_effects);
 void lti_graph_compact(lt_graph *g); // closes the gaps left by nodes whose op was set to NULL

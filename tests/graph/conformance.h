@@ -76,7 +76,8 @@ static inline void net_numbers(const small_net *n, lt_backend *backend, lt_dtype
                          .batch = 5,
                          .train = train,
                          .dtype = dtype,
-                         .flags = flags};
+                         .flags = flags,
+                         .keep_bytes = 1}; // or nothing so small would be made again
     op_run r;
     if (op_run_open(n->g, &spec, backend, &r) != LT_OK)
         fail_msg("%s", lt_error_get()->message);

@@ -216,7 +216,8 @@ static small_net residual_row(int n_blocks)
 }
 
 // One training run in float: gradients, state and the loss; memory of activations with scratch.
-static float *train_bits(const small_net *n, lt_backend *b, unsigned flags, int64_t *count, int64_t *bytes, int *again)
+static float *train_bits(const small_net *n, lt_backend *b, unsigned flags, size_t keep_bytes, int64_t *count,
+                         int64_t *bytes, int *again)
 {
     const lt_plan_spec spec = {.outs = &n->loss,
                                .n_outs = 1,
@@ -226,7 +227,8 @@ static float *train_bits(const small_net *n, lt_backend *b, unsigned flags, int6
                                .batch = 3,
                                .train = true,
                                .dtype = LT_F32,
-                               .flags = flags | LT_PLAN_NO_TUNE};
+                               .flags = flags | LT_PLAN_NO_TUNE,
+                               .keep_bytes = keep_bytes};
     op_run r;
     assert_int_equal(op_run_open(n->g, &spec, b, &r), LT_OK);
     net_fill(n, &r, 3);
@@ -257,8 +259,8 @@ static void made_again_bit_for_bit(void **state)
             small_net n = residual_row(blocks);
             int64_t count_a, count_b, kept_bytes, bytes;
             int again, none;
-            float *kept = train_bits(&n, b, LT_PLAN_NO_RECOMPUTE, &count_a, &kept_bytes, &none);
-            float *made = train_bits(&n, b, 0, &count_b, &bytes, &again);
+            float *kept = train_bits(&n, b, LT_PLAN_NO_RECOMPUTE, 0, &count_a, &kept_bytes, &none);
+            float *made = train_bits(&n, b, 0, 1, &count_b, &bytes, &again);
             assert_true(count_a == count_b && memcmp(kept, made, (size_t)count_a * sizeof *kept) == 0);
             assert_int_equal(none, 1); // the legend
             assert_true(again - 1 >= 1 + blocks && again - 1 <= 1 + 3 * blocks);
@@ -269,6 +271,34 @@ static void made_again_bit_for_bit(void **state)
         }
         lt_backend_destroy(b);
     }
+}
+
+// A budget for what is kept: nothing is made again where all fits, everything where nothing does, and some where the
+// budget lies between; the bits are the same.
+static void kept_within_a_budget(void **state)
+{
+    (void)state;
+    lt_backend *b;
+    assert_int_equal(lt_backend_create("ref", 1, &b), LT_OK);
+    small_net n = residual_row(4);
+    int64_t count, least, most, bytes;
+    int all, none, some = 0, again;
+    float *bits = train_bits(&n, b, 0, 1, &count, &least, &all);
+    free(train_bits(&n, b, LT_PLAN_NO_RECOMPUTE, 0, &count, &most, &none));
+    for (size_t budget = 1024; budget <= 1u << 22; budget += budget / 16) {
+        float *with = train_bits(&n, b, 0, budget, &count, &bytes, &again);
+        assert_memory_equal(with, bits, (size_t)count * sizeof *bits);
+        assert_true(again <= all && again >= none && bytes >= least && bytes <= most);
+        assert_true(bytes == least || (size_t)bytes < 3 * budget); // scratch, gradients and copies come on top
+        some += again < all && again > none;
+        free(with);
+    }
+    assert_true(some > 3);
+    assert_int_equal(again, none);
+    assert_true(bytes == most);
+    free(bits);
+    lt_graph_destroy(n.g);
+    lt_backend_destroy(b);
 }
 
 // A sum goes into the batch norm before it unless somebody else reads what lies between them, or the statistics.
@@ -309,6 +339,7 @@ int main(void)
         cmocka_unit_test(folding_takes_what_it_may),
         cmocka_unit_test(side_effects_stay),
         cmocka_unit_test(made_again_bit_for_bit),
+        cmocka_unit_test(kept_within_a_budget),
         cmocka_unit_test(sums_fuse_only_where_nobody_looks),
     };
     return cmocka_run_group_tests(tests, setup, teardown);

@@ -58,7 +58,8 @@ static result net_result(const small_net *n, bool train, bool params, unsigned f
                          .batch = batch,
                          .train = train,
                          .dtype = dtype,
-                         .flags = flags};
+                         .flags = flags,
+                         .keep_bytes = 1}; // or nothing so small would be made again
     op_run r;
     open_net(n, &spec, &r);
     result res = {0};
@@ -307,8 +308,13 @@ static void only_what_is_needed_runs(void **state)
     (void)state;
     small_net n;
     small_net_build(&n);
-    lt_plan_spec spec = {
-        .grad_of = n.loss, .seed = LT_NONE, .wrt_params = true, .batch = 4, .train = true, .dtype = LT_F32};
+    lt_plan_spec spec = {.grad_of = n.loss,
+                         .seed = LT_NONE,
+                         .wrt_params = true,
+                         .batch = 4,
+                         .train = true,
+                         .dtype = LT_F32,
+                         .keep_bytes = 1};
     op_run r;
     open_net(&n, &spec, &r);
     char *dump = lt_plan_dump(r.plan);

@@ -11,6 +11,10 @@
 // A value qualifies when its maker is a batch norm or a map over elements and every input either is read by a gradient
 // node as it is, or a leaf, or qualifies itself. Chains are cut at MAX_CHAIN: the sums of a long row of residual blocks
 // all depend on each other, and every MAX_CHAIN-th is kept.
+//
+// Making things again costs about a tenth of a step where two threads share the memory, so it is done only where memory
+// matters: what fits into a budget, beside what must live until the gradient anyway, is kept. Values that take the most
+// traffic to make, the sums of residual blocks, are kept first.
 #include "graph/plan_impl.h"
 #include <string.h>
 
@@ -22,7 +26,9 @@ enum {
 typedef struct work {
     lt_graph *g;
     const bool *keep;
-    bool *kept;     // (values) lives until the gradient as it is
+    size_t budget;  // bytes that may live until the gradient
+    bool *kept;     // (values) read by the gradient
+    bool *pinned;   // (values) is kept: must be, or fits into the budget
     int32_t *chain; // (values) makers to run again for it; 0 = not made again
     lt_val *again;  // (values) its copy, LT_NONE = none yet
     lt_node *node;  // the new list
@@ -39,7 +45,7 @@ static int32_t chain_of(const work *w, const lt_node *n)
 {
     int32_t longest = 0;
     const bool bn = n->op == &lt_op_bn_train;
-    if (is_gradient(n) || w->keep[n->out[0]] || w->g->value[n->out[0]].shape.n_dims != 4 ||
+    if (is_gradient(n) || w->keep[n->out[0]] || w->pinned[n->out[0]] || w->g->value[n->out[0]].shape.n_dims != 4 ||
         (!bn && !(n->op->flags & LT_OP_ELEMENTWISE)))
         return 0;
     for (int i = 0; i < n->n_in; i++) {
@@ -52,14 +58,57 @@ static int32_t chain_of(const work *w, const lt_node *n)
     return longest < MAX_CHAIN ? longest + 1 : 0;
 }
 
+static size_t bytes_of(const work *w, lt_val v)
+{
+    const lti_value *value = &w->g->value[v];
+    return (size_t)lti_shape_count(&value->shape) * lti_dtype_size(value->dtype);
+}
+
+// Maps of full size that n reads: its memory traffic beside its output.
+static int maps_read(const work *w, const lt_node *n)
+{
+    int maps = 0;
+    for (int i = 0; i < n->n_in; i++)
+        maps += w->g->value[n->in[i]].shape.n_dims == 4;
+    return maps;
+}
+
+static void find_chains(work *w)
+{
+    for (int32_t i = 0; i < w->g->n_nodes; i++)
+        w->chain[w->g->node[i].out[0]] = chain_of(w, &w->g->node[i]);
+}
+
+// Pins values that the gradient reads while the budget lasts: those made from several maps, then the others.
+static void pin(work *w)
+{
+    const lt_graph *g = w->g;
+    size_t bytes = 0;
+    for (lt_val v = 0; v < w->n_values; v++)
+        if (w->kept[v] && !w->chain[v] && g->value[v].role == LT_ROLE_TEMP && g->node[g->value[v].node].fwd < 0) {
+            w->pinned[v] = true; // stays kept where a chain was cut
+            bytes += bytes_of(w, v);
+        }
+    for (int sums = 1; sums >= 0; sums--)
+        for (int32_t i = 0; i < g->n_nodes; i++) {
+            const lt_val v = g->node[i].out[0];
+            if (!w->kept[v] || !w->chain[v] || w->pinned[v] || (maps_read(w, &g->node[i]) > 1) != sums ||
+                bytes_of(w, v) > w->budget || bytes > w->budget - bytes_of(w, v))
+                continue;
+            w->pinned[v] = true;
+            bytes += bytes_of(w, v);
+        }
+}
+
 static void mark(work *w)
 {
     const lt_graph *g = w->g;
     for (int32_t i = 0; i < g->n_nodes; i++)
         for (int j = 0; is_gradient(&g->node[i]) && j < g->node[i].n_in; j++)
             w->kept[g->node[i].in[j]] = true;
-    for (int32_t i = 0; i < g->n_nodes; i++)
-        w->chain[g->node[i].out[0]] = chain_of(w, &g->node[i]);
+    find_chains(w);
+    pin(w);
+    find_chains(w); // pinned values start shorter ones
 }
 
 // Puts a copy of the maker of v, and of what it needs, at the end of the new list. shared: for all later readers.
@@ -129,15 +178,16 @@ static lt_status reserve(lt_graph *g, int32_t n)
     return LT_OK;
 }
 
-lt_status lti_pass_recompute(lt_graph *g, const bool *keep)
+lt_status lti_pass_recompute(lt_graph *g, const bool *keep, size_t budget)
 {
     const size_t n = (size_t)g->n_values;
-    work w = {.g = g, .keep = keep, .n_values = g->n_values};
+    work w = {.g = g, .keep = keep, .budget = budget, .n_values = g->n_values};
     w.kept = lti_calloc(n, sizeof *w.kept);
+    w.pinned = lti_calloc(n, sizeof *w.pinned);
     w.chain = lti_calloc(n, sizeof *w.chain);
     w.again = lti_malloc(n * sizeof *w.again);
     w.node = lti_malloc((size_t)g->n_nodes * COPIES * sizeof *w.node);
-    lt_status status = w.kept && w.chain && w.again && w.node ? LT_OK : LTI_NOMEM("recompute pass");
+    lt_status status = w.kept && w.pinned && w.chain && w.again && w.node ? LT_OK : LTI_NOMEM("recompute pass");
     if (status == LT_OK)
         status = reserve(g, COPIES * g->n_nodes);
     if (status == LT_OK) {
@@ -150,6 +200,7 @@ lt_status lti_pass_recompute(lt_graph *g, const bool *keep)
     if (status == LT_OK)
         install(&w);
     lti_free(w.kept);
+    lti_free(w.pinned);
     lti_free(w.chain);
     lti_free(w.again);
     lti_free(w.node);
