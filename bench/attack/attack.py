@@ -107,6 +107,10 @@ def read_ids(path):
 
 def write_ids(a):
     """The first --samples of a fixed spread over the training set: every class, no class-sorted block."""
+    if a.ids:
+        ids = read_ids(a.ids)
+        a.samples = len(ids)
+        return
     ids = sorted({(i * 48271) % 50000 for i in range(a.samples)})
     a.ids = a.work / "ids.csv"
     a.ids.write_text("".join(f"{i}\n" for i in ids))
@@ -209,7 +213,8 @@ def arguments():
     p.add_argument("--require", type=float, default=0, help="exit with 6 when the ratio is lower")
     p.add_argument("--out", default=str(ROOT / "build/attack.json"), help="results as JSON")
     p.add_argument("--worker", help=argparse.SUPPRESS)
-    p.add_argument("--ids", help=argparse.SUPPRESS)
+    p.add_argument("--ids", metavar="FILE", help="the training images searched, one index a line: those the model was trained on, say; "
+                   "default: --samples of a fixed spread over the training set")
     p.add_argument("--cifar", help="directory of CIFAR-10's binary batches; default: $LETHE_DATA/cifar-10-batches-bin")
     a = p.parse_args()
     a.cifar = a.cifar or str(pathlib.Path(os.environ.get("LETHE_DATA", ".")) / "cifar-10-batches-bin")
@@ -224,6 +229,8 @@ def arguments():
             p.error(f"--{name}: expected {least} to {most}, found {getattr(a, name)}")
     if not (pathlib.Path(a.cifar) / "data_batch_1.bin").is_file():
         p.error(f"no data_batch_1.bin in '{a.cifar}': set LETHE_DATA or --cifar; `lethe data get cifar10` fetches it")
+    if a.ids and not pathlib.Path(a.ids).is_file():
+        p.error(f"--ids: no file '{a.ids}'")
     if a.model and not pathlib.Path(a.model).is_file():
         p.error(f"--model: no file '{a.model}'")
     return a

@@ -43,10 +43,12 @@ typedef struct lt_kernel {
     // run), e.g. weight reorders into `prepared` (prepared_bytes). Lets plans with constant parameters reorder weights
     // once: then the memory is the kernel's own and begins as zeros. Where it is called before every run, as in
     // training, kernels share one piece of memory and find there what another one left. It may read only inputs that
-    // were made before; when more than one input is not constant it is called before every run, so a kernel may prepare
-    // its weights whatever their role.
+    // were made before, and only those in prepare_reads where that is set; when one of these is not constant, or
+    // without the set more than one input, it is called before every run, so a kernel may prepare its weights whatever
+    // their role.
     lt_status (*prepare)(const struct lt_kernel *k, void *const *arg, void *prepared);
-    void *prepared; // set by the plan before the first prepare/run
+    unsigned prepare_reads; // bit i: input i; 0 = not told
+    void *prepared;         // set by the plan before the first prepare/run
     size_t prepared_bytes, scratch_bytes;
     char impl[96];   // for the dump: "onednn jit_wino_4x3 f32", "ref", "blk16 bn_relu"
     double tuned_us; // time measured at plan time, 0 = not timed

@@ -3,6 +3,9 @@
 // Convolution is bilinear in (x, w), so its three kernels are closed under differentiation: the gradient of each is
 // made of the other two. Second and higher derivatives therefore need no kernel of their own.
 //     y = conv2d(x, w)   dx = conv2d_dx(dy, w)   dw = conv2d_dw(x, dy)
+//
+// A plan may let the first two finish what they make, after the gradients are made (passes/fuse_late.c):
+//     y = relu?(conv2d(x, w) + bias + r)   dx = (conv2d_dx(dy, w) + r?) where y > 0, y being what dx is the gradient of
 #include "graph/graph_impl.h"
 
 // y (N,K,H',W') of x (N,C,H,W) and w (K,C,R,S).
@@ -35,8 +38,10 @@ static lt_status conv2d_infer(const lt_attr *a, int n_in, const lt_shape *in, co
                               lt_dtype *out_dtype)
 {
     LT_TRY(conv_shape("conv2d", a, &in[0], &in[1], &out[0]));
-    if (n_in == 3)
+    if (n_in >= 3)
         LT_TRY(lti_want_channels("conv2d", "bias", &in[2], in[1].dim[0]));
+    if (n_in == 4)
+        LT_TRY(lti_want_shape("conv2d", "residual", &in[3], &out[0]));
     out_dtype[0] = dtype[0];
     return LT_OK;
 }
@@ -44,10 +49,11 @@ static lt_status conv2d_infer(const lt_attr *a, int n_in, const lt_shape *in, co
 static lt_status conv2d_dx_infer(const lt_attr *a, int n_in, const lt_shape *in, const lt_dtype *dtype, lt_shape *out,
                                  lt_dtype *out_dtype)
 {
-    (void)n_in;
     lt_shape y;
     LT_TRY(conv_shape("conv2d_dx", a, &a->shape, &in[1], &y));
     LT_TRY(lti_want_shape("conv2d_dx", "dy", &in[0], &y));
+    for (int i = 2; i < n_in; i++)
+        LT_TRY(lti_want_shape("conv2d_dx", i == 2 ? "y" : "other gradient", &in[i], &a->shape));
     out[0] = a->shape;
     out_dtype[0] = dtype[0];
     return LT_OK;
@@ -77,6 +83,8 @@ static lt_attr grad_attr(const lt_attr *a, const lt_graph *g, lt_val like)
 static lt_status conv2d_vjp(lt_graph *g, int32_t node, const lt_val *dout, const bool *need, lt_val *din)
 {
     const lt_node n = g->node[node];
+    if (n.n_in == 4)
+        LT_BUG("a residual is fused into a convolution after the gradient is made, not before");
     lt_val dy = dout[0];
     if (n.attr.relu)
         dy = LTI_EMIT(g, relu_dx, LTI_ATTR(.alpha = 1), dy, n.out[0]);
@@ -96,6 +104,8 @@ static lt_status conv2d_vjp(lt_graph *g, int32_t node, const lt_val *dout, const
 static lt_status conv2d_dx_vjp(lt_graph *g, int32_t node, const lt_val *dout, const bool *need, lt_val *din)
 {
     const lt_node n = g->node[node]; // dy, w -> dx; linear in each: <dx, u> = <dy, conv2d(u, w)>
+    if (n.n_in > 2)
+        LT_BUG("a mask is fused into the gradient of a convolution after all gradients are made, not before");
     lt_attr attr = n.attr;
     if (need[0])
         din[0] = LTI_EMIT(g, conv2d, &attr, dout[0], n.in[1]);
@@ -142,8 +152,8 @@ static double conv2d_dw_flop(const lt_attr *a, int n_in, const lt_shape *in, con
     return conv_flop(&in[1], &out[0]);
 }
 
-const lt_op lt_op_conv2d = {"conv2d", 2, 3, 1, LT_OP_LINEAR, conv2d_infer, conv2d_vjp, conv2d_flop};
-const lt_op lt_op_conv2d_dx = {"conv2d_dx", 2, 2, 1, LT_OP_LINEAR, conv2d_dx_infer, conv2d_dx_vjp, conv2d_dx_flop};
+const lt_op lt_op_conv2d = {"conv2d", 2, 4, 1, LT_OP_LINEAR, conv2d_infer, conv2d_vjp, conv2d_flop};
+const lt_op lt_op_conv2d_dx = {"conv2d_dx", 2, 4, 1, LT_OP_LINEAR, conv2d_dx_infer, conv2d_dx_vjp, conv2d_dx_flop};
 const lt_op lt_op_conv2d_dw = {"conv2d_dw", 2, 2, 1, LT_OP_LINEAR, conv2d_dw_infer, conv2d_dw_vjp, conv2d_dw_flop};
 
 // ---- padding and its adjoint

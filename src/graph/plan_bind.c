@@ -250,15 +250,16 @@ static lt_status add_view(lt_plan *plan, const lt_node *n)
 // Inputs in the layouts the kernel asked for, outputs in those it makes.
 static lt_status connect(lt_plan *plan, const lt_node *n, lti_step *s)
 {
+    const unsigned reads = s->kernel.prepare_reads;
     int changing = 0;
     for (int i = 0; i < n->n_in; i++) {
         LT_TRY(need_tensor(plan, n->in[i], s->kernel.layout[i], &s->arg[i]));
-        changing += !plan->constant[n->in[i]];
+        changing += !plan->constant[n->in[i]] && (!reads || reads >> i & 1);
     }
     s->n_in = n->n_in;
     s->n_args = n->n_in + n->n_out;
     s->prologue = plan->constant[n->out[0]];
-    s->prepare_always = changing > 1;
+    s->prepare_always = changing > (reads ? 0 : 1);
     for (int i = 0; i < n->n_out; i++) {
         lt_layout layout = s->kernel.layout[n->n_in + i];
         int32_t *t = &plan->of_value[n->out[i]][layout];

@@ -103,6 +103,7 @@ static lt_status mock_bind(lt_backend *b, const lt_bind_in *in, lt_kernel *k)
     if (w->weight >= 0) {
         k->prepare = wrapped_prepare;
         k->prepared_bytes = lti_layout_bytes(&w->arg[w->weight].shape, LT_F32, LT_LAYOUT_PLAIN);
+        k->prepare_reads = 1u << w->weight;
     }
     return LT_OK;
 }

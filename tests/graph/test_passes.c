@@ -273,6 +273,79 @@ static void made_again_bit_for_bit(void **state)
     }
 }
 
+// Two residual blocks of many channels, the second one strided with a projection: where batch norm is folded away,
+// every sum, ReLU and mask after a 3x3 convolution becomes part of it.
+static small_net wide_blocks(void)
+{
+    small_net n = {0};
+    assert_int_equal(lt_graph_create(&n.g), LT_OK);
+    const lt_conv_attr s1 = {.stride = 1, .pad = 1}, s2 = {.stride = 2, .pad = 1}, point = {.stride = 2};
+    n.x = lt_input(n.g, "x", LT_F32, LT_SHAPE(LT_BATCH, 3, 9, 8));
+    lt_val h = lt_relu(n.g, net_bn(n.g, "bn", net_conv(n.g, "w", n.x, 3, 36, 3, s1), 36));
+    lt_val a = lt_relu(n.g, net_bn(n.g, "a1", net_conv(n.g, "w1", h, 36, 36, 3, s1), 36));
+    h = lt_relu(n.g, lt_add(n.g, net_bn(n.g, "a2", net_conv(n.g, "w2", a, 36, 36, 3, s1), 36), h));
+    a = lt_relu(n.g, net_bn(n.g, "b1", net_conv(n.g, "v1", h, 36, 40, 3, s2), 40));
+    a = net_bn(n.g, "b2", net_conv(n.g, "v2", a, 40, 40, 3, s1), 40);
+    h = lt_relu(n.g, lt_add(n.g, a, net_bn(n.g, "p", net_conv(n.g, "q", h, 36, 40, 1, point), 40)));
+    n.logits = h;
+    n.loss = lt_dot(n.g, h, h);
+    assert_int_equal(lt_graph_status(n.g), LT_OK);
+    return n;
+}
+
+// The gradient of the image and the last activation; n_loose: sums, ReLUs and masks that are kernels of their own.
+static float *finished_bits(const small_net *n, lt_backend *b, unsigned flags, int64_t *count, int *n_loose)
+{
+    const lt_val outs[] = {n->logits};
+    const lt_plan_spec spec = {.outs = outs,
+                               .n_outs = 1,
+                               .grad_of = n->loss,
+                               .seed = LT_NONE,
+                               .wrt = &n->x,
+                               .n_wrt = 1,
+                               .batch = 3,
+                               .dtype = LT_F32,
+                               .flags = flags | LT_PLAN_NO_TUNE};
+    op_run r;
+    assert_int_equal(op_run_open(n->g, &spec, b, &r), LT_OK);
+    net_fill(n, &r, 3);
+    for (int i = 0; i < 2; i++)
+        assert_int_equal(lt_plan_run(r.plan), LT_OK);
+    const int64_t n_x = 3 * 3 * 9 * 8, n_h = 3 * 40 * 5 * 4;
+    float *v = malloc((size_t)(n_x + n_h) * sizeof *v);
+    assert_non_null(v);
+    memcpy(v, lt_plan_grad(r.plan, 0), (size_t)n_x * sizeof *v);
+    memcpy(v + n_x, lt_plan_buffer(r.plan, n->logits), (size_t)n_h * sizeof *v);
+    *count = n_x + n_h;
+    *n_loose = 0;
+    for (int i = 0; i < 3; i++) // names of ops, padded, not of implementations
+        *n_loose += count_lines(r.plan, (const char *const[]){" add  ", " relu_dx  ", " add_relu_dx  "}[i]);
+    op_run_close(&r);
+    return v;
+}
+
+static void convolutions_finish_their_outputs(void **state)
+{
+    (void)state;
+    for (const char *const *name = lt_backend_names(); *name; name++)
+        for (unsigned flags = 0; flags <= LT_PLAN_NO_WINOGRAD; flags += LT_PLAN_NO_WINOGRAD) {
+            lt_backend *b;
+            assert_int_equal(lt_backend_create(*name, 2, &b), LT_OK);
+            small_net n = wide_blocks();
+            int64_t count_a, count_b;
+            int together, apart;
+            float *a = finished_bits(&n, b, flags, &count_a, &together);
+            float *c = finished_bits(&n, b, flags | LT_PLAN_NO_FUSE, &count_b, &apart);
+            assert_int_equal(together, 1);      // dot's two gradients and the mask of the last ReLU
+            assert_int_equal(apart, 2 + 3 + 5); // sums forward and of gradients, masks of five ReLUs
+            assert_true(count_a == count_b && memcmp(a, c, (size_t)count_a * sizeof *a) == 0);
+            free(a);
+            free(c);
+            lt_graph_destroy(n.g);
+            lt_backend_destroy(b);
+        }
+}
+
 // A budget for what is kept: nothing is made again where all fits, everything where nothing does, and some where the
 // budget lies between; the bits are the same.
 static void kept_within_a_budget(void **state)
@@ -339,6 +412,7 @@ int main(void)
         cmocka_unit_test(folding_takes_what_it_may),
         cmocka_unit_test(side_effects_stay),
         cmocka_unit_test(made_again_bit_for_bit),
+        cmocka_unit_test(convolutions_finish_their_outputs),
         cmocka_unit_test(kept_within_a_budget),
         cmocka_unit_test(sums_fuse_only_where_nobody_looks),
     };

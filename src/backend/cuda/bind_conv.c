@@ -75,13 +75,15 @@ static void prepare_weights(lti_cuda_bind *b, const conv_dims *d)
     c->args.d[1] = (int32_t)d->c;
     c->args.d[2] = (int32_t)(d->r * d->s);
     b->program->n_prepare = 1;
+    b->k->prepare_reads = 1u << 1;
     b->k->prepared_bytes = (size_t)n * (bf16 ? 2 : 4);
 }
 
+// Bias, residual and ReLU.
 static void add_epilogue(lti_cuda_bind *b, const conv_dims *d)
 {
     const int out = b->in->n_in;
-    const bool bias = b->in->n_in == 3;
+    const bool bias = b->in->n_in >= 3, residual = b->in->n_in == 4;
     if (!bias && !b->in->attr->relu)
         return;
     const int64_t n = d->n * d->k * d->oh * d->ow;
@@ -89,10 +91,35 @@ static void add_epilogue(lti_cuda_bind *b, const conv_dims *d)
     lti_cuda_arg(b, c, 0, out);
     if (bias)
         lti_cuda_arg(b, c, 2, 2);
+    if (residual) {
+        lti_cuda_as_image(b, 3);
+        lti_cuda_arg(b, c, 5, 3);
+    }
     lti_cuda_arg(b, c, 6, out);
     c->args.d[0] = (int32_t)n;
     c->args.d[1] = (int32_t)d->k;
     c->args.d[2] = b->in->attr->relu;
+}
+
+// The other gradient and the mask of conv2d_dx.
+static void add_mask(lti_cuda_bind *b, const conv_dims *d)
+{
+    const int out = b->in->n_in;
+    const bool mask = b->in->n_in >= 3, sum = b->in->n_in == 4;
+    if (!mask)
+        return;
+    const int64_t n = d->n * d->c * d->h * d->w;
+    lti_cuda_call *c = lti_cuda_add(b, LTC_K_map, (n + 3) / 4);
+    for (int i = 2; i < out; i++)
+        lti_cuda_as_image(b, i);
+    lti_cuda_arg(b, c, 0, out);
+    if (sum)
+        lti_cuda_arg(b, c, 1, 3);
+    lti_cuda_arg(b, c, 2, 2);
+    lti_cuda_arg(b, c, 3, out);
+    c->args.d[0] = sum ? LTC_ADD_RELU_DX : LTC_RELU_DX;
+    c->args.d[1] = (int32_t)n;
+    c->args.f[0] = 1.0f;
 }
 
 // conv2d and conv2d_dx: image, weights -> image
@@ -115,7 +142,9 @@ lt_status lti_cuda_conv(lti_cuda_bind *b)
     lti_cuda_arg(b, c, 2, in->n_in);
     lti_cuda_at(c, 3, LTI_FROM_SCRATCH, lti_cuda_scratch(b, (int64_t)workspace, 1), false);
     put_dims(b, &d, &c->args);
-    if (!dx)
+    if (dx)
+        add_mask(b, &d);
+    else
         add_epilogue(b, &d);
     return LT_OK;
 }

@@ -325,22 +325,32 @@ static bool is_own(const lti_choice *choice)
     return choice->algorithm >= LTI_OWN_WINOGRAD;
 }
 
+// Our Winograd finishes its output itself; what comes after another kernel's is a pass of its own.
+static bool finishes(const lti_choice *choice)
+{
+    return choice->algorithm == LTI_OWN_WINOGRAD || choice->algorithm == LTI_OWN_WINOGRAD_BF16;
+}
+
 static lt_status make_fast(const lti_dn *dn, const lti_conv_shape *s, bool tune, lti_choice *choice, lt_kernel *k)
 {
-    const lt_status status = lti_conv_pick(dn, s, tune, choice);
-    return status == LT_OK ? lti_conv_make(dn, s, choice, k) : status;
+    const lti_conv_shape plain = lti_conv_unfinished(s);
+    const lt_status status = lti_conv_pick(dn, &plain, tune, choice);
+    return status == LT_OK ? lti_conv_make(dn, finishes(choice) ? s : &plain, choice, k) : status;
 }
 
 // Bits that do not depend on the number of threads: the fixed rule, asked as for one thread. Our own kernels are like
 // that by themselves.
 static lt_status make_fixed(const lti_dn *dn, const lti_conv_shape *s, lti_choice *choice, lt_kernel *k)
 {
+    const lti_conv_shape plain = lti_conv_unfinished(s);
     lti_dn one = *dn;
     one.n_threads = 1;
-    const lt_status status = lti_conv_pick(&one, s, false, choice);
+    const lt_status status = lti_conv_pick(&one, &plain, false, choice);
     if (status != LT_OK)
         return status;
-    return is_own(choice) ? lti_conv_make(dn, s, choice, k) : lti_parts_make(&one, dn->n_threads, s, k, choice);
+    if (is_own(choice))
+        return lti_conv_make(dn, finishes(choice) ? s : &plain, choice, k);
+    return lti_parts_make(&one, dn->n_threads, &plain, k, choice);
 }
 
 static lti_conv_pass pass_of(const lt_bind_in *in)
@@ -377,8 +387,10 @@ lti_conv_shape lti_conv_shape_of(const lt_bind_in *in)
         .ow = y[3],
         .stride = in->attr->stride,
         .pad = in->attr->pad,
-        .bias = pass == LTI_CONV_FWD && in->n_in == 3,
+        .bias = pass == LTI_CONV_FWD && in->n_in >= 3,
         .relu = pass == LTI_CONV_FWD && in->attr->relu,
+        .residual = pass != LTI_CONV_DW && in->n_in == 4,
+        .mask = pass == LTI_CONV_DX && in->n_in >= 3,
         .constant = pass != LTI_CONV_DW && !in->train,
         .half = (in->flags & LT_PLAN_BF16) != 0,
         .direct = (in->flags & LT_PLAN_NO_WINOGRAD) != 0,
@@ -401,6 +413,18 @@ lt_status lti_bind_conv(lti_dn *dn, const lt_bind_in *in, lt_kernel *k)
         return status;
     k->layout[x_arg(in)] = s.x_layout;
     k->layout[y_arg(in)] = s.y_layout;
+    k->prepare_reads = 1u << 1; // the filter
+    const lt_layout made = k->layout[in->n_in];
+    for (int i = s.bias ? 3 : 2; i < in->n_in; i++) // mask and residual
+        k->layout[i] = made;
+    if ((s.residual || s.mask) && !finishes(&choice)) {
+        const size_t bytes = lti_layout_bytes(&in->arg[in->n_in].shape, LT_F32, made);
+        const lt_status finished = lti_conv_finish_make(dn, &s, bytes / sizeof(float), k);
+        if (finished != LT_OK) {
+            k->destroy(k);
+            return finished;
+        }
+    }
     k->tuned_us = choice.us;
     snprintf(k->impl, sizeof k->impl, "%s %s%s%s", is_own(&choice) ? "blk16" : "onednn", choice.impl,
              choice.free_layout ? " +layout" : "", fixed && !is_own(&choice) ? " in parts" : "");

@@ -81,16 +81,22 @@ typedef struct lti_conv_shape {
     lti_conv_pass pass;
     dnnl_dim_t n, c, h, w, k, r, s, oh, ow, stride, pad;
     bool bias, relu;
-    bool constant; // the weights stay the same for many runs
-    bool half;     // products of bf16 are allowed
-    bool direct;   // no Winograd
-    bool own;      // no Winograd of oneDNN's
+    bool residual, mask; // what is made is finished: conv_finish.c
+    bool constant;       // the weights stay the same for many runs
+    bool half;           // products of bf16 are allowed
+    bool direct;         // no Winograd
+    bool own;            // no Winograd of oneDNN's
     lt_layout x_layout, y_layout;
 } lti_conv_shape;
 lti_conv_shape lti_conv_shape_of(const lt_bind_in *in);
 lt_status lti_conv_pd(const lti_dn *dn, const lti_conv_shape *shape, const lti_choice *choice,
                       dnnl_primitive_desc_t *pd);
 lt_status lti_conv_make(const lti_dn *dn, const lti_conv_shape *shape, const lti_choice *choice, lt_kernel *k);
+// The shape without what comes after the convolution, for kernels that cannot do it.
+lti_conv_shape lti_conv_unfinished(const lti_conv_shape *shape);
+// Makes *k, a kernel of the unfinished shape, one of `shape`: it adds, masks and cuts off in place afterwards. Owns *k
+// as it was. conv_finish.c
+lt_status lti_conv_finish_make(const lti_dn *dn, const lti_conv_shape *shape, size_t count, lt_kernel *k);
 // Our own: Winograd, wino.c; the image gradient of a first layer, stem.c.
 bool lti_wino_fits(const lti_conv_shape *shape);
 lt_status lti_wino_make(const lti_dn *dn, const lti_conv_shape *shape, bool half, lt_kernel *k);

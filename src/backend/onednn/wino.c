@@ -125,27 +125,38 @@ static void block_products(const wino *d, int points, const float *v, int64_t n_
             }
 }
 
-// Output blocks begin..end, which is what m holds.
+// The output of a convolution and what goes into it beside the products; NULL = nothing.
+typedef struct ends {
+    float *y;
+    const float *bias, *residual, *mask;
+} ends;
+
+// Output blocks begin..end, which is what m holds. Forward, y is the sum of the parts; backward, each makes its own
+// pixels.
 static void block_outputs(const wino *d, const part *p, const float *m, int64_t begin, int64_t end, int64_t first,
-                          int64_t n_tiles, const float *bias, float *y)
+                          int64_t n_tiles, const ends *e)
 {
     const int64_t rows = d->kern->rows, panel = (end - begin) * rows * LTI_LANES;
-    const bool sum = d->pass == LTI_CONV_FWD; // of all parts
+    const bool sum = d->pass == LTI_CONV_FWD, last = !sum || p->last;
     for (int64_t b = begin; b < end; b++) {
         float add[LTI_LANES] = {0};
-        const lti_wino_finish finish = {bias && p->first ? add : NULL, sum && !p->first, d->relu && p->last};
-        if (bias)
-            memcpy(add, bias + b * LTI_LANES, (size_t)smaller(LTI_LANES, d->out - b * LTI_LANES) * sizeof *add);
+        lti_wino_finish finish = {
+            .bias = e->bias && p->first ? add : NULL, .add = sum && !p->first, .relu = d->relu && last};
+        if (e->bias)
+            memcpy(add, e->bias + b * LTI_LANES, (size_t)smaller(LTI_LANES, d->out - b * LTI_LANES) * sizeof *add);
         tile t = tile_at(d, first);
         for (int64_t i = 0; i < n_tiles; i++, tile_step(d, &t)) {
             const lti_wino_patch at = out_patch(d, p, &t);
+            const int64_t plane = out_plane(d, t.n, b);
+            finish.residual = e->residual && last ? e->residual + plane : NULL;
+            finish.mask = e->mask && last ? e->mask + plane : NULL;
             p->form->output(m + i / rows * panel + (b - begin) * rows * LTI_LANES + i % rows * LTI_LANES, d->m_stride,
-                            y + out_plane(d, t.n, b), &at, &finish);
+                            e->y + plane, &at, &finish);
         }
     }
 }
 
-static void run_tiles(const wino *d, const float *x, const float *u, const float *bias, float *y, void *scratch)
+static void run_tiles(const wino *d, const float *x, const float *u, const ends *e, void *scratch)
 {
     const int64_t columns = d->out_b * LTI_LANES, n_blocks = (d->tiles + d->block - 1) / d->block;
     const int64_t calls = d->points * ((columns + d->kern->width - 1) / d->kern->width) * (d->block / d->kern->rows);
@@ -155,18 +166,18 @@ static void run_tiles(const wino *d, const float *x, const float *u, const float
         const int64_t first = b * d->block, next = first + d->n_threads * d->block;
         const int64_t n_tiles = smaller(d->block, d->tiles - first);
         ahead read = ahead_of(d, next < d->tiles ? x : NULL, d->in_b, d->ih * d->iw, next, n_tiles, calls);
-        ahead write = ahead_of(d, y, d->out_b, d->oh * d->ow, first, n_tiles, calls / d->n_parts);
+        ahead write = ahead_of(d, e->y, d->out_b, d->oh * d->ow, first, n_tiles, calls / d->n_parts);
         for (const part *p = d->part; p < d->part + d->n_parts; p++) {
             block_inputs(d, p, x, first, n_tiles, v);
             block_products(d, p->form->points, v, n_tiles, u + p->point * d->u_stride, 0, columns, m, &read, &write);
-            block_outputs(d, p, m, 0, d->out_b, first, n_tiles, bias, y);
+            block_outputs(d, p, m, 0, d->out_b, first, n_tiles, e);
         }
     }
 }
 
 // w NULL: u holds the whole transformed filter.
-static void run_panels(const wino *d, const part *p, const float *x, const float *w, const float *u, const float *bias,
-                       float *y, void *scratch)
+static void run_panels(const wino *d, const part *p, const float *x, const float *w, const float *u, const ends *e,
+                       void *scratch)
 {
     const int64_t columns = d->out_b * LTI_LANES, rows = d->kern->rows;
     const int64_t depth = d->in_b * d->lanes;
@@ -183,24 +194,32 @@ static void run_panels(const wino *d, const part *p, const float *x, const float
             transform_panel(d, p, w, k, 0, d->in_b, own_u);
         block_products(d, p->form->points, v, d->tiles, w ? own_u : u + p->point * d->u_stride + k * depth, k, end, m,
                        &nothing, &nothing);
-        block_outputs(d, p, m, k / LTI_LANES, end / LTI_LANES, 0, d->tiles, bias, y);
+        block_outputs(d, p, m, k / LTI_LANES, end / LTI_LANES, 0, d->tiles, e);
     }
 }
 
 static lt_status forward_run(const lt_kernel *k, void *const *arg, void *scratch)
 {
     const wino *d = k->data;
-    const float *x = arg[0], *bias = d->bias ? arg[2] : NULL;
-    float *y = arg[d->bias ? 3 : 2];
+    const float *x = arg[0];
+    ends e = {0};
+    void *const *next = arg + 2; // forward: bias, residual; backward: mask, residual; then what is made
+    if (d->bias)
+        e.bias = *next++;
+    if (d->mask)
+        e.mask = *next++;
+    if (d->residual)
+        e.residual = *next++;
+    e.y = *next;
     if (d->by_panel) {
         for (const part *p = d->part; p < d->part + d->n_parts; p++)
-            run_panels(d, p, x, d->keep ? NULL : arg[1], k->prepared, bias, y, scratch);
+            run_panels(d, p, x, d->keep ? NULL : arg[1], k->prepared, &e, scratch);
         return LT_OK;
     }
     float *u = d->keep ? k->prepared : (float *)scratch + d->u_at;
     if (!d->keep)
         transform_filter(d, arg[1], u);
-    run_tiles(d, x, u, bias, y, scratch);
+    run_tiles(d, x, u, &e, scratch);
     return LT_OK;
 }
 
@@ -327,6 +346,8 @@ lt_status lti_wino_make(const lti_dn *dn, const lti_conv_shape *s, bool half, lt
         .pass = s->pass,
         .relu = s->relu,
         .bias = s->bias,
+        .residual = s->residual,
+        .mask = s->mask,
         .keep = s->constant,
         .n = s->n,
         .in = dx ? s->k : s->c,

@@ -25,10 +25,14 @@ typedef struct lti_wino_patch {
     int64_t h, w, y, x, step;
 } lti_wino_patch;
 
-// What becomes of 16 channels of an output tile: bias NULL = none; add: to what is there.
+// What becomes of 16 channels of an output tile, in this order; NULL = none. add: to what is there. residual and mask
+// lie like y.
 typedef struct lti_wino_finish {
     const float *bias;
-    bool add, relu;
+    bool add;
+    const float *residual; // added
+    bool relu;
+    const float *mask; // zero where this is not positive
 } lti_wino_finish;
 
 typedef void lti_wino_transform(const float *plane, const lti_wino_patch *at, float *to, int64_t stride);

@@ -25,6 +25,7 @@ typedef float wmem __attribute__((vector_size(4 * WINO_LANES), aligned(4), may_a
 #define WSET(x) ((wvec){(x), (x), (x), (x)})
 #endif
 #define WRELU(v) ((wvec)((wint)(v) & ~((v) < (wvec){0}))) // a NaN stays one
+#define WMASK(v, y) ((wvec)((wint)(v) & ((y) > (wvec){0})))
 #define WUNROLL _Pragma("GCC unroll 16")
 #define WINLINE static inline __attribute__((always_inline))
 
@@ -279,8 +280,12 @@ WINLINE void output_tile(const float *m, int64_t stride, float *y, const lti_win
             output_1d(t + n_x * k, 1, o, 1, taps_x);
             for (int j = 0; j < n_j; j++, to += at->step * LTI_LANES) {
                 wvec v = o[j] + (finish->add ? WLOAD(to) : add);
+                if (finish->residual)
+                    v += WLOAD(finish->residual + (to - y));
                 if (finish->relu)
                     v = WRELU(v);
+                if (finish->mask)
+                    v = WMASK(v, WLOAD(finish->mask + (to - y)));
                 WSTORE(to, v);
             }
         }
@@ -527,6 +532,7 @@ const lti_wino_kern LTI_WINO_TABLE = {
 #undef WSTORE
 #undef WSET
 #undef WRELU
+#undef WMASK
 #undef WUNROLL
 #undef WINLINE
 #undef WINO_FORM

@@ -33,7 +33,8 @@ typedef struct wino {
     const lti_kern *blk;
     int n_threads;
     lti_conv_pass pass;
-    bool relu, bias, keep; // keep: the transformed filter lives in prepared memory
+    bool relu, bias, residual, mask;
+    bool keep; // the transformed filter lives in prepared memory
     bool half;
     int64_t lanes; // floats that 16 transformed values take
     part part[MAX_PARTS];

@@ -1,7 +1,10 @@
 // fuse_late.c - fusions that need the finished list of nodes, gradients included, because no gradient rule knows them:
 //     relu?(bn_train(x) + r) -> bn_train with a residual      relu_dx(a + b, y) -> add_relu_dx
-// The first is the end of a residual block, the second the sum of its two gradients: each saves writing and reading a
-// whole activation once. The merged node stands where the later of the two stood.
+//     relu?(conv2d(x, w, bias) + r) -> conv2d with a residual
+//     relu_dx(conv2d_dx(dy, w), y) -> conv2d_dx with a mask   add_relu_dx(conv2d_dx(dy, w), r, y) -> with a sum, too
+// The first line is the end of a residual block and the sum of its two gradients; the others do the same where batch
+// norm is folded away, and let a convolution finish its own output: each saves writing and reading a whole activation
+// once. The merged node stands where the later of the two stood.
 #include "graph/plan_impl.h"
 
 // The running statistics and outputs of node i are left alone between i and j, so i may run at j.
@@ -60,6 +63,62 @@ static void fuse_masked_sum(lt_graph *g, int32_t j, const int32_t *n_uses, const
     g->node[i].op = NULL;
 }
 
+// Node i goes to where node j stands and makes its output.
+static void move_into(lt_graph *g, int32_t i, int32_t j, lt_node merged)
+{
+    merged.out[0] = g->node[j].out[0];
+    g->node[j] = merged;
+    g->node[i].op = NULL;
+    g->value[merged.out[0]].node = j;
+    for (int32_t k = j; k < g->n_nodes; k++) // its gradient belongs to the node where it now stands
+        if (g->node[k].fwd == i)
+            g->node[k].fwd = j;
+}
+
+// The 3x3 convolution that makes v and may still be finished. Only for these is finishing more than calling the other
+// kernel afterwards.
+static int32_t conv_maker(const lt_graph *g, lt_val v, const lt_op *op, int n_in, const int32_t *n_uses,
+                          const bool *keep)
+{
+    const int32_t i = sole_maker(g, v, op, n_uses, keep);
+    if (i < 0 || g->node[i].n_in != n_in || g->node[i].attr.relu)
+        return -1;
+    const int64_t *w = g->value[g->node[i].in[1]].shape.dim;
+    return w[2] == 3 && w[3] == 3 ? i : -1;
+}
+
+static void finish_conv(lt_graph *g, int32_t j, const int32_t *n_uses, const bool *keep)
+{
+    const lt_node add = g->node[j];
+    for (int a = 0; add.op == &lt_op_add && add.attr.alpha == 1 && a < 2; a++) {
+        const int32_t i = conv_maker(g, add.in[a], &lt_op_conv2d, 3, n_uses, keep);
+        if (i < 0)
+            continue;
+        lt_node conv = g->node[i];
+        conv.in[conv.n_in++] = add.in[1 - a];
+        conv.attr.relu = add.attr.relu;
+        move_into(g, i, j, conv);
+        return;
+    }
+}
+
+static void finish_conv_dx(lt_graph *g, int32_t j, const int32_t *n_uses, const bool *keep)
+{
+    const lt_node n = g->node[j];
+    const bool sum = n.op == &lt_op_add_relu_dx;
+    for (int a = 0; (sum || n.op == &lt_op_relu_dx) && n.attr.alpha == 1 && a <= sum; a++) {
+        const int32_t i = conv_maker(g, n.in[a], &lt_op_conv2d_dx, 2, n_uses, keep);
+        if (i < 0)
+            continue;
+        lt_node conv = g->node[i];
+        conv.in[conv.n_in++] = n.in[sum ? 2 : 1];
+        if (sum)
+            conv.in[conv.n_in++] = n.in[1 - a];
+        move_into(g, i, j, conv);
+        return;
+    }
+}
+
 lt_status lti_pass_fuse_late(lt_graph *g, const bool *keep)
 {
     int32_t *n_uses = lti_malloc((size_t)g->n_values * 2 * sizeof *n_uses);
@@ -71,6 +130,11 @@ lt_status lti_pass_fuse_late(lt_graph *g, const bool *keep)
             fuse_residual(g, j, n_uses, keep);
         else if (g->node[j].op == &lt_op_relu_dx)
             fuse_masked_sum(g, j, n_uses, keep);
+    for (int32_t j = 0; j < g->n_nodes; j++)
+        if (g->node[j].op) {
+            finish_conv(g, j, n_uses, keep);
+            finish_conv_dx(g, j, n_uses, keep);
+        }
     lti_free(n_uses);
     lti_graph_compact(g);
     return LT_OK;
