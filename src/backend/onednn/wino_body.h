@@ -195,17 +195,42 @@ WINLINE void filter_gradient_1d(const wvec *i, const int in_step, wvec *o, const
     o[2 * step] = WINO_FMA(WSET(q * q * n_q), sum_q, WINO_FMA(WSET(p * p * n_p), sum_p, s[4 * in_step]));
 }
 
+// The first and the end of the n places at, at + step, ... that lie in 0..size.
+WINLINE void wino_range(int64_t at, int64_t step, int64_t size, int n, int *first, int *end)
+{
+    int a = 0, b = n;
+    while (a < n && at + a * step < 0)
+        a++;
+    while (b > a && at + (b - 1) * step >= size)
+        b--;
+    *first = a;
+    *end = b;
+}
+
+WINLINE float *wino_zeros(float *to, int px)
+{
+    for (int i = 0; i < px; i++, to += LTI_LANES)
+        for (int l = 0; l < LTI_LANES; l += WINO_LANES)
+            WSTORE(to + l, (wvec){0});
+    return to;
+}
+
 // Copies the part of an n_y x n_x patch that lies inside the plane into `to`, zero elsewhere.
 static void wino_clip(const float *x, const lti_wino_patch *at, int n_y, int n_x, float *to)
 {
-    for (int i = 0; i < n_y; i++)
-        for (int j = 0; j < n_x; j++, to += LTI_LANES) {
-            const int64_t row = at->y + i * at->step, col = at->x + j * at->step;
-            const bool inside = row >= 0 && row < at->h && col >= 0 && col < at->w;
-            const float *from = x + (row * at->w + col) * LTI_LANES;
+    int i0, i1, j0, j1;
+    wino_range(at->y, at->step, at->h, n_y, &i0, &i1);
+    wino_range(at->x, at->step, at->w, n_x, &j0, &j1);
+    to = wino_zeros(to, i0 * n_x);
+    for (int i = i0; i < i1; i++) {
+        const float *from = x + ((at->y + i * at->step) * at->w + at->x + j0 * at->step) * LTI_LANES;
+        to = wino_zeros(to, j0);
+        for (int j = j0; j < j1; j++, from += at->step * LTI_LANES, to += LTI_LANES)
             for (int l = 0; l < LTI_LANES; l += WINO_LANES)
-                WSTORE(to + l, inside ? WLOAD(from + l) : (wvec){0});
-        }
+                WSTORE(to + l, WLOAD(from + l));
+        to = wino_zeros(to, n_x - j1);
+    }
+    wino_zeros(to, (n_y - i1) * n_x);
 }
 
 // The patch itself where it lies inside the plane, else its copy; row and pixel: floats from one to the next.
