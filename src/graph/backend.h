@@ -144,9 +144,11 @@ size_t lti_layout_bytes(const lt_shape *shape, lt_dtype dtype, lt_layout layout)
 typedef struct lti_mirror lti_mirror;
 lt_status lti_mirror_get(lt_backend *b, void *host, size_t bytes,
                          lti_mirror **m); // the host side counts as newer, unless the device side is
-void lti_mirror_put(lti_mirror *m);       // NULL is fine
+// The host side of the slab at this address was written by the caller: it is copied over before the device uses it
+// again. It must not have been the older side. Nothing where the slab has no copy, so also nothing on a CPU.
+void lti_slab_written(lt_backend *b, const void *host);
+void lti_mirror_put(lti_mirror *m); // NULL is fine
 void *lti_mirror_device(const lti_mirror *m);
-void lti_mirror_host_changed(lti_mirror *m);   // before the next use the host side is copied over
 void lti_mirror_device_changed(lti_mirror *m); // the host side is old until lti_mirror_to_host
 lt_status lti_mirror_to_device(lti_mirror *m); // queues a copy if the host side is newer
 lt_status lti_mirror_to_host(lti_mirror *m);   // copies, and waits, if the device side is newer
@@ -157,8 +159,8 @@ bool lti_plan_on_device(const lt_plan *plan);
 void *lti_plan_device_input(lt_plan *plan, lt_val v);
 void lti_plan_input_made_there(lt_plan *plan, lt_val v, bool there);
 void lti_plan_leave_there(lt_plan *plan, bool leave);
-// As lt_plan_params_changed when the change was made on the device.
-void lti_plan_params_changed_there(lt_plan *plan);
+// The next run prepares parameters anew, from the side that is the newer one; says nothing of which side that is.
+void lti_plan_prepare_anew(lt_plan *plan);
 
 // The reference backend binds every op, plain layouts, F32 and F64.
 lt_status lti_ref_bind(const lt_bind_in *in, lt_kernel *k);

@@ -3,8 +3,10 @@
 // Activations, constants, scratch and what kernels prepare live on the device only. Of the caller's slabs there is one
 // mirror per backend and host address, so that plans of several batch sizes, the evaluator and the optimizer work on
 // the same copy. Each side of a mirror may be the newer one, never both; a run brings the device side up to date, and
-// afterwards the host side of what it changed unless the caller asked to leave it there. Inputs and outputs are small
-// and copied in every run, between a piece of fast host memory and the device.
+// afterwards the host side of what it changed unless the caller asked to leave it there. That parameters changed is a
+// fact about a plan: it prepares them anew, from whichever side is newer. Which side that is, only those say who write:
+// a run, the optimizer on the device, and whoever wrote the host's slab (lti_slab_written). Inputs and outputs are
+// small and copied in every run, between a piece of fast host memory and the device.
 //
 // The kernels of a run are recorded as one unit in its second run (the first one lets libraries set themselves up) and
 // replayed from then on: one recording for runs that prepare parameters anew, one for those that do not. Binding other
@@ -101,11 +103,17 @@ void *lti_mirror_device(const lti_mirror *m)
     return m->device;
 }
 
-void lti_mirror_host_changed(lti_mirror *m)
+void lti_slab_written(lt_backend *b, const void *host)
 {
-    if (m->device_newer)
-        LT_BUG("the host side of a slab was changed while it was the older one");
-    m->host_newer = true;
+    if (!b->ops->device)
+        return;
+    lock(b);
+    lti_mirror *m = find_mirror(b, host);
+    if (m && m->device_newer)
+        LT_BUG("the host side of a slab was written while it was the older one");
+    if (m)
+        m->host_newer = true;
+    unlock(b);
 }
 
 void lti_mirror_device_changed(lti_mirror *m)
@@ -260,12 +268,16 @@ lt_status lti_there_bind(lt_plan *plan, void *const slab[LTI_N_PLACES])
     return status;
 }
 
+// Somebody changed them, and did not say where. What was changed on the device is known to be there; else it can only
+// have been on the host.
 void lti_there_params_changed(lt_plan *plan)
 {
     lock(plan->backend);
-    for (int place = LTI_PARAM; place <= LTI_STATE; place++)
-        if (plan->there->mirror[place])
-            lti_mirror_host_changed(plan->there->mirror[place]);
+    for (int place = LTI_PARAM; place <= LTI_STATE; place++) {
+        lti_mirror *m = plan->there->mirror[place];
+        if (m && !m->device_newer)
+            m->host_newer = true;
+    }
     unlock(plan->backend);
 }
 
@@ -410,7 +422,7 @@ void lti_plan_leave_there(lt_plan *plan, bool leave)
         plan->there->leave = leave;
 }
 
-void lti_plan_params_changed_there(lt_plan *plan)
+void lti_plan_prepare_anew(lt_plan *plan)
 {
     plan->dirty = true;
 }

@@ -82,14 +82,40 @@ void lti_on_device_clear(lti_trainer *t)
     *d = (lti_on_device){0};
 }
 
+static lt_status to_host(lti_mirror *const *m, int n)
+{
+    for (int i = 0; i < n; i++)
+        if (m[i])
+            LT_TRY(lti_mirror_to_host(m[i]));
+    return LT_OK;
+}
+
+lt_status lti_on_device_model_to_host(lti_trainer *t)
+{
+    return to_host((lti_mirror *[]){t->there.params, t->there.state}, 2);
+}
+
 lt_status lti_on_device_to_host(lti_trainer *t)
 {
-    lti_on_device *d = &t->there;
-    lti_mirror *const all[] = {d->params, d->state, d->grads, d->m, d->v};
-    for (size_t i = 0; d->update && i < sizeof all / sizeof *all; i++)
-        if (all[i])
-            LT_TRY(lti_mirror_to_host(all[i]));
-    return LT_OK;
+    LT_TRY(lti_on_device_model_to_host(t));
+    return to_host((lti_mirror *[]){t->there.grads, t->there.m, t->there.v}, 3);
+}
+
+// Every write of the trainer to a slab that may have a copy on a device goes through one of these two.
+void lti_trainer_wrote_model(lti_trainer *t)
+{
+    const lt_model *m = t->job->model;
+    lti_slab_written(t->env->backend, m->params);
+    if (m->n_state > 0)
+        lti_slab_written(t->env->backend, m->state);
+    lti_plans_prepare_anew(&t->plans);
+}
+
+void lti_trainer_wrote_optim(lti_trainer *t)
+{
+    lti_slab_written(t->env->backend, t->optim.m);
+    if (t->optim.v)
+        lti_slab_written(t->env->backend, t->optim.v);
 }
 
 // ---- the optimizer
@@ -128,19 +154,20 @@ lt_status lti_on_device_update(lti_trainer *t, const lti_update *u, bool *finite
     const lt_status status = queue_update(t, u);
     pthread_mutex_unlock(&t->env->backend->device_lock);
     LT_TRY(status);
-    lti_plans_changed_there(&t->plans);
+    lti_plans_prepare_anew(&t->plans);
     *finite = *t->there.bad_host == 0;
     return LT_OK;
 }
 
 // ---- images
 
-// One split, its own pixels, and nobody else who wants to see them.
+// One split, its own pixels, and nobody else who wants to see them: no hook, no teacher, no attack.
 static bool images_fit(const lti_trainer *t, int p)
 {
     const lt_phase *phase = &t->job->phase[p];
     const lt_view *first = &t->view[p][0];
-    if (t->job->on_batch || lti_job_distils(t->job) || phase->beside || lti_has_side(t->job, p))
+    if (t->job->on_batch || lti_job_distils(t->job) || t->job->cfg.adversarial || phase->beside ||
+        lti_has_side(t->job, p))
         return false;
     for (int v = 0; v < phase->n_views; v++)
         if (t->view[p][v].images || t->view[p][v].ds != first->ds || t->view[p][v].split != first->split)

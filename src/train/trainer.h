@@ -84,6 +84,9 @@ void lti_on_device_clear(lti_trainer *t);
 lt_status lti_on_device_open_phase(lti_trainer *t, int p);
 lt_status lti_on_device_images(lti_trainer *t, int p, const lt_batch *b, lt_plan *plan);
 lt_status lti_on_device_update(lti_trainer *t, const lti_update *u, bool *finite);
-lt_status lti_on_device_to_host(lti_trainer *t);  // before the host reads parameters, state, moments or gradients
-lt_status lti_trainer_open_epoch(lti_trainer *t); // loaders and plans for the views as they are now
+lt_status lti_on_device_to_host(lti_trainer *t);       // before the host reads parameters, state, moments or gradients
+lt_status lti_on_device_model_to_host(lti_trainer *t); // parameters and state only
+void lti_trainer_wrote_model(lti_trainer *t);          // the host's parameters or state were written
+void lti_trainer_wrote_optim(lti_trainer *t);          // the host's moments were written
+lt_status lti_trainer_open_epoch(lti_trainer *t);      // loaders and plans for the views as they are now
 #endif

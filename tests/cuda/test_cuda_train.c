@@ -145,6 +145,7 @@ static void train(const char *backend, const char *model, int32_t optimizer, con
     f->job.mask = mask;
     f->job.on_step = on_step;
     f->job.step_ctx = t;
+    f->job.step_only = true;
     lt_train_result r;
     if (lt_train_run(&f->job, &f->env, NULL, false, &r) != LT_OK)
         fail_msg("%s: %s", backend, lt_error_get()->message);
