@@ -6,6 +6,7 @@
 // differ, allocates every buffer (also scratch) and calls kernels in order.
 #ifndef LT_BACKEND_H
 #define LT_BACKEND_H
+#include "base/ball.h"
 #include "graph/op.h"
 #include <pthread.h>
 #include "lethe/plan.h"
@@ -90,6 +91,29 @@ typedef struct lt_device_images { // one batch made from bytes that lie on the d
     float *x; // (n,C,H,W)
 } lt_device_images;
 
+// Between two gradients of an attack, base/ball.h; d: values of an image. Pointers on the device.
+typedef struct lt_device_rows { // to (n,d): its row i is row index[i] of from
+    const float *from;          // (rows,d)
+    const int32_t *index;       // (n)
+    int32_t n, d;
+    float *to;
+} lt_device_rows;
+
+typedef struct lt_device_look { // what a run of a plan gave
+    const float *z, *g;         // (n,k) logits, (n,d) gradients
+    int32_t n, k, d;
+    double *part; // (n,LTI_BALL_PARTS) scratch
+    lti_row_seen *seen;
+} lt_device_look;
+
+typedef struct lt_device_climb { // one step of n rows
+    const float *x, *g;          // (rows,d) clean images, gradients
+    float *image;                // (rows,d)
+    lti_row_move *move;          // (n)
+    int32_t n, d;
+    double *part; // (n,LTI_BALL_PARTS) scratch
+} lt_device_climb;
+
 typedef struct lt_device_ops {
     lt_status (*alloc)(lt_backend *b, size_t bytes, void **p); // zeroed, 256-byte aligned; LT_E_NOMEM says what is free
     void (*release)(lt_backend *b, void *p);                   // NULL is fine
@@ -109,6 +133,9 @@ typedef struct lt_device_ops {
     void (*record_free)(lt_backend *b, void *recording); // NULL is fine
     lt_status (*update)(lt_backend *b, const lt_device_update *u);
     lt_status (*images)(lt_backend *b, const lt_device_images *im);
+    lt_status (*rows)(lt_backend *b, const lt_device_rows *r);
+    lt_status (*look)(lt_backend *b, const lt_device_look *l);
+    lt_status (*climb)(lt_backend *b, const lt_device_climb *c);
 } lt_device_ops;
 
 typedef struct lt_backend_ops {
@@ -159,6 +186,11 @@ bool lti_plan_on_device(const lt_plan *plan);
 void *lti_plan_device_input(lt_plan *plan, lt_val v);
 void lti_plan_input_made_there(lt_plan *plan, lt_val v, bool there);
 void lti_plan_leave_there(lt_plan *plan, bool leave);
+// Where an output or the gradient with respect to wrt[i] lies there; NULL when it is none, or on a CPU.
+const float *lti_plan_device_output(const lt_plan *plan, lt_val v);
+const float *lti_plan_device_grad(const lt_plan *plan, int i);
+// Outputs and those gradients are left there too: a run only queues work, inputs must stay until a sync of the caller.
+void lti_plan_leave_outputs(lt_plan *plan, bool leave);
 // The next run prepares parameters anew, from the side that is the newer one; says nothing of which side that is.
 void lti_plan_prepare_anew(lt_plan *plan);
 

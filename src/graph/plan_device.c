@@ -310,6 +310,11 @@ static lt_status bring_inputs(lt_plan *plan)
     return LT_OK;
 }
 
+static bool is_output(const lt_plan *plan, lt_val v)
+{
+    return plan->shown[v] >= 0 && plan->g->value[v].role != LT_ROLE_INPUT;
+}
+
 static lt_status fetch(const lt_plan *plan, int32_t t)
 {
     return plan->backend->ops->device->download(plan->backend, lti_there_host(plan, t), there(plan, t),
@@ -319,10 +324,10 @@ static lt_status fetch(const lt_plan *plan, int32_t t)
 static lt_status bring_outputs(lt_plan *plan)
 {
     lti_there *h = plan->there;
-    for (int32_t v = 0; v < plan->n_user_values; v++)
-        if (plan->shown[v] >= 0 && plan->g->value[v].role != LT_ROLE_INPUT)
+    for (int32_t v = 0; v < plan->n_user_values && !h->leave_outputs; v++)
+        if (is_output(plan, v))
             LT_TRY(fetch(plan, plan->shown[v]));
-    for (int32_t i = 0; i < plan->n_wrt; i++)
+    for (int32_t i = 0; i < plan->n_wrt && !h->leave_outputs; i++)
         LT_TRY(fetch(plan, plan->grad[i]));
     if (h->mirror[LTI_STATE] && plan->train)
         lti_mirror_device_changed(h->mirror[LTI_STATE]);
@@ -331,7 +336,7 @@ static lt_status bring_outputs(lt_plan *plan)
     for (int place = LTI_STATE; place <= LTI_GRAD && !h->leave; place++)
         if (h->mirror[place])
             LT_TRY(lti_mirror_to_host(h->mirror[place]));
-    return plan->backend->ops->device->sync(plan->backend);
+    return h->leave_outputs ? LT_OK : plan->backend->ops->device->sync(plan->backend);
 }
 
 static lt_status zero_unreached(const lt_plan *plan)
@@ -414,6 +419,23 @@ void lti_plan_input_made_there(lt_plan *plan, lt_val v, bool made_there)
 {
     if (lti_plan_device_input(plan, v))
         plan->there->made_there[v] = made_there;
+}
+
+const float *lti_plan_device_output(const lt_plan *plan, lt_val v)
+{
+    const bool output = plan->there && v >= 0 && v < plan->n_user_values && is_output(plan, v);
+    return output ? (const float *)(const void *)there(plan, plan->shown[v]) : NULL;
+}
+
+const float *lti_plan_device_grad(const lt_plan *plan, int i)
+{
+    return plan->there && i >= 0 && i < plan->n_wrt ? (const float *)(const void *)there(plan, plan->grad[i]) : NULL;
+}
+
+void lti_plan_leave_outputs(lt_plan *plan, bool leave)
+{
+    if (plan->there)
+        plan->there->leave_outputs = leave;
 }
 
 void lti_plan_leave_there(lt_plan *plan, bool leave)

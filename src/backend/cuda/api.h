@@ -12,7 +12,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { LTC_VERSION = 1, LTC_MAX_TENSORS = 9, LTC_MAX_SIZES = 16, LTC_MAX_NUMBERS = 12 };
+enum { LTC_VERSION = 2, LTC_MAX_TENSORS = 9, LTC_MAX_SIZES = 16, LTC_MAX_NUMBERS = 12 };
 
 typedef enum ltc_code {
     LTC_OK,
