@@ -80,11 +80,11 @@ typedef struct lt_device_update { // one step of the optimizer, optim.c; all poi
     uint32_t *bad; // (1) set to 1 when an updated parameter is not finite
 } lt_device_update;
 
-typedef struct lt_device_images { // one batch made from bytes that lie on the device, base/augment.h
-    const uint8_t *bytes;         // (rows,C,H,W)
-    const int64_t *row, *id;      // (n)
+typedef struct lt_device_images { // one batch made from images that lie on the device, base/augment.h
+    const void *const *image;     // (n) where: (C,H,W) bytes or floats
+    const int64_t *id;            // (n)
     const int32_t *tag;           // (n)
-    const uint8_t *augment;       // (n) 1 = crop and flip
+    const uint8_t *how;           // (n) LTI_IMAGE_AUGMENT: crop and flip; LTI_IMAGE_FLOATS: no bytes
     int32_t n, c, h, w, pad;
     uint64_t seed;
     uint32_t epoch;

@@ -302,6 +302,7 @@ static lt_status run_phase(lti_trainer *t)
         LT_TRY(lti_on_device_model_to_host(t));
         LT_TRY(t->job->on_phase(t->job, (int32_t)t->at.epoch, p, t->job->ctx));
         lti_trainer_wrote_model(t); // what the hook may have done
+        LT_TRY(lti_on_device_images_changed(t, p));
     }
     LT_TRY(lt_loader_start(t->loader[p], (uint32_t)t->at.epoch, t->at.batch));
     t->mark_s = lti_now_s();

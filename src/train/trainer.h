@@ -15,13 +15,20 @@ typedef struct lti_resident { // the pixels of a split
     void *device;
 } lti_resident;
 enum { LTI_MAX_RESIDENT = 4 };
+typedef struct lti_replaced { // images that a view has in the place of the split's; what they are may change with
+                              // epochs
+    void *device;             // (n,C,H,W) floats
+    size_t bytes;
+} lti_replaced;
 typedef struct lti_on_device {
     bool update; // the optimizer runs there
     lti_mirror *params, *state, *grads, *m, *v, *mask;
     uint32_t *bad, *bad_host; // (1) on the device, and where it is read
     lti_resident resident[LTI_MAX_RESIDENT];
+    lti_replaced replaced[LT_JOB_MAX_PHASES][LT_PHASE_MAX_VIEWS];
     bool images[LT_JOB_MAX_PHASES]; // the batches of this phase are made there
-    void *index;                    // rows, ids, tags and augmented of a batch
+    void *index;                    // which images, ids, tags and how, of a batch
+    void *index_host;               // of these, those that the loader does not have: images and how
     int64_t index_rows;
 } lti_on_device;
 
@@ -82,6 +89,7 @@ lt_status lti_on_device_init(lti_trainer *t); // after the optimizer and the pla
 void lti_on_device_clear(lti_trainer *t);
 // May the device make the images of phase p? To be asked before its loader is made.
 lt_status lti_on_device_open_phase(lti_trainer *t, int p);
+lt_status lti_on_device_images_changed(lti_trainer *t, int p); // a hook may have rewritten what its views point to
 lt_status lti_on_device_images(lti_trainer *t, int p, const lt_batch *b, lt_plan *plan);
 lt_status lti_on_device_update(lti_trainer *t, const lti_update *u, bool *finite);
 lt_status lti_on_device_to_host(lti_trainer *t);       // before the host reads parameters, state, moments or gradients

@@ -129,14 +129,10 @@ static lt_status update(lt_backend *b, const lt_device_update *u)
 static lt_status images(lt_backend *b, const lt_device_images *im)
 {
     const int64_t n = (int64_t)im->n * im->c * im->h * im->w;
-    ltc_args a = {.t = {{(void *)im->bytes, 0},
-                        {(void *)im->row, 0},
-                        {(void *)im->id, 0},
-                        {(void *)im->tag, 0},
-                        {(void *)im->augment, 0},
-                        {im->x, 0}},
-                  .d = {im->c, im->h, im->w, im->pad, (int32_t)im->epoch},
-                  .seed = im->seed};
+    ltc_args a = {
+        .t = {{(void *)im->image, 0}, {(void *)im->id, 0}, {(void *)im->tag, 0}, {(void *)im->how, 0}, {im->x, 0}},
+        .d = {im->c, im->h, im->w, im->pad, (int32_t)im->epoch},
+        .seed = im->seed};
     return launch(b->self, LTC_K_images, &a, n, "images of a batch");
 }
 
