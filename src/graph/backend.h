@@ -154,14 +154,21 @@ typedef struct lt_backend_ops {
 // `const lt_backend_ops lti_backend_<name>`.
 struct lt_backend {
     const lt_backend_ops *ops;
-    const char *spec;            // as given to lt_backend_create, "cuda:0,precision=tf32"; only while open() runs
-    pthread_mutex_t device_lock; // around every use of the device; recursive
-    struct lti_mirror *mirrors;  // plan_device.c; under the lock
+    char *spec; // as given to lt_backend_create, "cuda:0,precision=tf32"
+    const lt_backend
+        *beside; // of the same spec, or NULL; only while open() runs: use its card, with a queue of your own
+    pthread_mutex_t device_lock;                               // around every use of the device; recursive
+    struct lti_mirror *mirrors;                                // plan_device.c; under the lock
+    struct lti_residents *residents;                           // resident.c; shared by backends beside each other
     lt_status (*fallback)(const lt_bind_in *in, lt_kernel *k); // lti_ref_bind, given by the registry
     void *self;
     int n_threads;
     char version[96];
 };
+
+// Another backend of the same spec, for another thread. On a device: another queue of the same card. Work of both may
+// read the same memory there, and either may release it.
+lt_status lti_backend_create_beside(const lt_backend *first, int n_threads, lt_backend **backend);
 
 // Bytes of a value in a layout (channel padding included).
 size_t lti_layout_bytes(const lt_shape *shape, lt_dtype dtype, lt_layout layout);
@@ -179,6 +186,13 @@ void *lti_mirror_device(const lti_mirror *m);
 void lti_mirror_device_changed(lti_mirror *m); // the host side is old until lti_mirror_to_host
 lt_status lti_mirror_to_device(lti_mirror *m); // queues a copy if the host side is newer
 lt_status lti_mirror_to_host(lti_mirror *m);   // copies, and waits, if the device side is newer
+// The device copy of host memory that does not change until it is put back, one for all backends beside each other.
+// put: when no work of this backend uses it any more.
+typedef struct lti_residents lti_residents;
+lt_status lti_resident_get(lt_backend *b, const void *host, size_t bytes, void **device);
+void lti_resident_put(lt_backend *b, const void *host, size_t bytes);
+lt_status lti_residents_open(lt_backend *b, const lt_backend *beside); // for the registry
+void lti_residents_close(lt_backend *b);
 // Is this plan on a device? Then: where input v lies there (NULL when v is no input); input v is made there by the
 // caller before each run and not copied from lt_plan_buffer; after a run gradients and state are left on the device
 // (read them with lti_mirror_to_host).

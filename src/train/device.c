@@ -76,7 +76,8 @@ void lti_on_device_clear(lti_trainer *t)
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
         lti_mirror_put(all[i]);
     for (int i = 0; i < LTI_MAX_RESIDENT; i++)
-        b->ops->device->release(b, d->resident[i].device);
+        if (d->resident[i].host)
+            lti_resident_put(b, d->resident[i].host, d->resident[i].bytes);
     b->ops->device->release(b, d->bad);
     for (int p = 0; p < LT_JOB_MAX_PHASES; p++)
         for (int v = 0; v < LT_PHASE_MAX_VIEWS; v++)
@@ -193,15 +194,13 @@ static lt_status bring_pixels(lti_trainer *t, const lt_view *view, bool *fits)
 {
     const lt_split_data *s = &view->ds->split[view->split];
     const size_t bytes = (size_t)s->n * image_elements(view->ds);
-    lt_backend *b = t->env->backend;
     lti_resident *r = resident(t, s->x);
     *fits = r != NULL;
     if (!r || r->host)
         return LT_OK;
-    LT_TRY(device_of(t)->alloc(b, bytes, &r->device));
-    LT_TRY(device_of(t)->upload(b, r->device, s->x, bytes));
-    LT_TRY(device_of(t)->sync(b));
+    LT_TRY(lti_resident_get(t->env->backend, s->x, bytes, &r->device));
     r->host = s->x;
+    r->bytes = bytes;
     return LT_OK;
 }
 

@@ -10,8 +10,9 @@ typedef struct lti_adv { // of adversarial training; all but x unused without
     lt_val x;                  // of the training graph: attacked images
 } lti_adv;
 // What a job keeps on the device of its backend, device.c; all zero on a CPU.
-typedef struct lti_resident { // the pixels of a split
+typedef struct lti_resident { // the pixels of a split, lti_resident_get
     const uint8_t *host;
+    size_t bytes;
     void *device;
 } lti_resident;
 enum { LTI_MAX_RESIDENT = 4 };
