@@ -77,7 +77,7 @@ static lt_status time_train(const struct opts *o, lt_model *m, const lt_env *env
     enum { BATCHES = 4 }; // an epoch
     lt_dataset *ds = NULL;
     LT_TRY(random_data(m, o->batch * BATCHES, &ds));
-    lt_job job = {.model = m, .n_phases = 1, .seed = 1, .on_step = on_step, .step_ctx = t};
+    lt_job job = {.model = m, .n_phases = 1, .seed = 1, .on_step = on_step, .step_ctx = t, .step_only = true};
     lt_options_defaults(lt_train_options, &job.cfg);
     job.cfg.batch = o->batch;
     job.cfg.epochs = (o->warmup + o->repeat + BATCHES - 1) / BATCHES;

@@ -40,8 +40,9 @@ if(LETHE_HAVE_CUDA)
   set(LETHE_CUDA_STATE "plug-in built with CUDA ${LETHE_NVCC_VERSION} for sm_80, sm_90, compute_90 and compute_${LETHE_CUDA_NEWEST}")
   set(dir ${CMAKE_SOURCE_DIR}/src/backend/cuda)
   set(object ${CMAKE_BINARY_DIR}/cuda_launch.o)
+  # No multiplication fused with an addition: bodies that the host runs too give the host's bits.
   add_custom_command(OUTPUT ${object} VERBATIM
-    COMMAND ${NVCC} -std=c++17 -O3 ${codes} -Werror all-warnings -Xcompiler -fPIC,-Wall,-Wextra,-fvisibility=hidden
+    COMMAND ${NVCC} -std=c++17 -O3 -fmad=false ${codes} -Werror all-warnings -Xcompiler -fPIC,-Wall,-Wextra,-fvisibility=hidden
             -I ${CMAKE_SOURCE_DIR}/include -I ${CMAKE_SOURCE_DIR}/src -I ${RANDOM123_INCLUDE}
             -isystem ${CUDNN_INCLUDE} -MD -MF ${object}.d -c ${dir}/plugin/launch.cu -o ${object}
     DEPFILE ${object}.d DEPENDS ${dir}/plugin/launch.cu COMMENT "CUDA kernels")

@@ -5,7 +5,8 @@
 
 Both look at the same trained model (PyTorch reads lethe's file), the same training images and the same parameters: eps0
 0.04, 50 steps of 0.1 eps, up to 11 doublings, batches of 128. PyTorch's is the plain loop of plain_search.py, in the
-better of two memory formats. Without --model one is trained, on a few thousand images, into build/.
+better of two memory formats. Without --model one is trained, on a few thousand images, into build/. With --device
+cuda:0,precision=f32 both work on the card, PyTorch with tf32 allowed when that precision is asked for.
 
 A round times one process after the other, each the whole search; its ratio compares samples a second. The result is the
 median ratio of the rounds with the smallest and largest. Beside the wall clock stands the processor time of each search
@@ -54,22 +55,33 @@ def torch_worker(a):
     from torch_models import from_spec
 
     torch.set_num_threads(a.threads)
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = "precision=tf32" in a.device
+    torch.backends.cudnn.benchmark = True
+    device = card_of(a.device)
     form = torch.channels_last if a.worker == "channels_last" else torch.contiguous_format
     net, model = from_spec(metadata(a.model)["lethe.model"], (3, 32, 32), 10)
     net.load_state_dict(load_file(a.model), strict=True)
-    net.eval().requires_grad_(False).to(memory_format=form)
-    x, y = cifar(a.cifar, read_ids(a.ids))
+    net.eval().requires_grad_(False).to(device=device, memory_format=form)
+    x, y = (t.to(device) for t in cifar(a.cifar, read_ids(a.ids)))
     Search(model, form, steps=2, max_doublings=0).run(x[: a.batch], y[: a.batch], a.batch)  # warm
     search = Search(model, form)
     before = resource.getrusage(resource.RUSAGE_SELF)
     wall, xa, eps, iters, wrong, done = search.run(x, y, a.batch)
     after = resource.getrusage(resource.RUSAGE_SELF)
-    delta = (xa - x).flatten(1).norm(dim=1)
+    delta = (xa - x.cpu()).flatten(1).norm(dim=1)
     print(json.dumps({
         "search_s": wall, "cpu_s": after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime,
         "gradient_evaluations": search.gradients, "peak_rss_mib": after.ru_maxrss / 1024, "torch": torch.__version__,
         "rows": [{"eps": e, "iters": i, "delta": d, "wrong": w, "ok": o} for e, i, d, w, o in
                  zip(eps.tolist(), iters.tolist(), delta.tolist(), wrong.tolist(), done.tolist())]}))
+
+
+def card_of(device):
+    """PyTorch's name of lethe's device: cuda:1,precision=tf32 or cuda:precision=tf32."""
+    if not device:
+        return "cpu"
+    index = device.partition(":")[2].partition(",")[0]
+    return f"cuda:{index}" if index.isdigit() else "cuda:0"
 
 
 def call(command, what):
@@ -88,12 +100,13 @@ def call(command, what):
 
 def run_torch(a, form):
     return call([sys.executable, __file__, "--worker", form, "--model", a.model, "--ids", a.ids, "--cifar", a.cifar,
-                 "--batch", a.batch, "--threads", a.threads], f"PyTorch {form}")[0]
+                 "--batch", a.batch, "--threads", a.threads, "--device", a.device], f"PyTorch {form}")[0]
 
 
 def run_lethe(a):
     out = a.work / "set"
-    result, cpu = call([a.program, a.model, f"cifar10:{a.cifar}", f"file:{a.ids}", a.threads, a.batch, out], "lethe")
+    command = [a.program, a.model, f"cifar10:{a.cifar}", f"file:{a.ids}", a.threads, a.batch, out]
+    result, cpu = call(command + ([a.device] if a.device else []), "lethe")
     rows = list(csv.DictReader(open(out / "adv.csv")))
     result["cpu_s"] = cpu  # of the whole process, reading the data included
     result["rows"] = [{"eps": float(r["smallest_eps"]), "iters": int(r["iters"]), "delta": float(r["delta_norm"]),
@@ -170,7 +183,7 @@ def summary(a, runs):
     evaluations = {name: results[0]["gradient_evaluations"] for name, results in runs.items()}
     return {
         "model": metadata(a.model)["lethe.model"], "samples": a.samples, "batch": a.batch, "threads": a.threads,
-        "rounds": a.rounds, "machine": platform.machine(), "backend": runs["lethe"][0]["backend"],
+        "device": a.device or "cpu", "rounds": a.rounds, "machine": platform.machine(), "backend": runs["lethe"][0]["backend"],
         "torch": runs[best][0]["torch"], "model_digest": runs["lethe"][0]["model_digest"], "best_format": best,
         "ratio": statistics.median(ratios), "ratio_min": min(ratios), "ratio_max": max(ratios), "ratios": ratios,
         "ratio_best": max(rate["lethe"]) / max(max(rate[name]) for name in a.formats),
@@ -209,6 +222,7 @@ def arguments():
     p.add_argument("--rounds", type=int, default=3)
     p.add_argument("--batch", type=int, default=128)
     p.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
+    p.add_argument("--device", default="", help="cuda:0,precision=f32 and the like; default: the CPU")
     p.add_argument("--formats", default="nchw,channels_last", help="of PyTorch")
     p.add_argument("--require", type=float, default=0, help="exit with 6 when the ratio is lower")
     p.add_argument("--out", default=str(ROOT / "build/attack.json"), help="results as JSON")

@@ -44,8 +44,8 @@ class Search:
 
     def batch(self, x, y):
         x = x.contiguous(memory_format=self.form)
-        xa, eps = x.clone(), torch.full((len(x),), self.eps0)
-        iters = torch.zeros(len(x), dtype=torch.int64)
+        xa, eps = x.clone(), torch.full((len(x),), self.eps0, device=x.device)
+        iters = torch.zeros(len(x), dtype=torch.int64, device=x.device)
         done = self.predict(xa) != y
         wrong = done.clone()
         for _ in range(self.max_doublings + 1):
@@ -65,6 +65,7 @@ class Search:
     def run(self, x, y, batch):
         start = time.perf_counter()
         parts = [self.batch(xb, yb) for xb, yb in zip(x.split(batch), y.split(batch))]
+        found = [torch.cat(p).cpu() for p in zip(*parts)]
         wall = time.perf_counter() - start
-        xa, eps, iters, wrong, done = (torch.cat(p) for p in zip(*parts))
+        xa, eps, iters, wrong, done = found
         return wall, xa.contiguous(), eps, iters, wrong, done

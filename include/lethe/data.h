@@ -120,6 +120,8 @@ typedef struct lt_batch {
     float *weight;      // (n) view weights, not divided by n
     int64_t *id;        // (n) official ids
     int32_t *tag;       // (n)
+    int32_t *view;      // (n) number of the view in the loader's list
+    int64_t *at;        // (n) place in that view
     int64_t *row;       // (n) rows of the split of the sample's view
     uint8_t *augmented; // (n) 1 = cropped and flipped
 } lt_batch;
@@ -136,7 +138,7 @@ typedef struct lt_loader_spec {
     uint32_t phase; // separates several loaders of one job
     int n_threads;  // prefetching workers; 0 = make batches in the caller
     int32_t pad;    // crop padding in pixels (4)
-    bool no_images; // x is NULL: the caller makes the images from row, id, tag and augmented
+    bool no_images; // x is NULL: the caller makes the images from view, at, row, id, tag and augmented
 } lt_loader_spec;
 typedef struct lt_loader lt_loader;
 LT_API lt_status lt_loader_create(const lt_loader_spec *spec, lt_loader **loader);

@@ -83,8 +83,9 @@ typedef struct lt_job {
     float l1; // penalty l1 * ||theta||_1 over all parameters (subgradient), 0 = none
     lt_l1_schedule l1_schedule;
     int32_t l1_free_epochs; // last epochs without a penalty (linear schedule)
-    const uint8_t *mask;    // (n_params) 1 = trainable; masked coordinates stay bit-identical; NULL = all trainable
-    bool bn_eval;           // batch norm normalises with its running statistics and leaves them alone
+    // (n_params) 1 = trainable; masked coordinates stay bit-identical; NULL = all trainable. Constant while a job runs.
+    const uint8_t *mask;
+    bool bn_eval; // batch norm normalises with its running statistics and leaves them alone
     const lt_model *teacher[LT_JOB_MAX_TEACHERS]; // of lt_phase.distill: frozen, in evaluation mode, on the same batch
     float temperature;                            // T of distillation; above 0 when a phase distils
     // Called at the start of each epoch (0-based), may change views and l1 (pointers stay valid until the next call);
@@ -102,8 +103,11 @@ typedef struct lt_job {
     void *memory; // (memory_bytes) what hooks must find again: saved with checkpoints, filled on resume
     size_t memory_bytes;
     const lt_view *eval_view; // evaluated every eval_every epochs and after the last one; NULL = none
-    void (*on_step)(const struct lt_job *job, const lt_step *step, void *step_ctx); // after each step; NULL = none
+    // After each step; NULL = none. Sees the model of that step and must not change it.
+    void (*on_step)(const struct lt_job *job, const lt_step *step, void *step_ctx);
     void *step_ctx;
+    bool step_only; // on_step does not read the slabs of the model itself (evaluators of the same backend may): they
+                    // need not be brought from a device after each step
 } lt_job;
 
 typedef struct lt_env { // where and how things run; shared by every verb

@@ -52,26 +52,50 @@ static void make_lock(lt_backend *b)
     pthread_mutexattr_destroy(&attr);
 }
 
-static lt_status open_backend(const lt_backend_ops *ops, const char *spec, int n_threads, lt_backend **backend)
+static void free_backend(lt_backend *b)
+{
+    lti_residents_close(b);
+    pthread_mutex_destroy(&b->device_lock);
+    lti_free(b->spec);
+    lti_free(b);
+}
+
+static lt_status open_parts(lt_backend *b, const char *spec, const lt_backend *beside)
+{
+    b->spec = lti_strdup(spec);
+    if (!b->spec)
+        return LTI_NOMEM("backend");
+    LT_TRY(lti_residents_open(b, beside));
+    b->beside = beside;
+    const lt_status status = b->ops->open(b);
+    b->beside = NULL;
+    return status;
+}
+
+static lt_status open_backend(const lt_backend_ops *ops, const char *spec, int n_threads, const lt_backend *beside,
+                              lt_backend **backend)
 {
     lt_backend *b = lti_calloc(1, sizeof *b);
     if (!b)
         return LTI_NOMEM("backend");
     b->ops = ops;
-    b->spec = spec;
     make_lock(b);
     b->fallback = lti_ref_bind;
     long online = sysconf(_SC_NPROCESSORS_ONLN);
     b->n_threads = n_threads > 0 ? n_threads : online > 0 && online < 4096 ? (int)online : 1;
-    lt_status status = ops->open(b);
-    b->spec = NULL;
+    const lt_status status = open_parts(b, spec, beside);
     if (status != LT_OK) {
-        pthread_mutex_destroy(&b->device_lock);
-        lti_free(b);
+        free_backend(b);
         return status;
     }
     *backend = b;
     return LT_OK;
+}
+
+lt_status lti_backend_create_beside(const lt_backend *first, int n_threads, lt_backend **backend)
+{
+    *backend = NULL;
+    return open_backend(first->ops, first->spec, n_threads, first, backend);
 }
 
 lt_status lt_backend_create(const char *name, int n_threads, lt_backend **backend)
@@ -80,18 +104,18 @@ lt_status lt_backend_create(const char *name, int n_threads, lt_backend **backen
     lt_status status = LT_E_UNSUPPORTED;
     if (strcmp(name, "auto") == 0) {
         for (int i = 0; i < N_BACKENDS && !*backend; i++)
-            status = open_backend(registry[i], name, n_threads, backend);
+            status = open_backend(registry[i], name, n_threads, NULL, backend);
         if (status == LT_OK)
             lt_error_clear(); // of better backends that did not open
         return status;
     }
     for (int i = 0; i < N_BACKENDS; i++)
         if (strcmp(registry[i]->name, name) == 0)
-            return open_backend(registry[i], name, n_threads, backend);
+            return open_backend(registry[i], name, n_threads, NULL, backend);
     for (int i = 0; i < N_DEVICES; i++)
         if (strcspn(name, ":") == strlen(devices[i]->name) &&
             strncmp(devices[i]->name, name, strlen(devices[i]->name)) == 0)
-            return open_backend(devices[i], name, n_threads, backend);
+            return open_backend(devices[i], name, n_threads, NULL, backend);
     lti_buf known = {0};
     for (int i = 0; i < N_BACKENDS; i++)
         lti_buf_printf(&known, " %s", registry[i]->name);
@@ -107,8 +131,7 @@ void lt_backend_destroy(lt_backend *backend)
     if (!backend)
         return;
     backend->ops->close(backend);
-    pthread_mutex_destroy(&backend->device_lock);
-    lti_free(backend);
+    free_backend(backend);
 }
 
 const char *lt_backend_name(const lt_backend *backend)

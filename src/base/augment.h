@@ -27,6 +27,9 @@ LTI_BOTH lti_move lti_draw_move(uint64_t seed, uint32_t epoch, int32_t tag, int6
     return m;
 }
 
+// Bits of how an image is made.
+enum { LTI_IMAGE_AUGMENT = 1, LTI_IMAGE_FLOATS = 2 };
+
 // A true division, to agree with other tools to the last bit.
 LTI_BOTH float lti_pixel(uint8_t byte)
 {

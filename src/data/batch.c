@@ -120,6 +120,8 @@ void lti_batch_fill(const lti_batch_source *src, const int64_t *order, int64_t f
         batch->weight[b] = view->weight;
         batch->id[b] = id;
         batch->tag[b] = view->tag;
+        batch->view[b] = v;
+        batch->at[b] = i;
         batch->row[b] = row;
         batch->augmented[b] = view->augment;
         if (src->no_images)

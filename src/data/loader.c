@@ -77,9 +77,11 @@ static lt_status batch_alloc(const lt_loader *l, lt_batch *b)
     b->weight = lti_calloc(n, sizeof *b->weight);
     b->id = lti_calloc(n, sizeof *b->id);
     b->tag = lti_calloc(n, sizeof *b->tag);
+    b->view = lti_calloc(n, sizeof *b->view);
+    b->at = lti_calloc(n, sizeof *b->at);
     b->row = lti_calloc(n, sizeof *b->row);
     b->augmented = lti_calloc(n, sizeof *b->augmented);
-    const bool all = b->y && b->weight && b->id && b->tag && b->row && b->augmented;
+    const bool all = b->y && b->weight && b->id && b->tag && b->view && b->at && b->row && b->augmented;
     return all && (b->x || l->src.no_images) ? LT_OK : LTI_NOMEM("loader batches");
 }
 
@@ -204,6 +206,8 @@ void lt_loader_destroy(lt_loader *l)
         lti_free(b->weight);
         lti_free(b->id);
         lti_free(b->tag);
+        lti_free(b->view);
+        lti_free(b->at);
         lti_free(b->row);
         lti_free(b->augmented);
     }

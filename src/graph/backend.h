@@ -6,6 +6,7 @@
 // differ, allocates every buffer (also scratch) and calls kernels in order.
 #ifndef LT_BACKEND_H
 #define LT_BACKEND_H
+#include "base/ball.h"
 #include "graph/op.h"
 #include <pthread.h>
 #include "lethe/plan.h"
@@ -81,16 +82,39 @@ typedef struct lt_device_update { // one step of the optimizer, optim.c; all poi
     uint32_t *bad; // (1) set to 1 when an updated parameter is not finite
 } lt_device_update;
 
-typedef struct lt_device_images { // one batch made from bytes that lie on the device, base/augment.h
-    const uint8_t *bytes;         // (rows,C,H,W)
-    const int64_t *row, *id;      // (n)
+typedef struct lt_device_images { // one batch made from images that lie on the device, base/augment.h
+    const void *const *image;     // (n) where: (C,H,W) bytes or floats
+    const int64_t *id;            // (n)
     const int32_t *tag;           // (n)
-    const uint8_t *augment;       // (n) 1 = crop and flip
+    const uint8_t *how;           // (n) LTI_IMAGE_AUGMENT: crop and flip; LTI_IMAGE_FLOATS: no bytes
     int32_t n, c, h, w, pad;
     uint64_t seed;
     uint32_t epoch;
     float *x; // (n,C,H,W)
 } lt_device_images;
+
+// Between two gradients of an attack, base/ball.h; d: values of an image. Pointers on the device.
+typedef struct lt_device_rows { // to (n,d): its row i is row index[i] of from
+    const float *from;          // (rows,d)
+    const int32_t *index;       // (n)
+    int32_t n, d;
+    float *to;
+} lt_device_rows;
+
+typedef struct lt_device_look { // what a run of a plan gave
+    const float *z, *g;         // (n,k) logits, (n,d) gradients
+    int32_t n, k, d;
+    double *part; // (n,LTI_BALL_PARTS) scratch
+    lti_row_seen *seen;
+} lt_device_look;
+
+typedef struct lt_device_climb { // one step of n rows
+    const float *x, *g;          // (rows,d) clean images, gradients
+    float *image;                // (rows,d)
+    lti_row_move *move;          // (n)
+    int32_t n, d;
+    double *part; // (n,LTI_BALL_PARTS) scratch
+} lt_device_climb;
 
 typedef struct lt_device_ops {
     lt_status (*alloc)(lt_backend *b, size_t bytes, void **p); // zeroed, 256-byte aligned; LT_E_NOMEM says what is free
@@ -111,6 +135,9 @@ typedef struct lt_device_ops {
     void (*record_free)(lt_backend *b, void *recording); // NULL is fine
     lt_status (*update)(lt_backend *b, const lt_device_update *u);
     lt_status (*images)(lt_backend *b, const lt_device_images *im);
+    lt_status (*rows)(lt_backend *b, const lt_device_rows *r);
+    lt_status (*look)(lt_backend *b, const lt_device_look *l);
+    lt_status (*climb)(lt_backend *b, const lt_device_climb *c);
 } lt_device_ops;
 
 typedef struct lt_backend_ops {
@@ -129,14 +156,21 @@ typedef struct lt_backend_ops {
 // `const lt_backend_ops lti_backend_<name>`.
 struct lt_backend {
     const lt_backend_ops *ops;
-    const char *spec;            // as given to lt_backend_create, "cuda:0,precision=tf32"; only while open() runs
-    pthread_mutex_t device_lock; // around every use of the device; recursive
-    struct lti_mirror *mirrors;  // plan_device.c; under the lock
+    char *spec; // as given to lt_backend_create, "cuda:0,precision=tf32"
+    const lt_backend
+        *beside; // of the same spec, or NULL; only while open() runs: use its card, with a queue of your own
+    pthread_mutex_t device_lock;                               // around every use of the device; recursive
+    struct lti_mirror *mirrors;                                // plan_device.c; under the lock
+    struct lti_residents *residents;                           // resident.c; shared by backends beside each other
     lt_status (*fallback)(const lt_bind_in *in, lt_kernel *k); // lti_ref_bind, given by the registry
     void *self;
     int n_threads;
     char version[96];
 };
+
+// Another backend of the same spec, for another thread. On a device: another queue of the same card. Work of both may
+// read the same memory there, and either may release it.
+lt_status lti_backend_create_beside(const lt_backend *first, int n_threads, lt_backend **backend);
 
 // Bytes of a value in a layout (channel padding included).
 size_t lti_layout_bytes(const lt_shape *shape, lt_dtype dtype, lt_layout layout);
@@ -146,12 +180,21 @@ size_t lti_layout_bytes(const lt_shape *shape, lt_dtype dtype, lt_layout layout)
 typedef struct lti_mirror lti_mirror;
 lt_status lti_mirror_get(lt_backend *b, void *host, size_t bytes,
                          lti_mirror **m); // the host side counts as newer, unless the device side is
-void lti_mirror_put(lti_mirror *m);       // NULL is fine
+// The host side of the slab at this address was written by the caller: it is copied over before the device uses it
+// again. It must not have been the older side. Nothing where the slab has no copy, so also nothing on a CPU.
+void lti_slab_written(lt_backend *b, const void *host);
+void lti_mirror_put(lti_mirror *m); // NULL is fine
 void *lti_mirror_device(const lti_mirror *m);
-void lti_mirror_host_changed(lti_mirror *m);   // before the next use the host side is copied over
 void lti_mirror_device_changed(lti_mirror *m); // the host side is old until lti_mirror_to_host
 lt_status lti_mirror_to_device(lti_mirror *m); // queues a copy if the host side is newer
 lt_status lti_mirror_to_host(lti_mirror *m);   // copies, and waits, if the device side is newer
+// The device copy of host memory that does not change until it is put back, one for all backends beside each other.
+// put: when no work of this backend uses it any more.
+typedef struct lti_residents lti_residents;
+lt_status lti_resident_get(lt_backend *b, const void *host, size_t bytes, void **device);
+void lti_resident_put(lt_backend *b, const void *host, size_t bytes);
+lt_status lti_residents_open(lt_backend *b, const lt_backend *beside); // for the registry
+void lti_residents_close(lt_backend *b);
 // Is this plan on a device? Then: where input v lies there (NULL when v is no input); input v is made there by the
 // caller before each run and not copied from lt_plan_buffer; after a run gradients and state are left on the device
 // (read them with lti_mirror_to_host).
@@ -159,8 +202,13 @@ bool lti_plan_on_device(const lt_plan *plan);
 void *lti_plan_device_input(lt_plan *plan, lt_val v);
 void lti_plan_input_made_there(lt_plan *plan, lt_val v, bool there);
 void lti_plan_leave_there(lt_plan *plan, bool leave);
-// As lt_plan_params_changed when the change was made on the device.
-void lti_plan_params_changed_there(lt_plan *plan);
+// Where an output or the gradient with respect to wrt[i] lies there; NULL when it is none, or on a CPU.
+const float *lti_plan_device_output(const lt_plan *plan, lt_val v);
+const float *lti_plan_device_grad(const lt_plan *plan, int i);
+// Outputs and those gradients are left there too: a run only queues work, inputs must stay until a sync of the caller.
+void lti_plan_leave_outputs(lt_plan *plan, bool leave);
+// The next run prepares parameters anew, from the side that is the newer one; says nothing of which side that is.
+void lti_plan_prepare_anew(lt_plan *plan);
 
 // The reference backend binds every op, plain layouts, F32 and F64.
 lt_status lti_ref_bind(const lt_bind_in *in, lt_kernel *k);

@@ -3,8 +3,10 @@
 // Activations, constants, scratch and what kernels prepare live on the device only. Of the caller's slabs there is one
 // mirror per backend and host address, so that plans of several batch sizes, the evaluator and the optimizer work on
 // the same copy. Each side of a mirror may be the newer one, never both; a run brings the device side up to date, and
-// afterwards the host side of what it changed unless the caller asked to leave it there. Inputs and outputs are small
-// and copied in every run, between a piece of fast host memory and the device.
+// afterwards the host side of what it changed unless the caller asked to leave it there. That parameters changed is a
+// fact about a plan: it prepares them anew, from whichever side is newer. Which side that is, only those say who write:
+// a run, the optimizer on the device, and whoever wrote the host's slab (lti_slab_written). Inputs and outputs are
+// small and copied in every run, between a piece of fast host memory and the device.
 //
 // The kernels of a run are recorded as one unit in its second run (the first one lets libraries set themselves up) and
 // replayed from then on: one recording for runs that prepare parameters anew, one for those that do not. Binding other
@@ -101,11 +103,17 @@ void *lti_mirror_device(const lti_mirror *m)
     return m->device;
 }
 
-void lti_mirror_host_changed(lti_mirror *m)
+void lti_slab_written(lt_backend *b, const void *host)
 {
-    if (m->device_newer)
-        LT_BUG("the host side of a slab was changed while it was the older one");
-    m->host_newer = true;
+    if (!b->ops->device)
+        return;
+    lock(b);
+    lti_mirror *m = find_mirror(b, host);
+    if (m && m->device_newer)
+        LT_BUG("the host side of a slab was written while it was the older one");
+    if (m)
+        m->host_newer = true;
+    unlock(b);
 }
 
 void lti_mirror_device_changed(lti_mirror *m)
@@ -260,12 +268,16 @@ lt_status lti_there_bind(lt_plan *plan, void *const slab[LTI_N_PLACES])
     return status;
 }
 
+// Somebody changed them, and did not say where. What was changed on the device is known to be there; else it can only
+// have been on the host.
 void lti_there_params_changed(lt_plan *plan)
 {
     lock(plan->backend);
-    for (int place = LTI_PARAM; place <= LTI_STATE; place++)
-        if (plan->there->mirror[place])
-            lti_mirror_host_changed(plan->there->mirror[place]);
+    for (int place = LTI_PARAM; place <= LTI_STATE; place++) {
+        lti_mirror *m = plan->there->mirror[place];
+        if (m && !m->device_newer)
+            m->host_newer = true;
+    }
     unlock(plan->backend);
 }
 
@@ -298,6 +310,11 @@ static lt_status bring_inputs(lt_plan *plan)
     return LT_OK;
 }
 
+static bool is_output(const lt_plan *plan, lt_val v)
+{
+    return plan->shown[v] >= 0 && plan->g->value[v].role != LT_ROLE_INPUT;
+}
+
 static lt_status fetch(const lt_plan *plan, int32_t t)
 {
     return plan->backend->ops->device->download(plan->backend, lti_there_host(plan, t), there(plan, t),
@@ -307,10 +324,10 @@ static lt_status fetch(const lt_plan *plan, int32_t t)
 static lt_status bring_outputs(lt_plan *plan)
 {
     lti_there *h = plan->there;
-    for (int32_t v = 0; v < plan->n_user_values; v++)
-        if (plan->shown[v] >= 0 && plan->g->value[v].role != LT_ROLE_INPUT)
+    for (int32_t v = 0; v < plan->n_user_values && !h->leave_outputs; v++)
+        if (is_output(plan, v))
             LT_TRY(fetch(plan, plan->shown[v]));
-    for (int32_t i = 0; i < plan->n_wrt; i++)
+    for (int32_t i = 0; i < plan->n_wrt && !h->leave_outputs; i++)
         LT_TRY(fetch(plan, plan->grad[i]));
     if (h->mirror[LTI_STATE] && plan->train)
         lti_mirror_device_changed(h->mirror[LTI_STATE]);
@@ -319,7 +336,7 @@ static lt_status bring_outputs(lt_plan *plan)
     for (int place = LTI_STATE; place <= LTI_GRAD && !h->leave; place++)
         if (h->mirror[place])
             LT_TRY(lti_mirror_to_host(h->mirror[place]));
-    return plan->backend->ops->device->sync(plan->backend);
+    return h->leave_outputs ? LT_OK : plan->backend->ops->device->sync(plan->backend);
 }
 
 static lt_status zero_unreached(const lt_plan *plan)
@@ -404,13 +421,30 @@ void lti_plan_input_made_there(lt_plan *plan, lt_val v, bool made_there)
         plan->there->made_there[v] = made_there;
 }
 
+const float *lti_plan_device_output(const lt_plan *plan, lt_val v)
+{
+    const bool output = plan->there && v >= 0 && v < plan->n_user_values && is_output(plan, v);
+    return output ? (const float *)(const void *)there(plan, plan->shown[v]) : NULL;
+}
+
+const float *lti_plan_device_grad(const lt_plan *plan, int i)
+{
+    return plan->there && i >= 0 && i < plan->n_wrt ? (const float *)(const void *)there(plan, plan->grad[i]) : NULL;
+}
+
+void lti_plan_leave_outputs(lt_plan *plan, bool leave)
+{
+    if (plan->there)
+        plan->there->leave_outputs = leave;
+}
+
 void lti_plan_leave_there(lt_plan *plan, bool leave)
 {
     if (plan->there)
         plan->there->leave = leave;
 }
 
-void lti_plan_params_changed_there(lt_plan *plan)
+void lti_plan_prepare_anew(lt_plan *plan)
 {
     plan->dirty = true;
 }

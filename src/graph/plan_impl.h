@@ -73,7 +73,7 @@ typedef struct lti_there {
     size_t *host_offset; // (n_tensors)
     size_t host_bytes;
     bool *made_there;                        // (n_user_values) inputs that are not copied from the host
-    bool leave;                              // gradients and state stay on the device
+    bool leave, leave_outputs;               // gradients and state stay on the device; outputs, gradients of wrt
     struct lti_mirror *mirror[LTI_N_PLACES]; // PARAM, STATE, GRAD
     void *take[LTI_TAKES];
     int64_t n_runs; // since the last bind

@@ -239,6 +239,7 @@ static lt_status try_one(void *ctx, int i, const lt_env *env)
     job.cfg.spike_factor = 0;
     job.on_step = on_step;
     job.step_ctx = &w;
+    job.step_only = true;
     LT_TRY_GOTO(lt_train_run(&job, env, NULL, false, &t), done);
     c->images_per_s[i] = w.last_s > w.first_s ? (double)w.images / (w.last_s - w.first_s) : t.images_per_s;
 done:

@@ -194,8 +194,8 @@ lt_status lti_adv_attack(lti_trainer *t, int p, const lt_batch *b, const int32_t
     if (!a)
         return LT_OK;
     lt_plan *attack = NULL;
-    lti_plans_changed(&t->adv.attack);
-    lti_plans_changed(&t->adv.forward);
+    lti_plans_prepare_anew(&t->adv.attack); // the last step changed the model, wherever it ran
+    lti_plans_prepare_anew(&t->adv.forward);
     LT_TRY(lti_plans_get(&t->adv.attack, b->n, &attack));
     LT_TRY(start(t, a, p, b, labels, attack));
     const double step = cfg->adv_step > 0 ? (double)cfg->adv_step : a->step(cfg);

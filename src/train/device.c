@@ -2,9 +2,11 @@
 //
 // The host's slabs are what the rest of the library knows; here is decided when they are the older copy. They are
 // brought up to date before a checkpoint, an evaluation, a hook, a diagnosis and the end (lti_on_device_to_host), so
-// nobody else notices. Batches are made on the device from the bytes of the data set where that is the same thing: no
-// replaced images, no hook or teacher that reads them. The order of an epoch and the labels come from the loader in any
-// case, and crops and flips from the same function of the same counters (base/augment.h): batches are equal to the bit.
+// nobody else notices. Batches are made on the device from the bytes of the data set and from images that views put in
+// their place, unless somebody on the host wants to see them: a hook, a teacher, an attack. The order of an epoch and
+// the labels come from the loader in any case, and crops and flips from the same function of the same counters
+// (base/augment.h): batches are equal to the bit.
+#include "base/augment.h"
 #include "trainer.h"
 
 #include <string.h>
@@ -74,22 +76,53 @@ void lti_on_device_clear(lti_trainer *t)
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
         lti_mirror_put(all[i]);
     for (int i = 0; i < LTI_MAX_RESIDENT; i++)
-        b->ops->device->release(b, d->resident[i].device);
+        if (d->resident[i].host)
+            lti_resident_put(b, d->resident[i].host, d->resident[i].bytes);
     b->ops->device->release(b, d->bad);
+    for (int p = 0; p < LT_JOB_MAX_PHASES; p++)
+        for (int v = 0; v < LT_PHASE_MAX_VIEWS; v++)
+            b->ops->device->release(b, d->replaced[p][v].device);
     b->ops->device->release(b, d->index);
+    b->ops->device->host_release(b, d->index_host);
     b->ops->device->host_release(b, d->bad_host);
     pthread_mutex_unlock(&b->device_lock);
     *d = (lti_on_device){0};
 }
 
+static lt_status to_host(lti_mirror *const *m, int n)
+{
+    for (int i = 0; i < n; i++)
+        if (m[i])
+            LT_TRY(lti_mirror_to_host(m[i]));
+    return LT_OK;
+}
+
+lt_status lti_on_device_model_to_host(lti_trainer *t)
+{
+    return to_host((lti_mirror *[]){t->there.params, t->there.state}, 2);
+}
+
 lt_status lti_on_device_to_host(lti_trainer *t)
 {
-    lti_on_device *d = &t->there;
-    lti_mirror *const all[] = {d->params, d->state, d->grads, d->m, d->v};
-    for (size_t i = 0; d->update && i < sizeof all / sizeof *all; i++)
-        if (all[i])
-            LT_TRY(lti_mirror_to_host(all[i]));
-    return LT_OK;
+    LT_TRY(lti_on_device_model_to_host(t));
+    return to_host((lti_mirror *[]){t->there.grads, t->there.m, t->there.v}, 3);
+}
+
+// Every write of the trainer to a slab that may have a copy on a device goes through one of these two.
+void lti_trainer_wrote_model(lti_trainer *t)
+{
+    const lt_model *m = t->job->model;
+    lti_slab_written(t->env->backend, m->params);
+    if (m->n_state > 0)
+        lti_slab_written(t->env->backend, m->state);
+    lti_plans_prepare_anew(&t->plans);
+}
+
+void lti_trainer_wrote_optim(lti_trainer *t)
+{
+    lti_slab_written(t->env->backend, t->optim.m);
+    if (t->optim.v)
+        lti_slab_written(t->env->backend, t->optim.v);
 }
 
 // ---- the optimizer
@@ -128,24 +161,24 @@ lt_status lti_on_device_update(lti_trainer *t, const lti_update *u, bool *finite
     const lt_status status = queue_update(t, u);
     pthread_mutex_unlock(&t->env->backend->device_lock);
     LT_TRY(status);
-    lti_plans_changed_there(&t->plans);
+    lti_plans_prepare_anew(&t->plans);
     *finite = *t->there.bad_host == 0;
     return LT_OK;
 }
 
 // ---- images
 
-// One split, its own pixels, and nobody else who wants to see them.
+// Nobody else wants to see them: no hook, no teacher, no attack.
 static bool images_fit(const lti_trainer *t, int p)
 {
     const lt_phase *phase = &t->job->phase[p];
-    const lt_view *first = &t->view[p][0];
-    if (t->job->on_batch || lti_job_distils(t->job) || phase->beside || lti_has_side(t->job, p))
-        return false;
-    for (int v = 0; v < phase->n_views; v++)
-        if (t->view[p][v].images || t->view[p][v].ds != first->ds || t->view[p][v].split != first->split)
-            return false;
-    return true;
+    return !t->job->on_batch && !lti_job_distils(t->job) && !t->job->cfg.adversarial && !phase->beside &&
+           !lti_has_side(t->job, p);
+}
+
+static size_t image_elements(const lt_dataset *ds)
+{
+    return (size_t)ds->c * (size_t)ds->h * (size_t)ds->w;
 }
 
 static lti_resident *resident(lti_trainer *t, const uint8_t *host)
@@ -156,37 +189,82 @@ static lti_resident *resident(lti_trainer *t, const uint8_t *host)
     return NULL;
 }
 
-static lt_status bring_pixels(lti_trainer *t, int p)
+// fits: false when there are too many splits.
+static lt_status bring_pixels(lti_trainer *t, const lt_view *view, bool *fits)
 {
-    const lt_dataset *ds = t->view[p][0].ds;
-    const lt_split_data *s = &ds->split[t->view[p][0].split];
-    const size_t bytes = (size_t)s->n * (size_t)ds->c * (size_t)ds->h * (size_t)ds->w;
-    lt_backend *b = t->env->backend;
+    const lt_split_data *s = &view->ds->split[view->split];
+    const size_t bytes = (size_t)s->n * image_elements(view->ds);
     lti_resident *r = resident(t, s->x);
-    if (!r)
+    *fits = r != NULL;
+    if (!r || r->host)
         return LT_OK;
-    if (!r->host) {
+    LT_TRY(lti_resident_get(t->env->backend, s->x, bytes, &r->device));
+    r->host = s->x;
+    r->bytes = bytes;
+    return LT_OK;
+}
+
+// Always copied anew: who owns them may have changed them since.
+static lt_status bring_replaced(lti_trainer *t, const lt_view *view, lti_replaced *r)
+{
+    const size_t bytes = (size_t)view->n * image_elements(view->ds) * sizeof(float);
+    lt_backend *b = t->env->backend;
+    if (bytes > r->bytes) {
+        device_of(t)->release(b, r->device);
+        *r = (lti_replaced){0};
         LT_TRY(device_of(t)->alloc(b, bytes, &r->device));
-        LT_TRY(device_of(t)->upload(b, r->device, s->x, bytes));
-        LT_TRY(device_of(t)->sync(b));
-        r->host = s->x;
+        r->bytes = bytes;
     }
+    LT_TRY(device_of(t)->upload(b, r->device, view->images, bytes));
+    return device_of(t)->sync(b);
+}
+
+static lt_status bring_all_replaced(lti_trainer *t, int p)
+{
+    for (int v = 0; v < t->job->phase[p].n_views; v++)
+        if (t->view[p][v].images)
+            LT_TRY(bring_replaced(t, &t->view[p][v], &t->there.replaced[p][v]));
+    return LT_OK;
+}
+
+lt_status lti_on_device_images_changed(lti_trainer *t, int p)
+{
+    if (!t->there.images[p])
+        return LT_OK;
+    pthread_mutex_lock(&t->env->backend->device_lock);
+    const lt_status status = bring_all_replaced(t, p);
+    pthread_mutex_unlock(&t->env->backend->device_lock);
+    return status;
+}
+
+static lt_status bring_views(lti_trainer *t, int p)
+{
+    bool fits = true;
+    for (int v = 0; v < t->job->phase[p].n_views && fits; v++)
+        if (!t->view[p][v].images)
+            LT_TRY(bring_pixels(t, &t->view[p][v], &fits));
+    if (!fits)
+        return LT_OK;
+    LT_TRY(bring_all_replaced(t, p));
     t->there.images[p] = true;
     return LT_OK;
 }
 
-// Bytes of what describes a sample: row, id, tag, augmented, each as an array of its own.
-enum { INDEX_BYTES = 8 + 8 + 4 + 1 };
+// Bytes of what describes a sample, each as an array of its own: image, id, tag, how.
+enum { INDEX_BYTES = sizeof(void *) + 8 + 4 + 1 };
 
 static lt_status need_index(lti_trainer *t, int64_t rows)
 {
-    if (rows <= t->there.index_rows)
+    lti_on_device *d = &t->there;
+    if (rows <= d->index_rows)
         return LT_OK;
-    device_of(t)->release(t->env->backend, t->there.index);
-    t->there.index = NULL;
-    t->there.index_rows = 0;
-    LT_TRY(device_of(t)->alloc(t->env->backend, (size_t)rows * INDEX_BYTES, &t->there.index));
-    t->there.index_rows = rows;
+    device_of(t)->release(t->env->backend, d->index);
+    device_of(t)->host_release(t->env->backend, d->index_host);
+    d->index = d->index_host = NULL;
+    d->index_rows = 0;
+    LT_TRY(device_of(t)->alloc(t->env->backend, (size_t)rows * INDEX_BYTES, &d->index));
+    LT_TRY(device_of(t)->host_alloc(t->env->backend, (size_t)rows * INDEX_BYTES, &d->index_host));
+    d->index_rows = rows;
     return LT_OK;
 }
 
@@ -202,7 +280,7 @@ lt_status lti_on_device_open_phase(lti_trainer *t, int p)
     pthread_mutex_lock(&t->env->backend->device_lock);
     lt_status status = need_index(t, lti_phase_batch(t->job, p));
     if (status == LT_OK)
-        status = bring_pixels(t, p);
+        status = bring_views(t, p);
     pthread_mutex_unlock(&t->env->backend->device_lock);
     return status;
 }
@@ -216,12 +294,22 @@ static lt_status put_index(lti_trainer *t, char **at, const void *host, int64_t 
     return LT_OK;
 }
 
+// Where the image of sample i of the batch lies, and how it is made.
+static const void *image_of(lti_trainer *t, int p, const lt_batch *b, int64_t i, uint8_t *how)
+{
+    const lt_view *view = &t->view[p][b->view[i]];
+    const size_t n = image_elements(view->ds);
+    *how = b->augmented[i] ? LTI_IMAGE_AUGMENT : 0;
+    if (!view->images)
+        return (const uint8_t *)resident(t, view->ds->split[view->split].x)->device + (size_t)b->row[i] * n;
+    *how |= LTI_IMAGE_FLOATS;
+    return (const float *)t->there.replaced[p][b->view[i]].device + (size_t)b->at[i] * n;
+}
+
 static lt_status queue_images(lti_trainer *t, int p, const lt_batch *b, lt_plan *plan)
 {
-    const lt_view *view = &t->view[p][0];
-    const lt_dataset *ds = view->ds;
-    lt_device_images im = {.bytes = resident(t, ds->split[view->split].x)->device,
-                           .n = (int32_t)b->n,
+    const lt_dataset *ds = t->view[p][0].ds;
+    lt_device_images im = {.n = (int32_t)b->n,
                            .c = ds->c,
                            .h = ds->h,
                            .w = ds->w,
@@ -229,11 +317,15 @@ static lt_status queue_images(lti_trainer *t, int p, const lt_batch *b, lt_plan 
                            .seed = t->job->seed,
                            .epoch = (uint32_t)t->at.epoch,
                            .x = lti_plan_device_input(plan, t->job->model->x)};
+    const void **image = t->there.index_host;
+    uint8_t *how = (uint8_t *)(image + t->there.index_rows);
     char *at = t->there.index;
-    LT_TRY(put_index(t, &at, b->row, b->n, sizeof *b->row, &im.row));
+    for (int64_t i = 0; i < b->n; i++)
+        image[i] = image_of(t, p, b, i, &how[i]);
+    LT_TRY(put_index(t, &at, image, b->n, sizeof *image, &im.image));
     LT_TRY(put_index(t, &at, b->id, b->n, sizeof *b->id, &im.id));
     LT_TRY(put_index(t, &at, b->tag, b->n, sizeof *b->tag, &im.tag));
-    LT_TRY(put_index(t, &at, b->augmented, b->n, 1, &im.augment));
+    LT_TRY(put_index(t, &at, how, b->n, 1, &im.how));
     return device_of(t)->images(t->env->backend, &im);
 }
 

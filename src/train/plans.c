@@ -61,11 +61,11 @@ void lti_plans_leave_there(lti_plans *plans, bool leave)
             lti_plan_leave_there(plans->slot[i].plan, leave);
 }
 
-void lti_plans_changed_there(lti_plans *plans)
+void lti_plans_prepare_anew(lti_plans *plans)
 {
     for (int i = 0; i < LTI_MAX_PLANS; i++)
         if (plans->slot[i].plan)
-            lti_plan_params_changed_there(plans->slot[i].plan);
+            lti_plan_prepare_anew(plans->slot[i].plan);
 }
 
 void lti_plans_clear(lti_plans *plans)

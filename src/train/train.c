@@ -78,6 +78,8 @@ static lt_status load(lti_trainer *t)
         return LT_OK;
     }
     LT_TRY(lti_state_load(&t->state, t->path, t->env->events));
+    lti_trainer_wrote_model(t);
+    lti_trainer_wrote_optim(t);
     const lti_counts *at = &t->at;
     if (at->epoch < 0 || at->epoch > t->job->cfg.epochs || at->phase < 0 || at->phase > t->job->n_phases ||
         at->batch < 0) {
@@ -116,6 +118,7 @@ static void restore_start(lti_trainer *t)
     copy_floats(m->params, t->start_params, m->n_params);
     copy_floats(m->state, t->start_state, m->n_state);
     m->bn_batches = t->at.start_bn_batches;
+    lti_trainer_wrote_model(t);
 }
 
 static lt_status diverged(lti_trainer *t, double loss)
@@ -130,7 +133,6 @@ static lt_status diverged(lti_trainer *t, double loss)
         (long long)t->at.epoch, (long long)t->at.steps, loss, t->sums.mean[t->at.phase], b.kind, b.tensor,
         b.finite ? "is the largest, with" : "holds", b.value, (long long)t->at.epoch);
     restore_start(t);
-    lti_plans_changed(&t->plans);
     return lt_error_hint("the learning rate was %g: try a smaller one, or warmup_epochs", t->sums.lr);
 }
 
@@ -199,7 +201,7 @@ static lt_status forward_backward(lti_trainer *t, int p, const lt_batch *b, doub
     return LT_OK;
 }
 
-static void account(lti_trainer *t, int64_t n, double loss)
+static lt_status account(lti_trainer *t, int64_t n, double loss)
 {
     const double now = lti_now_s();
     t->sums.train_s += now - t->mark_s;
@@ -210,6 +212,8 @@ static void account(lti_trainer *t, int64_t n, double loss)
     t->at.images += n;
     t->at.steps++;
     if (t->job->on_step) {
+        if (!t->job->step_only)
+            LT_TRY(lti_on_device_model_to_host(t));
         const lt_step step = {.step = t->at.steps,
                               .epoch = (int32_t)t->at.epoch,
                               .phase = (int)t->at.phase,
@@ -221,6 +225,7 @@ static void account(lti_trainer *t, int64_t n, double loss)
     }
     t->at.batch++;
     emit_progress(t);
+    return LT_OK;
 }
 
 // Adds loss and gradient of the batch that accompanies this step's.
@@ -258,12 +263,12 @@ static lt_status run_step(lti_trainer *t, const lt_batch *b, const lt_batch *sid
     LT_TRY(lti_on_device_update(t, &update, &finite));
     if (!t->there.update) {
         finite = lti_optim_step(&t->optim, &update);
-        lti_plans_changed(&t->plans);
+        lti_trainer_wrote_model(t);
+        lti_trainer_wrote_optim(t);
     }
     if (!finite)
         return diverged(t, loss);
-    account(t, b->n + (side ? side->n : 0), loss);
-    return LT_OK;
+    return account(t, b->n + (side ? side->n : 0), loss);
 }
 
 // The accompanying batch of step at.batch. Each round over its phase is an epoch of its loader.
@@ -293,10 +298,12 @@ static lt_status run_phase(lti_trainer *t)
         return LT_FAIL(LT_E_FORMAT, "%s: place out of range: batch %lld of %lld", t->path, (long long)t->at.batch,
                        (long long)t->phase_batches[p]);
     }
-    LT_TRY(lti_on_device_to_host(t)); // for the hook, and for an epoch that begins
-    if (t->job->on_phase && t->at.batch == 0)
+    if (t->job->on_phase && t->at.batch == 0) {
+        LT_TRY(lti_on_device_model_to_host(t));
         LT_TRY(t->job->on_phase(t->job, (int32_t)t->at.epoch, p, t->job->ctx));
-    lti_plans_changed(&t->plans);
+        lti_trainer_wrote_model(t); // what the hook may have done
+        LT_TRY(lti_on_device_images_changed(t, p));
+    }
     LT_TRY(lt_loader_start(t->loader[p], (uint32_t)t->at.epoch, t->at.batch));
     t->mark_s = lti_now_s();
     for (bool entering = true; t->at.batch < t->phase_batches[p]; entering = false) {
@@ -332,6 +339,7 @@ static void swap_start(lti_trainer *t)
     const int64_t batches = m->bn_batches;
     m->bn_batches = t->at.start_bn_batches;
     t->at.start_bn_batches = batches;
+    lti_trainer_wrote_model(t);
 }
 
 // resumed: the first epoch after a checkpoint was loaded, whose start and sums came from the file.

@@ -29,9 +29,9 @@ typedef struct lti_plans { // zero-initialised, then filled by its user; everyth
 } lti_plans;
 lt_status lti_plans_get(lti_plans *plans, int64_t batch, lt_plan **plan); // compiles on first use; owned by plans
 int64_t lti_plans_fit(const lti_plans *plans, int64_t n);                 // smallest compiled batch >= n, or 0
-void lti_plans_changed(lti_plans *plans);                                 // parameters or state changed
+void lti_plans_changed(lti_plans *plans);      // parameters or state may have been changed by somebody else
+void lti_plans_prepare_anew(lti_plans *plans); // by the caller, who tells lti_slab_written what it wrote on the host
 void lti_plans_leave_there(lti_plans *plans, bool leave); // lti_plan_leave_there of these and of later ones
-void lti_plans_changed_there(lti_plans *plans);           // likewise, on the device that the plans are on
 void lti_plans_clear(lti_plans *plans);
 
 // ---- optimizer: one pass over the slabs

@@ -10,18 +10,26 @@ typedef struct lti_adv { // of adversarial training; all but x unused without
     lt_val x;                  // of the training graph: attacked images
 } lti_adv;
 // What a job keeps on the device of its backend, device.c; all zero on a CPU.
-typedef struct lti_resident { // the pixels of a split
+typedef struct lti_resident { // the pixels of a split, lti_resident_get
     const uint8_t *host;
+    size_t bytes;
     void *device;
 } lti_resident;
 enum { LTI_MAX_RESIDENT = 4 };
+typedef struct lti_replaced { // images that a view has in the place of the split's; what they are may change with
+                              // epochs
+    void *device;             // (n,C,H,W) floats
+    size_t bytes;
+} lti_replaced;
 typedef struct lti_on_device {
     bool update; // the optimizer runs there
     lti_mirror *params, *state, *grads, *m, *v, *mask;
     uint32_t *bad, *bad_host; // (1) on the device, and where it is read
     lti_resident resident[LTI_MAX_RESIDENT];
+    lti_replaced replaced[LT_JOB_MAX_PHASES][LT_PHASE_MAX_VIEWS];
     bool images[LT_JOB_MAX_PHASES]; // the batches of this phase are made there
-    void *index;                    // rows, ids, tags and augmented of a batch
+    void *index;                    // which images, ids, tags and how, of a batch
+    void *index_host;               // of these, those that the loader does not have: images and how
     int64_t index_rows;
 } lti_on_device;
 
@@ -82,8 +90,12 @@ lt_status lti_on_device_init(lti_trainer *t); // after the optimizer and the pla
 void lti_on_device_clear(lti_trainer *t);
 // May the device make the images of phase p? To be asked before its loader is made.
 lt_status lti_on_device_open_phase(lti_trainer *t, int p);
+lt_status lti_on_device_images_changed(lti_trainer *t, int p); // a hook may have rewritten what its views point to
 lt_status lti_on_device_images(lti_trainer *t, int p, const lt_batch *b, lt_plan *plan);
 lt_status lti_on_device_update(lti_trainer *t, const lti_update *u, bool *finite);
-lt_status lti_on_device_to_host(lti_trainer *t);  // before the host reads parameters, state, moments or gradients
-lt_status lti_trainer_open_epoch(lti_trainer *t); // loaders and plans for the views as they are now
+lt_status lti_on_device_to_host(lti_trainer *t);       // before the host reads parameters, state, moments or gradients
+lt_status lti_on_device_model_to_host(lti_trainer *t); // parameters and state only
+void lti_trainer_wrote_model(lti_trainer *t);          // the host's parameters or state were written
+void lti_trainer_wrote_optim(lti_trainer *t);          // the host's moments were written
+lt_status lti_trainer_open_epoch(lti_trainer *t);      // loaders and plans for the views as they are now
 #endif

@@ -44,6 +44,10 @@ same "exit code of an interrupted run" $? 75
 run 0 train --resume part --json
 same "digest after an interruption" "$(value out model_digest)" "$digest"
 
+# Attacks inside training, beside parameters that stay on the card.
+run 0 train --device cuda $small --epochs 1 --adversarial trades --adv-norm l2 --adv-eps 0.3 --adv-steps 2 --out robust --json
+json out test_acc model_digest
+
 # The other verbs that compute; a run trained on a device can be used on the CPU and the other way round.
 run 0 eval whole --device cuda --json
 acc=$(value out test_acc)

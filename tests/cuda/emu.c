@@ -7,6 +7,7 @@
 // LETHE_EMU=no-driver | no-device | version | memory=BYTES | fail=N (the N-th launch) makes it fail as a card would.
 #include "backend/cuda/kernels/all.h"
 #include "cuda/emu.h"
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
@@ -48,15 +49,22 @@ typedef struct list {
     size_t n, cap;
 } list;
 
-struct ltc_device {
+typedef struct card {     // its memory, which the queues opened beside each other share
+    pthread_mutex_t lock; // also held while work runs, for memory can be touched then
     block *blocks;
-    list queue, *recording;
     size_t used, limit;
+    int n_devices;
+} card;
+
+struct ltc_device {
+    card *card;
+    list queue, *recording;
     long launches, fail_at;
 };
 
 static _Thread_local char message[128];
 static emu_counts counts;
+#define COUNT(what, n) (void)__atomic_add_fetch(&counts.what, (n), __ATOMIC_RELAXED)
 
 static const char *error(void)
 {
@@ -75,29 +83,45 @@ static const char *asked(const char *what)
     return emu && strncmp(emu, what, strlen(what)) == 0 ? emu + strlen(what) : NULL;
 }
 
-static int open_device(int index, ltc_device **dev, ltc_info *info)
+static card *new_card(void)
+{
+    card *c = calloc(1, sizeof *c);
+    if (!c)
+        return NULL;
+    c->limit = asked("memory=") ? strtoull(asked("memory="), NULL, 10) : (size_t)1 << 34;
+    pthread_mutex_init(&c->lock, NULL);
+    return c;
+}
+
+static int open_device(int index, ltc_device *beside, ltc_device **dev, ltc_info *info)
 {
     if (asked("no-driver"))
         return fail(LTC_NO_DRIVER, "CUDA driver version is insufficient for CUDA runtime version");
     if (asked("no-device") || index > 1)
         return fail(LTC_NO_DEVICE, asked("no-device") ? "this machine has none" : "this machine has 2");
     ltc_device *d = calloc(1, sizeof *d);
-    if (!d)
+    if (d)
+        d->card = beside ? beside->card : new_card();
+    if (!d || !d->card) {
+        free(d);
         return fail(LTC_FAILED, "out of host memory");
-    d->limit = asked("memory=") ? strtoull(asked("memory="), NULL, 10) : (size_t)1 << 34;
+    }
+    pthread_mutex_lock(&d->card->lock);
+    d->card->n_devices++;
+    pthread_mutex_unlock(&d->card->lock);
     d->fail_at = asked("fail=") ? strtol(asked("fail="), NULL, 10) : -1;
-    *info = (ltc_info){.name = "emulated card", .version = "no CUDA", .n_devices = 2, .total_bytes = d->limit};
+    *info = (ltc_info){.name = "emulated card", .version = "no CUDA", .n_devices = 2, .total_bytes = d->card->limit};
     *dev = d;
     return LTC_OK;
 }
 
-static void release(ltc_device *dev, void *p)
+static void release(card *c, void *p)
 {
-    for (block **at = &dev->blocks; *at; at = &(*at)->next)
+    for (block **at = &c->blocks; *at; at = &(*at)->next)
         if ((*at)->p == p) {
             block *b = *at;
             *at = b->next;
-            dev->used -= b->bytes;
+            c->used -= b->bytes;
             munmap(b->map, b->map_bytes);
             free(b);
             return;
@@ -107,29 +131,45 @@ static void release(ltc_device *dev, void *p)
 
 static void close_device(ltc_device *dev)
 {
-    if (dev->blocks || dev->recording) {
+    card *c = dev->card;
+    pthread_mutex_lock(&c->lock);
+    const bool last = --c->n_devices == 0;
+    if ((last && c->blocks) || dev->recording) {
         fprintf(stderr, "emu: device memory left over\n");
         abort();
+    }
+    pthread_mutex_unlock(&c->lock);
+    if (last) {
+        pthread_mutex_destroy(&c->lock);
+        free(c);
     }
     free(dev->queue.w);
     free(dev);
 }
 
-static int alloc(ltc_device *dev, size_t bytes, void **p)
+static int take(card *c, size_t bytes, void **p)
 {
     const size_t page = (size_t)sysconf(_SC_PAGESIZE), room = (bytes + 255) / 256 * 256;
     const size_t inside = (room + page - 1) / page * page;
-    if (dev->used + bytes > dev->limit)
+    if (c->used + bytes > c->limit)
         return fail(LTC_NO_MEMORY, "out of memory");
     block *b = calloc(1, sizeof *b);
     char *map = mmap(NULL, inside + page, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (!b || map == MAP_FAILED)
         return fail(LTC_FAILED, "out of host memory");
-    *b = (block){dev->blocks, map, map + inside - room, inside + page, bytes};
-    dev->blocks = b;
-    dev->used += bytes;
+    *b = (block){c->blocks, map, map + inside - room, inside + page, bytes};
+    c->blocks = b;
+    c->used += bytes;
     *p = b->p;
     return LTC_OK;
+}
+
+static int alloc(ltc_device *dev, size_t bytes, void **p)
+{
+    pthread_mutex_lock(&dev->card->lock);
+    const int code = take(dev->card, bytes, p);
+    pthread_mutex_unlock(&dev->card->lock);
+    return code;
 }
 
 static int host_alloc(ltc_device *dev, size_t bytes, void **p)
@@ -147,8 +187,10 @@ static void host_release(ltc_device *dev, void *p)
 
 static int memory(ltc_device *dev, size_t *free_bytes, size_t *total_bytes)
 {
-    *free_bytes = dev->limit - dev->used;
-    *total_bytes = dev->limit;
+    pthread_mutex_lock(&dev->card->lock);
+    *free_bytes = dev->card->limit - dev->card->used;
+    *total_bytes = dev->card->limit;
+    pthread_mutex_unlock(&dev->card->lock);
     return LTC_OK;
 }
 
@@ -167,13 +209,13 @@ static int add(ltc_device *dev, const work *w)
 
 static int upload(ltc_device *dev, void *device, const void *host, size_t bytes)
 {
-    counts.uploaded += (long)bytes;
+    COUNT(uploaded, (long)bytes);
     return add(dev, &(work){.kind = COPY, .to = device, .from = host, .bytes = bytes});
 }
 
 static int download(ltc_device *dev, void *host, const void *device, size_t bytes)
 {
-    counts.downloaded += (long)bytes;
+    COUNT(downloaded, (long)bytes);
     return add(dev, &(work){.kind = COPY, .to = host, .from = device, .bytes = bytes});
 }
 
@@ -189,7 +231,7 @@ static int zero(ltc_device *dev, void *p, size_t bytes)
 
 static int launch(ltc_device *dev, ltc_kernel kernel, const ltc_args *args, uint32_t n)
 {
-    counts.launches++;
+    COUNT(launches, 1);
     if (++dev->launches == dev->fail_at)
         return fail(LTC_FAILED, "an illegal memory access was encountered");
     return add(dev, &(work){.kind = LAUNCH, .kernel = kernel, .args = *args, .n = n});
@@ -253,9 +295,9 @@ static void run_work(const work *w)
     }
 }
 
-static void protect(const ltc_device *dev, int how)
+static void protect(const card *c, int how)
 {
-    for (const block *b = dev->blocks; b; b = b->next)
+    for (const block *b = c->blocks; b; b = b->next)
         mprotect(b->map, b->map_bytes - (size_t)sysconf(_SC_PAGESIZE), how);
 }
 
@@ -263,11 +305,13 @@ static int sync_device(ltc_device *dev)
 {
     if (dev->recording)
         return fail(LTC_FAILED, "sync while recording");
-    protect(dev, PROT_READ | PROT_WRITE);
+    pthread_mutex_lock(&dev->card->lock);
+    protect(dev->card, PROT_READ | PROT_WRITE);
     for (size_t i = 0; i < dev->queue.n; i++)
         run_work(&dev->queue.w[i]);
     dev->queue.n = 0;
-    protect(dev, PROT_NONE);
+    protect(dev->card, PROT_NONE);
+    pthread_mutex_unlock(&dev->card->lock);
     return LTC_OK;
 }
 
@@ -276,7 +320,9 @@ static void release_after(ltc_device *dev, void *p)
 {
     if (!dev->recording)
         sync_device(dev);
-    release(dev, p);
+    pthread_mutex_lock(&dev->card->lock);
+    release(dev->card, p);
+    pthread_mutex_unlock(&dev->card->lock);
 }
 
 // ---- libraries
@@ -355,7 +401,7 @@ static int record_begin(ltc_device *dev)
 
 static int record_end(ltc_device *dev, void **recording)
 {
-    counts.recordings++;
+    COUNT(recordings, 1);
     *recording = dev->recording;
     dev->recording = NULL;
     return LTC_OK;
@@ -364,7 +410,7 @@ static int record_end(ltc_device *dev, void **recording)
 static int replay(ltc_device *dev, void *recording)
 {
     const list *r = recording;
-    counts.replays++;
+    COUNT(replays, 1);
     for (size_t i = 0; i < r->n; i++)
         if (add(dev, &r->w[i]) != LTC_OK)
             return LTC_FAILED;
@@ -374,7 +420,7 @@ static int replay(ltc_device *dev, void *recording)
 static void record_free(ltc_device *dev, void *recording)
 {
     (void)dev;
-    counts.recordings_freed++;
+    COUNT(recordings_freed, 1);
     free(((list *)recording)->w);
     free(recording);
 }

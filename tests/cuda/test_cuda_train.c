@@ -1,6 +1,7 @@
 // test_cuda_train.c - training on the emulated card: the device sees the loader's batches, steps follow those on the
 // CPU, interruption does not show, and what goes wrong is said.
 #include "cuda/cuda_test.h"
+#include "base/augment.h"
 #include "graph/backend.h"
 #include "train/train_test.h"
 #include <math.h>
@@ -16,8 +17,8 @@ static int setup(void **state)
 
 // ---- batches
 
-typedef struct on_card { // one batch's worth of memory there
-    void *bytes, *row, *id, *tag, *augment, *x;
+typedef struct on_card { // images, and one batch's worth of memory
+    void *bytes, *floats, *image, *id, *tag, *how, *x;
 } on_card;
 
 static void *there(lt_backend *b, const void *host, size_t bytes)
@@ -29,23 +30,31 @@ static void *there(lt_backend *b, const void *host, size_t bytes)
     return p;
 }
 
-// x (n,C,H,W) as the device makes it of what the loader says.
-static void device_batch(lt_backend *b, const lt_dataset *ds, const lt_batch *batch, uint64_t seed, uint32_t epoch,
+// x (n,C,H,W) as the device makes it of what the loader says. replaced: the view that has images of its own.
+static void device_batch(lt_backend *b, const lt_view *replaced, const lt_batch *batch, uint64_t seed, uint32_t epoch,
                          float *x)
 {
-    const lt_split_data *s = &ds->split[LT_TRAIN];
+    const lt_split_data *s = &replaced->ds->split[LT_TRAIN];
     const size_t n = (size_t)batch->n;
+    const void *image[16];
+    uint8_t how[16];
     on_card c = {.bytes = there(b, s->x, (size_t)s->n * LEN),
-                 .row = there(b, batch->row, n * 8),
-                 .id = there(b, batch->id, n * 8),
-                 .tag = there(b, batch->tag, n * 4),
-                 .augment = there(b, batch->augmented, n),
-                 .x = there(b, NULL, n * LEN * 4)};
-    const lt_device_images im = {.bytes = c.bytes,
-                                 .row = c.row,
+                 .floats = there(b, replaced->images, (size_t)replaced->n * LEN * 4)};
+    for (size_t i = 0; i < n; i++) {
+        const bool floats = batch->tag[i] == replaced->tag;
+        image[i] = floats ? (const void *)((const float *)c.floats + batch->at[i] * LEN)
+                          : (const void *)((const uint8_t *)c.bytes + batch->row[i] * LEN);
+        how[i] = (uint8_t)((batch->augmented[i] ? LTI_IMAGE_AUGMENT : 0) | (floats ? LTI_IMAGE_FLOATS : 0));
+    }
+    c.image = there(b, image, n * sizeof *image);
+    c.id = there(b, batch->id, n * 8);
+    c.tag = there(b, batch->tag, n * 4);
+    c.how = there(b, how, n);
+    c.x = there(b, NULL, n * LEN * 4);
+    const lt_device_images im = {.image = c.image,
                                  .id = c.id,
                                  .tag = c.tag,
-                                 .augment = c.augment,
+                                 .how = c.how,
                                  .n = (int32_t)batch->n,
                                  .c = T_C,
                                  .h = T_SIDE,
@@ -57,7 +66,7 @@ static void device_batch(lt_backend *b, const lt_dataset *ds, const lt_batch *ba
     assert_ok(b->ops->device->images(b, &im));
     assert_ok(b->ops->device->download(b, x, c.x, n * LEN * 4));
     assert_ok(b->ops->device->sync(b));
-    void *const all[] = {c.bytes, c.row, c.id, c.tag, c.augment, c.x};
+    void *const all[] = {c.bytes, c.floats, c.image, c.id, c.tag, c.how, c.x};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
         b->ops->device->release(b, all[i]);
 }
@@ -68,8 +77,17 @@ static void device_makes_the_loaders_batches(void **state)
     lt_dataset *ds = t_dataset();
     lt_backend *b;
     static const int64_t rows[] = {3, 21, 3, 0, 7};
-    lt_view views[] = {lt_view_split(ds, LT_TRAIN), lt_view_split(ds, LT_TRAIN), lt_view_split(ds, LT_TRAIN)};
-    views[0].augment = views[2].augment = true;
+    static float images[6 * LEN];
+    lt_view views[4];
+    for (int v = 0; v < 4; v++)
+        views[v] = lt_view_split(ds, LT_TRAIN);
+    for (int i = 0; i < 6 * LEN; i++)
+        images[i] = (float)(i * 37 % 1000) / 999.0f;
+    views[0].augment = views[2].augment = views[3].augment = true;
+    views[3].row = rows + 1; // images in their place, in an order of their own
+    views[3].n = 4;
+    views[3].images = images + LEN;
+    views[3].tag = 4;
     views[1].row = rows;
     views[1].n = 5;
     views[2].tag = 9;
@@ -78,14 +96,14 @@ static void device_makes_the_loaders_batches(void **state)
     for (uint32_t epoch = 0; epoch < 4; epoch++) {
         const uint64_t seed = epoch < 2 ? 5 : UINT64_C(0x123456789abcdef);
         const lt_loader_spec spec = {
-            .views = views, .n_views = 3, .batch = 10, .shuffle = true, .seed = seed, .phase = 1, .pad = 4};
+            .views = views, .n_views = 4, .batch = 10, .shuffle = true, .seed = seed, .phase = 1, .pad = 4};
         lt_loader *l;
         const lt_batch *batch;
         assert_ok(lt_loader_create(&spec, &l));
         assert_ok(lt_loader_start(l, epoch, 0));
         for (assert_ok(lt_loader_next(l, &batch)); batch->n > 0; assert_ok(lt_loader_next(l, &batch))) {
             float x[10 * LEN];
-            device_batch(b, ds, batch, seed, epoch, x);
+            device_batch(b, &views[3], batch, seed, epoch, x);
             assert_memory_equal(x, batch->x, (size_t)batch->n * LEN * sizeof *x);
             for (int64_t i = 0; i < batch->n; i++, n_seen++) {
                 const uint8_t *bytes = ds->split[LT_TRAIN].x + batch->row[i] * LEN;
@@ -97,7 +115,7 @@ static void device_makes_the_loaders_batches(void **state)
         }
         lt_loader_destroy(l);
     }
-    assert_int_equal(n_seen, 4 * (2 * T_TRAIN + 5));
+    assert_int_equal(n_seen, 4 * (2 * T_TRAIN + 5 + 4));
     assert_true(n_equal_plain >= 4 * 5 && n_equal_plain < n_seen / 2); // augmented ones differ
     lt_backend_destroy(b);
     lt_dataset_close(ds);
@@ -145,6 +163,7 @@ static void train(const char *backend, const char *model, int32_t optimizer, con
     f->job.mask = mask;
     f->job.on_step = on_step;
     f->job.step_ctx = t;
+    f->job.step_only = true;
     lt_train_result r;
     if (lt_train_run(&f->job, &f->env, NULL, false, &r) != LT_OK)
         fail_msg("%s: %s", backend, lt_error_get()->message);
@@ -267,6 +286,92 @@ static void steps_move_little(void **state)
     t_close(&f);
 }
 
+// ---- views with images of their own
+
+typedef struct replacer {
+    float image[5 * LEN];
+    int64_t row[5];
+    int32_t label[5];
+} replacer;
+
+// New images in the same place, as a method draws them.
+static lt_status draw_images(lt_job *job, int32_t epoch, void *ctx)
+{
+    replacer *r = ctx;
+    (void)job;
+    lt_rng rng = lt_rng_at(23, LT_STREAM_TEST, (uint32_t)epoch, 0);
+    for (int i = 0; i < 5 * LEN; i++)
+        r->image[i] = lt_rng_uniform(&rng);
+    return LT_OK;
+}
+
+static lt_status draw_in_phase(lt_job *job, int32_t epoch, int phase, void *ctx)
+{
+    return phase == 1 ? draw_images(job, epoch + 100, ctx) : LT_OK;
+}
+
+static void train_replaced(const char *backend, bool by_phase, fixture *f, trace *t, replacer *r)
+{
+    t_open(f, backend, 1);
+    *t = (trace){0};
+    for (int i = 0; i < 5; i++) {
+        r->row[i] = 4 * i;
+        r->label[i] = i % T_CLASSES;
+    }
+    draw_images(NULL, 0, r);
+    lt_view own = lt_view_rows(f->ds, LT_TRAIN, &(lt_index_set){.n = 5, .row = r->row});
+    own.images = r->image;
+    own.labels = r->label;
+    own.tag = 1;
+    own.augment = true;
+    lt_view test = lt_view_split(f->ds, LT_TEST); // another split in the same phase
+    test.tag = 2;
+    f->job.phase[0].view[1] = own;
+    f->job.phase[0].view[2] = test;
+    f->job.phase[0].n_views = 3;
+    f->job.phase[0].view[0].augment = true;
+    f->job.phase[1] = (lt_phase){.view = {own}, .n_views = 1, .batch = 5};
+    f->job.phase[1].view[0].tag = 3;
+    f->job.n_phases = 2;
+    if (by_phase)
+        f->job.on_phase = draw_in_phase;
+    else
+        f->job.on_epoch = draw_images;
+    f->job.ctx = r;
+    f->job.on_step = on_step;
+    f->job.step_ctx = t;
+    f->job.step_only = true;
+    f->job.cfg.lr = 1e-3f;
+    f->job.cfg.schedule = LT_SCHED_CONST;
+    if (lt_train_run(&f->job, &f->env, NULL, false, NULL) != LT_OK)
+        fail_msg("%s: %s", backend, lt_error_get()->message);
+}
+
+static void replaced_images_stay_there(void **state)
+{
+    (void)state;
+    for (int by_phase = 0; by_phase < 2; by_phase++) {
+        static replacer ra, rb;
+        fixture a, b;
+        trace ta, tb;
+        emu_counts *c = emu_is_used() ? emu_count() : NULL;
+        const long before = c ? c->uploaded : 0;
+        train_replaced("cuda", by_phase, &a, &ta, &ra);
+        const long up = c ? c->uploaded - before : 0;
+        train_replaced("ref", by_phase, &b, &tb, &rb);
+        assert_int_equal(ta.n, 18); // 40 samples in 5 batches, and one of the second phase, three times
+        for (int s = 0; s < ta.n; s++)
+            if (!(fabs(ta.loss[s] - tb.loss[s]) < 1e-5 * tb.loss[s]))
+                fail_msg("step %d: loss %.8g, on the CPU %.8g", s, ta.loss[s], tb.loss[s]);
+        // Up: pixels once, own images of both phases at most twice an epoch; 45 images an epoch would be 135.
+        const long params = (long)a.model->n_params * 4, image = LEN * 4;
+        assert_true(up <
+                    (by_phase ? 14 : 8) * params + (T_TRAIN + T_TEST) * LEN + (3 * 10 + 3 * 5) * image + 3 * 45 * 64);
+        t_close(&a);
+        t_close(&b);
+    }
+}
+
 static void failures_are_said(void **state)
 {
     (void)state;
@@ -308,6 +413,7 @@ int main(void)
         cmocka_unit_test(masked_parameters_keep_their_bits),
         cmocka_unit_test(interruption_does_not_show),
         cmocka_unit_test(steps_move_little),
+        cmocka_unit_test(replaced_images_stay_there),
         cmocka_unit_test(failures_are_said),
     };
     return cmocka_run_group_tests(tests, setup, NULL);

@@ -12,7 +12,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { LTC_VERSION = 1, LTC_MAX_TENSORS = 9, LTC_MAX_SIZES = 16, LTC_MAX_NUMBERS = 12 };
+enum { LTC_VERSION = 2, LTC_MAX_TENSORS = 9, LTC_MAX_SIZES = 16, LTC_MAX_NUMBERS = 12 };
 
 typedef enum ltc_code {
     LTC_OK,
@@ -82,7 +82,8 @@ typedef struct ltc_device ltc_device; // one card with a queue of its own
 typedef struct ltc_api {
     int version; // LTC_VERSION
     const char *(*error)(void);
-    int (*open)(int index, ltc_device **dev, ltc_info *info);
+    // beside: another queue of this card, or NULL. Work of both may use the same memory, and either may release it.
+    int (*open)(int index, ltc_device *beside, ltc_device **dev, ltc_info *info);
     void (*close)(ltc_device *dev);
 
     int (*alloc)(ltc_device *dev, size_t bytes, void **p); // zeroed

@@ -103,12 +103,16 @@ static void record_free(lt_backend *b, void *recording)
         cu->api->record_free(cu->dev, recording);
 }
 
+static lt_status launch(lti_cuda *cu, ltc_kernel kernel, const ltc_args *a, int64_t n, const char *doing)
+{
+    if (n > INT32_MAX)
+        return LT_FAIL(LT_E_UNSUPPORTED, "cuda: %s: %lld values, at most 2^31 - 1", doing, (long long)n);
+    return n < 1 ? LT_OK : lti_cuda_check(cu, cu->api->launch(cu->dev, kernel, a, (uint32_t)n), doing);
+}
+
 static lt_status update(lt_backend *b, const lt_device_update *u)
 {
-    lti_cuda *cu = b->self;
     ltc_args a = {.t = {{u->p, 0}, {(void *)u->g, 0}, {u->m, 0}, {u->v, 0}, {(void *)u->mask, 0}, {u->bad, 0}}};
-    if (u->n > INT32_MAX)
-        return LT_FAIL(LT_E_UNSUPPORTED, "cuda: %lld parameters, at most 2^31 - 1", (long long)u->n);
     if (u->v) {
         const float f[] = {u->lr, u->decay, u->beta1, u->beta2, u->c1, u->c2, u->root_bc2, u->eps, u->l1};
         for (size_t i = 0; i < sizeof f / sizeof *f; i++)
@@ -119,25 +123,46 @@ static lt_status update(lt_backend *b, const lt_device_update *u)
             a.f[i] = f[i];
         a.d[0] = u->nesterov;
     }
-    return lti_cuda_check(cu, cu->api->launch(cu->dev, u->v ? LTC_K_adamw : LTC_K_sgd, &a, (uint32_t)u->n),
-                          "optimizer step");
+    return launch(b->self, u->v ? LTC_K_adamw : LTC_K_sgd, &a, u->n, "optimizer step");
 }
 
 static lt_status images(lt_backend *b, const lt_device_images *im)
 {
-    lti_cuda *cu = b->self;
     const int64_t n = (int64_t)im->n * im->c * im->h * im->w;
-    ltc_args a = {.t = {{(void *)im->bytes, 0},
-                        {(void *)im->row, 0},
-                        {(void *)im->id, 0},
-                        {(void *)im->tag, 0},
-                        {(void *)im->augment, 0},
-                        {im->x, 0}},
-                  .d = {im->c, im->h, im->w, im->pad, (int32_t)im->epoch},
-                  .seed = im->seed};
-    if (n > INT32_MAX)
-        return LT_FAIL(LT_E_UNSUPPORTED, "cuda: a batch of %lld values, at most 2^31 - 1", (long long)n);
-    return lti_cuda_check(cu, cu->api->launch(cu->dev, LTC_K_images, &a, (uint32_t)n), "images of a batch");
+    ltc_args a = {
+        .t = {{(void *)im->image, 0}, {(void *)im->id, 0}, {(void *)im->tag, 0}, {(void *)im->how, 0}, {im->x, 0}},
+        .d = {im->c, im->h, im->w, im->pad, (int32_t)im->epoch},
+        .seed = im->seed};
+    return launch(b->self, LTC_K_images, &a, n, "images of a batch");
+}
+
+// ---- between two gradients of an attack
+
+static lt_status rows(lt_backend *b, const lt_device_rows *r)
+{
+    const ltc_args a = {.t = {{(void *)r->from, 0}, {(void *)r->index, 0}, {r->to, 0}}, .d = {r->d}};
+    return launch(b->self, LTC_K_rows, &a, (int64_t)r->n * r->d, "rows of a batch");
+}
+
+static lt_status look(lt_backend *b, const lt_device_look *l)
+{
+    const ltc_args length = {.t = {{(void *)l->g, 0}, {NULL, 0}, {l->part, 0}, {NULL, 0}}, .d = {l->d}};
+    const ltc_args row = {.t = {{l->part, 0}, {(void *)l->z, 0}, {l->seen, 0}}, .d = {l->k}};
+    LT_TRY(launch(b->self, LTC_K_ball_parts, &length, (int64_t)l->n * LTI_BALL_PARTS, "lengths of gradients"));
+    return launch(b->self, LTC_K_row_look, &row, l->n, "predictions");
+}
+
+static lt_status climb(lt_backend *b, const lt_device_climb *c)
+{
+    const int64_t n = (int64_t)c->n * c->d;
+    const ltc_args up = {.t = {{c->image, 0}, {(void *)c->g, 0}, {c->move, 0}}, .d = {c->d}};
+    const ltc_args dist = {.t = {{c->image, 0}, {(void *)c->x, 0}, {c->part, 0}, {c->move, 0}}, .d = {c->d}};
+    const ltc_args shrink = {.t = {{c->part, 0}, {c->move, 0}}};
+    const ltc_args back = {.t = {{(void *)c->x, 0}, {c->image, 0}, {c->move, 0}}, .d = {c->d}};
+    LT_TRY(launch(b->self, LTC_K_climb, &up, n, "step of an attack"));
+    LT_TRY(launch(b->self, LTC_K_ball_parts, &dist, (int64_t)c->n * LTI_BALL_PARTS, "distances from images"));
+    LT_TRY(launch(b->self, LTC_K_climb_shrink, &shrink, c->n, "step of an attack"));
+    return launch(b->self, LTC_K_climb_back, &back, n, "step of an attack");
 }
 
 const lt_device_ops lti_cuda_device = {
@@ -156,4 +181,7 @@ const lt_device_ops lti_cuda_device = {
     .record_free = record_free,
     .update = update,
     .images = images,
+    .rows = rows,
+    .look = look,
+    .climb = climb,
 };

@@ -4,6 +4,7 @@
 // exactly the gradient of sample i whatever shares its batch. Only forward and data-gradient kernels run: nothing
 // depends on parameter gradients. Batch sizes come in halving buckets, one plan each, compiled when first needed: a
 // shrinking set of active samples moves down the buckets instead of computing padding.
+#include "graph/backend.h"
 #include "methods/attack/attack_impl.h"
 
 lt_status lti_grad_init(lti_grad *g, const lt_model *model, const lt_env *env, int64_t batch)
@@ -59,6 +60,8 @@ static lt_status compile(lti_grad *g, lti_grad_loss loss, int64_t size, lt_plan 
     LT_TRY(lt_plan_create(g->graph, &spec, g->env->backend, &made));
     // An eval-mode plan without parameter gradients only reads its slabs.
     lt_status status = lt_plan_bind(made, g->model->params, g->model->state, NULL);
+    lti_plan_leave_outputs(made, g->there);
+    lti_plan_input_made_there(made, g->model->x, g->there);
     if (status == LT_OK)
         *plan = made;
     else
@@ -78,5 +81,10 @@ lt_status lti_grad_io_get(lti_grad *g, lti_grad_loss loss, int bucket, lti_grad_
                         .weight = lt_plan_buffer(*plan, g->weight),
                         .logits = lt_plan_buffer(*plan, g->model->logits),
                         .dx = lt_plan_grad(*plan, 0)};
+    if (g->there) {
+        io->x = lti_plan_device_input(*plan, g->model->x);
+        io->logits = lti_plan_device_output(*plan, g->model->logits);
+        io->dx = lti_plan_device_grad(*plan, 0);
+    }
     return LT_OK;
 }

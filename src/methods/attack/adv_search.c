@@ -29,71 +29,25 @@ const lt_option lt_adv_search_options[] = {LTI_ADV_SEARCH_ROWS(lt_adv_search_cfg
 
 // ---- one sample
 
-// ||a - b||, b NULL = 0. Eight partial sums in double: accurate, the same on every machine, and quick without any
-// licence for the compiler to reorder sums.
-static double distance(const float *a, const float *b, int64_t d)
+// A step of the row along the gradient in row grad_row of the last run.
+static void add_move(lti_search *s, int64_t row, int64_t grad_row, double g_length)
 {
-    double part[8] = {0}, sum = 0.0;
-    for (int64_t j = 0; j < d; j++) {
-        double v = (double)a[j] - (b ? (double)b[j] : 0.0);
-        part[j % 8] += v * v;
-    }
-    for (int i = 0; i < 8; i++)
-        sum += part[i];
-    return sqrt(sum);
-}
-
-static double norm2(const float *v, int64_t d)
-{
-    return distance(v, NULL, d);
-}
-
-// xa <- clamp(project(xa + (length / |g|) g)). x, xa, g: d values; the box after the ball, so both hold: x is in the
-// box.
-static void step(const float *x, const float *g, double g_norm, double length, double eps, int64_t d, float *xa)
-{
-    float scale = (float)(length / g_norm);
-    for (int64_t j = 0; j < d; j++)
-        xa[j] += scale * g[j];
-    double dist = distance(xa, x, d);
-    float shrink = dist > eps ? (float)(eps / dist) : 1.0f;
-    for (int64_t j = 0; j < d; j++) {
-        float v = x[j] + shrink * (xa[j] - x[j]);
-        xa[j] = v < 0.0f ? 0.0f : v > 1.0f ? 1.0f : v;
-    }
-}
-
-static int32_t arg_max(const float *z, int k)
-{
-    int32_t best = 0;
-    for (int32_t j = 1; j < k; j++)
-        if (z[j] > z[best])
-            best = j;
-    return best;
-}
-
-static float *x_adv_of(const lti_search *s, int64_t i)
-{
-    return s->set->x_adv + i * lti_adv_set_dim(s->set);
-}
-
-static void take_step(lti_search *s, int64_t i, const float *g, double g_norm)
-{
+    const int64_t i = s->queue[row];
     lti_search_item *item = &s->item[i];
-    lti_view_image(s->view, i, s->x);
-    step(s->x, g, g_norm, (double)s->cfg->rho * (double)item->eps, (double)item->eps, lti_adv_set_dim(s->set),
-         x_adv_of(s, i));
+    const double length = (double)s->cfg->rho * (double)item->eps;
+    s->move[s->n_moves++] = (lti_row_move){
+        .row = (int32_t)row, .grad_row = (int32_t)grad_row, .scale = (float)(length / g_length), .eps = item->eps};
     item->step++;
     s->set->iters[i]++;
 }
 
-typedef enum verdict { GO_ON, DONE, FLAT } verdict;
+typedef enum verdict { STEP, RESTART, FLAT, DONE } verdict;
 
-// Sample i after one run: z (K) and g (C,H,W) at its current image.
-static verdict advance(lti_search *s, int64_t i, const float *z, const float *g)
+// Sample i after one run: what was seen at its current image.
+static verdict advance(lti_search *s, int64_t i, const lti_row_seen *seen)
 {
     lti_search_item *item = &s->item[i];
-    int32_t pred = arg_max(z, s->model->shape.n_classes);
+    const int32_t pred = seen->pred;
     if (pred != s->set->label[i] && !item->forced) {
         s->set->adv_pred[i] = pred;
         return DONE;
@@ -110,80 +64,70 @@ static verdict advance(lti_search *s, int64_t i, const float *z, const float *g)
         item->round++;
         item->step = 0;
         item->eps *= 2.0f;
-        if (s->cfg->fresh) { // this gradient belongs to the old image
-            lti_view_image(s->view, i, x_adv_of(s, i));
-            return GO_ON;
-        }
+        if (s->cfg->fresh) // this gradient belongs to the old image
+            return RESTART;
     }
-    double g_norm = norm2(g, lti_adv_set_dim(s->set));
-    if (g_norm < GRADIENT_FLOOR)
-        return FLAT;
-    take_step(s, i, g, g_norm);
-    return GO_ON;
+    return seen->length < GRADIENT_FLOOR ? FLAT : STEP;
 }
 
 // ---- one batch
 
-// Runs samples idx[0..n-1] through the bucket that n calls for (n is at most its size).
-static lt_status run_rows(lti_search *s, lti_grad *grad, lti_grad_loss loss, int bucket, const int64_t *idx, int64_t n,
-                          lti_grad_io *io)
+static lt_status run_rows(lti_search *s, lti_stage *stage, lti_grad_loss loss, int bucket, int64_t from, int64_t n)
 {
-    LT_TRY(lti_grad_io_get(grad, loss, bucket, io));
-    int64_t d = lti_adv_set_dim(s->set);
-    for (int64_t r = 0; r < io->size; r++) {
-        int64_t i = idx[r < n ? r : 0]; // padding repeats the first row with weight 0
-        memcpy(io->x + r * d, x_adv_of(s, i), (size_t)d * sizeof *io->x);
-        io->label[r] = s->set->label[i];
-        io->weight[r] = r < n ? 1.0f : 0.0f;
-    }
-    LT_TRY(lt_plan_run(io->plan));
+    LT_TRY(lti_stage_run(stage, loss, bucket, from, n));
     s->set->n_forward += n;
     s->set->n_backward += n;
-    int k = s->model->shape.n_classes;
-    for (int64_t r = 0; r < n; r++) {
-        double sum = norm2(io->dx + r * d, d) + norm2(io->logits + r * k, k); // not finite when one term is not
-        if (!isfinite(sum))
+    for (int64_t r = 0; r < n; r++)
+        if (!stage->seen[r].finite)
             return LT_FAIL(LT_E_DIVERGED, "adversarial search: logits or gradient of sample id %lld are not finite",
-                           (long long)s->set->id[idx[r]]);
-    }
+                           (long long)s->set->id[s->queue[from + r]]);
     return LT_OK;
 }
 
-// The margin's gradient for the rows flat[0..n-1] of the current batch, whose cross-entropy is saturated.
-static lt_status step_flat(lti_search *s, lti_grad *grad, int64_t n)
+// The margin's gradient for the rows flat[0..n-1], whose cross-entropy is saturated.
+static lt_status step_flat(lti_search *s, lti_stage *stage, int64_t n)
 {
-    int64_t d = lti_adv_set_dim(s->set), sample = 0;
     for (int64_t f = 0; f < n; f++) { // one by one: rare
-        lti_grad_io io;
-        sample = s->queue[s->flat[f]];
-        LT_TRY(run_rows(s, grad, LTI_GRAD_MARGIN, grad->n_buckets - 1, &sample, 1, &io));
-        double g_norm = norm2(io.dx, d);
-        if (g_norm < GRADIENT_FLOOR) {
+        const int64_t row = s->flat[f], sample = s->queue[row];
+        LT_TRY(run_rows(s, stage, LTI_GRAD_MARGIN, stage->grad->n_buckets - 1, row, 1));
+        if (stage->seen[0].length < GRADIENT_FLOOR) {
             s->set->status[sample] = LT_ADV_FAILED;
             s->set->adv_pred[sample] = s->set->label[sample];
-            s->done[s->flat[f]] = true;
+            s->done[row] = true;
         } else {
-            take_step(s, sample, io.dx, g_norm);
+            add_move(s, row, 0, stage->seen[0].length);
+            LT_TRY(lti_stage_climb(stage));
         }
     }
     return LT_OK;
 }
 
-static lt_status step_batch(lti_search *s, lti_grad *grad)
+// What each of the first n rows does next.
+static lt_status judge(lti_search *s, lti_stage *stage, int64_t n, int64_t *n_flat)
 {
-    lti_grad_io io;
-    int bucket = lti_grad_bucket(grad, s->n_queue);
-    int64_t n = s->n_queue < grad->size[bucket] ? s->n_queue : grad->size[bucket], n_flat = 0;
-    LT_TRY(run_rows(s, grad, LTI_GRAD_CE, bucket, s->queue, n, &io));
     for (int64_t r = 0; r < n; r++) {
-        verdict v =
-            advance(s, s->queue[r], io.logits + r * s->model->shape.n_classes, io.dx + r * lti_adv_set_dim(s->set));
+        const verdict v = advance(s, s->queue[r], &stage->seen[r]);
         s->done[r] = v == DONE;
         if (v == FLAT)
-            s->flat[n_flat++] = r;
+            s->flat[(*n_flat)++] = r;
+        else if (v == RESTART)
+            LT_TRY(lti_stage_restart(stage, r));
+        else if (v == STEP)
+            add_move(s, r, r, stage->seen[r].length);
     }
-    LT_TRY(step_flat(s, grad, n_flat));
-    int64_t kept = 0;
+    return lti_stage_climb(stage);
+}
+
+static lt_status step_batch(lti_search *s, lti_stage *stage)
+{
+    const lti_grad *grad = stage->grad;
+    const int bucket = lti_grad_bucket(grad, s->n_queue);
+    const int64_t n = s->n_queue < grad->size[bucket] ? s->n_queue : grad->size[bucket];
+    int64_t n_flat = 0, kept = 0;
+    LT_TRY(run_rows(s, stage, LTI_GRAD_CE, bucket, 0, n));
+    LT_TRY(judge(s, stage, n, &n_flat));
+    LT_TRY(step_flat(s, stage, n_flat));
+    LT_TRY(lti_stage_leave(stage, n, s->done));
     for (int64_t r = 0; r < s->n_queue; r++)
         if (r >= n || !s->done[r])
             s->queue[kept++] = s->queue[r];
@@ -221,6 +165,7 @@ static void progress(lti_search *s)
 // The search goes on where its state cannot be kept (a full disk, say); said once, for then there is no state.
 static void save_or_warn(lti_search *s)
 {
+    s->save_s = lti_now_s();
     if (lti_search_save(s) == LT_OK)
         return;
     lt_warn(s->env->events, "attack.cache", "the search could not be continued if it were interrupted: %s",
@@ -229,20 +174,23 @@ static void save_or_warn(lti_search *s)
     s->state = NULL;
 }
 
-static lt_status drain(lti_search *s, lti_grad *grad)
+// The set is complete whenever this returns without a failure, an interruption not counted as one.
+static lt_status drain(lti_search *s, lti_stage *stage)
 {
     while (s->n_queue > 0) {
-        if (lt_interrupted(s->env->stop))
+        if (lt_interrupted(s->env->stop)) {
+            LT_TRY(lti_stage_home(stage));
             return LT_FAIL(LT_E_INTERRUPTED, "adversarial search interrupted with %lld of %lld samples done",
                            (long long)(s->set->n - s->n_queue), (long long)s->set->n);
-        LT_TRY(step_batch(s, grad));
+        }
+        LT_TRY(step_batch(s, stage));
         progress(s);
         if (s->state && lti_now_s() - s->save_s > SAVE_EVERY_S) {
+            LT_TRY(lti_stage_home(stage));
             save_or_warn(s);
-            s->save_s = lti_now_s();
         }
     }
-    return LT_OK;
+    return lti_stage_home(stage);
 }
 
 // Predictions of the evaluation path on `images` (NULL = the clean ones).
@@ -272,10 +220,10 @@ static lt_status start(lti_search *s, lt_evaluator *evaluator)
     LT_TRY(evaluate(s, evaluator, NULL));
     int k = s->model->shape.n_classes;
     for (int64_t i = 0; i < set->n; i++) {
-        lti_view_image(s->view, i, x_adv_of(s, i));
+        lti_view_image(s->view, i, lti_search_image(s, i));
         s->item[i] = (lti_search_item){.eps = s->cfg->eps0};
         set->iters[i] = 0;
-        set->clean_pred[i] = set->adv_pred[i] = arg_max(s->logits + i * k, k);
+        set->clean_pred[i] = set->adv_pred[i] = lti_row_arg_max(s->logits + i * k, k);
         set->status[i] = LT_ADV_OK;
         if (set->clean_pred[i] != set->label[i])
             set->status[i] = LT_ADV_CLEAN_WRONG; // its own partner: delta 0, eps0
@@ -294,7 +242,7 @@ static lt_status verify(lti_search *s, lt_evaluator *evaluator)
         lt_adv_set *set = s->set;
         if (set->status[i] == LT_ADV_FAILED)
             continue;
-        set->adv_pred[i] = arg_max(s->logits + i * k, k);
+        set->adv_pred[i] = lti_row_arg_max(s->logits + i * k, k);
         if (set->adv_pred[i] != set->label[i])
             continue;
         if (s->n_verified >= MAX_VERIFY_PASSES) {
@@ -309,10 +257,10 @@ static lt_status verify(lti_search *s, lt_evaluator *evaluator)
     return LT_OK;
 }
 
-static lt_status search_all(lti_search *s, lti_grad *grad, lt_evaluator *evaluator)
+static lt_status search_all(lti_search *s, lti_stage *stage, lt_evaluator *evaluator)
 {
     do {
-        LT_TRY(drain(s, grad));
+        LT_TRY(drain(s, stage));
         LT_TRY(verify(s, evaluator));
     } while (s->n_queue > 0);
     return LT_OK;
@@ -323,7 +271,7 @@ static void finish(lti_search *s)
     lt_adv_set *set = s->set;
     for (int64_t i = 0; i < set->n; i++) {
         lti_view_image(s->view, i, s->x);
-        set->delta_norm[i] = (float)distance(x_adv_of(s, i), s->x, lti_adv_set_dim(set));
+        set->delta_norm[i] = (float)lti_ball_distance(lti_search_image(s, i), s->x, lti_adv_set_dim(set));
         set->eps_final[i] = s->item[i].eps;
         set->rounds[i] = s->item[i].round;
     }
@@ -347,9 +295,10 @@ static lt_status search_init(lti_search *s)
     s->queue = lti_calloc(n, sizeof *s->queue);
     s->flat = lti_calloc(batch, sizeof *s->flat);
     s->done = lti_calloc(batch, sizeof *s->done);
+    s->move = lti_calloc(batch, sizeof *s->move);
     s->x = lti_calloc((size_t)lti_adv_set_dim(s->set), sizeof *s->x);
     s->logits = lti_calloc(n, (size_t)shape->n_classes * sizeof *s->logits);
-    if (!s->item || !s->queue || !s->flat || !s->done || !s->x || !s->logits)
+    if (!s->item || !s->queue || !s->flat || !s->done || !s->move || !s->x || !s->logits)
         return LTI_NOMEM("adversarial search");
     s->start_s = s->emit_s = s->save_s = lti_now_s();
     return LT_OK;
@@ -362,6 +311,7 @@ static void search_clear(lti_search *s)
     lti_free(s->queue);
     lti_free(s->flat);
     lti_free(s->done);
+    lti_free(s->move);
     lti_free(s->x);
     lti_free(s->logits);
 }
@@ -386,16 +336,18 @@ static lt_status run(const lt_model *model, const lt_view *view, const void *cfg
 {
     lti_search s = {.cfg = cfg, .model = model, .view = view, .env = env, .state = state};
     lti_grad grad = {0};
+    lti_stage stage = {0};
     lt_evaluator *evaluator = NULL;
     bool started = false;
     lt_status status = LT_OK;
     LT_TRY_GOTO(search_init(&s), out);
     LT_TRY_GOTO(lt_evaluator_create(model, env, s.cfg->batch, &evaluator), out);
     LT_TRY_GOTO(lti_grad_init(&grad, model, env, s.cfg->batch), out);
+    LT_TRY_GOTO(lti_stage_init(&stage, &s, &grad), out);
     if (!try_resume(&s))
         LT_TRY_GOTO(start(&s, evaluator), out);
     started = true;
-    LT_TRY_GOTO(search_all(&s, &grad, evaluator), out);
+    LT_TRY_GOTO(search_all(&s, &stage, evaluator), out);
     finish(&s);
     *set = s.set;
     s.set = NULL;
@@ -407,6 +359,7 @@ out:
         else
             status = lt_error_get()->status;
     }
+    lti_stage_clear(&stage);
     lti_grad_clear(&grad);
     lt_evaluator_destroy(evaluator);
     search_clear(&s);

@@ -74,7 +74,13 @@ static lt_status make_rows(const lt_index_set *forget, uint64_t seed, int64_t n,
 static lt_status train(lt_model *copy, const lt_dataset *ds, const lt_index_set *rows, uint64_t seed, const lt_env *env,
                        watch *w)
 {
-    lt_job job = {.model = copy, .seed = seed, .n_phases = 1, .bn_eval = true, .on_step = after_step, .step_ctx = w};
+    lt_job job = {.model = copy,
+                  .seed = seed,
+                  .n_phases = 1,
+                  .bn_eval = true,
+                  .on_step = after_step,
+                  .step_ctx = w,
+                  .step_only = true};
     lt_options_defaults(lt_train_options, &job.cfg);
     job.cfg.epochs = 1;
     job.cfg.batch = w->cfg->relearn_batch;

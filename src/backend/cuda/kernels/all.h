@@ -1,4 +1,5 @@
 // all.h - every kernel body.
+#include "backend/cuda/kernels/attack.h"
 #include "backend/cuda/kernels/conv.h"
 #include "backend/cuda/kernels/elementwise.h"
 #include "backend/cuda/kernels/loss.h"

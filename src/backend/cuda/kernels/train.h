@@ -1,26 +1,28 @@
-// train.h - a batch of images from bytes, and the optimizer's step.
+// train.h - a batch of images, and the optimizer's step.
 #ifndef LTC_TRAIN_H
 #define LTC_TRAIN_H
 #include "backend/cuda/kernels/tensor.h"
 #include "base/augment.h"
 
-// Index: element of x (n,C,H,W). t: bytes (rows,C,H,W), row (n) i64, id (n) i64, tag (n) i32, augment (n) u8, x. d: C,
-// H, W, pad, epoch (its bits). seed.
+// Index: element of x (n,C,H,W). t: image (n) pointers to (C,H,W), id (n) i64, tag (n) i32, how (n) u8, x. d: C, H, W,
+// pad, epoch (its bits). seed.
 LTI_BOTH void ltc_images(const ltc_args *a, uint32_t i)
 {
     const uint32_t n_c = (uint32_t)a->d[0], h = (uint32_t)a->d[1], w = (uint32_t)a->d[2];
     const uint32_t q = i % w, r = i / w % h, c = i / w / h % n_c, b = i / w / h / n_c;
     lti_move m;
     m.dy = m.dx = m.flip = 0;
-    if (((const uint8_t *)a->t[4].p)[b])
-        m = lti_draw_move(a->seed, (uint32_t)a->d[4], ltc_ints(a->t[3])[b], ((const int64_t *)a->t[2].p)[b], a->d[3]);
+    const uint32_t how = ((const uint8_t *)a->t[3].p)[b];
+    if (how & LTI_IMAGE_AUGMENT)
+        m = lti_draw_move(a->seed, (uint32_t)a->d[4], ltc_ints(a->t[2])[b], ((const int64_t *)a->t[1].p)[b], a->d[3]);
     const int32_t from_r = (int32_t)r + m.dy, from_q = (int32_t)(m.flip ? w - 1 - q : q) + m.dx;
     float v = 0.0f;
     if (from_r >= 0 && from_r < (int32_t)h && from_q >= 0 && from_q < (int32_t)w) {
-        const size_t image = (size_t)((const int64_t *)a->t[1].p)[b] * n_c + c;
-        v = lti_pixel(((const uint8_t *)a->t[0].p)[(image * h + (size_t)from_r) * w + (size_t)from_q]);
+        const void *image = ((const void *const *)a->t[0].p)[b];
+        const size_t at = ((size_t)c * h + (size_t)from_r) * w + (size_t)from_q;
+        v = how & LTI_IMAGE_FLOATS ? ((const float *)image)[at] : lti_pixel(((const uint8_t *)image)[at]);
     }
-    ltc_floats(a->t[5])[i] = v;
+    ltc_floats(a->t[4])[i] = v;
 }
 
 LTI_BOTH float ltc_sign(float v)

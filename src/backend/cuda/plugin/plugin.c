@@ -106,8 +106,10 @@ static int open_parts(ltc_device *dev)
     return s == CUBLAS_STATUS_SUCCESS ? LTC_OK : ltc_fail(LTC_FAILED, "cublasLtCreate: %s", cublasLtGetStatusString(s));
 }
 
-static int open_device(int index, ltc_device **dev, ltc_info *info)
+// All queues of a card share its memory, whatever was opened beside what.
+static int open_device(int index, ltc_device *beside, ltc_device **dev, ltc_info *info)
 {
+    (void)beside;
     *info = (ltc_info){0};
     int code = find_card(index, info);
     if (code != LTC_OK)
