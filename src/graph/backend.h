@@ -142,7 +142,7 @@ typedef struct lt_device_ops {
 
 typedef struct lt_backend_ops {
     const char *name, *title;
-    lt_status (*open)(lt_backend *b); // fills b->self, b->version; may read b->spec
+    lt_status (*open)(lt_backend *b); // fills b->self, b->version; may read b->spec, b->beside
     void (*close)(lt_backend *b);
     // LT_E_UNSUPPORTED without an error record = "use the reference kernel".
     lt_status (*bind)(lt_backend *b, const lt_bind_in *in, lt_kernel *k);
@@ -157,8 +157,8 @@ typedef struct lt_backend_ops {
 struct lt_backend {
     const lt_backend_ops *ops;
     char *spec; // as given to lt_backend_create, "cuda:0,precision=tf32"
-    const lt_backend
-        *beside; // of the same spec, or NULL; only while open() runs: use its card, with a queue of your own
+    // Of the same spec, or NULL; only while open() runs. A device opens another queue of that one's card.
+    const lt_backend *beside;
     pthread_mutex_t device_lock;                               // around every use of the device; recursive
     struct lti_mirror *mirrors;                                // plan_device.c; under the lock
     struct lti_residents *residents;                           // resident.c; shared by backends beside each other

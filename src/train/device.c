@@ -195,8 +195,8 @@ static lt_status bring_pixels(lti_trainer *t, const lt_view *view, bool *fits)
     const lt_split_data *s = &view->ds->split[view->split];
     const size_t bytes = (size_t)s->n * image_elements(view->ds);
     lti_resident *r = resident(t, s->x);
-    *fits = r != NULL;
-    if (!r || r->host)
+    *fits = r != NULL || bytes == 0;
+    if (!r || r->host || bytes == 0)
         return LT_OK;
     LT_TRY(lti_resident_get(t->env->backend, s->x, bytes, &r->device));
     r->host = s->x;

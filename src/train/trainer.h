@@ -16,8 +16,7 @@ typedef struct lti_resident { // the pixels of a split, lti_resident_get
     void *device;
 } lti_resident;
 enum { LTI_MAX_RESIDENT = 4 };
-typedef struct lti_replaced { // images that a view has in the place of the split's; what they are may change with
-                              // epochs
+typedef struct lti_replaced { // images of a view's own; what they are may change with epochs and phases
     void *device;             // (n,C,H,W) floats
     size_t bytes;
 } lti_replaced;
