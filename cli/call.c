@@ -90,7 +90,7 @@ static lt_status check_device(cli_call *call)
         return LT_OK;
     bool known = false;
     for (const char *const *name = lt_device_names(); *name; name++)
-        known = known || (strcspn(device, ":") == strlen(*name) && !strncmp(device, *name, strlen(*name)));
+        known = known || (strcspn(device, ":,") == strlen(*name) && !strncmp(device, *name, strlen(*name)));
     if (!known)
         return LT_FAIL(LT_E_USAGE, "--device: expected cpu or cuda, found '%s'", device);
     if (strcmp(call->where.backend, "auto") != 0)
@@ -102,6 +102,9 @@ static lt_status check_device(cli_call *call)
 lt_status cli_call_parse(cli_call *call)
 {
     LT_TRY(lt_optset_parse(call->set, call->argc, call->argv, call->positional, &call->n_positional));
+    for (int i = 0; i < call->n_positional; i++) // more likely a shell variable without a value than a wish
+        if (!*call->positional[i])
+            return LT_FAIL(LT_E_USAGE, "%s: expected %s, found an empty argument", call->verb->name, call->verb->usage);
     if ((call->verb->uses & CLI_RESUME) && call->resume.resume && *call->resume.resume)
         LT_TRY(cli_resume_options(call));
     return check_device(call);

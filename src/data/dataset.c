@@ -270,25 +270,11 @@ fail:
     return status;
 }
 
-// "KIND,key=value" means "KIND:,key=value" without a path: the first comma becomes the colon.
-static lt_status parse_text(const char *text, lti_spec *spec)
-{
-    char *copy = lti_strdup(text);
-    if (!copy)
-        return LTI_NOMEM("data set name");
-    char *mark = strpbrk(copy, ":,");
-    if (mark)
-        *mark = ':';
-    lt_status status = lti_spec_parse(copy, spec);
-    lti_free(copy);
-    return status;
-}
-
 lt_status lt_dataset_open(const char *text, lt_events *events, lt_dataset **ds)
 {
     *ds = NULL;
     lti_spec spec = {0};
-    LT_TRY(parse_text(text, &spec));
+    LT_TRY(lti_spec_parse(text, &spec));
     int kind = 0;
     int64_t partial;
     lti_open_args args = {.spec = &spec, .events = events};
