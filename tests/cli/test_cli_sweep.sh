@@ -112,13 +112,29 @@ wait_for cut/parts/runs/ft/retain/b1-random-25pct-s1-r3.json $pid || fail "the s
 error 2 "another .lethe sweep. works" sweep study.yaml --jobs 1 --out cut
 kill -KILL $pid
 wait $pid 2>/dev/null
-wait_for cut/runs/ft/retain/b1-random-25pct-s1-r3/DONE $$ || fail "what a killed sweep had started does not end"
 run 0 sweep study.yaml --jobs 1 --out cut --json --quiet
 for file in results tuning; do
     columns one/$file.csv >a
     columns cut/$file.csv >b
     cmp -s a b || fail "an interrupted sweep of one worker ends with another $file.csv"
 done
+
+# what a killed sweep had started goes on, and the next one waits for it instead of failing
+sed 's/^train: .*/train: {epochs: 150, batch: 32, lr: 0.05}/; s/^bases: .*/bases: [1]/; s/^forget: .*/forget: [{spec: "random:25%", seed: 1}]/
+    /^references/d; /^tuning/d; s/rmia_offline, //' head.yaml >slow.yaml
+echo 'methods: [{method: ft, options: {epochs: 1}}]' >>slow.yaml
+"$LETHE" sweep slow.yaml --jobs 1 --out slow --quiet >out 2>err &
+pid=$!
+wait_for slow/bases/b1/metrics.jsonl $pid || fail "the slow sweep ended before it was killed"
+kill -KILL $pid
+wait $pid 2>/dev/null
+[ ! -e slow/bases/b1/DONE ] || fail "the slow sweep is too fast to be killed in time"
+run 0 sweep slow.yaml --jobs 1 --out slow --json
+contains err "bases/b1: an earlier sweep started it"
+# an answer that was cut off is made again
+head -c 100 slow/audits/b1-random-25pct-s1.json >cut.json && mv cut.json slow/audits/b1-random-25pct-s1.json
+run 0 sweep slow.yaml --jobs 1 --out slow --json --quiet
+same "parts kept beside an answer that was cut off" "$(value out parts.n_existing)" 4
 
 # directories can be moved; a changed study makes again what it touches
 mv cut moved
