@@ -462,7 +462,9 @@ static lt_status run(cli_call *call)
 {
     const struct opts *o = call->opts;
     LT_TRY(cli_positional(call, "run", 1, 1));
-    if (o->requests && *o->requests)
+    if (o->requests && !*o->requests) // not the default forget set: nobody asked for that one
+        return LT_FAIL(LT_E_USAGE, "--requests: expected a file of requests or cut:KxN:IDS.csv, found nothing");
+    if (o->requests)
         return run_requests(call);
     LT_TRY(check_single(o));
     struct job *job = cli_alloc(1, sizeof *job);

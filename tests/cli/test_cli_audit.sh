@@ -84,6 +84,28 @@ run 0 audit runs/class --json
 contains out '"forgotten-class-in-test"'
 same "forgotten classes" "$(value out n_forgotten_classes)" 1
 
+# models that were trained on none of the samples, or on all of them: what can run runs, and nothing is left out quietly
+if command -v python3 >/dev/null 2>&1; then
+    for member in 0 1; do
+        python3 - "$refs" $member <<'END' || fail "no references with one kind of models"
+import sys, zipfile
+kind = int(sys.argv[2])
+with zipfile.ZipFile(sys.argv[1]) as old, zipfile.ZipFile(f"only{kind}.npz", "w") as new:
+    for name in old.namelist():
+        data = old.read(name)
+        if name == "member.npy":
+            head = data.index(b"\n") + 1
+            data = data[:head] + bytes([kind]) * (len(data) - head)
+        new.writestr(name, data)
+END
+    done
+    run 0 audit --signals "$target" --references only0.npz --json
+    json out rmia_offline.ft_auc lira_offline.ft_auc loss.ft_auc
+    same "attacks without their models" "$(value out rmia) $(value out lira) $(value out ulira)" "null null null"
+    error 3 "rmia: row 0 .*trained on it (member 1)" audit --signals "$target" --references only0.npz --attacks rmia
+    error 3 "only1.npz: expected a model not trained on a sample" audit --signals "$target" --references only1.npz
+fi
+
 # files made with NumPy, and the scores read back by it
 if python3 -c 'import numpy' 2>/dev/null; then
     python3 - "$target" <<'END' || fail "scores.npz has not the scores of the independent implementation"

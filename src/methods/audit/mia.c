@@ -96,7 +96,7 @@ lt_status lt_mia_run(const lt_mia *mia, const lt_mia_in *in, const void *cfg, do
     if (mia->needs & LT_MIA_NEED_REFERENCES)
         LT_TRY(check_references(mia, in));
     if (mia->needs & LT_MIA_NEED_GROUPS)
-        LT_TRY(lti_signals_need_groups(in->target));
+        LT_TRY(lt_signals_need_groups(in->target, "signals"));
     LT_TRY(mia->score(in, cfg, score));
     for (int64_t i = 0; i < in->target->n; i++)
         if (isnan(score[i]) && !((mia->needs & LT_MIA_RETAIN_OPTIONAL) && in->target->group[i] == LT_GROUP_RETAIN))
@@ -169,7 +169,7 @@ lt_status lt_mia_measure(const lt_signals *s, const lt_mia *mia, const double *s
 {
     const double *v[3];
     int64_t n[3];
-    LT_TRY(lti_signals_need_groups(s));
+    LT_TRY(lt_signals_need_groups(s, "signals"));
     double *memory = by_group(s, score, v, n);
     if (!memory)
         return LTI_NOMEM("attack scores");
@@ -212,7 +212,7 @@ lt_status lt_mia_risk(const lt_signals *s, const double *score, double *risk)
 {
     const double *v[3];
     int64_t n[3];
-    LT_TRY(lti_signals_need_groups(s));
+    LT_TRY(lt_signals_need_groups(s, "signals"));
     double *memory = by_group(s, score, v, n);
     if (!memory)
         return LTI_NOMEM("attack scores");
