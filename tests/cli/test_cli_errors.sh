@@ -53,6 +53,14 @@ run 0 eval base --signals none.npz
 error 3 "none.npz: expected at least one sample in group forget (1), found none" audit --signals none.npz
 run 0 unlearn base --method ft --epochs 1 --threads 1 --out ft
 error 2 "ft: expected each run once, found it again as ./ft/" report ft ./ft/ --out x.html
+cp -r ft again
+run 0 unlearn again --method ft --epochs 1 --forget random:5 --forget-seed 9 --threads 1 --out twice
+sed '$d' ft/forget.csv >again/forget.csv
+error 4 "again/forget.csv: expected the samples the model has forgotten" audit again
+error 4 "again/forget.csv" unlearn again --method ft --forget random:5 --forget-seed 9 --out x3
+sed '3d' twice/forgotten.csv >shorter && mv shorter twice/forgotten.csv
+error 4 "twice/forgotten.csv: expected the samples the model has forgotten" audit twice
+[ ! -e x3 ] || fail "a run that cannot begin left a directory"
 printf '{"run": "ft", "depth": 4}' >odd.json
 error 3 "odd.json: depth: expected an object" report ft --audit-json odd.json --out x.html
 printf '{"run": ' >odd.json
