@@ -471,7 +471,7 @@ static void print_one(const json_t *r, FILE *out)
         {"phi AUC retain / test %", "auc.phi.rt"},
     };
     cli_table t = {.n_columns = 5, .left = {true, false, false, false, true}};
-    cli_table_row(&t, "figure", "model", "oracles", "difference",
+    cli_table_row(&t, "figure", LT_KIND_UNLEARNED, LT_KIND_RETRAINED, "difference",
                   json_array_size(json_object_get(r, "oracles")) ? "verdict" : "");
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
         print_row(&t, r, rows[i][0], rows[i][1]);
