@@ -7,22 +7,6 @@
 #define GOLDEN LT_TEST_SOURCE_DIR "/tests/methods/golden/depth_golden.npz"
 #define assert_near(a, b, tol) assert_true(fabs((a) - (b)) <= (tol))
 
-static toy_world world;
-
-static int set_up(void **state)
-{
-    (void)state;
-    toy_init(&world);
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    toy_clear(&world);
-    return 0;
-}
-
 static lt_depth_cfg config(void)
 {
     lt_depth_cfg cfg;
