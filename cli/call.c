@@ -203,3 +203,37 @@ lt_status cli_positional(cli_call *call, const char *key, int min, int max)
     }
     return LT_OK;
 }
+
+static const cli_action *find_action(const cli_call *call, const cli_action *actions)
+{
+    for (; actions->name; actions++)
+        if (!strcmp(actions->name, call->positional[0]))
+            return actions;
+    return NULL;
+}
+
+lt_status cli_action_run(cli_call *call, const cli_action *actions, const char *example)
+{
+    enum { MAX_ACTIONS = 16 };
+    const char *names[MAX_ACTIONS + 1] = {NULL};
+    char list[256] = "";
+    for (size_t i = 0, n = 0; actions[i].name && i < MAX_ACTIONS && n < sizeof list; i++) {
+        names[i] = actions[i].name;
+        n += (size_t)snprintf(list + n, sizeof list - n, "%s%s", i ? ", " : "", names[i]);
+    }
+    if (call->n_positional < 1) {
+        LT_FAIL(LT_E_USAGE, "%s: expected one of %s", call->verb->name, list);
+        return lt_error_hint("for example: lethe %s", example);
+    }
+    const cli_action *a = find_action(call, actions);
+    if (a)
+        return a->run(call);
+    LT_FAIL(LT_E_USAGE, "%s: expected one of %s, found '%s'", call->verb->name, list, call->positional[0]);
+    const char *near = lt_nearest(call->positional[0], names);
+    return near ? lt_error_hint("did you mean `lethe %s %s`?", call->verb->name, near) : LT_E_USAGE;
+}
+
+void cli_action_print(const cli_call *call, const cli_action *actions, FILE *out)
+{
+    find_action(call, actions)->print(call->result, out);
+}

@@ -68,7 +68,10 @@ typedef struct lti_spec {
 lt_status lti_spec_parse(const char *text, lti_spec *spec);
 void lti_spec_clear(lti_spec *spec);
 const char *lti_spec_get(const lti_spec *spec, const char *key); // NULL when absent
-bool lti_same_key(const char *a, const char *b);                 // dash and underscore are the same
+// Hint of the error that a name is not among `names` (ends with NULL): the nearest, else all. Returns the error's
+// status.
+lt_status lti_name_hint(const char *name, const char *const *names);
+bool lti_same_key(const char *a, const char *b); // dash and underscore are the same
 lt_status lti_parse_i64(const char *text, const char *what, int64_t min, int64_t max,
                         int64_t *out); // whole string, LT_E_USAGE
 lt_status lti_parse_u64(const char *text, const char *what, uint64_t max, uint64_t *out);

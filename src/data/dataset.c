@@ -51,17 +51,8 @@ static lt_status find_kind(const char *name, int *kind)
             return LT_OK;
         }
     }
-    lt_status status = LT_FAIL(LT_E_USAGE, "no kind of data set is called '%s'", name);
-    const char *near = lt_nearest(name, names);
-    if (near) {
-        lt_error_hint("did you mean '%s'?", near);
-        return status;
-    }
-    char list[256] = "";
-    for (size_t i = 0, n = 0; i < N_KINDS && n < sizeof list; i++)
-        n += (size_t)snprintf(list + n, sizeof list - n, "%s%s", i ? ", " : "", names[i]);
-    lt_error_hint("the kinds are %s", list);
-    return status;
+    LT_FAIL(LT_E_USAGE, "no kind of data set is called '%s'", name);
+    return lti_name_hint(name, names);
 }
 
 static lt_status check_keys(const lt_dataset_kind *kind, const lti_spec *spec)

@@ -281,8 +281,7 @@ static lt_status read_objective(lti_study_reader *r, const lti_yaml *node)
         }
     LT_FAIL(LT_E_USAGE, "%s:%d: objective: expected gap-auc, gap-mis, gap-ATTACK or no-oracle, found '%s'",
             LTI_AT(r, node), t->objective);
-    const char *near = lt_nearest(t->objective, names);
-    return near ? lt_error_hint("did you mean '%s'?", near) : LT_E_USAGE;
+    return lti_name_hint(t->objective, names);
 }
 
 // What is chosen on a forget set must not be judged on it.

@@ -18,22 +18,16 @@ const lt_mia *const *lt_mias(void)
 
 lt_status lt_mia_find(const char *name, const lt_mia **mia)
 {
-    enum { N = sizeof table / sizeof *table };
-    const char *names[N] = {NULL};
-    char known[256] = "";
+    const char *names[sizeof table / sizeof *table] = {NULL};
     for (int i = 0; table[i]; i++) {
         names[i] = table[i]->name;
         if (strcmp(table[i]->name, name) == 0) {
             *mia = table[i];
             return LT_OK;
         }
-        if (i > 0)
-            strncat(known, ", ", sizeof known - strlen(known) - 1);
-        strncat(known, names[i], sizeof known - strlen(known) - 1);
     }
-    const char *near = lt_nearest(name, names);
     (void)LT_FAIL(LT_E_USAGE, "unknown membership attack '%s'", name);
-    return near ? lt_error_hint("did you mean '%s'?", near) : lt_error_hint("known attacks: %s", known);
+    return lti_name_hint(name, names);
 }
 
 // ---- needs
