@@ -102,7 +102,11 @@ static void random_points_depend_on_names_and_seed(void **state)
         product += log10(lr);
         seen[epochs] = true;
     }
-    assert_true(fabs(product / a->n_points + 2) < 0.5); // the middle of the exponents
+    const lt_study_options *other =
+        &s[1]->method[0].point[0]; // uniform in [0.1, 1]; the same draw would be low + u (high - low)
+    const double u = log(strtod(value_of(&a->point[0], "lr"), NULL) / 0.001) / log(100);
+    assert_true(fabs(strtod(value_of(other, "lr"), NULL) - (0.1 + 0.9 * u)) > 1e-3); // another method draws its own
+    assert_true(fabs(product / a->n_points + 2) < 0.5);                              // the middle of the exponents
     assert_true(seen[1] && seen[2] && seen[3] && seen[4]);
     lt_study_close(s[0]);
     lti_free(text[0]);
@@ -207,6 +211,9 @@ static const struct mistake {
     {LT_E_USAGE, "s.yaml:7: grid: expected at most 2 points (tuning.budget), found 3",
      HEAD "tuning: {base: 1, forget: {spec: 'random:10%', seed: 9}, oracles: [1], budget: 2}\n"
           "methods: [{method: ft, grid: {lr: [1, 2, 3]}}]\n"},
+    {LT_E_USAGE, "s.yaml:7: ft: expected at most 2 points (tuning.budget), found 3",
+     HEAD "tuning: {base: 1, forget: {spec: 'random:10%', seed: 9}, oracles: [1], budget: 2}\n"
+          "methods: [{method: ft, grid: {lr: [1, 2]}, random: {n: 1, lr: {uniform: [1, 2]}}}]\n"},
     {LT_E_USAGE, "s.yaml:6: forget: the tuning forget set random-20pct-s1 overlaps random-10pct-s1 of line 4",
      HEAD "tuning: {base: 1, forget: {spec: 'random:20%', seed: 1}, oracles: [1]}\n" METHODS},
     {LT_E_USAGE, "s.yaml:6: tuning: expected a key 'oracles'", HEAD "tuning: {base: 1, forget: class:1}\n" METHODS},
