@@ -568,8 +568,8 @@ void cli_depth_print(const json_t *depth, FILE *out)
     cli_table t = {.n_columns = 11, .left = {true}};
     size_t i;
     const json_t *p, *cka_list = json_object_get(depth, "cka"), *relearn = json_object_get(depth, "relearn");
-    cli_table_row(&t, "stage", "AUC: model", "original", "oracles", "class %: model", "original", "oracles",
-                  "CKA: original", "oracles", "original-oracles", "oracle pair");
+    cli_table_row(&t, "stage", "AUC: " LT_KIND_UNLEARNED, LT_KIND_ORIGINAL, LT_KIND_RETRAINED,
+                  "class %: " LT_KIND_UNLEARNED, LT_KIND_ORIGINAL, LT_KIND_RETRAINED, "CKA: u-o", "u-r", "o-r", "r-r");
     json_array_foreach(json_object_get(depth, "probe"), i, p)
     {
         const json_t *c = json_array_get(cka_list, i);
@@ -584,12 +584,15 @@ void cli_depth_print(const json_t *depth, FILE *out)
                       fixed(mean_at(c, "original_to_retrained", NULL), text[8]),
                       fixed(cli_real(c, "retrained_pair"), text[9]));
     }
-    fputs("\nDepth: probes of forgotten against test samples (AUC), their classes, likeness of stages (CKA)\n", out);
+    fputs("\nDepth: probes of forgotten against test samples (AUC), their classes, likeness of stages (CKA; "
+          "o " LT_KIND_ORIGINAL ", u " LT_KIND_UNLEARNED ", r " LT_KIND_RETRAINED ")\n",
+          out);
     cli_table_print(&t, out);
     cli_table_clear(&t);
     char a[24], b[24], c[24], d[24];
     fprintf(out,
-            "learning again, area under forget accuracy: model %s, original %s, oracles %s; oracle pairs differ by %s",
+            "learning again, area under forget accuracy: " LT_KIND_UNLEARNED " %s, " LT_KIND_ORIGINAL
+            " %s, " LT_KIND_RETRAINED " %s; " LT_KIND_RETRAINED " pairs differ by %s",
             fixed(cli_real(relearn, "area.unlearned"), a), fixed(cli_real(relearn, "area.original"), b),
             fixed(mean_at(relearn, "area", "retrained"), c), fixed(cli_real(relearn, "retrained_pair"), d));
     fprintf(out, "%s%s\n", *cli_text(relearn, "statistic.verdict") ? "; " : "", cli_text(relearn, "statistic.verdict"));

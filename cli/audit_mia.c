@@ -47,23 +47,6 @@ void cli_attacks_help(const cli_call *call, FILE *out)
 
 // ---- choice
 
-static bool has_unlearned(const lt_references *refs)
-{
-    for (int64_t i = 0; i < refs->m * refs->n; i++)
-        if (refs->member[i] == LT_MEMBER_UNLEARNED)
-            return true;
-    return false;
-}
-
-// `auto`: attacks without needs always, those with reference models when there are some, those with unlearned models
-// when some are. Whether every sample has its models is not asked here: a file that leaves one out is an error.
-static bool wanted(const lt_mia *mia, const lt_references *refs)
-{
-    if (!(mia->needs & LT_MIA_NEED_REFERENCES))
-        return true;
-    return refs && (!(mia->needs & LT_MIA_NEED_UNLEARNED) || has_unlearned(refs));
-}
-
 static void add(cli_attacks *attacks, const cli_call *call, const lt_mia *mia)
 {
     const lt_mia **list = cli_alloc((size_t)attacks->n + 1, sizeof *list);
@@ -86,6 +69,33 @@ static void add(cli_attacks *attacks, const cli_call *call, const lt_mia *mia)
     attacks->n++;
 }
 
+// The kinds of models that the file has for any sample, as LT_MIA_NEED_*.
+static unsigned kinds_of(const lt_references *refs)
+{
+    unsigned kinds = 0;
+    for (int64_t i = 0; refs && i < refs->m * refs->n; i++)
+        kinds |= 1u << refs->member[i];
+    return kinds;
+}
+
+// Whether every sample has its models is not asked here: a file that leaves one out is an error.
+static lt_status add_all(cli_attacks *attacks, const cli_call *call, const char *references)
+{
+    const unsigned kinds = kinds_of(attacks->refs);
+    bool used = false;
+    for (const lt_mia *const *m = lt_mias(); *m; m++) {
+        const unsigned needs = (*m)->needs & LT_MIA_NEED_REFERENCES;
+        if (needs & ~kinds)
+            continue;
+        used = used || needs;
+        add(attacks, call, *m);
+    }
+    if (attacks->refs && !used)
+        return LT_FAIL(LT_E_FORMAT, "%s: expected a model not trained on a sample (member 0), found none among %lld",
+                       references, (long long)attacks->refs->m);
+    return LT_OK;
+}
+
 static lt_status add_named(cli_attacks *attacks, const cli_call *call, const char *which)
 {
     cli_list names = {0};
@@ -106,23 +116,13 @@ static lt_status add_named(cli_attacks *attacks, const cli_call *call, const cha
     return status;
 }
 
-static lt_status list_attacks(cli_call *call, const char *which, cli_attacks *attacks)
-{
-    if (which && *which)
-        return add_named(attacks, call, which);
-    for (const lt_mia *const *m = lt_mias(); *m; m++)
-        if (wanted(*m, attacks->refs))
-            add(attacks, call, *m);
-    return LT_OK;
-}
-
 lt_status cli_attacks_open(cli_call *call, const char *which, const char *references, const lt_signals *target,
                            cli_attacks *attacks)
 {
     *attacks = (cli_attacks){.seed = call->seed.seed, .n_threads = cli_threads(call)};
     if (references && *references)
         LT_TRY(lt_references_open(references, target, &attacks->refs));
-    LT_TRY(list_attacks(call, which, attacks));
+    LT_TRY(which && *which ? add_named(attacks, call, which) : add_all(attacks, call, references));
     const lt_mia_in in = {target, attacks->refs, attacks->seed, attacks->n_threads};
     attacks->choice = cli_alloc((size_t)attacks->n, sizeof *attacks->choice);
     for (int i = 0; i < attacks->n; i++)

@@ -416,9 +416,13 @@ void cli_theorem_print(const json_t *d, FILE *out)
         "Lipschitz constant of the loss: at most %.3g from the norms of the layers, at least %.3g between partners\n",
         cli_real(d, "n"), cli_real(d, "delta.median"), cli_real(d, "delta.p95"), cli_real(d, "lipschitz.loss"),
         cli_real(d, "lipschitz.local_max"));
+    if (json_array_size(json_object_get(d, "oracles")))
+        fputs("distances between the models: o " LT_KIND_ORIGINAL ", u " LT_KIND_UNLEARNED ", r " LT_KIND_RETRAINED
+              "\n",
+              out);
     json_array_foreach(json_object_get(d, "oracles"), i, oracle)
     {
-        fprintf(out, "%s: C %.3g, L delta - C %.3g (bound), %.3g (local); |o-u| %.4g, |'-u| %.4g, |'-o| %.4g\n",
+        fprintf(out, "%s: C %.3g, L delta - C %.3g (bound), %.3g (local); |o-r| %.4g, |u-r| %.4g, |u-o| %.4g\n",
                 cli_text(oracle, "run"), cli_real(oracle, "c.mean"), cli_real(oracle, "l_delta_minus_c.bound_mean"),
                 cli_real(oracle, "l_delta_minus_c.local_mean"), cli_real(oracle, "distance_l2.original_retrained"),
                 cli_real(oracle, "distance_l2.unlearned_retrained"),

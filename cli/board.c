@@ -308,6 +308,10 @@ lt_status cli_board_build(cli_call *call, const cli_board_spec *spec, cli_board 
     cli_attacks_defaults(call);
     for (int i = 0; i < spec->n_runs; i++) {
         bool is_stream;
+        for (int k = 0; k < i; k++) // twice would look like two seeds that agree
+            if (cli_same_place(spec->runs[k], spec->runs[i]))
+                return LT_FAIL(LT_E_USAGE, "%s: expected each run once, found it again as %s", spec->runs[k],
+                               spec->runs[i]);
         LT_TRY(add_stream(board, spec->runs[i], &is_stream));
         if (!is_stream)
             LT_TRY(add_entry(board, spec->runs[i]));

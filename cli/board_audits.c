@@ -100,8 +100,7 @@ void cli_board_lint(cli_board *board)
 
 // ---- audits made earlier
 
-// One directory under two names is one run.
-static bool same_place(const char *a, const char *b)
+bool cli_same_place(const char *a, const char *b)
 {
     struct stat x, y;
     if (!strcmp(a, b))
@@ -109,15 +108,18 @@ static bool same_place(const char *a, const char *b)
     return stat(a, &x) == 0 && stat(b, &y) == 0 && x.st_dev == y.st_dev && x.st_ino == y.st_ino;
 }
 
-static void take_depth(cli_board *board, int row, const json_t *audit)
+static lt_status take_depth(cli_board *board, int row, const json_t *audit, const char *path)
 {
     json_t *depth = json_object_get(audit, "depth");
+    if (!depth || json_is_null(depth)) // an audit without --depth
+        return LT_OK;
     if (!json_is_object(depth))
-        return;
+        return LT_FAIL(LT_E_FORMAT, "%s: depth: expected an object as `lethe audit --depth --json` writes it", path);
     json_t *item = json_object();
     cli_put(item, "row", json_integer(row));
     cli_put(item, "depth", json_deep_copy(depth));
     json_array_append_new(board->depth, item);
+    return LT_OK;
 }
 
 static lt_status read_audit(const char *path, cli_board *board)
@@ -128,7 +130,7 @@ static lt_status read_audit(const char *path, cli_board *board)
     const char *run = cli_text(audit, "run");
     int row = -1;
     for (int i = 0; i < board->n && row < 0 && *run; i++)
-        if (same_place(run, board->entry[i].src.name))
+        if (cli_same_place(run, board->entry[i].src.name))
             row = i;
     if (!*run) {
         LT_FAIL(LT_E_FORMAT, "%s: expected the result of an audit, found no text \"run\"", path);
@@ -137,7 +139,7 @@ static lt_status read_audit(const char *path, cli_board *board)
         status =
             LT_FAIL(LT_E_USAGE, "--audit-json %s: it is of %s, which is none of the runs of this report", path, run);
     } else {
-        take_depth(board, row, audit);
+        status = take_depth(board, row, audit, path);
     }
     json_decref(audit);
     return status;
@@ -152,7 +154,7 @@ static lt_status read_own(cli_board *board, int row)
     char *path = dir ? cli_format("%s/audit.json", dir) : NULL;
     lt_status status = path && stat(path, &st) == 0 ? cli_json_load(path, &audit) : LT_OK;
     if (audit)
-        take_depth(board, row, audit);
+        status = take_depth(board, row, audit, path);
     json_decref(audit);
     free(path);
     return status;

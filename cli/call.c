@@ -90,7 +90,7 @@ static lt_status check_device(cli_call *call)
         return LT_OK;
     bool known = false;
     for (const char *const *name = lt_device_names(); *name; name++)
-        known = known || (strcspn(device, ":") == strlen(*name) && !strncmp(device, *name, strlen(*name)));
+        known = known || (strcspn(device, ":,") == strlen(*name) && !strncmp(device, *name, strlen(*name)));
     if (!known)
         return LT_FAIL(LT_E_USAGE, "--device: expected cpu or cuda, found '%s'", device);
     if (strcmp(call->where.backend, "auto") != 0)
@@ -102,6 +102,9 @@ static lt_status check_device(cli_call *call)
 lt_status cli_call_parse(cli_call *call)
 {
     LT_TRY(lt_optset_parse(call->set, call->argc, call->argv, call->positional, &call->n_positional));
+    for (int i = 0; i < call->n_positional; i++) // more likely a shell variable without a value than a wish
+        if (!*call->positional[i])
+            return LT_FAIL(LT_E_USAGE, "%s: expected %s, found an empty argument", call->verb->name, call->verb->usage);
     if ((call->verb->uses & CLI_RESUME) && call->resume.resume && *call->resume.resume)
         LT_TRY(cli_resume_options(call));
     return check_device(call);
@@ -199,4 +202,38 @@ lt_status cli_positional(cli_call *call, const char *key, int min, int max)
         return lt_error_hint("`lethe %s --help` explains the arguments", call->verb->name);
     }
     return LT_OK;
+}
+
+static const cli_action *find_action(const cli_call *call, const cli_action *actions)
+{
+    for (; actions->name; actions++)
+        if (!strcmp(actions->name, call->positional[0]))
+            return actions;
+    return NULL;
+}
+
+lt_status cli_action_run(cli_call *call, const cli_action *actions, const char *example)
+{
+    enum { MAX_ACTIONS = 16 };
+    const char *names[MAX_ACTIONS + 1] = {NULL};
+    char list[256] = "";
+    for (size_t i = 0, n = 0; actions[i].name && i < MAX_ACTIONS && n < sizeof list; i++) {
+        names[i] = actions[i].name;
+        n += (size_t)snprintf(list + n, sizeof list - n, "%s%s", i ? ", " : "", names[i]);
+    }
+    if (call->n_positional < 1) {
+        LT_FAIL(LT_E_USAGE, "%s: expected one of %s", call->verb->name, list);
+        return lt_error_hint("for example: lethe %s", example);
+    }
+    const cli_action *a = find_action(call, actions);
+    if (a)
+        return a->run(call);
+    LT_FAIL(LT_E_USAGE, "%s: expected one of %s, found '%s'", call->verb->name, list, call->positional[0]);
+    const char *near = lt_nearest(call->positional[0], names);
+    return near ? lt_error_hint("did you mean `lethe %s %s`?", call->verb->name, near) : LT_E_USAGE;
+}
+
+void cli_action_print(const cli_call *call, const cli_action *actions, FILE *out)
+{
+    find_action(call, actions)->print(call->result, out);
 }

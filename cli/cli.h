@@ -112,6 +112,14 @@ lt_status cli_invoke(cli_call *parent, const cli_verb *verb, const char *const *
 const char *cli_find_arg(int argc, char *const *argv,
                          const char *name); // value of --name VALUE, --name=VALUE or --set name=VALUE; last wins
 lt_status cli_positional(cli_call *call, const char *key, int min, int max); // at most one goes to option `key`
+// Verbs that are several: the first argument names the action.
+typedef struct cli_action {
+    const char *name; // NULL ends a list
+    lt_status (*run)(cli_call *call);
+    void (*print)(const json_t *r, FILE *out);
+} cli_action;
+lt_status cli_action_run(cli_call *call, const cli_action *actions, const char *example);
+void cli_action_print(const cli_call *call, const cli_action *actions, FILE *out);
 lt_status cli_bind(cli_call *call, const char *prefix, const lt_option *table, void *cfg, unsigned flags);
 
 // ---- help.c, docs.c

@@ -159,15 +159,24 @@ static lt_status audit_run(cli_call *call, struct job *job)
 
 // ---- from arrays
 
+static lt_status open_arrays(const char *npz, lt_signals **s)
+{
+    LT_TRY(lt_signals_open(npz, s));
+    lt_status status = lt_signals_need_groups(*s, npz);
+    if (status != LT_OK)
+        lt_signals_destroy(*s);
+    return status;
+}
+
 static lt_status audit_arrays(cli_call *call, struct job *job)
 {
     const struct opts *o = call->opts;
     lt_signals *s;
     cli_progress_stage(call->session->progress, "auditing %s", o->signals);
-    LT_TRY(lt_signals_open(o->signals, &s));
+    LT_TRY(open_arrays(o->signals, &s));
     LT_TRY(audit_target(call, job, s));
     for (int i = 0; i < job->oracles.n; i++) {
-        LT_TRY(lt_signals_open(job->oracles.item[i], &s));
+        LT_TRY(open_arrays(job->oracles.item[i], &s));
         LT_TRY(audit_oracle(call, job, i, s));
         if (cli_same_outputs(job->target.signals, s))
             cli_lint(job->lint, "oracle-is-target", "%s holds the outputs of the audited model", job->oracles.item[i]);
@@ -462,7 +471,7 @@ static void print_one(const json_t *r, FILE *out)
         {"phi AUC retain / test %", "auc.phi.rt"},
     };
     cli_table t = {.n_columns = 5, .left = {true, false, false, false, true}};
-    cli_table_row(&t, "figure", "model", "oracles", "difference",
+    cli_table_row(&t, "figure", LT_KIND_UNLEARNED, LT_KIND_RETRAINED, "difference",
                   json_array_size(json_object_get(r, "oracles")) ? "verdict" : "");
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
         print_row(&t, r, rows[i][0], rows[i][1]);

@@ -297,44 +297,19 @@ static void print_get(const json_t *r, FILE *out)
 
 // ---- the verb
 
-static const struct action {
-    const char *name;
-    lt_status (*run)(cli_call *call);
-    void (*print)(const json_t *r, FILE *out);
-} actions[] = {
+static const cli_action actions[] = {
     {"list", run_list, print_list},       {"info", run_info, print_info}, {"verify", run_verify, print_verify},
-    {"export", run_export, print_export}, {"get", run_get, print_get},
+    {"export", run_export, print_export}, {"get", run_get, print_get},    {NULL, NULL, NULL},
 };
-enum { N_ACTIONS = sizeof actions / sizeof *actions };
-
-static const struct action *find_action(const char *name)
-{
-    for (int i = 0; i < N_ACTIONS; i++)
-        if (!strcmp(actions[i].name, name))
-            return &actions[i];
-    return NULL;
-}
 
 static lt_status run(cli_call *call)
 {
-    const char *names[N_ACTIONS + 1] = {NULL};
-    for (int i = 0; i < N_ACTIONS; i++)
-        names[i] = actions[i].name;
-    if (call->n_positional < 1) {
-        LT_FAIL(LT_E_USAGE, "data: expected one of list, info, verify, export, get");
-        return lt_error_hint("for example: lethe data info synthetic");
-    }
-    const struct action *a = find_action(call->positional[0]);
-    if (a)
-        return a->run(call);
-    LT_FAIL(LT_E_USAGE, "data: expected one of list, info, verify, export, get, found '%s'", call->positional[0]);
-    const char *near = lt_nearest(call->positional[0], names);
-    return near ? lt_error_hint("did you mean `lethe data %s`?", near) : LT_E_USAGE;
+    return cli_action_run(call, actions, "data info synthetic");
 }
 
 static void print(const cli_call *call, FILE *out)
 {
-    find_action(call->positional[0])->print(call->result, out);
+    cli_action_print(call, actions, out);
 }
 
 const cli_verb cli_verb_data = {

@@ -390,48 +390,22 @@ static void print_prune(const json_t *r, FILE *out)
 
 // ---- the verb
 
-static const struct action {
-    const char *name;
-    lt_status (*run)(cli_call *call);
-    void (*print)(const json_t *r, FILE *out);
-} actions[] = {
+static const cli_action actions[] = {
     {"plan", run_plan, print_plan}, {"train", run_train, print_train}, {"signals", run_signals, print_signals},
-    {"list", run_list, print_list}, {"prune", run_prune, print_prune},
+    {"list", run_list, print_list}, {"prune", run_prune, print_prune}, {NULL, NULL, NULL},
 };
-enum { N_ACTIONS = sizeof actions / sizeof *actions };
-
-static const struct action *find_action(const char *name)
-{
-    for (int i = 0; i < N_ACTIONS; i++)
-        if (!strcmp(actions[i].name, name))
-            return &actions[i];
-    return NULL;
-}
 
 static lt_status run(cli_call *call)
 {
-    static const char expected[] = "store: expected one of plan, train, signals, list, prune";
-    const char *names[N_ACTIONS + 1] = {NULL};
-    for (int i = 0; i < N_ACTIONS; i++)
-        names[i] = actions[i].name;
-    if (call->n_positional < 1) {
-        LT_FAIL(LT_E_USAGE, "%s", expected);
-        return lt_error_hint("for example: lethe store plan --data synthetic --count 8");
-    }
     if (call->n_positional > 1)
         return LT_FAIL(LT_E_USAGE, "store %s: expected options only, found '%s'", call->positional[0],
                        call->positional[1]);
-    const struct action *a = find_action(call->positional[0]);
-    if (a)
-        return a->run(call);
-    LT_FAIL(LT_E_USAGE, "%s, found '%s'", expected, call->positional[0]);
-    const char *near = lt_nearest(call->positional[0], names);
-    return near ? lt_error_hint("did you mean `lethe store %s`?", near) : LT_E_USAGE;
+    return cli_action_run(call, actions, "store plan --data synthetic --count 8");
 }
 
 static void print(const cli_call *call, FILE *out)
 {
-    find_action(call->positional[0])->print(call->result, out);
+    cli_action_print(call, actions, out);
 }
 
 const cli_verb cli_verb_store = {

@@ -135,7 +135,7 @@ struct job {
     lt_unlearn_result result;
     bool use_retain;
     lt_signals *signals;
-    char parent_digest[65], forget_digest[65], first_digest[65], cache[4096];
+    char parent_digest[65], forget_digest[65], forgotten_digest[65], first_digest[65], cache[4096];
 };
 
 static lt_status check_method(cli_call *call, struct job *job)
@@ -201,7 +201,7 @@ static lt_status open_inputs(cli_call *call, struct job *job)
     return choose_cache(call, job);
 }
 
-static lt_status write_sets(const struct job *job)
+static lt_status write_sets(struct job *job)
 {
     char path[4096];
     LT_TRY(lt_run_path(job->run.run, "forget.csv", path, sizeof path));
@@ -212,8 +212,10 @@ static lt_status write_sets(const struct job *job)
         return LT_OK;
     lt_index_set all = {0};
     lt_status status = lt_index_set_complement(job->ds->split[LT_TRAIN].n, &job->sets.retain, &all);
-    if (status == LT_OK)
+    if (status == LT_OK) {
+        lt_index_set_digest(job->ds, LT_TRAIN, &all, job->forgotten_digest);
         status = lt_forget_write(job->ds, &all, path);
+    }
     lt_index_set_clear(&all);
     return status;
 }
@@ -250,6 +252,8 @@ static lt_status describe_model(struct job *job)
     LT_TRY(lt_model_set_meta(m, "lethe.data_digest", job->ds->digest));
     LT_TRY(lt_model_set_meta(m, "lethe.method", job->method->name));
     LT_TRY(lt_model_set_meta(m, "lethe.parent_digest", job->parent_digest));
+    if (*job->forgotten_digest)
+        LT_TRY(lt_model_set_meta(m, "lethe.forgotten_digest", job->forgotten_digest));
     return lt_model_set_meta(m, "lethe.forget_digest", job->forget_digest);
 }
 
@@ -462,6 +466,8 @@ static lt_status run(cli_call *call)
 {
     const struct opts *o = call->opts;
     LT_TRY(cli_positional(call, "run", 1, 1));
+    if (o->requests && !*o->requests && !call->nested) // not the default forget set: nobody asked for that one
+        return LT_FAIL(LT_E_USAGE, "--requests: expected a file of requests or cut:KxN:IDS.csv, found nothing");
     if (o->requests && *o->requests)
         return run_requests(call);
     LT_TRY(check_single(o));

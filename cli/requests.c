@@ -27,7 +27,7 @@ struct stream {
     json_t *rows, *matrix, *search; // search: digests of adversarial sets whose search is counted
     double seconds[4], images, eval_s;
     double epochs;
-    char base_digest[65], forget_digest[65], audit_digest[512], last_digest[65];
+    char base_digest[65], forget_digest[65], forgotten_digest[65], audit_digest[512], last_digest[65];
 };
 
 // ---- inputs, all of them before the first request
@@ -158,7 +158,7 @@ static lt_status open_inputs(cli_call *call, struct stream *s)
 
 // ---- files of the stream: forget.csv, forgotten.csv, requests/K.csv
 
-static lt_status write_sets(const struct stream *s)
+static lt_status write_sets(struct stream *s)
 {
     char *dir = cli_format("%s/requests", s->run.dir), *path = cli_format("%s/forget.csv", s->run.dir);
     lt_status status = lt_make_dirs(dir);
@@ -179,6 +179,7 @@ static lt_status write_sets(const struct stream *s)
         for (int64_t i = 0; i < s->before.n + s->all.n; i++)
             mark[i < s->before.n ? s->before.row[i] : s->all.row[i - s->before.n]] = 1;
         lt_index_set both = marked(mark, n_train(s));
+        lt_index_set_digest(s->ds, LT_TRAIN, &both, s->forgotten_digest);
         status = lt_forget_write(s->ds, &both, path);
         free(both.row);
         free(mark);
@@ -485,6 +486,8 @@ static lt_status save_artefacts(const struct stream *s)
     lt_model *m = s->last.model;
     LT_TRY(lt_model_set_meta(m, "lethe.parent_digest", s->base_digest));
     LT_TRY(lt_model_set_meta(m, "lethe.forget_digest", s->forget_digest));
+    if (*s->forgotten_digest)
+        LT_TRY(lt_model_set_meta(m, "lethe.forgotten_digest", s->forgotten_digest));
     LT_TRY(lt_model_save(m, s->run.model));
     LT_TRY(lt_run_path(s->run.run, "signals.npz", path, sizeof path));
     return cli_outputs_save(&s->outputs, &s->all, s->gone, path);

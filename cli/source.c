@@ -175,13 +175,37 @@ void cli_sets_clear(cli_sets *sets)
     lt_index_set_clear(&sets->retain);
 }
 
-static lt_status parse_file(const lt_dataset *ds, const char *dir, const char *file, bool *found, lt_index_set *out)
+static const char forget_key[] = "lethe.forget_digest";
+
+// A list that has lost a line would put a forgotten sample back among the retained ones.
+static lt_status check_list(const cli_source *src, const lt_dataset *ds, const char *path, const char *key,
+                            const lt_index_set *set)
 {
-    char *path = cli_format("%s/%s", dir, file), *spec = cli_format("file:%s", path);
+    const char *expected = cli_source_meta(src, key), *data = cli_source_meta(src, "lethe.data_digest");
+    char found[65];
+    if (!expected || !data || strcmp(data, ds->digest) != 0)
+        return LT_OK;
+    lt_index_set_digest(ds, LT_TRAIN, set, found);
+    if (strcmp(expected, found) == 0)
+        return LT_OK;
+    return LT_FAIL(LT_E_INTEGRITY, "%s: expected the samples the model has forgotten (digest %.16s...), found %.16s...",
+                   path, expected, found);
+}
+
+// file: of the run's directory; key: of its digest in the metadata of the model.
+static lt_status parse_file(const cli_source *src, const lt_dataset *ds, const char *file, const char *key, bool *found,
+                            lt_index_set *out)
+{
+    char *path = cli_format("%s/%s", src->dir, file), *spec = cli_format("file:%s", path);
     lt_status status = LT_OK;
     *found = is_file(path);
     if (*found)
         status = lt_forget_parse(ds, spec, 0, out);
+    if (*found && status == LT_OK) {
+        status = check_list(src, ds, path, key, out);
+        if (status != LT_OK)
+            lt_index_set_clear(out);
+    }
     free(path);
     free(spec);
     return status;
@@ -208,9 +232,9 @@ lt_status cli_forgotten_by(const cli_source *src, const lt_dataset *ds, lt_index
 {
     bool found = false;
     if (src->dir)
-        LT_TRY(parse_file(ds, src->dir, "forgotten.csv", &found, all));
+        LT_TRY(parse_file(src, ds, "forgotten.csv", "lethe.forgotten_digest", &found, all));
     if (src->dir && !found)
-        LT_TRY(parse_file(ds, src->dir, "forget.csv", &found, all));
+        LT_TRY(parse_file(src, ds, "forget.csv", forget_key, &found, all));
     return LT_OK;
 }
 
@@ -221,7 +245,7 @@ static lt_status choose_forget(const cli_source *src, const lt_dataset *ds, cons
     if (spec && *spec)
         return lt_forget_parse(ds, spec, seed, forget);
     if (src->dir)
-        LT_TRY(parse_file(ds, src->dir, "forget.csv", &found, forget));
+        LT_TRY(parse_file(src, ds, "forget.csv", forget_key, &found, forget));
     if (found)
         return LT_OK;
     LT_FAIL(LT_E_USAGE, "%s: no forget set: there is no forget.csv", src->name);

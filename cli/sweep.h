@@ -49,6 +49,7 @@ typedef struct sweep_part {
     double seconds; // that it took, over all invocations; NAN when not known
     char *error;
     bool force; // there is another one of the same name
+    bool held;  // by a process that an earlier sweep started
     pid_t pid;
     double start_s;
     cli_list args; // with OUT; what it is recognised by has $OUT in its place
@@ -85,6 +86,13 @@ int sweep_find(const sweep *s, sweep_kind kind, int base, int forget);          
 bool sweep_settled(const sweep_part *p);
 // ---- sweep_args.c
 void sweep_make_args(const sweep *s, const sweep_part *p, cli_list *args);
+// ---- sweep_record.c
+json_t *sweep_load_record(const sweep *s, const sweep_part *p); // NULL when there is none
+lt_status sweep_save_record(const sweep *s, const sweep_part *p, const char *state);
+bool sweep_same_args(const sweep *s, const sweep_part *p, const json_t *record);
+char *sweep_product(const sweep *s, const sweep_part *p); // path of what it makes
+bool sweep_is_made(const sweep *s, const sweep_part *p);
+lt_status sweep_make_parent(const char *path); // the directory it lies in
 // ---- sweep_run.c
 // Settles a waiting part that is there already or cannot run. True: it is to be run now.
 bool sweep_look(sweep *s, sweep_part *p);

@@ -1,6 +1,7 @@
-// sweep_run.c - running the parts: what is there already, a process per part, records, interruption.
+// sweep_run.c - running the parts: what is there already, a process per part, interruption.
 //
-// OUT/parts/ID.json records with which arguments a part was made and how that ended; OUT/logs/ID.log what it said.
+// OUT/logs/ID.log is what a part said. It is locked as long as the process of the part lives, also when that outlives
+// the sweep: a sweep that comes after a killed one waits for such parts.
 #include "sweep.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -9,97 +10,21 @@
 #include <spawn.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
 extern char **environ;
-
-static bool exists(const char *path)
-{
-    struct stat st;
-    return stat(path, &st) == 0;
-}
-
-// ---- records
-
-static json_t *identity(const sweep *s, const sweep_part *p)
-{
-    sweep elsewhere = *s; // directories can be moved
-    cli_list args = {0};
-    json_t *list = json_array();
-    elsewhere.out = "$OUT";
-    sweep_make_args(&elsewhere, p, &args);
-    for (int i = 0; i < args.n; i++)
-        json_array_append_new(list, json_string(args.item[i]));
-    cli_list_clear(&args);
-    return list;
-}
-
-static json_t *load_record(const sweep *s, const sweep_part *p)
-{
-    char *path = sweep_path(s, "parts", p->id, ".json");
-    json_t *record = NULL;
-    if (exists(path) && cli_json_load(path, &record) != LT_OK) // cut off: as if it were not there
-        lt_error_clear();
-    free(path);
-    return record;
-}
-
-static lt_status make_parent(const char *path)
-{
-    char *dir = cli_format("%.*s", (int)(strrchr(path, '/') - path), path);
-    lt_status status = lt_make_dirs(dir);
-    free(dir);
-    return status;
-}
-
-static lt_status save_record(const sweep *s, const sweep_part *p, const char *state)
-{
-    char *path = sweep_path(s, "parts", p->id, ".json");
-    json_t *record = json_object();
-    cli_put(record, "kind", json_string(sweep_kind_text[p->kind]));
-    cli_put(record, "state", json_string(state));
-    cli_put_real(record, "seconds", p->seconds);
-    if (p->error)
-        cli_put_text(record, "error", p->error);
-    cli_put(record, "args", identity(s, p));
-    char *text = cli_json_text(record);
-    lt_status status = make_parent(path);
-    if (status == LT_OK)
-        status = lt_write_file_atomic(path, text, strlen(text));
-    free(text);
-    free(path);
-    json_decref(record);
-    return status;
-}
+enum { FILE_MODE = 0644 };
 
 // ---- what is there
 
-static char *product(const sweep *s, const sweep_part *p)
-{
-    if (p->kind == SWEEP_OUTPUTS)
-        return cli_format("%s/%s.npz", s->out, p->id);
-    if (p->kind == SWEEP_TUNE || p->kind == SWEEP_AUDIT)
-        return cli_format("%s/%s.json", s->out, p->id);
-    return cli_format("%s/%s/DONE", s->out, p->id);
-}
-
-static bool same_args(const sweep *s, const sweep_part *p, const json_t *record)
-{
-    json_t *now = identity(s, p);
-    bool same = json_equal(now, json_object_get(record, "args")) != 0;
-    json_decref(now);
-    return same;
-}
-
 static bool is_fresh(const sweep *s, const sweep_part *p, const json_t *record)
 {
-    char *file = product(s, p);
-    bool there = exists(file) || p->kind == SWEEP_REFERENCES;
-    free(file);
-    return there && !strcmp(cli_text(record, "state"), "done") && same_args(s, p, record);
+    return (sweep_is_made(s, p) || p->kind == SWEEP_REFERENCES) && !strcmp(cli_text(record, "state"), "done") &&
+           sweep_same_args(s, p, record);
 }
 
 // The models are only wanted for their outputs; whether they are all in the store is the store's business.
@@ -109,7 +34,7 @@ static bool outputs_are_fresh(const sweep *s)
     for (int i = 0; i < s->n_parts && fresh; i++) {
         if (s->part[i].kind != SWEEP_OUTPUTS)
             continue;
-        json_t *record = load_record(s, &s->part[i]);
+        json_t *record = sweep_load_record(s, &s->part[i]);
         fresh = is_fresh(s, &s->part[i], record);
         json_decref(record);
     }
@@ -186,8 +111,8 @@ bool sweep_look(sweep *s, sweep_part *p)
     if (p->state != SWEEP_WAITING || !check_deps(s, p, &dirty) || p->state != SWEEP_WAITING)
         return false;
     sweep_make_args(s, p, &p->args);
-    json_t *record = load_record(s, p);
-    const bool same = same_args(s, p, record);
+    json_t *record = sweep_load_record(s, p);
+    const bool same = sweep_same_args(s, p, record);
     if (same)
         p->seconds = cli_real(record, "seconds");
     if (!dirty && is_fresh(s, p, record) && (p->kind != SWEEP_REFERENCES || outputs_are_fresh(s)))
@@ -213,21 +138,34 @@ static int weight(const sweep *s, const sweep_part *p)
     return p->kind == SWEEP_REFERENCES ? s->n_jobs : 1; // trains as many models at once
 }
 
-static lt_status open_streams(posix_spawn_file_actions_t *files, const char *log, const char *out)
+// *fd stays -1 when another process holds the log.
+static lt_status open_log(const char *log, int *fd)
 {
-    enum { MODE = 0644 };
+    *fd = open(log, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, FILE_MODE);
+    if (*fd < 0)
+        return LT_FAIL(errno == ENOSPC ? LT_E_NOSPACE : LT_E_IO, "%s: %s", log, strerror(errno));
+    // File systems without locks are fine.
+    if (flock(*fd, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) {
+        close(*fd);
+        *fd = -1;
+    }
+    return LT_OK;
+}
+
+static lt_status open_streams(posix_spawn_file_actions_t *files, int log, const char *out)
+{
     int error = posix_spawn_file_actions_init(files);
     if (!error)
         error = posix_spawn_file_actions_addopen(files, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
     if (!error)
-        error = posix_spawn_file_actions_addopen(files, STDOUT_FILENO, out, O_WRONLY | O_CREAT | O_TRUNC, MODE);
+        error = posix_spawn_file_actions_addopen(files, STDOUT_FILENO, out, O_WRONLY | O_CREAT | O_TRUNC, FILE_MODE);
     if (!error)
-        error = posix_spawn_file_actions_addopen(files, STDERR_FILENO, log, O_WRONLY | O_CREAT | O_APPEND, MODE);
+        error = posix_spawn_file_actions_adddup2(files, log, STDERR_FILENO);
     return error ? LT_FAIL(LT_E_FAIL, "cannot prepare a process: %s", strerror(error)) : LT_OK;
 }
 
 // A process group of its own: Ctrl-C of the terminal reaches only the sweep, which passes it on once.
-static lt_status spawn(const char *log, const char *out, const cli_list *args, pid_t *pid)
+static lt_status spawn(int log, const char *out, const cli_list *args, pid_t *pid)
 {
     posix_spawn_file_actions_t files;
     posix_spawnattr_t attributes;
@@ -264,15 +202,13 @@ static void command_line(const sweep *s, const sweep_part *p, cli_list *args)
         add_arg(args, "--force");
 }
 
-static lt_status start(sweep *s, sweep_part *p)
+static lt_status launch(const sweep *s, sweep_part *p, int log)
 {
-    char *log = sweep_path(s, "logs", p->id, ".log"), *out = sweep_path(s, "logs", p->id, ".json");
-    char *made = product(s, p);
+    char *out = sweep_path(s, "logs", p->id, ".json"), *made = sweep_product(s, p);
     cli_list args = {0};
     lt_status status = LT_OK;
-    LT_TRY_GOTO(save_record(s, p, "started"), done);
-    LT_TRY_GOTO(make_parent(log), done);
-    LT_TRY_GOTO(make_parent(made), done);
+    LT_TRY_GOTO(sweep_save_record(s, p, "started"), done);
+    LT_TRY_GOTO(sweep_make_parent(made), done);
     if (!makes_run(p))
         unlink(made); // an older answer must not pass for this one
     command_line(s, p, &args);
@@ -281,9 +217,30 @@ static lt_status start(sweep *s, sweep_part *p)
     p->start_s = cli_now_s();
 done:
     cli_list_clear(&args);
-    free(log);
     free(out);
     free(made);
+    return status;
+}
+
+// A part that is still at work stays waiting.
+static lt_status start(sweep *s, sweep_part *p)
+{
+    int fd = -1;
+    char *log = sweep_path(s, "logs", p->id, ".log");
+    lt_status status = sweep_make_parent(log);
+    if (status == LT_OK)
+        status = open_log(log, &fd);
+    if (status == LT_OK && fd >= 0) {
+        status = launch(s, p, fd);
+    } else if (status == LT_OK) {
+        if (!p->held)
+            cli_say(s->call->session, "%s: an earlier sweep started it and it is still at work; waiting", p->id);
+        p->held = true;
+        cli_list_clear(&p->args); // looked at again
+    }
+    if (fd >= 0)
+        close(fd); // the process has its own
+    free(log);
     return status;
 }
 
@@ -303,7 +260,7 @@ static lt_status keep_answer(const sweep *s, const sweep_part *p, const char *sa
 {
     if (!judges(p))
         return LT_OK;
-    char *to = product(s, p);
+    char *to = sweep_product(s, p);
     lt_status status = rename(said, to) == 0
                            ? LT_OK
                            : LT_FAIL(errno == ENOSPC ? LT_E_NOSPACE : LT_E_IO, "%s: %s", to, strerror(errno));
@@ -331,15 +288,15 @@ static lt_status ended(sweep *s, sweep_part *p, int wait_status)
     if (code == 0) {
         LT_TRY_GOTO(keep_answer(s, p, path), done);
         p->changed = !cached;
-        LT_TRY_GOTO(save_record(s, p, "done"), done);
+        LT_TRY_GOTO(sweep_save_record(s, p, "done"), done);
         finish_part(s, p, cached);
     } else if (code == lt_status_exit_code(LT_E_INTERRUPTED) && s->call->session->stop) {
         p->state = SWEEP_STOPPED;
-        LT_TRY_GOTO(save_record(s, p, "interrupted"), done);
+        LT_TRY_GOTO(sweep_save_record(s, p, "interrupted"), done);
     } else {
         p->state = is_unfit(p, code) ? SWEEP_UNFIT : s->call->session->stop && code < 0 ? SWEEP_STOPPED : SWEEP_FAILED;
         take_error(s, p, said, wait_status);
-        LT_TRY_GOTO(save_record(s, p, sweep_state_text(p)), done);
+        LT_TRY_GOTO(sweep_save_record(s, p, sweep_state_text(p)), done);
     }
 done:
     json_decref(said);
@@ -393,7 +350,7 @@ static lt_status start_ready(sweep *s)
             return LT_OK;
         if (!sweep_look(s, p)) {
             if (p->state == SWEEP_BLOCKED)
-                LT_TRY(save_record(s, p, "blocked"));
+                LT_TRY(sweep_save_record(s, p, "blocked"));
             continue;
         }
         if (load_of(s) + weight(s, p) > s->n_jobs)

@@ -112,7 +112,7 @@ lt_status cli_json_load(const char *path, json_t **out)
     *out = json_loadb(bytes, n, 0, &error);
     free(bytes);
     if (!*out)
-        return LT_FAIL(LT_E_FORMAT, "%s:%d: %s", path, error.line, error.text);
+        return LT_FAIL(LT_E_FORMAT, "%s:%d: expected JSON, but %s", path, error.line, error.text);
     return LT_OK;
 }
 

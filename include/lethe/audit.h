@@ -24,7 +24,14 @@ LT_API lt_status lt_signals_save(const lt_signals *s, const char *npz);
 // Files of other tools are welcome: logits may be f32 or f64, the integers of any stored width. Everything else is
 // checked: keys, shapes, that logits are finite, labels in 0..K-1, ids not negative, groups 0..2, K >= 2, N >= 1. A
 // file that does not fit fails with LT_E_FORMAT naming file, key, row, what was expected and what was found.
+// The three kinds of model that audits speak of: words in tables and keys, letters in formulas.
+#define LT_KIND_ORIGINAL "original"   // o: before unlearning
+#define LT_KIND_UNLEARNED "unlearned" // u: the audited one
+#define LT_KIND_RETRAINED "retrained" // r: without the forgotten samples, an oracle
+
 LT_API lt_status lt_signals_open(const char *npz, lt_signals **s);
+// Retained, forgotten and test samples are there. LT_E_FORMAT names the empty group and the label, such as the file.
+LT_API lt_status lt_signals_need_groups(const lt_signals *s, const char *label);
 LT_API lt_status lt_signals_parse(const void *bytes, size_t n, const char *label,
                                   lt_signals **s); // the bytes of an npz
 

@@ -1,11 +1,12 @@
 // theorem.h - the quantities of the AMUN theorem, measured on one unlearned model. [AMUN 9]
 //
 // For a sample (x,y) with adversarial partner (x_adv,y_adv) at distance delta the theorem says of one gradient step
-//     |theta' - theta_u|^2 <= |theta_o - theta_u|^2 + (2 / beta) (L delta - C),
-//     C = l(f_o(x_adv),y) + l(f_'(x_adv),y_adv) - l(f_u(x),y) - l(f_u(x_adv),y_adv),
-// where o is the original, ' the unlearned and u the retrained model, l the cross-entropy and L the Lipschitz constant
-// of l(f_o(.),y). It assumes a loss that is convex in the parameters, which networks do not have: what is measured here
-// is a diagnostic of where a result came from, never a certificate.
+//     |u - r|^2 <= |o - r|^2 + (2 / beta) (L delta - C),
+//     C = l(f_o(x_adv),y) + l(f_u(x_adv),y_adv) - l(f_r(x),y) - l(f_r(x_adv),y_adv),
+// with the parameters o of the original, u of the unlearned and r of the retrained model (the paper: theta_o, theta'
+// and theta_u), l the cross-entropy and L the Lipschitz constant of l(f_o(.),y). It assumes a loss that is convex in
+// the parameters, which networks do not have: what is measured here is a diagnostic of where a result came from, never
+// a certificate.
 #ifndef LT_THEOREM_H
 #define LT_THEOREM_H
 #include "lethe/train.h"
@@ -45,9 +46,9 @@ LT_API lt_status lt_conv_norm(const float *weight, lt_shape w, lt_conv_attr attr
 
 typedef enum lt_theorem_term { // losses in nats, per sample
     LT_TERM_ORIGINAL_ADV,      // l(f_o(x_adv), y)
-    LT_TERM_UNLEARNED_ADV,     // l(f_'(x_adv), y_adv)
-    LT_TERM_RETRAINED_CLEAN,   // l(f_u(x), y)
-    LT_TERM_RETRAINED_ADV,     // l(f_u(x_adv), y_adv)
+    LT_TERM_UNLEARNED_ADV,     // l(f_u(x_adv), y_adv)
+    LT_TERM_RETRAINED_CLEAN,   // l(f_r(x), y)
+    LT_TERM_RETRAINED_ADV,     // l(f_r(x_adv), y_adv)
     LT_TERM_ORIGINAL_CLEAN,    // l(f_o(x), y): about zero in the theorem, and needed for the local estimate of L
     LT_N_TERMS
 } lt_theorem_term;

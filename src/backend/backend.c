@@ -113,7 +113,7 @@ lt_status lt_backend_create(const char *name, int n_threads, lt_backend **backen
         if (strcmp(registry[i]->name, name) == 0)
             return open_backend(registry[i], name, n_threads, NULL, backend);
     for (int i = 0; i < N_DEVICES; i++)
-        if (strcspn(name, ":") == strlen(devices[i]->name) &&
+        if (strcspn(name, ":,") == strlen(devices[i]->name) &&
             strncmp(devices[i]->name, name, strlen(devices[i]->name)) == 0)
             return open_backend(devices[i], name, n_threads, NULL, backend);
     lti_buf known = {0};

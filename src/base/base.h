@@ -58,7 +58,7 @@ void lti_hash_init(lti_hash *h);
 void lti_hash_add(lti_hash *h, const void *bytes, size_t n);
 void lti_hash_hex(lti_hash *h, char out[65]);
 
-// ---- "name:key=value,key=value" and "name:path,key=value" specs
+// ---- "name:key=value,key=value" and "name:path,key=value" specs; "name,key=value" is the first without its colon
 typedef struct lti_spec {
     char *name, *path; // path: first comma-part after ':' without '=' ; NULL when none
     int n;
@@ -68,6 +68,10 @@ typedef struct lti_spec {
 lt_status lti_spec_parse(const char *text, lti_spec *spec);
 void lti_spec_clear(lti_spec *spec);
 const char *lti_spec_get(const lti_spec *spec, const char *key); // NULL when absent
+// Hint of the error that a name is not among `names` (ends with NULL): the nearest, else all. Returns the error's
+// status.
+lt_status lti_name_hint(const char *name, const char *const *names);
+bool lti_same_key(const char *a, const char *b); // dash and underscore are the same
 lt_status lti_parse_i64(const char *text, const char *what, int64_t min, int64_t max,
                         int64_t *out); // whole string, LT_E_USAGE
 lt_status lti_parse_u64(const char *text, const char *what, uint64_t max, uint64_t *out);

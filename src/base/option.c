@@ -88,3 +88,16 @@ const char *lt_nearest(const char *word, const char *const *names)
     }
     return best;
 }
+
+lt_status lti_name_hint(const char *name, const char *const *names)
+{
+    const char *near = lt_nearest(name, names);
+    if (near)
+        return lt_error_hint("did you mean '%s'?", near);
+    lti_buf known = {0};
+    for (int i = 0; names[i]; i++)
+        lti_buf_printf(&known, "%s%s", i ? ", " : "", names[i]);
+    lt_status status = lt_error_hint("known: %s", known.data ? known.data : "see lethe help");
+    lti_buf_clear(&known);
+    return status;
+}

@@ -11,14 +11,6 @@ static char fold(char c)
     return c == '_' ? '-' : c;
 }
 
-bool lti_opt_same(const char *a, const char *b)
-{
-    for (; *a && *b; a++, b++)
-        if (fold(*a) != fold(*b))
-            return false;
-    return *a == *b;
-}
-
 lt_status lt_optset_create(lt_optset **set)
 {
     *set = lti_calloc(1, sizeof **set);
@@ -133,11 +125,11 @@ lti_opt_row *lti_optset_find(const lt_optset *set, const char *key, unsigned how
     lti_opt_row *found = NULL;
     *ambiguous = NULL;
     for (int i = 0; i < set->n_rows; i++)
-        if (lti_opt_same(set->row[i].key, key))
+        if (lti_same_key(set->row[i].key, key))
             return &set->row[i];
     for (int i = 0; i < set->n_rows; i++) {
         lti_opt_row *row = &set->row[i];
-        if (!lti_opt_same(row->name, key) || ((how & LTI_FIND_FLAG) && !lti_opt_is_flag(set, row)))
+        if (!lti_same_key(row->name, key) || ((how & LTI_FIND_FLAG) && !lti_opt_is_flag(set, row)))
             continue;
         if (found) {
             *ambiguous = row;
@@ -213,7 +205,7 @@ static lt_status parse_enum(const lt_option *o, const char *text, const char *wh
     const char *names[64];
     size_t n = 0;
     for (const lt_opt_value *v = o->values; v->name; v++) {
-        if (lti_opt_same(v->name, text)) {
+        if (lti_same_key(v->name, text)) {
             *out = v->value;
             lti_buf_clear(&list);
             return LT_OK;

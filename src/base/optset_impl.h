@@ -39,8 +39,6 @@ struct lt_optset {
 
 enum { LTI_FIND_FLAG = 1 }; // bare names are looked for in LT_OPTGROUP_FLAGS groups only
 
-// Dashes equal underscores.
-bool lti_opt_same(const char *a, const char *b);
 // The row of `key`, NULL when there is none; *ambiguous is the second candidate, or NULL.
 lti_opt_row *lti_optset_find(const lt_optset *set, const char *key, unsigned how, const lti_opt_row **ambiguous);
 // As lti_optset_find, with an error. where: "" or "file.yaml:3: "; dashes: "--" or "".

@@ -6,7 +6,7 @@
 
 enum { SPEC_MAX_BYTES = 65536, SPEC_MAX_KEYS = 256 };
 
-static bool same_key(const char *a, const char *b)
+bool lti_same_key(const char *a, const char *b)
 {
     for (; *a && *b; a++, b++)
         if (*a != *b && !((*a == '-' || *a == '_') && (*b == '-' || *b == '_')))
@@ -73,7 +73,8 @@ lt_status lti_spec_parse(const char *text, lti_spec *spec)
         lti_spec_clear(spec);
         return LTI_NOMEM("parsing a specification");
     }
-    char *colon = strchr(copy, ':');
+    char *colon =
+        strpbrk(copy, ":,"); // "name,key=value" is "name:key=value": one comma is easily written for the other
     if (colon)
         *colon = 0;
     spec->name = copy;
@@ -95,7 +96,7 @@ void lti_spec_clear(lti_spec *spec)
 const char *lti_spec_get(const lti_spec *spec, const char *key)
 {
     for (int i = 0; i < spec->n; i++)
-        if (same_key(spec->key[i], key))
+        if (lti_same_key(spec->key[i], key))
             return spec->value[i];
     return NULL;
 }

@@ -51,17 +51,8 @@ static lt_status find_kind(const char *name, int *kind)
             return LT_OK;
         }
     }
-    lt_status status = LT_FAIL(LT_E_USAGE, "no kind of data set is called '%s'", name);
-    const char *near = lt_nearest(name, names);
-    if (near) {
-        lt_error_hint("did you mean '%s'?", near);
-        return status;
-    }
-    char list[256] = "";
-    for (size_t i = 0, n = 0; i < N_KINDS && n < sizeof list; i++)
-        n += (size_t)snprintf(list + n, sizeof list - n, "%s%s", i ? ", " : "", names[i]);
-    lt_error_hint("the kinds are %s", list);
-    return status;
+    LT_FAIL(LT_E_USAGE, "no kind of data set is called '%s'", name);
+    return lti_name_hint(name, names);
 }
 
 static lt_status check_keys(const lt_dataset_kind *kind, const lti_spec *spec)
@@ -270,25 +261,11 @@ fail:
     return status;
 }
 
-// "KIND,key=value" means "KIND:,key=value" without a path: the first comma becomes the colon.
-static lt_status parse_text(const char *text, lti_spec *spec)
-{
-    char *copy = lti_strdup(text);
-    if (!copy)
-        return LTI_NOMEM("data set name");
-    char *mark = strpbrk(copy, ":,");
-    if (mark)
-        *mark = ':';
-    lt_status status = lti_spec_parse(copy, spec);
-    lti_free(copy);
-    return status;
-}
-
 lt_status lt_dataset_open(const char *text, lt_events *events, lt_dataset **ds)
 {
     *ds = NULL;
     lti_spec spec = {0};
-    LT_TRY(parse_text(text, &spec));
+    LT_TRY(lti_spec_parse(text, &spec));
     int kind = 0;
     int64_t partial;
     lti_open_args args = {.spec = &spec, .events = events};

@@ -261,6 +261,10 @@ lt_status lt_tensor_file_open(const char *path, lt_tensor_file **file)
         LT_FAIL(LT_E_FORMAT, "%s: expected safetensors or .npz, found a single .npy array", path);
         return lt_error_hint("save it with numpy.savez, which names its arrays");
     }
+    const size_t length = strlen(path);
+    if (length > 4 && !strcmp(path + length - 4, ".npz"))
+        return LT_FAIL(LT_E_FORMAT, "%s: expected an .npz archive, found %s", path,
+                       n ? "other bytes" : "an empty file");
     char *bytes;
     LT_TRY(lt_read_file(path, MAX_FILE_BYTES, &bytes, &n));
     status = lti_safetensors_parse(bytes, n, true, path, file);

@@ -38,15 +38,7 @@ static lt_status find_arch(const char *name, lti_model_spec *spec)
         }
     }
     LT_FAIL(LT_E_USAGE, "model '%s': no such architecture", name);
-    const char *near = lt_nearest(name, names);
-    if (near)
-        return lt_error_hint("did you mean '%s'?", near);
-    lti_buf list = {0};
-    for (int i = 0; i < N_ARCHS; i++)
-        lti_buf_printf(&list, "%s%s", i ? ", " : "", names[i]);
-    lt_error_hint("known: %s", list.data ? list.data : "see lethe help");
-    lti_buf_clear(&list);
-    return LT_E_USAGE;
+    return lti_name_hint(name, names);
 }
 
 // "proj_half" of a C field is "proj-half" for users.

@@ -62,11 +62,11 @@ static void describe_three(lti_buf *b, const char *stage, lt_report_three t, dou
 {
     lti_buf_printf(b, " %s:", stage);
     if (isfinite(t.original))
-        lti_buf_printf(b, " original %.1f", scale * t.original);
+        lti_buf_printf(b, " " LT_KIND_ORIGINAL " %.1f", scale * t.original);
     if (isfinite(t.unlearned))
-        lti_buf_printf(b, " unlearned %.1f", scale * t.unlearned);
+        lti_buf_printf(b, " " LT_KIND_UNLEARNED " %.1f", scale * t.unlearned);
     if (isfinite(mean_of(t.retrained, t.n_retrained)))
-        lti_buf_printf(b, " retrained %.1f", scale * mean_of(t.retrained, t.n_retrained));
+        lti_buf_printf(b, " " LT_KIND_RETRAINED " %.1f", scale * mean_of(t.retrained, t.n_retrained));
     lti_buf_printf(b, ".");
 }
 
@@ -191,9 +191,10 @@ static void relearn_chart(lti_doc *d, const lt_report_depth *depth, const lt_rep
                                .y = {.label = "correct, %", .hi = 100, .want = 4}},
                   &p);
     for (int i = 0; i < r->n_retrained; i++)
-        percent_line(&p, depth, r->retrained[i], (lti_style){.color = LTI_INK}, &d->b, i == 0 ? "retrained" : NULL);
-    percent_line(&p, depth, r->original, original, &d->b, "original");
-    percent_line(&p, depth, r->unlearned, (lti_style){.color = 1, .thick = true}, &d->b, "unlearned");
+        percent_line(&p, depth, r->retrained[i], (lti_style){.color = LTI_INK}, &d->b,
+                     i == 0 ? LT_KIND_RETRAINED : NULL);
+    percent_line(&p, depth, r->original, original, &d->b, LT_KIND_ORIGINAL);
+    percent_line(&p, depth, r->unlearned, (lti_style){.color = 1, .thick = true}, &d->b, LT_KIND_UNLEARNED);
     lti_plot_close(&p);
 }
 
@@ -202,8 +203,8 @@ static void relearn_chart(lti_doc *d, const lt_report_depth *depth, const lt_rep
 static void legend(lti_doc *d, const lt_report_depth *depth)
 {
     lti_legend_open(d);
-    lti_legend_mark(d, LTI_DOT, unlearned, "unlearned model");
-    lti_legend_mark(d, LTI_RING, original, depth->n_cka ? "original, or similarity to it" : "original");
+    lti_legend_mark(d, LTI_DOT, unlearned, LT_KIND_UNLEARNED " model");
+    lti_legend_mark(d, LTI_RING, original, depth->n_cka ? "original, or similarity to it" : LT_KIND_ORIGINAL);
     lti_legend_mark(d, LTI_TICK, retrained,
                     depth->n_cka ? "retrained, mean (range shaded), or similarity to them"
                                  : "retrained, mean (range shaded)");

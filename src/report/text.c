@@ -211,11 +211,11 @@ static void put_costs(const writer *w)
 static void put_three(const writer *w, int row, const char *section, const char *stage, lt_report_three t)
 {
     char name[160];
-    lti_format(name, sizeof name, "%s original", stage);
+    lti_format(name, sizeof name, "%s " LT_KIND_ORIGINAL, stage);
     emit(w, section, row, name, t.original);
-    lti_format(name, sizeof name, "%s unlearned", stage);
+    lti_format(name, sizeof name, "%s " LT_KIND_UNLEARNED, stage);
     emit(w, section, row, name, t.unlearned);
-    lti_format(name, sizeof name, "%s retrained", stage);
+    lti_format(name, sizeof name, "%s " LT_KIND_RETRAINED, stage);
     for (int k = 0; k < t.n_retrained; k++)
         emit(w, section, row, name, t.retrained[k]);
 }
@@ -228,7 +228,7 @@ static void put_relearn(const writer *w, const lt_report_depth *d, const char *s
         put_three(w, d->row, section, name,
                   (lt_report_three){.original = r->original ? r->original[i] : (double)NAN,
                                     .unlearned = r->unlearned ? r->unlearned[i] : (double)NAN});
-        lti_format(name, sizeof name, "step %g retrained", d->step[i]);
+        lti_format(name, sizeof name, "step %g " LT_KIND_RETRAINED, d->step[i]);
         for (int k = 0; k < r->n_retrained; k++)
             emit(w, section, d->row, name, r->retrained[k][i]);
     }
@@ -244,9 +244,9 @@ static void put_depth(const writer *w)
             put_three(w, d->row, "probe_class_acc", d->probe[k].stage, d->probe[k].class_acc);
         }
         for (int k = 0; k < d->n_cka; k++) {
-            lti_format(name, sizeof name, "%s to original", d->cka[k].stage);
+            lti_format(name, sizeof name, "%s to " LT_KIND_ORIGINAL, d->cka[k].stage);
             emit(w, "cka", d->row, name, d->cka[k].to_original);
-            lti_format(name, sizeof name, "%s to retrained", d->cka[k].stage);
+            lti_format(name, sizeof name, "%s to " LT_KIND_RETRAINED, d->cka[k].stage);
             for (int r = 0; r < d->cka[k].n_retrained; r++)
                 emit(w, "cka", d->row, name, d->cka[k].to_retrained[r]);
             lti_format(name, sizeof name, "%s retrained pair", d->cka[k].stage);

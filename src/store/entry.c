@@ -32,6 +32,8 @@ void lti_entry_clear(lti_entry *e)
     *e = (lti_entry){0};
 }
 
+static const char damaged_hint[] = "`lethe store prune --damaged` removes it; it is then trained again";
+
 lt_ref_state lti_entry_state(const lti_entry *e)
 {
     return access(e->record, F_OK) == 0  ? LT_REF_READY
@@ -54,7 +56,7 @@ lt_status lti_entry_read(const lti_entry *e, json_t **record)
     *record = NULL;
     LT_FAIL(LT_E_INTEGRITY, "%s: expected the record of a reference model, found %s", e->record,
             parsed ? "other JSON" : error.text);
-    return lt_error_hint("`lethe store prune --damaged` removes it; it is then trained again");
+    return lt_error_hint("%s", damaged_hint);
 }
 
 lt_status lti_entry_write(const lti_entry *e, const json_t *record)
@@ -88,12 +90,17 @@ lt_status lti_entry_open_model(const lti_entry *e, lt_model **model)
     LT_TRY(lti_entry_read(e, &record));
     const char *expected = json_string_value(json_object_get(record, "model_digest"));
     lt_status status = lt_model_open(e->model, NULL, NULL, model);
-    if (status == LT_OK) {
+    if (status == LT_E_FORMAT ||
+        (status == LT_E_IO && access(e->model, F_OK) != 0)) { // there is a record, so it was whole once
+        const lt_error error = *lt_error_get();
+        LT_FAIL(LT_E_INTEGRITY, "%s", error.message);
+        status = lt_error_hint("%s", damaged_hint);
+    } else if (status == LT_OK) {
         lt_model_digest(*model, digest);
         if (!expected || strcmp(expected, digest) != 0) {
-            status = LT_FAIL(LT_E_INTEGRITY, "%s: entry.json says model digest %.16s..., the file has %.16s...",
-                             e->model, expected ? expected : "none", digest);
-            lt_error_hint("`lethe store prune --damaged` removes it; it is then trained again");
+            LT_FAIL(LT_E_INTEGRITY, "%s: entry.json says model digest %.16s..., the file has %.16s...", e->model,
+                    expected ? expected : "none", digest);
+            status = lt_error_hint("%s", damaged_hint);
             lt_model_destroy(*model);
             *model = NULL;
         }

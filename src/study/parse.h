@@ -2,7 +2,7 @@
 #ifndef LT_STUDY_PARSE_H
 #define LT_STUDY_PARSE_H
 #include "lethe/study.h"
-#include "study/tree.h"
+#include "base/yaml_tree.h"
 
 typedef struct lti_study_reader {
     const char *label;
@@ -13,17 +13,16 @@ typedef struct lti_study_reader {
 #define LTI_AT(r, node) (r)->label, (node)->line
 
 // ---- values; every error names file, line and key
-lt_status lti_study_keys(lti_study_reader *r, const lti_node *map, const char *const *known); // ends with NULL
-lt_status lti_study_kind(lti_study_reader *r, const lti_node *node, lti_node_kind kind);
-lt_status lti_study_text(lti_study_reader *r, const lti_node *node, const char **text);
-lt_status lti_study_u64(lti_study_reader *r, const lti_node *node, uint64_t *value);
-lt_status lti_study_i32(lti_study_reader *r, const lti_node *node, int32_t min, int32_t max, int32_t *value);
-lt_status lti_study_f64(lti_study_reader *r, const lti_node *node, double *value);
-lt_status lti_study_bool(lti_study_reader *r, const lti_node *node, bool *value);
-lt_status lti_study_seeds(lti_study_reader *r, const lti_node *node, lt_study_seeds *seeds); // one or a list, different
+lt_status lti_study_placed(lti_study_reader *r, const lti_yaml *node, lt_status status); // puts file and line in front
+lt_status lti_study_keys(lti_study_reader *r, const lti_yaml *map, const char *const *known); // ends with NULL
+lt_status lti_study_u64(lti_study_reader *r, const lti_yaml *node, uint64_t *value);
+lt_status lti_study_i32(lti_study_reader *r, const lti_yaml *node, int32_t min, int32_t max, int32_t *value);
+lt_status lti_study_f64(lti_study_reader *r, const lti_yaml *node, double *value);
+lt_status lti_study_bool(lti_study_reader *r, const lti_yaml *node, bool *value);
+lt_status lti_study_seeds(lti_study_reader *r, const lti_yaml *node, lt_study_seeds *seeds); // one or a list, different
 void *lti_study_alloc(lti_study_reader *r, size_t n, size_t size, lt_status *status);        // zeroed
 // Letters, digits, dot, dash, underscore, plus: what may name a directory.
-lt_status lti_study_name(lti_study_reader *r, const lti_node *node, const char **name);
+lt_status lti_study_name(lti_study_reader *r, const lti_yaml *node, const char **name);
 
 // ---- options: of tables bound to one set
 typedef struct lti_study_table {
@@ -38,16 +37,16 @@ typedef struct lti_study_set { // an option set with memory of its own
 lt_status lti_study_set_open(const lti_study_table *tables, int n, lti_study_set *out);
 void lti_study_set_close(lti_study_set *s);
 // Checks one value and makes it canonical. node: a scalar, or a list of scalars that becomes "a,b".
-lt_status lti_study_value(lti_study_reader *r, lti_study_set *set, const char *key, const lti_node *node,
+lt_status lti_study_value(lti_study_reader *r, lti_study_set *set, const char *key, const lti_yaml *node,
                           lt_study_option *out);
 // The same for text that was computed; at: names line and key of errors.
 lt_status lti_study_value_text(lti_study_reader *r, lti_study_set *set, const char *key, const char *text,
-                               const lti_node *at, lt_study_option *out);
+                               const lti_yaml *at, lt_study_option *out);
 // A whole map of options; map NULL = none. Maps inside it are prefixes.
-lt_status lti_study_options(lti_study_reader *r, lti_study_set *set, const lti_node *map, lt_study_options *out);
+lt_status lti_study_options(lti_study_reader *r, lti_study_set *set, const lti_yaml *map, lt_study_options *out);
 
 // ---- points.c
 // grid and random may be NULL. budget: most points. seed: of the random ones.
-lt_status lti_study_points(lti_study_reader *r, lti_study_set *set, const lti_node *grid, const lti_node *random,
+lt_status lti_study_points(lti_study_reader *r, lti_study_set *set, const lti_yaml *grid, const lti_yaml *random,
                            int32_t budget, uint64_t seed, lt_study_method *method);
 #endif

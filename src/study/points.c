@@ -8,7 +8,7 @@ enum { MAX_DIMS = 8 };
 typedef enum draw_kind { DRAW_CHOICE, DRAW_UNIFORM, DRAW_LOG_UNIFORM } draw_kind;
 typedef struct dim { // one option of a grid or of a random search
     const char *key;
-    const lti_node *node;
+    const lti_yaml *node;
     draw_kind kind;
     double low, high;
     bool whole; // an integer option
@@ -41,7 +41,7 @@ static lt_status add_point(lti_study_reader *r, const lt_study_options *point, l
     return LT_OK;
 }
 
-static lt_status check_free(lti_study_reader *r, const lt_study_method *m, const lti_node *node)
+static lt_status check_free(lti_study_reader *r, const lt_study_method *m, const lti_yaml *node)
 {
     for (int i = 0; i < m->options.n; i++)
         if (lti_same_key(m->options.option[i].key, node->key))
@@ -50,15 +50,15 @@ static lt_status check_free(lti_study_reader *r, const lt_study_method *m, const
     return LT_OK;
 }
 
-static lt_status read_choice(lti_study_reader *r, lti_study_set *set, const char *key, const lti_node *list, dim *d)
+static lt_status read_choice(lti_study_reader *r, lti_study_set *set, const char *key, const lti_yaml *list, dim *d)
 {
     lt_status status;
-    LT_TRY(lti_study_kind(r, list, LTI_NODE_LIST));
+    LT_TRY(lti_yaml_expect(r->label, list, LTI_YAML_LIST));
     if (list->n == 0)
         return LT_FAIL(LT_E_USAGE, "%s:%d: %s: expected at least one value, found none", LTI_AT(r, list), key);
     d->value = lti_study_alloc(r, (size_t)list->n, sizeof *d->value, &status);
     LT_TRY(status);
-    for (const lti_node *c = list->first; c; c = c->next)
+    for (const lti_yaml *c = list->first; c; c = c->next)
         LT_TRY(lti_study_value(r, set, key, c, &d->value[d->n++]));
     for (int i = 0; i < d->n; i++)
         for (int j = 0; j < i; j++)
@@ -68,7 +68,7 @@ static lt_status read_choice(lti_study_reader *r, lti_study_set *set, const char
     return LT_OK;
 }
 
-static lt_status check_dims(lti_study_reader *r, const lti_node *map, int n)
+static lt_status check_dims(lti_study_reader *r, const lti_yaml *map, int n)
 {
     if (n < 1 || n > MAX_DIMS)
         return LT_FAIL(LT_E_USAGE, "%s:%d: %s: expected 1 to %d options, found %d", LTI_AT(r, map), map->key, MAX_DIMS,
@@ -78,14 +78,14 @@ static lt_status check_dims(lti_study_reader *r, const lti_node *map, int n)
 
 // ---- grid
 
-static lt_status read_grid(lti_study_reader *r, lti_study_set *set, const lti_node *map, int32_t budget,
+static lt_status read_grid(lti_study_reader *r, lti_study_set *set, const lti_yaml *map, int32_t budget,
                            const lt_study_method *m, dim *dims, int *n_dims, int *n_points)
 {
     int64_t total = 1;
-    LT_TRY(lti_study_kind(r, map, LTI_NODE_MAP));
+    LT_TRY(lti_yaml_expect(r->label, map, LTI_YAML_MAP));
     LT_TRY(check_dims(r, map, map->n));
     *n_dims = 0;
-    for (const lti_node *c = map->first; c; c = c->next) {
+    for (const lti_yaml *c = map->first; c; c = c->next) {
         dim *d = &dims[(*n_dims)++];
         *d = (dim){.key = c->key, .node = c};
         LT_TRY(check_free(r, m, c));
@@ -123,10 +123,10 @@ static const lt_option *find_row(const lt_option *table, const char *key)
     return NULL;
 }
 
-static lt_status read_range(lti_study_reader *r, lti_study_set *set, const lti_node *range, dim *d)
+static lt_status read_range(lti_study_reader *r, lti_study_set *set, const lti_yaml *range, dim *d)
 {
     lt_study_option checked;
-    LT_TRY(lti_study_kind(r, range, LTI_NODE_LIST));
+    LT_TRY(lti_yaml_expect(r->label, range, LTI_YAML_LIST));
     if (range->n != 2)
         return LT_FAIL(LT_E_USAGE, "%s:%d: %s: expected [low, high], found %d values", LTI_AT(r, range), range->key,
                        range->n);
@@ -140,16 +140,16 @@ static lt_status read_range(lti_study_reader *r, lti_study_set *set, const lti_n
     return LT_OK;
 }
 
-static lt_status read_law(lti_study_reader *r, lti_study_set *set, const lti_node *node, const lt_option *row, dim *d)
+static lt_status read_law(lti_study_reader *r, lti_study_set *set, const lti_yaml *node, const lt_option *row, dim *d)
 {
     static const char *const laws[] = {"choice", "uniform", "log-uniform", NULL};
-    if (node->kind == LTI_NODE_LIST)
+    if (node->kind == LTI_YAML_LIST)
         return read_choice(r, set, d->key, node, d);
     LT_TRY(lti_study_keys(r, node, laws));
     if (node->n != 1)
         return LT_FAIL(LT_E_USAGE, "%s:%d: %s: expected one of choice, uniform, log-uniform, found %d", LTI_AT(r, node),
                        d->key, node->n);
-    const lti_node *law = node->first;
+    const lti_yaml *law = node->first;
     d->kind = lti_same_key(law->key, "choice")    ? DRAW_CHOICE
               : lti_same_key(law->key, "uniform") ? DRAW_UNIFORM
                                                   : DRAW_LOG_UNIFORM;
@@ -162,18 +162,18 @@ static lt_status read_law(lti_study_reader *r, lti_study_set *set, const lti_nod
     return read_range(r, set, law, d);
 }
 
-static lt_status read_random(lti_study_reader *r, lti_study_set *set, const lti_node *map, const lt_study_method *m,
+static lt_status read_random(lti_study_reader *r, lti_study_set *set, const lti_yaml *map, const lt_study_method *m,
                              dim *dims, int *n_dims, int32_t *n_draws)
 {
     enum { MAX_DRAWS = 4096 };
-    LT_TRY(lti_study_kind(r, map, LTI_NODE_MAP));
-    const lti_node *n = lti_node_get(map, "n");
+    LT_TRY(lti_yaml_expect(r->label, map, LTI_YAML_MAP));
+    const lti_yaml *n = lti_yaml_get(map, "n");
     if (!n)
         return LT_FAIL(LT_E_USAGE, "%s:%d: random: expected n, the number of points, found none", LTI_AT(r, map));
     LT_TRY(lti_study_i32(r, n, 1, MAX_DRAWS, n_draws));
     LT_TRY(check_dims(r, map, map->n - 1));
     *n_dims = 0;
-    for (const lti_node *c = map->first; c; c = c->next) {
+    for (const lti_yaml *c = map->first; c; c = c->next) {
         if (c == n)
             continue;
         dim *d = &dims[(*n_dims)++];
@@ -234,7 +234,7 @@ static lt_status draw_point(lti_study_reader *r, lti_study_set *set, const dim *
     return add_point(r, &(lt_study_options){n_dims, option}, m);
 }
 
-lt_status lti_study_points(lti_study_reader *r, lti_study_set *set, const lti_node *grid, const lti_node *random,
+lt_status lti_study_points(lti_study_reader *r, lti_study_set *set, const lti_yaml *grid, const lti_yaml *random,
                            int32_t budget, uint64_t seed, lt_study_method *m)
 {
     dim grid_dims[MAX_DIMS], random_dims[MAX_DIMS];

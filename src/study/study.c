@@ -17,7 +17,7 @@ uint64_t lt_study_oracle_seed(uint64_t base, uint64_t seed)
 }
 
 // Larger seeds of one original model would be those of the next.
-static lt_status check_oracle_seeds(lti_study_reader *r, const lti_node *node, const lt_study_seeds *seeds)
+static lt_status check_oracle_seeds(lti_study_reader *r, const lti_yaml *node, const lt_study_seeds *seeds)
 {
     for (int i = 0; i < seeds->n; i++)
         if (seeds->seed[i] >= ORACLES_PER_BASE)
@@ -26,9 +26,9 @@ static lt_status check_oracle_seeds(lti_study_reader *r, const lti_node *node, c
     return LT_OK;
 }
 
-static lt_status need(lti_study_reader *r, const lti_node *map, const char *key, const lti_node **node)
+static lt_status need(lti_study_reader *r, const lti_yaml *map, const char *key, const lti_yaml **node)
 {
-    *node = lti_node_get(map, key);
+    *node = lti_yaml_get(map, key);
     if (*node)
         return LT_OK;
     LT_FAIL(LT_E_USAGE, "%s:%d: %s%sexpected a key '%s', found none", LTI_AT(r, map), map->key ? map->key : "",
@@ -66,18 +66,18 @@ static lt_status forget_name(lti_study_reader *r, lt_study_forget *f)
     return f->name ? LT_OK : LTI_NOMEM(r->label);
 }
 
-static lt_status read_forget(lti_study_reader *r, const lti_node *node, lt_study_forget *f)
+static lt_status read_forget(lti_study_reader *r, const lti_yaml *node, lt_study_forget *f)
 {
     static const char *const known[] = {"spec", "seed", NULL};
     static const char *const kinds[] = {"random:", "class:", "file:"};
-    const lti_node *spec = node, *seed = NULL;
+    const lti_yaml *spec = node, *seed = NULL;
     *f = (lt_study_forget){.seed = 1, .line = node->line};
-    if (node->kind != LTI_NODE_SCALAR) {
+    if (node->kind != LTI_YAML_SCALAR) {
         LT_TRY(lti_study_keys(r, node, known));
         LT_TRY(need(r, node, "spec", &spec));
-        seed = lti_node_get(node, "seed");
+        seed = lti_yaml_get(node, "seed");
     }
-    LT_TRY(lti_study_text(r, spec, &f->spec));
+    LT_TRY(lti_yaml_text(r->label, spec, &f->spec));
     if (seed)
         LT_TRY(lti_study_u64(r, seed, &f->seed));
     bool found = false;
@@ -89,16 +89,16 @@ static lt_status read_forget(lti_study_reader *r, const lti_node *node, lt_study
     return forget_name(r, f);
 }
 
-static lt_status read_forgets(lti_study_reader *r, const lti_node *list)
+static lt_status read_forgets(lti_study_reader *r, const lti_yaml *list)
 {
     lt_status status;
     lt_study *s = &r->study;
-    LT_TRY(lti_study_kind(r, list, LTI_NODE_LIST));
+    LT_TRY(lti_yaml_expect(r->label, list, LTI_YAML_LIST));
     if (list->n == 0)
         return LT_FAIL(LT_E_USAGE, "%s:%d: forget: expected at least one forget set, found none", LTI_AT(r, list));
     s->forget = lti_study_alloc(r, (size_t)list->n, sizeof *s->forget, &status);
     LT_TRY(status);
-    for (const lti_node *c = list->first; c; c = c->next) {
+    for (const lti_yaml *c = list->first; c; c = c->next) {
         lt_study_forget *f = &s->forget[s->n_forget];
         LT_TRY(read_forget(r, c, f));
         for (int i = 0; i < s->n_forget; i++)
@@ -112,7 +112,7 @@ static lt_status read_forgets(lti_study_reader *r, const lti_node *list)
 
 // ---- training, oracles, references, audit
 
-static lt_status read_train(lti_study_reader *r, const lti_node *map, lt_study_options *out)
+static lt_status read_train(lti_study_reader *r, const lti_yaml *map, lt_study_options *out)
 {
     static const lti_study_table table[] = {{"", lt_train_options, sizeof(lt_train_cfg)}};
     lti_study_set set;
@@ -122,19 +122,19 @@ static lt_status read_train(lti_study_reader *r, const lti_node *map, lt_study_o
     return status;
 }
 
-static lt_status read_oracles(lti_study_reader *r, const lti_node *node)
+static lt_status read_oracles(lti_study_reader *r, const lti_yaml *node)
 {
     static const char *const known[] = {"seeds", "shared", NULL};
     lt_study_oracles *o = &r->study.oracles;
-    if (node->kind != LTI_NODE_MAP) {
+    if (node->kind != LTI_YAML_MAP) {
         LT_TRY(lti_study_seeds(r, node, &o->seeds));
         return check_oracle_seeds(r, node, &o->seeds);
     }
-    const lti_node *seeds, *shared;
+    const lti_yaml *seeds, *shared;
     LT_TRY(lti_study_keys(r, node, known));
     LT_TRY(need(r, node, "seeds", &seeds));
     LT_TRY(lti_study_seeds(r, seeds, &o->seeds));
-    shared = lti_node_get(node, "shared");
+    shared = lti_yaml_get(node, "shared");
     if (shared)
         LT_TRY(lti_study_bool(r, shared, &o->shared));
     return o->shared ? LT_OK : check_oracle_seeds(r, seeds, &o->seeds);
@@ -159,36 +159,31 @@ static lt_status merge_recipe(lti_study_reader *r, const lt_study_options *own, 
     return LT_OK;
 }
 
-static lt_status read_references(lti_study_reader *r, const lti_node *map)
+static lt_status read_references(lti_study_reader *r, const lti_yaml *map)
 {
     static const char *const known[] = {"count", "seed", "keep-seed", "store", "train", NULL};
     lt_study_references *ref = &r->study.references;
     lt_study_options own = {0};
-    const lti_node *count, *node;
+    const lti_yaml *count, *node;
     LT_TRY(lti_study_keys(r, map, known));
     LT_TRY(need(r, map, "count", &count));
     LT_TRY(lti_study_i32(r, count, 2, 65536, &ref->count));
     if (ref->count % 2)
         return LT_FAIL(LT_E_USAGE, "%s:%d: count: expected an even number, found %d", LTI_AT(r, count), ref->count);
-    if ((node = lti_node_get(map, "seed")))
+    if ((node = lti_yaml_get(map, "seed")))
         LT_TRY(lti_study_u64(r, node, &ref->seed));
-    if ((node = lti_node_get(map, "keep-seed")))
+    if ((node = lti_yaml_get(map, "keep-seed")))
         LT_TRY(lti_study_u64(r, node, &ref->keep_seed));
-    if ((node = lti_node_get(map, "store")))
-        LT_TRY(lti_study_text(r, node, &ref->store));
-    LT_TRY(read_train(r, lti_node_get(map, "train"), &own));
+    if ((node = lti_yaml_get(map, "store")))
+        LT_TRY(lti_yaml_text(r->label, node, &ref->store));
+    LT_TRY(read_train(r, lti_yaml_get(map, "train"), &own));
     return merge_recipe(r, &own, &ref->train);
 }
 
-static lt_status check_attack(lti_study_reader *r, const lti_node *node, const char *name)
+static lt_status check_attack(lti_study_reader *r, const lti_yaml *node, const char *name)
 {
     const lt_mia *mia;
-    lt_status status = lt_mia_find(name, &mia);
-    if (status != LT_OK) {
-        const lt_error error = *lt_error_get();
-        LT_FAIL(status, "%s:%d: %s", LTI_AT(r, node), error.message);
-        return lt_error_hint("%s", error.hint);
-    }
+    LT_TRY(lti_study_placed(r, node, lt_mia_find(name, &mia)));
     if ((mia->needs & LT_MIA_NEED_REFERENCES) && r->study.references.count == 0)
         return LT_FAIL(LT_E_USAGE, "%s:%d: attack %s needs reference models: expected a section 'references'",
                        LTI_AT(r, node), name);
@@ -198,29 +193,26 @@ static lt_status check_attack(lti_study_reader *r, const lti_node *node, const c
     return LT_OK;
 }
 
-static lt_status read_attacks(lti_study_reader *r, const lti_node *node)
+// One name or a list of names.
+static lt_status read_attacks(lti_study_reader *r, const lti_yaml *node)
 {
-    lti_buf names = {0};
-    lt_status status = LT_OK;
-    const char *text;
-    const lti_node *c = node->kind == LTI_NODE_LIST ? node->first : node;
-    if (node->kind == LTI_NODE_MAP)
-        return lti_study_kind(r, node, LTI_NODE_LIST);
-    for (; c && status == LT_OK; c = node->kind == LTI_NODE_LIST ? c->next : NULL) {
-        status = lti_study_text(r, c, &text);
-        if (status == LT_OK)
-            status = check_attack(r, c, text);
-        if (status == LT_OK)
-            lti_buf_printf(&names, "%s%s", names.n ? "," : "", text);
+    const bool one = node->kind == LTI_YAML_SCALAR;
+    const char *a, *b;
+    if (!one)
+        LT_TRY(lti_yaml_expect(r->label, node, LTI_YAML_LIST));
+    if (!one && node->n == 0)
+        return LT_FAIL(LT_E_USAGE, "%s:%d: attacks: expected at least one attack, found none", LTI_AT(r, node));
+    for (const lti_yaml *c = one ? node : node->first; c; c = one ? NULL : c->next) {
+        LT_TRY(lti_yaml_text(r->label, c, &a));
+        LT_TRY(check_attack(r, c, a));
+        for (const lti_yaml *d = node->first; !one && d != c; d = d->next) {
+            LT_TRY(lti_yaml_text(r->label, d, &b));
+            if (!strcmp(a, b))
+                return LT_FAIL(LT_E_USAGE, "%s:%d: attacks: expected different attacks, found %s twice", LTI_AT(r, c),
+                               a);
+        }
     }
-    if (status == LT_OK && names.failed)
-        status = LTI_NOMEM(r->label);
-    if (status == LT_OK && names.n > 0) {
-        r->study.attacks = lti_arena_strdup(&r->arena, names.data);
-        status = r->study.attacks ? LT_OK : LTI_NOMEM(r->label);
-    }
-    lti_buf_clear(&names);
-    return status;
+    return lti_yaml_value(r->label, &r->arena, node, &r->study.attacks);
 }
 
 static lt_status open_audit_set(lti_study_set *set)
@@ -235,18 +227,18 @@ static lt_status open_audit_set(lti_study_set *set)
     return lti_study_set_open(table, n, set);
 }
 
-static lt_status read_audit(lti_study_reader *r, const lti_node *map)
+static lt_status read_audit(lti_study_reader *r, const lti_yaml *map)
 {
     lti_study_set set;
-    LT_TRY(lti_study_kind(r, map, LTI_NODE_MAP));
-    const lti_node *attacks = lti_node_get(map, "attacks");
+    LT_TRY(lti_yaml_expect(r->label, map, LTI_YAML_MAP));
+    const lti_yaml *attacks = lti_yaml_get(map, "attacks");
     if (attacks)
         LT_TRY(read_attacks(r, attacks));
-    lti_node rest = *map; // without attacks, which is a list of its own
-    lti_node **last = &rest.first;
-    for (const lti_node *c = map->first; c; c = c->next) {
+    lti_yaml rest = *map; // without attacks, which is a list of its own
+    lti_yaml **last = &rest.first;
+    for (const lti_yaml *c = map->first; c; c = c->next) {
         lt_status status;
-        lti_node *copy = lti_study_alloc(r, 1, sizeof *copy, &status);
+        lti_yaml *copy = lti_study_alloc(r, 1, sizeof *copy, &status);
         LT_TRY(status);
         *copy = *c;
         copy->next = NULL;
@@ -264,7 +256,7 @@ static lt_status read_audit(lti_study_reader *r, const lti_node *map)
 
 // ---- tuning
 
-static lt_status read_objective(lti_study_reader *r, const lti_node *node)
+static lt_status read_objective(lti_study_reader *r, const lti_yaml *node)
 {
     lt_study_tuning *t = &r->study.tuning;
     const char *names[64] = {"gap-auc", "gap-mis", no_oracle};
@@ -274,7 +266,7 @@ static lt_status read_objective(lti_study_reader *r, const lti_node *node)
     t->uses_oracle = true;
     if (!node)
         return LT_OK;
-    LT_TRY(lti_study_text(r, node, &t->objective));
+    LT_TRY(lti_yaml_text(r->label, node, &t->objective));
     for (const lt_mia *const *m = lt_mias(); *m && n < 63; m++)
         if (!((*m)->needs & LT_MIA_NEED_UNLEARNED)) {
             lti_format(text[n], sizeof text[n], "gap-%s", (*m)->name);
@@ -289,12 +281,11 @@ static lt_status read_objective(lti_study_reader *r, const lti_node *node)
         }
     LT_FAIL(LT_E_USAGE, "%s:%d: objective: expected gap-auc, gap-mis, gap-ATTACK or no-oracle, found '%s'",
             LTI_AT(r, node), t->objective);
-    const char *near = lt_nearest(t->objective, names);
-    return near ? lt_error_hint("did you mean '%s'?", near) : LT_E_USAGE;
+    return lti_name_hint(t->objective, names);
 }
 
 // What is chosen on a forget set must not be judged on it.
-static lt_status check_separate(lti_study_reader *r, const lti_node *node)
+static lt_status check_separate(lti_study_reader *r, const lti_yaml *node)
 {
     const lt_study_forget *own = &r->study.tuning.forget;
     for (int i = 0; i < r->study.n_forget; i++) {
@@ -309,12 +300,12 @@ static lt_status check_separate(lti_study_reader *r, const lti_node *node)
     return LT_OK;
 }
 
-static lt_status read_tuning(lti_study_reader *r, const lti_node *map)
+static lt_status read_tuning(lti_study_reader *r, const lti_yaml *map)
 {
     static const char *const known[] = {"base", "seed", "forget", "oracles", "objective", "budget", NULL};
     enum { DEFAULT_BUDGET = 64, MAX_BUDGET = 4096 };
     lt_study_tuning *t = &r->study.tuning;
-    const lti_node *base, *forget, *node;
+    const lti_yaml *base, *forget, *node;
     *t = (lt_study_tuning){.seed = 1, .budget = DEFAULT_BUDGET};
     LT_TRY(lti_study_keys(r, map, known));
     LT_TRY(need(r, map, "base", &base));
@@ -322,12 +313,12 @@ static lt_status read_tuning(lti_study_reader *r, const lti_node *map)
     LT_TRY(need(r, map, "forget", &forget));
     LT_TRY(read_forget(r, forget, &t->forget));
     LT_TRY(check_separate(r, forget));
-    if ((node = lti_node_get(map, "seed")))
+    if ((node = lti_yaml_get(map, "seed")))
         LT_TRY(lti_study_u64(r, node, &t->seed));
-    if ((node = lti_node_get(map, "budget")))
+    if ((node = lti_yaml_get(map, "budget")))
         LT_TRY(lti_study_i32(r, node, 1, MAX_BUDGET, &t->budget));
-    LT_TRY(read_objective(r, lti_node_get(map, "objective")));
-    node = lti_node_get(map, "oracles");
+    LT_TRY(read_objective(r, lti_yaml_get(map, "objective")));
+    node = lti_yaml_get(map, "oracles");
     if (!t->uses_oracle)
         return node ? LT_FAIL(LT_E_USAGE, "%s:%d: oracles: the objective %s uses none", LTI_AT(r, node), t->objective)
                     : LT_OK;
@@ -343,15 +334,15 @@ static bool supports(const lt_unlearn_method *m, int access)
     return access == LT_ACCESS_RETAIN ? !(m->needs & LT_FORGET_ONLY) : !(m->needs & LT_NEED_RETAIN);
 }
 
-static lt_status read_access_list(lti_study_reader *r, const lti_node *node, bool wanted[LT_N_ACCESS])
+static lt_status read_access_list(lti_study_reader *r, const lti_yaml *node, bool wanted[LT_N_ACCESS])
 {
-    const bool one = node->kind == LTI_NODE_SCALAR;
+    const bool one = node->kind == LTI_YAML_SCALAR;
     if (!one)
-        LT_TRY(lti_study_kind(r, node, LTI_NODE_LIST));
-    for (const lti_node *c = one ? node : node->first; c; c = one ? NULL : c->next) {
+        LT_TRY(lti_yaml_expect(r->label, node, LTI_YAML_LIST));
+    for (const lti_yaml *c = one ? node : node->first; c; c = one ? NULL : c->next) {
         const char *text;
         bool found = false;
-        LT_TRY(lti_study_text(r, c, &text));
+        LT_TRY(lti_yaml_text(r->label, c, &text));
         for (int a = 0; a < LT_N_ACCESS; a++)
             if (!strcmp(text, lt_access_text(a)))
                 found = wanted[a] = true;
@@ -362,10 +353,10 @@ static lt_status read_access_list(lti_study_reader *r, const lti_node *node, boo
 }
 
 // Named for this method: a setting it has not is an error. Of the whole study: such settings are left out.
-static lt_status choose_access(lti_study_reader *r, const lti_node *map, const bool common[LT_N_ACCESS],
+static lt_status choose_access(lti_study_reader *r, const lti_yaml *map, const bool common[LT_N_ACCESS],
                                lt_study_method *m)
 {
-    const lti_node *node = lti_node_get(map, "access");
+    const lti_yaml *node = lti_yaml_get(map, "access");
     bool wanted[LT_N_ACCESS] = {false}, any = false;
     if (node)
         LT_TRY(read_access_list(r, node, wanted));
@@ -382,18 +373,13 @@ static lt_status choose_access(lti_study_reader *r, const lti_node *map, const b
     return LT_OK;
 }
 
-static lt_status find_method(lti_study_reader *r, const lti_node *map, lt_study_method *m)
+static lt_status find_method(lti_study_reader *r, const lti_yaml *map, lt_study_method *m)
 {
-    const lti_node *node, *name = lti_node_get(map, "name");
+    const lti_yaml *node, *name = lti_yaml_get(map, "name");
     const char *text;
     LT_TRY(need(r, map, "method", &node));
-    LT_TRY(lti_study_text(r, node, &text));
-    lt_status status = lt_unlearn_find(text, &m->method);
-    if (status != LT_OK) {
-        const lt_error error = *lt_error_get();
-        LT_FAIL(status, "%s:%d: %s", LTI_AT(r, node), error.message);
-        return lt_error_hint("%s", error.hint);
-    }
+    LT_TRY(lti_yaml_text(r->label, node, &text));
+    LT_TRY(lti_study_placed(r, node, lt_unlearn_find(text, &m->method)));
     if (m->method->needs & LT_FROM_SCRATCH)
         return LT_FAIL(LT_E_USAGE, "%s:%d: %s makes the oracles: expected a method of unlearning", LTI_AT(r, node),
                        text);
@@ -405,7 +391,7 @@ static lt_status find_method(lti_study_reader *r, const lti_node *map, lt_study_
     return LT_OK;
 }
 
-static lt_status read_method(lti_study_reader *r, const lti_node *map, const bool common[LT_N_ACCESS],
+static lt_status read_method(lti_study_reader *r, const lti_yaml *map, const bool common[LT_N_ACCESS],
                              lt_study_method *m)
 {
     static const char *const known[] = {"name", "method", "access", "options", "grid", "random", NULL};
@@ -414,32 +400,32 @@ static lt_status read_method(lti_study_reader *r, const lti_node *map, const boo
     LT_TRY(lti_study_keys(r, map, known));
     LT_TRY(find_method(r, map, m));
     LT_TRY(choose_access(r, map, common, m));
-    const lti_node *grid = lti_node_get(map, "grid"), *random = lti_node_get(map, "random");
+    const lti_yaml *grid = lti_yaml_get(map, "grid"), *random = lti_yaml_get(map, "random");
     if ((grid || random) && !r->study.tuning.forget.spec)
         return LT_FAIL(LT_E_USAGE, "%s:%d: %s: expected a section 'tuning' that says where to choose, found none",
                        LTI_AT(r, grid ? grid : random), m->name);
     const lti_study_table table[] = {{"", m->method->opts, m->method->cfg_size}};
     LT_TRY(lti_study_set_open(table, 1, &set));
-    lt_status status = lti_study_options(r, &set, lti_node_get(map, "options"), &m->options);
+    lt_status status = lti_study_options(r, &set, lti_yaml_get(map, "options"), &m->options);
     if (status == LT_OK && (grid || random))
         status = lti_study_points(r, &set, grid, random, r->study.tuning.budget, r->study.tuning.seed, m);
     lti_study_set_close(&set);
     return status;
 }
 
-static lt_status read_methods(lti_study_reader *r, const lti_node *list, const lti_node *access)
+static lt_status read_methods(lti_study_reader *r, const lti_yaml *list, const lti_yaml *access)
 {
     lt_status status;
     lt_study *s = &r->study;
     bool common[LT_N_ACCESS] = {!access, !access};
-    LT_TRY(lti_study_kind(r, list, LTI_NODE_LIST));
+    LT_TRY(lti_yaml_expect(r->label, list, LTI_YAML_LIST));
     if (list->n == 0)
         return LT_FAIL(LT_E_USAGE, "%s:%d: methods: expected at least one method, found none", LTI_AT(r, list));
     if (access)
         LT_TRY(read_access_list(r, access, common));
     s->method = lti_study_alloc(r, (size_t)list->n, sizeof *s->method, &status);
     LT_TRY(status);
-    for (const lti_node *c = list->first; c; c = c->next) {
+    for (const lti_yaml *c = list->first; c; c = c->next) {
         LT_TRY(read_method(r, c, common, &s->method[s->n_methods]));
         s->n_methods++;
     }
@@ -448,23 +434,23 @@ static lt_status read_methods(lti_study_reader *r, const lti_node *list, const l
 
 // ---- the whole file
 
-static lt_status read_basics(lti_study_reader *r, const lti_node *root)
+static lt_status read_basics(lti_study_reader *r, const lti_yaml *root)
 {
     lt_study *s = &r->study;
-    const lti_node *node;
-    if ((node = lti_node_get(root, "study")))
-        LT_TRY(lti_study_text(r, node, &s->name));
+    const lti_yaml *node;
+    if ((node = lti_yaml_get(root, "study")))
+        LT_TRY(lti_yaml_text(r->label, node, &s->name));
     LT_TRY(need(r, root, "data", &node));
-    LT_TRY(lti_study_text(r, node, &s->data));
+    LT_TRY(lti_yaml_text(r->label, node, &s->data));
     s->data_line = node->line;
     LT_TRY(need(r, root, "model", &node));
-    LT_TRY(lti_study_text(r, node, &s->model));
+    LT_TRY(lti_yaml_text(r->label, node, &s->model));
     s->model_line = node->line;
     LT_TRY(need(r, root, "bases", &node));
     LT_TRY(lti_study_seeds(r, node, &s->bases));
     LT_TRY(need(r, root, "forget", &node));
     LT_TRY(read_forgets(r, node));
-    if ((node = lti_node_get(root, "repetitions")))
+    if ((node = lti_yaml_get(root, "repetitions")))
         return lti_study_seeds(r, node, &s->repetitions);
     s->repetitions.seed = lti_arena_alloc(&r->arena, sizeof *s->repetitions.seed);
     if (!s->repetitions.seed)
@@ -473,35 +459,35 @@ static lt_status read_basics(lti_study_reader *r, const lti_node *root)
     return LT_OK;
 }
 
-static lt_status read_study(lti_study_reader *r, const lti_node *root)
+static lt_status read_study(lti_study_reader *r, const lti_yaml *root)
 {
     static const char *const known[] = {"study",   "data",       "model", "train",  "bases",  "forget",  "repetitions",
                                         "oracles", "references", "audit", "access", "tuning", "methods", NULL};
-    const lti_node *node;
+    const lti_yaml *node;
     LT_TRY(lti_study_keys(r, root, known));
     LT_TRY(read_basics(r, root));
-    LT_TRY(read_train(r, lti_node_get(root, "train"), &r->study.train));
+    LT_TRY(read_train(r, lti_yaml_get(root, "train"), &r->study.train));
     LT_TRY(need(r, root, "oracles", &node));
     LT_TRY(read_oracles(r, node));
-    if ((node = lti_node_get(root, "references")))
+    if ((node = lti_yaml_get(root, "references")))
         LT_TRY(read_references(r, node));
-    if ((node = lti_node_get(root, "audit")))
+    if ((node = lti_yaml_get(root, "audit")))
         LT_TRY(read_audit(r, node));
-    if ((node = lti_node_get(root, "tuning")))
+    if ((node = lti_yaml_get(root, "tuning")))
         LT_TRY(read_tuning(r, node));
     LT_TRY(need(r, root, "methods", &node));
-    return read_methods(r, node, lti_node_get(root, "access"));
+    return read_methods(r, node, lti_yaml_get(root, "access"));
 }
 
 lt_status lt_study_parse(const char *text, size_t n, const char *label, lt_study **study)
 {
-    lti_node *root;
+    lti_yaml *root;
     lti_study_reader *r = lti_calloc(1, sizeof *r);
     *study = NULL;
     if (!r)
         return LTI_NOMEM(label);
     r->label = lti_arena_strdup(&r->arena, label);
-    lt_status status = r->label ? lti_tree_parse(text, n, r->label, &r->arena, &root) : LTI_NOMEM(label);
+    lt_status status = r->label ? lti_yaml_parse(text, n, r->label, &r->arena, &root) : LTI_NOMEM(label);
     if (status == LT_OK)
         status = read_study(r, root);
     r->study.own = r;
@@ -514,11 +500,10 @@ lt_status lt_study_parse(const char *text, size_t n, const char *label, lt_study
 
 lt_status lt_study_open(const char *path, lt_study **study)
 {
-    enum { MAX_BYTES = 1 << 20 };
     char *text;
     size_t n;
     *study = NULL;
-    LT_TRY(lt_read_file(path, MAX_BYTES, &text, &n));
+    LT_TRY(lt_read_file(path, LTI_YAML_MAX_BYTES, &text, &n));
     lt_status status = lt_study_parse(text, n, path, study);
     free(text);
     return status;

@@ -10,20 +10,10 @@ void *lti_study_alloc(lti_study_reader *r, size_t n, size_t size, lt_status *sta
     return p;
 }
 
-lt_status lti_study_kind(lti_study_reader *r, const lti_node *node, lti_node_kind kind)
+lt_status lti_study_keys(lti_study_reader *r, const lti_yaml *map, const char *const *known)
 {
-    static const char *const text[] = {
-        [LTI_NODE_SCALAR] = "a single value", [LTI_NODE_LIST] = "a list", [LTI_NODE_MAP] = "a map"};
-    if (node->kind == kind)
-        return LT_OK;
-    return LT_FAIL(LT_E_FORMAT, "%s:%d: %s%sexpected %s, found %s", LTI_AT(r, node), node->key ? node->key : "",
-                   node->key ? ": " : "", text[kind], lti_node_kind_text(node));
-}
-
-lt_status lti_study_keys(lti_study_reader *r, const lti_node *map, const char *const *known)
-{
-    LT_TRY(lti_study_kind(r, map, LTI_NODE_MAP));
-    for (const lti_node *c = map->first; c; c = c->next) {
+    LT_TRY(lti_yaml_expect(r->label, map, LTI_YAML_MAP));
+    for (const lti_yaml *c = map->first; c; c = c->next) {
         bool found = false;
         for (const char *const *k = known; *k && !found; k++)
             found = lti_same_key(c->key, *k);
@@ -37,18 +27,8 @@ lt_status lti_study_keys(lti_study_reader *r, const lti_node *map, const char *c
     return LT_OK;
 }
 
-lt_status lti_study_text(lti_study_reader *r, const lti_node *node, const char **text)
-{
-    LT_TRY(lti_study_kind(r, node, LTI_NODE_SCALAR));
-    if (!node->given)
-        return LT_FAIL(LT_E_USAGE, "%s:%d: %s: expected a value, found none", LTI_AT(r, node),
-                       node->key ? node->key : "list");
-    *text = node->text;
-    return LT_OK;
-}
-
 // Messages of the parsers of base get the place in front.
-static lt_status placed(lti_study_reader *r, const lti_node *node, lt_status status)
+lt_status lti_study_placed(lti_study_reader *r, const lti_yaml *node, lt_status status)
 {
     if (status == LT_OK)
         return LT_OK;
@@ -57,88 +37,83 @@ static lt_status placed(lti_study_reader *r, const lti_node *node, lt_status sta
     return error.hint[0] ? lt_error_hint("%s", error.hint) : status;
 }
 
-static const char *key_of(const lti_node *node)
-{
-    return node->key ? node->key : "list";
-}
-
 #define MAX_SEED 1000000000000000u // so that seeds made from these are still integers of JSON
 
-lt_status lti_study_u64(lti_study_reader *r, const lti_node *node, uint64_t *value)
+lt_status lti_study_u64(lti_study_reader *r, const lti_yaml *node, uint64_t *value)
 {
     const char *text;
-    LT_TRY(lti_study_text(r, node, &text));
-    return placed(r, node, lti_parse_u64(text, key_of(node), MAX_SEED, value));
+    LT_TRY(lti_yaml_text(r->label, node, &text));
+    return lti_study_placed(r, node, lti_parse_u64(text, node->key, MAX_SEED, value));
 }
 
-lt_status lti_study_i32(lti_study_reader *r, const lti_node *node, int32_t min, int32_t max, int32_t *value)
+lt_status lti_study_i32(lti_study_reader *r, const lti_yaml *node, int32_t min, int32_t max, int32_t *value)
 {
     const char *text;
     int64_t wide;
-    LT_TRY(lti_study_text(r, node, &text));
-    LT_TRY(placed(r, node, lti_parse_i64(text, key_of(node), min, max, &wide)));
+    LT_TRY(lti_yaml_text(r->label, node, &text));
+    LT_TRY(lti_study_placed(r, node, lti_parse_i64(text, node->key, min, max, &wide)));
     *value = (int32_t)wide;
     return LT_OK;
 }
 
-lt_status lti_study_f64(lti_study_reader *r, const lti_node *node, double *value)
+lt_status lti_study_f64(lti_study_reader *r, const lti_yaml *node, double *value)
 {
     const char *text;
-    LT_TRY(lti_study_text(r, node, &text));
-    return placed(r, node, lti_parse_f64(text, key_of(node), -1e300, 1e300, value));
+    LT_TRY(lti_yaml_text(r->label, node, &text));
+    return lti_study_placed(r, node, lti_parse_f64(text, node->key, -1e300, 1e300, value));
 }
 
-lt_status lti_study_bool(lti_study_reader *r, const lti_node *node, bool *value)
+lt_status lti_study_bool(lti_study_reader *r, const lti_yaml *node, bool *value)
 {
     static const char *const yes[] = {"true", "yes", "on", NULL}, *const no[] = {"false", "no", "off", NULL};
     const char *text;
-    LT_TRY(lti_study_text(r, node, &text));
+    LT_TRY(lti_yaml_text(r->label, node, &text));
     for (int i = 0; yes[i]; i++)
         if (!strcmp(text, yes[i]) || !strcmp(text, no[i])) {
             *value = !strcmp(text, yes[i]);
             return LT_OK;
         }
-    return LT_FAIL(LT_E_USAGE, "%s:%d: %s: expected true or false, found '%s'", LTI_AT(r, node), key_of(node), text);
+    return LT_FAIL(LT_E_USAGE, "%s:%d: %s: expected true or false, found '%s'", LTI_AT(r, node), node->key, text);
 }
 
-static lt_status add_seed(lti_study_reader *r, const lti_node *node, const char *key, lt_study_seeds *seeds)
+static lt_status add_seed(lti_study_reader *r, const lti_yaml *node, lt_study_seeds *seeds)
 {
     uint64_t seed;
     LT_TRY(lti_study_u64(r, node, &seed));
     for (int i = 0; i < seeds->n; i++)
         if (seeds->seed[i] == seed)
-            return LT_FAIL(LT_E_USAGE, "%s:%d: %s: expected different seeds, found %llu twice", LTI_AT(r, node), key,
-                           (unsigned long long)seed);
+            return LT_FAIL(LT_E_USAGE, "%s:%d: %s: expected different seeds, found %llu twice", LTI_AT(r, node),
+                           node->key, (unsigned long long)seed);
     seeds->seed[seeds->n++] = seed;
     return LT_OK;
 }
 
-lt_status lti_study_seeds(lti_study_reader *r, const lti_node *node, lt_study_seeds *seeds)
+lt_status lti_study_seeds(lti_study_reader *r, const lti_yaml *node, lt_study_seeds *seeds)
 {
     lt_status status;
-    const bool one = node->kind == LTI_NODE_SCALAR;
+    const bool one = node->kind == LTI_YAML_SCALAR;
     seeds->seed = lti_study_alloc(r, (size_t)(one ? 1 : node->n), sizeof *seeds->seed, &status);
     LT_TRY(status);
     if (one)
-        return add_seed(r, node, key_of(node), seeds);
-    LT_TRY(lti_study_kind(r, node, LTI_NODE_LIST));
+        return add_seed(r, node, seeds);
+    LT_TRY(lti_yaml_expect(r->label, node, LTI_YAML_LIST));
     if (node->n == 0)
-        return LT_FAIL(LT_E_USAGE, "%s:%d: %s: expected at least one seed, found none", LTI_AT(r, node), key_of(node));
-    for (const lti_node *c = node->first; c; c = c->next)
-        LT_TRY(add_seed(r, c, key_of(node), seeds));
+        return LT_FAIL(LT_E_USAGE, "%s:%d: %s: expected at least one seed, found none", LTI_AT(r, node), node->key);
+    for (const lti_yaml *c = node->first; c; c = c->next)
+        LT_TRY(add_seed(r, c, seeds));
     return LT_OK;
 }
 
-lt_status lti_study_name(lti_study_reader *r, const lti_node *node, const char **name)
+lt_status lti_study_name(lti_study_reader *r, const lti_yaml *node, const char **name)
 {
     static const char allowed[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._+-";
     enum { MAX_NAME = 60 };
-    LT_TRY(lti_study_text(r, node, name));
+    LT_TRY(lti_yaml_text(r->label, node, name));
     if ((*name)[strspn(*name, allowed)] || (*name)[0] == '.' || (*name)[0] == '-' || strlen(*name) > MAX_NAME)
         return LT_FAIL(LT_E_USAGE,
                        "%s:%d: %s: expected at most %d letters, digits and . _ + -, not beginning with . or -, found "
                        "'%s'",
-                       LTI_AT(r, node), key_of(node), MAX_NAME, *name);
+                       LTI_AT(r, node), node->key, MAX_NAME, *name);
     return LT_OK;
 }
 
@@ -178,45 +153,30 @@ static char *dashed(lti_study_reader *r, const char *key)
 }
 
 lt_status lti_study_value_text(lti_study_reader *r, lti_study_set *set, const char *key, const char *text,
-                               const lti_node *at, lt_study_option *out)
+                               const lti_yaml *at, lt_study_option *out)
 {
     const char *canonical;
-    LT_TRY(placed(r, at, lt_optset_set(set->set, key, text, "study")));
-    LT_TRY(placed(r, at, lt_optset_get(set->set, key, &canonical, NULL)));
+    LT_TRY(lti_study_placed(r, at, lt_optset_set(set->set, key, text, "study")));
+    LT_TRY(lti_study_placed(r, at, lt_optset_get(set->set, key, &canonical, NULL)));
     out->key = dashed(r, key);
     out->value = lti_arena_strdup(&r->arena, canonical);
     return out->key && out->value ? LT_OK : LTI_NOMEM(r->label);
 }
 
-lt_status lti_study_value(lti_study_reader *r, lti_study_set *set, const char *key, const lti_node *node,
+lt_status lti_study_value(lti_study_reader *r, lti_study_set *set, const char *key, const lti_yaml *node,
                           lt_study_option *out)
 {
     const char *text;
-    if (node->kind == LTI_NODE_SCALAR) {
-        LT_TRY(lti_study_text(r, node, &text));
-        return lti_study_value_text(r, set, key, text, node, out);
-    }
-    LT_TRY(lti_study_kind(r, node, LTI_NODE_LIST));
-    lti_buf list = {0};
-    lt_status status = LT_OK;
-    for (const lti_node *c = node->first; c && status == LT_OK; c = c->next) {
-        status = lti_study_text(r, c, &text);
-        if (status == LT_OK)
-            lti_buf_printf(&list, "%s%s", c == node->first ? "" : ",", text);
-    }
-    lti_buf_add(&list, "", 0);
-    if (status == LT_OK)
-        status = list.data ? lti_study_value_text(r, set, key, list.data, node, out) : LTI_NOMEM(r->label);
-    lti_buf_clear(&list);
-    return status;
+    LT_TRY(lti_yaml_value(r->label, &r->arena, node, &text));
+    return lti_study_value_text(r, set, key, text, node, out);
 }
 
-static lt_status add_option(lti_study_reader *r, lti_study_set *set, const char *key, const lti_node *node,
+static lt_status add_option(lti_study_reader *r, lti_study_set *set, const char *key, const lti_yaml *node,
                             lt_study_options *out)
 {
     lt_status status;
-    if (node->kind == LTI_NODE_MAP) {
-        for (const lti_node *c = node->first; c; c = c->next) {
+    if (node->kind == LTI_YAML_MAP) {
+        for (const lti_yaml *c = node->first; c; c = c->next) {
             char *full = lti_asprintf("%s.%s", key, c->key);
             status = full ? add_option(r, set, full, c, out) : LTI_NOMEM(r->label);
             lti_free(full);
@@ -238,12 +198,12 @@ static lt_status add_option(lti_study_reader *r, lti_study_set *set, const char 
     return LT_OK;
 }
 
-lt_status lti_study_options(lti_study_reader *r, lti_study_set *set, const lti_node *map, lt_study_options *out)
+lt_status lti_study_options(lti_study_reader *r, lti_study_set *set, const lti_yaml *map, lt_study_options *out)
 {
     if (!map)
         return LT_OK;
-    LT_TRY(lti_study_kind(r, map, LTI_NODE_MAP));
-    for (const lti_node *c = map->first; c; c = c->next)
+    LT_TRY(lti_yaml_expect(r->label, map, LTI_YAML_MAP));
+    for (const lti_yaml *c = map->first; c; c = c->next)
         LT_TRY(add_option(r, set, c->key, c, out));
     return LT_OK;
 }

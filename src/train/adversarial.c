@@ -37,8 +37,7 @@ lt_status lt_adversarial_find(const char *name, int32_t *kind)
         }
     }
     LT_FAIL(LT_E_USAGE, "unknown form of adversarial training '%s'", name);
-    const char *near = lt_nearest(name, names);
-    return near ? lt_error_hint("did you mean '%s'?", near) : LT_E_USAGE;
+    return lti_name_hint(name, names);
 }
 
 int lti_adv_forwards(const lti_trainer *t)

@@ -192,6 +192,11 @@ static void specifications(void **state)
     assert_string_equal(s.key[0], "width");
     assert_string_equal(s.value[1], "1");
     lti_spec_clear(&s);
+    assert_ok(lti_spec_parse("cuda,precision=bf16", &s)); // as if it were a colon
+    assert_string_equal(s.name, "cuda");
+    assert_null(s.path);
+    assert_string_equal(lti_spec_get(&s, "precision"), "bf16");
+    lti_spec_clear(&s);
     assert_fails(LT_E_USAGE, "found no name", lti_spec_parse("", &s));
     assert_fails(LT_E_USAGE, "found no name", lti_spec_parse(":a=1", &s));
     assert_fails(LT_E_USAGE, "expected key=value, found ''", lti_spec_parse("a:", &s));

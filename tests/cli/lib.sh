@@ -57,6 +57,15 @@ same() { # same WHAT A B
     [ "$2" = "$3" ] && [ -n "$2" ] || fail "$1: '$2' and '$3' differ"
 }
 
+calc() { # calc EXPRESSION of awk
+    awk "BEGIN { printf \"%.15g\", $1 }"
+}
+
+near() { # near WHAT A B: numbers equal but for rounding
+    awk -v a="$2" -v b="$3" 'BEGIN { d = a - b; m = b < 0 ? -b : b; exit !(a != "" && b != "" && d * d <= 1e-14 * (1 + m) * (1 + m)) }' ||
+        fail "$1: '$2' and '$3' differ"
+}
+
 finish() {
     [ "$failures" = 0 ] || exit 1
     exit 0

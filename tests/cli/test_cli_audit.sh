@@ -57,6 +57,24 @@ run 0 audit runs/r2 --oracle runs/r3 --oracle runs/r3 --json
 contains out '"single-seed"'
 same "verdict of one seed given twice" "$(value out verdict.overall)" "too few seeds"
 
+# what bands and gaps are made of, with two oracles
+run 0 audit runs/r3 --oracle runs/r4 --threads 1 --json
+gap=$(value out avg_gap) gap_auc=$(value out avg_gap_auc)
+run 0 audit runs/r2 --oracle runs/r3,runs/r4 --threads 1 --json
+near "gap of one oracle to the other" "$(value out null_band.avg_gap.0)" "$gap"
+near "gap of one oracle to the other, phi" "$(value out null_band.avg_gap_auc.0)" "$gap_auc"
+v() { value out "$1"; }
+near "oracle 1 against the other" "$(v null_band.loss.ft_auc.oracle_differences.0)" "$(calc "$(v oracles.0.loss.ft_auc) - $(v oracles.1.loss.ft_auc)")"
+mean() { calc "($(v oracles.0.$1) + $(v oracles.1.$1)) / 2"; }
+far() { calc "sqrt(($(v $1) - $(mean $1)) ^ 2)"; } # from the mean of the oracles
+near "average gap of an attack" "$(v loss.avg_gap)" "$(calc "($(far ua) + $(far ra) + $(far ta) + $(far loss.ft_auc)) / 4")"
+near "average gap with MIS" "$(v avg_gap)" "$(calc "($(far ua) + $(far ra) + $(far ta) + $(far svc_mia.confidence)) / 4")"
+sd=$(v null_band.loss.ft_auc.sd)
+cp -r runs/r3 runs/twin # says nothing about the spread
+run 0 audit runs/r2 --oracle runs/r3,runs/r4,runs/twin --threads 1 --json
+same "spread with a repeated oracle" "$(v null_band.loss.ft_auc.sd)" "$sd"
+rm -r runs/twin
+
 # several runs at once: the figures each has alone, oracles measured once
 run 0 unlearn runs/base --method ft --epochs 1 --out runs/ft --threads 1 --json
 run 0 audit runs/ft --oracle runs/r3,runs/r4 --threads 1 --json
@@ -83,6 +101,28 @@ run 0 unlearn runs/base --method ft --epochs 1 --forget class:3 --out runs/class
 run 0 audit runs/class --json
 contains out '"forgotten-class-in-test"'
 same "forgotten classes" "$(value out n_forgotten_classes)" 1
+
+# models that were trained on none of the samples, or on all of them: what can run runs, and nothing is left out quietly
+if command -v python3 >/dev/null 2>&1; then
+    for member in 0 1; do
+        python3 - "$refs" $member <<'END' || fail "no references with one kind of models"
+import sys, zipfile
+kind = int(sys.argv[2])
+with zipfile.ZipFile(sys.argv[1]) as old, zipfile.ZipFile(f"only{kind}.npz", "w") as new:
+    for name in old.namelist():
+        data = old.read(name)
+        if name == "member.npy":
+            head = data.index(b"\n") + 1
+            data = data[:head] + bytes([kind]) * (len(data) - head)
+        new.writestr(name, data)
+END
+    done
+    run 0 audit --signals "$target" --references only0.npz --json
+    json out rmia_offline.ft_auc lira_offline.ft_auc loss.ft_auc
+    same "attacks without their models" "$(value out rmia) $(value out lira) $(value out ulira)" "null null null"
+    error 3 "rmia: row 0 .*trained on it (member 1)" audit --signals "$target" --references only0.npz --attacks rmia
+    error 3 "only1.npz: expected a model not trained on a sample" audit --signals "$target" --references only1.npz
+fi
 
 # files made with NumPy, and the scores read back by it
 if python3 -c 'import numpy' 2>/dev/null; then

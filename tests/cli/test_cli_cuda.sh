@@ -10,6 +10,8 @@ contains err "^hint: "
 error 1 "no CUDA plug-in" eval nowhere --device cuda:1
 error 2 "expected cpu or cuda" train --device gpu
 error 2 "found 'x'" train --device cuda:x
+error 2 "precision: expected one of f32, tf32, bf16, found 'fp8'" train --device cuda,precision=fp8
+error 2 "cuda:': expected key=value" train --device cuda:
 run 1 train --device cuda --json
 json out error.message error.exit_code error.hint
 echo "no library" >broken.so

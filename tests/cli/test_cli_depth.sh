@@ -25,6 +25,13 @@ same "the original" "$(value deep depth.original)" runs/base
 run 0 audit runs/ft --oracle runs/r2 --oracle runs/r3 $deep --json
 cmp -s out deep || fail "the same audit twice gives other figures"
 
+# likeness of the original and an oracle, and of two oracles, as an audit of that oracle says it
+run 0 audit runs/r2 --oracle runs/r3 $deep --json
+for stage in 0 2; do
+    near "original to oracle" "$(value deep depth.cka.$stage.original_to_retrained.0)" "$(value out depth.cka.$stage.to_original)"
+    near "a pair of oracles" "$(value deep depth.cka.$stage.retrained_pair)" "$(value out depth.cka.$stage.to_retrained.0)"
+done
+
 # a network compared with itself is itself; one oracle has no pair
 run 0 audit runs/ft --oracle runs/ft --original runs/ft $deep --json
 same "CKA with itself" "$(value out depth.cka.1.to_original)$(value out depth.cka.1.to_retrained.0)" "$(value out depth.cka.1.to_retrained.0)$(value out depth.cka.1.to_original)"
@@ -33,6 +40,8 @@ same "difference from itself" "$(value out depth.relearn.difference | sed 's/^-*
 same "a pair of one" "$(value out depth.cka.1.retrained_pair)" null
 run 0 audit runs/ft $deep
 contains out "^stage3"
+contains out "^figure  *unlearned  *retrained  *difference"
+contains out "AUC: unlearned  *original  *retrained"
 contains out "learning again"
 run 0 audit runs/base --forget random:10% $deep --json # no parent: no original
 same "the original of a base model" "$(value out depth.original)$(value out depth.probe.0.membership_auc.original)" nullnull

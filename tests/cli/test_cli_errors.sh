@@ -40,7 +40,32 @@ error 1 "nowhere.csv" unlearn base --method ft --forget file:nowhere.csv --out x
 error 2 "forget" unlearn base --method ft --forget random:0% --out x2
 error 2 "retain" unlearn base --method ft --no-retain --out x2
 [ ! -e x2/DONE ] || fail "an unlearning that failed says it is done"
-error 3 "t.npz" audit --signals "$(echo junk >t.npz && echo t.npz)"
+error 3 "t.npz: expected an .npz archive, found other bytes" audit --signals "$(echo junk >t.npz && echo t.npz)"
+: >none.npz
+error 3 "none.npz: expected an .npz archive, found an empty file" audit --signals none.npz
+# an argument that is empty is a variable without a value: not a default, and not a file without a name
+for verb in audit eval sweep report unlearn; do
+    error 2 "$verb: expected .*, found an empty argument" $verb ''
+done
+error 2 "requests: expected a file of requests" unlearn base --method ft --requests '' --out x2
+[ ! -e x2/DONE ] || fail "an empty --requests forgot the default set"
+run 0 eval base --signals none.npz
+error 3 "none.npz: expected at least one sample in group forget (1), found none" audit --signals none.npz
+run 0 unlearn base --method ft --epochs 1 --threads 1 --out ft
+error 2 "ft: expected each run once, found it again as ./ft/" report ft ./ft/ --out x.html
+cp -r ft again
+run 0 unlearn again --method ft --epochs 1 --forget random:5 --forget-seed 9 --threads 1 --out twice
+sed '$d' ft/forget.csv >again/forget.csv
+error 4 "again/forget.csv: expected the samples the model has forgotten" audit again
+error 4 "again/forget.csv" unlearn again --method ft --forget random:5 --forget-seed 9 --out x3
+sed '3d' twice/forgotten.csv >shorter && mv shorter twice/forgotten.csv
+error 4 "twice/forgotten.csv: expected the samples the model has forgotten" audit twice
+[ ! -e x3 ] || fail "a run that cannot begin left a directory"
+printf '{"run": "ft", "depth": 4}' >odd.json
+error 3 "odd.json: depth: expected an object" report ft --audit-json odd.json --out x.html
+printf '{"run": ' >odd.json
+error 3 "odd.json:1: expected JSON, but" report ft --audit-json odd.json --out x.html
+[ ! -e x.html ] || fail "a report that failed left a page"
 
 # a finite weight that overflows: the outputs are no numbers, and no accuracy is made of them
 {

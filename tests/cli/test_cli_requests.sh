@@ -12,6 +12,12 @@ json out n_requests n_forget forget_acc retain_acc test_acc test_loss delta_norm
     requests.2.phi.ft_auc requests.2.phi.fr_auc requests.2.fr_minus_ft_auc requests.2.cumulative.fr_minus_ft_auc requests.0.run \
     reaudit.2.0.phi.fr_minus_ft_auc reaudit.2.2.forget_acc model_digest parent_digest forget_digest
 same "requests" "$(value out n_requests)" 3
+same "seeds" "$(value out requests.0.seed) $(value out requests.2.seed)" "1 3" # --seed + k - 1
+for k in 0 2; do
+    near "FR - FT" "$(value out requests.$k.fr_minus_ft_auc)" "$(calc "$(value out requests.$k.phi.fr_auc) - $(value out requests.$k.phi.ft_auc)")"
+    near "FR - FT so far" "$(value out requests.$k.cumulative.fr_minus_ft_auc)" \
+        "$(calc "$(value out requests.$k.cumulative.phi.fr_auc) - $(value out requests.$k.cumulative.phi.ft_auc)")"
+done
 same "samples" "$(value out n_forget)" 40
 same "epochs" "$(value out epochs)" 3
 same "parent of the stream" "$(value out parent_digest)" "$base"
@@ -91,6 +97,14 @@ same "base of the diagnostics" "$(value out diagnostics.base)" s/request-1
 same "change of the parameters" "$(value out diagnostics.unlearned_original_l2 | cut -c1-8)" \
     "$(value s/request-2/result.json delta_norm_l2 | cut -c1-8)"
 [ -s d.npz ] || fail "no d.npz"
+v() { value out "diagnostics.$1"; }
+o=oracles.0
+near "Lipschitz constant of the loss" "$(v lipschitz.loss)" "$(calc "sqrt(2) * $(v lipschitz.logits)")"
+near "L delta - C with the bound" "$(v $o.l_delta_minus_c.bound_mean)" "$(calc "$(v lipschitz.loss) * $(v delta.mean) - $(v $o.c.mean)")"
+near "L delta - C, local" "$(v $o.l_delta_minus_c.local_mean)" "$(calc "$(v lipschitz.local_max) * $(v delta.mean) - $(v $o.c.mean)")"
+near "C" "$(v $o.c.mean)" "$(calc "$(v loss.original_adv.mean) + $(v loss.unlearned_adv.mean) - $(v $o.loss.retrained_clean) - $(v $o.loss.retrained_adv)")"
+near "change of the squared distance" "$(v $o.squared_distance_change)" \
+    "$(calc "$(v $o.distance_l2.unlearned_retrained) ^ 2 - $(v $o.distance_l2.original_retrained) ^ 2")"
 run 0 audit s/request-2 --no-diagnose --threads 1 --json
 same "diagnostics that were not wanted" "$(value out diagnostics)" null
 run 0 audit o/request-1 --threads 1 --json

@@ -89,6 +89,11 @@ for address in "$dir"/*; do
     break
 done
 error 4 "model digest" store signals $refs --out x.npz --quiet
+contains err "^hint: .*prune --damaged"
+head -c 100 model.safetensors >"$address/model.safetensors"
+error 4 "model.safetensors: expected a header" store signals $refs --out x.npz --quiet
+contains err "^hint: .*prune --damaged"
+[ ! -e x.npz ] || fail "signals of a damaged model were written"
 run 0 store prune --damaged --dry-run --json
 same "would be removed" "$(value out n)" 1
 run 0 store prune --damaged --json

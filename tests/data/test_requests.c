@@ -76,6 +76,9 @@ static void seeds_of_random_requests(void **state)
     assert_memory_equal(a.request[0].forget.row, alone.row, 10 * sizeof(int64_t));
     lt_index_set_clear(&alone);
     assert_memory_not_equal(a.request[0].forget.row, a.request[1].forget.row, 10 * sizeof(int64_t));
+    assert_ok(parse("random:10 seed=3\nrandom:10 seed=4\n", NULL, &b)); // the seeds count up from that of the stream
+    assert_memory_equal(a.request[1].forget.row, b.request[1].forget.row, 10 * sizeof(int64_t));
+    lt_requests_clear(&b);
     assert_ok(parse("random:10 seed=4\nrandom:10 seed=3", NULL, &b));
     assert_ok(lt_forget_parse(set, "random:10", 4, &alone));
     assert_memory_equal(b.request[0].forget.row, alone.row, 10 * sizeof(int64_t));
@@ -163,6 +166,16 @@ static void a_list_cut_in_order(void **state)
     snprintf(spec, sizeof spec, "cut:4x2:%s", in_scratch("list.csv"));
     assert_fails(LT_E_FORMAT, "expected at least 8 indices for 4 requests of 2, found 7",
                  lt_requests_open(set, spec, &ask, &r));
+    char every[400];
+    int length = 0;
+    int64_t last[] = {97, 98, 99};
+    const lt_index_set gone = {.n = 3, .row = last};
+    for (int i = 0; i < 97; i++)
+        length += snprintf(every + length, sizeof every - (size_t)length, "%d\n", i);
+    put_file("every.csv", every, (size_t)length);
+    snprintf(spec, sizeof spec, "cut:1x97:%s", in_scratch("every.csv"));
+    assert_fails(LT_E_USAGE, "nothing would be retained",
+                 lt_requests_open(set, spec, &(lt_request_ask){.seed = 1, .gone = &gone}, &r));
     put_file("twice.csv", "5\n6\n5\n", 6);
     snprintf(spec, sizeof spec, "cut:3x1:%s", in_scratch("twice.csv"));
     assert_fails(LT_E_FORMAT, "index 5 appears twice", lt_requests_open(set, spec, &ask, &r));

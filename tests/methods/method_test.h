@@ -98,6 +98,23 @@ static inline void toy_clear(toy_world *w)
     lt_events_destroy(w->events);
 }
 
+// One world for the whole program: cmocka_run_group_tests(tests, set_up, tear_down).
+static toy_world world;
+
+static inline int set_up(void **state)
+{
+    (void)state;
+    toy_init(&world);
+    return 0;
+}
+
+static inline int tear_down(void **state)
+{
+    (void)state;
+    toy_clear(&world);
+    return 0;
+}
+
 static inline lt_model *toy_trained(const toy_world *w)
 {
     lt_model *copy;

@@ -5,22 +5,6 @@
 #include "lethe/run.h"
 #include "methods/attack/attack_impl.h"
 
-static toy_world world;
-
-static int set_up(void **state)
-{
-    (void)state;
-    toy_init(&world);
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    toy_clear(&world);
-    return 0;
-}
-
 static lt_adv_search_cfg defaults(void)
 {
     lt_adv_search_cfg cfg;

@@ -202,6 +202,8 @@ static void thresholds_are_class_wise_with_a_fallback(void **state)
     assert_true(threshold_share((const double[]){1, 1, 5, 5, 0, 0, 3, 3, 2, 4}, ones) == 0.0);
     assert_true(threshold_share((const double[]){1, 1, 5, 5, 0, 0, 3, 3, 5, 6}, ones) ==
                 1.0); // the threshold itself counts
+    // Thresholds 1 and 3 are equally good: the smaller one.
+    assert_true(threshold_share((const double[]){1, 1, 1, 3, 0, 0, 0, 2, 2, 2}, ones) == 1.0);
     // Class 1 has no shadow non-members: the common threshold (4, the smallest member) stands in.
     assert_true(threshold_share((const double[]){4, 4, 5, 5, 0, 0, 3, 3, 3.5, 4.5}, no_others) == 0.5);
 }

@@ -3,25 +3,10 @@
 #include "method_test.h"
 #include "lethe/depth.h"
 #include "lethe/tensorfile.h"
+#include "methods/audit/audit_impl.h"
 
 #define GOLDEN LT_TEST_SOURCE_DIR "/tests/methods/golden/depth_golden.npz"
 #define assert_near(a, b, tol) assert_true(fabs((a) - (b)) <= (tol))
-
-static toy_world world;
-
-static int set_up(void **state)
-{
-    (void)state;
-    toy_init(&world);
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    toy_clear(&world);
-    return 0;
-}
 
 static lt_depth_cfg config(void)
 {
@@ -158,6 +143,49 @@ static void membership_tells_what_there_is(void **state)
 }
 
 // ---- CKA
+
+// Folds of unequal size by hand: fitted on the others, weighed by the samples that are tested.
+static void membership_is_the_mean_over_folds(void **state)
+{
+    (void)state;
+    enum { N0 = 8, N1 = 11, P = 2, FOLDS = 3 };
+    double x[2][N1 * P], sum = 0, got, few;
+    const int64_t n[2] = {N0, N1};
+    int64_t perm[2][N1];
+    lt_depth_cfg cfg = config();
+    cfg.probe_folds = FOLDS;
+    for (uint32_t side = 0; side < 2; side++) {
+        normal(12 + side, n[side] * P, x[side]);
+        lt_rng_permutation(7, LT_STREAM_AUDIT, LTI_DRAW_PROBE + side, n[side], perm[side]);
+    }
+    for (int fold = 0; fold < FOLDS; fold++) {
+        double train[(N0 + N1) * P], score[2][N1];
+        int32_t y[N0 + N1];
+        int n_train = 0, n_test[2] = {0};
+        lt_probe probe;
+        for (int side = 0; side < 2; side++)
+            for (int i = 0; i < n[side]; i++)
+                if (i % FOLDS != fold) {
+                    memcpy(train + n_train * P, x[side] + perm[side][i] * P, P * sizeof(double));
+                    y[n_train++] = side;
+                }
+        assert_ok(lt_probe_fit(train, n_train, P, y, 2, &cfg, &probe));
+        for (int side = 0; side < 2; side++)
+            for (int i = fold; i < n[side]; i += FOLDS) {
+                double z[2];
+                lt_probe_logits(&probe, x[side] + perm[side][i] * P, 1, z);
+                score[side][n_test[side]++] = z[1];
+            }
+        sum += (n_test[0] + n_test[1]) * lt_auc(score[1], n_test[1], score[0], n_test[0]);
+        lt_probe_clear(&probe);
+    }
+    assert_ok(lt_probe_membership(x[1], N1, x[0], N0, P, &cfg, 7, &got));
+    assert_near(got, sum / (N0 + N1), 1e-12);
+    assert_ok(lt_probe_membership(x[1], N1, x[0], 3, P, &cfg, 7, &got));
+    cfg.probe_folds = 10; // never more folds than samples of a side
+    assert_ok(lt_probe_membership(x[1], N1, x[0], 3, P, &cfg, 7, &few));
+    assert_true(few == got);
+}
 
 static void cka_equals_kernel_matrices(void **state)
 {
@@ -334,6 +362,47 @@ static void a_model_learns_again_and_stays_as_it_was(void **state)
     lt_model_destroy(fresh);
 }
 
+// The job by hand: the forget set round after round, each in an order of its own; batch norm as it is, no decay, no
+// augmentation.
+static void relearning_is_this_job(void **state)
+{
+    (void)state;
+    enum { STEPS = 7, BATCH = 16, ROWS = STEPS * BATCH };
+    lt_depth_cfg cfg = config();
+    lt_relearn curve;
+    lt_view test = lt_view_split(world.ds, LT_TEST), forget = lt_view_rows(world.ds, LT_TRAIN, &world.forget);
+    lt_eval_result r;
+    int64_t row[ROWS], perm[TOY_FORGET];
+    cfg.relearn_steps = STEPS;
+    cfg.relearn_every = 100;
+    cfg.relearn_batch = BATCH;
+    cfg.relearn_lr = 0.02f;
+    assert_ok(lt_relearn_run(world.model, world.ds, &world.forget, &test, &cfg, 5, &world.env, &curve));
+    for (int i = 0; i < ROWS; i++) {
+        if (i % TOY_FORGET == 0)
+            lt_rng_permutation(5, LT_STREAM_AUDIT, LTI_DRAW_RELEARN + (uint32_t)(i / TOY_FORGET), TOY_FORGET, perm);
+        row[i] = world.forget.row[perm[i % TOY_FORGET]];
+    }
+    lt_model *copy = toy_trained(&world);
+    lt_job job = {.model = copy, .seed = 5, .n_phases = 1, .bn_eval = true};
+    lt_options_defaults(lt_train_options, &job.cfg);
+    job.cfg.epochs = 1;
+    job.cfg.batch = BATCH;
+    job.cfg.lr = 0.02f;
+    job.cfg.weight_decay = 0;
+    job.cfg.schedule = LT_SCHED_CONST;
+    job.cfg.augment = false;
+    job.cfg.spike_factor = 0;
+    job.phase[0].view[0] = lt_view_rows(world.ds, LT_TRAIN, &(lt_index_set){.n = ROWS, .row = row});
+    job.phase[0].n_views = 1;
+    assert_ok(lt_train_run(&job, &world.env, NULL, false, NULL));
+    assert_ok(lt_evaluate(copy, &forget, &world.env, 128, NULL, NULL, &r));
+    assert_int_equal(curve.n, 2);
+    assert_true(curve.forget_loss[1] == r.loss && curve.forget_acc[1] == r.acc);
+    lt_relearn_clear(&curve);
+    lt_model_destroy(copy);
+}
+
 static void areas_and_thresholds_are_those_of_straight_lines(void **state)
 {
     (void)state;
@@ -388,11 +457,13 @@ int main(void)
         cmocka_unit_test(probe_is_a_minimum),
         cmocka_unit_test(probe_refuses_nonsense),
         cmocka_unit_test(membership_tells_what_there_is),
+        cmocka_unit_test(membership_is_the_mean_over_folds),
         cmocka_unit_test(cka_equals_kernel_matrices),
         cmocka_unit_test(cka_has_its_invariances),
         cmocka_unit_test(features_are_what_the_head_reads),
         cmocka_unit_test(every_architecture_names_its_stages),
         cmocka_unit_test(a_model_learns_again_and_stays_as_it_was),
+        cmocka_unit_test(relearning_is_this_job),
         cmocka_unit_test(areas_and_thresholds_are_those_of_straight_lines),
         cmocka_unit_test(memory_may_run_out),
     };

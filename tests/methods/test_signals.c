@@ -3,22 +3,6 @@
 #include "lethe/run.h"
 #include "lethe/tensorfile.h"
 
-static toy_world world;
-
-static int set_up(void **state)
-{
-    (void)state;
-    toy_init(&world);
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    toy_clear(&world);
-    return 0;
-}
-
 static lt_signals *compute(void)
 {
     lt_signals *s;

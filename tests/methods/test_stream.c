@@ -72,6 +72,37 @@ static void one_search_serves_all(void **state)
     lt_adv_set_destroy(all);
 }
 
+static int count_files(const char *dir)
+{
+    char *command = lti_asprintf("find '%s' -name '*.safetensors' | wc -l", dir);
+    FILE *f = popen(command, "r");
+    int n = -1;
+    assert_non_null(f);
+    assert_int_equal(fscanf(f, "%d", &n), 1);
+    pclose(f);
+    lti_free(command);
+    return n;
+}
+
+// The second request finds the search of the first: it was for both.
+static void the_search_for_all_is_made_once(void **state)
+{
+    (void)state;
+    const lt_unlearn_stream stream = {first, &world.forget};
+    char *dir = toy_temp_dir();
+    for (int adaptive = 0; adaptive < 2; adaptive++)
+        for (int k = 0; k < 2; k++) {
+            planned p = {.cfg = config(find("amun"), adaptive ? "adaptive=1" : ""), .model = k ? second : first};
+            lt_unlearn_in in = request(k, p.model, &stream);
+            in.cache_dir = dir;
+            p.job = (lt_job){.model = p.model, .seed = in.seed};
+            assert_ok(find("amun")->plan(&in, p.cfg, &p.ctx, &p.job));
+            assert_int_equal(count_files(dir), adaptive ? 2 + k : 1);
+            done(&p);
+        }
+    toy_remove_dir(dir);
+}
+
 static void an_adaptive_request_searches_on_its_own_model(void **state)
 {
     (void)state;
@@ -152,8 +183,11 @@ static void rows_of_an_adversarial_set(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(one_search_serves_all),      cmocka_unit_test(an_adaptive_request_searches_on_its_own_model),
-        cmocka_unit_test(one_mask_serves_all),        cmocka_unit_test(a_stream_must_fit),
+        cmocka_unit_test(one_search_serves_all),
+        cmocka_unit_test(an_adaptive_request_searches_on_its_own_model),
+        cmocka_unit_test(the_search_for_all_is_made_once),
+        cmocka_unit_test(one_mask_serves_all),
+        cmocka_unit_test(a_stream_must_fit),
         cmocka_unit_test(rows_of_an_adversarial_set),
     };
     return cmocka_run_group_tests(tests, begin, end);

@@ -5,22 +5,6 @@
 #include "lethe/run.h"
 #include "methods/unlearn/recipe.h"
 
-static toy_world world; // of the test program
-
-static inline int set_up(void **state)
-{
-    (void)state;
-    toy_init(&world);
-    return 0;
-}
-
-static inline int tear_down(void **state)
-{
-    (void)state;
-    toy_clear(&world);
-    return 0;
-}
-
 static inline lt_unlearn_in input(lt_model *model)
 {
     return (lt_unlearn_in){.model = model,

@@ -102,7 +102,11 @@ static void random_points_depend_on_names_and_seed(void **state)
         product += log10(lr);
         seen[epochs] = true;
     }
-    assert_true(fabs(product / a->n_points + 2) < 0.5); // the middle of the exponents
+    const lt_study_options *other =
+        &s[1]->method[0].point[0]; // uniform in [0.1, 1]; the same draw would be low + u (high - low)
+    const double u = log(strtod(value_of(&a->point[0], "lr"), NULL) / 0.001) / log(100);
+    assert_true(fabs(strtod(value_of(other, "lr"), NULL) - (0.1 + 0.9 * u)) > 1e-3); // another method draws its own
+    assert_true(fabs(product / a->n_points + 2) < 0.5);                              // the middle of the exponents
     assert_true(seen[1] && seen[2] && seen[3] && seen[4]);
     lt_study_close(s[0]);
     lti_free(text[0]);
@@ -155,20 +159,21 @@ static const struct mistake {
     {LT_E_FORMAT, "s.yaml:1: expected a value, found an alias", "data: *x\n"},
     {LT_E_FORMAT, "s.yaml:1: expected at most 8 levels", "data: [[[[[[[[[[1]]]]]]]]]]\n"},
     {LT_E_FORMAT, "s.yaml:1: expected a key", "[1, 2]: 3\n"},
+    {LT_E_USAGE, "s.yaml:2: expected a key 'data', found none", "---\n"},
     {LT_E_USAGE, "s.yaml:2: data: expected each key once", "data: a\ndata: b\n"},
     {LT_E_USAGE, "s.yaml:6: unknown key 'methodes'", HEAD "methodes: []\n"},
     {LT_E_USAGE, "s.yaml:1: data: expected a value, found none", "data:\nmodel: x\n" METHODS},
     {LT_E_USAGE, "expected a key 'methods', found none", HEAD},
     {LT_E_FORMAT, "s.yaml:6: methods: expected a list, found a map", HEAD "methods: {method: ft}\n"},
     {LT_E_USAGE, "s.yaml:6: methods: expected at least one method", HEAD "methods: []\n"},
-    {LT_E_FORMAT, "s.yaml:6: expected a map, found a single value", HEAD "methods: [ft]\n"},
-    {LT_E_USAGE, "s.yaml:6: expected a key 'method', found none", HEAD "methods: [{name: a}]\n"},
+    {LT_E_FORMAT, "s.yaml:6: methods: expected a map, found a single value", HEAD "methods: [ft]\n"},
+    {LT_E_USAGE, "s.yaml:6: methods: expected a key 'method', found none", HEAD "methods: [{name: a}]\n"},
     {LT_E_USAGE, "s.yaml:7: unknown unlearning method 'fft'", HEAD "methods:\n- method: fft\n"},
     {LT_E_USAGE, "s.yaml:7: retrain makes the oracles", HEAD "methods:\n- method: retrain\n"},
     {LT_E_USAGE, "s.yaml:8: expected different names of methods, found 'ft' twice",
      HEAD "methods:\n- method: ft\n- method: ft\n"},
     {LT_E_USAGE, "s.yaml:6: name: expected at most 60 letters", HEAD "methods: [{method: ft, name: a/b}]\n"},
-    {LT_E_USAGE, "s.yaml:8: unknown key 'opts'", HEAD "methods:\n- method: ft\n  opts: {}\n"},
+    {LT_E_USAGE, "s.yaml:8: unknown key 'opts' in methods", HEAD "methods:\n- method: ft\n  opts: {}\n"},
     {LT_E_USAGE, "s.yaml:8: unknown option lrr", HEAD "methods:\n- method: ft\n  options: {lrr: 1}\n"},
     {LT_E_USAGE, "s.yaml:8: lr: expected", HEAD "methods:\n- method: ft\n  options: {lr: fast}\n"},
     {LT_E_USAGE, "s.yaml:8: lr: expected", HEAD "methods:\n- method: ft\n  options: {lr: -3}\n"},
@@ -206,6 +211,9 @@ static const struct mistake {
     {LT_E_USAGE, "s.yaml:7: grid: expected at most 2 points (tuning.budget), found 3",
      HEAD "tuning: {base: 1, forget: {spec: 'random:10%', seed: 9}, oracles: [1], budget: 2}\n"
           "methods: [{method: ft, grid: {lr: [1, 2, 3]}}]\n"},
+    {LT_E_USAGE, "s.yaml:7: ft: expected at most 2 points (tuning.budget), found 3",
+     HEAD "tuning: {base: 1, forget: {spec: 'random:10%', seed: 9}, oracles: [1], budget: 2}\n"
+          "methods: [{method: ft, grid: {lr: [1, 2]}, random: {n: 1, lr: {uniform: [1, 2]}}}]\n"},
     {LT_E_USAGE, "s.yaml:6: forget: the tuning forget set random-20pct-s1 overlaps random-10pct-s1 of line 4",
      HEAD "tuning: {base: 1, forget: {spec: 'random:20%', seed: 1}, oracles: [1]}\n" METHODS},
     {LT_E_USAGE, "s.yaml:6: tuning: expected a key 'oracles'", HEAD "tuning: {base: 1, forget: class:1}\n" METHODS},
@@ -224,6 +232,10 @@ static const struct mistake {
     {LT_E_USAGE, "s.yaml:6: count: expected an even number", HEAD "references: {count: 3}\n" METHODS},
     {LT_E_USAGE, "s.yaml:6: unknown membership attack 'lirra'", HEAD "audit: {attacks: [lirra]}\n" METHODS},
     {LT_E_USAGE, "s.yaml:6: attack lira needs reference models", HEAD "audit: {attacks: lira}\n" METHODS},
+    {LT_E_USAGE, "s.yaml:6: attacks: expected at least one attack", HEAD "audit: {attacks: []}\n" METHODS},
+    {LT_E_USAGE, "s.yaml:6: attacks: expected different attacks, found loss twice",
+     HEAD "audit: {attacks: [loss, class_threshold, loss]}\n" METHODS},
+    {LT_E_FORMAT, "s.yaml:6: attacks: expected a list, found a map", HEAD "audit: {attacks: {loss: 1}}\n" METHODS},
     {LT_E_USAGE, "s.yaml:7: attack ulira needs models that have unlearned",
      HEAD "references: {count: 4}\naudit: {attacks: [ulira]}\n" METHODS},
     {LT_E_USAGE, "s.yaml:6: unknown option shadow", HEAD "audit: {shadow: 3}\n" METHODS},
@@ -232,7 +244,8 @@ static const struct mistake {
      "bases: [3, 3]\ndata: x\nmodel: y\nforget: [class:1]\noracles: 1\n" METHODS},
     {LT_E_USAGE, "s.yaml:1: bases: expected at least one seed",
      "bases: []\ndata: x\nmodel: y\nforget: [class:1]\noracles: 1\n" METHODS},
-    {LT_E_USAGE, "s.yaml:1: ", "bases: [-1]\ndata: x\nmodel: y\nforget: [class:1]\noracles: 1\n" METHODS},
+    {LT_E_USAGE, "s.yaml:1: bases: expected 0..",
+     "bases: [-1]\ndata: x\nmodel: y\nforget: [class:1]\noracles: 1\n" METHODS},
     {LT_E_USAGE, "s.yaml:1: oracles: expected seeds below 1000",
      "oracles: [1000]\ndata: x\nmodel: y\nforget: [class:1]\nbases: 1\n" METHODS},
     {LT_E_USAGE, "s.yaml:1: shared: expected true or false, found 'maybe'",

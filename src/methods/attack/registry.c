@@ -17,18 +17,13 @@ const lt_attack *const *lt_attacks(void)
 lt_status lt_attack_find(const char *name, const lt_attack **attack)
 {
     const char *names[sizeof table / sizeof *table] = {NULL};
-    char known[LT_ERROR_HINT_MAX - 32] = "";
     for (int i = 0; table[i]; i++) {
         names[i] = table[i]->name;
-        if (i > 0)
-            strncat(known, ", ", sizeof known - strlen(known) - 1);
-        strncat(known, names[i], sizeof known - strlen(known) - 1);
         if (strcmp(table[i]->name, name) == 0) {
             *attack = table[i];
             return LT_OK;
         }
     }
-    const char *near = lt_nearest(name, names);
     (void)LT_FAIL(LT_E_USAGE, "unknown attack '%s'", name);
-    return near ? lt_error_hint("did you mean '%s'?", near) : lt_error_hint("known attacks: %s", known);
+    return lti_name_hint(name, names);
 }

@@ -65,7 +65,7 @@ lt_status lti_auc_triple(const double *const score[3], const int64_t n_group[3],
 static lt_status group_scores(const lt_signals *s, lt_feature f, double **memory, const double *score[3],
                               int64_t n_group[3])
 {
-    LT_TRY(lti_signals_need_groups(s));
+    LT_TRY(lt_signals_need_groups(s, "signals"));
     double *p = lti_calloc((size_t)s->n, sizeof *p);
     if (!p)
         return LTI_NOMEM("audit scores");
@@ -120,7 +120,7 @@ static lt_status phi_summary(const lt_signals *s, lt_audit *out)
 lt_status lt_audit_run_cfg(const lt_signals *s, const lt_audit_cfg *cfg, lt_audit *out)
 {
     *out = (lt_audit){0};
-    LT_TRY(lti_signals_need_groups(s));
+    LT_TRY(lt_signals_need_groups(s, "signals"));
     out->ua = lt_signals_acc(s, LT_GROUP_FORGET);
     out->ra = lt_signals_acc(s, LT_GROUP_RETAIN);
     out->ta = lt_signals_acc(s, LT_GROUP_TEST);

@@ -26,7 +26,6 @@ typedef struct lti_shadow {
 lt_status lti_shadow_draw(const lt_signals *s, const lt_audit_cfg *cfg, lti_shadow *shadow);
 void lti_shadow_clear(lti_shadow *shadow);
 
-lt_status lti_signals_need_groups(const lt_signals *s);               // LT_E_FORMAT naming the empty group
 int64_t lti_group_rows(const lt_signals *s, int group, int64_t *row); // row may be NULL; returns the count
 
 // Class probabilities of one row, and one feature of it.

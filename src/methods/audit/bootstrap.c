@@ -176,7 +176,7 @@ lt_status lt_audit_bootstrap(const lt_signals *s, int n_scores, const double *co
         acc[g] = none;
     for (int a = 0; a < n_scores; a++)
         auc[a] = (lt_auc_intervals){none, none, none};
-    LT_TRY(lti_signals_need_groups(s));
+    LT_TRY(lt_signals_need_groups(s, "signals"));
     if (cfg->bootstrap < 1)
         return LT_OK;
     lt_status status = boot_init(s, n_scores, score, cfg->bootstrap, &b);

@@ -68,9 +68,11 @@ lt_status lti_gauss_fit(const char *attack, const lt_signals *target, const lti_
                       attack, (long long)p.least_row, kind[membership], (long long)p.least);
         return lt_error_hint("variance fixed shares one spread among all samples");
     }
-    if (p.most < 2 && variance == LTI_LIRA_FIXED)
-        return LT_FAIL(LT_E_FORMAT, "%s: expected a sample with at least 2 %s models to tell a spread, found none",
-                       attack, kind[membership]);
+    if (p.most < 2 && variance == LTI_LIRA_FIXED) {
+        (void)LT_FAIL(LT_E_FORMAT, "%s: expected a sample with at least 2 %s models to tell a spread, found none",
+                      attack, kind[membership]);
+        return lt_error_hint("more reference models, or other --attacks");
+    }
     if (variance == LTI_LIRA_FIXED)
         out->fixed_sd = sd_of(p.within, (double)p.n);
     else if (variance == LTI_LIRA_OVERALL)

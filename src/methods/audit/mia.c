@@ -18,22 +18,16 @@ const lt_mia *const *lt_mias(void)
 
 lt_status lt_mia_find(const char *name, const lt_mia **mia)
 {
-    enum { N = sizeof table / sizeof *table };
-    const char *names[N] = {NULL};
-    char known[256] = "";
+    const char *names[sizeof table / sizeof *table] = {NULL};
     for (int i = 0; table[i]; i++) {
         names[i] = table[i]->name;
         if (strcmp(table[i]->name, name) == 0) {
             *mia = table[i];
             return LT_OK;
         }
-        if (i > 0)
-            strncat(known, ", ", sizeof known - strlen(known) - 1);
-        strncat(known, names[i], sizeof known - strlen(known) - 1);
     }
-    const char *near = lt_nearest(name, names);
     (void)LT_FAIL(LT_E_USAGE, "unknown membership attack '%s'", name);
-    return near ? lt_error_hint("did you mean '%s'?", near) : lt_error_hint("known attacks: %s", known);
+    return lti_name_hint(name, names);
 }
 
 // ---- needs
@@ -96,7 +90,7 @@ lt_status lt_mia_run(const lt_mia *mia, const lt_mia_in *in, const void *cfg, do
     if (mia->needs & LT_MIA_NEED_REFERENCES)
         LT_TRY(check_references(mia, in));
     if (mia->needs & LT_MIA_NEED_GROUPS)
-        LT_TRY(lti_signals_need_groups(in->target));
+        LT_TRY(lt_signals_need_groups(in->target, "signals"));
     LT_TRY(mia->score(in, cfg, score));
     for (int64_t i = 0; i < in->target->n; i++)
         if (isnan(score[i]) && !((mia->needs & LT_MIA_RETAIN_OPTIONAL) && in->target->group[i] == LT_GROUP_RETAIN))
@@ -169,7 +163,7 @@ lt_status lt_mia_measure(const lt_signals *s, const lt_mia *mia, const double *s
 {
     const double *v[3];
     int64_t n[3];
-    LT_TRY(lti_signals_need_groups(s));
+    LT_TRY(lt_signals_need_groups(s, "signals"));
     double *memory = by_group(s, score, v, n);
     if (!memory)
         return LTI_NOMEM("attack scores");
@@ -212,7 +206,7 @@ lt_status lt_mia_risk(const lt_signals *s, const double *score, double *risk)
 {
     const double *v[3];
     int64_t n[3];
-    LT_TRY(lti_signals_need_groups(s));
+    LT_TRY(lt_signals_need_groups(s, "signals"));
     double *memory = by_group(s, score, v, n);
     if (!memory)
         return LTI_NOMEM("attack scores");

@@ -17,12 +17,12 @@ int64_t lti_group_rows(const lt_signals *s, int group, int64_t *row)
     return n;
 }
 
-lt_status lti_signals_need_groups(const lt_signals *s)
+lt_status lt_signals_need_groups(const lt_signals *s, const char *label)
 {
     static const char *const name[3] = {"retain (0)", "forget (1)", "test (2)"};
     for (int g = 0; g < 3; g++)
         if (lti_group_rows(s, g, NULL) == 0)
-            return LT_FAIL(LT_E_FORMAT, "signals: expected at least one sample in group %s, found none of %lld",
+            return LT_FAIL(LT_E_FORMAT, "%s: expected at least one sample in group %s, found none of %lld", label,
                            name[g], (long long)s->n);
     return LT_OK;
 }
@@ -55,7 +55,7 @@ static lt_status draw(const lt_signals *s, int group, int64_t n, uint64_t seed, 
 lt_status lti_shadow_draw(const lt_signals *s, const lt_audit_cfg *cfg, lti_shadow *shadow)
 {
     *shadow = (lti_shadow){0};
-    LT_TRY(lti_signals_need_groups(s));
+    LT_TRY(lt_signals_need_groups(s, "signals"));
     int64_t n_retain = lti_group_rows(s, LT_GROUP_RETAIN, NULL), n_test = lti_group_rows(s, LT_GROUP_TEST, NULL);
     int64_t n = n_retain < n_test ? n_retain : n_test;
     if (cfg->max_shadow > 0 && cfg->max_shadow < n)

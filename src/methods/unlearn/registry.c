@@ -16,20 +16,14 @@ const lt_unlearn_method *const *lt_unlearn_methods(void)
 
 lt_status lt_unlearn_find(const char *name, const lt_unlearn_method **method)
 {
-    enum { N = sizeof table / sizeof *table };
-    const char *names[N] = {NULL};
-    char known[LT_ERROR_HINT_MAX - 32] = "";
+    const char *names[sizeof table / sizeof *table] = {NULL};
     for (int i = 0; table[i]; i++) {
         names[i] = table[i]->name;
         if (strcmp(table[i]->name, name) == 0) {
             *method = table[i];
             return LT_OK;
         }
-        if (i > 0)
-            strncat(known, ", ", sizeof known - strlen(known) - 1);
-        strncat(known, names[i], sizeof known - strlen(known) - 1);
     }
-    const char *near = lt_nearest(name, names);
     (void)LT_FAIL(LT_E_USAGE, "unknown unlearning method '%s'", name);
-    return near ? lt_error_hint("did you mean '%s'?", near) : lt_error_hint("known methods: %s", known);
+    return lti_name_hint(name, names);
 }
