@@ -138,7 +138,7 @@ static void linear_ops_have_their_adjoint(void **state)
     for (int i = 0; i < N_OP_CASES; i++) {
         op_case c;
         op_case_build(op_cases[i], &c);
-        if ((c.op->flags & LT_OP_LINEAR) && !op_key(c.text, "relu")) {
+        if ((c.op->flags & LT_OP_LINEAR) && !op_key(c.text, "relu") && c.diff[0]) {
             check_adjoint(&c);
             n++;
         }
