@@ -424,7 +424,7 @@ static void put_statistic(const look *l, json_t *j)
         oracle[i] = area(&l->of[ORACLES + i]);
     for (int a = 0; a < n; a++)
         for (int b = a + 1; b < n; b++)
-            pair += fabs(oracle[a] - oracle[b]) / (n * (n - 1) / 2);
+            pair += fabs(oracle[a] - oracle[b]) / (0.5 * n * (n - 1));
     lt_comparison c;
     lt_compare(area(&l->of[UNLEARNED]), oracle, n, 1.0 / (double)l->in->sets->forget.n, l->in->verdict, &c);
     json_t *s = json_object();

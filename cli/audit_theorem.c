@@ -112,7 +112,7 @@ static double *copy_of(const double *v, const float *f, int64_t n, int64_t *n_fi
     double *out = cli_alloc((size_t)n, sizeof *out);
     *n_finite = 0;
     for (int64_t i = 0; i < n; i++) {
-        double x = v ? v[i] : (double)f[i];
+        const double x = v ? v[i] : f ? (double)f[i] : (double)NAN;
         if (isfinite(x))
             out[(*n_finite)++] = x;
     }

@@ -28,7 +28,7 @@ cli_metric *cli_metrics(const cli_attacks *attacks, const lt_audit *a, int *n)
                         {"ra", LT_GROUP_RETAIN},
                         {"ta", LT_GROUP_TEST},
                         {"svc_mia.confidence", LT_GROUP_FORGET}};
-    cli_metric *m = cli_alloc((size_t)(N_FIXED + N_PAIRS * attacks->n), sizeof *m);
+    cli_metric *m = cli_alloc(N_FIXED + N_PAIRS * (size_t)attacks->n, sizeof *m);
     *n = 0;
     for (; *n < N_FIXED; ++*n) {
         snprintf(m[*n].path, MAX_PATH, "%s", fixed[*n].path);

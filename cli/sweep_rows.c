@@ -34,7 +34,7 @@ void sweep_metrics_init(sweep_metrics *m)
     int n_attacks = 0;
     while (lt_mias()[n_attacks])
         n_attacks++;
-    *m = (sweep_metrics){.metric = cli_alloc((size_t)(N_FIXED + 2 + PER_ATTACK * n_attacks), sizeof *m->metric)};
+    *m = (sweep_metrics){.metric = cli_alloc(N_FIXED + 2 + PER_ATTACK * (size_t)n_attacks, sizeof *m->metric)};
     for (int i = 0; i < N_FIXED; i++)
         add_metric(m, cli_format("%s", fixed[i][0]), cli_format("%s", fixed[i][1]), false);
     for (int i = 0; i < n_attacks; i++)

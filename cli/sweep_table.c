@@ -338,7 +338,7 @@ static lt_status write_results(const table *t)
                                         "run",          "search_s",      "mask_s",         "update_s",
                                         "eval_s"};
     enum { N_BEFORE = sizeof before / sizeof *before, N_AFTER = sizeof after / sizeof *after };
-    const char **column = cli_alloc((size_t)(N_BEFORE + t->metrics.n + N_AFTER), sizeof *column);
+    const char **column = cli_alloc(N_BEFORE + (size_t)t->metrics.n + N_AFTER, sizeof *column);
     int n = 0;
     for (int i = 0; i < N_BEFORE; i++)
         column[n++] = before[i];

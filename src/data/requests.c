@@ -308,8 +308,8 @@ static lt_status parse_cut(const char *spec, cut *c)
 static lt_status take_piece(stream *s, const cut *c, const lt_index_set *list, int k)
 {
     const lt_index_set piece = {.n = c->n, .row = list->row + k * c->n};
-    char *spec =
-        lti_asprintf("%s, indices %lld to %lld", c->path, (long long)(k * c->n + 1), (long long)((k + 1) * c->n));
+    const long long before = (long long)k * c->n;
+    char *spec = lti_asprintf("%s, indices %lld to %lld", c->path, before + 1, before + c->n);
     LT_TRY(push(s, spec, (entry){0}));
     LT_TRY(claim(s, k, &piece));
     return collect(s, k, c->n);

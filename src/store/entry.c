@@ -49,7 +49,7 @@ lt_status lti_entry_read(const lti_entry *e, json_t **record)
     LT_TRY(lt_read_file(e->record, RECORD_MAX, &text, &n));
     *record = json_loadb(text, n, 0, &error);
     lti_free(text);
-    if (*record && json_is_object(*record))
+    if (json_is_object(*record))
         return LT_OK;
     const bool parsed = *record != NULL;
     json_decref(*record);

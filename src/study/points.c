@@ -245,10 +245,11 @@ lt_status lti_study_points(lti_study_reader *r, lti_study_set *set, const lti_ya
         LT_TRY(read_grid(r, set, grid, budget, m, grid_dims, &n_grid_dims, &n_grid));
     if (random)
         LT_TRY(read_random(r, set, random, m, random_dims, &n_random_dims, &n_draws));
-    if (n_grid + n_draws > budget)
-        return LT_FAIL(LT_E_USAGE, "%s:%d: %s: expected at most %d points (tuning.budget), found %d",
-                       LTI_AT(r, random ? random : grid), m->name, budget, n_grid + n_draws);
-    m->point = lti_study_alloc(r, (size_t)(n_grid + n_draws), sizeof *m->point, &status);
+    const lti_yaml *at = random ? random : grid;
+    if (at && n_grid + n_draws > budget)
+        return LT_FAIL(LT_E_USAGE, "%s:%d: %s: expected at most %d points (tuning.budget), found %d", LTI_AT(r, at),
+                       m->name, budget, n_grid + n_draws);
+    m->point = lti_study_alloc(r, (size_t)n_grid + (size_t)n_draws, sizeof *m->point, &status);
     LT_TRY(status);
     LT_TRY(fill_grid(r, grid_dims, n_grid_dims, grid ? n_grid : 0, m));
     m->n_grid = m->n_points;

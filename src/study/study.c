@@ -145,7 +145,7 @@ static lt_status merge_recipe(lti_study_reader *r, const lt_study_options *own, 
 {
     lt_status status;
     const lt_study_options *common = &r->study.train;
-    out->option = lti_study_alloc(r, (size_t)(own->n + common->n), sizeof *out->option, &status);
+    out->option = lti_study_alloc(r, (size_t)own->n + (size_t)common->n, sizeof *out->option, &status);
     LT_TRY(status);
     for (int i = 0; i < common->n; i++) {
         bool replaced = false;

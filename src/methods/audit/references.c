@@ -38,7 +38,7 @@ static bool integer_at(const lt_tensor *t, int64_t i, int64_t *value)
 {
     switch (t->dtype) {
     case LT_I8:
-        *value = ((const int8_t *)t->data)[i];
+        *value = (int)((const int8_t *)t->data)[i];
         return true;
     case LT_U8:
         *value = ((const uint8_t *)t->data)[i];
