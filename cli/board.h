@@ -43,7 +43,7 @@ void cli_board_print(const json_t *rows, FILE *out); // the table
 // ---- board_audits.c: bands, verdicts and notes of every row; what other audits have found
 lt_status cli_board_judge(cli_call *call, const lt_verdict_cfg *cfg, cli_board *board);
 void cli_board_lint(cli_board *board);
-bool cli_same_place(const char *a, const char *b); // one directory under two names is one run
+bool cli_same_place(const char *a, const char *b);                        // one directory under two names is one run
 lt_status cli_board_read_audits(const cli_list *files, cli_board *board); // and RUN/audit.json of every row
 
 // ---- page.c
