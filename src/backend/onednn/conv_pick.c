@@ -16,11 +16,12 @@ enum {
     PER_ALGORITHM = 3,  // later ones are ever more general and never faster
     WINOGRAD_MIN = 16,  // channels on either side: below, most of a tile's multiplications are padding
     WINOGRAD_RULE = 32, // the fixed rule asks for more
-    STRIDED_RULE = 64,  // channels on either side from where the rule takes our own Winograd of stride 2, and, where
-    STRIDED_TILES = 96, // filters are transformed in each run, 4x4 tiles of y that use them
+    STRIDED_TILES = 96, // 4x4 tiles of y from where the rule takes our own Winograd of stride 2 when its filters are
+                        // transformed in each run
     MIN_ROUNDS = 4,
     MAX_ROUNDS = 40,
     CONFIRM = 3, // times the least time must be seen, within near_best
+    PAIRS = 8,   // rounds in which two candidates met that tell which is faster, if seven of eight agree
 };
 static const double hopeless = 1.5, clear_win = 0.96, near_best = 0.05, patience_s = 0.6;
 
@@ -73,11 +74,12 @@ static bool own_fits(const lti_conv_shape *s)
 }
 
 // Does the fixed rule take our own Winograd? A strided one saves less than half of the multiplications.
-static bool own_pays(const lti_conv_shape *s)
+static bool own_pays(const lti_dn *dn, const lti_conv_shape *s)
 {
+    const lti_wino_kern *kern = s->half ? dn->wino_half : dn->kern->wino;
     const dnnl_dim_t tiles = s->n * ((s->oh + 3) / 4) * ((s->ow + 3) / 4);
-    return s->stride == 1 ||
-           (least_channels(s) >= STRIDED_RULE && (s->pass == LTI_CONV_DW || s->constant || tiles >= STRIDED_TILES));
+    return s->stride == 1 || (least_channels(s) >= kern->strided_rule &&
+                              (s->pass == LTI_CONV_DW || s->constant || tiles >= STRIDED_TILES));
 }
 
 static void collect_winograd(const lti_dn *dn, const lti_conv_shape *s, bool half, list *l)
@@ -101,7 +103,7 @@ static bool offers_direct(const list *l)
 static lt_status collect_all(const lti_dn *dn, const lti_conv_shape *s, list *l)
 {
     const bool can = s->r == 3 && s->s == 3 && s->stride == 1 && least_channels(s) >= WINOGRAD_MIN && !s->direct;
-    const bool own = own_fits(s), first = own && own_pays(s);
+    const bool own = own_fits(s), first = own && own_pays(dn, s);
     const lti_choice direct = {.algorithm = LTI_DIRECT}, winograd = {.algorithm = LTI_DNNL_WINOGRAD};
     if (s->half && first)
         collect_winograd(dn, s, true, l);
@@ -231,6 +233,18 @@ static int winner(const bench *b, int n)
     return win;
 }
 
+// Was candidate i faster than the one of the rule nearly whenever both ran within a moment? Holds on a machine whose
+// speed changes all the time, where the least times are seen once.
+static bool beats_rule(const bench *b, int i)
+{
+    const int pairs = b->n[i] < b->n[0] ? b->n[i] : b->n[0];
+    int won = 0;
+    for (int r = 0; r < pairs; r++)
+        won += b->t[i][r] < clear_win * b->t[0][r];
+    return (pairs >= PAIRS && 8 * won >= 7 * pairs) ||
+           (pairs > 1 && won == pairs && b->best[0] > hopeless * b->best[i]);
+}
+
 // Candidates take turns, so that a disturbance from outside hits all of them; hopeless ones drop out. Goes on while the
 // machine is too noisy to tell, for a while.
 static lt_status race(const lti_conv_shape *s, const list *l, bench *b)
@@ -256,13 +270,13 @@ static lt_status race(const lti_conv_shape *s, const list *l, bench *b)
     return LT_OK;
 }
 
-// Without a confirmed measurement the fixed rule stands: a wrong choice would stay in the cache.
+// Without a measurement that tells the fixed rule stands: a wrong choice would stay in the cache.
 static void decide(list *l, const bench *b, lti_choice *choice)
 {
     int win = winner(b, l->n);
     size_t n = 0;
     char log[sizeof choice->log] = "";
-    const bool sure = win == 0 || (confirmed(b, win) && (confirmed(b, 0) || b->best[0] > hopeless * b->best[win]));
+    const bool sure = win == 0 || (confirmed(b, win) && confirmed(b, 0)) || beats_rule(b, win);
     if (!sure)
         win = 0;
     for (int i = 0; i < l->n && n < sizeof log; i++)

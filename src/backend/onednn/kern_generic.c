@@ -14,6 +14,7 @@
 #define WINO_LANES 4
 #define WINO_ROWS 3
 #define WINO_WIDTH 16
+#define WINO_STRIDED 64
 #define WINO_FMA(a, b, c) ((a) * (b) + (c))
 #include "backend/onednn/wino_body.h"
 

@@ -54,8 +54,9 @@ typedef struct lti_wino_form {
 // the filter, two neighbouring tiles.
 typedef struct lti_wino_kern {
     const char *isa;
-    int rows;  // tiles of one matrix product
-    int width; // output channels of one matrix product: 16 or 32
+    int rows;         // tiles of one matrix product
+    int width;        // output channels of one matrix product: 16 or 32
+    int strided_rule; // channels on either side from where it is taken for stride 2 unless timing tells otherwise
     lti_wino_form form[LTI_WINO_FORMS];
     // m[block][row][16] = sum over channels of v[block][row][16] * u[channel][n]; n = width or 16; strides: floats from
     // one block of v, of m to the next

@@ -9,9 +9,9 @@
 // of 2.5e-6, for two 1/2 and 5/4 give 6.5e-7 instead of 2.8e-6.
 //
 // No guard on purpose. The including file sets LTI_WINO_TABLE, LTI_WINO_ISA, WINO_LANES (floats a vector), WINO_ROWS,
-// WINO_WIDTH and WINO_FMA(a, b, c) = a * b + c. Where the processor has bf16 it also sets WINO_DOT(a, b, c), both
-// products of a pair added to c, WINO_HALF(v), a vector rounded to bf16, and WINO_PAIRS(a, b), two of them lane by
-// lane.
+// WINO_WIDTH, WINO_STRIDED (lti_wino_kern.strided_rule) and WINO_FMA(a, b, c) = a * b + c. Where the processor has bf16
+// it also sets WINO_DOT(a, b, c), both products of a pair added to c, WINO_HALF(v), a vector rounded to bf16, and
+// WINO_PAIRS(a, b), two of them lane by lane.
 typedef float wvec __attribute__((vector_size(4 * WINO_LANES)));
 typedef int32_t wint __attribute__((vector_size(4 * WINO_LANES)));
 typedef float wmem __attribute__((vector_size(4 * WINO_LANES), aligned(4), may_alias));
@@ -545,6 +545,7 @@ const lti_wino_kern LTI_WINO_TABLE = {
     .isa = LTI_WINO_ISA,
     .rows = WINO_ROWS,
     .width = WINO_WIDTH,
+    .strided_rule = WINO_STRIDED,
     .form = {WINO_ROW(3, 3), WINO_ROW(2, 2), WINO_ROW(2, 1), WINO_ROW(1, 2), WINO_ROW(1, 1)},
     .multiply = wino_multiply,
     .accumulate = wino_accumulate,
