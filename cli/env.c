@@ -13,7 +13,7 @@ static void on_signal(int number)
 {
     (void)number;
     if (caught_by)
-        caught_by->stop = 1;
+        lt_interrupt(&caught_by->stop);
 }
 
 void cli_catch_signals(cli_session *s)

@@ -48,12 +48,16 @@ LT_API void lt_emit(lt_events *events, const lt_event *event);
 LT_API void lt_info(lt_events *events, const char *name, const char *fmt, ...) LT_PRINTF(3, 4);
 LT_API void lt_warn(lt_events *events, const char *name, const char *fmt, ...) LT_PRINTF(3, 4);
 
-// Cooperative interruption: the command's signal handler sets *flag; long loops ask lt_interrupted and return
-// LT_E_INTERRUPTED after checkpointing. NULL = never.
+// Cooperative interruption: a signal handler, or any thread, calls lt_interrupt; long loops ask lt_interrupted and
+// return LT_E_INTERRUPTED after checkpointing. NULL = never.
 typedef volatile int lt_interrupt_flag; // sig_atomic_t-sized
+static inline void lt_interrupt(lt_interrupt_flag *flag)
+{
+    __atomic_store_n(flag, 1, __ATOMIC_RELAXED);
+}
 static inline bool lt_interrupted(const lt_interrupt_flag *flag)
 {
-    return flag && *flag;
+    return flag && __atomic_load_n(flag, __ATOMIC_RELAXED);
 }
 
 LT_END_DECLS

@@ -65,7 +65,7 @@ static void on_step(const lt_job *job, const lt_step *step, void *ctx)
     if (!s->c->first[s->member])
         s->c->first[s->member] = step->step;
     if (s->member == 0 && step->step == s->c->stop_after)
-        s->c->stop = 1;
+        lt_interrupt(&s->c->stop);
 }
 
 static lt_status train_member(crowd *c, int member, const lt_env *env)
@@ -296,7 +296,7 @@ static void other_failures(void **state)
     assert_fails(LT_E_NOSPACE, "the first is 002: disk full", lt_population_run(&p, o));
     assert_int_equal(c->n_warning, K + 1);
     assert_string_equal(c->warning, "train.backend member 005: look at 5");
-    c->stop = 1;
+    lt_interrupt(&c->stop);
     assert_fails(LT_E_INTERRUPTED, "6 not begun", lt_population_run(&p, o));
     c->stop = 0;
     p.backend = "abacus";
