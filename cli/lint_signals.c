@@ -116,22 +116,13 @@ static void lint_equal_outputs(json_t *lint, const lt_signals *s)
 
 // ---- collapse
 
-static int64_t arg_max(const float *z, int k)
-{
-    int64_t best = 0;
-    for (int j = 1; j < k; j++)
-        if (z[j] > z[best])
-            best = j;
-    return best;
-}
-
 // Share of the most predicted class beyond that of the most frequent label.
 static void lint_collapse(json_t *lint, const lt_signals *s)
 {
     int64_t *predicted = cli_alloc((size_t)s->k, sizeof *predicted), *label = cli_alloc((size_t)s->k, sizeof *label);
     int64_t most = 0, top = 0;
     for (int64_t i = 0; i < s->n; i++) {
-        predicted[arg_max(s->logits + i * s->k, s->k)]++;
+        predicted[lt_signals_predicted(s, i)]++;
         label[s->label[i]]++;
     }
     for (int c = 0; c < s->k; c++) {
@@ -172,7 +163,7 @@ double cli_other_classes_acc(const lt_signals *s, int *n_forgotten_classes)
     for (int64_t i = 0; i < s->n; i++)
         if (s->group[i] == LT_GROUP_TEST && !forgot[s->label[i]]) {
             n++;
-            n_correct += arg_max(s->logits + i * s->k, s->k) == s->label[i];
+            n_correct += lt_signals_predicted(s, i) == s->label[i];
         }
     free(forgot);
     return *n_forgotten_classes > 0 && n > 0 ? (double)n_correct / (double)n : (double)NAN;

@@ -6,6 +6,11 @@ LT_BEGIN
 
 typedef enum lt_group { LT_GROUP_RETAIN = 0, LT_GROUP_FORGET = 1, LT_GROUP_TEST = 2 } lt_group;
 
+// The three kinds of model that audits speak of: words in tables and keys, letters in formulas.
+#define LT_KIND_ORIGINAL "original"   // o: before unlearning
+#define LT_KIND_UNLEARNED "unlearned" // u: the audited one
+#define LT_KIND_RETRAINED "retrained" // r: without the forgotten samples, an oracle
+
 // Evaluation-mode, un-augmented outputs of one model (product.md 5). Owned.
 typedef struct lt_signals {
     int64_t n;
@@ -16,6 +21,7 @@ typedef struct lt_signals {
     int8_t *group;  // (n) lt_group
 } lt_signals;
 LT_API void lt_signals_destroy(lt_signals *s);
+LT_API int lt_signals_predicted(const lt_signals *s, int64_t row); // class of the largest logit, the first of equals
 // Rows in the order retain, forget, test. forget and retain are rows of the training split; either may be NULL or
 // empty.
 LT_API lt_status lt_signals_compute(const lt_model *model, const lt_dataset *ds, const lt_index_set *forget,
@@ -24,16 +30,11 @@ LT_API lt_status lt_signals_save(const lt_signals *s, const char *npz);
 // Files of other tools are welcome: logits may be f32 or f64, the integers of any stored width. Everything else is
 // checked: keys, shapes, that logits are finite, labels in 0..K-1, ids not negative, groups 0..2, K >= 2, N >= 1. A
 // file that does not fit fails with LT_E_FORMAT naming file, key, row, what was expected and what was found.
-// The three kinds of model that audits speak of: words in tables and keys, letters in formulas.
-#define LT_KIND_ORIGINAL "original"   // o: before unlearning
-#define LT_KIND_UNLEARNED "unlearned" // u: the audited one
-#define LT_KIND_RETRAINED "retrained" // r: without the forgotten samples, an oracle
-
 LT_API lt_status lt_signals_open(const char *npz, lt_signals **s);
-// Retained, forgotten and test samples are there. LT_E_FORMAT names the empty group and the label, such as the file.
-LT_API lt_status lt_signals_need_groups(const lt_signals *s, const char *label);
 LT_API lt_status lt_signals_parse(const void *bytes, size_t n, const char *label,
                                   lt_signals **s); // the bytes of an npz
+// Retained, forgotten and test samples are there. LT_E_FORMAT names the empty group and the label, such as the file.
+LT_API lt_status lt_signals_need_groups(const lt_signals *s, const char *label);
 
 // Per-sample features in double, from logits and label [AMUN 7.2, 7.7]. out: room for every row of the group; group -1
 // = all rows, else only that group's, compacted in row order. Returns their number; out NULL only counts.

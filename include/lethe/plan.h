@@ -24,7 +24,7 @@ LT_API const char *const *lt_backend_names(void); // on the CPU, all built in, N
 LT_API const char *const *lt_device_names(void);  // with memory of their own; whether one works says lt_backend_create
 
 enum {                          // lt_plan_spec.flags: NO_ switches a pass off: the numbers must stay the same
-    LT_PLAN_NO_FUSE = 1,        // bn+relu, add+scale+relu
+    LT_PLAN_NO_FUSE = 1,        // bn+relu, add+scale+relu, sums, ReLUs and masks after convolutions
     LT_PLAN_NO_FOLD = 2,        // eval batch norm folded into the convolution before it
     LT_PLAN_NO_REUSE = 4,       // one buffer per value instead of liveness-based slab offsets
     LT_PLAN_NO_TUNE = 8,        // first suitable implementation instead of the fastest one

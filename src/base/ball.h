@@ -68,14 +68,4 @@ LTI_BOTH float lti_ball_back(float x, float image, float shrink)
     const float v = x + shrink * (image - x);
     return v < 0.0f ? 0.0f : v > 1.0f ? 1.0f : v;
 }
-
-// Largest of k, the first of equals.
-LTI_BOTH int32_t lti_row_arg_max(const float *z, int32_t k)
-{
-    int32_t best = 0;
-    for (int32_t j = 1; j < k; j++)
-        if (z[j] > z[best])
-            best = j;
-    return best;
-}
 #endif

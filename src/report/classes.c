@@ -3,15 +3,6 @@
 #include "report/report_impl.h"
 #include <math.h>
 
-static int predicted(const float *z, int k)
-{
-    int best = 0;
-    for (int j = 1; j < k; j++)
-        if (z[j] > z[best])
-            best = j;
-    return best;
-}
-
 void lti_class_accuracies(const lt_signals *s, int group, double *acc, int64_t *n)
 {
     for (int c = 0; c < s->k; c++) {
@@ -22,7 +13,7 @@ void lti_class_accuracies(const lt_signals *s, int group, double *acc, int64_t *
         if (s->group[i] == group) {
             int64_t label = s->label[i];
             n[label]++;
-            acc[label] += predicted(s->logits + i * s->k, s->k) == label;
+            acc[label] += lt_signals_predicted(s, i) == label;
         }
     for (int c = 0; c < s->k; c++)
         acc[c] = n[c] > 0 ? acc[c] / (double)n[c] : (double)NAN;

@@ -65,7 +65,7 @@ void lt_evaluator_destroy(lt_evaluator *evaluator)
 // One sample: z (K) logits, y its label.
 static void add_sample(lt_evaluator *e, tally *t, const float *z, int32_t y)
 {
-    const int k = e->model->shape.n_classes, best = lti_argmax(z, k);
+    const int k = e->model->shape.n_classes, best = lti_arg_max(z, k);
     double sum = 0; // of exp(z - max)
     for (int i = 0; i < k; i++)
         sum += exp((double)z[i] - (double)z[best]);

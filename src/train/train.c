@@ -197,7 +197,7 @@ static lt_status forward_backward(lti_trainer *t, int p, const lt_batch *b, doub
     *loss = (double)*(const float *)lt_plan_buffer(plan, t->loss);
     const float *z = lt_plan_buffer(plan, m->logits); // (n,K)
     for (int64_t i = 0; i < b->n; i++)
-        t->at.epoch_correct += lti_argmax(z + i * m->shape.n_classes, m->shape.n_classes) == labels[i];
+        t->at.epoch_correct += lti_arg_max(z + i * m->shape.n_classes, m->shape.n_classes) == labels[i];
     return LT_OK;
 }
 

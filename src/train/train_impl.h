@@ -1,6 +1,7 @@
 // train_impl.h - what the files of train share: plans by batch size, the optimizer, the checkpoint, the checks.
 #ifndef LT_TRAIN_IMPL_H
 #define LT_TRAIN_IMPL_H
+#include "base/arg_max.h"
 #include "base/base.h"
 #include "graph/backend.h"
 #include "lethe/train.h"
@@ -95,12 +96,4 @@ typedef struct lti_blame {
 } lti_blame;
 void lti_find_blame(const lt_model *model, const float *grads, lti_blame *blame);
 
-static inline int lti_argmax(const float *z, int k) // first of equals
-{
-    int best = 0;
-    for (int i = 1; i < k; i++)
-        if (z[i] > z[best])
-            best = i;
-    return best;
-}
 #endif

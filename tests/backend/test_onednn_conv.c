@@ -100,7 +100,8 @@ static const own_shape stride_2[] = {{1, 16, 16, 8, 8, 1},    {3, 64, 128, 16, 1
                                      {137, 16, 20, 15, 16, 1}};
 enum { N_STRIDE_1 = sizeof stride_1 / sizeof stride_1[0], N_STRIDE_2 = sizeof stride_2 / sizeof stride_2[0] };
 
-// Calls `pass` on the forward pass (plain; with bias and ReLU) and both gradients of a shape.
+// Calls `pass` on the forward pass (plain; with bias, residual and ReLU), the gradient of the input (plain; with a
+// second gradient and a mask) and that of the filter.
 static void each_pass(const own_shape *s, int stride, void (*pass)(const op_case *))
 {
     const lt_arg x = image(s->n, s->c, s->h, s->w), f = filter(s->k, s->c, 3, 3), b = vector(s->k);
@@ -109,8 +110,9 @@ static void each_pass(const own_shape *s, int stride, void (*pass)(const op_case
     lt_attr a = {.stride = stride, .pad = s->pad, .groups = 1, .shape = x.shape}, relu = a;
     relu.relu = true;
     pass(&CASE(conv2d, a, 2, 1, 0, x, f, y));
-    pass(&CASE(conv2d, relu, 3, 1, 0, x, f, b, y));
+    pass(&CASE(conv2d, relu, 4, 1, 0, x, f, b, y, y));
     pass(&CASE(conv2d_dx, a, 2, 1, 0, y, f, x));
+    pass(&CASE(conv2d_dx, a, 4, 1, 0, y, f, x, x, x));
     a.shape = f.shape;
     pass(&CASE(conv2d_dw, a, 2, 1, 0, x, y, f));
     own_winograd = false;
@@ -132,9 +134,9 @@ static void test_strided_rule(void **state)
         int64_t n, c; // c 0: one channel fewer than the instruction set asks for; -1: just as many
         lti_conv_pass pass;
         bool constant, own;
-    } rule[] = {{128, -1, LTI_CONV_FWD, false, true},  {128, 256, LTI_CONV_DX, false, true},
-                {128, 0, LTI_CONV_FWD, false, false},  {8, 256, LTI_CONV_FWD, false, false},
-                {8, 256, LTI_CONV_FWD, true, true},    {8, 256, LTI_CONV_DX, false, false},
+    } rule[] = {{128, -1, LTI_CONV_FWD, false, true}, {128, 256, LTI_CONV_DX, false, true},
+                {128, 0, LTI_CONV_FWD, false, false}, {8, 256, LTI_CONV_FWD, false, false},
+                {8, 256, LTI_CONV_FWD, true, true},   {8, 256, LTI_CONV_DX, false, false},
                 {8, 256, LTI_CONV_DW, false, true}};
     (void)state;
     const int least = ((const lti_dn *)backend_one->self)->kern->wino->strided_rule;

@@ -3,6 +3,7 @@
 #include "lt_test.h"
 #ifdef LETHE_HAVE_ONEDNN
 #include "backend/onednn/onednn_impl.h"
+#include "backend/onednn/race.h"
 #include "base/base.h"
 #include <stdlib.h>
 #include <sys/wait.h>
@@ -254,6 +255,45 @@ static int setup(void **state)
     return mkdtemp(dir) && setenv("LETHE_CACHE", dir, 1) == 0 ? 0 : -1;
 }
 
+// Rounds of times of the rule's candidate and one more; noise multiplies both of a round.
+static lti_race race_of(const double *rule, const double *other, int n)
+{
+    lti_race r;
+    lti_race_start(&r, 2);
+    for (int i = 0; i < n; i++) {
+        lti_race_note(&r, 0, rule[i]);
+        lti_race_note(&r, 1, other[i]);
+    }
+    return r;
+}
+
+static void test_race(void **state)
+{
+    (void)state;
+    // quiet: least times seen again
+    lti_race r = race_of((double[]){10, 10.1, 10.2}, (double[]){9, 9.1, 9.2}, 3);
+    assert_true(lti_race_winner(&r) == 1 && lti_race_told(&r));
+    r = race_of((double[]){10, 10.1, 10.2}, (double[]){9.7, 9.7, 9.7}, 3); // not clearly faster
+    assert_true(lti_race_winner(&r) == 0 && lti_race_told(&r));
+    // noisy: no least time is seen twice, but one is faster in every round
+    const double rule[] = {20, 30, 15, 40, 26, 33, 50, 18}, other[] = {16, 24, 12, 32, 21, 26, 40, 14};
+    r = race_of(rule, other, 8);
+    assert_true(lti_race_winner(&r) == 1 && lti_race_told(&r));
+    r = race_of(rule, other, 7); // too few rounds
+    assert_true(lti_race_winner(&r) == 1 && !lti_race_told(&r));
+    // the least time is the other one's, but who is faster changes
+    r = race_of(rule, (double[]){16, 31, 12, 45, 21, 35, 40, 14}, 8);
+    assert_true(lti_race_winner(&r) == 1 && !lti_race_told(&r));
+    // far ahead: two rounds are enough, and the one behind need not run again
+    r = race_of((double[]){22, 31}, (double[]){11, 14}, 2);
+    assert_true(lti_race_winner(&r) == 1 && lti_race_told(&r));
+    assert_true(lti_race_hopeless(&r, 0) && !lti_race_hopeless(&r, 1));
+    r = race_of((double[]){22}, (double[]){11}, 1);
+    assert_true(!lti_race_told(&r) && !lti_race_hopeless(&r, 0));
+    r = race_of((double[]){22, 13}, (double[]){8, 14}, 2);
+    assert_true(lti_race_winner(&r) == 1 && !lti_race_told(&r));
+}
+
 static int teardown(void **state)
 {
     (void)state;
@@ -268,7 +308,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_processes),  cmocka_unit_test(test_kept),     cmocka_unit_test(test_shared),
         cmocka_unit_test(test_damage),     cmocka_unit_test(test_no_place), cmocka_unit_test(test_pick_repeats),
-        cmocka_unit_test(test_candidates),
+        cmocka_unit_test(test_candidates), cmocka_unit_test(test_race),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

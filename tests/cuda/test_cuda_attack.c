@@ -1,6 +1,7 @@
 // test_cuda_attack.c - the search for adversarial neighbours on the emulated card: its kernels against the CPU's
 // arithmetic to the last bit, whole searches against the CPU's, what is moved up and down, interruption, failures.
 #include "cuda/cuda_test.h"
+#include "base/arg_max.h"
 #include "graph/backend.h"
 #include "methods/method_test.h"
 
@@ -137,7 +138,7 @@ static void rows_are_gathered_and_seen(void **state)
         const double length = lti_ball_distance(r.g + i * D, NULL, D);
         assert_int_equal(seen[i].finite, i != 6 && i != 7);
         assert_true(i == 7 || seen[i].length == length);
-        assert_true(i == 6 || seen[i].pred == lti_row_arg_max(z + i * K, K));
+        assert_true(i == 6 || seen[i].pred == lti_arg_max(z + i * K, K));
     }
     assert_true(seen[1].pred == 2 && seen[3].length == 0);
     void *const all[] = {g, image, logits, to, part, saw, rows_there};
@@ -146,15 +147,6 @@ static void rows_are_gathered_and_seen(void **state)
 }
 
 // ---- searches
-
-static lt_adv_search_cfg defaults(void)
-{
-    lt_adv_search_cfg cfg;
-    lt_options_defaults(lt_adv_search_options, &cfg);
-    cfg.eps0 = 0.1f; // the toy's boundaries are farther than those of real images
-    cfg.batch = 16;
-    return cfg;
-}
 
 static lt_adv_set *search_on(lt_backend *b, const lt_model *model, lt_adv_search_cfg cfg, const char *dir)
 {
@@ -209,25 +201,25 @@ static void compare(const lt_model *model, lt_adv_search_cfg cfg)
 static void searches_find_the_cpus_neighbours(void **state)
 {
     (void)state;
-    lt_adv_search_cfg cfg = defaults();
+    lt_adv_search_cfg cfg = toy_search_defaults();
     static const int64_t batch[] = {1, 7, 16, 128};
     for (int i = 0; i < 4; i++) {
         cfg.batch = batch[i];
         compare(world.model, cfg);
     }
-    cfg = defaults();
+    cfg = toy_search_defaults();
     cfg.fresh = true;
     compare(world.model, cfg);
     cfg.fresh = false;
     cfg.steps = 12;
     cfg.rho = 0.3f;
     compare(world.model, cfg);
-    cfg = defaults();
+    cfg = toy_search_defaults();
     cfg.eps0 = 1e-5f; // doublings are used up: failed samples
     cfg.max_doublings = 2;
     compare(world.model, cfg);
     lt_model *raw = toy_model(); // untrained: mostly wrong
-    compare(raw, defaults());
+    compare(raw, toy_search_defaults());
     lt_model_destroy(raw);
 }
 
@@ -252,7 +244,8 @@ static void saturated_losses_climb_the_margin(void **state)
 {
     (void)state;
     lt_model *sharp = scaled_head(4096), *flat = scaled_head(0);
-    lt_adv_set *a = search_on(card, sharp, defaults(), NULL), *b = search_on(world.backend, sharp, defaults(), NULL);
+    lt_adv_set *a = search_on(card, sharp, toy_search_defaults(), NULL),
+               *b = search_on(world.backend, sharp, toy_search_defaults(), NULL);
     assert_int_equal(lt_adv_set_count(a, LT_ADV_FAILED), 0);
     int64_t n_same = 0;
     for (int64_t i = 0; i < b->n; i++) // where a probability rounds to 0 is decided by the last bit of a logit
@@ -260,7 +253,7 @@ static void saturated_losses_climb_the_margin(void **state)
     assert_true(n_same > b->n * 3 / 4);
     lt_adv_set_destroy(a);
     lt_adv_set_destroy(b);
-    compare(flat, defaults());
+    compare(flat, toy_search_defaults());
     lt_model_destroy(sharp);
     lt_model_destroy(flat);
 }
@@ -272,7 +265,7 @@ static void steps_move_little(void **state)
     if (!emu_is_used())
         skip();
     emu_counts *c = emu_count();
-    const lt_adv_search_cfg cfg = defaults();
+    const lt_adv_search_cfg cfg = toy_search_defaults();
     const emu_counts before = *c;
     lt_adv_set *set = search_on(card, world.model, cfg, NULL);
     const long image = TOY_DIM * 4, n = TOY_TRAIN, params = 4 * (long)(world.model->n_params + world.model->n_state);
@@ -309,7 +302,7 @@ static void interruption_does_not_show(void **state)
     const lt_view view = lt_view_split(world.ds, LT_TRAIN);
     lt_env env = world.env;
     env.backend = card;
-    const lt_adv_search_cfg cfg = defaults();
+    const lt_adv_search_cfg cfg = toy_search_defaults();
     lt_adv_set *whole = search_on(card, world.model, cfg, NULL);
     device.climb = counted_climb;
     ops.device = &device;
@@ -344,7 +337,7 @@ static void failures_are_said(void **state)
     if (!emu_is_used())
         skip();
     const lt_view view = lt_view_rows(world.ds, LT_TRAIN, &world.forget);
-    const lt_adv_search_cfg cfg = defaults();
+    const lt_adv_search_cfg cfg = toy_search_defaults();
     lt_env env = world.env;
     lt_status status = LT_E_FAIL;
     int n_failed = 0;

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 #include "base/base.h"
+#include "lethe/attack.h"
 #include "lethe/audit.h"
 #include "lethe/unlearn.h"
 
@@ -64,6 +65,16 @@ static inline lt_model *toy_model(void)
     assert_ok(lt_model_create(TOY_MODEL, (lt_model_shape){TOY_C, TOY_H, TOY_H, TOY_K}, &m));
     lt_model_init(m, 1);
     return m;
+}
+
+// The defaults of the search for neighbours, for the toy: its boundaries are farther than those of real images.
+static inline lt_adv_search_cfg toy_search_defaults(void)
+{
+    lt_adv_search_cfg cfg;
+    lt_options_defaults(lt_adv_search_options, &cfg);
+    cfg.eps0 = 0.1f;
+    cfg.batch = 16;
+    return cfg;
 }
 
 static inline void toy_init(toy_world *w)

@@ -5,15 +5,6 @@
 #include "lethe/run.h"
 #include "methods/attack/attack_impl.h"
 
-static lt_adv_search_cfg defaults(void)
-{
-    lt_adv_search_cfg cfg;
-    lt_options_defaults(lt_adv_search_options, &cfg);
-    cfg.eps0 = 0.1f; // the toy's boundaries are farther than those of real images
-    cfg.batch = 16;
-    return cfg;
-}
-
 static lt_adv_set *search(const lt_model *model, lt_adv_search_cfg cfg)
 {
     lt_view view = lt_view_split(world.ds, LT_TRAIN);
@@ -165,8 +156,8 @@ static void compare_with_plain(lt_adv_search_cfg cfg)
 static void equals_the_plain_algorithm(void **state)
 {
     (void)state;
-    compare_with_plain(defaults());
-    lt_adv_search_cfg cfg = defaults();
+    compare_with_plain(toy_search_defaults());
+    lt_adv_search_cfg cfg = toy_search_defaults();
     cfg.fresh = true;
     compare_with_plain(cfg);
     cfg.steps = 12;
@@ -178,7 +169,7 @@ static void equals_the_plain_algorithm(void **state)
 static void batch_size_changes_nothing(void **state)
 {
     (void)state;
-    lt_adv_search_cfg cfg = defaults();
+    lt_adv_search_cfg cfg = toy_search_defaults();
     cfg.batch = 1;
     lt_adv_set *one = search(world.model, cfg);
     const int64_t sizes[] = {7, 64, 128};
@@ -234,13 +225,13 @@ static void check_guarantees(const lt_model *model, const lt_adv_set *set)
 static void the_set_keeps_its_promises(void **state)
 {
     (void)state;
-    lt_adv_set *set = search(world.model, defaults());
+    lt_adv_set *set = search(world.model, toy_search_defaults());
     check_guarantees(world.model, set);
     assert_int_equal(lt_adv_set_count(set, LT_ADV_FAILED), 0);
     assert_true(lt_adv_set_count(set, LT_ADV_OK) > TOY_TRAIN * 3 / 4);
     lt_adv_set_destroy(set);
     lt_model *raw = toy_model(); // untrained: mostly wrong
-    set = search(raw, defaults());
+    set = search(raw, toy_search_defaults());
     check_guarantees(raw, set);
     assert_true(lt_adv_set_count(set, LT_ADV_CLEAN_WRONG) > TOY_TRAIN / 2);
     lt_adv_set_destroy(set);
@@ -253,7 +244,7 @@ static void the_fast_backend_keeps_them_too(void **state)
     (void)state;
     lt_backend *ref = world.env.backend;
     assert_ok(lt_backend_create("auto", 1, &world.env.backend));
-    lt_adv_set *set = search(world.model, defaults());
+    lt_adv_set *set = search(world.model, toy_search_defaults());
     check_guarantees(world.model, set);
     assert_int_equal(lt_adv_set_count(set, LT_ADV_FAILED), 0);
     lt_adv_set_destroy(set);
@@ -264,7 +255,7 @@ static void the_fast_backend_keeps_them_too(void **state)
 static void doublings_are_capped(void **state)
 {
     (void)state;
-    lt_adv_search_cfg cfg = defaults();
+    lt_adv_search_cfg cfg = toy_search_defaults();
     cfg.eps0 = 1e-5f;
     cfg.max_doublings = 2;
     lt_adv_set *set = search(world.model, cfg);
@@ -293,13 +284,13 @@ static void a_saturated_loss_falls_back_to_the_margin(void **state)
         sharp->params[w.slab_offset + i] *= 4096.0f;
     for (int64_t i = 0; i < b.shape.dim[0]; i++)
         sharp->params[b.slab_offset + i] *= 4096.0f;
-    lt_adv_set *set = search(sharp, defaults());
+    lt_adv_set *set = search(sharp, toy_search_defaults());
     check_guarantees(sharp, set);
     assert_int_equal(lt_adv_set_count(set, LT_ADV_FAILED), 0);
     lt_adv_set_destroy(set);
     for (int64_t i = 0; i < w.shape.dim[0] * w.shape.dim[1]; i++)
         sharp->params[w.slab_offset + i] = 0.0f; // a constant classifier: no gradient of any kind
-    set = search(sharp, defaults());
+    set = search(sharp, toy_search_defaults());
     for (int i = 0; i < TOY_TRAIN; i++)
         assert_int_equal(set->status[i], set->clean_pred[i] == set->label[i] ? LT_ADV_FAILED : LT_ADV_CLEAN_WRONG);
     assert_int_equal(lt_adv_set_count(set, LT_ADV_FAILED), TOY_TRAIN / TOY_K);
@@ -327,7 +318,7 @@ static void sets_survive_a_file(void **state)
 {
     (void)state;
     char *dir = toy_temp_dir();
-    lt_adv_set *a = search(world.model, defaults()), *b;
+    lt_adv_set *a = search(world.model, toy_search_defaults()), *b;
     assert_ok(lt_adv_set_save(a, dir));
     assert_ok(lt_adv_set_open(dir, &b));
     assert_int_equal(a->n, b->n);
@@ -356,7 +347,7 @@ static void damaged_sets_are_refused(void **state)
 {
     (void)state;
     char *dir = toy_temp_dir();
-    lt_adv_set *a = search(world.model, defaults()), *b;
+    lt_adv_set *a = search(world.model, toy_search_defaults()), *b;
     assert_fails(LT_E_IO, "adv.safetensors", lt_adv_set_open(dir, &b));
     float pixel = a->x_adv[5];
     a->x_adv[5] = 1.5f;
@@ -397,7 +388,7 @@ static void results_are_cached(void **state)
     listener ear = {0};
     assert_ok(lt_events_add(world.events, (lt_sink){listen, &ear}));
     lt_view view = lt_view_rows(world.ds, LT_TRAIN, &world.forget);
-    lt_adv_search_cfg cfg = defaults();
+    lt_adv_search_cfg cfg = toy_search_defaults();
     lt_adv_set *a, *b;
     assert_ok(lt_adv_search(world.model, &view, &cfg, &world.env, dir, &a));
     assert_ok(lt_adv_search(world.model, &view, &cfg, &world.env, dir, &b));
@@ -411,7 +402,7 @@ static void results_are_cached(void **state)
     assert_ok(lt_adv_search(world.model, &view, &cfg, &world.env, dir, &b));
     assert_string_not_equal(a->digest, b->digest);
     lt_adv_set_destroy(b);
-    cfg = defaults();
+    cfg = toy_search_defaults();
     view.n--;
     assert_ok(lt_adv_search(world.model, &view, &cfg, &world.env, dir, &b));
     assert_string_not_equal(a->digest, b->digest);
@@ -445,7 +436,7 @@ static void an_unusable_cache_costs_only_a_warning(void **state)
     (void)state;
     char *dir = toy_temp_dir(), *file = lti_asprintf("%s/file", dir);
     lt_view view = lt_view_rows(world.ds, LT_TRAIN, &world.forget);
-    lt_adv_search_cfg cfg = defaults();
+    lt_adv_search_cfg cfg = toy_search_defaults();
     lt_adv_set *a;
     assert_ok(lt_write_file_atomic(file, "x", 1));
     assert_fails(LT_E_IO, "file",
@@ -475,7 +466,7 @@ static void raise_stop(int signal_number)
 static void an_interrupted_search_ends_with_the_same_bits(void **state)
 {
     (void)state;
-    lt_adv_search_cfg cfg = defaults();
+    lt_adv_search_cfg cfg = toy_search_defaults();
     cfg.steps = 80;
     cfg.rho = 0.04f; // long enough to be interrupted
     lt_view view = lt_view_split(world.ds, LT_TRAIN);
@@ -524,7 +515,7 @@ static void an_interrupted_search_ends_with_the_same_bits(void **state)
 static void misuse_is_named(void **state)
 {
     (void)state;
-    lt_adv_search_cfg cfg = defaults();
+    lt_adv_search_cfg cfg = toy_search_defaults();
     lt_view view = lt_view_split(world.ds, LT_TRAIN);
     lt_adv_set *set;
     view.n = 0;
@@ -544,7 +535,7 @@ static void misuse_is_named(void **state)
 static void every_allocation_may_fail(void **state)
 {
     (void)state;
-    lt_adv_search_cfg cfg = defaults();
+    lt_adv_search_cfg cfg = toy_search_defaults();
     lt_view view = lt_view_rows(world.ds, LT_TRAIN, &(lt_index_set){.n = 3, .row = world.forget.row});
     lt_adv_set *set = NULL;
     lt_status status = LT_E_NOMEM;

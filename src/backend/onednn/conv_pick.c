@@ -5,6 +5,7 @@
 // candidate is the one of the fixed rule; another must beat it clearly, so that repeated measurements on an empty cache
 // mostly agree.
 #include "backend/onednn/onednn_impl.h"
+#include "backend/onednn/race.h"
 #include "backend/onednn/wino.h"
 #include "base/base.h"
 #include <stdio.h>
@@ -12,18 +13,15 @@
 #include <time.h>
 
 enum {
-    MAX_CANDIDATES = 10,
+    MAX_CANDIDATES = LTI_RACE_CANDIDATES,
     PER_ALGORITHM = 3,  // later ones are ever more general and never faster
     WINOGRAD_MIN = 16,  // channels on either side: below, most of a tile's multiplications are padding
     WINOGRAD_RULE = 32, // the fixed rule asks for more
     STRIDED_TILES = 96, // 4x4 tiles of y from where the rule takes our own Winograd of stride 2 when its filters are
                         // transformed in each run
     MIN_ROUNDS = 4,
-    MAX_ROUNDS = 40,
-    CONFIRM = 3, // times the least time must be seen, within near_best
-    PAIRS = 8,   // rounds in which two candidates met that tell which is faster, if seven of eight agree
 };
-static const double hopeless = 1.5, clear_win = 0.96, near_best = 0.05, patience_s = 0.6;
+static const double patience_s = 0.6;
 
 static bool is_reference(const char *impl)
 {
@@ -137,8 +135,7 @@ static lt_status candidates(const lti_dn *dn, const lti_conv_shape *s, list *l)
 // ---- timing
 typedef struct bench {
     lt_kernel k[MAX_CANDIDATES];
-    double t[MAX_CANDIDATES][MAX_ROUNDS], best[MAX_CANDIDATES];
-    int n[MAX_CANDIDATES];
+    lti_race race;
     clockid_t clock;
     void *arg[4], *scratch, *prepared;
 } bench;
@@ -215,56 +212,24 @@ static lt_status time_once(const lti_conv_shape *s, bench *b, int i, double *sec
     return LT_OK;
 }
 
-// Has the least time been seen often enough to be the candidate's own and not a neighbour's doing?
-static bool confirmed(const bench *b, int i)
-{
-    int near = 0;
-    for (int r = 0; r < b->n[i]; r++)
-        near += b->t[i][r] <= b->best[i] * (1 + near_best);
-    return near >= CONFIRM;
-}
-
-static int winner(const bench *b, int n)
-{
-    int win = 0;
-    for (int i = 1; i < n; i++)
-        if (b->best[i] < (win == 0 ? clear_win : 1.0) * b->best[win])
-            win = i;
-    return win;
-}
-
-// Was candidate i faster than the one of the rule nearly whenever both ran within a moment? Holds on a machine whose
-// speed changes all the time, where the least times are seen once.
-static bool beats_rule(const bench *b, int i)
-{
-    const int pairs = b->n[i] < b->n[0] ? b->n[i] : b->n[0];
-    int won = 0;
-    for (int r = 0; r < pairs; r++)
-        won += b->t[i][r] < clear_win * b->t[0][r];
-    return (pairs >= PAIRS && 8 * won >= 7 * pairs) ||
-           (pairs > 1 && won == pairs && b->best[0] > hopeless * b->best[i]);
-}
-
 // Candidates take turns, so that a disturbance from outside hits all of them; hopeless ones drop out. Goes on while the
 // machine is too noisy to tell, for a while.
 static lt_status race(const lti_conv_shape *s, const list *l, bench *b)
 {
-    double t, least = 1e30;
-    for (int i = 0; i < l->n; i++) {
+    lti_race *r = &b->race;
+    double t;
+    for (int i = 0; i < l->n; i++)
         LT_TRY(time_once(s, b, i, &t)); // cold: pages, code
-        b->best[i] = 1e30;
-    }
+    lti_race_start(r, l->n);
     const double start = seconds_of(b);
-    for (int round = 0; round < MAX_ROUNDS && (round == 0 || seconds_of(b) - start < patience_s); round++) {
+    for (int round = 0; round < LTI_RACE_ROUNDS && (round == 0 || seconds_of(b) - start < patience_s); round++) {
         for (int i = 0; i < l->n; i++) {
-            if (round > 1 && b->best[i] > hopeless * least)
+            if (lti_race_hopeless(r, i))
                 continue;
             LT_TRY(time_once(s, b, i, &t));
-            b->t[i][b->n[i]++] = t;
-            b->best[i] = t < b->best[i] ? t : b->best[i];
-            least = t < least ? t : least;
+            lti_race_note(r, i, t);
         }
-        if (round >= MIN_ROUNDS && confirmed(b, 0) && confirmed(b, winner(b, l->n)))
+        if (round >= MIN_ROUNDS && lti_race_told(r))
             break;
     }
     return LT_OK;
@@ -273,10 +238,10 @@ static lt_status race(const lti_conv_shape *s, const list *l, bench *b)
 // Without a measurement that tells the fixed rule stands: a wrong choice would stay in the cache.
 static void decide(list *l, const bench *b, lti_choice *choice)
 {
-    int win = winner(b, l->n);
+    int win = lti_race_winner(&b->race);
     size_t n = 0;
     char log[sizeof choice->log] = "";
-    const bool sure = win == 0 || (confirmed(b, win) && confirmed(b, 0)) || beats_rule(b, win);
+    const bool sure = win == 0 || lti_race_told(&b->race);
     if (!sure)
         win = 0;
     for (int i = 0; i < l->n && n < sizeof log; i++)
@@ -284,9 +249,9 @@ static void decide(list *l, const bench *b, lti_choice *choice)
                               i      ? ", "
                               : sure ? ""
                                      : "noisy: ",
-                              l->c[i].impl, b->best[i] * 1e6);
+                              l->c[i].impl, b->race.best[i] * 1e6);
     *choice = l->c[win];
-    choice->us = b->best[win] * 1e6;
+    choice->us = b->race.best[win] * 1e6;
     memcpy(choice->log, log, sizeof log);
 }
 

@@ -223,7 +223,7 @@ static lt_status start(lti_search *s, lt_evaluator *evaluator)
         lti_view_image(s->view, i, lti_search_image(s, i));
         s->item[i] = (lti_search_item){.eps = s->cfg->eps0};
         set->iters[i] = 0;
-        set->clean_pred[i] = set->adv_pred[i] = lti_row_arg_max(s->logits + i * k, k);
+        set->clean_pred[i] = set->adv_pred[i] = lti_arg_max(s->logits + i * k, k);
         set->status[i] = LT_ADV_OK;
         if (set->clean_pred[i] != set->label[i])
             set->status[i] = LT_ADV_CLEAN_WRONG; // its own partner: delta 0, eps0
@@ -242,7 +242,7 @@ static lt_status verify(lti_search *s, lt_evaluator *evaluator)
         lt_adv_set *set = s->set;
         if (set->status[i] == LT_ADV_FAILED)
             continue;
-        set->adv_pred[i] = lti_row_arg_max(s->logits + i * k, k);
+        set->adv_pred[i] = lti_arg_max(s->logits + i * k, k);
         if (set->adv_pred[i] != set->label[i])
             continue;
         if (s->n_verified >= MAX_VERIFY_PASSES) {

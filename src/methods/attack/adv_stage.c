@@ -41,7 +41,7 @@ static void look(lti_stage *st, int64_t n)
         const float *z = st->io.logits + r * k;
         const double length = lti_ball_distance(st->io.dx + r * d, NULL, d);
         const double sum = length + lti_ball_distance(z, NULL, k); // not finite when one term is not
-        st->seen[r] = (lti_row_seen){length, lti_row_arg_max(z, (int32_t)k), sum - sum == 0.0};
+        st->seen[r] = (lti_row_seen){length, lti_arg_max(z, (int32_t)k), sum - sum == 0.0};
     }
 }
 

@@ -1,6 +1,7 @@
 // attack_impl.h - what the files of the attack module share.
 #ifndef LT_ATTACK_IMPL_H
 #define LT_ATTACK_IMPL_H
+#include "base/arg_max.h"
 #include "base/ball.h"
 #include "base/base.h"
 #include "lethe/attack.h"

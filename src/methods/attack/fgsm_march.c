@@ -40,15 +40,6 @@ static int64_t dim(const march *m)
     return lti_adv_set_dim(m->set);
 }
 
-static int32_t arg_max(const float *z, int k)
-{
-    int32_t best = 0;
-    for (int32_t j = 1; j < k; j++)
-        if (z[j] > z[best])
-            best = j;
-    return best;
-}
-
 static float clamp(float v)
 {
     return v < 0.0f ? 0.0f : v > 1.0f ? 1.0f : v;
@@ -82,7 +73,7 @@ static lt_status prepare(march *m)
     }
     LT_TRY(look(m, NULL, set->label, set->n, set->x_adv));
     for (int64_t i = 0; i < set->n; i++) {
-        set->clean_pred[i] = set->adv_pred[i] = arg_max(m->logits + i * k, k);
+        set->clean_pred[i] = set->adv_pred[i] = lti_arg_max(m->logits + i * k, k);
         if (set->clean_pred[i] != set->label[i])
             set->status[i] = LT_ADV_CLEAN_WRONG; // its own partner
         else
@@ -147,7 +138,7 @@ static lt_status march_batch(march *m, int64_t from, int64_t n, int32_t restart)
             if (m->done[r])
                 continue;
             m->set->iters[i]++;
-            m->set->adv_pred[i] = arg_max(m->logits + r * k, k);
+            m->set->adv_pred[i] = lti_arg_max(m->logits + r * k, k);
             m->set->rounds[i] = restart + 1;
             if (m->set->adv_pred[i] == m->label[r])
                 continue;
@@ -209,7 +200,7 @@ static lt_status verify(march *m)
     for (int64_t i = 0; i < set->n; i++) {
         if (set->status[i] == LT_ADV_FAILED)
             continue;
-        set->adv_pred[i] = arg_max(m->logits + i * k, k);
+        set->adv_pred[i] = lti_arg_max(m->logits + i * k, k);
         if (set->adv_pred[i] != set->label[i])
             continue;
         set->status[i] = LT_ADV_FAILED; // unless it marches on

@@ -1,6 +1,7 @@
 // audit_impl.h - what the audit files share: the shadow draw, and one SVM fit (also called by the parity test).
 #ifndef LT_AUDIT_IMPL_H
 #define LT_AUDIT_IMPL_H
+#include "base/arg_max.h"
 #include "base/base.h"
 #include "lethe/audit.h"
 

@@ -26,15 +26,6 @@ static double log_sum_exp(const float *z, int k, int64_t skip)
     return top + log(sum);
 }
 
-static int64_t arg_max(const float *z, int k)
-{
-    int best = 0;
-    for (int j = 1; j < k; j++)
-        if (z[j] > z[best])
-            best = j;
-    return best;
-}
-
 void lti_probabilities(const float *logits, int k, double *p)
 {
     double lse = log_sum_exp(logits, k, -1);
@@ -65,7 +56,7 @@ double lti_feature(const float *logits, int k, int64_t label, lt_feature f)
 {
     switch (f) {
     case LT_FEAT_CORRECT:
-        return arg_max(logits, k) == label ? 1.0 : 0.0;
+        return lti_arg_max(logits, k) == label ? 1.0 : 0.0;
     case LT_FEAT_CONFIDENCE:
         return exp((double)logits[label] - log_sum_exp(logits, k, -1));
     case LT_FEAT_ENTROPY:
@@ -107,7 +98,7 @@ double lt_signals_acc(const lt_signals *s, int group)
     for (int64_t i = 0; i < s->n; i++) {
         if (group >= 0 && s->group[i] != group)
             continue;
-        n_correct += arg_max(s->logits + i * s->k, s->k) == s->label[i];
+        n_correct += lt_signals_predicted(s, i) == s->label[i];
         n++;
     }
     return n ? (double)n_correct / (double)n : (double)NAN;

@@ -31,6 +31,11 @@ static lt_status signals_create(int64_t n, int k, lt_signals **out)
     return LT_OK;
 }
 
+int lt_signals_predicted(const lt_signals *s, int64_t row)
+{
+    return lti_arg_max(s->logits + row * s->k, s->k);
+}
+
 void lt_signals_destroy(lt_signals *s)
 {
     if (!s)

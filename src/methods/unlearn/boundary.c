@@ -78,7 +78,7 @@ lt_status lti_boundary_labels(lti_boundary *b, const lt_batch *batch, int32_t *l
     LT_TRY(lt_plan_run(plan));
     const float *z = lt_plan_buffer(plan, b->frozen->logits); // (n,K)
     for (int64_t i = 0; i < batch->n; i++)
-        labels[i] = (int32_t)lti_argmax(z + i * s->n_classes, s->n_classes);
+        labels[i] = lti_arg_max(z + i * s->n_classes, s->n_classes);
     b->passes->n_forward += 2 * batch->n;
     b->passes->n_backward += batch->n;
     return LT_OK;

@@ -2,6 +2,7 @@
 #ifndef LTC_ATTACK_H
 #define LTC_ATTACK_H
 #include "backend/cuda/kernels/tensor.h"
+#include "base/arg_max.h"
 #include "base/ball.h"
 
 // to (n,D): row i of it is row index[i] of from. Index: element of to. t: from, index (n) i32, to. d: D.
@@ -33,7 +34,7 @@ LTI_BOTH void ltc_row_look(const ltc_args *a, uint32_t i)
     for (int32_t k = 0; k < n_k; k++)
         finite = finite && z[k] - z[k] == 0.0f;
     seen->length = length;
-    seen->pred = lti_row_arg_max(z, n_k);
+    seen->pred = lti_arg_max(z, n_k);
     seen->finite = finite;
 }
 
