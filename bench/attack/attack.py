@@ -260,6 +260,10 @@ def main():
     if a.worker:
         torch_worker(a)
         return 0
+    sys.path.insert(0, str(ROOT / "bench"))
+    from outfile import open_place
+
+    out = open_place("attack", a.out)
     load = os.getloadavg()[0]
     if load > 0.5 * a.threads:
         print(f"attack: the machine is busy (load {load:.1f}); wall-clock ratios are not to be relied on", file=sys.stderr)
@@ -270,8 +274,6 @@ def main():
     result = summary(a, compare(a))
     result["load_before"] = load
     print_table(result)
-    out = pathlib.Path(a.out)
-    out.parent.mkdir(parents=True, exist_ok=True)
     out.write_text(json.dumps(result, indent=1) + "\n")
     print(f"\nwritten to {out}")
     if result["same_work"]["same_radius"] < SAME_SHARE:

@@ -194,10 +194,17 @@ def main():
         torch_worker(a)
         return 0
     try:
-        import torch  # noqa: F401
+        import torch
     except ImportError:
         print(f"vs_pytorch: skipped, {sys.executable} cannot import torch; name a python that can in LETHE_PYTHON")
         return 77
+    if any("compile" in f for f in a.formats) and not hasattr(torch, "compile"):
+        print(f"vs_pytorch: PyTorch {torch.__version__} has no torch.compile, which --formats asks for", file=sys.stderr)
+        return 2
+    sys.path.insert(0, str(ROOT / "bench"))
+    from outfile import open_place
+
+    out = open_place("vs_pytorch", a.out)
     load = os.getloadavg()[0]
     if load > 0.5 * a.threads:
         print(f"vs_pytorch: the machine is busy (load {load:.1f}); these ratios are not to be relied on", file=sys.stderr)
@@ -205,8 +212,6 @@ def main():
     print_table(a, rows)
     result = {"model": a.model, "precision": a.precision, "convolution": a.convolution, "batch": a.batch, "threads": a.threads, "rounds": a.rounds, "repeat": a.repeat,
               "machine": platform.machine(), "cpu": cpu_name(), "load_before": load, "workloads": {r["workload"]: r for r in rows}}
-    out = pathlib.Path(a.out)
-    out.parent.mkdir(parents=True, exist_ok=True)
     out.write_text(json.dumps(result, indent=1) + "\n")
     print(f"\nwritten to {out}")
     low = [r for r in rows if r["ratio"] < a.require.get(r["workload"], 0)]

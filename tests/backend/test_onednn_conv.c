@@ -127,6 +127,22 @@ static void test_own_winograd(void **state)
         each_pass(&stride_2[i], 2, check_own);
 }
 
+// Several inputs change with every run, the filter does not: it is prepared once.
+static void test_prepares_from_the_filter(void **state)
+{
+    (void)state;
+    const lt_arg x = image(2, 32, 8, 8), f = filter(32, 32, 3, 3);
+    const lt_attr a = {.stride = 1, .pad = 1, .groups = 1, .shape = x.shape, .relu = true};
+    const op_case t = CASE(conv2d, a, 4, 1, 0, x, f, vector(32), x, x);
+    const lt_bind_in in = {
+        .op = t.op, .attr = &t.attr, .n_in = 4, .n_out = 1, .arg = t.arg, .real = LT_F32, .flags = LT_PLAN_NO_TUNE};
+    lt_kernel k = {0};
+    assert_ok(lti_bind_conv(backend_one->self, &in, &k));
+    assert_non_null(k.prepare);
+    assert_int_equal(k.prepare_reads, 1u << 1);
+    k.destroy(&k);
+}
+
 // Where the fixed rule takes a strided one: not where few tiles share a transformed filter, nor for few channels.
 static void test_strided_rule(void **state)
 {
@@ -282,8 +298,13 @@ static void test_instruction_sets(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_conv),          cmocka_unit_test(test_same_bits), cmocka_unit_test(test_own_winograd),
-        cmocka_unit_test(test_strided_rule),  cmocka_unit_test(test_bf16),      cmocka_unit_test(test_instruction_sets),
+        cmocka_unit_test(test_conv),
+        cmocka_unit_test(test_same_bits),
+        cmocka_unit_test(test_own_winograd),
+        cmocka_unit_test(test_strided_rule),
+        cmocka_unit_test(test_prepares_from_the_filter),
+        cmocka_unit_test(test_bf16),
+        cmocka_unit_test(test_instruction_sets),
         cmocka_unit_test(test_other_threads),
     };
     return cmocka_run_group_tests(tests, setup, teardown);

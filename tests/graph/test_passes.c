@@ -215,9 +215,27 @@ static small_net residual_row(int n_blocks)
     return n;
 }
 
+// Values made again from several maps: the sums of residual blocks.
+static int count_sums_again(const lt_plan *plan)
+{
+    int n = 0;
+    char *dump = lt_plan_dump(plan);
+    assert_non_null(dump);
+    for (char *line = strtok(dump, "\n"); line; line = strtok(NULL, "\n")) {
+        char *end = strstr(line, "->");
+        if (!end || !strstr(end, " again"))
+            continue;
+        *end = 0;
+        const char *map = strstr(line, "(3,20,8,8)");
+        n += map && strstr(map + 1, "(3,20,8,8)");
+    }
+    free(dump);
+    return n;
+}
+
 // One training run in float: gradients, state and the loss; memory of activations with scratch.
 static float *train_bits(const small_net *n, lt_backend *b, unsigned flags, size_t keep_bytes, int64_t *count,
-                         int64_t *bytes, int *again)
+                         int64_t *bytes, int *again, int *sums_again)
 {
     const lt_plan_spec spec = {.outs = &n->loss,
                                .n_outs = 1,
@@ -243,6 +261,7 @@ static float *train_bits(const small_net *n, lt_backend *b, unsigned flags, size
     *count = (int64_t)(n_params + n_state + 1);
     *bytes = lt_plan_get_stats(r.plan).slab_bytes;
     *again = count_lines(r.plan, " again");
+    *sums_again = count_sums_again(r.plan);
     op_run_close(&r);
     return v;
 }
@@ -258,9 +277,9 @@ static void made_again_bit_for_bit(void **state)
         for (int blocks = 0; blocks < 8; blocks++) {
             small_net n = residual_row(blocks);
             int64_t count_a, count_b, kept_bytes, bytes;
-            int again, none;
-            float *kept = train_bits(&n, b, LT_PLAN_NO_RECOMPUTE, 0, &count_a, &kept_bytes, &none);
-            float *made = train_bits(&n, b, 0, 1, &count_b, &bytes, &again);
+            int again, none, sums;
+            float *kept = train_bits(&n, b, LT_PLAN_NO_RECOMPUTE, 0, &count_a, &kept_bytes, &none, &sums);
+            float *made = train_bits(&n, b, 0, 1, &count_b, &bytes, &again, &sums);
             assert_true(count_a == count_b && memcmp(kept, made, (size_t)count_a * sizeof *kept) == 0);
             assert_int_equal(none, 1); // the legend
             assert_true(again - 1 >= 1 + blocks && again - 1 <= 1 + 3 * blocks);
@@ -355,20 +374,24 @@ static void kept_within_a_budget(void **state)
     assert_int_equal(lt_backend_create("ref", 1, &b), LT_OK);
     small_net n = residual_row(4);
     int64_t count, least, most, bytes;
-    int all, none, some = 0, again;
-    float *bits = train_bits(&n, b, 0, 1, &count, &least, &all);
-    free(train_bits(&n, b, LT_PLAN_NO_RECOMPUTE, 0, &count, &most, &none));
+    int all, none, some = 0, again, all_sums, sums;
+    float *bits = train_bits(&n, b, 0, 1, &count, &least, &all, &all_sums);
+    free(train_bits(&n, b, LT_PLAN_NO_RECOMPUTE, 0, &count, &most, &none, &sums));
     for (size_t budget = 1024; budget <= 1u << 22; budget += budget / 16) {
-        float *with = train_bits(&n, b, 0, budget, &count, &bytes, &again);
+        float *with = train_bits(&n, b, 0, budget, &count, &bytes, &again, &sums);
         assert_memory_equal(with, bits, (size_t)count * sizeof *bits);
         assert_true(again <= all && again >= none && bytes >= least && bytes <= most);
         assert_true(bytes == least || (size_t)bytes < 3 * budget); // scratch, gradients and copies come on top
+        if (again < all && some == 0)
+            assert_true(sums < all_sums); // the first value that is kept is one of these
         some += again < all && again > none;
         free(with);
     }
     assert_true(some > 3);
     assert_int_equal(again, none);
     assert_true(bytes == most);
+    free(train_bits(&n, b, 0, 0, &count, &bytes, &again, &sums)); // the default is far above what this takes
+    assert_int_equal(again, none);
     free(bits);
     lt_graph_destroy(n.g);
     lt_backend_destroy(b);
