@@ -11,6 +11,8 @@
 
 extern const lt_backend_ops lti_backend_onednn;
 
+enum { LARGE = 8 << 20 }; // bytes from where memory comes in large pages
+
 typedef struct totals {
     double fwd, dx, dw, elt;
 } totals;
@@ -27,7 +29,7 @@ static size_t bytes_of(const lt_shape *s, lt_layout layout)
 
 static float *fill(size_t bytes)
 {
-    float *p = aligned_alloc(64, (bytes + 63) / 64 * 64);
+    float *p = lti_aligned_alloc(64, bytes); // in large pages, as those of a plan
     if (!p)
         exit(7);
     for (size_t i = 0; i < bytes / sizeof *p; i++)
@@ -52,7 +54,7 @@ static double measure(lt_backend *b, const char *label, const lt_op *op, const l
         p[i] = fill(n);
         bytes += n;
     }
-    void *scratch = fill(k.scratch_bytes + 64);
+    void *scratch = fill(k.scratch_bytes + LARGE);
     k.prepared = fill(k.prepared_bytes + 64);
     double best = 1e30;
     const double start = lti_now_s();
@@ -70,9 +72,9 @@ static double measure(lt_backend *b, const char *label, const lt_op *op, const l
         printf(" %7.1f GB/s   ", (double)bytes / best * 1e-9);
     printf("  scratch %6.1f MB  %s  [%s]\n", (double)k.scratch_bytes * 1e-6, k.impl, k.tuned);
     for (int i = 0; i < n_in + n_out; i++)
-        free(p[i]);
-    free(scratch);
-    free(k.prepared);
+        lti_free(p[i]);
+    lti_free(scratch);
+    lti_free(k.prepared);
     if (k.destroy)
         k.destroy(&k);
     return best;

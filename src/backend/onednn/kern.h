@@ -7,6 +7,7 @@
 #ifndef LT_KERN_H
 #define LT_KERN_H
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 enum { LTI_LANES = 16 };

@@ -53,7 +53,7 @@ static void multiply_image(const stem *d, const float *dy, const float *u, float
         for (int64_t j = 0; j < columns; j += width) {
             const int64_t n = columns - j < width ? columns - j : width;
             d->kern->wino->multiply(dy + at * LTI_LANES, d->k_b, d->px * LTI_LANES, u + j * d->k_b * LTI_LANES,
-                                    t + j * d->px + at * LTI_LANES, d->px * LTI_LANES, (int)n);
+                                    t + j * d->px + at * LTI_LANES, d->px * LTI_LANES, (int)rows, (int)n);
         }
     }
 }

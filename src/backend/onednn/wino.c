@@ -95,14 +95,17 @@ static void transform_filter(const wino *d, const float *w, float *u)
 // ---- forward and gradient of the input
 static void block_inputs(const wino *d, const part *p, const float *x, int64_t first, int64_t n_tiles, float *v)
 {
-    const int64_t rows = d->kern->rows, panel = d->in_b * rows * d->lanes;
+    const int64_t depth = d->in_b * d->lanes, n = n_groups(d, n_tiles);
     lti_wino_transform *transform = d->half ? p->form->input_half : p->form->input;
     for (int64_t b = 0; b < d->in_b; b++) {
         tile t = tile_at(d, first);
-        for (int64_t i = 0; i < n_tiles; i++, tile_step(d, &t)) {
-            const lti_wino_patch at = in_patch(d, p, &t);
-            transform(in_plane(d, x, t.n, b), &at, v + i / rows * panel + (b * rows + i % rows) * d->lanes,
-                      d->v_stride);
+        for (int64_t i = 0; i < n; i++) {
+            const group g = group_of(d, n_tiles, i);
+            float *to = v + g.first * depth + b * g.rows * d->lanes;
+            for (int r = 0; r < g.n; r++, to += d->lanes, tile_step(d, &t)) {
+                const lti_wino_patch at = in_patch(d, p, &t);
+                transform(in_plane(d, x, t.n, b), &at, to, d->v_stride);
+            }
         }
     }
 }
@@ -111,15 +114,16 @@ static void block_inputs(const wino *d, const part *p, const float *x, int64_t f
 static void block_products(const wino *d, int points, const float *v, int64_t n_tiles, const float *u, int64_t first,
                            int64_t end, float *m, ahead *read, ahead *write)
 {
-    const int64_t rows = d->kern->rows, width = d->kern->width, depth = d->in_b * d->lanes;
+    const int64_t width = d->kern->width, depth = d->in_b * d->lanes, n = n_groups(d, n_tiles);
     for (int p = 0; p < points; p++)
         for (int64_t k = first; k < end; k += width)
-            for (int64_t i = 0; i < n_tiles; i += rows) {
+            for (int64_t i = 0; i < n; i++) {
+                const group g = group_of(d, n_tiles, i);
                 (d->half ? d->kern->multiply_half
-                         : d->kern->multiply)(v + p * d->v_stride + i * depth, d->in_b, rows * d->lanes,
+                         : d->kern->multiply)(v + p * d->v_stride + g.first * depth, d->in_b, g.rows * d->lanes,
                                               u + p * d->u_stride + (k - first) * depth,
-                                              m + p * d->m_stride + i * (end - first) + (k - first) * rows,
-                                              rows * LTI_LANES, (int)smaller(width, end - k));
+                                              m + p * d->m_stride + g.first * (end - first) + (k - first) * g.rows,
+                                              g.rows * LTI_LANES, g.rows, (int)smaller(width, end - k));
                 fetch(write);
                 fetch(read);
             }
@@ -136,7 +140,7 @@ typedef struct ends {
 static void block_outputs(const wino *d, const part *p, const float *m, int64_t begin, int64_t end, int64_t first,
                           int64_t n_tiles, const ends *e)
 {
-    const int64_t rows = d->kern->rows, panel = (end - begin) * rows * LTI_LANES;
+    const int64_t columns = (end - begin) * LTI_LANES, n = n_groups(d, n_tiles);
     const bool sum = d->pass == LTI_CONV_FWD, last = !sum || p->last;
     for (int64_t b = begin; b < end; b++) {
         float add[LTI_LANES] = {0};
@@ -145,13 +149,16 @@ static void block_outputs(const wino *d, const part *p, const float *m, int64_t 
         if (e->bias)
             memcpy(add, e->bias + b * LTI_LANES, (size_t)smaller(LTI_LANES, d->out - b * LTI_LANES) * sizeof *add);
         tile t = tile_at(d, first);
-        for (int64_t i = 0; i < n_tiles; i++, tile_step(d, &t)) {
-            const lti_wino_patch at = out_patch(d, p, &t);
-            const int64_t plane = out_plane(d, t.n, b);
-            finish.residual = e->residual && last ? e->residual + plane : NULL;
-            finish.mask = e->mask && last ? e->mask + plane : NULL;
-            p->form->output(m + i / rows * panel + (b - begin) * rows * LTI_LANES + i % rows * LTI_LANES, d->m_stride,
-                            e->y + plane, &at, &finish);
+        for (int64_t i = 0; i < n; i++) {
+            const group g = group_of(d, n_tiles, i);
+            const float *from = m + g.first * columns + (b - begin) * g.rows * LTI_LANES;
+            for (int r = 0; r < g.n; r++, from += LTI_LANES, tile_step(d, &t)) {
+                const lti_wino_patch at = out_patch(d, p, &t);
+                const int64_t plane = out_plane(d, t.n, b);
+                finish.residual = e->residual && last ? e->residual + plane : NULL;
+                finish.mask = e->mask && last ? e->mask + plane : NULL;
+                p->form->output(from, d->m_stride, e->y + plane, &at, &finish);
+            }
         }
     }
 }
@@ -159,7 +166,7 @@ static void block_outputs(const wino *d, const part *p, const float *m, int64_t 
 static void run_tiles(const wino *d, const float *x, const float *u, const ends *e, void *scratch)
 {
     const int64_t columns = d->out_b * LTI_LANES, n_blocks = (d->tiles + d->block - 1) / d->block;
-    const int64_t calls = d->points * ((columns + d->kern->width - 1) / d->kern->width) * (d->block / d->kern->rows);
+    const int64_t calls = d->points * ((columns + d->kern->width - 1) / d->kern->width) * n_groups(d, d->block);
 #pragma omp parallel for num_threads(d->n_threads) schedule(dynamic, 1)
     for (int64_t b = 0; b < n_blocks; b++) {
         float *v = block_of_thread(d, scratch), *m = v + d->most * d->v_stride;
@@ -179,12 +186,13 @@ static void run_tiles(const wino *d, const float *x, const float *u, const ends 
 static void run_panels(const wino *d, const part *p, const float *x, const float *w, const float *u, const ends *e,
                        void *scratch)
 {
-    const int64_t columns = d->out_b * LTI_LANES, rows = d->kern->rows;
-    const int64_t depth = d->in_b * d->lanes;
+    const int64_t columns = d->out_b * LTI_LANES, depth = d->in_b * d->lanes, n = n_groups(d, d->tiles);
     float *v = (float *)scratch + d->u_at;
 #pragma omp parallel for num_threads(d->n_threads) schedule(dynamic, 1)
-    for (int64_t i = 0; i < d->tiles; i += rows)
-        block_inputs(d, p, x, i, smaller(rows, d->tiles - i), v + i * depth);
+    for (int64_t i = 0; i < n; i++) {
+        const group g = group_of(d, d->tiles, i);
+        block_inputs(d, p, x, g.first, g.n, v + g.first * depth);
+    }
 #pragma omp parallel for num_threads(d->n_threads) schedule(dynamic, 1)
     for (int64_t k = 0; k < columns; k += d->kern->width) {
         float *m = block_of_thread(d, scratch), *own_u = m + d->most * d->m_stride;
@@ -238,8 +246,8 @@ bool lti_wino_fits(const lti_conv_shape *s)
 
 static void plan_forward(wino *d, lt_kernel *k)
 {
-    const int64_t in = d->in_b * LTI_LANES, out = d->out_b * LTI_LANES, rows = d->kern->rows;
-    const int64_t pairs = in * out, share = round_up((d->tiles + d->n_threads - 1) / d->n_threads, rows);
+    const int64_t in = d->in_b * LTI_LANES, out = d->out_b * LTI_LANES, least = d->kern->least_rows;
+    const int64_t pairs = in * out, share = (d->tiles + d->n_threads - 1) / d->n_threads;
     const int64_t depth = d->in_b * d->lanes; // floats of the transformed channels of a tile
     const size_t filter_bytes = (size_t)(d->points * spread(depth * out)) * sizeof(float);
     int64_t shared;
@@ -247,7 +255,7 @@ static void plan_forward(wino *d, lt_kernel *k)
     d->keep = d->keep && filter_bytes <= PREPARED_MAX;
     if (d->by_panel) {
         const bool own = !d->keep;
-        d->block = round_up(d->tiles, rows);
+        d->block = d->tiles < least ? least : d->tiles;
         d->m_stride = spread(d->block * smaller(d->kern->width, out));
         d->u_stride = own ? spread(depth * smaller(d->kern->width, out)) : spread(depth * out);
         d->v_stride = spread(d->block * depth);
@@ -255,9 +263,11 @@ static void plan_forward(wino *d, lt_kernel *k)
         shared = d->most * d->v_stride;
     } else {
         const int64_t fits = BLOCK_BYTES / (d->most * (depth + out) * (int64_t)sizeof(float));
-        d->block = smaller(round_up(fits < MIN_TILES ? BIG_TILES : fits, rows), share);
-        d->v_stride = spread(d->block * depth);
-        d->m_stride = spread(d->block * out);
+        const int64_t whole = fits - fits % d->kern->rows;
+        d->block = smaller(whole < MIN_TILES ? MIN_TILES : whole, share);
+        const int64_t room = d->block < least ? least : d->block;
+        d->v_stride = spread(room * depth);
+        d->m_stride = spread(room * out);
         d->u_stride = spread(depth * out);
         d->block_floats = (size_t)(d->most * (d->v_stride + d->m_stride));
         shared = d->keep ? 0 : d->points * d->u_stride;

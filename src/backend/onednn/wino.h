@@ -54,14 +54,15 @@ typedef struct lti_wino_form {
 // the filter, two neighbouring tiles.
 typedef struct lti_wino_kern {
     const char *isa;
-    int rows;         // tiles of one matrix product
+    int rows;         // tiles of one matrix product, at most
+    int least_rows;   // and at least: at most half of the above, rounded up
     int width;        // output channels of one matrix product: 16 or 32
     int strided_rule; // channels on either side from where it is taken for stride 2 unless timing tells otherwise
     lti_wino_form form[LTI_WINO_FORMS];
     // m[block][row][16] = sum over channels of v[block][row][16] * u[channel][n]; n = width or 16; strides: floats from
-    // one block of v, of m to the next
+    // one block of v, of m to the next. A row's sums do not depend on how many others there are.
     void (*multiply)(const float *v, int64_t v_blocks, int64_t v_stride, const float *u, float *m, int64_t m_stride,
-                     int n);
+                     int rows, int n);
     // For 16 rows c and n = 16 or 32 columns k: u[c][k] (row stride u_stride) (+)= sum over tiles of v[tile][c] *
     // d[tile][k]; d_stride: floats from the first to the second 16 columns of d
     void (*accumulate)(const float *v, const float *d, float *u, int64_t tiles, int64_t d_stride, int64_t u_stride,
@@ -70,7 +71,7 @@ typedef struct lti_wino_kern {
     void (*pack)(const float *a, const float *b, float *pairs);
     // As multiply; u in pairs of channels
     void (*multiply_half)(const float *v, int64_t v_blocks, int64_t v_stride, const float *u, float *m,
-                          int64_t m_stride, int n);
+                          int64_t m_stride, int rows, int n);
     // As accumulate; tiles: pairs of them
     void (*accumulate_half)(const float *v, const float *d, float *u, int64_t tiles, int64_t d_stride, int64_t u_stride,
                             int n, bool first);

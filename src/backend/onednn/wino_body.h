@@ -28,6 +28,9 @@ typedef float wmem __attribute__((vector_size(4 * WINO_LANES), aligned(4), may_a
 #define WMASK(v, y) ((wvec)((wint)(v) & ((y) > (wvec){0})))
 #define WUNROLL _Pragma("GCC unroll 16")
 #define WINLINE static inline __attribute__((always_inline))
+#define WAPART __attribute__((noinline))
+// Hides where a pointer comes from: else the compiler makes the addresses of all points first and spills them.
+#define WOPAQUE(p) __asm__("" : "+r"(p))
 
 typedef uint32_t wuint __attribute__((vector_size(4 * WINO_LANES)));
 typedef int16_t whalf __attribute__((vector_size(2 * WINO_LANES)));
@@ -79,14 +82,21 @@ WINLINE float point_scale(const float a, const float b, const int taps)
     return 1.0f / (2.0f * (taps == 3 ? a * a : a) * (a * a - b * b));
 }
 
+// A transform of a whole tile holds what it made along one dimension in registers, which are too few for all of it: it
+// goes over the tile twice, for the first points of the other dimension and for the rest. How many those are:
+WINLINE int low_points(const int taps)
+{
+    return taps == 3 ? 3 : 2;
+}
+
 // One dimension of B^T x: 3 + taps values, in_step vectors apart, to as many, step vectors apart. In this order: point
 // 0 where there are three taps, then +P, -P, +Q, -Q, infinity. The last five are the same function of the last inputs.
-WINLINE void input_1d(const wvec *i, const int in_step, wvec *o, const int step, const int taps)
+// First the low points, then the others.
+WINLINE void input_low(const wvec *i, const int in_step, wvec *o, const int step, const int taps)
 {
     if (taps == 1) {
-        WUNROLL
-        for (int k = 0; k < 4; k++)
-            o[k * step] = i[k * in_step];
+        o[0] = i[0];
+        o[step] = i[in_step];
         return;
     }
     const float p = point_p(taps), q = point_q(taps), p2 = p * p, q2 = q * q;
@@ -95,21 +105,36 @@ WINLINE void input_1d(const wvec *i, const int in_step, wvec *o, const int step,
         i += in_step;
         o += step;
     }
-    const wvec i0 = i[0], i1 = i[in_step], i2 = i[2 * in_step], i3 = i[3 * in_step], i4 = i[4 * in_step];
-    const wvec even_p = WINO_FMA(WSET(-q2), i1, i3), odd_p = WINO_FMA(WSET(-q2), i0, i2);
-    const wvec even_q = WINO_FMA(WSET(-p2), i1, i3), odd_q = WINO_FMA(WSET(-p2), i0, i2);
-    o[0] = WINO_FMA(WSET(p), odd_p, even_p);
-    o[step] = WINO_FMA(WSET(-p), odd_p, even_p);
-    o[2 * step] = WINO_FMA(WSET(q), odd_q, even_q);
-    o[3 * step] = WINO_FMA(WSET(-q), odd_q, even_q);
-    o[4 * step] = WINO_FMA(WSET(p2 * q2), i0, WINO_FMA(WSET(-(p2 + q2)), i2, i4));
+    const wvec even = WINO_FMA(WSET(-q2), i[in_step], i[3 * in_step]);
+    const wvec odd = WINO_FMA(WSET(-p * q2), i[0], WSET(p) * i[2 * in_step]);
+    o[0] = even + odd;
+    o[step] = even - odd;
+}
+
+WINLINE void input_high(const wvec *i, const int in_step, wvec *o, const int step, const int taps)
+{
+    if (taps == 1) {
+        o[0] = i[2 * in_step];
+        o[step] = i[3 * in_step];
+        return;
+    }
+    const float p = point_p(taps), q = point_q(taps), p2 = p * p, q2 = q * q;
+    if (taps == 3)
+        i += in_step;
+    const wvec even = WINO_FMA(WSET(-p2), i[in_step], i[3 * in_step]);
+    const wvec odd = WINO_FMA(WSET(-q * p2), i[0], WSET(q) * i[2 * in_step]);
+    o[0] = even + odd;
+    o[step] = even - odd;
+    o[2 * step] = WINO_FMA(WSET(p2 * q2), i[0], WINO_FMA(WSET(-(p2 + q2)), i[2 * in_step], i[4 * in_step]));
 }
 
 // One dimension of A^T m: 3 + taps values to four.
 WINLINE void output_1d(const wvec *i, const int in_step, wvec *o, const int step, const int taps)
 {
     if (taps == 1) {
-        input_1d(i, in_step, o, step, 1);
+        WUNROLL
+        for (int k = 0; k < LTI_WINO_OUT; k++)
+            o[k * step] = i[k * in_step];
         return;
     }
     const float p = point_p(taps), q = point_q(taps), p2 = p * p, q2 = q * q;
@@ -122,26 +147,36 @@ WINLINE void output_1d(const wvec *i, const int in_step, wvec *o, const int step
     o[3 * step] = WINO_FMA(WSET(q * q2), dif_q, WINO_FMA(WSET(p * p2), dif_p, s[4 * in_step]));
 }
 
-// One dimension of A dy: four values to 3 + taps.
-WINLINE void gradient_1d(const wvec *i, const int in_step, wvec *o, const int step, const int taps)
+// One dimension of A dy: four values to 3 + taps, the low points and the others.
+WINLINE void gradient_low(const wvec *i, const int in_step, wvec *o, const int step, const int taps)
 {
     if (taps == 1) {
-        input_1d(i, in_step, o, step, 1);
+        input_low(i, in_step, o, step, 1);
         return;
     }
-    const float p = point_p(taps), q = point_q(taps), p2 = p * p, q2 = q * q;
-    const wvec i0 = i[0], i1 = i[in_step], i2 = i[2 * in_step], i3 = i[3 * in_step];
-    const wvec even_p = WINO_FMA(WSET(p2), i2, i0), odd_p = WINO_FMA(WSET(p * p2), i3, WSET(p) * i1);
-    const wvec even_q = WINO_FMA(WSET(q2), i2, i0), odd_q = WINO_FMA(WSET(q * q2), i3, WSET(q) * i1);
+    const float p = point_p(taps), p2 = p * p;
+    const wvec even = WINO_FMA(WSET(p2), i[2 * in_step], i[0]);
+    const wvec odd = WINO_FMA(WSET(p * p2), i[3 * in_step], WSET(p) * i[in_step]);
     if (taps == 3) {
-        o[0] = i0;
+        o[0] = i[0];
         o += step;
     }
-    o[0] = even_p + odd_p;
-    o[step] = even_p - odd_p;
-    o[2 * step] = even_q + odd_q;
-    o[3 * step] = even_q - odd_q;
-    o[4 * step] = i3;
+    o[0] = even + odd;
+    o[step] = even - odd;
+}
+
+WINLINE void gradient_high(const wvec *i, const int in_step, wvec *o, const int step, const int taps)
+{
+    if (taps == 1) {
+        input_high(i, in_step, o, step, 1);
+        return;
+    }
+    const float q = point_q(taps), q2 = q * q;
+    const wvec even = WINO_FMA(WSET(q2), i[2 * in_step], i[0]);
+    const wvec odd = WINO_FMA(WSET(q * q2), i[3 * in_step], WSET(q) * i[in_step]);
+    o[0] = even + odd;
+    o[step] = even - odd;
+    o[2 * step] = i[3 * in_step];
 }
 
 // One dimension of G g: taps values to 3 + taps. Of two taps the scales of -P and -Q are negative.
@@ -195,56 +230,54 @@ WINLINE void filter_gradient_1d(const wvec *i, const int in_step, wvec *o, const
     o[2 * step] = WINO_FMA(WSET(q * q * n_q), sum_q, WINO_FMA(WSET(p * p * n_p), sum_p, s[4 * in_step]));
 }
 
-// The first and the end of the n places at, at + step, ... that lie in 0..size.
-WINLINE void wino_range(int64_t at, int64_t step, int64_t size, int n, int *first, int *end)
+// A patch: where its rows begin, and which of its columns lie inside the plane. A row outside is one of zeros.
+typedef struct wino_rows {
+    const float *row[LTI_WINO_MAX_IN];
+    int64_t pixel; // floats from one to the next
+    int first, end;
+} wino_rows;
+
+enum { WINO_MAX_STEP = 2 };
+static const float wino_zeros[((LTI_WINO_MAX_IN - 1) * WINO_MAX_STEP + 1) * LTI_LANES] __attribute__((aligned(64)));
+
+WINLINE bool wino_inside(const lti_wino_patch *at, const int n_y, const int n_x)
 {
-    int a = 0, b = n;
-    while (a < n && at + a * step < 0)
-        a++;
-    while (b > a && at + (b - 1) * step >= size)
-        b--;
-    *first = a;
-    *end = b;
+    return at->y >= 0 && at->x >= 0 && at->y + (n_y - 1) * at->step < at->h && at->x + (n_x - 1) * at->step < at->w;
 }
 
-WINLINE float *wino_zeros(float *to, int px)
+WINLINE const float *wino_first(const float *x, const lti_wino_patch *at)
 {
-    for (int i = 0; i < px; i++, to += LTI_LANES)
-        for (int l = 0; l < LTI_LANES; l += WINO_LANES)
-            WSTORE(to + l, (wvec){0});
-    return to;
+    return x + (at->y * at->w + at->x) * LTI_LANES;
 }
 
-// Copies the part of an n_y x n_x patch that lies inside the plane into `to`, zero elsewhere.
-static void wino_clip(const float *x, const lti_wino_patch *at, int n_y, int n_x, float *to)
+static __attribute__((noinline)) void wino_clip(const float *x, const lti_wino_patch *at, int n_y, int n_x,
+                                                wino_rows *r)
 {
-    int i0, i1, j0, j1;
-    wino_range(at->y, at->step, at->h, n_y, &i0, &i1);
-    wino_range(at->x, at->step, at->w, n_x, &j0, &j1);
-    to = wino_zeros(to, i0 * n_x);
-    for (int i = i0; i < i1; i++) {
-        const float *from = x + ((at->y + i * at->step) * at->w + at->x + j0 * at->step) * LTI_LANES;
-        to = wino_zeros(to, j0);
-        for (int j = j0; j < j1; j++, from += at->step * LTI_LANES, to += LTI_LANES)
-            for (int l = 0; l < LTI_LANES; l += WINO_LANES)
-                WSTORE(to + l, WLOAD(from + l));
-        to = wino_zeros(to, n_x - j1);
+    const float *from = wino_first(x, at);
+    int64_t y = at->y;
+    for (int i = 0; i < n_y; i++, y += at->step, from += at->step * at->w * LTI_LANES)
+        r->row[i] = y < 0 || y >= at->h ? wino_zeros : from;
+    r->pixel = at->step * LTI_LANES;
+    r->first = 0;
+    r->end = n_x;
+    while (r->first < n_x && at->x + r->first * at->step < 0)
+        r->first++;
+    while (r->end > r->first && at->x + (r->end - 1) * at->step >= at->w)
+        r->end--;
+}
+
+// Column k, n values of it.
+WINLINE void wino_column(const wino_rows *r, const int k, const int n, const int l, wvec *to)
+{
+    if (k < r->first || k >= r->end) {
+        WUNROLL
+        for (int i = 0; i < n; i++)
+            to[i] = (wvec){0};
+        return;
     }
-    wino_zeros(to, (n_y - i1) * n_x);
-}
-
-// The patch itself where it lies inside the plane, else its copy; row and pixel: floats from one to the next.
-WINLINE const float *wino_patch(const float *x, const lti_wino_patch *at, const int n_y, const int n_x, float *copy,
-                                int64_t *row, int64_t *pixel)
-{
-    *row = at->step * at->w * LTI_LANES;
-    *pixel = at->step * LTI_LANES;
-    if (at->y >= 0 && at->x >= 0 && at->y + (n_y - 1) * at->step < at->h && at->x + (n_x - 1) * at->step < at->w)
-        return x + (at->y * at->w + at->x) * LTI_LANES;
-    wino_clip(x, at, n_y, n_x, copy);
-    *row = n_x * LTI_LANES;
-    *pixel = LTI_LANES;
-    return copy;
+    WUNROLL
+    for (int i = 0; i < n; i++)
+        to[i] = WLOAD(r->row[i] + k * r->pixel + l);
 }
 
 WINLINE void wino_load(const float *from, int64_t step, const int n, wvec *to)
@@ -254,88 +287,181 @@ WINLINE void wino_load(const float *from, int64_t step, const int n, wvec *to)
         to[i] = WLOAD(from + i * step);
 }
 
-WINLINE void input_tile(const float *x, const lti_wino_patch *at, float *v, int64_t stride, const int taps_y,
-                        const int taps_x, const bool half)
+// Row k of the points of a tile, n of them.
+WINLINE void input_store(const wvec *o, const int n, float *v, int64_t stride, const bool half)
 {
-    const int n_y = 3 + taps_y, n_x = 3 + taps_x;
-    float copy[LTI_WINO_MAX_POINTS * LTI_LANES] __attribute__((aligned(64)));
-    int64_t row, pixel;
-    const float *from = wino_patch(x, at, n_y, n_x, copy, &row, &pixel);
-    for (int l = 0; l < LTI_LANES; l += WINO_LANES) {
-        wvec t[LTI_WINO_MAX_POINTS], i[LTI_WINO_MAX_IN], o[LTI_WINO_MAX_IN];
-        for (int k = 0; k < n_x; k++) {
-            wino_load(from + k * pixel + l, row, n_y, i);
-            input_1d(i, 1, t + k, n_x, taps_y);
-        }
-        for (int k = 0; k < n_y; k++) {
-            input_1d(t + n_x * k, 1, o, 1, taps_x);
-            WUNROLL
-            for (int j = 0; j < n_x; j++)
-                if (half)
-                    *(whalf_mem *)(v + (n_x * k + j) * stride + l / 2) = WINO_HALF(o[j]);
-                else
-                    WSTORE(v + (n_x * k + j) * stride + l, o[j]);
-        }
+    WUNROLL
+    for (int j = 0; j < n; j++)
+        if (half)
+            *(whalf_mem *)(v + j * stride) = WINO_HALF(o[j]);
+        else
+            WSTORE(v + j * stride, o[j]);
+}
+
+// Half of the transforms of a tile, from the patch inside the plane that begins at x or, where that is NULL, from r.
+WINLINE void input_part(const float *x, int64_t row, int64_t pixel, const wino_rows *r, float *v, int64_t stride,
+                        const int taps_y, const int taps_x, const int l, const bool high, const bool half)
+{
+    const int n_y = 3 + taps_y, n_x = 3 + taps_x, low = low_points(taps_y), n = high ? n_y - low : low;
+    wvec t[3 * LTI_WINO_MAX_IN], i[LTI_WINO_MAX_IN], o[LTI_WINO_MAX_IN];
+    const float *from = x + l;
+    WUNROLL
+    for (int k = 0; k < n_x; k++, from += pixel) {
+        if (x) {
+            WOPAQUE(from);
+            wino_load(from, row, n_y, i);
+        } else
+            wino_column(r, k, n_y, l, i);
+        if (high)
+            input_high(i, 1, t + k, n_x, taps_y);
+        else
+            input_low(i, 1, t + k, n_x, taps_y);
+    }
+    v += (high ? low * n_x * stride : 0) + (half ? l / 2 : l);
+    WUNROLL
+    for (int k = 0; k < n; k++, v += n_x * stride) {
+        WOPAQUE(v);
+        input_low(t + n_x * k, 1, o, 1, taps_x);
+        input_high(t + n_x * k, 1, o + low_points(taps_x), 1, taps_x);
+        input_store(o, n_x, v, stride, half);
     }
 }
 
-// How many of the pixels of an output patch lie inside, in one dimension.
-WINLINE int inside(int64_t size, int64_t at, int64_t step)
+WINLINE void input_inside(const float *x, const lti_wino_patch *at, float *v, int64_t stride, const int taps_y,
+                          const int taps_x, const bool half)
 {
-    int n = 0;
-    while (n < LTI_WINO_OUT && at + n * step < size)
-        n++;
-    return n;
-}
-
-WINLINE void output_tile(const float *m, int64_t stride, float *y, const lti_wino_patch *at,
-                         const lti_wino_finish *finish, const int taps_y, const int taps_x)
-{
-    const int n_y = 3 + taps_y, n_x = 3 + taps_x;
-    const int n_i = inside(at->h, at->y, at->step), n_j = inside(at->w, at->x, at->step);
+    const int64_t row = at->step * at->w * LTI_LANES, pixel = at->step * LTI_LANES;
     for (int l = 0; l < LTI_LANES; l += WINO_LANES) {
-        const wvec add = finish->bias ? WLOAD(finish->bias + l) : (wvec){0};
-        wvec t[LTI_WINO_OUT * LTI_WINO_MAX_IN], i[LTI_WINO_MAX_IN], o[LTI_WINO_OUT];
-        for (int k = 0; k < n_x; k++) {
-            wino_load(m + k * stride + l, n_x * stride, n_y, i);
-            output_1d(i, 1, t + k, n_x, taps_y);
-        }
-        for (int k = 0; k < n_i; k++) {
-            float *to = y + ((at->y + k * at->step) * at->w + at->x) * LTI_LANES + l;
-            output_1d(t + n_x * k, 1, o, 1, taps_x);
-            for (int j = 0; j < n_j; j++, to += at->step * LTI_LANES) {
-                wvec v = o[j] + (finish->add ? WLOAD(to) : add);
-                if (finish->residual)
-                    v += WLOAD(finish->residual + (to - y));
-                if (finish->relu)
-                    v = WRELU(v);
-                if (finish->mask)
-                    v = WMASK(v, WLOAD(finish->mask + (to - y)));
-                WSTORE(to, v);
-            }
-        }
+        input_part(wino_first(x, at), row, pixel, NULL, v, stride, taps_y, taps_x, l, false, half);
+        input_part(wino_first(x, at), row, pixel, NULL, v, stride, taps_y, taps_x, l, true, half);
     }
 }
 
-WINLINE void gradient_tile(const float *dy, const lti_wino_patch *at, float *d, int64_t stride, const int taps_y,
-                           const int taps_x)
+WINLINE void input_clipped(const float *x, const lti_wino_patch *at, float *v, int64_t stride, const int taps_y,
+                           const int taps_x, const bool half)
+{
+    wino_rows r;
+    wino_clip(x, at, 3 + taps_y, 3 + taps_x, &r);
+    for (int l = 0; l < LTI_LANES; l += WINO_LANES) {
+        input_part(NULL, 0, 0, &r, v, stride, taps_y, taps_x, l, false, half);
+        input_part(NULL, 0, 0, &r, v, stride, taps_y, taps_x, l, true, half);
+    }
+}
+
+// n neighbouring values of y at `at`, finished and written.
+WINLINE void output_row(wvec *o, const int n, float *y, int64_t at, int64_t pixel, const wvec bias,
+                        const lti_wino_finish *finish)
+{
+    WUNROLL
+    for (int j = 0; j < n; j++)
+        o[j] += finish->add ? (wvec)WLOAD(y + at + j * pixel) : bias;
+    if (finish->residual) {
+        WUNROLL
+        for (int j = 0; j < n; j++)
+            o[j] += WLOAD(finish->residual + at + j * pixel);
+    }
+    if (finish->relu) {
+        WUNROLL
+        for (int j = 0; j < n; j++)
+            o[j] = WRELU(o[j]);
+    }
+    if (finish->mask) {
+        WUNROLL
+        for (int j = 0; j < n; j++)
+            o[j] = WMASK(o[j], WLOAD(finish->mask + at + j * pixel));
+    }
+    WUNROLL
+    for (int j = 0; j < n; j++)
+        WSTORE(y + at + j * pixel, o[j]);
+}
+
+// 4x4 outputs of WINO_LANES channels; y, bias and what finish points to begin with them.
+WINLINE void output_lanes(const float *m, int64_t stride, float *y, const lti_wino_patch *at,
+                          const lti_wino_finish *finish, const wvec bias, const int taps_y, const int taps_x,
+                          const bool clipped)
 {
     const int n_y = 3 + taps_y, n_x = 3 + taps_x;
-    float copy[LTI_WINO_OUT * LTI_WINO_OUT * LTI_LANES] __attribute__((aligned(64)));
-    int64_t row, pixel;
-    const float *from = wino_patch(dy, at, LTI_WINO_OUT, LTI_WINO_OUT, copy, &row, &pixel);
+    const int64_t row = at->step * at->w * LTI_LANES, pixel = at->step * LTI_LANES;
+    int64_t to = (at->y * at->w + at->x) * LTI_LANES;
+    wvec t[LTI_WINO_OUT * LTI_WINO_MAX_IN], i[LTI_WINO_MAX_IN], o[LTI_WINO_OUT];
+    WUNROLL
+    for (int k = 0; k < n_x; k++, m += stride) {
+        WOPAQUE(m);
+        wino_load(m, n_x * stride, n_y, i);
+        output_1d(i, 1, t + k, n_x, taps_y);
+    }
+    WUNROLL
+    for (int k = 0; k < LTI_WINO_OUT; k++, to += row) {
+        output_1d(t + n_x * k, 1, o, 1, taps_x);
+        if (!clipped) {
+            output_row(o, LTI_WINO_OUT, y, to, pixel, bias, finish);
+            continue;
+        }
+        WUNROLL
+        for (int j = 0; j < LTI_WINO_OUT; j++)
+            if (at->y + k * at->step < at->h && at->x + j * at->step < at->w)
+                output_row(o + j, 1, y, to + j * pixel, 0, bias, finish);
+    }
+}
+
+WINLINE void output_any(const float *m, int64_t stride, float *y, const lti_wino_patch *at,
+                        const lti_wino_finish *finish, const int taps_y, const int taps_x, const bool clipped)
+{
     for (int l = 0; l < LTI_LANES; l += WINO_LANES) {
-        wvec t[LTI_WINO_MAX_IN * LTI_WINO_OUT], i[LTI_WINO_OUT], o[LTI_WINO_MAX_IN];
-        for (int k = 0; k < LTI_WINO_OUT; k++) {
-            wino_load(from + k * pixel + l, row, LTI_WINO_OUT, i);
-            gradient_1d(i, 1, t + k, LTI_WINO_OUT, taps_y);
-        }
-        for (int k = 0; k < n_y; k++) {
-            gradient_1d(t + LTI_WINO_OUT * k, 1, o, 1, taps_x);
-            WUNROLL
-            for (int j = 0; j < n_x; j++)
-                WSTORE(d + (n_x * k + j) * stride + l, o[j]);
-        }
+        lti_wino_finish f = *finish;
+        const wvec bias = f.bias ? (wvec)WLOAD(f.bias + l) : (wvec){0};
+        f.residual = f.residual ? f.residual + l : NULL;
+        f.mask = f.mask ? f.mask + l : NULL;
+        output_lanes(m + l, stride, y + l, at, &f, bias, taps_y, taps_x, clipped);
+    }
+}
+
+WINLINE void gradient_part(const float *dy, int64_t row, int64_t pixel, const wino_rows *r, float *d, int64_t stride,
+                           const int taps_y, const int taps_x, const int l, const bool high)
+{
+    const int n_x = 3 + taps_x, low = low_points(taps_y), n = high ? 3 + taps_y - low : low;
+    wvec t[3 * LTI_WINO_OUT], i[LTI_WINO_OUT], o[LTI_WINO_MAX_IN];
+    const float *from = dy + l;
+    WUNROLL
+    for (int k = 0; k < LTI_WINO_OUT; k++, from += pixel) {
+        if (dy) {
+            WOPAQUE(from);
+            wino_load(from, row, LTI_WINO_OUT, i);
+        } else
+            wino_column(r, k, LTI_WINO_OUT, l, i);
+        if (high)
+            gradient_high(i, 1, t + k, LTI_WINO_OUT, taps_y);
+        else
+            gradient_low(i, 1, t + k, LTI_WINO_OUT, taps_y);
+    }
+    d += (high ? low * n_x * stride : 0) + l;
+    WUNROLL
+    for (int k = 0; k < n; k++, d += n_x * stride) {
+        WOPAQUE(d);
+        gradient_low(t + LTI_WINO_OUT * k, 1, o, 1, taps_x);
+        gradient_high(t + LTI_WINO_OUT * k, 1, o + low_points(taps_x), 1, taps_x);
+        input_store(o, n_x, d, stride, false);
+    }
+}
+
+WINLINE void gradient_inside(const float *dy, const lti_wino_patch *at, float *d, int64_t stride, const int taps_y,
+                             const int taps_x)
+{
+    const int64_t row = at->step * at->w * LTI_LANES, pixel = at->step * LTI_LANES;
+    for (int l = 0; l < LTI_LANES; l += WINO_LANES) {
+        gradient_part(wino_first(dy, at), row, pixel, NULL, d, stride, taps_y, taps_x, l, false);
+        gradient_part(wino_first(dy, at), row, pixel, NULL, d, stride, taps_y, taps_x, l, true);
+    }
+}
+
+WINLINE void gradient_clipped(const float *dy, const lti_wino_patch *at, float *d, int64_t stride, const int taps_y,
+                              const int taps_x)
+{
+    wino_rows r;
+    wino_clip(dy, at, LTI_WINO_OUT, LTI_WINO_OUT, &r);
+    for (int l = 0; l < LTI_LANES; l += WINO_LANES) {
+        gradient_part(NULL, 0, 0, &r, d, stride, taps_y, taps_x, l, false);
+        gradient_part(NULL, 0, 0, &r, d, stride, taps_y, taps_x, l, true);
     }
 }
 
@@ -344,12 +470,14 @@ WINLINE void filter_tile(const float *g, const int *tap, float *u, int64_t strid
     const int n_y = 3 + taps_y, n_x = 3 + taps_x;
     for (int l = 0; l < LTI_LANES; l += WINO_LANES) {
         wvec t[LTI_WINO_MAX_IN * 3], i[3], o[LTI_WINO_MAX_IN];
+        WUNROLL
         for (int k = 0; k < taps_x; k++) {
             WUNROLL
             for (int j = 0; j < taps_y; j++)
                 i[j] = WLOAD(g + tap[j * taps_x + k] * LTI_LANES + l);
             filter_1d(i, 1, t + k, taps_x, taps_y);
         }
+        WUNROLL
         for (int k = 0; k < n_y; k++) {
             filter_1d(t + taps_x * k, 1, o, 1, taps_x);
             WUNROLL
@@ -365,10 +493,12 @@ WINLINE void filter_gradient_tile(const float *u, int64_t stride, float *g, cons
     const int n_y = 3 + taps_y, n_x = 3 + taps_x;
     for (int l = 0; l < LTI_LANES; l += WINO_LANES) {
         wvec t[3 * LTI_WINO_MAX_IN], i[LTI_WINO_MAX_IN], o[3];
+        WUNROLL
         for (int k = 0; k < n_x; k++) {
             wino_load(u + k * stride + l, n_x * stride, n_y, i);
             filter_gradient_1d(i, 1, t + k, n_x, taps_y);
         }
+        WUNROLL
         for (int k = 0; k < taps_y; k++) {
             filter_gradient_1d(t + n_x * k, 1, o, 1, taps_x);
             WUNROLL
@@ -378,24 +508,61 @@ WINLINE void filter_gradient_tile(const float *u, int64_t stride, float *g, cons
     }
 }
 
-// The functions of one form.
+// The functions of one form. Tiles at a border and outputs with something to add have code of their own, so that the
+// others find their way short.
 #define WINO_FORM(R, S)                                                                                                \
+    static WAPART void wino_input_clipped_##R##S(const float *x, const lti_wino_patch *at, float *v, int64_t stride)   \
+    {                                                                                                                  \
+        input_clipped(x, at, v, stride, R, S, false);                                                                  \
+    }                                                                                                                  \
     static void wino_input_##R##S(const float *x, const lti_wino_patch *at, float *v, int64_t stride)                  \
     {                                                                                                                  \
-        input_tile(x, at, v, stride, R, S, false);                                                                     \
+        if (wino_inside(at, 3 + R, 3 + S))                                                                             \
+            input_inside(x, at, v, stride, R, S, false);                                                               \
+        else                                                                                                           \
+            wino_input_clipped_##R##S(x, at, v, stride);                                                               \
+    }                                                                                                                  \
+    static WAPART void wino_input_half_clipped_##R##S(const float *x, const lti_wino_patch *at, float *v,              \
+                                                      int64_t stride)                                                  \
+    {                                                                                                                  \
+        input_clipped(x, at, v, stride, R, S, true);                                                                   \
     }                                                                                                                  \
     static void wino_input_half_##R##S(const float *x, const lti_wino_patch *at, float *v, int64_t stride)             \
     {                                                                                                                  \
-        input_tile(x, at, v, stride, R, S, true);                                                                      \
+        if (wino_inside(at, 3 + R, 3 + S))                                                                             \
+            input_inside(x, at, v, stride, R, S, true);                                                                \
+        else                                                                                                           \
+            wino_input_half_clipped_##R##S(x, at, v, stride);                                                          \
+    }                                                                                                                  \
+    static WAPART void wino_output_any_##R##S(const float *m, int64_t stride, float *y, const lti_wino_patch *at,      \
+                                              const lti_wino_finish *finish)                                           \
+    {                                                                                                                  \
+        if (wino_inside(at, LTI_WINO_OUT, LTI_WINO_OUT))                                                               \
+            output_any(m, stride, y, at, finish, R, S, false);                                                         \
+        else                                                                                                           \
+            output_any(m, stride, y, at, finish, R, S, true);                                                          \
     }                                                                                                                  \
     static void wino_output_##R##S(const float *m, int64_t stride, float *y, const lti_wino_patch *at,                 \
                                    const lti_wino_finish *finish)                                                      \
     {                                                                                                                  \
-        output_tile(m, stride, y, at, finish, R, S);                                                                   \
+        static const lti_wino_finish nothing = {0};                                                                    \
+        if (finish->bias || finish->add || finish->residual || finish->relu || finish->mask ||                         \
+            !wino_inside(at, LTI_WINO_OUT, LTI_WINO_OUT))                                                              \
+            wino_output_any_##R##S(m, stride, y, at, finish);                                                          \
+        else                                                                                                           \
+            output_any(m, stride, y, at, &nothing, R, S, false);                                                       \
+    }                                                                                                                  \
+    static WAPART void wino_gradient_clipped_##R##S(const float *dy, const lti_wino_patch *at, float *d,               \
+                                                    int64_t stride)                                                    \
+    {                                                                                                                  \
+        gradient_clipped(dy, at, d, stride, R, S);                                                                     \
     }                                                                                                                  \
     static void wino_gradient_##R##S(const float *dy, const lti_wino_patch *at, float *d, int64_t stride)              \
     {                                                                                                                  \
-        gradient_tile(dy, at, d, stride, R, S);                                                                        \
+        if (wino_inside(at, LTI_WINO_OUT, LTI_WINO_OUT))                                                               \
+            gradient_inside(dy, at, d, stride, R, S);                                                                  \
+        else                                                                                                           \
+            wino_gradient_clipped_##R##S(dy, at, d, stride);                                                           \
     }                                                                                                                  \
     static void wino_filter_##R##S(const float *g, const int *tap, float *u, int64_t stride)                           \
     {                                                                                                                  \
@@ -428,14 +595,14 @@ static void wino_pack(const float *a, const float *b, float *pairs)
         WSTORE(pairs + l, WINO_PAIRS(WLOAD(a + l), WLOAD(b + l)));
 }
 
-// Rows times n_vec vectors of columns; every accumulator lives in a register, so n_vec must be a literal at the call.
+// rows times n_vec vectors of columns; every accumulator lives in a register, so both must be literals at the call.
 WINLINE void multiply(const float *v, int64_t v_blocks, int64_t v_stride, const float *u, float *m, int64_t m_stride,
-                      const int n_vec, const bool half)
+                      const int rows, const int n_vec, const bool half)
 {
     const int steps = half ? LTI_LANES / 2 : LTI_LANES;
     wvec acc[WINO_ROWS][WINO_WIDTH / WINO_LANES], col[WINO_WIDTH / WINO_LANES];
     WUNROLL
-    for (int i = 0; i < WINO_ROWS; i++) {
+    for (int i = 0; i < rows; i++) {
         WUNROLL
         for (int j = 0; j < n_vec; j++)
             acc[i][j] = (wvec){0};
@@ -446,7 +613,7 @@ WINLINE void multiply(const float *v, int64_t v_blocks, int64_t v_stride, const 
             for (int j = 0; j < n_vec; j++)
                 col[j] = WLOAD(u + j * WINO_LANES);
             WUNROLL
-            for (int i = 0; i < WINO_ROWS; i++) {
+            for (int i = 0; i < rows; i++) {
                 const wvec x = WSET(v[i * steps + c]);
                 WUNROLL
                 for (int j = 0; j < n_vec; j++)
@@ -454,29 +621,62 @@ WINLINE void multiply(const float *v, int64_t v_blocks, int64_t v_stride, const 
             }
         }
     WUNROLL
-    for (int i = 0; i < WINO_ROWS; i++) {
+    for (int i = 0; i < rows; i++) {
         WUNROLL
         for (int j = 0; j < n_vec; j++)
             WSTORE(m + j * WINO_LANES / LTI_LANES * m_stride + i * LTI_LANES + j * WINO_LANES % LTI_LANES, acc[i][j]);
     }
 }
 
+// One function for every number of rows and of columns.
+#define WINO_MULTIPLY(ROWS)                                                                                            \
+    WINLINE void multiply_##ROWS(const float *v, int64_t v_blocks, int64_t v_stride, const float *u, float *m,         \
+                                 int64_t m_stride, int n, const bool half)                                             \
+    {                                                                                                                  \
+        if (n == WINO_WIDTH)                                                                                           \
+            multiply(v, v_blocks, v_stride, u, m, m_stride, ROWS, WINO_WIDTH / WINO_LANES, half);                      \
+        else                                                                                                           \
+            multiply(v, v_blocks, v_stride, u, m, m_stride, ROWS, LTI_LANES / WINO_LANES, half);                       \
+    }                                                                                                                  \
+    static void wino_multiply_##ROWS(const float *v, int64_t v_blocks, int64_t v_stride, const float *u, float *m,     \
+                                     int64_t m_stride, int n)                                                          \
+    {                                                                                                                  \
+        multiply_##ROWS(v, v_blocks, v_stride, u, m, m_stride, n, false);                                              \
+    }                                                                                                                  \
+    static void wino_multiply_half_##ROWS(const float *v, int64_t v_blocks, int64_t v_stride, const float *u,          \
+                                          float *m, int64_t m_stride, int n)                                           \
+    {                                                                                                                  \
+        multiply_##ROWS(v, v_blocks, v_stride, u, m, m_stride, n, true);                                               \
+    }
+#define WINO_PLAIN(ROWS) wino_multiply_##ROWS,
+#define WINO_ROUNDED(ROWS) wino_multiply_half_##ROWS,
+#if WINO_ROWS == 14
+#define WINO_LEAST_ROWS 7
+#define WINO_EACH(X) X(7) X(8) X(9) X(10) X(11) X(12) X(13) X(14)
+#elif WINO_ROWS == 6
+#define WINO_LEAST_ROWS 3
+#define WINO_EACH(X) X(3) X(4) X(5) X(6)
+#elif WINO_ROWS == 3
+#define WINO_LEAST_ROWS 2
+#define WINO_EACH(X) X(2) X(3)
+#endif
+WINO_EACH(WINO_MULTIPLY)
+
+typedef void wino_product(const float *v, int64_t v_blocks, int64_t v_stride, const float *u, float *m,
+                          int64_t m_stride, int n);
+
 static void wino_multiply(const float *v, int64_t v_blocks, int64_t v_stride, const float *u, float *m,
-                          int64_t m_stride, int n)
+                          int64_t m_stride, int rows, int n)
 {
-    if (n == WINO_WIDTH)
-        multiply(v, v_blocks, v_stride, u, m, m_stride, WINO_WIDTH / WINO_LANES, false);
-    else
-        multiply(v, v_blocks, v_stride, u, m, m_stride, LTI_LANES / WINO_LANES, false);
+    static wino_product *const of[] = {WINO_EACH(WINO_PLAIN)};
+    of[rows - WINO_LEAST_ROWS](v, v_blocks, v_stride, u, m, m_stride, n);
 }
 
 static void wino_multiply_half(const float *v, int64_t v_blocks, int64_t v_stride, const float *u, float *m,
-                               int64_t m_stride, int n)
+                               int64_t m_stride, int rows, int n)
 {
-    if (n == WINO_WIDTH)
-        multiply(v, v_blocks, v_stride, u, m, m_stride, WINO_WIDTH / WINO_LANES, true);
-    else
-        multiply(v, v_blocks, v_stride, u, m, m_stride, LTI_LANES / WINO_LANES, true);
+    static wino_product *const of[] = {WINO_EACH(WINO_ROUNDED)};
+    of[rows - WINO_LEAST_ROWS](v, v_blocks, v_stride, u, m, m_stride, n);
 }
 
 // rows times n_vec vectors, d_step floats apart in d and u_step in u; rows and n_vec literals at the call.
@@ -484,11 +684,13 @@ WINLINE void accumulate(const float *v, const float *d, float *u, int64_t tiles,
                         int64_t u_stride, bool first, const int rows, const int n_vec, const bool half)
 {
     wvec acc[LTI_LANES][2], col[2];
+    const float *from = u;
     WUNROLL
-    for (int i = 0; i < rows; i++) {
+    for (int i = 0; i < rows; i++, from += u_stride) {
+        WOPAQUE(from);
         WUNROLL
         for (int j = 0; j < n_vec; j++)
-            acc[i][j] = first ? (wvec){0} : WLOAD(u + i * u_stride + j * u_step);
+            acc[i][j] = first ? (wvec){0} : WLOAD(from + j * u_step);
     }
     for (int64_t t = 0; t < tiles; t++, v += LTI_LANES, d += LTI_LANES) {
         WUNROLL
@@ -503,10 +705,11 @@ WINLINE void accumulate(const float *v, const float *d, float *u, int64_t tiles,
         }
     }
     WUNROLL
-    for (int i = 0; i < rows; i++) {
+    for (int i = 0; i < rows; i++, u += u_stride) {
+        WOPAQUE(u);
         WUNROLL
         for (int j = 0; j < n_vec; j++)
-            WSTORE(u + i * u_stride + j * u_step, acc[i][j]);
+            WSTORE(u + j * u_step, acc[i][j]);
     }
 }
 
@@ -544,6 +747,7 @@ static void wino_accumulate_half(const float *v, const float *d, float *u, int64
 const lti_wino_kern LTI_WINO_TABLE = {
     .isa = LTI_WINO_ISA,
     .rows = WINO_ROWS,
+    .least_rows = WINO_LEAST_ROWS,
     .width = WINO_WIDTH,
     .strided_rule = WINO_STRIDED,
     .form = {WINO_ROW(3, 3), WINO_ROW(2, 2), WINO_ROW(2, 1), WINO_ROW(1, 2), WINO_ROW(1, 1)},
@@ -561,5 +765,10 @@ const lti_wino_kern LTI_WINO_TABLE = {
 #undef WMASK
 #undef WUNROLL
 #undef WINLINE
+#undef WOPAQUE
+#undef WAPART
 #undef WINO_FORM
 #undef WINO_ROW
+#undef WINO_MULTIPLY
+#undef WINO_PLAIN
+#undef WINO_ROUNDED

@@ -10,6 +10,7 @@ enum {
     MIN_CHUNKS = 4,
     CHUNK_PAIRS = 64 * 64, // up to this many pairs CHUNKS, then FEW_CHUNKS; below MIN_CHUNKS none
     CHUNK_TILES = 128,     // at least, in a chunk
+    BLOCK_TILES = 56,      // about: sums are read and written once for so many, and their transforms fit somehow
     GROUP_BYTES = 8 << 20, // of V and transformed filters of a group of input channels, where there are no chunks
 };
 
@@ -216,16 +217,15 @@ static lt_status dw_groups_run(const lt_kernel *k, void *const *arg, void *scrat
 void lti_wino_plan_dw(wino *d, lt_kernel *k)
 {
     const int64_t unit = d->half ? 2 : 1;
-    const int64_t depth = (d->in_b + d->out_b) * d->lanes, pairs = d->in_b * d->out_b * LTI_LANES * LTI_LANES;
+    const int64_t pairs = d->in_b * d->out_b * LTI_LANES * LTI_LANES;
     const int64_t most = pairs <= CHUNK_PAIRS ? CHUNKS : pairs <= SMALL_FILTER ? FEW_CHUNKS : 0;
     d->chunks = smaller(most, d->tiles / CHUNK_TILES);
     if (d->chunks < MIN_CHUNKS)
         d->chunks = 0;
     int threads = d->n_threads;
     if (d->chunks) {
-        const int64_t block = BLOCK_BYTES / (d->most * depth * (int64_t)sizeof(float)) / unit * unit;
-        const int64_t share = round_up((d->tiles + d->chunks - 1) / d->chunks, unit);
-        d->block = smaller(block < MIN_TILES ? BIG_TILES : block, share);
+        const int64_t share = (d->tiles + d->chunks - 1) / d->chunks, n = (share + BLOCK_TILES - 1) / BLOCK_TILES;
+        d->block = round_up((share + n - 1) / n, unit);
         d->group = d->in_b;
     } else {
         d->block = round_up(d->tiles, unit);

@@ -15,9 +15,8 @@ enum {
     MAX_TAPS = LTI_WINO_MAX_TAPS,
     TAPS = 9,                // of the filter as a whole
     LINE = 16,               // floats of a cache line: added to strides that would be a multiple of the page size
-    BLOCK_BYTES = 512 << 10, // of V and M: well inside a second-level cache
-    MIN_TILES = 27,          // where that would leave fewer tiles, a filter value is not used often enough:
-    BIG_TILES = 56,          // this many then, and V and M lie in the third level
+    BLOCK_BYTES = 256 << 10, // of V and M: the second-level cache also holds filters
+    MIN_TILES = 14,          // at least: fewer would use a filter value, which waits in the third level, too rarely
 };
 
 typedef struct part {
@@ -45,7 +44,7 @@ typedef struct wino {
     int64_t ih, iw, oh, ow;
     int64_t in_step, out_step; // from one pixel of a tile to the next
     int64_t th, tw, tiles;
-    int64_t block;              // tiles a block, a multiple of kern->rows
+    int64_t block;              // tiles a block
     int64_t v_stride, m_stride; // floats from one point to the next
     int64_t u_stride;
     bool by_panel;  // see above
@@ -112,6 +111,24 @@ static inline lti_wino_patch out_patch(const wino *d, const part *p, const tile 
 {
     const int64_t step = d->out_step * LTI_WINO_OUT;
     return (lti_wino_patch){d->oh, d->ow, p->out_y + t->y * step, p->out_x + t->x * step, d->out_step};
+}
+
+// Tiles of a block are multiplied some rows at a time: as few times as possible, with nearly as many rows each.
+typedef struct group {
+    int64_t first;
+    int n, rows; // tiles; rows of the product, more only where the block has fewer than that
+} group;
+
+static inline int64_t n_groups(const wino *d, int64_t n_tiles)
+{
+    return (n_tiles + d->kern->rows - 1) / d->kern->rows;
+}
+
+static inline group group_of(const wino *d, int64_t n_tiles, int64_t i)
+{
+    const int64_t all = n_groups(d, n_tiles), first = n_tiles * i / all;
+    const int n = (int)(n_tiles * (i + 1) / all - first);
+    return (group){first, n, n < d->kern->least_rows ? d->kern->least_rows : n};
 }
 
 static inline const float *in_plane(const wino *d, const float *x, int64_t n, int64_t b)
