@@ -5,13 +5,15 @@
 
 enum {
     SMALL_FILTER = 128 * 128, // filter gradients up to this many channel pairs are summed in chunks
-    CHUNKS = 16,
-    FEW_CHUNKS = 8,
+    CHUNKS = 8,
     MIN_CHUNKS = 4,
-    CHUNK_PAIRS = 64 * 64, // up to this many pairs CHUNKS, then FEW_CHUNKS; below MIN_CHUNKS none
+    CHUNK_PAIRS = 64 * 64, // up to this many pairs CHUNKS, then MIN_CHUNKS; none where that is too many
     CHUNK_TILES = 128,     // at least, in a chunk
-    BLOCK_TILES = 56,      // about: sums are read and written once for so many, and their transforms fit somehow
-    GROUP_BYTES = 8 << 20, // of V and transformed filters of a group of input channels, where there are no chunks
+    BLOCK_TILES = 48,      // at most: sums are read and written once for so many, and their transforms nearly fit
+    SUM_TILES = 128,       // at most, of one product: those of 16 rows and 32 columns fit the first-level cache
+    GROUP_BYTES = 4 << 20, // of V and transformed filters of a group of input channels, where there are no chunks
+    PIECE_TILES = 64,      // that a thread transforms at a time there; even
+    POINT_THREADS = 8,     // up to this many threads take a whole point of a group each
 };
 
 // Two neighbouring tiles, or one and zeros, as pairs.
@@ -60,12 +62,25 @@ static void dw_rows(const wino *d, const part *p, const side *s, int64_t first, 
     }
 }
 
-// Blocks begin..end of channels; `to` begins with block begin, and with tile `row` in each.
-static void dw_tiles(const wino *d, const part *p, const side *s, int64_t first, int64_t n_tiles, int64_t row,
-                     int64_t begin, int64_t end, float *to)
+// Blocks begin..end of channels; `to` begins with block begin.
+static void dw_tiles(const wino *d, const part *p, const side *s, int64_t first, int64_t n_tiles, int64_t begin,
+                     int64_t end, float *to)
 {
     for (int64_t b = begin; b < end; b++, to += d->block * d->lanes)
-        dw_rows(d, p, s, first, n_tiles, b, to + row * d->lanes);
+        dw_rows(d, p, s, first, n_tiles, b, to);
+}
+
+// The same of all tiles, by all threads. One block of channels after the other: then the places where the points of a
+// tile go to move on slowly, and few pages are written at a time.
+static void dw_all_tiles(const wino *d, const part *p, const side *s, int64_t begin, int64_t end, float *to)
+{
+    const int64_t n = (d->tiles + PIECE_TILES - 1) / PIECE_TILES;
+#pragma omp parallel for num_threads(d->n_threads) schedule(dynamic, 1)
+    for (int64_t i = 0; i < (end - begin) * n; i++) {
+        const int64_t b = i / n, first = i % n * PIECE_TILES;
+        dw_rows(d, p, s, first, smaller(PIECE_TILES, d->tiles - first), begin + b,
+                to + (b * d->block + first) * d->lanes);
+    }
 }
 
 // Sums that the next product adds to: they wait in the third level while a product needs the first only.
@@ -81,16 +96,20 @@ static void dw_products(const wino *d, int p, int64_t b, const float *v, const f
                         float *u)
 {
     const int64_t columns = d->out_b * LTI_LANES, step = d->kern->width, block = d->block * d->lanes;
+    const int64_t n_rows = d->half ? (n_tiles + 1) / 2 : n_tiles;
     float *sums = u + p * d->u_stride + b * LTI_LANES * columns;
-    for (int64_t k = 0; k < columns; k += step) {
-        if (k + step < columns)
-            fetch_sums(sums + k + step, columns, smaller(step, columns - k - step));
-        else if (b + 1 < d->group)
-            fetch_sums(sums + LTI_LANES * columns, columns, smaller(step, columns));
-        (d->half ? d->kern->accumulate_half : d->kern->accumulate)(
-            v + p * d->v_stride + b * block, e + p * d->m_stride + k / LTI_LANES * block, sums + k,
-            d->half ? (n_tiles + 1) / 2 : n_tiles, block, columns, (int)smaller(step, columns - k), first);
-    }
+    v += p * d->v_stride + b * block;
+    e += p * d->m_stride;
+    for (int64_t i = 0; i < n_rows; i += SUM_TILES, first = false)
+        for (int64_t k = 0; k < columns; k += step) {
+            if (k + step < columns)
+                fetch_sums(sums + k + step, columns, smaller(step, columns - k - step));
+            else if (b + 1 < d->group)
+                fetch_sums(sums + LTI_LANES * columns, columns, smaller(step, columns));
+            (d->half ? d->kern->accumulate_half : d->kern->accumulate)(
+                v + i * LTI_LANES, e + k / LTI_LANES * block + i * LTI_LANES, sums + k, smaller(SUM_TILES, n_rows - i),
+                block, columns, (int)smaller(step, columns - k), first);
+        }
 }
 
 // Adds the partial sums in order and brings each 16 filters of a part back to taps, for input channels begin..end; u
@@ -135,17 +154,34 @@ static int64_t chunk_start(const wino *d, int64_t c)
     return d->half && c < d->chunks ? at & ~(int64_t)1 : at;
 }
 
+// What a thread takes: some blocks of input channels of a chunk of tiles. More threads than chunks share the channels.
+typedef struct piece {
+    int64_t chunk, begin, end;
+} piece;
+
+static int64_t n_splits(const wino *d)
+{
+    return smaller((d->n_threads + d->chunks - 1) / d->chunks, d->in_b);
+}
+
+static piece piece_of(const wino *d, int64_t i)
+{
+    const int64_t n = n_splits(d), s = i % n;
+    return (piece){i / n, d->in_b * s / n, d->in_b * (s + 1) / n};
+}
+
 // All parts of one block of tiles; sum: where this chunk's sums begin.
-static void dw_block(const wino *d, const float *x, const float *dy, int64_t first, int64_t n_tiles, bool start,
-                     float *v, float *sum, ahead *read_x, ahead *read_dy)
+static void dw_block(const wino *d, const piece *own, const float *x, const float *dy, int64_t first, int64_t n_tiles,
+                     bool start, float *v, float *sum, ahead *read_x, ahead *read_dy)
 {
     float *e = v + d->most * d->v_stride;
     for (const part *p = d->part; p < d->part + d->n_parts; p++) {
-        dw_tiles(d, p, &(side){x, false}, first, n_tiles, 0, 0, d->in_b, v);
-        dw_tiles(d, p, &(side){dy, true}, first, n_tiles, 0, 0, d->out_b, e);
+        dw_tiles(d, p, &(side){x, false}, first, n_tiles, own->begin, own->end, v);
+        dw_tiles(d, p, &(side){dy, true}, first, n_tiles, 0, d->out_b, e);
+        float *to = sum + p->point * d->u_stride + own->begin * LTI_LANES * d->out_b * LTI_LANES;
         for (int i = 0; i < p->form->points; i++)
-            for (int64_t b = 0; b < d->in_b; b++) {
-                dw_products(d, i, b, v, e, n_tiles, start, sum + p->point * d->u_stride);
+            for (int64_t b = 0; b < own->end - own->begin; b++) {
+                dw_products(d, i, b, v, e, n_tiles, start, to);
                 fetch(read_x);
                 fetch(read_dy);
             }
@@ -157,16 +193,18 @@ static lt_status dw_chunks_run(const lt_kernel *k, void *const *arg, void *scrat
     const wino *d = k->data;
     const float *x = arg[0], *dy = arg[1];
     float *sums = (float *)scratch + d->u_at;
-    const int64_t calls = d->points * d->in_b;
+    const int64_t n_pieces = d->chunks * n_splits(d);
 #pragma omp parallel for num_threads(d->n_threads) schedule(dynamic, 1)
-    for (int64_t c = 0; c < d->chunks; c++) {
-        float *v = block_of_thread(d, scratch), *sum = sums + c * d->points * d->u_stride;
-        const int64_t start = chunk_start(d, c), end = chunk_start(d, c + 1);
+    for (int64_t s = 0; s < n_pieces; s++) {
+        const piece own = piece_of(d, s);
+        float *v = block_of_thread(d, scratch), *sum = sums + own.chunk * d->points * d->u_stride;
+        const int64_t start = chunk_start(d, own.chunk), end = chunk_start(d, own.chunk + 1);
+        const int64_t calls = d->points * (own.end - own.begin);
         for (int64_t i = start; i < end; i += d->block) {
             const int64_t n_tiles = smaller(d->block, end - i), next = i + d->block < end ? i + d->block : d->tiles;
             ahead read_x = ahead_of(d, next < d->tiles ? x : NULL, d->in_b, d->ih * d->iw, next, n_tiles, calls);
             ahead read_dy = ahead_of(d, next < d->tiles ? dy : NULL, d->out_b, d->oh * d->ow, next, n_tiles, calls);
-            dw_block(d, x, dy, i, n_tiles, i == start, v, sum, &read_x, &read_dy);
+            dw_block(d, &own, x, dy, i, n_tiles, i == start, v, sum, &read_x, &read_dy);
         }
     }
     for (const part *p = d->part; p < d->part + d->n_parts; p++)
@@ -175,22 +213,15 @@ static lt_status dw_chunks_run(const lt_kernel *k, void *const *arg, void *scrat
     return LT_OK;
 }
 
-// Tiles a thread transforms at a time: those of an image, of two where they come in pairs.
-static int64_t piece(const wino *d)
-{
-    return d->th * d->tw * (d->half ? 2 : 1);
-}
-
 // One group of input channels: V, then all its products with E, then its filters. What a group makes is small enough
 // for the third-level cache, and a point of E is used by every block of the group while it is in the second.
 static void dw_group(const wino *d, const part *p, const float *x, int64_t begin, int64_t end, const float *e, float *v,
                      float *u, float *g)
 {
-    const int64_t step = piece(d), n_blocks = end - begin, n_units = p->form->points * n_blocks;
-#pragma omp parallel for num_threads(d->n_threads) schedule(dynamic, 1)
-    for (int64_t i = 0; i < d->tiles; i += step)
-        dw_tiles(d, p, &(side){x, false}, i, smaller(step, d->tiles - i), i, begin, end, v);
-#pragma omp parallel for num_threads(d->n_threads) schedule(dynamic, 1)
+    const int64_t n_blocks = end - begin, n_units = p->form->points * n_blocks;
+    const int64_t at_once = d->n_threads <= POINT_THREADS ? n_blocks : 1;
+    dw_all_tiles(d, p, &(side){x, false}, begin, end, v);
+#pragma omp parallel for num_threads(d->n_threads) schedule(dynamic, at_once)
     for (int64_t i = 0; i < n_units; i++)
         dw_products(d, (int)(i / n_blocks), i % n_blocks, v, e, d->tiles, true, u);
     dw_taps(d, p, u, 1, begin * LTI_LANES, smaller(end * LTI_LANES, d->in), g);
@@ -202,11 +233,8 @@ static lt_status dw_groups_run(const lt_kernel *k, void *const *arg, void *scrat
     const float *dy = arg[1];
     float *v = (float *)scratch + d->block_at, *e = v + d->most * d->v_stride, *u = (float *)scratch + d->u_at;
     float *g = (float *)scratch + d->taps_at;
-    const int64_t step = piece(d);
     for (const part *p = d->part; p < d->part + d->n_parts; p++) {
-#pragma omp parallel for num_threads(d->n_threads) schedule(dynamic, 1)
-        for (int64_t i = 0; i < d->tiles; i += step)
-            dw_tiles(d, p, &(side){dy, true}, i, smaller(step, d->tiles - i), i, 0, d->out_b, e);
+        dw_all_tiles(d, p, &(side){dy, true}, 0, d->out_b, e);
         for (int64_t b = 0; b < d->in_b; b += d->group)
             dw_group(d, p, arg[0], b, smaller(b + d->group, d->in_b), e, v, u, g);
     }
@@ -218,7 +246,7 @@ void lti_wino_plan_dw(wino *d, lt_kernel *k)
 {
     const int64_t unit = d->half ? 2 : 1;
     const int64_t pairs = d->in_b * d->out_b * LTI_LANES * LTI_LANES;
-    const int64_t most = pairs <= CHUNK_PAIRS ? CHUNKS : pairs <= SMALL_FILTER ? FEW_CHUNKS : 0;
+    const int64_t most = pairs <= CHUNK_PAIRS ? CHUNKS : pairs <= SMALL_FILTER ? MIN_CHUNKS : 0;
     d->chunks = smaller(most, d->tiles / CHUNK_TILES);
     if (d->chunks < MIN_CHUNKS)
         d->chunks = 0;
