@@ -36,6 +36,23 @@ static void test_batch_norm(void **state)
         }
 }
 
+// So large that results are written around the caches.
+static void test_large_batch_norm(void **state)
+{
+    (void)state;
+    const lt_arg x = image(61, 64, 32, 32), v = vector(64);
+    const lt_attr a = {.eps = 1e-5f, .momentum = 0.1f, .relu = true}, plain = {.eps = 1e-5f};
+    op_case sum = CASE(bn_train, a, 6, 3, 2e-5, x, v, v, v, v, x, x, v, v);
+    op_case again = CASE(bn_apply, a, 5, 1, 1e-5, x, v, v, v, v, x);
+    op_case dx = CASE(bn_train_dx, plain, 5, 3, 1e-4, x, x, v, v, v, x, v, v);
+    op_case relu_dx = CASE(bn_train_dx, a, 6, 3, 1e-4, x, x, v, v, v, v, x, v, v);
+    sum.positive[4] = again.positive[4] = dx.positive[4] = relu_dx.positive[4] = true;
+    check(&sum);
+    check(&again);
+    check(&dx);
+    check(&relu_dx);
+}
+
 static void test_pointwise(void **state)
 {
     static const float mean[64] = {0.4f, 0.5f, 0.3f}, istd[64] = {4.0f, 5.0f, 3.0f, 1.0f};
@@ -196,9 +213,11 @@ static void test_instruction_sets(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_batch_norm), cmocka_unit_test(test_pointwise), cmocka_unit_test(test_pooling),
-        cmocka_unit_test(test_padding),    cmocka_unit_test(test_linear),    cmocka_unit_test(test_bn_large_mean),
-        cmocka_unit_test(test_same_bits),  cmocka_unit_test(test_reorder),   cmocka_unit_test(test_instruction_sets),
+        cmocka_unit_test(test_batch_norm),    cmocka_unit_test(test_large_batch_norm),
+        cmocka_unit_test(test_pointwise),     cmocka_unit_test(test_pooling),
+        cmocka_unit_test(test_padding),       cmocka_unit_test(test_linear),
+        cmocka_unit_test(test_bn_large_mean), cmocka_unit_test(test_same_bits),
+        cmocka_unit_test(test_reorder),       cmocka_unit_test(test_instruction_sets),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

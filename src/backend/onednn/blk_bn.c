@@ -11,6 +11,7 @@
 #include <string.h>
 
 // Scratch: partial results (two vectors a unit), then coefficient rows of cb * 16 floats.
+enum { STREAM_BYTES = 15 << 20 };                               // half of a third-level cache, about
 enum { ROW_MEAN, ROW_A, ROW_B, ROW_D, ROW_GA, ROW_GB, N_ROWS }; // GA, GB: the forward line a gradient's mask needs
 
 static int64_t partial_floats(const lti_blk *d)
@@ -147,6 +148,13 @@ static void train_finish(const pass *p, int64_t cb)
     }
 }
 
+// A large result would push out what the next kernel still finds in the caches, and be read before it is written over.
+static bool streams(const pass *p)
+{
+    return p->d->n * p->d->cb * p->d->px * LTI_LANES * (int64_t)sizeof(float) >= STREAM_BYTES &&
+           (uintptr_t)p->out % (LTI_LANES * sizeof(float)) == 0;
+}
+
 // The second pass of training and all of evaluation: y = a * (x - mean) + b [+ r].
 static void affine_apply(const pass *p, int64_t cb, int64_t unit)
 {
@@ -155,9 +163,9 @@ static void affine_apply(const pass *p, int64_t cb, int64_t unit)
     const float *mean = row(d, p->scratch, ROW_MEAN, cb), *a = row(d, p->scratch, ROW_A, cb);
     const float *b = row(d, p->scratch, ROW_B, cb);
     if (p->r)
-        d->kern->affine_add(p->x + r.at, p->r + r.at, p->out + r.at, r.px, mean, a, b, d->attr.relu);
+        d->kern->affine_add(p->x + r.at, p->r + r.at, p->out + r.at, r.px, mean, a, b, d->attr.relu, streams(p));
     else
-        d->kern->affine(p->x + r.at, p->out + r.at, r.px, mean, a, b, d->attr.relu);
+        d->kern->affine(p->x + r.at, p->out + r.at, r.px, mean, a, b, d->attr.relu, streams(p));
 }
 
 static lt_status bn_train_run(const lt_kernel *k, void *const *arg, void *scratch)
@@ -267,9 +275,10 @@ static void dx_apply(const pass *p, int64_t cb, int64_t unit)
     const float *b = row(d, p->scratch, ROW_B, cb), *e = row(d, p->scratch, ROW_D, cb);
     if (p->beta)
         d->kern->bn_relu_dx(p->x + r.at, p->dy + r.at, p->out + r.at, r.px, mean, row(d, p->scratch, ROW_GA, cb),
-                            row(d, p->scratch, ROW_GB, cb), a, b, e);
+                            row(d, p->scratch, ROW_GB, cb), a, b, e, streams(p));
     else
-        d->kern->bn_dx(p->x + r.at, p->dy + r.at, p->y ? p->y + r.at : NULL, p->out + r.at, r.px, mean, a, b, e);
+        d->kern->bn_dx(p->x + r.at, p->dy + r.at, p->y ? p->y + r.at : NULL, p->out + r.at, r.px, mean, a, b, e,
+                       streams(p));
 }
 
 // Arguments of both gradients: x, dy, gamma, mean, then istd, [beta] in training and variance, [y] in evaluation -> dx,

@@ -19,22 +19,24 @@ typedef struct lti_kern {
     // ---- 16 channels at a time; mean, sum, coefficients: 16 floats
     void (*sum)(const float *x, int64_t px, float *sum);
     void (*moments)(const float *x, int64_t px, float *mean, float *m2); // m2 = sum of squared distances from the mean
+    // In these, stream: what is written goes around the caches, and starts at a whole cache line.
     // y = a * (x - mean) + b [max 0]
-    void (*affine)(const float *x, float *y, int64_t px, const float *mean, const float *a, const float *b, bool relu);
+    void (*affine)(const float *x, float *y, int64_t px, const float *mean, const float *a, const float *b, bool relu,
+                   bool stream);
     // y = a * (x - mean) + b + r [max 0]
     void (*affine_add)(const float *x, const float *r, float *y, int64_t px, const float *mean, const float *a,
-                       const float *b, bool relu);
+                       const float *b, bool relu, bool stream);
     // s1 = sum dy', s2 = sum dy' * (x - mean), where dy' = dy masked by y > 0; y may be NULL = no mask
     void (*bn_sums)(const float *x, const float *dy, const float *y, int64_t px, const float *mean, float *s1,
                     float *s2);
     // dx = a * dy' + b * (x - mean) + d
     void (*bn_dx)(const float *x, const float *dy, const float *y, float *dx, int64_t px, const float *mean,
-                  const float *a, const float *b, const float *d);
+                  const float *a, const float *b, const float *d, bool stream);
     // The same two where y = ga * (x - mean) + gb is made again from x. Bit for bit the y of affine.
     void (*bn_relu_sums)(const float *x, const float *dy, int64_t px, const float *mean, const float *ga,
                          const float *gb, float *s1, float *s2);
     void (*bn_relu_dx)(const float *x, const float *dy, float *dx, int64_t px, const float *mean, const float *ga,
-                       const float *gb, const float *a, const float *b, const float *d);
+                       const float *gb, const float *a, const float *b, const float *d, bool stream);
     void (*fill)(float *y, int64_t px, const float *value);
     // ---- one (H, W, 16) plane
     void (*avg_pool)(const float *x, float *y, int64_t h, int64_t w, int64_t kernel, int64_t stride);

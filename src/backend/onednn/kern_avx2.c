@@ -15,6 +15,11 @@
 #define LTI_KERN_TABLE lti_kern_avx2
 #define LTI_KERN_ISA "AVX2"
 #define LTI_WINO_ISA "AVX2"
+typedef float kern_half __attribute__((vector_size(32), may_alias));
+#define KERN_STREAM(p, v)                                                                                              \
+    (_mm256_stream_ps((p), (__m256)((const kern_half *)&(v))[0]),                                                      \
+     _mm256_stream_ps((p) + 8, (__m256)((const kern_half *)&(v))[1]))
+#define KERN_FENCE() _mm_sfence()
 #include "backend/onednn/kern_body.h"
 
 #define WINO_LANES 8

@@ -21,6 +21,8 @@
 #define LTI_KERN_SHUFFLE 1
 #endif
 #endif
+#define KERN_STREAM(p, v) _mm512_stream_ps((p), (__m512)(v))
+#define KERN_FENCE() _mm_sfence()
 #include "backend/onednn/kern_body.h"
 
 #define WINO_LANES 16

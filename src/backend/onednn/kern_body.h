@@ -1,7 +1,8 @@
 // kern_body.h - the inner loops behind kern.h, written with 16-lane compiler vectors and included once per instruction
 // set. The compiler maps a 16-lane vector to one, two or four registers.
 //
-// No guard on purpose: the including file sets LTI_KERN_TABLE and LTI_KERN_ISA.
+// No guard on purpose: the including file sets LTI_KERN_TABLE and LTI_KERN_ISA, and where the processor can write
+// around its caches also KERN_STREAM(p, v), which does so with a vec, and KERN_FENCE(), after which others see it.
 typedef float vec __attribute__((vector_size(64)));
 typedef int32_t ivec __attribute__((vector_size(64)));
 typedef float mem_vec __attribute__((vector_size(64), aligned(4), may_alias));
@@ -10,6 +11,10 @@ typedef int32_t mem_ivec __attribute__((vector_size(64), aligned(4), may_alias))
 #define LOAD(p) (*(const mem_vec *)(p))
 #define STORE(p, v) (*(mem_vec *)(p) = (v))
 #define ZERO ((vec){0})
+#ifndef KERN_STREAM
+#define KERN_STREAM(p, v) STORE(p, v)
+#define KERN_FENCE() ((void)0)
+#endif
 // A NaN stays a NaN, so that a diverged network is seen in its loss.
 #define RELU(v) ((vec)((ivec)(v) & ~((v) < ZERO)))
 #define MASK(v, y) ((vec)((ivec)(v) & ((y) > ZERO)))
@@ -51,29 +56,35 @@ static void moments(const float *x, int64_t px, float *mean, float *m2)
     STORE(m2, (a0 + a1) + (a2 + a3));
 }
 
+// The loop of a function that writes y, one vector v a turn, made by the statements: into the caches or around them.
+#define WRITE_LOOP(y, ...)                                                                                             \
+    do {                                                                                                               \
+        for (int64_t i = 0; !stream && i < 16 * px; i += 16) {                                                         \
+            vec v;                                                                                                     \
+            __VA_ARGS__;                                                                                               \
+            STORE((y) + i, v);                                                                                         \
+        }                                                                                                              \
+        for (int64_t i = 0; stream && i < 16 * px; i += 16) {                                                          \
+            vec v;                                                                                                     \
+            __VA_ARGS__;                                                                                               \
+            KERN_STREAM((y) + i, v);                                                                                   \
+        }                                                                                                              \
+        if (stream)                                                                                                    \
+            KERN_FENCE();                                                                                              \
+    } while (0)
+
 static void affine(const float *x, float *y, int64_t px, const float *mean, const float *a, const float *b,
-                   bool with_relu)
+                   bool with_relu, bool stream)
 {
     const vec m = LOAD(mean), va = LOAD(a), vb = LOAD(b);
-    for (int64_t i = 0; i < 16 * px; i += 16) {
-        vec v = (LOAD(x + i) - m) * va + vb;
-        if (with_relu)
-            v = RELU(v);
-        STORE(y + i, v);
-    }
+    WRITE_LOOP(y, v = (LOAD(x + i) - m) * va + vb; if (with_relu) v = RELU(v));
 }
 
 static void affine_add(const float *x, const float *r, float *y, int64_t px, const float *mean, const float *a,
-                       const float *b, bool with_relu)
+                       const float *b, bool with_relu, bool stream)
 {
     const vec m = LOAD(mean), va = LOAD(a), vb = LOAD(b);
-    for (int64_t i = 0; i < 16 * px; i += 16) {
-        vec v = (LOAD(x + i) - m) * va + vb;
-        v += LOAD(r + i);
-        if (with_relu)
-            v = RELU(v);
-        STORE(y + i, v);
-    }
+    WRITE_LOOP(y, v = (LOAD(x + i) - m) * va + vb; v += LOAD(r + i); if (with_relu) v = RELU(v));
 }
 
 static void bn_sums(const float *x, const float *dy, const float *y, int64_t px, const float *mean, float *s1,
@@ -105,15 +116,10 @@ static void bn_sums(const float *x, const float *dy, const float *y, int64_t px,
 }
 
 static void bn_dx(const float *x, const float *dy, const float *y, float *dx, int64_t px, const float *mean,
-                  const float *a, const float *b, const float *d)
+                  const float *a, const float *b, const float *d, bool stream)
 {
     const vec m = LOAD(mean), va = LOAD(a), vb = LOAD(b), vd = LOAD(d);
-    for (int64_t i = 0; i < 16 * px; i += 16) {
-        vec g = LOAD(dy + i);
-        if (y)
-            g = MASK(g, LOAD(y + i));
-        STORE(dx + i, va * g + (vb * (LOAD(x + i) - m) + vd));
-    }
+    WRITE_LOOP(dx, v = LOAD(dy + i); if (y) v = MASK(v, LOAD(y + i)); v = va * v + (vb * (LOAD(x + i) - m) + vd));
 }
 
 static void bn_relu_sums(const float *x, const float *dy, int64_t px, const float *mean, const float *ga,
@@ -141,13 +147,11 @@ static void bn_relu_sums(const float *x, const float *dy, int64_t px, const floa
 }
 
 static void bn_relu_dx(const float *x, const float *dy, float *dx, int64_t px, const float *mean, const float *ga,
-                       const float *gb, const float *a, const float *b, const float *d)
+                       const float *gb, const float *a, const float *b, const float *d, bool stream)
 {
     const vec m = LOAD(mean), vga = LOAD(ga), vgb = LOAD(gb), va = LOAD(a), vb = LOAD(b), vd = LOAD(d);
-    for (int64_t i = 0; i < 16 * px; i += 16) {
-        const vec e = LOAD(x + i) - m, y = e * vga + vgb, g = MASK(LOAD(dy + i), y);
-        STORE(dx + i, va * g + (vb * e + vd));
-    }
+    WRITE_LOOP(dx, const vec e = LOAD(x + i) - m; v = e * vga + vgb; v = MASK(LOAD(dy + i), v);
+               v = va * v + (vb * e + vd));
 }
 
 static void fill(float *y, int64_t px, const float *value)
@@ -387,3 +391,4 @@ const lti_kern LTI_KERN_TABLE = {
 #undef ZERO
 #undef RELU
 #undef MASK
+#undef WRITE_LOOP

@@ -110,9 +110,22 @@ static void block_inputs(const wino *d, const part *p, const float *x, int64_t f
     }
 }
 
+// What the products of a block have time to fetch: its outputs, what is added to them, and the inputs of another.
+typedef struct coming {
+    ahead write, residual, mask, read;
+} coming;
+
+static inline void fetch_coming(coming *c)
+{
+    fetch(&c->write);
+    fetch(&c->residual);
+    fetch(&c->mask);
+    fetch(&c->read);
+}
+
 // Products of n_tiles with the columns from first to end; u and m point at the first of them.
 static void block_products(const wino *d, int points, const float *v, int64_t n_tiles, const float *u, int64_t first,
-                           int64_t end, float *m, ahead *read, ahead *write)
+                           int64_t end, float *m, coming *c)
 {
     const int64_t width = d->kern->width, depth = d->in_b * d->lanes, n = n_groups(d, n_tiles);
     for (int p = 0; p < points; p++)
@@ -124,8 +137,7 @@ static void block_products(const wino *d, int points, const float *v, int64_t n_
                                               u + p * d->u_stride + (k - first) * depth,
                                               m + p * d->m_stride + g.first * (end - first) + (k - first) * g.rows,
                                               g.rows * LTI_LANES, g.rows, (int)smaller(width, end - k));
-                fetch(write);
-                fetch(read);
+                fetch_coming(c);
             }
 }
 
@@ -172,11 +184,16 @@ static void run_tiles(const wino *d, const float *x, const float *u, const ends 
         float *v = block_of_thread(d, scratch), *m = v + d->most * d->v_stride;
         const int64_t first = b * d->block, next = first + d->n_threads * d->block;
         const int64_t n_tiles = smaller(d->block, d->tiles - first);
-        ahead read = ahead_of(d, next < d->tiles ? x : NULL, d->in_b, d->ih * d->iw, next, n_tiles, calls);
-        ahead write = ahead_of(d, e->y, d->out_b, d->oh * d->ow, first, n_tiles, calls / d->n_parts);
+        const int64_t px = d->oh * d->ow, soon = calls / d->n_parts;
+        coming c = {
+            .write = ahead_of(d, e->y, d->out_b, px, first, n_tiles, soon),
+            .residual = ahead_of(d, e->residual, d->out_b, px, first, n_tiles, soon),
+            .mask = ahead_of(d, e->mask, d->out_b, px, first, n_tiles, soon),
+            .read = ahead_of(d, next < d->tiles ? x : NULL, d->in_b, d->ih * d->iw, next, n_tiles, calls),
+        };
         for (const part *p = d->part; p < d->part + d->n_parts; p++) {
             block_inputs(d, p, x, first, n_tiles, v);
-            block_products(d, p->form->points, v, n_tiles, u + p->point * d->u_stride, 0, columns, m, &read, &write);
+            block_products(d, p->form->points, v, n_tiles, u + p->point * d->u_stride, 0, columns, m, &c);
             block_outputs(d, p, m, 0, d->out_b, first, n_tiles, e);
         }
     }
@@ -197,11 +214,11 @@ static void run_panels(const wino *d, const part *p, const float *x, const float
     for (int64_t k = 0; k < columns; k += d->kern->width) {
         float *m = block_of_thread(d, scratch), *own_u = m + d->most * d->m_stride;
         const int64_t end = k + panel_columns(d, k);
-        ahead nothing = {0};
+        coming nothing = {0};
         if (w)
             transform_panel(d, p, w, k, 0, d->in_b, own_u);
         block_products(d, p->form->points, v, d->tiles, w ? own_u : u + p->point * d->u_stride + k * depth, k, end, m,
-                       &nothing, &nothing);
+                       &nothing);
         block_outputs(d, p, m, k / LTI_LANES, end / LTI_LANES, 0, d->tiles, e);
     }
 }
