@@ -261,6 +261,13 @@ bool lti_wino_fits(const lti_conv_shape *s)
            s->y_layout == LT_LAYOUT_BLOCKED16;
 }
 
+// floats: of a transformed channel and a product, for all channels of a tile.
+static int64_t tiles_of_block(const wino *d, int64_t floats)
+{
+    const int64_t fit = BLOCK_BYTES / (d->most * floats * (int64_t)sizeof(float));
+    return fit >= 8 * MIN_TILES ? 4 * MIN_TILES : fit >= 2 * MIN_TILES ? 2 * MIN_TILES : MIN_TILES;
+}
+
 static void plan_forward(wino *d, lt_kernel *k)
 {
     const int64_t in = d->in_b * LTI_LANES, out = d->out_b * LTI_LANES, least = d->kern->least_rows;
@@ -279,9 +286,7 @@ static void plan_forward(wino *d, lt_kernel *k)
         d->block_floats = (size_t)(d->most * (d->m_stride + (own ? d->u_stride : 0)));
         shared = d->most * d->v_stride;
     } else {
-        const int64_t fits = BLOCK_BYTES / (d->most * (depth + out) * (int64_t)sizeof(float));
-        const int64_t whole = fits - fits % d->kern->rows;
-        d->block = smaller(whole < MIN_TILES ? MIN_TILES : whole, share);
+        d->block = smaller(whole_rows(d, tiles_of_block(d, depth + out)), share);
         const int64_t room = d->block < least ? least : d->block;
         d->v_stride = spread(room * depth);
         d->m_stride = spread(room * out);

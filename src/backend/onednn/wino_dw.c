@@ -9,7 +9,7 @@ enum {
     MIN_CHUNKS = 4,
     CHUNK_PAIRS = 64 * 64, // up to this many pairs CHUNKS, then MIN_CHUNKS; none where that is too many
     CHUNK_TILES = 128,     // at least, in a chunk
-    BLOCK_TILES = 48,      // at most: sums are read and written once for so many, and their transforms nearly fit
+    BLOCK_TILES = 40,      // at most: sums are read and written once for so many, and their transforms nearly fit
     SUM_TILES = 128,       // at most, of one product: those of 16 rows and 32 columns fit the first-level cache
     GROUP_BYTES = 4 << 20, // of V and transformed filters of a group of input channels, where there are no chunks
     PIECE_TILES = 64,      // that a thread transforms at a time there; even
@@ -252,8 +252,8 @@ void lti_wino_plan_dw(wino *d, lt_kernel *k)
         d->chunks = 0;
     int threads = d->n_threads;
     if (d->chunks) {
-        const int64_t share = (d->tiles + d->chunks - 1) / d->chunks, n = (share + BLOCK_TILES - 1) / BLOCK_TILES;
-        d->block = round_up((share + n - 1) / n, unit);
+        const int64_t share = (d->tiles + d->chunks - 1) / d->chunks;
+        d->block = round_up(smaller(whole_rows(d, BLOCK_TILES), share), unit);
         d->group = d->in_b;
     } else {
         d->block = round_up(d->tiles, unit);

@@ -15,8 +15,8 @@ enum {
     MAX_TAPS = LTI_WINO_MAX_TAPS,
     TAPS = 9,                // of the filter as a whole
     LINE = 16,               // floats of a cache line: added to strides that would be a multiple of the page size
-    BLOCK_BYTES = 256 << 10, // of V and M: the second-level cache also holds filters
-    MIN_TILES = 14,          // at least: fewer would use a filter value, which waits in the third level, too rarely
+    BLOCK_BYTES = 288 << 10, // of V and M: the second-level cache also holds filters
+    MIN_TILES = 8,           // of a block; twice as many where they fit, and four times where they take half of it
 };
 
 typedef struct part {
@@ -79,6 +79,12 @@ static inline int64_t spread(int64_t floats)
 }
 
 // ---- tiles
+// Whole rows of tiles where there is at least one, of which neighbours share lines of the image.
+static inline int64_t whole_rows(const wino *d, int64_t n_tiles)
+{
+    return n_tiles > d->tw ? n_tiles - n_tiles % d->tw : n_tiles;
+}
+
 typedef struct tile {
     int64_t n, y, x;
 } tile;
