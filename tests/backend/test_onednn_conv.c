@@ -33,7 +33,7 @@ static void test_conv(void **state)
     check_conv(3, 8, 8, 6, 5, 3, 1, 0);   // no padding
     check_conv(2, 4, 10, 5, 5, 3, 2, 1);
     check_conv(130, 16, 16, 4, 4, 3, 1, 1);
-    check_conv(137, 16, 20, 7, 8, 3, 1, 1); // enough tiles to sum a filter gradient in chunks
+    check_conv(260, 16, 20, 7, 8, 3, 1, 1); // enough tiles to sum a filter gradient in chunks
     check_conv(5, 33, 70, 10, 3, 3, 1, 2);  // panels of 32 filters and the rest, more padding
     check_conv(40, 32, 48, 12, 9, 3, 1, 0);
     check_conv(37, 3, 16, 16, 16, 3, 1, 1); // parts of the batch of unequal size: a stem, a stride, a shortcut
@@ -90,14 +90,14 @@ typedef struct own_shape {
 } own_shape;
 static const own_shape stride_1[] = {{1, 64, 64, 32, 32, 1}, {3, 256, 32, 8, 8, 1},  {2, 20, 35, 9, 7, 1},
                                      {1, 17, 16, 1, 1, 1},   {2, 33, 18, 5, 12, 0},  {2, 24, 16, 11, 6, 2},
-                                     {70, 32, 48, 8, 9, 1},  {9, 130, 140, 6, 5, 2}, {137, 16, 20, 7, 8, 1},
+                                     {70, 32, 48, 8, 9, 1},  {9, 130, 140, 6, 5, 2}, {260, 16, 20, 7, 8, 1},
                                      {5, 512, 48, 4, 4, 1},  {131, 16, 16, 4, 4, 1}, {41, 32, 48, 12, 9, 0},
                                      {1, 48, 64, 6, 6, 1}};
 static const own_shape stride_2[] = {{1, 16, 16, 8, 8, 1},    {3, 64, 128, 16, 16, 1}, {2, 20, 35, 9, 7, 1},
                                      {1, 17, 16, 1, 1, 1},    {2, 33, 18, 5, 12, 0},   {1, 16, 40, 3, 3, 0},
                                      {1, 16, 40, 2, 2, 1},    {2, 24, 16, 11, 6, 2},   {70, 32, 48, 8, 9, 1},
                                      {33, 16, 20, 31, 30, 0}, {5, 48, 100, 4, 4, 1},   {9, 130, 140, 6, 5, 2},
-                                     {137, 16, 20, 15, 16, 1}};
+                                     {260, 16, 20, 15, 16, 1}};
 enum { N_STRIDE_1 = sizeof stride_1 / sizeof stride_1[0], N_STRIDE_2 = sizeof stride_2 / sizeof stride_2[0] };
 
 // Calls `pass` on the forward pass (plain; with bias, residual and ReLU), the gradient of the input (plain; with a
@@ -125,6 +125,29 @@ static void test_own_winograd(void **state)
         each_pass(&stride_1[i], 1, check_own);
     for (int i = 0; i < N_STRIDE_2; i++)
         each_pass(&stride_2[i], 2, check_own);
+}
+
+// Threads that share the channels of a chunk of tiles, and a group's channels where there are no chunks.
+static void test_many_threads(void **state)
+{
+    static const own_shape shape[] = {{260, 48, 20, 7, 8, 1}, {40, 80, 300, 4, 4, 1}};
+    lt_backend *many = NULL;
+    (void)state;
+    assert_ok(lt_backend_create("onednn", 13, &many));
+    own_winograd = true;
+    for (int i = 0; i < 2; i++)
+        for (int stride = 1; stride <= 2; stride++) {
+            const own_shape *s = &shape[i];
+            const lt_arg x = image(s->n, s->c, s->h * stride, s->w * stride), f = filter(s->k, s->c, 3, 3);
+            const lt_arg y = image(s->n, s->k, s->h, s->w);
+            lt_attr a = {.stride = stride, .pad = s->pad, .groups = 1, .shape = x.shape};
+            same_bits_with(backend_one, many, &CASE(conv2d, a, 2, 1, 0, x, f, y), LT_PLAN_NO_TUNE);
+            same_bits_with(backend_one, many, &CASE(conv2d_dx, a, 2, 1, 0, y, f, x), LT_PLAN_NO_TUNE);
+            a.shape = f.shape;
+            same_bits_with(backend_one, many, &CASE(conv2d_dw, a, 2, 1, 0, x, y, f), LT_PLAN_NO_TUNE);
+        }
+    own_winograd = false;
+    lt_backend_destroy(many);
 }
 
 // Several inputs change with every run, the filter does not: it is prepared once.
@@ -298,13 +321,10 @@ static void test_instruction_sets(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_conv),
-        cmocka_unit_test(test_same_bits),
-        cmocka_unit_test(test_own_winograd),
-        cmocka_unit_test(test_strided_rule),
-        cmocka_unit_test(test_prepares_from_the_filter),
-        cmocka_unit_test(test_bf16),
-        cmocka_unit_test(test_instruction_sets),
+        cmocka_unit_test(test_conv),          cmocka_unit_test(test_same_bits),
+        cmocka_unit_test(test_own_winograd),  cmocka_unit_test(test_many_threads),
+        cmocka_unit_test(test_strided_rule),  cmocka_unit_test(test_prepares_from_the_filter),
+        cmocka_unit_test(test_bf16),          cmocka_unit_test(test_instruction_sets),
         cmocka_unit_test(test_other_threads),
     };
     return cmocka_run_group_tests(tests, setup, teardown);

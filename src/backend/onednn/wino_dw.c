@@ -7,13 +7,14 @@ enum {
     SMALL_FILTER = 128 * 128, // filter gradients up to this many channel pairs are summed in chunks
     CHUNKS = 8,
     MIN_CHUNKS = 4,
-    CHUNK_PAIRS = 64 * 64, // up to this many pairs CHUNKS, then MIN_CHUNKS; none where that is too many
-    CHUNK_TILES = 128,     // at least, in a chunk
-    BLOCK_TILES = 40,      // at most: sums are read and written once for so many, and their transforms nearly fit
-    SUM_TILES = 128,       // at most, of one product: those of 16 rows and 32 columns fit the first-level cache
-    GROUP_BYTES = 4 << 20, // of V and transformed filters of a group of input channels, where there are no chunks
-    PIECE_TILES = 64,      // that a thread transforms at a time there; even
-    POINT_THREADS = 8,     // up to this many threads take a whole point of a group each
+    CHUNK_PAIRS = 64 * 64,   // up to this many pairs CHUNKS, then MIN_CHUNKS; none where that is too many
+    CHUNK_TILES = 256,       // at least, in a chunk
+    BLOCK_TILES = 32,        // sums are read and written once for so many; for twice as many where
+    TWICE_BYTES = 600 << 10, // the transforms of those fit
+    SUM_TILES = 128,         // at most, of one product: those of 16 rows and 32 columns fit the first-level cache
+    GROUP_BYTES = 4 << 20,   // of V and transformed filters of a group of input channels, where there are no chunks
+    PIECE_TILES = 64,        // that a thread transforms at a time there; even
+    POINT_THREADS = 8,       // up to this many threads take a whole point of a group each
 };
 
 // Two neighbouring tiles, or one and zeros, as pairs.
@@ -253,7 +254,9 @@ void lti_wino_plan_dw(wino *d, lt_kernel *k)
     int threads = d->n_threads;
     if (d->chunks) {
         const int64_t share = (d->tiles + d->chunks - 1) / d->chunks;
-        d->block = round_up(smaller(whole_rows(d, BLOCK_TILES), share), unit);
+        const int64_t twice = d->most * (d->in_b + d->out_b) * d->lanes * (int64_t)sizeof(float) * 2 * BLOCK_TILES;
+        const int64_t n_tiles = twice <= TWICE_BYTES ? 2 * BLOCK_TILES : BLOCK_TILES;
+        d->block = round_up(smaller(whole_rows(d, n_tiles), share), unit);
         d->group = d->in_b;
     } else {
         d->block = round_up(d->tiles, unit);
