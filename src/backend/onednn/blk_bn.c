@@ -6,6 +6,7 @@
 // deviation. With enough channel blocks a thread takes a whole block through both passes: the second finds its data in
 // cache, and no thread waits for another in between, which matters on a machine that is also doing something else.
 #include "backend/onednn/onednn_impl.h"
+#include "backend/onednn/shares.h"
 #include "base/base.h"
 #include <math.h>
 #include <string.h>
@@ -13,6 +14,11 @@
 // Scratch: partial results (two vectors a unit), then coefficient rows of cb * 16 floats.
 enum { STREAM_BYTES = 15 << 20 };                               // half of a third-level cache, about
 enum { ROW_MEAN, ROW_A, ROW_B, ROW_D, ROW_GA, ROW_GB, N_ROWS }; // GA, GB: the forward line a gradient's mask needs
+
+static int64_t bytes_of(const lti_blk *d)
+{
+    return d->n * d->cb * d->px * LTI_LANES * (int64_t)sizeof(float);
+}
 
 static int64_t partial_floats(const lti_blk *d)
 {
@@ -74,9 +80,42 @@ static void run_group(const pass *p, int64_t first, int64_t end)
             p->apply(p, cb, u);
 }
 
+// All units of an image, as they lie.
+static void each_unit(const pass *p, int64_t n, void (*step)(const pass *, int64_t, int64_t))
+{
+    for (int64_t cb = 0; cb < p->d->cb; cb++)
+        for (int64_t part = 0; part < p->d->parts; part++)
+            step(p, cb, n * p->d->parts + part);
+}
+
+// Each thread its images, in both passes: it finds what it made in the kernel before. The second begins where the first
+// ended.
+static void run_images(const pass *p)
+{
+    const lti_blk *d = p->d;
+    lti_shares first, second;
+    lti_shares_init(&first, d->n, d->n_threads);
+    lti_shares_init(&second, d->n, d->n_threads);
+#pragma omp parallel num_threads(d->n_threads)
+    {
+        for (int64_t n; lti_shares_take(&first, false, &n);)
+            each_unit(p, n, p->unit);
+#pragma omp barrier
+#pragma omp for schedule(static)
+        for (int64_t cb = 0; cb < d->cb; cb++)
+            p->finish(p, cb);
+        for (int64_t n; lti_shares_take(&second, true, &n);)
+            each_unit(p, n, p->apply);
+    }
+}
+
 static void run_pass(const pass *p)
 {
     const lti_blk *d = p->d;
+    if (d->n >= d->n_threads && bytes_of(d) < STREAM_BYTES) {
+        run_images(p);
+        return;
+    }
     const int64_t n_groups = (d->cb + d->group - 1) / d->group;
     if (n_groups % d->n_threads == 0 || n_groups >= 4 * d->n_threads) {
 #pragma omp parallel for num_threads(d->n_threads) schedule(dynamic, 1)
@@ -151,8 +190,7 @@ static void train_finish(const pass *p, int64_t cb)
 // A large result would push out what the next kernel still finds in the caches, and be read before it is written over.
 static bool streams(const pass *p)
 {
-    return p->d->n * p->d->cb * p->d->px * LTI_LANES * (int64_t)sizeof(float) >= STREAM_BYTES &&
-           (uintptr_t)p->out % (LTI_LANES * sizeof(float)) == 0;
+    return bytes_of(p->d) >= STREAM_BYTES && (uintptr_t)p->out % (LTI_LANES * sizeof(float)) == 0;
 }
 
 // The second pass of training and all of evaluation: y = a * (x - mean) + b [+ r].
@@ -322,15 +360,22 @@ static lt_status bn_eval_dx_run(const lt_kernel *k, void *const *arg, void *scra
     return bn_dx_run(k, arg, scratch, false);
 }
 
+static void apply_images(const pass *p)
+{
+    lti_shares images;
+    lti_shares_init(&images, p->d->n, p->d->n_threads);
+#pragma omp parallel num_threads(p->d->n_threads)
+    for (int64_t n; lti_shares_take(&images, false, &n);)
+        each_unit(p, n, affine_apply);
+}
+
 static lt_status bn_apply_run(const lt_kernel *k, void *const *arg, void *scratch)
 {
     const lti_blk *d = k->data;
     const pass p = {.d = d, .scratch = scratch, .x = arg[0], .r = d->n_in == 6 ? arg[5] : NULL, .out = arg[d->n_in]};
     load_mean(d, scratch, arg[3]);
     load_line(d, scratch, arg[1], arg[4], arg[2], ROW_A, ROW_B);
-#pragma omp parallel for num_threads(d->n_threads) schedule(static)
-    for (int64_t i = 0; i < d->cb * d->units; i++)
-        affine_apply(&p, i / d->units, i % d->units);
+    apply_images(&p);
     return LT_OK;
 }
 
@@ -357,9 +402,7 @@ static lt_status bn_eval_run(const lt_kernel *k, void *const *arg, void *scratch
             b[l] = p.beta[c];
         }
     }
-#pragma omp parallel for num_threads(d->n_threads) schedule(static)
-    for (int64_t i = 0; i < d->cb * d->units; i++)
-        affine_apply(&p, i / d->units, i % d->units);
+    apply_images(&p);
     return LT_OK;
 }
 

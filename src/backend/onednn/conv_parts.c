@@ -5,11 +5,9 @@
 // and runs on one, and threads share out the parts. Forward and gradient of the input: the images of a part are its
 // own. Gradient of the filter: every part makes a sum of its own, and these are added in the order of the batch.
 #include "backend/onednn/onednn_impl.h"
+#include "backend/onednn/shares.h"
 #include "base/base.h"
 #include <stdio.h>
-#ifdef _OPENMP
-#include <omp.h>
-#endif
 
 enum {
     MOST_PARTS = 16,      // more threads than that find nothing to do
@@ -31,15 +29,6 @@ typedef struct parts {
     lt_kernel (*kernel)[2];       // (threads): one for parts of full size and one for a smaller last part
 } parts;
 
-static int thread_id(void)
-{
-#ifdef _OPENMP
-    return omp_get_thread_num();
-#else
-    return 0;
-#endif
-}
-
 static bool is_rest(const parts *d, int64_t i)
 {
     return (i + 1) * d->part > d->n;
@@ -52,7 +41,7 @@ static size_t aligned(size_t bytes)
 
 static lt_status run_part(const parts *d, int64_t i, void *const *arg, float *sums, char *own_scratch, char *prepared)
 {
-    lt_kernel *k = &d->kernel[thread_id()][is_rest(d, i)];
+    lt_kernel *k = &d->kernel[lti_thread()][is_rest(d, i)];
     const int64_t first = i * d->part;
     const int out = d->bias ? 3 : 2;
     void *own[4] = {arg[0], arg[1], arg[2], arg[out]};
@@ -85,7 +74,7 @@ static lt_status run(const lt_kernel *k, void *const *arg, void *scratch)
 #pragma omp parallel for num_threads(d->n_threads) schedule(dynamic, 1) reduction(| : failed)
     for (int64_t i = 0; i < d->n_parts; i++)
         failed |=
-            run_part(d, i, arg, sums, (char *)scratch + (size_t)thread_id() * d->thread_bytes, k->prepared) != LT_OK;
+            run_part(d, i, arg, sums, (char *)scratch + (size_t)lti_thread() * d->thread_bytes, k->prepared) != LT_OK;
     if (failed) // what happened is recorded in the thread where it did
         return LT_FAIL(LT_E_FAIL, "oneDNN: a part of a convolution could not be computed (%s)", k->impl);
     if (d->pass == LTI_CONV_DW)

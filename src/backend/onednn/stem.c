@@ -5,12 +5,10 @@
 // matrix product with 27 of 32 columns in use), and each plane of t is added to the image shifted by (r, s). One image
 // belongs to one thread, so the order of sums is fixed.
 #include "backend/onednn/onednn_impl.h"
+#include "backend/onednn/shares.h"
 #include "backend/onednn/wino.h"
 #include "base/base.h"
 #include <string.h>
-#ifdef _OPENMP
-#include <omp.h>
-#endif
 
 enum { MAX_TAPS = 32, MAX_BLOCKS = MAX_TAPS / LTI_LANES };
 
@@ -22,15 +20,6 @@ typedef struct stem {
     int64_t px;               // of dy
     size_t u_floats, thread_floats;
 } stem;
-
-static int thread_id(void)
-{
-#ifdef _OPENMP
-    return omp_get_thread_num();
-#else
-    return 0;
-#endif
-}
 
 // u[panel][k][columns]: taps as columns, panels as the matrix product wants them.
 static void turn_filter(const stem *d, const float *w, float *u)
@@ -93,7 +82,7 @@ static lt_status run(const lt_kernel *k, void *const *arg, void *scratch)
     turn_filter(d, arg[1], u);
 #pragma omp parallel for num_threads(d->n_threads) schedule(static)
     for (int64_t i = 0; i < d->s.n; i++)
-        one_image(d, dy + i * d->k_b * d->px * LTI_LANES, u, u + d->u_floats + (size_t)thread_id() * d->thread_floats,
+        one_image(d, dy + i * d->k_b * d->px * LTI_LANES, u, u + d->u_floats + (size_t)lti_thread() * d->thread_floats,
                   dx + i * d->s.c * d->s.h * d->s.w);
     return LT_OK;
 }

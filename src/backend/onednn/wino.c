@@ -179,10 +179,12 @@ static void run_tiles(const wino *d, const float *x, const float *u, const ends 
 {
     const int64_t columns = d->out_b * LTI_LANES, n_blocks = (d->tiles + d->block - 1) / d->block;
     const int64_t calls = d->points * ((columns + d->kern->width - 1) / d->kern->width) * n_groups(d, d->block);
-#pragma omp parallel for num_threads(d->n_threads) schedule(dynamic, 1)
-    for (int64_t b = 0; b < n_blocks; b++) {
+    lti_shares blocks;
+    lti_shares_init(&blocks, n_blocks, d->n_threads);
+#pragma omp parallel num_threads(d->n_threads)
+    for (int64_t b; lti_shares_take(&blocks, false, &b);) {
         float *v = block_of_thread(d, scratch), *m = v + d->most * d->v_stride;
-        const int64_t first = b * d->block, next = first + d->n_threads * d->block;
+        const int64_t first = b * d->block, next = first + d->block;
         const int64_t n_tiles = smaller(d->block, d->tiles - first);
         const int64_t px = d->oh * d->ow, soon = calls / d->n_parts;
         coming c = {
@@ -205,8 +207,10 @@ static void run_panels(const wino *d, const part *p, const float *x, const float
 {
     const int64_t columns = d->out_b * LTI_LANES, depth = d->in_b * d->lanes, n = n_groups(d, d->tiles);
     float *v = (float *)scratch + d->u_at;
-#pragma omp parallel for num_threads(d->n_threads) schedule(dynamic, 1)
-    for (int64_t i = 0; i < n; i++) {
+    lti_shares groups;
+    lti_shares_init(&groups, n, d->n_threads);
+#pragma omp parallel num_threads(d->n_threads)
+    for (int64_t i; lti_shares_take(&groups, false, &i);) {
         const group g = group_of(d, d->tiles, i);
         block_inputs(d, p, x, g.first, g.n, v + g.first * depth);
     }
@@ -275,7 +279,7 @@ static void plan_forward(wino *d, lt_kernel *k)
     const int64_t depth = d->in_b * d->lanes; // floats of the transformed channels of a tile
     const size_t filter_bytes = (size_t)(d->points * spread(depth * out)) * sizeof(float);
     int64_t shared;
-    d->by_panel = pairs >= d->tiles * in;
+    d->by_panel = pairs >= 2 * d->tiles * in; // few tiles, many filters
     d->keep = d->keep && filter_bytes <= PREPARED_MAX;
     if (d->by_panel) {
         const bool own = !d->keep;

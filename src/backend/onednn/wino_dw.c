@@ -8,12 +8,11 @@ enum {
     CHUNKS = 8,
     MIN_CHUNKS = 4,
     CHUNK_PAIRS = 64 * 64,   // up to this many pairs CHUNKS, then MIN_CHUNKS; none where that is too many
-    CHUNK_TILES = 256,       // at least, in a chunk
+    CHUNK_TILES = 128,       // at least, in a chunk
     BLOCK_TILES = 32,        // sums are read and written once for so many; for twice as many where
-    TWICE_BYTES = 600 << 10, // the transforms of those fit
+    TWICE_BYTES = 600 << 10, // the transforms of those fit, or where there are few in all
     SUM_TILES = 128,         // at most, of one product: those of 16 rows and 32 columns fit the first-level cache
     GROUP_BYTES = 4 << 20,   // of V and transformed filters of a group of input channels, where there are no chunks
-    PIECE_TILES = 64,        // that a thread transforms at a time there; even
     POINT_THREADS = 8,       // up to this many threads take a whole point of a group each
 };
 
@@ -75,12 +74,12 @@ static void dw_tiles(const wino *d, const part *p, const side *s, int64_t first,
 // tile go to move on slowly, and few pages are written at a time.
 static void dw_all_tiles(const wino *d, const part *p, const side *s, int64_t begin, int64_t end, float *to)
 {
-    const int64_t n = (d->tiles + PIECE_TILES - 1) / PIECE_TILES;
-#pragma omp parallel for num_threads(d->n_threads) schedule(dynamic, 1)
-    for (int64_t i = 0; i < (end - begin) * n; i++) {
-        const int64_t b = i / n, first = i % n * PIECE_TILES;
-        dw_rows(d, p, s, first, smaller(PIECE_TILES, d->tiles - first), begin + b,
-                to + (b * d->block + first) * d->lanes);
+#pragma omp parallel for num_threads(d->n_threads) schedule(static, 1)
+    for (int t = 0; t < d->n_threads; t++) {
+        const int64_t first = d->tiles * t / d->n_threads & ~(int64_t)1;
+        const int64_t last = t + 1 == d->n_threads ? d->tiles : d->tiles * (t + 1) / d->n_threads & ~(int64_t)1;
+        for (int64_t b = begin; b < end; b++)
+            dw_rows(d, p, s, first, last - first, b, to + ((b - begin) * d->block + first) * d->lanes);
     }
 }
 
@@ -195,14 +194,16 @@ static lt_status dw_chunks_run(const lt_kernel *k, void *const *arg, void *scrat
     const float *x = arg[0], *dy = arg[1];
     float *sums = (float *)scratch + d->u_at;
     const int64_t n_pieces = d->chunks * n_splits(d);
-#pragma omp parallel for num_threads(d->n_threads) schedule(dynamic, 1)
-    for (int64_t s = 0; s < n_pieces; s++) {
+    lti_shares pieces;
+    lti_shares_init(&pieces, n_pieces, d->n_threads);
+#pragma omp parallel num_threads(d->n_threads)
+    for (int64_t s; lti_shares_take(&pieces, false, &s);) {
         const piece own = piece_of(d, s);
         float *v = block_of_thread(d, scratch), *sum = sums + own.chunk * d->points * d->u_stride;
         const int64_t start = chunk_start(d, own.chunk), end = chunk_start(d, own.chunk + 1);
         const int64_t calls = d->points * (own.end - own.begin);
         for (int64_t i = start; i < end; i += d->block) {
-            const int64_t n_tiles = smaller(d->block, end - i), next = i + d->block < end ? i + d->block : d->tiles;
+            const int64_t n_tiles = smaller(d->block, end - i), next = i + d->block;
             ahead read_x = ahead_of(d, next < d->tiles ? x : NULL, d->in_b, d->ih * d->iw, next, n_tiles, calls);
             ahead read_dy = ahead_of(d, next < d->tiles ? dy : NULL, d->out_b, d->oh * d->ow, next, n_tiles, calls);
             dw_block(d, &own, x, dy, i, n_tiles, i == start, v, sum, &read_x, &read_dy);
@@ -255,7 +256,8 @@ void lti_wino_plan_dw(wino *d, lt_kernel *k)
     if (d->chunks) {
         const int64_t share = (d->tiles + d->chunks - 1) / d->chunks;
         const int64_t twice = d->most * (d->in_b + d->out_b) * d->lanes * (int64_t)sizeof(float) * 2 * BLOCK_TILES;
-        const int64_t n_tiles = twice <= TWICE_BYTES ? 2 * BLOCK_TILES : BLOCK_TILES;
+        const bool few = share <= 4 * BLOCK_TILES;
+        const int64_t n_tiles = few || twice <= TWICE_BYTES ? 2 * BLOCK_TILES : BLOCK_TILES;
         d->block = round_up(smaller(whole_rows(d, n_tiles), share), unit);
         d->group = d->in_b;
     } else {

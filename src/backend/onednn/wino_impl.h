@@ -3,11 +3,9 @@
 #ifndef LT_WINO_IMPL_H
 #define LT_WINO_IMPL_H
 #include "backend/onednn/onednn_impl.h"
+#include "backend/onednn/shares.h"
 #include "backend/onednn/wino.h"
 #include "base/base.h"
-#ifdef _OPENMP
-#include <omp.h>
-#endif
 
 enum {
     MAX_PARTS = 4,
@@ -52,15 +50,6 @@ typedef struct wino {
     int64_t group;  // this many blocks of input channels at a time
     size_t block_at, block_floats, u_at, taps_at; // in scratch: one block per thread, then what threads share
 } wino;
-
-static inline int thread_id(void)
-{
-#ifdef _OPENMP
-    return omp_get_thread_num();
-#else
-    return 0;
-#endif
-}
 
 static inline int64_t round_up(int64_t n, int64_t to)
 {
@@ -149,7 +138,7 @@ static inline int64_t out_plane(const wino *d, int64_t n, int64_t b)
 
 static inline float *block_of_thread(const wino *d, void *scratch)
 {
-    return (float *)scratch + d->block_at + (size_t)thread_id() * d->block_floats;
+    return (float *)scratch + d->block_at + (size_t)lti_thread() * d->block_floats;
 }
 
 // What a thread will touch after the products of a block: the block it is about to write and the one it will probably
