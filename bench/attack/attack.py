@@ -86,7 +86,7 @@ def card_of(device):
 
 def call(command, what):
     """JSON of a process, and the processor time it took."""
-    env = {"GOMP_SPINCOUNT": "1000", **os.environ}
+    env = {"GOMP_SPINCOUNT": "5000", **os.environ}
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     try:
         done = subprocess.run([str(c) for c in command], capture_output=True, text=True, check=False, env=env)

@@ -88,7 +88,7 @@ def torch_worker(a):
 
 
 def call(command, what):
-    env = {"GOMP_SPINCOUNT": "1000", **os.environ}
+    env = {"GOMP_SPINCOUNT": "5000", **os.environ}
     try:
         done = subprocess.run([str(c) for c in command], capture_output=True, text=True, check=False, env=env)
     except OSError as e:
