@@ -28,7 +28,7 @@
 #define WINO_LANES 16
 #define WINO_ROWS 14
 #define WINO_WIDTH 32
-#define WINO_STRIDED 64
+#define WINO_STRIDED 32
 #define WINO_FMA(a, b, c) ((wvec)_mm512_fmadd_ps((__m512)(a), (__m512)(b), (__m512)(c)))
 #include "backend/onednn/wino_body.h"
 #ifdef __clang__

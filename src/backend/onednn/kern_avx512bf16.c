@@ -18,7 +18,7 @@
 #define WINO_LANES 16
 #define WINO_ROWS 14
 #define WINO_WIDTH 32
-#define WINO_STRIDED 64
+#define WINO_STRIDED 32
 #define WINO_FMA(a, b, c) ((wvec)_mm512_fmadd_ps((__m512)(a), (__m512)(b), (__m512)(c)))
 #define WINO_DOT(a, b, c) ((wvec)_mm512_dpbf16_ps((__m512)(c), (__m512bh)(a), (__m512bh)(b)))
 #define WINO_HALF(v) ((whalf)_mm512_cvtneps_pbh((__m512)(v)))

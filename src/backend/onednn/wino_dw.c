@@ -76,8 +76,8 @@ static void dw_all_tiles(const wino *d, const part *p, const side *s, int64_t be
 {
 #pragma omp parallel for num_threads(d->n_threads) schedule(static, 1)
     for (int t = 0; t < d->n_threads; t++) {
-        const int64_t first = d->tiles * t / d->n_threads & ~(int64_t)1;
-        const int64_t last = t + 1 == d->n_threads ? d->tiles : d->tiles * (t + 1) / d->n_threads & ~(int64_t)1;
+        const int64_t first = (d->tiles * t / d->n_threads) & ~(int64_t)1;
+        const int64_t last = t + 1 == d->n_threads ? d->tiles : (d->tiles * (t + 1) / d->n_threads) & ~(int64_t)1;
         for (int64_t b = begin; b < end; b++)
             dw_rows(d, p, s, first, last - first, b, to + ((b - begin) * d->block + first) * d->lanes);
     }
