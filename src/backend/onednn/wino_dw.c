@@ -223,9 +223,10 @@ static void dw_group(const wino *d, const part *p, const float *x, int64_t begin
     const int64_t n_blocks = end - begin, n_units = p->form->points * n_blocks;
     const int64_t at_once = d->n_threads <= POINT_THREADS ? n_blocks : 1;
     dw_all_tiles(d, p, &(side){x, false}, begin, end, v);
-#pragma omp parallel for num_threads(d->n_threads) schedule(dynamic, at_once)
-    for (int64_t i = 0; i < n_units; i++)
-        dw_products(d, (int)(i / n_blocks), i % n_blocks, v, e, d->tiles, true, u);
+#pragma omp parallel for num_threads(d->n_threads) schedule(dynamic, 1)
+    for (int64_t first = 0; first < n_units; first += at_once)
+        for (int64_t i = first; i < smaller(first + at_once, n_units); i++)
+            dw_products(d, (int)(i / n_blocks), i % n_blocks, v, e, d->tiles, true, u);
     dw_taps(d, p, u, 1, begin * LTI_LANES, smaller(end * LTI_LANES, d->in), g);
 }
 
