@@ -304,7 +304,7 @@ WINLINE void input_part(const float *x, int64_t row, int64_t pixel, const wino_r
 {
     const int n_y = 3 + taps_y, n_x = 3 + taps_x, low = low_points(taps_y), n = high ? n_y - low : low;
     wvec t[3 * LTI_WINO_MAX_IN], i[LTI_WINO_MAX_IN], o[LTI_WINO_MAX_IN];
-    const float *from = x + l;
+    const float *from = x ? x + l : NULL;
     WUNROLL
     for (int k = 0; k < n_x; k++, from += pixel) {
         if (x) {
@@ -421,7 +421,7 @@ WINLINE void gradient_part(const float *dy, int64_t row, int64_t pixel, const wi
 {
     const int n_x = 3 + taps_x, low = low_points(taps_y), n = high ? 3 + taps_y - low : low;
     wvec t[3 * LTI_WINO_OUT], i[LTI_WINO_OUT], o[LTI_WINO_MAX_IN];
-    const float *from = dy + l;
+    const float *from = dy ? dy + l : NULL;
     WUNROLL
     for (int k = 0; k < LTI_WINO_OUT; k++, from += pixel) {
         if (dy) {
