@@ -288,7 +288,7 @@ WINLINE void wino_load(const float *from, int64_t step, const int n, wvec *to)
 }
 
 // Row k of the points of a tile, n of them.
-WINLINE void input_store(const wvec *o, const int n, float *v, int64_t stride, const bool half)
+WINLINE void points_store(const wvec *o, const int n, float *v, int64_t stride, const bool half)
 {
     WUNROLL
     for (int j = 0; j < n; j++)
@@ -298,53 +298,79 @@ WINLINE void input_store(const wvec *o, const int n, float *v, int64_t stride, c
             WSTORE(v + j * stride, o[j]);
 }
 
-// Half of the transforms of a tile, from the patch inside the plane that begins at x or, where that is NULL, from r.
-WINLINE void input_part(const float *x, int64_t row, int64_t pixel, const wino_rows *r, float *v, int64_t stride,
-                        const int taps_y, const int taps_x, const int l, const bool high, const bool half)
+// What goes into a product: tiles of the input, or (4x4 values, no overlap) of the gradient of the output.
+typedef enum wino_side { WINO_INPUT, WINO_GRADIENT } wino_side;
+
+WINLINE int side_in(const wino_side side, const int taps)
 {
-    const int n_y = 3 + taps_y, n_x = 3 + taps_x, low = low_points(taps_y), n = high ? n_y - low : low;
+    return side == WINO_INPUT ? 3 + taps : LTI_WINO_OUT;
+}
+
+WINLINE void side_low(const wino_side side, const wvec *i, wvec *o, const int step, const int taps)
+{
+    if (side == WINO_INPUT)
+        input_low(i, 1, o, step, taps);
+    else
+        gradient_low(i, 1, o, step, taps);
+}
+
+WINLINE void side_high(const wino_side side, const wvec *i, wvec *o, const int step, const int taps)
+{
+    if (side == WINO_INPUT)
+        input_high(i, 1, o, step, taps);
+    else
+        gradient_high(i, 1, o, step, taps);
+}
+
+// Half of the transforms of a tile, from the patch inside the plane that begins at x or, where that is NULL, from r.
+WINLINE void side_part(const wino_side side, const float *x, int64_t row, int64_t pixel, const wino_rows *r, float *v,
+                       int64_t stride, const int taps_y, const int taps_x, const int l, const bool high,
+                       const bool half)
+{
+    const int in_y = side_in(side, taps_y), in_x = side_in(side, taps_x), n_x = 3 + taps_x;
+    const int low = low_points(taps_y), n = high ? 3 + taps_y - low : low;
     wvec t[3 * LTI_WINO_MAX_IN], i[LTI_WINO_MAX_IN], o[LTI_WINO_MAX_IN];
     const float *from = x ? x + l : NULL;
     WUNROLL
-    for (int k = 0; k < n_x; k++, from += pixel) {
+    for (int k = 0; k < in_x; k++, from += pixel) {
         if (x) {
             WOPAQUE(from);
-            wino_load(from, row, n_y, i);
+            wino_load(from, row, in_y, i);
         } else
-            wino_column(r, k, n_y, l, i);
+            wino_column(r, k, in_y, l, i);
         if (high)
-            input_high(i, 1, t + k, n_x, taps_y);
+            side_high(side, i, t + k, in_x, taps_y);
         else
-            input_low(i, 1, t + k, n_x, taps_y);
+            side_low(side, i, t + k, in_x, taps_y);
     }
     v += (high ? low * n_x * stride : 0) + (half ? l / 2 : l);
     WUNROLL
     for (int k = 0; k < n; k++, v += n_x * stride) {
         WOPAQUE(v);
-        input_low(t + n_x * k, 1, o, 1, taps_x);
-        input_high(t + n_x * k, 1, o + low_points(taps_x), 1, taps_x);
-        input_store(o, n_x, v, stride, half);
+        side_low(side, t + in_x * k, o, 1, taps_x);
+        side_high(side, t + in_x * k, o + low_points(taps_x), 1, taps_x);
+        points_store(o, n_x, v, stride, half);
     }
 }
 
-WINLINE void input_inside(const float *x, const lti_wino_patch *at, float *v, int64_t stride, const int taps_y,
-                          const int taps_x, const bool half)
+WINLINE void side_inside(const wino_side side, const float *x, const lti_wino_patch *at, float *v, int64_t stride,
+                         const int taps_y, const int taps_x, const bool half)
 {
     const int64_t row = at->step * at->w * LTI_LANES, pixel = at->step * LTI_LANES;
     for (int l = 0; l < LTI_LANES; l += WINO_LANES) {
-        input_part(wino_first(x, at), row, pixel, NULL, v, stride, taps_y, taps_x, l, false, half);
-        input_part(wino_first(x, at), row, pixel, NULL, v, stride, taps_y, taps_x, l, true, half);
+        side_part(side, wino_first(x, at), row, pixel, NULL, v, stride, taps_y, taps_x, l, false, half);
+        side_part(side, wino_first(x, at), row, pixel, NULL, v, stride, taps_y, taps_x, l, true, half);
     }
 }
 
-WINLINE void input_clipped(const float *x, const lti_wino_patch *at, float *v, int64_t stride, const int taps_y,
-                           const int taps_x, const bool half)
+WINLINE void side_clipped(const wino_side side, const float *x, const lti_wino_patch *at, float *v, int64_t stride,
+                          const int taps_y, const int taps_x, const bool half)
 {
     wino_rows r;
-    wino_clip(x, at, 3 + taps_y, 3 + taps_x, &r);
+    wino_clip(x, at, side_in(side, taps_y), side_in(side, taps_x), &r);
     for (int l = 0; l < LTI_LANES; l += WINO_LANES) {
-        input_part(NULL, 0, 0, &r, v, stride, taps_y, taps_x, l, false, half);
-        input_part(NULL, 0, 0, &r, v, stride, taps_y, taps_x, l, true, half);
+        side_part(side, NULL, 0, 0, &r, v, stride, taps_y, taps_x, l, false, half);
+        side_part(side, NULL, 0, 0, &r, v, stride, taps_y, taps_x, l, true, half);
     }
 }
 
@@ -416,55 +442,6 @@ WINLINE void output_any(const float *m, int64_t stride, float *y, const lti_wino
     }
 }
 
-WINLINE void gradient_part(const float *dy, int64_t row, int64_t pixel, const wino_rows *r, float *d, int64_t stride,
-                           const int taps_y, const int taps_x, const int l, const bool high)
-{
-    const int n_x = 3 + taps_x, low = low_points(taps_y), n = high ? 3 + taps_y - low : low;
-    wvec t[3 * LTI_WINO_OUT], i[LTI_WINO_OUT], o[LTI_WINO_MAX_IN];
-    const float *from = dy ? dy + l : NULL;
-    WUNROLL
-    for (int k = 0; k < LTI_WINO_OUT; k++, from += pixel) {
-        if (dy) {
-            WOPAQUE(from);
-            wino_load(from, row, LTI_WINO_OUT, i);
-        } else
-            wino_column(r, k, LTI_WINO_OUT, l, i);
-        if (high)
-            gradient_high(i, 1, t + k, LTI_WINO_OUT, taps_y);
-        else
-            gradient_low(i, 1, t + k, LTI_WINO_OUT, taps_y);
-    }
-    d += (high ? low * n_x * stride : 0) + l;
-    WUNROLL
-    for (int k = 0; k < n; k++, d += n_x * stride) {
-        WOPAQUE(d);
-        gradient_low(t + LTI_WINO_OUT * k, 1, o, 1, taps_x);
-        gradient_high(t + LTI_WINO_OUT * k, 1, o + low_points(taps_x), 1, taps_x);
-        input_store(o, n_x, d, stride, false);
-    }
-}
-
-WINLINE void gradient_inside(const float *dy, const lti_wino_patch *at, float *d, int64_t stride, const int taps_y,
-                             const int taps_x)
-{
-    const int64_t row = at->step * at->w * LTI_LANES, pixel = at->step * LTI_LANES;
-    for (int l = 0; l < LTI_LANES; l += WINO_LANES) {
-        gradient_part(wino_first(dy, at), row, pixel, NULL, d, stride, taps_y, taps_x, l, false);
-        gradient_part(wino_first(dy, at), row, pixel, NULL, d, stride, taps_y, taps_x, l, true);
-    }
-}
-
-WINLINE void gradient_clipped(const float *dy, const lti_wino_patch *at, float *d, int64_t stride, const int taps_y,
-                              const int taps_x)
-{
-    wino_rows r;
-    wino_clip(dy, at, LTI_WINO_OUT, LTI_WINO_OUT, &r);
-    for (int l = 0; l < LTI_LANES; l += WINO_LANES) {
-        gradient_part(NULL, 0, 0, &r, d, stride, taps_y, taps_x, l, false);
-        gradient_part(NULL, 0, 0, &r, d, stride, taps_y, taps_x, l, true);
-    }
-}
-
 WINLINE void filter_tile(const float *g, const int *tap, float *u, int64_t stride, const int taps_y, const int taps_x)
 {
     const int n_y = 3 + taps_y, n_x = 3 + taps_x;
@@ -510,30 +487,22 @@ WINLINE void filter_gradient_tile(const float *u, int64_t stride, float *g, cons
 
 // The functions of one form. Tiles at a border and outputs with something to add have code of their own, so that the
 // others find their way short.
+#define WINO_SIDE(NAME, SIDE, R, S, HALF)                                                                              \
+    static WAPART void wino_clipped_##NAME(const float *x, const lti_wino_patch *at, float *v, int64_t stride)         \
+    {                                                                                                                  \
+        side_clipped(SIDE, x, at, v, stride, R, S, HALF);                                                              \
+    }                                                                                                                  \
+    static void wino_##NAME(const float *x, const lti_wino_patch *at, float *v, int64_t stride)                        \
+    {                                                                                                                  \
+        if (wino_inside(at, side_in(SIDE, R), side_in(SIDE, S)))                                                       \
+            side_inside(SIDE, x, at, v, stride, R, S, HALF);                                                           \
+        else                                                                                                           \
+            wino_clipped_##NAME(x, at, v, stride);                                                                     \
+    }
 #define WINO_FORM(R, S)                                                                                                \
-    static WAPART void wino_input_clipped_##R##S(const float *x, const lti_wino_patch *at, float *v, int64_t stride)   \
-    {                                                                                                                  \
-        input_clipped(x, at, v, stride, R, S, false);                                                                  \
-    }                                                                                                                  \
-    static void wino_input_##R##S(const float *x, const lti_wino_patch *at, float *v, int64_t stride)                  \
-    {                                                                                                                  \
-        if (wino_inside(at, 3 + R, 3 + S))                                                                             \
-            input_inside(x, at, v, stride, R, S, false);                                                               \
-        else                                                                                                           \
-            wino_input_clipped_##R##S(x, at, v, stride);                                                               \
-    }                                                                                                                  \
-    static WAPART void wino_input_half_clipped_##R##S(const float *x, const lti_wino_patch *at, float *v,              \
-                                                      int64_t stride)                                                  \
-    {                                                                                                                  \
-        input_clipped(x, at, v, stride, R, S, true);                                                                   \
-    }                                                                                                                  \
-    static void wino_input_half_##R##S(const float *x, const lti_wino_patch *at, float *v, int64_t stride)             \
-    {                                                                                                                  \
-        if (wino_inside(at, 3 + R, 3 + S))                                                                             \
-            input_inside(x, at, v, stride, R, S, true);                                                                \
-        else                                                                                                           \
-            wino_input_half_clipped_##R##S(x, at, v, stride);                                                          \
-    }                                                                                                                  \
+    WINO_SIDE(input_##R##S, WINO_INPUT, R, S, false)                                                                   \
+    WINO_SIDE(input_half_##R##S, WINO_INPUT, R, S, true)                                                               \
+    WINO_SIDE(gradient_##R##S, WINO_GRADIENT, R, S, false)                                                             \
     static WAPART void wino_output_any_##R##S(const float *m, int64_t stride, float *y, const lti_wino_patch *at,      \
                                               const lti_wino_finish *finish)                                           \
     {                                                                                                                  \
@@ -551,18 +520,6 @@ WINLINE void filter_gradient_tile(const float *u, int64_t stride, float *g, cons
             wino_output_any_##R##S(m, stride, y, at, finish);                                                          \
         else                                                                                                           \
             output_any(m, stride, y, at, &nothing, R, S, false);                                                       \
-    }                                                                                                                  \
-    static WAPART void wino_gradient_clipped_##R##S(const float *dy, const lti_wino_patch *at, float *d,               \
-                                                    int64_t stride)                                                    \
-    {                                                                                                                  \
-        gradient_clipped(dy, at, d, stride, R, S);                                                                     \
-    }                                                                                                                  \
-    static void wino_gradient_##R##S(const float *dy, const lti_wino_patch *at, float *d, int64_t stride)              \
-    {                                                                                                                  \
-        if (wino_inside(at, LTI_WINO_OUT, LTI_WINO_OUT))                                                               \
-            gradient_inside(dy, at, d, stride, R, S);                                                                  \
-        else                                                                                                           \
-            wino_gradient_clipped_##R##S(dy, at, d, stride);                                                           \
     }                                                                                                                  \
     static void wino_filter_##R##S(const float *g, const int *tap, float *u, int64_t stride)                           \
     {                                                                                                                  \
@@ -589,160 +546,7 @@ WINO_FORM(1, 1)
         .filter_gradient = wino_filter_gradient_##R##S,                                                                \
     }
 
-static void wino_pack(const float *a, const float *b, float *pairs)
-{
-    for (int l = 0; l < LTI_LANES; l += WINO_LANES)
-        WSTORE(pairs + l, WINO_PAIRS(WLOAD(a + l), WLOAD(b + l)));
-}
-
-// rows times n_vec vectors of columns; every accumulator lives in a register, so both must be literals at the call.
-WINLINE void multiply(const float *v, int64_t v_blocks, int64_t v_stride, const float *u, float *m, int64_t m_stride,
-                      const int rows, const int n_vec, const bool half)
-{
-    const int steps = half ? LTI_LANES / 2 : LTI_LANES;
-    wvec acc[WINO_ROWS][WINO_WIDTH / WINO_LANES], col[WINO_WIDTH / WINO_LANES];
-    WUNROLL
-    for (int i = 0; i < rows; i++) {
-        WUNROLL
-        for (int j = 0; j < n_vec; j++)
-            acc[i][j] = (wvec){0};
-    }
-    for (int64_t b = 0; b < v_blocks; b++, v += v_stride)
-        for (int c = 0; c < steps; c++, u += n_vec * WINO_LANES) {
-            WUNROLL
-            for (int j = 0; j < n_vec; j++)
-                col[j] = WLOAD(u + j * WINO_LANES);
-            WUNROLL
-            for (int i = 0; i < rows; i++) {
-                const wvec x = WSET(v[i * steps + c]);
-                WUNROLL
-                for (int j = 0; j < n_vec; j++)
-                    acc[i][j] = half ? WINO_DOT(x, col[j], acc[i][j]) : WINO_FMA(x, col[j], acc[i][j]);
-            }
-        }
-    WUNROLL
-    for (int i = 0; i < rows; i++) {
-        WUNROLL
-        for (int j = 0; j < n_vec; j++)
-            WSTORE(m + j * WINO_LANES / LTI_LANES * m_stride + i * LTI_LANES + j * WINO_LANES % LTI_LANES, acc[i][j]);
-    }
-}
-
-// One function for every number of rows and of columns.
-#define WINO_MULTIPLY(ROWS)                                                                                            \
-    WINLINE void multiply_##ROWS(const float *v, int64_t v_blocks, int64_t v_stride, const float *u, float *m,         \
-                                 int64_t m_stride, int n, const bool half)                                             \
-    {                                                                                                                  \
-        if (n == WINO_WIDTH)                                                                                           \
-            multiply(v, v_blocks, v_stride, u, m, m_stride, ROWS, WINO_WIDTH / WINO_LANES, half);                      \
-        else                                                                                                           \
-            multiply(v, v_blocks, v_stride, u, m, m_stride, ROWS, LTI_LANES / WINO_LANES, half);                       \
-    }                                                                                                                  \
-    static void wino_multiply_##ROWS(const float *v, int64_t v_blocks, int64_t v_stride, const float *u, float *m,     \
-                                     int64_t m_stride, int n)                                                          \
-    {                                                                                                                  \
-        multiply_##ROWS(v, v_blocks, v_stride, u, m, m_stride, n, false);                                              \
-    }                                                                                                                  \
-    static void wino_multiply_half_##ROWS(const float *v, int64_t v_blocks, int64_t v_stride, const float *u,          \
-                                          float *m, int64_t m_stride, int n)                                           \
-    {                                                                                                                  \
-        multiply_##ROWS(v, v_blocks, v_stride, u, m, m_stride, n, true);                                               \
-    }
-#define WINO_PLAIN(ROWS) wino_multiply_##ROWS,
-#define WINO_ROUNDED(ROWS) wino_multiply_half_##ROWS,
-#if WINO_ROWS == 14
-#define WINO_LEAST_ROWS 7
-#define WINO_EACH(X) X(7) X(8) X(9) X(10) X(11) X(12) X(13) X(14)
-#elif WINO_ROWS == 6
-#define WINO_LEAST_ROWS 3
-#define WINO_EACH(X) X(3) X(4) X(5) X(6)
-#elif WINO_ROWS == 3
-#define WINO_LEAST_ROWS 2
-#define WINO_EACH(X) X(2) X(3)
-#endif
-WINO_EACH(WINO_MULTIPLY)
-
-typedef void wino_product(const float *v, int64_t v_blocks, int64_t v_stride, const float *u, float *m,
-                          int64_t m_stride, int n);
-
-static void wino_multiply(const float *v, int64_t v_blocks, int64_t v_stride, const float *u, float *m,
-                          int64_t m_stride, int rows, int n)
-{
-    static wino_product *const of[] = {WINO_EACH(WINO_PLAIN)};
-    of[rows - WINO_LEAST_ROWS](v, v_blocks, v_stride, u, m, m_stride, n);
-}
-
-static void wino_multiply_half(const float *v, int64_t v_blocks, int64_t v_stride, const float *u, float *m,
-                               int64_t m_stride, int rows, int n)
-{
-    static wino_product *const of[] = {WINO_EACH(WINO_ROUNDED)};
-    of[rows - WINO_LEAST_ROWS](v, v_blocks, v_stride, u, m, m_stride, n);
-}
-
-// rows times n_vec vectors, d_step floats apart in d and u_step in u; rows and n_vec literals at the call.
-WINLINE void accumulate(const float *v, const float *d, float *u, int64_t tiles, int64_t d_step, int64_t u_step,
-                        int64_t u_stride, bool first, const int rows, const int n_vec, const bool half)
-{
-    wvec acc[LTI_LANES][2], col[2];
-    const float *from = u;
-    WUNROLL
-    for (int i = 0; i < rows; i++, from += u_stride) {
-        WOPAQUE(from);
-        WUNROLL
-        for (int j = 0; j < n_vec; j++)
-            acc[i][j] = first ? (wvec){0} : WLOAD(from + j * u_step);
-    }
-    for (int64_t t = 0; t < tiles; t++, v += LTI_LANES, d += LTI_LANES) {
-        WUNROLL
-        for (int j = 0; j < n_vec; j++)
-            col[j] = WLOAD(d + j * d_step);
-        WUNROLL
-        for (int i = 0; i < rows; i++) {
-            const wvec x = WSET(v[i]);
-            WUNROLL
-            for (int j = 0; j < n_vec; j++)
-                acc[i][j] = half ? WINO_DOT(x, col[j], acc[i][j]) : WINO_FMA(x, col[j], acc[i][j]);
-        }
-    }
-    WUNROLL
-    for (int i = 0; i < rows; i++, u += u_stride) {
-        WOPAQUE(u);
-        WUNROLL
-        for (int j = 0; j < n_vec; j++)
-            WSTORE(u + j * u_step, acc[i][j]);
-    }
-}
-
-WINLINE void accumulate_16(const float *v, const float *d, float *u, int64_t tiles, int64_t d_stride, int64_t u_stride,
-                           int n, bool first, const bool half)
-{
-#if WINO_LANES == 16
-    if (n == LTI_LANES) {
-        accumulate(v, d, u, tiles, 0, 0, u_stride, first, LTI_LANES, 1, half);
-        return;
-    }
-    for (int c = 0; c < LTI_LANES; c += 8)
-        accumulate(v + c, d, u + c * u_stride, tiles, d_stride, LTI_LANES, u_stride, first, 8, 2, half);
-#else
-    (void)d_stride;
-    (void)n;
-    for (int k = 0; k < LTI_LANES; k += 2 * WINO_LANES)
-        for (int c = 0; c < LTI_LANES; c += 4)
-            accumulate(v + c, d + k, u + c * u_stride + k, tiles, WINO_LANES, WINO_LANES, u_stride, first, 4, 2, half);
-#endif
-}
-
-static void wino_accumulate(const float *v, const float *d, float *u, int64_t tiles, int64_t d_stride, int64_t u_stride,
-                            int n, bool first)
-{
-    accumulate_16(v, d, u, tiles, d_stride, u_stride, n, first, false);
-}
-
-static void wino_accumulate_half(const float *v, const float *d, float *u, int64_t tiles, int64_t d_stride,
-                                 int64_t u_stride, int n, bool first)
-{
-    accumulate_16(v, d, u, tiles, d_stride, u_stride, n, first, true);
-}
+#include "backend/onednn/wino_products.h"
 
 const lti_wino_kern LTI_WINO_TABLE = {
     .isa = LTI_WINO_ISA,
@@ -768,7 +572,5 @@ const lti_wino_kern LTI_WINO_TABLE = {
 #undef WOPAQUE
 #undef WAPART
 #undef WINO_FORM
+#undef WINO_SIDE
 #undef WINO_ROW
-#undef WINO_MULTIPLY
-#undef WINO_PLAIN
-#undef WINO_ROUNDED
