@@ -1,9 +1,11 @@
-// test_onednn_threads.c - a backend of one thread computes on one thread, whatever OpenMP's own default says.
+// test_onednn_threads.c - a backend of one thread computes on one thread, whatever OpenMP's own default says; and
+// shares of work, of which one thread must be able to do all: a team may be smaller than was asked for.
 //
 // oneDNN reads the number of threads when a primitive is described, not only when it runs. A process of its own: once
 // another kernel has started a team, its threads stay.
 #include "lt_test.h"
 #if defined(LETHE_HAVE_ONEDNN) && defined(_OPENMP) && defined(__linux__)
+#include "backend/onednn/shares.h"
 #include "base/base.h"
 #include "graph/backend.h"
 #include <dirent.h>
@@ -84,9 +86,34 @@ static void one_thread_means_one(void **state)
     lt_backend_destroy(three);
 }
 
+// The only thread there is begins with its own share, from the end it is told to, and goes on with those of the others.
+static void one_thread_takes_all(void **state)
+{
+    static const struct {
+        int n_items, n_threads;
+    } work[] = {{10, 3}, {2, 5}, {0, 2}, {100, LTI_MAX_SHARES + 9}, {1, 1}};
+    (void)state;
+    for (size_t i = 0; i < sizeof work / sizeof work[0]; i++)
+        for (int back = 0; back < 2; back++) {
+            const int n = work[i].n_items;
+            int times[100] = {0}, taken = 0;
+            lti_shares s;
+            lti_shares_init(&s, n, work[i].n_threads);
+            const int64_t own = s.share[0].end;
+            for (int64_t item; lti_shares_take(&s, back, &item); taken++) {
+                assert_in_range(item, 0, n - 1);
+                if (taken < own)
+                    assert_int_equal(item, back ? own - 1 - taken : taken);
+                times[item]++;
+            }
+            for (int k = 0; k < n; k++)
+                assert_int_equal(times[k], 1);
+        }
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(one_thread_means_one)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(one_thread_means_one), cmocka_unit_test(one_thread_takes_all)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
 #else
