@@ -123,8 +123,9 @@ typedef struct lt_report_spec {
 LT_API lt_status lt_report_html(const lt_report_spec *spec, const char *path);
 LT_API char *lt_report_markdown(const lt_report_spec *spec); // the comparison; malloc'ed, NULL when out of memory
 LT_API char *lt_report_csv(const lt_report_spec *spec);      // the comparison, fractions in full precision
-// Every number of the tables and points of the page, malloc'ed, NULL when out of memory. Markdown: one table per section. CSV: one number a line
-// with the columns section, model, setting, seed, run, quantity, value, low, high, text; fractions in full precision.
+// Every number of the tables and points of the page, malloc'ed, NULL when out of memory. Markdown: one table per
+// section. CSV: one number a line with the columns section, model, setting, seed, run, quantity, value, low, high,
+// text; fractions in full precision.
 LT_API char *lt_report_all_markdown(const lt_report_spec *spec);
 LT_API char *lt_report_all_csv(const lt_report_spec *spec);
 

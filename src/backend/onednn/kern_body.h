@@ -204,7 +204,8 @@ static void max_pool(const float *x, float *y, int32_t *index, int64_t h, int64_
                 for (int64_t q = 0; q < kernel; q++) {
                     const int64_t p = first + r * w + q;
                     vec v = LOAD(x + 16 * p);
-                    ivec better = (v > best) | ((v != v) & (best == best)); // a NaN wins, so that it is seen
+                    // NOLINTNEXTLINE(misc-redundant-expression): a NaN wins, so that it is seen
+                    ivec better = (v > best) | ((v != v) & (best == best));
                     best = (vec)(((ivec)v & better) | ((ivec)best & ~better));
                     at = (((ivec){0} + (int32_t)p) & better) | (at & ~better);
                 }

@@ -39,7 +39,7 @@ typedef int16_t whalf_mem __attribute__((vector_size(2 * WINO_LANES), aligned(2)
 // To the nearest bf16, ties to even, in the upper half of each lane; a NaN stays one.
 WINLINE wuint half_round(wvec v)
 {
-    const wuint b = (wuint)v, nan = (wuint)(v != v);
+    const wuint b = (wuint)v, nan = (wuint)(v != v); // NOLINT(misc-redundant-expression): true of a NaN
     const wuint r = b + 0x7fff + ((b >> 16) & 1);
     return (r & ~nan) | ((b | 0x400000) & nan);
 }
@@ -536,8 +536,8 @@ WINO_FORM(1, 2)
 WINO_FORM(1, 1)
 #define WINO_ROW(R, S)                                                                                                 \
     [LTI_WINO_##R##X##S] = {                                                                                           \
-        .points = (3 + R) * (3 + S),                                                                                   \
-        .taps = R * S,                                                                                                 \
+        .points = (3 + (R)) * (3 + (S)),                                                                               \
+        .taps = (R) * (S),                                                                                             \
         .input = wino_input_##R##S,                                                                                    \
         .gradient = wino_gradient_##R##S,                                                                              \
         .input_half = wino_input_half_##R##S,                                                                          \
