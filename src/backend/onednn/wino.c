@@ -20,7 +20,11 @@
 #include "backend/onednn/wino_impl.h"
 #include <string.h>
 
-enum { PREPARED_MAX = 12 << 20 }; // constant filters are kept transformed up to this size
+enum {
+    PREPARED_MAX = 12 << 20,    // constant filters are kept transformed up to this size
+    OWN_THREADS = 4,            // up to this many threads transform a filter, or a few tiles, each for itself
+    OWN_FILTER_MAX = 10 << 20,  // up to this size
+};
 
 // ---- the transformed filter: u[point][panel][channel][columns], a panel being kern->width columns or what is left
 static int64_t panel_columns(const wino *d, int64_t first)
@@ -80,6 +84,16 @@ static void transform_panel(const wino *d, const part *p, const float *w, int64_
         }
 }
 
+// All of it by one thread.
+static void transform_panels(const wino *d, const float *w, float *u)
+{
+    const int64_t columns = d->out_b * LTI_LANES;
+    for (const part *p = d->part; p < d->part + d->n_parts; p++)
+        for (int64_t k = 0; k < columns; k += d->kern->width)
+            transform_panel(d, p, w, k, 0, d->in_b, u + p->point * d->u_stride + k * d->in_b * d->lanes);
+}
+
+// By all threads.
 static void transform_filter(const wino *d, const float *w, float *u)
 {
     const int64_t depth = d->in_b * d->lanes, width = d->kern->width;
@@ -175,15 +189,19 @@ static void block_outputs(const wino *d, const part *p, const float *m, int64_t 
     }
 }
 
-static void run_tiles(const wino *d, const float *x, const float *u, const ends *e, void *scratch)
+// w NULL: u holds the transformed filter; else every thread makes its own.
+static void run_tiles(const wino *d, const float *x, const float *w, float *u, const ends *e, void *scratch)
 {
     const int64_t columns = d->out_b * LTI_LANES, n_blocks = (d->tiles + d->block - 1) / d->block;
     const int64_t calls = d->points * ((columns + d->kern->width - 1) / d->kern->width) * n_groups(d, d->block);
     lti_shares blocks;
     lti_shares_init(&blocks, n_blocks, d->n_threads);
 #pragma omp parallel num_threads(d->n_threads)
-    for (int64_t b; lti_shares_take(&blocks, false, &b);) {
+    for (int64_t b, n = 0; lti_shares_take(&blocks, false, &b); n++) {
         float *v = block_of_thread(d, scratch), *m = v + d->most * d->v_stride;
+        float *own_u = w ? u + lti_thread() * d->points * d->u_stride : u;
+        if (w && n == 0)
+            transform_panels(d, w, own_u);
         const int64_t first = b * d->block, next = first + d->block;
         const int64_t n_tiles = smaller(d->block, d->tiles - first);
         const int64_t px = d->oh * d->ow, soon = calls / d->n_parts;
@@ -195,7 +213,7 @@ static void run_tiles(const wino *d, const float *x, const float *u, const ends 
         };
         for (const part *p = d->part; p < d->part + d->n_parts; p++) {
             block_inputs(d, p, x, first, n_tiles, v);
-            block_products(d, p->form->points, v, n_tiles, u + p->point * d->u_stride, 0, columns, m, &c);
+            block_products(d, p->form->points, v, n_tiles, own_u + p->point * d->u_stride, 0, columns, m, &c);
             block_outputs(d, p, m, 0, d->out_b, first, n_tiles, e);
         }
     }
@@ -206,19 +224,24 @@ static void run_panels(const wino *d, const part *p, const float *x, const float
                        void *scratch)
 {
     const int64_t columns = d->out_b * LTI_LANES, depth = d->in_b * d->lanes, n = n_groups(d, d->tiles);
-    float *v = (float *)scratch + d->u_at;
+    float *shared_v = (float *)scratch + d->u_at;
     lti_shares groups;
     lti_shares_init(&groups, n, d->n_threads);
-#pragma omp parallel num_threads(d->n_threads)
-    for (int64_t i; lti_shares_take(&groups, false, &i);) {
+#pragma omp parallel num_threads(d->n_threads) if (!d->own)
+    for (int64_t i; !d->own && lti_shares_take(&groups, false, &i);) {
         const group g = group_of(d, d->tiles, i);
-        block_inputs(d, p, x, g.first, g.n, v + g.first * depth);
+        block_inputs(d, p, x, g.first, g.n, shared_v + g.first * depth);
     }
-#pragma omp parallel for num_threads(d->n_threads) schedule(dynamic, 1)
-    for (int64_t k = 0; k < columns; k += d->kern->width) {
+    lti_shares panels;
+    lti_shares_init(&panels, (columns + d->kern->width - 1) / d->kern->width, d->n_threads);
+#pragma omp parallel num_threads(d->n_threads)
+    for (int64_t i, done = 0; lti_shares_take(&panels, false, &i); done++) {
         float *m = block_of_thread(d, scratch), *own_u = m + d->most * d->m_stride;
-        const int64_t end = k + panel_columns(d, k);
+        float *v = shared_v + (d->own ? lti_thread() * d->most * d->v_stride : 0);
+        const int64_t k = i * d->kern->width, end = k + panel_columns(d, k);
         coming nothing = {0};
+        if (d->own && done == 0)
+            block_inputs(d, p, x, 0, d->tiles, v);
         if (w)
             transform_panel(d, p, w, k, 0, d->in_b, own_u);
         block_products(d, p->form->points, v, d->tiles, w ? own_u : u + p->point * d->u_stride + k * depth, k, end, m,
@@ -246,9 +269,9 @@ static lt_status forward_run(const lt_kernel *k, void *const *arg, void *scratch
         return LT_OK;
     }
     float *u = d->keep ? k->prepared : (float *)scratch + d->u_at;
-    if (!d->keep)
+    if (!d->keep && !d->own)
         transform_filter(d, arg[1], u);
-    run_tiles(d, x, u, &e, scratch);
+    run_tiles(d, x, d->own ? arg[1] : NULL, u, &e, scratch);
     return LT_OK;
 }
 
@@ -288,7 +311,8 @@ static void plan_forward(wino *d, lt_kernel *k)
         d->u_stride = own ? spread(depth * smaller(d->kern->width, out)) : spread(depth * out);
         d->v_stride = spread(d->block * depth);
         d->block_floats = (size_t)(d->most * (d->m_stride + (own ? d->u_stride : 0)));
-        shared = d->most * d->v_stride;
+        d->own = d->n_threads > 1 && d->n_threads <= OWN_THREADS;
+        shared = d->most * d->v_stride * (d->own ? d->n_threads : 1);
     } else {
         d->block = smaller(whole_rows(d, tiles_of_block(d, depth + out)), share);
         const int64_t room = d->block < least ? least : d->block;
@@ -296,7 +320,8 @@ static void plan_forward(wino *d, lt_kernel *k)
         d->m_stride = spread(room * out);
         d->u_stride = spread(depth * out);
         d->block_floats = (size_t)(d->most * (d->v_stride + d->m_stride));
-        shared = d->keep ? 0 : d->points * d->u_stride;
+        d->own = !d->keep && d->n_threads > 1 && d->n_threads <= OWN_THREADS && filter_bytes <= OWN_FILTER_MAX;
+        shared = d->keep ? 0 : d->points * d->u_stride * (d->own ? d->n_threads : 1);
     }
     d->u_at = d->block_floats * (size_t)d->n_threads;
     k->run = forward_run;

@@ -46,6 +46,7 @@ typedef struct wino {
     int64_t v_stride, m_stride; // floats from one point to the next
     int64_t u_stride;
     bool by_panel;  // all tiles for a panel of filters at a time, instead of all filters for a block of tiles
+    bool own;       // every thread makes its own copy of the transformed filter or, by panel, of the tiles
     int64_t chunks; // filter gradient: partial sums; 0 = all of dy is transformed first, then
     int64_t group;  // this many blocks of input channels at a time
     size_t block_at, block_floats, u_at, taps_at; // in scratch: one block per thread, then what threads share
