@@ -5,15 +5,18 @@
 
 enum {
     SMALL_FILTER = 128 * 128, // filter gradients up to this many channel pairs are summed in chunks
-    CHUNKS = 8,
-    MIN_CHUNKS = 4,
-    CHUNK_PAIRS = 64 * 64,   // up to this many pairs CHUNKS, then MIN_CHUNKS; none where that is too many
-    CHUNK_TILES = 128,       // at least, in a chunk
+    CHUNKS = 8,              // at most, and half as many of more pairs than
+    CHUNK_PAIRS = 64 * 64,   //
+    CHUNK_TILES = 512,       // in a chunk, or its sums weigh too much
+    MIN_CHUNKS = 2,          // all the same, as long as each has at least so many tiles:
+    MIN_CHUNK_TILES = 128,
     BLOCK_TILES = 32,        // sums are read and written once for so many; for twice as many where
     TWICE_BYTES = 600 << 10, // the transforms of those fit, or where there are few in all
     SUM_TILES = 128,         // at most, of one product: those of 16 rows and 32 columns fit the first-level cache
     GROUP_BYTES = 4 << 20,   // of V and transformed filters of a group of input channels, where there are no chunks
     POINT_THREADS = 8,       // up to this many threads take a whole point of a group each
+    OWN_THREADS = 4,         // up to this many transform all of dy each for itself, as long as that takes no more than
+    OWN_BYTES = 5 << 20,     // in the third-level cache, half a group beside it
 };
 
 // Two neighbouring tiles, or one and zeros, as pairs.
@@ -112,28 +115,35 @@ static void dw_products(const wino *d, int p, int64_t b, const float *v, const f
         }
 }
 
-// Adds the partial sums in order and brings each 16 filters of a part back to taps, for input channels begin..end; u
-// begins there. g[out block][channel][tap][16]
-static void dw_taps(const wino *d, const part *p, const float *u, int64_t n_sums, int64_t begin, int64_t end, float *g)
+// Adds the partial sums of 16 filters in order and brings them back to taps: filters of input channel `channel` and
+// output block b, u pointing at their first sums.
+static void dw_taps_of(const wino *d, const part *p, const float *u, int64_t n_sums, int64_t channel, int64_t b,
+                       float *g)
+{
+    float *to = g + (b * d->in + channel) * TAPS * LTI_LANES;
+    if (n_sums == 1) {
+        p->form->filter_gradient(u, d->u_stride, to, p->tap);
+        return;
+    }
+    float t[MAX_POINTS * LTI_LANES];
+    for (int j = 0; j < p->form->points; j++, u += d->u_stride) {
+        memcpy(t + j * LTI_LANES, u, LTI_LANES * sizeof *t);
+        for (int64_t s = 1; s < n_sums; s++)
+            for (int l = 0; l < LTI_LANES; l++)
+                t[j * LTI_LANES + l] += u[s * d->points * d->u_stride + l];
+    }
+    p->form->filter_gradient(t, LTI_LANES, to, p->tap);
+}
+
+// All filters of input channels begin..end, by n_threads; u begins there. g[out block][channel][tap][16]
+static void dw_taps(const wino *d, const part *p, int n_threads, const float *u, int64_t n_sums, int64_t begin,
+                    int64_t end, float *g)
 {
     const int64_t columns = d->out_b * LTI_LANES;
-#pragma omp parallel for num_threads(d->n_threads) schedule(static)
+#pragma omp parallel for num_threads(n_threads) schedule(static) if (n_threads > 1)
     for (int64_t i = begin * d->out_b; i < end * d->out_b; i++) {
         const int64_t channel = i / d->out_b, b = i % d->out_b;
-        const float *from = u + (channel - begin) * columns + b * LTI_LANES;
-        float *to = g + (b * d->in + channel) * TAPS * LTI_LANES;
-        if (n_sums == 1) {
-            p->form->filter_gradient(from, d->u_stride, to, p->tap);
-            continue;
-        }
-        float t[MAX_POINTS * LTI_LANES];
-        for (int j = 0; j < p->form->points; j++, from += d->u_stride) {
-            memcpy(t + j * LTI_LANES, from, LTI_LANES * sizeof *t);
-            for (int64_t s = 1; s < n_sums; s++)
-                for (int l = 0; l < LTI_LANES; l++)
-                    t[j * LTI_LANES + l] += from[s * d->points * d->u_stride + l];
-        }
-        p->form->filter_gradient(t, LTI_LANES, to, p->tap);
+        dw_taps_of(d, p, u + (channel - begin) * columns + b * LTI_LANES, n_sums, channel, b, g);
     }
 }
 
@@ -210,7 +220,7 @@ static lt_status dw_chunks_run(const lt_kernel *k, void *const *arg, void *scrat
         }
     }
     for (const part *p = d->part; p < d->part + d->n_parts; p++)
-        dw_taps(d, p, sums + p->point * d->u_stride, d->chunks, 0, d->in, (float *)scratch + d->taps_at);
+        dw_taps(d, p, d->n_threads, sums + p->point * d->u_stride, d->chunks, 0, d->in, (float *)scratch + d->taps_at);
     dw_store(d, (float *)scratch + d->taps_at, arg[2]);
     return LT_OK;
 }
@@ -227,7 +237,7 @@ static void dw_group(const wino *d, const part *p, const float *x, int64_t begin
     for (int64_t first = 0; first < n_units; first += at_once)
         for (int64_t i = first; i < smaller(first + at_once, n_units); i++)
             dw_products(d, (int)(i / n_blocks), i % n_blocks, v, e, d->tiles, true, u);
-    dw_taps(d, p, u, 1, begin * LTI_LANES, smaller(end * LTI_LANES, d->in), g);
+    dw_taps(d, p, d->n_threads, u, 1, begin * LTI_LANES, smaller(end * LTI_LANES, d->in), g);
 }
 
 static lt_status dw_groups_run(const lt_kernel *k, void *const *arg, void *scratch)
@@ -245,13 +255,41 @@ static lt_status dw_groups_run(const lt_kernel *k, void *const *arg, void *scrat
     return LT_OK;
 }
 
+// Few threads: each takes groups of input channels from their tiles to their filters and makes all of E for itself.
+// That is less than waiting for the half that another core has written, and nobody waits for anybody.
+static lt_status dw_own_run(const lt_kernel *k, void *const *arg, void *scratch)
+{
+    const wino *d = k->data;
+    const side x = {arg[0], false}, dy = {arg[1], true};
+    float *g = (float *)scratch + d->taps_at;
+    for (const part *p = d->part; p < d->part + d->n_parts; p++) {
+        lti_shares groups;
+        lti_shares_init(&groups, (d->in_b + d->group - 1) / d->group, d->n_threads);
+#pragma omp parallel num_threads(d->n_threads)
+        for (int64_t i, n = 0; lti_shares_take(&groups, false, &i); n++) {
+            float *v = block_of_thread(d, scratch), *e = v + d->most * d->v_stride, *u = e + d->most * d->m_stride;
+            const int64_t begin = i * d->group, end = smaller(begin + d->group, d->in_b);
+            if (n == 0)
+                dw_tiles(d, p, &dy, 0, d->tiles, 0, d->out_b, e);
+            dw_tiles(d, p, &x, 0, d->tiles, begin, end, v);
+            for (int j = 0; j < p->form->points; j++)
+                for (int64_t b = 0; b < end - begin; b++)
+                    dw_products(d, j, b, v, e, d->tiles, true, u);
+            dw_taps(d, p, 1, u, 1, begin * LTI_LANES, smaller(end * LTI_LANES, d->in), g);
+        }
+    }
+    dw_store(d, g, arg[2]);
+    return LT_OK;
+}
+
 void lti_wino_plan_dw(wino *d, lt_kernel *k)
 {
     const int64_t unit = d->half ? 2 : 1;
     const int64_t pairs = d->in_b * d->out_b * LTI_LANES * LTI_LANES;
-    const int64_t most = pairs <= CHUNK_PAIRS ? CHUNKS : pairs <= SMALL_FILTER ? MIN_CHUNKS : 0;
-    d->chunks = smaller(most, d->tiles / CHUNK_TILES);
+    d->chunks = smaller(pairs <= CHUNK_PAIRS ? CHUNKS : CHUNKS / 2, d->tiles / CHUNK_TILES);
     if (d->chunks < MIN_CHUNKS)
+        d->chunks = MIN_CHUNKS;
+    if (pairs > SMALL_FILTER || d->tiles < MIN_CHUNKS * MIN_CHUNK_TILES)
         d->chunks = 0;
     int threads = d->n_threads;
     if (d->chunks) {
@@ -264,15 +302,21 @@ void lti_wino_plan_dw(wino *d, lt_kernel *k)
     } else {
         d->block = round_up(d->tiles, unit);
         const int64_t one = d->most * (d->lanes * d->block + d->out_b * LTI_LANES * LTI_LANES) * (int64_t)sizeof(float);
-        d->group = smaller(GROUP_BYTES > one ? GROUP_BYTES / one : 1, d->in_b);
-        threads = 1;
+        const int64_t e_bytes = d->most * d->out_b * d->lanes * d->block * (int64_t)sizeof(float);
+        d->own = d->n_threads > 1 && d->n_threads <= OWN_THREADS && d->in_b >= d->n_threads && e_bytes <= OWN_BYTES;
+        const int64_t room = d->own ? GROUP_BYTES / 2 : GROUP_BYTES;
+        d->group = smaller(room > one ? room / one : 1, d->in_b);
+        if (d->own)
+            d->group = smaller(d->group, (d->in_b + d->n_threads - 1) / d->n_threads);
+        else
+            threads = 1;
     }
     d->v_stride = spread(d->block * d->group * d->lanes);
     d->m_stride = spread(d->block * d->out_b * d->lanes);
     d->u_stride = spread(d->group * d->out_b * LTI_LANES * LTI_LANES);
-    d->block_floats = (size_t)(d->most * (d->v_stride + d->m_stride));
+    d->block_floats = (size_t)(d->most * (d->v_stride + d->m_stride + (d->own ? d->u_stride : 0)));
     d->u_at = d->block_floats * (size_t)threads;
-    k->run = d->chunks ? dw_chunks_run : dw_groups_run;
-    d->taps_at = d->u_at + (size_t)(d->u_stride * (d->chunks ? d->chunks * d->points : d->most));
+    k->run = d->chunks ? dw_chunks_run : d->own ? dw_own_run : dw_groups_run;
+    d->taps_at = d->u_at + (size_t)(d->own ? 0 : d->u_stride * (d->chunks ? d->chunks * d->points : d->most));
     k->scratch_bytes = (d->taps_at + (size_t)(d->out_b * d->in * TAPS * LTI_LANES)) * sizeof(float);
 }
