@@ -51,6 +51,11 @@ typedef struct lt_kernel {
     unsigned prepare_reads; // bit i: input i; 0 = not told
     void *prepared;         // set by the plan before the first prepare/run
     size_t prepared_bytes, scratch_bytes;
+    // threads > 0: scratch begins with a piece for each of so many threads, thread_stride bytes apart, and scratch_bytes
+    // counts them. A plan may enlarge the stride before the first run: then a thread has the same piece in every kernel
+    // and finds it in its own caches.
+    int threads;
+    size_t thread_stride;
     char impl[96];   // for the dump: "onednn jit_wino_4x3 f32", "ref", "blk16 bn_relu"
     double tuned_us; // time measured at plan time, 0 = not timed
     char tuned[160]; // the candidates and their times, for the log; may be empty

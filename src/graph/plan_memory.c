@@ -186,6 +186,22 @@ static void place_prepared(lt_plan *plan)
     }
 }
 
+// Kernels share one piece of scratch, and in it each thread has one place in all of them.
+static void place_scratch(lt_plan *plan)
+{
+    size_t stride = 0;
+    for (int32_t i = 0; i < plan->n_steps; i++)
+        if (plan->step[i].kernel.thread_stride > stride)
+            stride = plan->step[i].kernel.thread_stride;
+    for (int32_t i = 0; i < plan->n_steps; i++) {
+        lt_kernel *k = &plan->step[i].kernel;
+        k->scratch_bytes += (size_t)k->threads * (stride - k->thread_stride);
+        k->thread_stride = stride;
+        if (k->scratch_bytes > plan->scratch_bytes)
+            plan->scratch_bytes = k->scratch_bytes;
+    }
+}
+
 lt_status lti_plan_place(lt_plan *plan)
 {
     find_lives(plan);
@@ -197,9 +213,7 @@ lt_status lti_plan_place(lt_plan *plan)
     }
     place_apart(plan, LTI_KEEP);
     place_prepared(plan);
-    for (int32_t i = 0; i < plan->n_steps; i++)
-        if (plan->step[i].kernel.scratch_bytes > plan->scratch_bytes)
-            plan->scratch_bytes = plan->step[i].kernel.scratch_bytes;
+    place_scratch(plan);
     for (int32_t t = 0; t < plan->n_tensors; t++) {
         const lti_tensor *base = &plan->tensor[root(plan, t)];
         plan->tensor[t].place = base->place;

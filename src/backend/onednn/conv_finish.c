@@ -33,6 +33,7 @@ static lt_status run(const lt_kernel *k, void *const *arg, void *scratch)
     float *y = *next;
     void *const without[] = {arg[0], arg[1], f->bias ? bias : y, y};
     inner.prepared = k->prepared;
+    inner.thread_stride = k->thread_stride;
     LT_TRY(inner.run(&inner, without, scratch));
 #pragma omp parallel for num_threads(f->n_threads) schedule(static)
     for (int64_t i = 0; i < f->count; i += CHUNK)

@@ -21,9 +21,9 @@
 #include <string.h>
 
 enum {
-    PREPARED_MAX = 12 << 20,    // constant filters are kept transformed up to this size
-    OWN_THREADS = 4,            // up to this many threads transform a filter, or a few tiles, each for itself
-    OWN_FILTER_MAX = 10 << 20,  // up to this size
+    PREPARED_MAX = 12 << 20,   // constant filters are kept transformed up to this size
+    OWN_THREADS = 4,           // up to this many threads transform a filter, or a few tiles, each for itself
+    OWN_FILTER_MAX = 10 << 20, // up to this size
 };
 
 // ---- the transformed filter: u[point][panel][channel][columns], a panel being kern->width columns or what is left
@@ -190,18 +190,19 @@ static void block_outputs(const wino *d, const part *p, const float *m, int64_t 
 }
 
 // w NULL: u holds the transformed filter; else every thread makes its own.
-static void run_tiles(const wino *d, const float *x, const float *w, float *u, const ends *e, void *scratch)
+static void run_tiles(const lt_kernel *k, const float *x, const float *w, const float *u, const ends *e, void *scratch)
 {
+    const wino *d = k->data;
     const int64_t columns = d->out_b * LTI_LANES, n_blocks = (d->tiles + d->block - 1) / d->block;
     const int64_t calls = d->points * ((columns + d->kern->width - 1) / d->kern->width) * n_groups(d, d->block);
     lti_shares blocks;
     lti_shares_init(&blocks, n_blocks, d->n_threads);
 #pragma omp parallel num_threads(d->n_threads)
     for (int64_t b, n = 0; lti_shares_take(&blocks, false, &b); n++) {
-        float *v = block_of_thread(d, scratch), *m = v + d->most * d->v_stride;
-        float *own_u = w ? u + lti_thread() * d->points * d->u_stride : u;
+        float *v = own_scratch(k, scratch), *m = v + d->most * d->v_stride;
+        const float *from = w ? v + d->own_at : u;
         if (w && n == 0)
-            transform_panels(d, w, own_u);
+            transform_panels(d, w, v + d->own_at);
         const int64_t first = b * d->block, next = first + d->block;
         const int64_t n_tiles = smaller(d->block, d->tiles - first);
         const int64_t px = d->oh * d->ow, soon = calls / d->n_parts;
@@ -213,18 +214,19 @@ static void run_tiles(const wino *d, const float *x, const float *w, float *u, c
         };
         for (const part *p = d->part; p < d->part + d->n_parts; p++) {
             block_inputs(d, p, x, first, n_tiles, v);
-            block_products(d, p->form->points, v, n_tiles, own_u + p->point * d->u_stride, 0, columns, m, &c);
+            block_products(d, p->form->points, v, n_tiles, from + p->point * d->u_stride, 0, columns, m, &c);
             block_outputs(d, p, m, 0, d->out_b, first, n_tiles, e);
         }
     }
 }
 
 // w NULL: u holds the whole transformed filter.
-static void run_panels(const wino *d, const part *p, const float *x, const float *w, const float *u, const ends *e,
-                       void *scratch)
+static void run_panels(const lt_kernel *kernel, const part *p, const float *x, const float *w, const float *u,
+                       const ends *e, void *scratch)
 {
+    const wino *d = kernel->data;
     const int64_t columns = d->out_b * LTI_LANES, depth = d->in_b * d->lanes, n = n_groups(d, d->tiles);
-    float *shared_v = (float *)scratch + d->u_at;
+    float *shared_v = shared_scratch(kernel, scratch);
     lti_shares groups;
     lti_shares_init(&groups, n, d->n_threads);
 #pragma omp parallel num_threads(d->n_threads) if (!d->own)
@@ -236,8 +238,8 @@ static void run_panels(const wino *d, const part *p, const float *x, const float
     lti_shares_init(&panels, (columns + d->kern->width - 1) / d->kern->width, d->n_threads);
 #pragma omp parallel num_threads(d->n_threads)
     for (int64_t i, done = 0; lti_shares_take(&panels, false, &i); done++) {
-        float *m = block_of_thread(d, scratch), *own_u = m + d->most * d->m_stride;
-        float *v = shared_v + (d->own ? lti_thread() * d->most * d->v_stride : 0);
+        float *m = own_scratch(kernel, scratch), *own_u = m + d->most * d->m_stride;
+        float *v = d->own ? m + d->own_at : shared_v;
         const int64_t k = i * d->kern->width, end = k + panel_columns(d, k);
         coming nothing = {0};
         if (d->own && done == 0)
@@ -265,13 +267,13 @@ static lt_status forward_run(const lt_kernel *k, void *const *arg, void *scratch
     e.y = *next;
     if (d->by_panel) {
         for (const part *p = d->part; p < d->part + d->n_parts; p++)
-            run_panels(d, p, x, d->keep ? NULL : arg[1], k->prepared, &e, scratch);
+            run_panels(k, p, x, d->keep ? NULL : arg[1], k->prepared, &e, scratch);
         return LT_OK;
     }
-    float *u = d->keep ? k->prepared : (float *)scratch + d->u_at;
+    float *u = d->keep ? k->prepared : shared_scratch(k, scratch);
     if (!d->keep && !d->own)
         transform_filter(d, arg[1], u);
-    run_tiles(d, x, d->own ? arg[1] : NULL, u, &e, scratch);
+    run_tiles(k, x, d->own ? arg[1] : NULL, u, &e, scratch);
     return LT_OK;
 }
 
@@ -301,31 +303,29 @@ static void plan_forward(wino *d, lt_kernel *k)
     const int64_t pairs = in * out, share = (d->tiles + d->n_threads - 1) / d->n_threads;
     const int64_t depth = d->in_b * d->lanes; // floats of the transformed channels of a tile
     const size_t filter_bytes = (size_t)(d->points * spread(depth * out)) * sizeof(float);
-    int64_t shared;
+    int64_t own, shared;
     d->by_panel = pairs >= 2 * d->tiles * in; // few tiles, many filters
     d->keep = d->keep && filter_bytes <= PREPARED_MAX;
     if (d->by_panel) {
-        const bool own = !d->keep;
         d->block = d->tiles < least ? least : d->tiles;
         d->m_stride = spread(d->block * smaller(d->kern->width, out));
-        d->u_stride = own ? spread(depth * smaller(d->kern->width, out)) : spread(depth * out);
+        d->u_stride = !d->keep ? spread(depth * smaller(d->kern->width, out)) : spread(depth * out);
         d->v_stride = spread(d->block * depth);
-        d->block_floats = (size_t)(d->most * (d->m_stride + (own ? d->u_stride : 0)));
+        d->own_at = (size_t)(d->most * (d->m_stride + (d->keep ? 0 : d->u_stride)));
         d->own = d->n_threads > 1 && d->n_threads <= OWN_THREADS;
-        shared = d->most * d->v_stride * (d->own ? d->n_threads : 1);
+        own = shared = d->most * d->v_stride;
     } else {
         d->block = smaller(whole_rows(d, tiles_of_block(d, depth + out)), share);
         const int64_t room = d->block < least ? least : d->block;
         d->v_stride = spread(room * depth);
         d->m_stride = spread(room * out);
         d->u_stride = spread(depth * out);
-        d->block_floats = (size_t)(d->most * (d->v_stride + d->m_stride));
+        d->own_at = (size_t)(d->most * (d->v_stride + d->m_stride));
         d->own = !d->keep && d->n_threads > 1 && d->n_threads <= OWN_THREADS && filter_bytes <= OWN_FILTER_MAX;
-        shared = d->keep ? 0 : d->points * d->u_stride * (d->own ? d->n_threads : 1);
+        own = shared = d->keep ? 0 : d->points * d->u_stride;
     }
-    d->u_at = d->block_floats * (size_t)d->n_threads;
     k->run = forward_run;
-    k->scratch_bytes = (d->u_at + (size_t)shared) * sizeof(float);
+    plan_scratch(d, k, d->own_at + (size_t)(d->own ? own : 0), (size_t)(d->own ? 0 : shared));
     if (d->keep) {
         k->prepare = forward_prepare;
         k->prepared_bytes = filter_bytes;

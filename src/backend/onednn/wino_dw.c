@@ -5,10 +5,10 @@
 
 enum {
     SMALL_FILTER = 128 * 128, // filter gradients up to this many channel pairs are summed in chunks
-    CHUNKS = 8,              // at most, and half as many of more pairs than
-    CHUNK_PAIRS = 64 * 64,   //
-    CHUNK_TILES = 512,       // in a chunk, or its sums weigh too much
-    MIN_CHUNKS = 2,          // all the same, as long as each has at least so many tiles:
+    CHUNKS = 8,               // at most, and half as many of more pairs than
+    CHUNK_PAIRS = 64 * 64,    //
+    CHUNK_TILES = 512,        // in a chunk, or its sums weigh too much
+    MIN_CHUNKS = 2,           // all the same, as long as each has at least so many tiles:
     MIN_CHUNK_TILES = 128,
     BLOCK_TILES = 32,        // sums are read and written once for so many; for twice as many where
     TWICE_BYTES = 600 << 10, // the transforms of those fit, or where there are few in all
@@ -115,35 +115,41 @@ static void dw_products(const wino *d, int p, int64_t b, const float *v, const f
         }
 }
 
-// Adds the partial sums of 16 filters in order and brings them back to taps: filters of input channel `channel` and
-// output block b, u pointing at their first sums.
-static void dw_taps_of(const wino *d, const part *p, const float *u, int64_t n_sums, int64_t channel, int64_t b,
-                       float *g)
+// Partial sums of all points and filters, in the order in which they are added.
+typedef struct sums {
+    float *of[CHUNKS];
+    int64_t n;
+} sums;
+
+// Adds the partial sums of 16 filters, which begin at `at` in each, and brings them back to taps: filters of input
+// channel `channel` and output block b.
+static void dw_taps_of(const wino *d, const part *p, const sums *u, int64_t at, int64_t channel, int64_t b, float *g)
 {
     float *to = g + (b * d->in + channel) * TAPS * LTI_LANES;
-    if (n_sums == 1) {
-        p->form->filter_gradient(u, d->u_stride, to, p->tap);
+    if (u->n == 1) {
+        p->form->filter_gradient(u->of[0] + at, d->u_stride, to, p->tap);
         return;
     }
     float t[MAX_POINTS * LTI_LANES];
-    for (int j = 0; j < p->form->points; j++, u += d->u_stride) {
-        memcpy(t + j * LTI_LANES, u, LTI_LANES * sizeof *t);
-        for (int64_t s = 1; s < n_sums; s++)
+    for (int j = 0; j < p->form->points; j++, at += d->u_stride) {
+        memcpy(t + j * LTI_LANES, u->of[0] + at, LTI_LANES * sizeof *t);
+        for (int64_t s = 1; s < u->n; s++)
             for (int l = 0; l < LTI_LANES; l++)
-                t[j * LTI_LANES + l] += u[s * d->points * d->u_stride + l];
+                t[j * LTI_LANES + l] += u->of[s][at + l];
     }
     p->form->filter_gradient(t, LTI_LANES, to, p->tap);
 }
 
-// All filters of input channels begin..end, by n_threads; u begins there. g[out block][channel][tap][16]
-static void dw_taps(const wino *d, const part *p, int n_threads, const float *u, int64_t n_sums, int64_t begin,
-                    int64_t end, float *g)
+// All filters of input channels begin..end, by n_threads; those of the first point begin at `at`.
+// g[out block][channel][tap][16]
+static void dw_taps(const wino *d, const part *p, int n_threads, const sums *u, int64_t at, int64_t begin, int64_t end,
+                    float *g)
 {
     const int64_t columns = d->out_b * LTI_LANES;
 #pragma omp parallel for num_threads(n_threads) schedule(static) if (n_threads > 1)
     for (int64_t i = begin * d->out_b; i < end * d->out_b; i++) {
         const int64_t channel = i / d->out_b, b = i % d->out_b;
-        dw_taps_of(d, p, u + (channel - begin) * columns + b * LTI_LANES, n_sums, channel, b, g);
+        dw_taps_of(d, p, u, at + (channel - begin) * columns + b * LTI_LANES, channel, b, g);
     }
 }
 
@@ -198,18 +204,30 @@ static void dw_block(const wino *d, const piece *own, const float *x, const floa
     }
 }
 
+// The sums of a chunk lie in the piece of the thread whose share it is.
+static float *sums_of(const lt_kernel *k, int64_t chunk, void *scratch)
+{
+    const wino *d = k->data;
+    const int64_t owner = ((chunk + 1) * d->n_threads - 1) / d->chunks, first = d->chunks * owner / d->n_threads;
+    float *at = (float *)(void *)((char *)scratch + (size_t)owner * k->thread_stride);
+    return at + d->own_at + (size_t)((chunk - first) * d->points * d->u_stride);
+}
+
 static lt_status dw_chunks_run(const lt_kernel *k, void *const *arg, void *scratch)
 {
     const wino *d = k->data;
     const float *x = arg[0], *dy = arg[1];
-    float *sums = (float *)scratch + d->u_at;
+    float *g = shared_scratch(k, scratch);
+    sums u = {.n = d->chunks};
+    for (int64_t c = 0; c < d->chunks; c++)
+        u.of[c] = sums_of(k, c, scratch);
     const int64_t n_pieces = d->chunks * n_splits(d);
     lti_shares pieces;
     lti_shares_init(&pieces, n_pieces, d->n_threads);
 #pragma omp parallel num_threads(d->n_threads)
     for (int64_t s; lti_shares_take(&pieces, false, &s);) {
         const piece own = piece_of(d, s);
-        float *v = block_of_thread(d, scratch), *sum = sums + own.chunk * d->points * d->u_stride;
+        float *v = own_scratch(k, scratch), *sum = u.of[own.chunk];
         const int64_t start = chunk_start(d, own.chunk), end = chunk_start(d, own.chunk + 1);
         const int64_t calls = d->points * (own.end - own.begin);
         for (int64_t i = start; i < end; i += d->block) {
@@ -220,8 +238,8 @@ static lt_status dw_chunks_run(const lt_kernel *k, void *const *arg, void *scrat
         }
     }
     for (const part *p = d->part; p < d->part + d->n_parts; p++)
-        dw_taps(d, p, d->n_threads, sums + p->point * d->u_stride, d->chunks, 0, d->in, (float *)scratch + d->taps_at);
-    dw_store(d, (float *)scratch + d->taps_at, arg[2]);
+        dw_taps(d, p, d->n_threads, &u, p->point * d->u_stride, 0, d->in, g);
+    dw_store(d, g, arg[2]);
     return LT_OK;
 }
 
@@ -237,15 +255,15 @@ static void dw_group(const wino *d, const part *p, const float *x, int64_t begin
     for (int64_t first = 0; first < n_units; first += at_once)
         for (int64_t i = first; i < smaller(first + at_once, n_units); i++)
             dw_products(d, (int)(i / n_blocks), i % n_blocks, v, e, d->tiles, true, u);
-    dw_taps(d, p, d->n_threads, u, 1, begin * LTI_LANES, smaller(end * LTI_LANES, d->in), g);
+    dw_taps(d, p, d->n_threads, &(sums){{u}, 1}, 0, begin * LTI_LANES, smaller(end * LTI_LANES, d->in), g);
 }
 
 static lt_status dw_groups_run(const lt_kernel *k, void *const *arg, void *scratch)
 {
     const wino *d = k->data;
     const float *dy = arg[1];
-    float *v = (float *)scratch + d->block_at, *e = v + d->most * d->v_stride, *u = (float *)scratch + d->u_at;
-    float *g = (float *)scratch + d->taps_at;
+    float *v = shared_scratch(k, scratch), *e = v + d->most * d->v_stride, *u = e + d->most * d->m_stride;
+    float *g = v + d->taps_at;
     for (const part *p = d->part; p < d->part + d->n_parts; p++) {
         dw_all_tiles(d, p, &(side){dy, true}, 0, d->out_b, e);
         for (int64_t b = 0; b < d->in_b; b += d->group)
@@ -261,13 +279,13 @@ static lt_status dw_own_run(const lt_kernel *k, void *const *arg, void *scratch)
 {
     const wino *d = k->data;
     const side x = {arg[0], false}, dy = {arg[1], true};
-    float *g = (float *)scratch + d->taps_at;
+    float *g = shared_scratch(k, scratch);
     for (const part *p = d->part; p < d->part + d->n_parts; p++) {
         lti_shares groups;
         lti_shares_init(&groups, (d->in_b + d->group - 1) / d->group, d->n_threads);
 #pragma omp parallel num_threads(d->n_threads)
         for (int64_t i, n = 0; lti_shares_take(&groups, false, &i); n++) {
-            float *v = block_of_thread(d, scratch), *e = v + d->most * d->v_stride, *u = e + d->most * d->m_stride;
+            float *v = own_scratch(k, scratch), *e = v + d->most * d->v_stride, *u = e + d->most * d->m_stride;
             const int64_t begin = i * d->group, end = smaller(begin + d->group, d->in_b);
             if (n == 0)
                 dw_tiles(d, p, &dy, 0, d->tiles, 0, d->out_b, e);
@@ -275,7 +293,7 @@ static lt_status dw_own_run(const lt_kernel *k, void *const *arg, void *scratch)
             for (int j = 0; j < p->form->points; j++)
                 for (int64_t b = 0; b < end - begin; b++)
                     dw_products(d, j, b, v, e, d->tiles, true, u);
-            dw_taps(d, p, 1, u, 1, begin * LTI_LANES, smaller(end * LTI_LANES, d->in), g);
+            dw_taps(d, p, 1, &(sums){{u}, 1}, 0, begin * LTI_LANES, smaller(end * LTI_LANES, d->in), g);
         }
     }
     dw_store(d, g, arg[2]);
@@ -291,7 +309,6 @@ void lti_wino_plan_dw(wino *d, lt_kernel *k)
         d->chunks = MIN_CHUNKS;
     if (pairs > SMALL_FILTER || d->tiles < MIN_CHUNKS * MIN_CHUNK_TILES)
         d->chunks = 0;
-    int threads = d->n_threads;
     if (d->chunks) {
         const int64_t share = (d->tiles + d->chunks - 1) / d->chunks;
         const int64_t twice = d->most * (d->in_b + d->out_b) * d->lanes * (int64_t)sizeof(float) * 2 * BLOCK_TILES;
@@ -308,15 +325,24 @@ void lti_wino_plan_dw(wino *d, lt_kernel *k)
         d->group = smaller(room > one ? room / one : 1, d->in_b);
         if (d->own)
             d->group = smaller(d->group, (d->in_b + d->n_threads - 1) / d->n_threads);
-        else
-            threads = 1;
     }
     d->v_stride = spread(d->block * d->group * d->lanes);
     d->m_stride = spread(d->block * d->out_b * d->lanes);
     d->u_stride = spread(d->group * d->out_b * LTI_LANES * LTI_LANES);
-    d->block_floats = (size_t)(d->most * (d->v_stride + d->m_stride + (d->own ? d->u_stride : 0)));
-    d->u_at = d->block_floats * (size_t)threads;
-    k->run = d->chunks ? dw_chunks_run : d->own ? dw_own_run : dw_groups_run;
-    d->taps_at = d->u_at + (size_t)(d->own ? 0 : d->u_stride * (d->chunks ? d->chunks * d->points : d->most));
-    k->scratch_bytes = (d->taps_at + (size_t)(d->out_b * d->in * TAPS * LTI_LANES)) * sizeof(float);
+    const size_t taps = (size_t)(d->out_b * d->in * TAPS * LTI_LANES),
+                 tiles = (size_t)(d->most * (d->v_stride + d->m_stride));
+    const size_t one_sum = (size_t)(d->most * d->u_stride);
+    if (d->chunks) {
+        const int64_t sums_each = (d->chunks + d->n_threads - 1) / d->n_threads;
+        k->run = dw_chunks_run;
+        d->own_at = tiles;
+        plan_scratch(d, k, tiles + (size_t)(sums_each * d->points * d->u_stride), taps);
+    } else if (d->own) {
+        k->run = dw_own_run;
+        plan_scratch(d, k, tiles + one_sum, taps);
+    } else {
+        k->run = dw_groups_run;
+        d->taps_at = tiles + one_sum;
+        plan_scratch(d, k, 0, d->taps_at + taps);
+    }
 }

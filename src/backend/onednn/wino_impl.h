@@ -45,11 +45,11 @@ typedef struct wino {
     int64_t block;              // tiles a block
     int64_t v_stride, m_stride; // floats from one point to the next
     int64_t u_stride;
-    bool by_panel;  // all tiles for a panel of filters at a time, instead of all filters for a block of tiles
-    bool own;       // every thread makes its own copy of the transformed filter or, by panel, of the tiles
-    int64_t chunks; // filter gradient: partial sums; 0 = all of dy is transformed first, then
-    int64_t group;  // this many blocks of input channels at a time
-    size_t block_at, block_floats, u_at, taps_at; // in scratch: one block per thread, then what threads share
+    bool by_panel;          // all tiles for a panel of filters at a time, instead of all filters for a block of tiles
+    bool own;               // every thread makes its own copy of the transformed filter or, by panel, of the tiles
+    int64_t chunks;         // filter gradient: partial sums; 0 = all of dy is transformed first, then
+    int64_t group;          // this many blocks of input channels at a time
+    size_t own_at, taps_at; // in scratch: in a thread's piece, behind V and M; behind all pieces
 } wino;
 
 static inline int64_t round_up(int64_t n, int64_t to)
@@ -137,9 +137,24 @@ static inline int64_t out_plane(const wino *d, int64_t n, int64_t b)
     return (n * d->out_b + b) * d->oh * d->ow * LTI_LANES;
 }
 
-static inline float *block_of_thread(const wino *d, void *scratch)
+// Scratch: a piece for each thread, then what they share.
+static inline float *own_scratch(const lt_kernel *k, void *scratch)
 {
-    return (float *)scratch + d->block_at + (size_t)lti_thread() * d->block_floats;
+    return (float *)(void *)((char *)scratch + (size_t)lti_thread() * k->thread_stride);
+}
+
+static inline float *shared_scratch(const lt_kernel *k, void *scratch)
+{
+    return (float *)(void *)((char *)scratch + (size_t)k->threads * k->thread_stride);
+}
+
+enum { PAGE_FLOATS = 1024 }; // pieces of different threads do not meet in a page
+
+static inline void plan_scratch(const wino *d, lt_kernel *k, size_t own_floats, size_t shared_floats)
+{
+    k->threads = d->n_threads;
+    k->thread_stride = (size_t)round_up((int64_t)own_floats, PAGE_FLOATS) * sizeof(float);
+    k->scratch_bytes = (size_t)k->threads * k->thread_stride + shared_floats * sizeof(float);
 }
 
 // What a thread will touch after the products of a block: the block it is about to write and the one it will probably
