@@ -4,11 +4,18 @@
 // their lives do not overlap in time. Largest first, each takes the lowest offset that is free during its life: the
 // greedy order that does well for networks, whose large tensors decide the size. An elementwise result takes over the
 // memory of its first input when that is read for the last time.
+//
+// Where it costs little memory, only tensors of one size overlap, and fully: threads take images in order, so each then
+// meets in a place what it wrote there itself, not lines that lie in another core's caches.
 #include "graph/plan_impl.h"
 #include <stdlib.h>
 #include <string.h>
 
-enum { ALIGN = 64, SLAB_ALIGN = 4096 };
+enum {
+    ALIGN = 64,
+    SLAB_ALIGN = 4096,
+    BY_SIZE_COST = 4, // places by size may take a fourth more
+};
 
 static size_t round_up(size_t n)
 {
@@ -80,11 +87,26 @@ static size_t first_fit(const block *blocks, const int32_t *by_offset, int32_t n
     return offset;
 }
 
-static size_t place_blocks(block *blocks, int32_t n, int32_t *by_offset)
+// The lowest place of a block of the same size with which it shares no moment; else one behind all others.
+static size_t same_size_fit(const block *blocks, int32_t n_placed, const block *b, size_t end)
+{
+    size_t best = end;
+    for (int32_t j = n_placed - 1; j >= 0 && blocks[j].bytes == b->bytes; j--) {
+        bool is_free = blocks[j].offset < best;
+        for (int32_t i = n_placed - 1; is_free && i >= 0 && blocks[i].bytes == b->bytes; i--)
+            is_free = blocks[i].offset != blocks[j].offset || blocks[i].last < b->first || b->last < blocks[i].first;
+        if (is_free)
+            best = blocks[j].offset;
+    }
+    return best;
+}
+
+static size_t place_blocks(block *blocks, int32_t n, int32_t *by_offset, bool by_size)
 {
     size_t total = 0;
     for (int32_t i = 0; i < n; i++) {
-        blocks[i].offset = first_fit(blocks, by_offset, i, &blocks[i]);
+        blocks[i].offset = by_size ? same_size_fit(blocks, i, &blocks[i], total)
+                                   : first_fit(blocks, by_offset, i, &blocks[i]);
         if (blocks[i].offset + blocks[i].bytes > total)
             total = blocks[i].offset + blocks[i].bytes;
         int32_t at = i; // insertion keeps by_offset sorted
@@ -110,7 +132,11 @@ static lt_status place_shared(lt_plan *plan)
             blocks[n++] = (block){0, round_up(tensor->bytes), t, tensor->first, tensor->last};
     }
     qsort(blocks, (size_t)n, sizeof *blocks, larger_first);
-    plan->slab_bytes[LTI_ACT] = place_blocks(blocks, n, by_offset);
+    const size_t least = place_blocks(blocks, n, by_offset, false);
+    size_t *total = &plan->slab_bytes[LTI_ACT];
+    *total = place_blocks(blocks, n, by_offset, true);
+    if (*total > least + least / BY_SIZE_COST || plan->backend->ops->device)
+        *total = place_blocks(blocks, n, by_offset, false);
     for (int32_t i = 0; i < n; i++)
         plan->tensor[blocks[i].tensor].offset = blocks[i].offset;
     lti_free(blocks);
