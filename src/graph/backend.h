@@ -56,6 +56,7 @@ typedef struct lt_kernel {
     // and finds it in its own caches.
     int threads;
     size_t thread_stride;
+    unsigned in_place; // bit i: the first output may lie where input i does, if nobody reads that afterwards
     char impl[96];   // for the dump: "onednn jit_wino_4x3 f32", "ref", "blk16 bn_relu"
     double tuned_us; // time measured at plan time, 0 = not timed
     char tuned[160]; // the candidates and their times, for the log; may be empty

@@ -16,6 +16,7 @@ typedef struct lt_attr {
     int32_t stride, pad, groups, kernel;
     lt_pad_mode pad_mode;
     bool relu;   // fused max(0, .) at the end (bn, add, conv2d); its gradient op masks dy where y <= 0
+    bool masked; // conv2d_dx of four inputs: the other gradient is 0 already where the mask makes it so
     float alpha; // scale, add: y = alpha * (a + b)
     float eps, momentum, smoothing, temperature;
     lt_shape shape;           // target shape where it cannot be inferred (conv2d_dx, pool gradients, reshape)

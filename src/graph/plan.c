@@ -116,7 +116,7 @@ static lt_status rewrite(lt_plan *plan, const lt_plan_spec *s)
             plan->keep[plan->grad_value[i]] = true;
     LT_TRY(lti_pass_sweep(g, plan->keep, true));
     if (!(s->flags & LT_PLAN_NO_FUSE))
-        LT_TRY(lti_pass_fuse_late(g, plan->keep));
+        LT_TRY(lti_pass_fuse_late(g, !plan->backend->ops->device, plan->keep));
     if (!(s->flags & LT_PLAN_NO_RECOMPUTE) && s->train)
         LT_TRY(lti_pass_recompute(g, plan->keep, keep_bytes(plan, s)));
     return LT_OK;

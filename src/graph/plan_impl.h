@@ -92,7 +92,8 @@ lt_status lti_pass_mode(lt_graph *g, bool train);                       // bn ->
 // fixed[v]: somebody outside reads v, so it must go on existing. depends[v]: its gradient is wanted.
 lt_status lti_pass_fold(lt_graph *g, const bool *fixed, const bool *depends);
 lt_status lti_pass_fuse(lt_graph *g, const bool *fixed);
-lt_status lti_pass_fuse_late(lt_graph *g, const bool *keep); // after the gradient; keep as below
+// After the gradient; keep as below. in_place: kernels may add to what another one made.
+lt_status lti_pass_fuse_late(lt_graph *g, bool in_place, const bool *keep);
 // keep[v]: the caller reads v. budget: bytes that may live until the gradient before anything is made again.
 lt_status lti_pass_recompute(lt_graph *g, const bool *keep, size_t budget);
 // Removes the nodes that nothing in roots (n_values) needs; nodes with side effects stay when keep_effects.

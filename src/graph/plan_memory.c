@@ -42,19 +42,29 @@ static void find_lives(lt_plan *plan)
         }
 }
 
+// The output of step i takes over the memory of its input `arg`, if that may be.
+static bool take_over(lt_plan *plan, int32_t i, int arg)
+{
+    const lti_step *s = &plan->step[i];
+    const int32_t from = root(plan, s->arg[arg]), to = s->arg[s->n_in];
+    lti_tensor *a = &plan->tensor[from], *b = &plan->tensor[to];
+    if (a->place != LTI_ACT || b->place != LTI_ACT || a->last != i || a->bytes != b->bytes || a->layout != b->layout)
+        return false;
+    b->storage = from;
+    a->last = b->last;
+    return true;
+}
+
 static void share_in_place(lt_plan *plan)
 {
     for (int32_t i = 0; i < plan->n_steps; i++) {
         const lti_step *s = &plan->step[i];
-        if (s->node < 0 || !(plan->g->node[s->node].op->flags & LT_OP_INPLACE0))
-            continue;
-        int32_t from = root(plan, s->arg[0]), to = s->arg[s->n_in];
-        lti_tensor *a = &plan->tensor[from], *b = &plan->tensor[to];
-        if (a->place == LTI_ACT && b->place == LTI_ACT && a->last == i && a->bytes == b->bytes &&
-            a->layout == b->layout) {
-            b->storage = from;
-            a->last = b->last;
-        }
+        unsigned may = s->kernel.in_place;
+        if (s->node >= 0 && (plan->g->node[s->node].op->flags & LT_OP_INPLACE0))
+            may |= 1;
+        for (int j = 0; j < s->n_in; j++)
+            if ((may >> j & 1) && take_over(plan, i, j))
+                break;
     }
 }
 
@@ -105,8 +115,8 @@ static size_t place_blocks(block *blocks, int32_t n, int32_t *by_offset, bool by
 {
     size_t total = 0;
     for (int32_t i = 0; i < n; i++) {
-        blocks[i].offset = by_size ? same_size_fit(blocks, i, &blocks[i], total)
-                                   : first_fit(blocks, by_offset, i, &blocks[i]);
+        blocks[i].offset =
+            by_size ? same_size_fit(blocks, i, &blocks[i], total) : first_fit(blocks, by_offset, i, &blocks[i]);
         if (blocks[i].offset + blocks[i].bytes > total)
             total = blocks[i].offset + blocks[i].bytes;
         int32_t at = i; // insertion keeps by_offset sorted

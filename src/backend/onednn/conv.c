@@ -289,6 +289,8 @@ lt_status lti_conv_make(const lti_dn *dn, const lti_conv_shape *s, const lti_cho
         return lti_wino_make(dn, s, choice->algorithm == LTI_OWN_WINOGRAD_BF16, k);
     if (choice->algorithm == LTI_OWN_STEM)
         return lti_stem_make(dn, s, k);
+    if (choice->algorithm == LTI_OWN_POINTWISE)
+        return lti_point_make(dn, s, k);
     LT_TRY(lti_conv_pd(dn, s, choice, &pd));
     if (!pd)
         return LT_FAIL(LT_E_UNSUPPORTED, "oneDNN no longer offers implementation %d (%s) of a convolution",
@@ -329,6 +331,14 @@ static bool is_own(const lti_choice *choice)
 static bool finishes(const lti_choice *choice)
 {
     return choice->algorithm == LTI_OWN_WINOGRAD || choice->algorithm == LTI_OWN_WINOGRAD_BF16;
+}
+
+// Where ours can add in place, no other kernel comes near: they write all pixels.
+static lt_status make_point(const lti_dn *dn, const lti_conv_shape *s, lti_choice *choice, lt_kernel *k)
+{
+    *choice = (lti_choice){.algorithm = LTI_OWN_POINTWISE};
+    snprintf(choice->impl, sizeof choice->impl, "1x1 in place %s", dn->kern->isa);
+    return lti_conv_make(dn, s, choice, k);
 }
 
 static lt_status make_fast(const lti_dn *dn, const lti_conv_shape *s, bool tune, lti_choice *choice, lt_kernel *k)
@@ -391,6 +401,7 @@ lti_conv_shape lti_conv_shape_of(const lt_bind_in *in)
         .relu = pass == LTI_CONV_FWD && in->attr->relu,
         .residual = pass != LTI_CONV_DW && in->n_in == 4,
         .mask = pass == LTI_CONV_DX && in->n_in >= 3,
+        .masked = pass == LTI_CONV_DX && in->n_in == 4 && in->attr->masked,
         .constant = pass != LTI_CONV_DW && !in->train,
         .half = (in->flags & LT_PLAN_BF16) != 0,
         .direct = (in->flags & LT_PLAN_NO_WINOGRAD) != 0,
@@ -406,9 +417,10 @@ lt_status lti_bind_conv(lti_dn *dn, const lt_bind_in *in, lt_kernel *k)
     lti_choice choice;
     if (in->attr->groups > 1)
         return LT_E_UNSUPPORTED;
-    const bool fixed = (in->flags & LT_PLAN_FIXED_ORDER) != 0;
-    const lt_status status =
-        fixed ? make_fixed(dn, &s, &choice, k) : make_fast(dn, &s, !(in->flags & LT_PLAN_NO_TUNE), &choice, k);
+    const bool fixed = (in->flags & LT_PLAN_FIXED_ORDER) != 0, adds = lti_point_adds(dn, &s);
+    const lt_status status = adds    ? make_point(dn, &s, &choice, k)
+                             : fixed ? make_fixed(dn, &s, &choice, k)
+                                     : make_fast(dn, &s, !(in->flags & LT_PLAN_NO_TUNE), &choice, k);
     if (status != LT_OK)
         return status;
     k->layout[x_arg(in)] = s.x_layout;
@@ -417,7 +429,7 @@ lt_status lti_bind_conv(lti_dn *dn, const lt_bind_in *in, lt_kernel *k)
     const lt_layout made = k->layout[in->n_in];
     for (int i = s.bias ? 3 : 2; i < in->n_in; i++) // mask and residual
         k->layout[i] = made;
-    if ((s.residual || s.mask) && !finishes(&choice)) {
+    if ((s.residual || s.mask) && !adds && !finishes(&choice)) {
         const size_t bytes = lti_layout_bytes(&in->arg[in->n_in].shape, LT_F32, made);
         const lt_status finished = lti_conv_finish_make(dn, &s, bytes / sizeof(float), k);
         if (finished != LT_OK) {

@@ -60,7 +60,7 @@ static void destroy(lt_kernel *k)
 lti_conv_shape lti_conv_unfinished(const lti_conv_shape *s)
 {
     lti_conv_shape plain = *s;
-    plain.residual = plain.mask = false;
+    plain.residual = plain.mask = plain.masked = false;
     plain.relu = s->relu && !s->residual;
     return plain;
 }

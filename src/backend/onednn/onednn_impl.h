@@ -54,6 +54,7 @@ typedef enum lti_algorithm { // first oneDNN's, then our own; bf16: f32 tensors,
     LTI_OWN_WINOGRAD,
     LTI_OWN_WINOGRAD_BF16,
     LTI_OWN_STEM,
+    LTI_OWN_POINTWISE,
     LTI_N_ALGORITHMS
 } lti_algorithm;
 typedef struct lti_choice {
@@ -82,6 +83,7 @@ typedef struct lti_conv_shape {
     dnnl_dim_t n, c, h, w, k, r, s, oh, ow, stride, pad;
     bool bias, relu;
     bool residual, mask; // what is made is finished: conv_finish.c
+    bool masked;         // the residual is 0 where the mask is
     bool constant;       // the weights stay the same for many runs
     bool half;           // products of bf16 are allowed
     bool direct;         // no Winograd
@@ -97,11 +99,14 @@ lti_conv_shape lti_conv_unfinished(const lti_conv_shape *shape);
 // Makes *k, a kernel of the unfinished shape, one of `shape`: it adds, masks and cuts off in place afterwards. Owns *k
 // as it was. conv_finish.c
 lt_status lti_conv_finish_make(const lti_dn *dn, const lti_conv_shape *shape, size_t count, lt_kernel *k);
-// Our own: Winograd, wino.c; the image gradient of a first layer, stem.c.
+// Our own: Winograd, wino.c; the image gradient of a first layer, stem.c; 1x1 filters, conv_1x1.c.
 bool lti_wino_fits(const lti_conv_shape *shape);
 lt_status lti_wino_make(const lti_dn *dn, const lti_conv_shape *shape, bool half, lt_kernel *k);
 bool lti_stem_fits(const lti_dn *dn, const lti_conv_shape *shape);
 lt_status lti_stem_make(const lti_dn *dn, const lti_conv_shape *shape, lt_kernel *k);
+bool lti_point_fits(const lti_dn *dn, const lti_conv_shape *shape);
+bool lti_point_adds(const lti_dn *dn, const lti_conv_shape *shape); // does it finish its output itself, in place?
+lt_status lti_point_make(const lti_dn *dn, const lti_conv_shape *shape, lt_kernel *k);
 // LT_E_UNSUPPORTED without a record when oneDNN has nothing. tune = false: the fixed rule.
 lt_status lti_conv_pick(const lti_dn *dn, const lti_conv_shape *shape, bool tune, lti_choice *choice);
 // Parts of the batch, each a kernel of one thread: the same bits with any number of threads. one: a backend of one

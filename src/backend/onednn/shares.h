@@ -13,7 +13,11 @@
 #include <omp.h>
 #endif
 
-enum { LTI_MAX_SHARES = 64 }; // threads beyond that begin with another's
+enum {
+    LTI_MAX_SHARES = 64, // threads beyond that begin with another's
+    LTI_OWN_THREADS = 4, // up to this many make small things that all need each for itself: less than waiting for
+                         // lines that another core has written
+};
 
 typedef struct lti_share {
     _Alignas(64) _Atomic int64_t taken; // a cache line each: threads count without disturbing one another
@@ -33,6 +37,12 @@ static inline void lti_shares_init(lti_shares *s, int64_t n_items, int n_threads
         s->share[i].first = n_items * i / s->n;
         s->share[i].end = n_items * (i + 1) / s->n;
     }
+}
+
+// The share that an item is in.
+static inline int64_t lti_shares_owner(int64_t item, int64_t n_items, int n_threads)
+{
+    return ((item + 1) * n_threads - 1) / n_items;
 }
 
 static inline int lti_thread(void)

@@ -22,8 +22,7 @@
 
 enum {
     PREPARED_MAX = 12 << 20,   // constant filters are kept transformed up to this size
-    OWN_THREADS = 4,           // up to this many threads transform a filter, or a few tiles, each for itself
-    OWN_FILTER_MAX = 10 << 20, // up to this size
+    OWN_FILTER_MAX = 10 << 20, // few threads transform them each for itself up to this one
 };
 
 // ---- the transformed filter: u[point][panel][channel][columns], a panel being kern->width columns or what is left
@@ -312,7 +311,7 @@ static void plan_forward(wino *d, lt_kernel *k)
         d->u_stride = !d->keep ? spread(depth * smaller(d->kern->width, out)) : spread(depth * out);
         d->v_stride = spread(d->block * depth);
         d->own_at = (size_t)(d->most * (d->m_stride + (d->keep ? 0 : d->u_stride)));
-        d->own = d->n_threads > 1 && d->n_threads <= OWN_THREADS;
+        d->own = d->n_threads > 1 && d->n_threads <= LTI_OWN_THREADS;
         own = shared = d->most * d->v_stride;
     } else {
         d->block = smaller(whole_rows(d, tiles_of_block(d, depth + out)), share);
@@ -321,10 +320,12 @@ static void plan_forward(wino *d, lt_kernel *k)
         d->m_stride = spread(room * out);
         d->u_stride = spread(depth * out);
         d->own_at = (size_t)(d->most * (d->v_stride + d->m_stride));
-        d->own = !d->keep && d->n_threads > 1 && d->n_threads <= OWN_THREADS && filter_bytes <= OWN_FILTER_MAX;
+        d->own = !d->keep && d->n_threads > 1 && d->n_threads <= LTI_OWN_THREADS && filter_bytes <= OWN_FILTER_MAX;
         own = shared = d->keep ? 0 : d->points * d->u_stride;
     }
     k->run = forward_run;
+    // A pixel of the residual is read before that pixel is written, unless the output is summed up from parts.
+    k->in_place = d->residual && (d->pass == LTI_CONV_DX || d->n_parts == 1) ? 1u << 3 : 0;
     plan_scratch(d, k, d->own_at + (size_t)(d->own ? own : 0), (size_t)(d->own ? 0 : shared));
     if (d->keep) {
         k->prepare = forward_prepare;

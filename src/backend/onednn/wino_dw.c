@@ -15,8 +15,8 @@ enum {
     SUM_TILES = 128,         // at most, of one product: those of 16 rows and 32 columns fit the first-level cache
     GROUP_BYTES = 4 << 20,   // of V and transformed filters of a group of input channels, where there are no chunks
     POINT_THREADS = 8,       // up to this many threads take a whole point of a group each
-    OWN_THREADS = 4,         // up to this many transform all of dy each for itself, as long as that takes no more than
-    OWN_BYTES = 5 << 20,     // in the third-level cache, half a group beside it
+    OWN_BYTES = 5 << 20,     // few threads transform all of dy each for itself up to this size, in the third-level
+                             // cache, half a group beside it
 };
 
 // Two neighbouring tiles, or one and zeros, as pairs.
@@ -208,7 +208,7 @@ static void dw_block(const wino *d, const piece *own, const float *x, const floa
 static float *sums_of(const lt_kernel *k, int64_t chunk, void *scratch)
 {
     const wino *d = k->data;
-    const int64_t owner = ((chunk + 1) * d->n_threads - 1) / d->chunks, first = d->chunks * owner / d->n_threads;
+    const int64_t owner = lti_shares_owner(chunk, d->chunks, d->n_threads), first = d->chunks * owner / d->n_threads;
     float *at = (float *)(void *)((char *)scratch + (size_t)owner * k->thread_stride);
     return at + d->own_at + (size_t)((chunk - first) * d->points * d->u_stride);
 }
@@ -320,7 +320,7 @@ void lti_wino_plan_dw(wino *d, lt_kernel *k)
         d->block = round_up(d->tiles, unit);
         const int64_t one = d->most * (d->lanes * d->block + d->out_b * LTI_LANES * LTI_LANES) * (int64_t)sizeof(float);
         const int64_t e_bytes = d->most * d->out_b * d->lanes * d->block * (int64_t)sizeof(float);
-        d->own = d->n_threads > 1 && d->n_threads <= OWN_THREADS && d->in_b >= d->n_threads && e_bytes <= OWN_BYTES;
+        d->own = d->n_threads > 1 && d->n_threads <= LTI_OWN_THREADS && d->in_b >= d->n_threads && e_bytes <= OWN_BYTES;
         const int64_t room = d->own ? GROUP_BYTES / 2 : GROUP_BYTES;
         d->group = smaller(room > one ? room / one : 1, d->in_b);
         if (d->own)

@@ -2,6 +2,7 @@
 //     relu?(bn_train(x) + r) -> bn_train with a residual      relu_dx(a + b, y) -> add_relu_dx
 //     relu?(conv2d(x, w, bias) + r) -> conv2d with a residual
 //     relu_dx(conv2d_dx(dy, w), y) -> conv2d_dx with a mask   add_relu_dx(conv2d_dx(dy, w), r, y) -> with a sum, too
+//     the last, where r is the gradient of a strided 1x1 convolution -> that one adds to the few pixels it reads
 // The first line is the end of a residual block and the sum of its two gradients; the others do the same where batch
 // norm is folded away, and let a convolution finish its own output: each saves writing and reading a whole activation
 // once. The merged node stands where the later of the two stood.
@@ -75,16 +76,22 @@ static void move_into(lt_graph *g, int32_t i, int32_t j, lt_node merged)
             g->node[k].fwd = j;
 }
 
-// The 3x3 convolution that makes v and may still be finished. Only for these is finishing more than calling the other
-// kernel afterwards.
-static int32_t conv_maker(const lt_graph *g, lt_val v, const lt_op *op, int n_in, const int32_t *n_uses,
-                          const bool *keep)
+// The convolution of side x side filters that makes v and may still be finished.
+static int32_t sized_maker(const lt_graph *g, lt_val v, const lt_op *op, int n_in, int64_t side, const int32_t *n_uses,
+                           const bool *keep)
 {
     const int32_t i = sole_maker(g, v, op, n_uses, keep);
     if (i < 0 || g->node[i].n_in != n_in || g->node[i].attr.relu)
         return -1;
     const int64_t *w = g->value[g->node[i].in[1]].shape.dim;
-    return w[2] == 3 && w[3] == 3 ? i : -1;
+    return w[2] == side && w[3] == side ? i : -1;
+}
+
+// Only for 3x3 filters is finishing more than calling the other kernel afterwards.
+static int32_t conv_maker(const lt_graph *g, lt_val v, const lt_op *op, int n_in, const int32_t *n_uses,
+                          const bool *keep)
+{
+    return sized_maker(g, v, op, n_in, 3, n_uses, keep);
 }
 
 static void finish_conv(lt_graph *g, int32_t j, const int32_t *n_uses, const bool *keep)
@@ -102,10 +109,34 @@ static void finish_conv(lt_graph *g, int32_t j, const int32_t *n_uses, const boo
     }
 }
 
-static void finish_conv_dx(lt_graph *g, int32_t j, const int32_t *n_uses, const bool *keep)
+// Node j = add_relu_dx(conv2d_dx 3x3, conv2d_dx 1x1 of stride 2 or more, y). A mask of a sum is the sum of masked ones:
+// the first makes masked pixels, and the second adds to those few that it reads, in place.
+static bool finish_shortcut_dx(lt_graph *g, int32_t j, const int32_t *n_uses, const bool *keep)
+{
+    const lt_node n = g->node[j];
+    for (int a = 0; a < 2; a++) {
+        const int32_t i = conv_maker(g, n.in[a], &lt_op_conv2d_dx, 2, n_uses, keep);
+        const int32_t k = sized_maker(g, n.in[1 - a], &lt_op_conv2d_dx, 2, 1, n_uses, keep);
+        if (i < 0 || k < 0 || g->node[k].attr.stride < 2 || g->node[k].attr.pad != 0 || g->node[k].attr.groups > 1 ||
+            g->value[n.in[2]].node > i)
+            continue;
+        g->node[i].in[g->node[i].n_in++] = n.in[2];
+        lt_node point = g->node[k];
+        point.in[point.n_in++] = n.in[2];
+        point.in[point.n_in++] = n.in[a];
+        point.attr.masked = true;
+        move_into(g, k, j, point);
+        return true;
+    }
+    return false;
+}
+
+static void finish_conv_dx(lt_graph *g, int32_t j, bool in_place, const int32_t *n_uses, const bool *keep)
 {
     const lt_node n = g->node[j];
     const bool sum = n.op == &lt_op_add_relu_dx;
+    if (sum && in_place && n.attr.alpha == 1 && finish_shortcut_dx(g, j, n_uses, keep))
+        return;
     for (int a = 0; (sum || n.op == &lt_op_relu_dx) && n.attr.alpha == 1 && a <= sum; a++) {
         const int32_t i = conv_maker(g, n.in[a], &lt_op_conv2d_dx, 2, n_uses, keep);
         if (i < 0)
@@ -119,7 +150,7 @@ static void finish_conv_dx(lt_graph *g, int32_t j, const int32_t *n_uses, const 
     }
 }
 
-lt_status lti_pass_fuse_late(lt_graph *g, const bool *keep)
+lt_status lti_pass_fuse_late(lt_graph *g, bool in_place, const bool *keep)
 {
     int32_t *n_uses = lti_malloc((size_t)g->n_values * 2 * sizeof *n_uses);
     if (!n_uses)
@@ -133,7 +164,7 @@ lt_status lti_pass_fuse_late(lt_graph *g, const bool *keep)
     for (int32_t j = 0; j < g->n_nodes; j++)
         if (g->node[j].op) {
             finish_conv(g, j, n_uses, keep);
-            finish_conv_dx(g, j, n_uses, keep);
+            finish_conv_dx(g, j, in_place, n_uses, keep);
         }
     lti_free(n_uses);
     lti_graph_compact(g);
