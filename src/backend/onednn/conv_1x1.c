@@ -81,40 +81,44 @@ static int64_t pixel_of(const point *d, int64_t p)
     return p / d->s.ow * d->s.stride * d->s.w + p % d->s.ow * d->s.stride;
 }
 
+// Runs of pixels of y, n from p on, each in one row.
+typedef struct run_of {
+    int64_t p, end, n; // the run begins at p and has n pixels
+} run_of;
+
+static run_of run_at(const point *d, int64_t p, int64_t end)
+{
+    return (run_of){p, end, smaller(d->s.ow - p % d->s.ow, end - p)};
+}
+
+static void next_run(const point *d, run_of *r)
+{
+    *r = run_at(d, r->p + r->n, r->end);
+}
+
+static void fetch_pixels(const point *d, int64_t p, int64_t end, const float *plane)
+{
+    for (run_of r = run_at(d, p, smaller(end, d->px)); r.p < r.end; next_run(d, &r)) {
+        const float *at = plane + pixel_of(d, r.p) * LTI_LANES;
+        for (int64_t i = 0; i < r.n; i++)
+            __builtin_prefetch(at + i * d->s.stride * LTI_LANES, 1, 3);
+    }
+}
+
 // The pixels of a plane of x that meet n ones of y, from p on.
 static void gather(const point *d, const float *plane, int64_t p, int64_t n, float *to)
 {
-    int64_t at = pixel_of(d, p), x = p % d->s.ow;
-    for (int64_t i = 0; i < n; i++, to += LTI_LANES) {
-        memcpy(to, plane + at * LTI_LANES, LTI_LANES * sizeof *to);
-        __builtin_prefetch(plane + pixel_of(d, p + i + AHEAD) * LTI_LANES, 0, 3);
-        at += d->s.stride;
-        if (++x == d->s.ow) {
-            x = 0;
-            at = pixel_of(d, p + i + 1);
-        }
-    }
+    for (run_of r = run_at(d, p, p + n); r.p < r.end; to += r.n * LTI_LANES, next_run(d, &r))
+        d->kern->pick(plane + pixel_of(d, r.p) * LTI_LANES, d->s.stride, to, r.n);
 }
 
 // Adds to the pixels of x that the filters read; the others stay as they are.
 static void scatter_add(const point *d, const float *from, int64_t p, int64_t n, float *plane, const float *mask)
 {
-    const int64_t step = d->s.stride;
-    int64_t at = pixel_of(d, p) * LTI_LANES, x = p % d->s.ow;
-    for (int64_t i = p; i < p + n; i++, from += LTI_LANES) {
-        d->kern->add_relu_dx(plane + at, from, mask + at, plane + at, LTI_LANES, 1.0f);
-        at += step * LTI_LANES;
-        if (++x == d->s.ow) {
-            x = 0;
-            at = pixel_of(d, i + 1) * LTI_LANES;
-        }
+    for (run_of r = run_at(d, p, p + n); r.p < r.end; from += r.n * LTI_LANES, next_run(d, &r)) {
+        const int64_t at = pixel_of(d, r.p) * LTI_LANES;
+        d->kern->put_sum(from, mask + at, plane + at, d->s.stride, r.n);
     }
-}
-
-static void fetch_pixels(const point *d, int64_t p, int64_t n, const float *plane)
-{
-    for (int64_t i = p; i < p + n; i++)
-        __builtin_prefetch(plane + pixel_of(d, i) * LTI_LANES, 1, 3);
 }
 
 // Pixels of x that no filter reads have no gradient.
@@ -145,8 +149,10 @@ static void one_image(const point *d, const float *from, const float *u, float *
         const float *rows = from + p * LTI_LANES;
         int64_t stride = read;
         if (strided && !dx) {
-            for (int64_t b = 0; b < d->in_b; b++)
+            for (int64_t b = 0; b < d->in_b; b++) {
+                fetch_pixels(d, p + AHEAD, p + n + AHEAD, from + b * read);
                 gather(d, from + b * read, p, n, v + b * n * LTI_LANES);
+            }
             rows = v;
             stride = n * LTI_LANES;
         }
@@ -159,8 +165,8 @@ static void one_image(const point *d, const float *from, const float *u, float *
                 continue;
             }
             for (int b = 0; mask && b < n_columns / LTI_LANES; b++) {
-                fetch_pixels(d, p, n, plane + b * made);
-                fetch_pixels(d, p, n, mask + (k / LTI_LANES + b) * made);
+                fetch_pixels(d, p + AHEAD, p + n + AHEAD, plane + b * made);
+                fetch_pixels(d, p + AHEAD, p + n + AHEAD, mask + (k / LTI_LANES + b) * made);
             }
             kern->multiply(rows, d->in_b, stride, u + k * d->in_b * LTI_LANES, m, n * LTI_LANES, (int)n, n_columns);
             for (int b = 0; b < n_columns / LTI_LANES; b++)

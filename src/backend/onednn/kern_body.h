@@ -271,6 +271,20 @@ static void add_relu_dx(const float *a, const float *b, const float *y, float *d
         dx[i] = y[i] > 0.0f ? (a[i] + b[i]) * alpha : 0.0f;
 }
 
+static void pick(const float *x, int64_t step, float *to, int64_t n)
+{
+    for (int64_t i = 0; i < n; i++)
+        STORE(to + i * 16, LOAD(x + i * step * 16));
+}
+
+static void put_sum(const float *from, const float *y, float *dx, int64_t step, int64_t n)
+{
+    for (int64_t i = 0; i < n; i++) {
+        const int64_t at = i * step * 16;
+        STORE(dx + at, MASK(LOAD(dx + at) + LOAD(from + i * 16), LOAD(y + at)));
+    }
+}
+
 static void scale(const float *x, float *y, int64_t n, float mul, float sub)
 {
     for (int64_t i = 0; i < n; i++)
@@ -382,6 +396,8 @@ const lti_kern LTI_KERN_TABLE = {
     .relu_dx = relu_dx,
     .add = add,
     .add_relu_dx = add_relu_dx,
+    .pick = pick,
+    .put_sum = put_sum,
     .scale = scale,
     .to_plain = to_plain,
     .to_blocked = to_blocked,
