@@ -21,8 +21,9 @@
 #include <string.h>
 
 enum {
-    PREPARED_MAX = 12 << 20,   // constant filters are kept transformed up to this size
-    OWN_FILTER_MAX = 10 << 20, // few threads transform them each for itself up to this one
+    PREPARED_MAX = 12 << 20,  // constant filters are kept transformed up to this size
+    OWN_FILTER_MAX = 3 << 20, // few threads transform them each for itself up to this one: larger ones take too much
+    OWN_TILES_MAX = 5 << 20,  // of the third-level cache; and tiles, where these are few
 };
 
 // ---- the transformed filter: u[point][panel][channel][columns], a panel being kern->width columns or what is left
@@ -311,7 +312,8 @@ static void plan_forward(wino *d, lt_kernel *k)
         d->u_stride = !d->keep ? spread(depth * smaller(d->kern->width, out)) : spread(depth * out);
         d->v_stride = spread(d->block * depth);
         d->own_at = (size_t)(d->most * (d->m_stride + (d->keep ? 0 : d->u_stride)));
-        d->own = d->n_threads > 1 && d->n_threads <= LTI_OWN_THREADS;
+        d->own = d->n_threads > 1 && d->n_threads <= LTI_OWN_THREADS &&
+                 d->most * d->v_stride * (int64_t)sizeof(float) <= OWN_TILES_MAX;
         own = shared = d->most * d->v_stride;
     } else {
         d->block = smaller(whole_rows(d, tiles_of_block(d, depth + out)), share);
