@@ -152,7 +152,7 @@ enum { PAGE_FLOATS = 1024 }; // pieces of different threads do not meet in a pag
 
 static inline void plan_scratch(const wino *d, lt_kernel *k, size_t own_floats, size_t shared_floats)
 {
-    k->threads = d->n_threads;
+    k->threads = own_floats ? d->n_threads : 0;
     k->thread_stride = (size_t)round_up((int64_t)own_floats, PAGE_FLOATS) * sizeof(float);
     k->scratch_bytes = (size_t)k->threads * k->thread_stride + shared_floats * sizeof(float);
 }
