@@ -76,6 +76,8 @@ static inline void make_inputs(const op_case *t, values *v)
             v->d[i][j] = (double)(float)(t->positive[i] ? 1.0 + 0.5 * u : u + 0.25);
         }
     }
+    for (size_t j = 0; t->attr.masked && j < count(&t->arg[3]); j++)
+        v->d[3][j] = v->d[2][j] > 0 ? v->d[3][j] : 0;
 }
 
 static inline void run_reference(const op_case *t, values *v)
@@ -151,17 +153,33 @@ static inline void compare(const op_case *t, int i, const void *got, const doubl
 // NULL.
 static char last_impl[2][288]; // of the last two kernels, for messages
 static bool own_winograd;      // bind convolutions to ours, whatever the rule says
+static bool own_point;         // the same for 1x1 filters
 
 static inline lt_status bind(lt_backend *b, const lt_bind_in *in, lt_kernel *k)
 {
-    if (!own_winograd)
+    if (!own_winograd && !own_point)
         return b->ops->bind(b, in, k);
     const lti_conv_shape s = lti_conv_shape_of(in);
-    const lti_choice choice = {.algorithm = s.half ? LTI_OWN_WINOGRAD_BF16 : LTI_OWN_WINOGRAD};
-    assert_true(lti_wino_fits(&s));
+    const lti_algorithm winograd = s.half ? LTI_OWN_WINOGRAD_BF16 : LTI_OWN_WINOGRAD;
+    const lti_choice choice = {.algorithm = own_point ? LTI_OWN_POINTWISE : winograd};
+    assert_true(own_point ? lti_point_fits(b->self, &s) : lti_wino_fits(&s));
     for (int i = 0; i < in->n_in + in->n_out; i++)
         k->layout[i] = is_image(&in->arg[i]) ? LT_LAYOUT_BLOCKED16 : LT_LAYOUT_PLAIN;
     return lti_conv_make(b->self, &s, &choice, k);
+}
+
+// A kernel that may write over input i makes the same of it there.
+static inline void check_in_place(const op_case *t, const lt_kernel *k, void *const *p, void *scratch, int i)
+{
+    const size_t bytes = lti_layout_bytes(&t->arg[i].shape, LT_F32, k->layout[i]);
+    void *q[MAX_ARGS];
+    memcpy(q, p, sizeof q);
+    assert_non_null(q[t->n_in] = lti_aligned_alloc(64, bytes + 64));
+    memcpy(q[t->n_in], p[i], bytes);
+    q[i] = q[t->n_in];
+    assert_ok(k->run(k, q, scratch));
+    assert_memory_equal(q[t->n_in], p[t->n_in], bytes);
+    lti_free(q[t->n_in]);
 }
 
 static inline void run_onednn(lt_backend *b, const op_case *t, unsigned flags, bool blocked, const values *in_values,
@@ -193,6 +211,9 @@ static inline void run_onednn(lt_backend *b, const op_case *t, unsigned flags, b
         assert_ok(k.prepare(&k, p, k.prepared));
     assert_ok(k.run(&k, p, scratch));
     assert_int_equal(lti_alloc_count(), allocations);
+    for (int i = 0; i < t->n_in; i++)
+        if (k.in_place >> i & 1)
+            check_in_place(t, &k, p, scratch, i);
     for (int i = 0; i < t->n_in + t->n_out; i++) {
         const lt_arg *a = &t->arg[i];
         float *plain = malloc(count(a) * sizeof *plain);

@@ -127,6 +127,63 @@ static void test_own_winograd(void **state)
         each_pass(&stride_2[i], 2, check_own);
 }
 
+// Our own 1x1 convolutions: planes that are no multiple of a product's rows or of the stride, tails of channels, images
+// whose sums are made together; a shortcut's gradient that adds to another one.
+typedef struct point_shape {
+    int64_t n, c, k, h, w;
+    int stride;
+} point_shape;
+static const point_shape points[] = {{3, 16, 32, 8, 8, 2},   {5, 20, 40, 9, 7, 2},   {2, 33, 18, 17, 5, 3},
+                                     {2, 64, 48, 5, 6, 1},   {37, 48, 100, 8, 8, 2}, {1, 17, 16, 32, 31, 2},
+                                     {9, 130, 70, 7, 14, 2}, {130, 16, 20, 6, 7, 1}, {4, 24, 33, 40, 12, 1}};
+enum { N_POINTS = sizeof points / sizeof points[0], POINT_PASSES = 4 };
+
+// Forward, both gradients and, of a stride, the one that adds; how many.
+static int point_passes(const point_shape *s, op_case *pass)
+{
+    const lt_arg x = image(s->n, s->c, s->h, s->w), f = filter(s->k, s->c, 1, 1);
+    const lt_arg y = image(s->n, s->k, (s->h - 1) / s->stride + 1, (s->w - 1) / s->stride + 1);
+    lt_attr a = {.stride = s->stride, .groups = 1, .shape = x.shape}, masked = a, dw = a;
+    masked.masked = true;
+    dw.shape = f.shape;
+    pass[0] = CASE(conv2d, a, 2, 1, 1e-4, x, f, y);
+    pass[1] = CASE(conv2d_dx, a, 2, 1, 1e-4, y, f, x);
+    pass[2] = CASE(conv2d_dw, dw, 2, 1, 1e-4, x, y, f);
+    pass[3] = CASE(conv2d_dx, masked, 4, 1, 1e-4, y, f, x, x, x);
+    return s->stride > 1 ? POINT_PASSES : POINT_PASSES - 1;
+}
+
+// Plans of every kind take the one that adds without being told.
+static void check_found(const op_case *t)
+{
+    values in = {0}, expected = {0};
+    make_inputs(t, &in);
+    make_inputs(t, &expected);
+    run_reference(t, &expected);
+    for (int i = 0; i < 2; i++) {
+        run_onednn(backend_three, t, i ? LT_PLAN_FIXED_ORDER : LT_PLAN_NO_TUNE, true, &in, &expected, NULL);
+        assert_non_null(strstr(last_impl[1], "in place"));
+    }
+    run_onednn(backend_three, t, LT_PLAN_NO_LAYOUT | LT_PLAN_NO_TUNE, false, &in, &expected, NULL);
+    clear(t, &in);
+    clear(t, &expected);
+}
+
+static void test_point(void **state)
+{
+    (void)state;
+    for (int i = 0; i < N_POINTS; i++) {
+        op_case pass[POINT_PASSES];
+        const int n = point_passes(&points[i], pass);
+        own_point = true;
+        for (int j = 0; j < n; j++)
+            check_own(&pass[j]);
+        own_point = false;
+        if (n == POINT_PASSES)
+            check_found(&pass[n - 1]);
+    }
+}
+
 // Threads that share the channels of a chunk of tiles, and a group's channels where there are no chunks.
 static void test_many_threads(void **state)
 {
@@ -147,6 +204,13 @@ static void test_many_threads(void **state)
             same_bits_with(backend_one, many, &CASE(conv2d_dw, a, 2, 1, 0, x, y, f), LT_PLAN_NO_TUNE);
         }
     own_winograd = false;
+    own_point = true;
+    for (int i = 0; i < N_POINTS; i++) {
+        op_case pass[POINT_PASSES];
+        for (int j = point_passes(&points[i], pass) - 1; j >= 0; j--)
+            same_bits_with(backend_one, many, &pass[j], LT_PLAN_NO_TUNE);
+    }
+    own_point = false;
     lt_backend_destroy(many);
 }
 
@@ -311,6 +375,7 @@ static void convolutions(void **state)
 {
     test_conv(state);
     test_own_winograd(state);
+    test_point(state);
 }
 
 static void test_instruction_sets(void **state)
@@ -325,7 +390,7 @@ int main(void)
         cmocka_unit_test(test_own_winograd),  cmocka_unit_test(test_many_threads),
         cmocka_unit_test(test_strided_rule),  cmocka_unit_test(test_prepares_from_the_filter),
         cmocka_unit_test(test_bf16),          cmocka_unit_test(test_instruction_sets),
-        cmocka_unit_test(test_other_threads),
+        cmocka_unit_test(test_other_threads), cmocka_unit_test(test_point),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

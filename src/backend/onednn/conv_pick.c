@@ -113,7 +113,8 @@ static lt_status collect_all(const lti_dn *dn, const lti_conv_shape *s, list *l)
         collect_winograd(dn, s, false, l);
     if (lti_stem_fits(dn, s))
         collect_own(LTI_OWN_STEM, "stem", dn->kern->isa, l);
-    if (lti_point_fits(dn, s))
+    const bool point = lti_point_fits(dn, s);
+    if (point && s->pass != LTI_CONV_DW)
         collect_own(LTI_OWN_POINTWISE, "1x1", dn->kern->isa, l);
     if (can && !s->own)
         LT_TRY(collect(dn, s, winograd, false, l));
@@ -122,6 +123,8 @@ static lt_status collect_all(const lti_dn *dn, const lti_conv_shape *s, list *l)
         LT_TRY(collect(dn, s, (lti_choice){.free_layout = true}, false, l));
     if (own && !first)
         collect_winograd(dn, s, false, l);
+    if (point && s->pass == LTI_CONV_DW)
+        collect_own(LTI_OWN_POINTWISE, "1x1", dn->kern->isa, l);
     return LT_OK;
 }
 
