@@ -55,16 +55,23 @@ static bool take_over(lt_plan *plan, int32_t i, int arg)
     return true;
 }
 
+// Does the step read that input through another argument, too? A convolution reads neighbours of what it has written.
+static bool read_twice(const lt_plan *plan, const lti_step *s, int arg)
+{
+    for (int j = 0; j < s->n_in; j++)
+        if (j != arg && root(plan, s->arg[j]) == root(plan, s->arg[arg]))
+            return true;
+    return false;
+}
+
 static void share_in_place(lt_plan *plan)
 {
     for (int32_t i = 0; i < plan->n_steps; i++) {
         const lti_step *s = &plan->step[i];
-        unsigned may = s->kernel.in_place;
-        if (s->node >= 0 && (plan->g->node[s->node].op->flags & LT_OP_INPLACE0))
-            may |= 1;
-        for (int j = 0; j < s->n_in; j++)
-            if ((may >> j & 1) && take_over(plan, i, j))
-                break;
+        const bool elementwise = s->node >= 0 && (plan->g->node[s->node].op->flags & LT_OP_INPLACE0);
+        bool done = elementwise && take_over(plan, i, 0);
+        for (int j = 0; j < s->n_in && !done; j++)
+            done = (s->kernel.in_place >> j & 1) && !read_twice(plan, s, j) && take_over(plan, i, j);
     }
 }
 

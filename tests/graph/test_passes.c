@@ -343,6 +343,60 @@ static float *finished_bits(const small_net *n, lt_backend *b, unsigned flags, i
     return v;
 }
 
+// The gradient of the last ReLU goes through the convolution and is what that is added to: it must not be overwritten
+// while its neighbours are still read. The same forward, with the first activation.
+static small_net bare_block(void)
+{
+    small_net n = {.labels = LT_NONE, .weight = LT_NONE};
+    const lt_conv_attr s1 = {.stride = 1, .pad = 1};
+    assert_int_equal(lt_graph_create(&n.g), LT_OK);
+    n.x = lt_input(n.g, "x", LT_F32, LT_SHAPE(LT_BATCH, 3, 9, 8));
+    lt_val h = lt_relu(n.g, net_conv(n.g, "w", n.x, 3, 40, 3, s1));
+    h = lt_relu(n.g, lt_add(n.g, net_conv(n.g, "v", h, 40, 40, 3, s1), h));
+    const lt_val bias = lt_param(n.g, "u.bias", LT_SHAPE(40));
+    h = lt_relu(n.g, lt_add(n.g, lt_conv2d(n.g, h, lt_param(n.g, "u", LT_SHAPE(40, 40, 3, 3)), bias, s1), h));
+    n.logits = lt_max_pool2d(n.g, h, 2, 2); // 4x4: less than the last activation, which then dies
+    n.loss = lt_dot(n.g, n.logits, n.logits);
+    assert_int_equal(lt_graph_status(n.g), LT_OK);
+    return n;
+}
+
+static void nothing_is_overwritten_while_read(void **state)
+{
+    enum { N = 8, N_X = N * 3 * 9 * 8, N_Y = N * 40 * 4 * 4 }; // images enough for several blocks of tiles
+    static const unsigned flags[] = {0, LT_PLAN_NO_REUSE};
+    (void)state;
+    for (const char *const *name = lt_backend_names(); *name; name++)
+        for (int gradient = 0; gradient < 2; gradient++) {
+            static float got[2][N_X + N_Y];
+            lt_backend *b;
+            assert_int_equal(lt_backend_create(*name, 2, &b), LT_OK);
+            small_net n = bare_block();
+            for (int i = 0; i < 2; i++) {
+                const lt_plan_spec spec = {.outs = &n.logits,
+                                           .n_outs = 1,
+                                           .grad_of = gradient ? n.loss : LT_NONE,
+                                           .seed = LT_NONE,
+                                           .wrt = &n.x,
+                                           .n_wrt = gradient,
+                                           .batch = N,
+                                           .dtype = LT_F32,
+                                           .flags = flags[i] | LT_PLAN_NO_TUNE};
+                op_run r;
+                assert_int_equal(op_run_open(n.g, &spec, b, &r), LT_OK);
+                net_fill(&n, &r, N);
+                assert_int_equal(lt_plan_run(r.plan), LT_OK);
+                memcpy(got[i], lt_plan_buffer(r.plan, n.logits), N_Y * sizeof(float));
+                if (gradient)
+                    memcpy(got[i] + N_Y, lt_plan_grad(r.plan, 0), N_X * sizeof(float));
+                op_run_close(&r);
+            }
+            assert_memory_equal(got[0], got[1], sizeof got[0]);
+            lt_graph_destroy(n.g);
+            lt_backend_destroy(b);
+        }
+}
+
 static void convolutions_finish_their_outputs(void **state)
 {
     (void)state;
@@ -435,6 +489,7 @@ int main(void)
         cmocka_unit_test(folding_takes_what_it_may),
         cmocka_unit_test(side_effects_stay),
         cmocka_unit_test(made_again_bit_for_bit),
+        cmocka_unit_test(nothing_is_overwritten_while_read),
         cmocka_unit_test(convolutions_finish_their_outputs),
         cmocka_unit_test(kept_within_a_budget),
         cmocka_unit_test(sums_fuse_only_where_nobody_looks),

@@ -14,7 +14,6 @@
 #include <string.h>
 
 enum {
-    PAGE = 4096,
     SUM_ROWS = 128,        // pixels whose sums are made at once: those of one or of several images
     CHUNKS = 8,            // of images
     CHUNK_BYTES = 4 << 20, // of sums in all
@@ -36,16 +35,6 @@ typedef struct point {
 static int64_t smaller(int64_t a, int64_t b)
 {
     return a < b ? a : b;
-}
-
-static float *piece(const lt_kernel *k, int64_t thread, void *scratch)
-{
-    return (float *)(void *)((char *)scratch + (size_t)thread * k->thread_stride);
-}
-
-static float *shared(const lt_kernel *k, void *scratch)
-{
-    return piece(k, k->threads, scratch);
 }
 
 // ---- the filter as the products want it: u[panel][channel read][columns made]
@@ -184,7 +173,7 @@ static lt_status run(const lt_kernel *k, void *const *arg, void *scratch)
     const bool dx = d->s.pass == LTI_CONV_DX;
     const float *from = arg[0];
     const float *mask = d->s.mask ? arg[2] : NULL, *residual = d->s.residual ? arg[3] : NULL;
-    float *to = arg[residual ? 4 : 2], *all = shared(k, scratch);
+    float *to = arg[residual ? 4 : 2], *all = lti_shared(k, scratch);
     const int64_t read = d->in_b * (dx ? d->px : d->x_px) * LTI_LANES;
     const int64_t made = d->out_b * (dx ? d->x_px : d->px) * LTI_LANES;
     lti_shares images;
@@ -193,7 +182,7 @@ static lt_status run(const lt_kernel *k, void *const *arg, void *scratch)
         fill_filter(d, arg[1], all);
 #pragma omp parallel num_threads(d->n_threads)
     for (int64_t i, n = 0; lti_shares_take(&images, false, &i); n++) {
-        float *own = piece(k, lti_thread(), scratch), *v = own + d->own_at;
+        float *own = lti_piece(k, lti_thread(), scratch), *v = own + d->own_at;
         if (d->own_filter && n == 0)
             fill_filter(d, arg[1], own);
         if (residual && residual != to)
@@ -210,7 +199,7 @@ static float *sums_of(const lt_kernel *k, int64_t chunk, void *scratch)
     const point *d = k->data; // in the piece of the thread whose share it is
     const int64_t owner = lti_shares_owner(chunk, d->chunks, d->n_threads);
     const int64_t first = d->chunks * owner / d->n_threads;
-    return piece(k, owner, scratch) + d->own_at + (size_t)(chunk - first) * d->filter_floats;
+    return lti_piece(k, owner, scratch) + d->own_at + (size_t)(chunk - first) * d->filter_floats;
 }
 
 // Images begin..end are added to the sums, or are the first. v: room for rows of both tensors.
@@ -270,7 +259,7 @@ static lt_status dw_run(const lt_kernel *k, void *const *arg, void *scratch)
         const int64_t first = n_blocks * c / d->chunks, end = n_blocks * (c + 1) / d->chunks;
         for (int64_t i = first; i < end; i++)
             add_images(d, arg[0], arg[1], i * d->images, smaller((i + 1) * d->images, d->s.n), i == first,
-                       piece(k, lti_thread(), scratch), u[c]);
+                       lti_piece(k, lti_thread(), scratch), u[c]);
     }
 #pragma omp parallel for num_threads(d->n_threads) schedule(static)
     for (int64_t i = 0; i < d->in_b * d->out_b; i++) {
@@ -302,8 +291,7 @@ static void plan_dw(point *d, lt_kernel *k)
     d->own_at = (size_t)((d->in_b + (d->images > 1 ? d->out_b : 0)) * d->images * d->px * LTI_LANES);
     const size_t sums = (size_t)((d->chunks + d->n_threads - 1) / d->n_threads) * d->filter_floats;
     k->run = dw_run;
-    k->thread_stride = ((d->own_at + sums) * sizeof(float) + PAGE - 1) / PAGE * PAGE;
-    k->scratch_bytes = (size_t)k->threads * k->thread_stride;
+    lti_plan_scratch(k, d->n_threads, d->own_at + sums, 0);
 }
 
 static void plan_products(point *d, lt_kernel *k)
@@ -313,8 +301,7 @@ static void plan_products(point *d, lt_kernel *k)
     d->own_filter = d->n_threads <= LTI_OWN_THREADS;
     d->own_at = d->own_filter ? d->filter_floats : 0;
     k->run = run;
-    k->thread_stride = ((d->own_at + rows) * sizeof(float) + PAGE - 1) / PAGE * PAGE;
-    k->scratch_bytes = (size_t)k->threads * k->thread_stride + (d->own_filter ? 0 : d->filter_floats * sizeof(float));
+    lti_plan_scratch(k, d->n_threads, d->own_at + rows, d->own_filter ? 0 : d->filter_floats);
 }
 
 static void destroy(lt_kernel *k)
@@ -342,7 +329,6 @@ lt_status lti_point_make(const lti_dn *dn, const lti_conv_shape *s, lt_kernel *k
     d->filter_floats = (size_t)(d->in_b * d->out_b * LTI_LANES * LTI_LANES);
     k->data = d;
     k->destroy = destroy;
-    k->threads = d->n_threads;
     if (s->pass == LTI_CONV_DW)
         plan_dw(d, k);
     else

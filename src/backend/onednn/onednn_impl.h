@@ -7,6 +7,26 @@
 
 typedef struct lti_tune lti_tune;
 
+// ---- scratch of our own kernels: a piece for each thread, then what they share
+static inline float *lti_piece(const lt_kernel *k, int64_t thread, void *scratch)
+{
+    return (float *)(void *)((char *)scratch + (size_t)thread * k->thread_stride);
+}
+
+static inline float *lti_shared(const lt_kernel *k, void *scratch)
+{
+    return lti_piece(k, k->threads, scratch);
+}
+
+enum { LTI_PAGE_FLOATS = 1024 }; // pieces of different threads do not meet in a page
+
+static inline void lti_plan_scratch(lt_kernel *k, int n_threads, size_t own_floats, size_t shared_floats)
+{
+    k->threads = own_floats ? n_threads : 0;
+    k->thread_stride = (own_floats + LTI_PAGE_FLOATS - 1) / LTI_PAGE_FLOATS * LTI_PAGE_FLOATS * sizeof(float);
+    k->scratch_bytes = (size_t)k->threads * k->thread_stride + shared_floats * sizeof(float);
+}
+
 // What lt_backend.self points to. Read-only after open except the tuning table, which has a lock of its own.
 typedef struct lti_dn {
     dnnl_engine_t engine;

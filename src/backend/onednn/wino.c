@@ -199,7 +199,7 @@ static void run_tiles(const lt_kernel *k, const float *x, const float *w, const 
     lti_shares_init(&blocks, n_blocks, d->n_threads);
 #pragma omp parallel num_threads(d->n_threads)
     for (int64_t b, n = 0; lti_shares_take(&blocks, false, &b); n++) {
-        float *v = own_scratch(k, scratch), *m = v + d->most * d->v_stride;
+        float *v = lti_piece(k, lti_thread(), scratch), *m = v + d->most * d->v_stride;
         const float *from = w ? v + d->own_at : u;
         if (w && n == 0)
             transform_panels(d, w, v + d->own_at);
@@ -226,7 +226,7 @@ static void run_panels(const lt_kernel *kernel, const part *p, const float *x, c
 {
     const wino *d = kernel->data;
     const int64_t columns = d->out_b * LTI_LANES, depth = d->in_b * d->lanes, n = n_groups(d, d->tiles);
-    float *shared_v = shared_scratch(kernel, scratch);
+    float *shared_v = lti_shared(kernel, scratch);
     lti_shares groups;
     lti_shares_init(&groups, n, d->n_threads);
 #pragma omp parallel num_threads(d->n_threads) if (!d->own)
@@ -238,7 +238,7 @@ static void run_panels(const lt_kernel *kernel, const part *p, const float *x, c
     lti_shares_init(&panels, (columns + d->kern->width - 1) / d->kern->width, d->n_threads);
 #pragma omp parallel num_threads(d->n_threads)
     for (int64_t i, done = 0; lti_shares_take(&panels, false, &i); done++) {
-        float *m = own_scratch(kernel, scratch), *own_u = m + d->most * d->m_stride;
+        float *m = lti_piece(kernel, lti_thread(), scratch), *own_u = m + d->most * d->m_stride;
         float *v = d->own ? m + d->own_at : shared_v;
         const int64_t k = i * d->kern->width, end = k + panel_columns(d, k);
         coming nothing = {0};
@@ -270,7 +270,7 @@ static lt_status forward_run(const lt_kernel *k, void *const *arg, void *scratch
             run_panels(k, p, x, d->keep ? NULL : arg[1], k->prepared, &e, scratch);
         return LT_OK;
     }
-    float *u = d->keep ? k->prepared : shared_scratch(k, scratch);
+    float *u = d->keep ? k->prepared : lti_shared(k, scratch);
     if (!d->keep && !d->own)
         transform_filter(d, arg[1], u);
     run_tiles(k, x, d->own ? arg[1] : NULL, u, &e, scratch);
@@ -328,7 +328,7 @@ static void plan_forward(wino *d, lt_kernel *k)
     k->run = forward_run;
     // A pixel of the residual is read before that pixel is written, unless the output is summed up from parts.
     k->in_place = d->residual && (d->pass == LTI_CONV_DX || d->n_parts == 1) ? 1u << 3 : 0;
-    plan_scratch(d, k, d->own_at + (size_t)(d->own ? own : 0), (size_t)(d->own ? 0 : shared));
+    lti_plan_scratch(k, d->n_threads, d->own_at + (size_t)(d->own ? own : 0), (size_t)(d->own ? 0 : shared));
     if (d->keep) {
         k->prepare = forward_prepare;
         k->prepared_bytes = filter_bytes;

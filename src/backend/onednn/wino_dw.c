@@ -209,15 +209,14 @@ static float *sums_of(const lt_kernel *k, int64_t chunk, void *scratch)
 {
     const wino *d = k->data;
     const int64_t owner = lti_shares_owner(chunk, d->chunks, d->n_threads), first = d->chunks * owner / d->n_threads;
-    float *at = (float *)(void *)((char *)scratch + (size_t)owner * k->thread_stride);
-    return at + d->own_at + (size_t)((chunk - first) * d->points * d->u_stride);
+    return lti_piece(k, owner, scratch) + d->own_at + (size_t)((chunk - first) * d->points * d->u_stride);
 }
 
 static lt_status dw_chunks_run(const lt_kernel *k, void *const *arg, void *scratch)
 {
     const wino *d = k->data;
     const float *x = arg[0], *dy = arg[1];
-    float *g = shared_scratch(k, scratch);
+    float *g = lti_shared(k, scratch);
     sums u = {.n = d->chunks};
     for (int64_t c = 0; c < d->chunks; c++)
         u.of[c] = sums_of(k, c, scratch);
@@ -227,7 +226,7 @@ static lt_status dw_chunks_run(const lt_kernel *k, void *const *arg, void *scrat
 #pragma omp parallel num_threads(d->n_threads)
     for (int64_t s; lti_shares_take(&pieces, false, &s);) {
         const piece own = piece_of(d, s);
-        float *v = own_scratch(k, scratch), *sum = u.of[own.chunk];
+        float *v = lti_piece(k, lti_thread(), scratch), *sum = u.of[own.chunk];
         const int64_t start = chunk_start(d, own.chunk), end = chunk_start(d, own.chunk + 1);
         const int64_t calls = d->points * (own.end - own.begin);
         for (int64_t i = start; i < end; i += d->block) {
@@ -262,7 +261,7 @@ static lt_status dw_groups_run(const lt_kernel *k, void *const *arg, void *scrat
 {
     const wino *d = k->data;
     const float *dy = arg[1];
-    float *v = shared_scratch(k, scratch), *e = v + d->most * d->v_stride, *u = e + d->most * d->m_stride;
+    float *v = lti_shared(k, scratch), *e = v + d->most * d->v_stride, *u = e + d->most * d->m_stride;
     float *g = v + d->taps_at;
     for (const part *p = d->part; p < d->part + d->n_parts; p++) {
         dw_all_tiles(d, p, &(side){dy, true}, 0, d->out_b, e);
@@ -279,13 +278,14 @@ static lt_status dw_own_run(const lt_kernel *k, void *const *arg, void *scratch)
 {
     const wino *d = k->data;
     const side x = {arg[0], false}, dy = {arg[1], true};
-    float *g = shared_scratch(k, scratch);
+    float *g = lti_shared(k, scratch);
     for (const part *p = d->part; p < d->part + d->n_parts; p++) {
         lti_shares groups;
         lti_shares_init(&groups, (d->in_b + d->group - 1) / d->group, d->n_threads);
 #pragma omp parallel num_threads(d->n_threads)
         for (int64_t i, n = 0; lti_shares_take(&groups, false, &i); n++) {
-            float *v = own_scratch(k, scratch), *e = v + d->most * d->v_stride, *u = e + d->most * d->m_stride;
+            float *v = lti_piece(k, lti_thread(), scratch), *e = v + d->most * d->v_stride,
+                  *u = e + d->most * d->m_stride;
             const int64_t begin = i * d->group, end = smaller(begin + d->group, d->in_b);
             if (n == 0)
                 dw_tiles(d, p, &dy, 0, d->tiles, 0, d->out_b, e);
@@ -336,13 +336,13 @@ void lti_wino_plan_dw(wino *d, lt_kernel *k)
         const int64_t sums_each = (d->chunks + d->n_threads - 1) / d->n_threads;
         k->run = dw_chunks_run;
         d->own_at = tiles;
-        plan_scratch(d, k, tiles + (size_t)(sums_each * d->points * d->u_stride), taps);
+        lti_plan_scratch(k, d->n_threads, tiles + (size_t)(sums_each * d->points * d->u_stride), taps);
     } else if (d->own) {
         k->run = dw_own_run;
-        plan_scratch(d, k, tiles + one_sum, taps);
+        lti_plan_scratch(k, d->n_threads, tiles + one_sum, taps);
     } else {
         k->run = dw_groups_run;
         d->taps_at = tiles + one_sum;
-        plan_scratch(d, k, 0, d->taps_at + taps);
+        lti_plan_scratch(k, d->n_threads, 0, d->taps_at + taps);
     }
 }

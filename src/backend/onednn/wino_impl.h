@@ -137,26 +137,6 @@ static inline int64_t out_plane(const wino *d, int64_t n, int64_t b)
     return (n * d->out_b + b) * d->oh * d->ow * LTI_LANES;
 }
 
-// Scratch: a piece for each thread, then what they share.
-static inline float *own_scratch(const lt_kernel *k, void *scratch)
-{
-    return (float *)(void *)((char *)scratch + (size_t)lti_thread() * k->thread_stride);
-}
-
-static inline float *shared_scratch(const lt_kernel *k, void *scratch)
-{
-    return (float *)(void *)((char *)scratch + (size_t)k->threads * k->thread_stride);
-}
-
-enum { PAGE_FLOATS = 1024 }; // pieces of different threads do not meet in a page
-
-static inline void plan_scratch(const wino *d, lt_kernel *k, size_t own_floats, size_t shared_floats)
-{
-    k->threads = own_floats ? d->n_threads : 0;
-    k->thread_stride = (size_t)round_up((int64_t)own_floats, PAGE_FLOATS) * sizeof(float);
-    k->scratch_bytes = (size_t)k->threads * k->thread_stride + shared_floats * sizeof(float);
-}
-
 // What a thread will touch after the products of a block: the block it is about to write and the one it will probably
 // read next. Fetched a few lines at a time between products, which need no memory, so that the waiting is hidden.
 typedef struct ahead {
