@@ -6,7 +6,7 @@
 // memory of its first input when that is read for the last time.
 //
 // Where it costs little memory, only tensors of one size overlap, and fully: threads take images in order, so each then
-// meets in a place what it wrote there itself, not lines that lie in another core's caches.
+// meets in a place what it wrote there itself, not lines that lie in another core's caches. One thread gains nothing.
 #include "graph/plan_impl.h"
 #include <stdlib.h>
 #include <string.h>
@@ -152,7 +152,8 @@ static lt_status place_shared(lt_plan *plan)
     const size_t least = place_blocks(blocks, n, by_offset, false);
     size_t *total = &plan->slab_bytes[LTI_ACT];
     *total = place_blocks(blocks, n, by_offset, true);
-    if (*total > least + least / BY_SIZE_COST || plan->backend->ops->device)
+    const bool one_core = plan->backend->ops->device || plan->backend->n_threads < 2;
+    if (one_core || *total > least + least / BY_SIZE_COST)
         *total = place_blocks(blocks, n, by_offset, false);
     for (int32_t i = 0; i < n; i++)
         plan->tensor[blocks[i].tensor].offset = blocks[i].offset;

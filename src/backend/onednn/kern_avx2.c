@@ -15,11 +15,26 @@
 #define LTI_KERN_TABLE lti_kern_avx2
 #define LTI_KERN_ISA "AVX2"
 #define LTI_WINO_ISA "AVX2"
-typedef float kern_half __attribute__((vector_size(32), may_alias));
-#define KERN_STREAM(p, v)                                                                                              \
-    (_mm256_stream_ps((p), (__m256)((const kern_half *)&(v))[0]),                                                      \
-     _mm256_stream_ps((p) + 8, (__m256)((const kern_half *)&(v))[1]))
+#define KERN_LANES 8
+#define KERN_STREAM(p, v) _mm256_stream_ps((p), (__m256)(v))
 #define KERN_FENCE() _mm_sfence()
+#ifdef __has_builtin
+#if __has_builtin(__builtin_shufflevector)
+#define KERN_ROUND(half, x, y, a, b)                                                                                   \
+    do {                                                                                                               \
+        if ((half) == 4) {                                                                                             \
+            x = __builtin_shufflevector(a, b, 0, 1, 2, 3, 8, 9, 10, 11);                                               \
+            y = __builtin_shufflevector(a, b, 4, 5, 6, 7, 12, 13, 14, 15);                                             \
+        } else if ((half) == 2) {                                                                                      \
+            x = __builtin_shufflevector(a, b, 0, 1, 8, 9, 4, 5, 12, 13);                                               \
+            y = __builtin_shufflevector(a, b, 2, 3, 10, 11, 6, 7, 14, 15);                                             \
+        } else {                                                                                                       \
+            x = __builtin_shufflevector(a, b, 0, 8, 2, 10, 4, 12, 6, 14);                                              \
+            y = __builtin_shufflevector(a, b, 1, 9, 3, 11, 5, 13, 7, 15);                                              \
+        }                                                                                                              \
+    } while (0)
+#endif
+#endif
 #include "backend/onednn/kern_body.h"
 
 #define WINO_LANES 8

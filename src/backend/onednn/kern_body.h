@@ -1,16 +1,24 @@
-// kern_body.h - the inner loops behind kern.h, written with 16-lane compiler vectors and included once per instruction
-// set. The compiler maps a 16-lane vector to one, two or four registers.
+// kern_body.h - the inner loops behind kern.h, included once per instruction set.
 //
-// No guard on purpose: the including file sets LTI_KERN_TABLE and LTI_KERN_ISA, and where the processor can write
-// around its caches also KERN_STREAM(p, v), which does so with a vec, and KERN_FENCE(), after which others see it.
-typedef float vec __attribute__((vector_size(64)));
-typedef int32_t ivec __attribute__((vector_size(64)));
-typedef float mem_vec __attribute__((vector_size(64), aligned(4), may_alias));
-typedef int32_t mem_ivec __attribute__((vector_size(64), aligned(4), may_alias));
+// A pixel of 16 channels is PARTS vectors of KERN_LANES floats. Vectors longer than a register would be simpler to
+// write, but gcc compares them lane by lane, with a jump each, and keeps them in memory.
+//
+// No guard on purpose: the including file sets LTI_KERN_TABLE, LTI_KERN_ISA and KERN_LANES, and where the processor can
+// write around its caches also KERN_STREAM(p, v), which does so with a vec, and KERN_FENCE(), after which others see
+// it.
+typedef float vec __attribute__((vector_size(4 * KERN_LANES)));
+typedef int32_t ivec __attribute__((vector_size(4 * KERN_LANES)));
+typedef float mem_vec __attribute__((vector_size(4 * KERN_LANES), aligned(4), may_alias));
+typedef int32_t mem_ivec __attribute__((vector_size(4 * KERN_LANES), aligned(4), may_alias));
 
-#define LOAD(p) (*(const mem_vec *)(p))
+enum { PARTS = LTI_LANES / KERN_LANES };
+
+#define LOAD(p) ((vec) * (const mem_vec *)(p))
 #define STORE(p, v) (*(mem_vec *)(p) = (v))
 #define ZERO ((vec){0})
+#define EACH_PART _Pragma("GCC unroll 16") for (int c = 0; c < PARTS; c++)
+#define PART(p) LOAD((p) + c * KERN_LANES)
+#define STORE_PART(p, v) STORE((p) + c * KERN_LANES, v)
 #ifndef KERN_STREAM
 #define KERN_STREAM(p, v) STORE(p, v)
 #define KERN_FENCE() ((void)0)
@@ -19,56 +27,64 @@ typedef int32_t mem_ivec __attribute__((vector_size(64), aligned(4), may_alias))
 #define RELU(v) ((vec)((ivec)(v) & ~((v) < ZERO)))
 #define MASK(v, y) ((vec)((ivec)(v) & ((y) > ZERO)))
 
+// The constants of 16 channels, in registers as far as there are enough.
+#define CONSTANT(v, p)                                                                                                 \
+    vec v[PARTS];                                                                                                      \
+    EACH_PART v[c] = PART(p)
+
 static void sum(const float *x, int64_t px, float *s)
 {
-    vec a0 = ZERO, a1 = ZERO, a2 = ZERO, a3 = ZERO;
+    vec a[4][PARTS] = {{{0}}};
     int64_t i = 0;
-    for (; i + 4 <= px; i += 4) {
-        a0 += LOAD(x + 16 * i);
-        a1 += LOAD(x + 16 * i + 16);
-        a2 += LOAD(x + 16 * i + 32);
-        a3 += LOAD(x + 16 * i + 48);
-    }
+    for (; i + 4 <= px; i += 4)
+        _Pragma("GCC unroll 4") for (int k = 0; k < 4; k++) EACH_PART a[k][c] += PART(x + 16 * (i + k));
     for (; i < px; i++)
-        a0 += LOAD(x + 16 * i);
-    STORE(s, (a0 + a1) + (a2 + a3));
+        EACH_PART a[0][c] += PART(x + 16 * i);
+    EACH_PART STORE_PART(s, (a[0][c] + a[1][c]) + (a[2][c] + a[3][c]));
 }
 
 static void moments(const float *x, int64_t px, float *mean, float *m2)
 {
-    vec m, a0 = ZERO, a1 = ZERO, a2 = ZERO, a3 = ZERO;
+    vec m[PARTS], a[4][PARTS] = {{{0}}};
     sum(x, px, mean);
-    m = LOAD(mean) / (float)px;
+    EACH_PART m[c] = PART(mean) / (float)px;
     int64_t i = 0;
-    for (; i + 4 <= px; i += 4) {
-        vec d0 = LOAD(x + 16 * i) - m, d1 = LOAD(x + 16 * i + 16) - m;
-        vec d2 = LOAD(x + 16 * i + 32) - m, d3 = LOAD(x + 16 * i + 48) - m;
-        a0 += d0 * d0;
-        a1 += d1 * d1;
-        a2 += d2 * d2;
-        a3 += d3 * d3;
+    for (; i + 4 <= px; i += 4)
+        _Pragma("GCC unroll 4") for (int k = 0; k < 4; k++) EACH_PART
+        {
+            const vec d = PART(x + 16 * (i + k)) - m[c];
+            a[k][c] += d * d;
+        }
+    for (; i < px; i++)
+        EACH_PART
+        {
+            const vec d = PART(x + 16 * i) - m[c];
+            a[0][c] += d * d;
+        }
+    EACH_PART
+    {
+        STORE_PART(mean, m[c]);
+        STORE_PART(m2, (a[0][c] + a[1][c]) + (a[2][c] + a[3][c]));
     }
-    for (; i < px; i++) {
-        vec d = LOAD(x + 16 * i) - m;
-        a0 += d * d;
-    }
-    STORE(mean, m);
-    STORE(m2, (a0 + a1) + (a2 + a3));
 }
 
 // The loop of a function that writes y, one vector v a turn, made by the statements: into the caches or around them.
 #define WRITE_LOOP(y, ...)                                                                                             \
     do {                                                                                                               \
-        for (int64_t i = 0; !stream && i < 16 * px; i += 16) {                                                         \
-            vec v;                                                                                                     \
-            __VA_ARGS__;                                                                                               \
-            STORE((y) + i, v);                                                                                         \
-        }                                                                                                              \
-        for (int64_t i = 0; stream && i < 16 * px; i += 16) {                                                          \
-            vec v;                                                                                                     \
-            __VA_ARGS__;                                                                                               \
-            KERN_STREAM((y) + i, v);                                                                                   \
-        }                                                                                                              \
+        for (int64_t i = 0; !stream && i < 16 * px; i += 16)                                                           \
+            EACH_PART                                                                                                  \
+            {                                                                                                          \
+                vec v;                                                                                                 \
+                __VA_ARGS__;                                                                                           \
+                STORE_PART((y) + i, v);                                                                                \
+            }                                                                                                          \
+        for (int64_t i = 0; stream && i < 16 * px; i += 16)                                                            \
+            EACH_PART                                                                                                  \
+            {                                                                                                          \
+                vec v;                                                                                                 \
+                __VA_ARGS__;                                                                                           \
+                KERN_STREAM((y) + i + c * KERN_LANES, v);                                                              \
+            }                                                                                                          \
         if (stream)                                                                                                    \
             KERN_FENCE();                                                                                              \
     } while (0)
@@ -76,89 +92,95 @@ static void moments(const float *x, int64_t px, float *mean, float *m2)
 static void affine(const float *x, float *y, int64_t px, const float *mean, const float *a, const float *b,
                    bool with_relu, bool stream)
 {
-    const vec m = LOAD(mean), va = LOAD(a), vb = LOAD(b);
-    WRITE_LOOP(y, v = (LOAD(x + i) - m) * va + vb; if (with_relu) v = RELU(v));
+    CONSTANT(m, mean);
+    CONSTANT(va, a);
+    CONSTANT(vb, b);
+    WRITE_LOOP(y, v = (PART(x + i) - m[c]) * va[c] + vb[c]; if (with_relu) v = RELU(v));
 }
 
 static void affine_add(const float *x, const float *r, float *y, int64_t px, const float *mean, const float *a,
                        const float *b, bool with_relu, bool stream)
 {
-    const vec m = LOAD(mean), va = LOAD(a), vb = LOAD(b);
-    WRITE_LOOP(y, v = (LOAD(x + i) - m) * va + vb; v += LOAD(r + i); if (with_relu) v = RELU(v));
+    CONSTANT(m, mean);
+    CONSTANT(va, a);
+    CONSTANT(vb, b);
+    WRITE_LOOP(y, v = (PART(x + i) - m[c]) * va[c] + vb[c]; v += PART(r + i); if (with_relu) v = RELU(v));
 }
+
+// The loop of a function that sums g into s1 and g * d into s2, vectors of the pixel `at` made by the statements.
+// Pixels in turns go to two sums of each: less waiting for the last addition.
+#define SUMS_STEP(k, index, ...)                                                                                       \
+    EACH_PART                                                                                                          \
+    {                                                                                                                  \
+        const int64_t at = (index);                                                                                    \
+        vec g, d;                                                                                                      \
+        __VA_ARGS__;                                                                                                   \
+        a[k][c] += g;                                                                                                  \
+        b[k][c] += g * d;                                                                                              \
+    }
+#define SUMS_LOOP(...)                                                                                                 \
+    do {                                                                                                               \
+        vec a[2][PARTS] = {{{0}}}, b[2][PARTS] = {{{0}}};                                                              \
+        int64_t i = 0;                                                                                                 \
+        for (; i + 32 <= 16 * px; i += 32)                                                                             \
+            _Pragma("GCC unroll 2") for (int k = 0; k < 2; k++) SUMS_STEP(k, i + 16 * k, __VA_ARGS__);                 \
+        if (i < 16 * px)                                                                                               \
+            SUMS_STEP(0, i, __VA_ARGS__);                                                                              \
+        EACH_PART                                                                                                      \
+        {                                                                                                              \
+            STORE_PART(s1, a[0][c] + a[1][c]);                                                                         \
+            STORE_PART(s2, b[0][c] + b[1][c]);                                                                         \
+        }                                                                                                              \
+    } while (0)
 
 static void bn_sums(const float *x, const float *dy, const float *y, int64_t px, const float *mean, float *s1,
                     float *s2)
 {
-    const vec m = LOAD(mean);
-    vec a0 = ZERO, a1 = ZERO, b0 = ZERO, b1 = ZERO;
-    int64_t i = 0;
-    for (; i + 32 <= 16 * px; i += 32) {
-        vec g0 = LOAD(dy + i), g1 = LOAD(dy + i + 16);
-        if (y) {
-            g0 = MASK(g0, LOAD(y + i));
-            g1 = MASK(g1, LOAD(y + i + 16));
-        }
-        a0 += g0;
-        a1 += g1;
-        b0 += g0 * (LOAD(x + i) - m);
-        b1 += g1 * (LOAD(x + i + 16) - m);
-    }
-    for (; i < 16 * px; i += 16) {
-        vec g = LOAD(dy + i);
-        if (y)
-            g = MASK(g, LOAD(y + i));
-        a0 += g;
-        b0 += g * (LOAD(x + i) - m);
-    }
-    STORE(s1, a0 + a1);
-    STORE(s2, b0 + b1);
+    CONSTANT(m, mean);
+    if (y)
+        SUMS_LOOP(g = MASK(PART(dy + at), PART(y + at)); d = PART(x + at) - m[c]);
+    else
+        SUMS_LOOP(g = PART(dy + at); d = PART(x + at) - m[c]);
 }
 
 static void bn_dx(const float *x, const float *dy, const float *y, float *dx, int64_t px, const float *mean,
                   const float *a, const float *b, const float *d, bool stream)
 {
-    const vec m = LOAD(mean), va = LOAD(a), vb = LOAD(b), vd = LOAD(d);
-    WRITE_LOOP(dx, v = LOAD(dy + i); if (y) v = MASK(v, LOAD(y + i)); v = va * v + (vb * (LOAD(x + i) - m) + vd));
+    CONSTANT(m, mean);
+    CONSTANT(va, a);
+    CONSTANT(vb, b);
+    CONSTANT(vd, d);
+    WRITE_LOOP(dx, v = PART(dy + i); if (y) v = MASK(v, PART(y + i));
+               v = va[c] * v + (vb[c] * (PART(x + i) - m[c]) + vd[c]));
 }
 
 static void bn_relu_sums(const float *x, const float *dy, int64_t px, const float *mean, const float *ga,
                          const float *gb, float *s1, float *s2)
 {
-    const vec m = LOAD(mean), va = LOAD(ga), vb = LOAD(gb);
-    vec a0 = ZERO, a1 = ZERO, b0 = ZERO, b1 = ZERO;
-    int64_t i = 0;
-    for (; i + 32 <= 16 * px; i += 32) {
-        const vec d0 = LOAD(x + i) - m, d1 = LOAD(x + i + 16) - m;
-        const vec y0 = d0 * va + vb, y1 = d1 * va + vb;
-        const vec g0 = MASK(LOAD(dy + i), y0), g1 = MASK(LOAD(dy + i + 16), y1);
-        a0 += g0;
-        a1 += g1;
-        b0 += g0 * d0;
-        b1 += g1 * d1;
-    }
-    for (; i < 16 * px; i += 16) {
-        const vec d = LOAD(x + i) - m, y = d * va + vb, g = MASK(LOAD(dy + i), y);
-        a0 += g;
-        b0 += g * d;
-    }
-    STORE(s1, a0 + a1);
-    STORE(s2, b0 + b1);
+    CONSTANT(m, mean);
+    CONSTANT(va, ga);
+    CONSTANT(vb, gb);
+    SUMS_LOOP(d = PART(x + at) - m[c]; g = d * va[c] + vb[c]; g = MASK(PART(dy + at), g));
 }
 
 static void bn_relu_dx(const float *x, const float *dy, float *dx, int64_t px, const float *mean, const float *ga,
                        const float *gb, const float *a, const float *b, const float *d, bool stream)
 {
-    const vec m = LOAD(mean), vga = LOAD(ga), vgb = LOAD(gb), va = LOAD(a), vb = LOAD(b), vd = LOAD(d);
-    WRITE_LOOP(dx, const vec e = LOAD(x + i) - m; v = e * vga + vgb; v = MASK(LOAD(dy + i), v);
-               v = va * v + (vb * e + vd));
+    CONSTANT(m, mean);
+    CONSTANT(vga, ga);
+    CONSTANT(vgb, gb);
+    CONSTANT(va, a);
+    CONSTANT(vb, b);
+    CONSTANT(vd, d);
+    WRITE_LOOP(dx, const vec e = PART(x + i) - m[c]; v = e * vga[c] + vgb[c]; v = MASK(PART(dy + i), v);
+               v = va[c] * v + (vb[c] * e + vd[c]));
 }
 
 static void fill(float *y, int64_t px, const float *value)
 {
-    const vec v = LOAD(value);
+    CONSTANT(v, value);
     for (int64_t i = 0; i < 16 * px; i += 16)
-        STORE(y + i, v);
+        EACH_PART STORE_PART(y + i, v[c]);
 }
 
 static void avg_pool(const float *x, float *y, int64_t h, int64_t w, int64_t kernel, int64_t stride)
@@ -167,11 +189,11 @@ static void avg_pool(const float *x, float *y, int64_t h, int64_t w, int64_t ker
     const float mul = 1.0f / (float)(kernel * kernel);
     for (int64_t i = 0; i < oh; i++)
         for (int64_t j = 0; j < ow; j++) {
-            vec s = ZERO;
+            vec s[PARTS] = {{0}};
             for (int64_t r = 0; r < kernel; r++)
                 for (int64_t q = 0; q < kernel; q++)
-                    s += LOAD(x + 16 * ((i * stride + r) * w + j * stride + q));
-            STORE(y + 16 * (i * ow + j), s * mul);
+                    EACH_PART s[c] += PART(x + 16 * ((i * stride + r) * w + j * stride + q));
+            EACH_PART STORE_PART(y + 16 * (i * ow + j), s[c] * mul);
         }
 }
 
@@ -183,11 +205,12 @@ static void avg_pool_dx(const float *dy, float *dx, int64_t h, int64_t w, int64_
     fill(dx, h * w, none);
     for (int64_t i = 0; i < oh; i++)
         for (int64_t j = 0; j < ow; j++) {
-            vec g = LOAD(dy + 16 * (i * ow + j)) * mul;
+            vec g[PARTS];
+            EACH_PART g[c] = PART(dy + 16 * (i * ow + j)) * mul;
             for (int64_t r = 0; r < kernel; r++)
                 for (int64_t q = 0; q < kernel; q++) {
                     float *at = dx + 16 * ((i * stride + r) * w + j * stride + q);
-                    STORE(at, LOAD(at) + g);
+                    EACH_PART STORE_PART(at, PART(at) + g[c]);
                 }
         }
 }
@@ -198,19 +221,24 @@ static void max_pool(const float *x, float *y, int32_t *index, int64_t h, int64_
     for (int64_t i = 0; i < oh; i++)
         for (int64_t j = 0; j < ow; j++) {
             const int64_t first = i * stride * w + j * stride;
-            vec best = LOAD(x + 16 * first);
-            ivec at = (ivec){0} + (int32_t)first;
+            vec best[PARTS];
+            ivec at[PARTS];
+            EACH_PART best[c] = PART(x + 16 * first);
+            EACH_PART at[c] = (ivec){0} + (int32_t)first;
             for (int64_t r = 0; r < kernel; r++)
                 for (int64_t q = 0; q < kernel; q++) {
                     const int64_t p = first + r * w + q;
-                    vec v = LOAD(x + 16 * p);
-                    // NOLINTNEXTLINE(misc-redundant-expression): a NaN wins, so that it is seen
-                    ivec better = (v > best) | ((v != v) & (best == best));
-                    best = (vec)(((ivec)v & better) | ((ivec)best & ~better));
-                    at = (((ivec){0} + (int32_t)p) & better) | (at & ~better);
+                    EACH_PART
+                    {
+                        const vec v = PART(x + 16 * p), b = best[c];
+                        // NOLINTNEXTLINE(misc-redundant-expression): a NaN wins, so that it is seen
+                        const ivec better = (v > b) | ((v != v) & (b == b));
+                        best[c] = (vec)(((ivec)v & better) | ((ivec)b & ~better));
+                        at[c] = (((ivec){0} + (int32_t)p) & better) | (at[c] & ~better);
+                    }
                 }
-            STORE(y + 16 * (i * ow + j), best);
-            *(mem_ivec *)(index + 16 * (i * ow + j)) = at;
+            EACH_PART STORE_PART(y + 16 * (i * ow + j), best[c]);
+            EACH_PART *(mem_ivec *)(index + 16 * (i * ow + j) + c * KERN_LANES) = at[c];
         }
 }
 
@@ -226,7 +254,7 @@ static void max_pool_dx(const float *dy, const int32_t *index, float *dx, int64_
 static void relu(const float *x, float *y, int64_t n)
 {
     int64_t i = 0;
-    for (; i + 16 <= n; i += 16) {
+    for (; i + KERN_LANES <= n; i += KERN_LANES) {
         vec v = LOAD(x + i);
         STORE(y + i, RELU(v));
     }
@@ -237,7 +265,7 @@ static void relu(const float *x, float *y, int64_t n)
 static void relu_dx(const float *dy, const float *y, float *dx, int64_t n, float alpha)
 {
     int64_t i = 0;
-    for (; i + 16 <= n; i += 16) {
+    for (; i + KERN_LANES <= n; i += KERN_LANES) {
         vec v = LOAD(dy + i) * alpha;
         STORE(dx + i, MASK(v, LOAD(y + i)));
     }
@@ -248,7 +276,7 @@ static void relu_dx(const float *dy, const float *y, float *dx, int64_t n, float
 static void add(const float *a, const float *b, float *y, int64_t n, float alpha, bool with_relu)
 {
     int64_t i = 0;
-    for (; i + 16 <= n; i += 16) {
+    for (; i + KERN_LANES <= n; i += KERN_LANES) {
         vec v = (LOAD(a + i) + LOAD(b + i)) * alpha;
         if (with_relu)
             v = RELU(v);
@@ -263,7 +291,7 @@ static void add(const float *a, const float *b, float *y, int64_t n, float alpha
 static void add_relu_dx(const float *a, const float *b, const float *y, float *dx, int64_t n, float alpha)
 {
     int64_t i = 0;
-    for (; i + 16 <= n; i += 16) {
+    for (; i + KERN_LANES <= n; i += KERN_LANES) {
         const vec v = (LOAD(a + i) + LOAD(b + i)) * alpha;
         STORE(dx + i, MASK(v, LOAD(y + i)));
     }
@@ -274,14 +302,14 @@ static void add_relu_dx(const float *a, const float *b, const float *y, float *d
 static void pick(const float *x, int64_t step, float *to, int64_t n)
 {
     for (int64_t i = 0; i < n; i++)
-        STORE(to + i * 16, LOAD(x + i * step * 16));
+        EACH_PART STORE_PART(to + i * 16, PART(x + i * step * 16));
 }
 
 static void put_sum(const float *from, const float *y, float *dx, int64_t step, int64_t n)
 {
     for (int64_t i = 0; i < n; i++) {
         const int64_t at = i * step * 16;
-        STORE(dx + at, MASK(LOAD(dx + at) + LOAD(from + i * 16), LOAD(y + at)));
+        EACH_PART STORE_PART(dx + at, MASK(PART(dx + at) + PART(from + i * 16), PART(y + at)));
     }
 }
 
@@ -291,54 +319,40 @@ static void scale(const float *x, float *y, int64_t n, float mul, float sub)
         y[i] = (x[i] - sub) * mul;
 }
 
-#ifdef LTI_KERN_SHUFFLE
-// Rows become columns: four rounds exchange blocks of 8, 4, 2 and 1 lanes.
+#ifdef KERN_ROUND
+// Rows become columns, KERN_LANES of each: every round exchanges blocks of half as many lanes as the last.
 static inline __attribute__((always_inline)) void transpose(vec *t)
 {
-    _Pragma("GCC unroll 16") for (int i = 0; i < 16; i++) if (!(i & 8))
+    _Pragma("GCC unroll 4") for (int half = KERN_LANES / 2; half; half /= 2)
+        _Pragma("GCC unroll 16") for (int i = 0; i < KERN_LANES; i++) if (!(i & half))
     {
-        const vec a = t[i], b = t[i + 8];
-        t[i] = __builtin_shufflevector(a, b, 0, 1, 2, 3, 4, 5, 6, 7, 16, 17, 18, 19, 20, 21, 22, 23);
-        t[i + 8] = __builtin_shufflevector(a, b, 8, 9, 10, 11, 12, 13, 14, 15, 24, 25, 26, 27, 28, 29, 30, 31);
-    }
-    _Pragma("GCC unroll 16") for (int i = 0; i < 16; i++) if (!(i & 4))
-    {
-        const vec a = t[i], b = t[i + 4];
-        t[i] = __builtin_shufflevector(a, b, 0, 1, 2, 3, 16, 17, 18, 19, 8, 9, 10, 11, 24, 25, 26, 27);
-        t[i + 4] = __builtin_shufflevector(a, b, 4, 5, 6, 7, 20, 21, 22, 23, 12, 13, 14, 15, 28, 29, 30, 31);
-    }
-    _Pragma("GCC unroll 16") for (int i = 0; i < 16; i++) if (!(i & 2))
-    {
-        const vec a = t[i], b = t[i + 2];
-        t[i] = __builtin_shufflevector(a, b, 0, 1, 16, 17, 4, 5, 20, 21, 8, 9, 24, 25, 12, 13, 28, 29);
-        t[i + 2] = __builtin_shufflevector(a, b, 2, 3, 18, 19, 6, 7, 22, 23, 10, 11, 26, 27, 14, 15, 30, 31);
-    }
-    _Pragma("GCC unroll 16") for (int i = 0; i < 16; i++) if (!(i & 1))
-    {
-        const vec a = t[i], b = t[i + 1];
-        t[i] = __builtin_shufflevector(a, b, 0, 16, 2, 18, 4, 20, 6, 22, 8, 24, 10, 26, 12, 28, 14, 30);
-        t[i + 1] = __builtin_shufflevector(a, b, 1, 17, 3, 19, 5, 21, 7, 23, 9, 25, 11, 27, 13, 29, 15, 31);
+        const vec a = t[i], b = t[i + half];
+        KERN_ROUND(half, t[i], t[i + half], a, b);
     }
 }
 
 static void to_plain_16(const float *blk, float *plain, int64_t stride, int n_ch)
 {
-    vec t[16];
-    for (int i = 0; i < 16; i++)
-        t[i] = LOAD(blk + 16 * i);
-    transpose(t);
-    for (int c = 0; c < n_ch; c++)
-        STORE(plain + c * stride, t[c]);
+    vec t[KERN_LANES];
+    for (int c0 = 0; c0 < 16; c0 += KERN_LANES)
+        for (int p0 = 0; p0 < 16; p0 += KERN_LANES) {
+            _Pragma("GCC unroll 16") for (int i = 0; i < KERN_LANES; i++) t[i] = LOAD(blk + 16 * (p0 + i) + c0);
+            transpose(t);
+            for (int c = 0; c < KERN_LANES && c0 + c < n_ch; c++)
+                STORE(plain + (c0 + c) * stride + p0, t[c]);
+        }
 }
 
 static void to_blocked_16(const float *plain, int64_t stride, float *blk, int n_ch)
 {
-    vec t[16];
-    for (int c = 0; c < 16; c++)
-        t[c] = c < n_ch ? (vec)LOAD(plain + c * stride) : ZERO;
-    transpose(t);
-    for (int i = 0; i < 16; i++)
-        STORE(blk + 16 * i, t[i]);
+    vec t[KERN_LANES];
+    for (int c0 = 0; c0 < 16; c0 += KERN_LANES)
+        for (int p0 = 0; p0 < 16; p0 += KERN_LANES) {
+            for (int c = 0; c < KERN_LANES; c++)
+                t[c] = c0 + c < n_ch ? LOAD(plain + (c0 + c) * stride + p0) : ZERO;
+            transpose(t);
+            _Pragma("GCC unroll 16") for (int i = 0; i < KERN_LANES; i++) STORE(blk + 16 * (p0 + i) + c0, t[i]);
+        }
 }
 #else
 static void to_plain_16(const float *blk, float *plain, int64_t stride, int n_ch)
@@ -409,3 +423,9 @@ const lti_kern LTI_KERN_TABLE = {
 #undef RELU
 #undef MASK
 #undef WRITE_LOOP
+#undef SUMS_LOOP
+#undef SUMS_STEP
+#undef EACH_PART
+#undef PART
+#undef STORE_PART
+#undef CONSTANT

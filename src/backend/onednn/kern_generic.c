@@ -9,6 +9,7 @@
 #define LTI_KERN_TABLE lti_kern_generic
 #define LTI_KERN_ISA "baseline"
 #define LTI_WINO_ISA "baseline"
+#define KERN_LANES 4
 #include "backend/onednn/kern_body.h"
 
 #define WINO_LANES 4
