@@ -46,7 +46,8 @@ if(LETHE_HAVE_CUDA)
             -I ${CMAKE_SOURCE_DIR}/include -I ${CMAKE_SOURCE_DIR}/src -I ${RANDOM123_INCLUDE}
             -isystem ${CUDNN_INCLUDE} -MD -MF ${object}.d -c ${dir}/plugin/launch.cu -o ${object}
     DEPFILE ${object}.d DEPENDS ${dir}/plugin/launch.cu COMMENT "CUDA kernels")
-  add_library(lethe_cuda MODULE ${dir}/plugin/plugin.c ${dir}/plugin/conv.c ${dir}/plugin/gemm.c ${object})
+  add_library(lethe_cuda MODULE ${dir}/plugin/plugin.c ${dir}/plugin/conv.c ${dir}/plugin/graph.c
+              ${dir}/plugin/gemm.c ${object})
   set_target_properties(lethe_cuda PROPERTIES LINKER_LANGUAGE C LIBRARY_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/cli)
   target_include_directories(lethe_cuda PRIVATE ${CMAKE_SOURCE_DIR}/include ${CMAKE_SOURCE_DIR}/src)
   target_include_directories(lethe_cuda SYSTEM PRIVATE ${CUDA_INCLUDE} ${CUDNN_INCLUDE})

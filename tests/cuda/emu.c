@@ -29,6 +29,9 @@ typedef struct emu_conv {
     ltc_kernel kernel;
     uint32_t n;
     ltc_args args;
+    bool bias, add, mask, finishes; // what follows
+    ltc_kernel rest;
+    ltc_args rest_args;
 } emu_conv;
 
 typedef struct work {
@@ -329,6 +332,23 @@ static void release_after(ltc_device *dev, void *p)
 
 enum { WORKSPACE = 1000 };
 
+// What follows the convolution, at once in the cases where the plug-in would.
+static void follow(emu_conv *c, const ltc_conv_shape *s)
+{
+    const bool dx = s->pass == LTC_CONV_DX;
+    c->finishes = (s->bias || s->add || s->relu) && (s->tune || s->bf16 || s->tf32);
+    c->bias = s->bias;
+    c->add = s->add;
+    c->mask = s->relu && dx;
+    c->rest = dx ? LTC_K_map : LTC_K_affine;
+    for (int i = 0; i < LTC_MAX_TENSORS; i++)
+        c->rest_args.t[i].bf16 = s->bf16 && (dx || i == 0 || i == 5 || i == 6);
+    c->rest_args.f[0] = dx ? 1.0f : 0.0f;
+    c->rest_args.d[0] = dx ? (s->add ? LTC_ADD_RELU_DX : LTC_RELU_DX) : (int32_t)c->n;
+    c->rest_args.d[1] = dx ? (int32_t)c->n : s->k;
+    c->rest_args.d[2] = !dx && s->relu;
+}
+
 static int conv_make(ltc_device *dev, const ltc_conv_shape *s, ltc_conv_made *made)
 {
     (void)dev;
@@ -343,8 +363,9 @@ static int conv_make(ltc_device *dev, const ltc_conv_shape *s, ltc_conv_made *ma
     c->n = (uint32_t)(s->pass == LTC_CONV      ? s->n * s->oh * s->ow * s->k
                       : s->pass == LTC_CONV_DX ? s->n * s->h * s->w * s->c
                                                : s->k * s->r * s->s * s->c);
-    *made = (ltc_conv_made){.conv = c, .workspace_bytes = WORKSPACE, .us = s->tune ? 1 : 0};
-    snprintf(made->impl, sizeof made->impl, "emu conv");
+    follow(c, s);
+    *made = (ltc_conv_made){.conv = c, .workspace_bytes = WORKSPACE, .finishes = c->finishes, .us = s->tune ? 1 : 0};
+    snprintf(made->impl, sizeof made->impl, "emu conv%s", c->finishes ? " with the rest" : "");
     return LTC_OK;
 }
 
@@ -354,15 +375,25 @@ static void conv_free(ltc_device *dev, void *conv)
     free(conv);
 }
 
-static int conv_run(ltc_device *dev, const void *conv, const void *in0, const void *in1, void *out, void *workspace)
+static int conv_run(ltc_device *dev, const void *conv, void *const *t)
 {
     const emu_conv *c = conv;
-    ltc_args a = c->args;
-    a.t[0].p = (void *)in0;
-    a.t[1].p = (void *)in1;
-    a.t[2].p = out;
-    add(dev, &(work){.kind = SCRIBBLE, .to = workspace, .bytes = WORKSPACE});
-    return add(dev, &(work){.kind = LAUNCH, .kernel = c->kernel, .args = a, .n = c->n});
+    ltc_args a = c->args, rest = c->rest_args;
+    for (int i = LTC_IN0; i <= LTC_OUT; i++)
+        a.t[i].p = t[i];
+    add(dev, &(work){.kind = SCRIBBLE, .to = t[LTC_WORKSPACE], .bytes = WORKSPACE});
+    const int code = add(dev, &(work){.kind = LAUNCH, .kernel = c->kernel, .args = a, .n = c->n});
+    if (code != LTC_OK || !c->finishes)
+        return code;
+    const bool dx = c->rest == LTC_K_map;
+    rest.t[0].p = rest.t[dx ? 3 : 6].p = t[LTC_OUT];
+    if (c->bias)
+        rest.t[2].p = t[LTC_BIAS];
+    if (c->add)
+        rest.t[dx ? 1 : 5].p = t[LTC_ADDED];
+    if (c->mask)
+        rest.t[2].p = t[LTC_MASK];
+    return add(dev, &(work){.kind = LAUNCH, .kernel = c->rest, .args = rest, .n = (c->n + 3) / 4});
 }
 
 static int gemm_make(ltc_device *dev, const ltc_gemm_shape *shape, void **gemm, size_t *workspace_bytes)

@@ -12,7 +12,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { LTC_VERSION = 2, LTC_MAX_TENSORS = 9, LTC_MAX_SIZES = 16, LTC_MAX_NUMBERS = 12 };
+enum { LTC_VERSION = 3, LTC_MAX_TENSORS = 9, LTC_MAX_SIZES = 16, LTC_MAX_NUMBERS = 12 };
 
 typedef enum ltc_code {
     LTC_OK,
@@ -46,19 +46,33 @@ typedef enum ltc_kernel { // one function kernels/<file>.h: void ltc_<name>(cons
 
 typedef enum ltc_pass { LTC_CONV, LTC_CONV_DX, LTC_CONV_DW } ltc_pass;
 
-// A convolution of x (N,H,W,C) with w (K,R,S,C) to y (N,OH,OW,K), or one of its gradients. All three tensors have the
-// same element type.
+// A convolution of x (N,H,W,C) with w (K,R,S,C) to y (N,OH,OW,K), or one of its gradients. All images and w have the
+// same element type. What follows is done at once where the library can: LTC_CONV adds a bias (K floats), an image like
+// y, and takes the ReLU; LTC_CONV_DX adds an image like dx and masks the sum by that of a ReLU's output, like dx.
 typedef struct ltc_conv_shape {
     ltc_pass pass;
     int32_t n, c, h, w, k, r, s, oh, ow, stride, pad;
-    bool bf16; // else float
-    bool tf32; // products of floats may be rounded to tf32
-    bool tune; // time the candidates; else take the library's first
+    bool bias, add, relu; // what follows
+    bool bf16;            // else float
+    bool tf32;            // products of floats may be rounded to tf32
+    bool tune;            // time the candidates; else take the library's first
 } ltc_conv_shape;
+
+typedef enum ltc_conv_tensor {
+    LTC_IN0, // inputs of a pass in order: x, w; dy, w; x, dy
+    LTC_IN1,
+    LTC_OUT,
+    LTC_WORKSPACE,
+    LTC_BIAS, // of what follows, where that is done at once
+    LTC_ADDED,
+    LTC_MASK,
+    LTC_CONV_TENSORS
+} ltc_conv_tensor;
 
 typedef struct ltc_conv_made {
     void *conv; // for conv_run, freed by conv_free
     size_t workspace_bytes;
+    bool finishes; // conv_run also does what follows
     double us;     // 0: not timed
     char impl[64]; // "cudnn fwd algo 1 tensor-op"
     char log[128]; // candidates and their times
@@ -98,11 +112,11 @@ typedef struct ltc_api {
     int (*zero)(ltc_device *dev, void *p, size_t bytes);
     int (*copy)(ltc_device *dev, void *to, const void *from, size_t bytes);
     int (*launch)(ltc_device *dev, ltc_kernel kernel, const ltc_args *args, uint32_t n); // body for 0..n-1
-    int (*conv_run)(ltc_device *dev, const void *conv, const void *in0, const void *in1, void *out, void *workspace);
+    int (*conv_run)(ltc_device *dev, const void *conv, void *const *tensor); // by ltc_conv_tensor
     int (*gemm_run)(ltc_device *dev, const void *gemm, const float *a, const float *b, float *d, void *workspace);
     int (*sync)(ltc_device *dev);
 
-    // Inputs of a pass in order: x, w; dy, w; x, dy. LTC_UNSUPPORTED: the library cannot.
+    // LTC_UNSUPPORTED: the library cannot.
     int (*conv_make)(ltc_device *dev, const ltc_conv_shape *shape, ltc_conv_made *made);
     void (*conv_free)(ltc_device *dev, void *conv);
     int (*gemm_make)(ltc_device *dev, const ltc_gemm_shape *shape, void **gemm, size_t *workspace_bytes);

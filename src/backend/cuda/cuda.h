@@ -39,7 +39,7 @@ typedef struct lti_cuda_slot { // where the pointer of one tensor comes from
     size_t offset;
 } lti_cuda_slot;
 
-// Tensors of a convolution: in0, in1, out, workspace; of a matrix product: a, b, d, workspace.
+// Tensors of a convolution of the library: by ltc_conv_tensor; of a matrix product: a, b, d, workspace.
 typedef struct lti_cuda_call {
     lti_cuda_kind kind;
     ltc_kernel kernel;

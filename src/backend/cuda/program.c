@@ -27,7 +27,7 @@ static int run_call(const lti_cuda_program *p, const lti_cuda_call *c, void *con
     for (int i = 0; i < LTC_MAX_TENSORS; i++)
         t[i] = pointer(&c->slot[i], arg, scratch, prepared);
     if (c->kind == LTI_CALL_CONV)
-        return api->conv_run(p->cu->dev, p->conv, t[0], t[1], t[2], t[3]);
+        return api->conv_run(p->cu->dev, p->conv, t);
     if (c->kind == LTI_CALL_GEMM)
         return api->gemm_run(p->cu->dev, p->gemm, t[0], t[1], t[2], t[3]);
     ltc_args a = c->args;

@@ -14,7 +14,7 @@ struct ltc_device {
     cudaStream_t stream;
     cudnnHandle_t cudnn;
     cublasLtHandle_t lt;
-    ltc_choice *choices; // of convolutions: equal shapes get equal algorithms, and are timed once
+    ltc_choice *choices; // of convolutions: equal shapes get equal engines, compiled and timed once
 };
 
 #ifdef __cplusplus
@@ -29,7 +29,7 @@ void ltc_release(ltc_device *dev, void *p);
 int ltc_launch(ltc_device *dev, ltc_kernel kernel, const ltc_args *args, uint32_t n);
 int ltc_conv_make(ltc_device *dev, const ltc_conv_shape *shape, ltc_conv_made *made);
 void ltc_conv_free(ltc_device *dev, void *conv);
-int ltc_conv_run(ltc_device *dev, const void *conv, const void *in0, const void *in1, void *out, void *workspace);
+int ltc_conv_run(ltc_device *dev, const void *conv, void *const *tensor);
 void ltc_choices_free(ltc_device *dev);
 int ltc_gemm_make(ltc_device *dev, const ltc_gemm_shape *shape, void **gemm, size_t *workspace_bytes);
 void ltc_gemm_free(ltc_device *dev, void *gemm);
