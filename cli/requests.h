@@ -11,7 +11,7 @@ typedef struct cli_request_ask { // options of the verb
     bool retain, save_adv;
 } cli_request_ask;
 lt_status cli_requests_run(cli_call *call, const cli_request_ask *ask);
-void cli_requests_print(const json_t *result, FILE *out);
+void cli_requests_print(const json_t *result, FILE *out); // requests_print.c
 
 // ---- requests_audit.c: figures of one model on parts of the data
 typedef struct cli_outputs_of { // logits of a model on D, then D_T

@@ -14,7 +14,8 @@
 enum {
     ALIGN = 64,
     SLAB_ALIGN = 4096,
-    BY_SIZE_COST = 4, // places by size may take a fourth more
+    BY_SIZE_COST = 4,        // places by size may take a fourth more
+    BY_SIZE_MOST = 48 << 20, // and this much: what is larger does not stay in caches, wherever it lies
 };
 
 static size_t round_up(size_t n)
@@ -153,7 +154,7 @@ static lt_status place_shared(lt_plan *plan)
     size_t *total = &plan->slab_bytes[LTI_ACT];
     *total = place_blocks(blocks, n, by_offset, true);
     const bool one_core = plan->backend->ops->device || plan->backend->n_threads < 2;
-    if (one_core || *total > least + least / BY_SIZE_COST)
+    if (one_core || *total > least + least / BY_SIZE_COST || *total > least + BY_SIZE_MOST)
         *total = place_blocks(blocks, n, by_offset, false);
     for (int32_t i = 0; i < n; i++)
         plan->tensor[blocks[i].tensor].offset = blocks[i].offset;

@@ -9,6 +9,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+#if CUDNN_VERSION < 91100 // headers that do not have these yet; a library that does not refuses them
+#define CUDNN_BACKEND_DEVICEPROP_DESCRIPTOR ((cudnnBackendDescriptorType_t)38)
+#define CUDNN_ATTR_ENGINEHEUR_DEVICEPROP ((cudnnBackendAttributeName_t)204)
+#define CUDNN_ATTR_EXECUTION_PLAN_DEVICEPROP ((cudnnBackendAttributeName_t)407)
+#define CUDNN_ATTR_DEVICEPROP_JSON_REPRESENTATION ((cudnnBackendAttributeName_t)2702)
+#endif
+
 enum { MOST_OWNED = 32, MOST_OPS = 4, MOST_NOTES = 16, IMAGE_ALIGN = 16, BIAS_ALIGN = 4 };
 
 typedef cudnnBackendDescriptor_t desc;
@@ -327,7 +334,10 @@ int ltc_graph_make(const ltc_target *target, const ltc_conv_shape *shape, bool f
     maker m = {.g = g, .s = shape};
     operations(&m, finish);
     finish_graph(&m, target);
+    const bool known = m.status == CUDNN_STATUS_SUCCESS;
     ask(&m, CUDNN_HEUR_MODE_A);
+    if (known && CUDNN_STATUS_CATEGORY(m.status) == CUDNN_STATUS_NOT_SUPPORTED)
+        m.status = CUDNN_STATUS_SUCCESS; // the other rule may know one
     if (m.status == CUDNN_STATUS_SUCCESS && g->n_engines < LTC_MOST_PLANS)
         ask(&m, CUDNN_HEUR_MODE_FALLBACK);
     if (g->n_engines == 0) {
