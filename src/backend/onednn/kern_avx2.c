@@ -23,14 +23,14 @@
 #define KERN_ROUND(half, x, y, a, b)                                                                                   \
     do {                                                                                                               \
         if ((half) == 4) {                                                                                             \
-            x = __builtin_shufflevector(a, b, 0, 1, 2, 3, 8, 9, 10, 11);                                               \
-            y = __builtin_shufflevector(a, b, 4, 5, 6, 7, 12, 13, 14, 15);                                             \
+            (x) = __builtin_shufflevector(a, b, 0, 1, 2, 3, 8, 9, 10, 11);                                             \
+            (y) = __builtin_shufflevector(a, b, 4, 5, 6, 7, 12, 13, 14, 15);                                           \
         } else if ((half) == 2) {                                                                                      \
-            x = __builtin_shufflevector(a, b, 0, 1, 8, 9, 4, 5, 12, 13);                                               \
-            y = __builtin_shufflevector(a, b, 2, 3, 10, 11, 6, 7, 14, 15);                                             \
+            (x) = __builtin_shufflevector(a, b, 0, 1, 8, 9, 4, 5, 12, 13);                                             \
+            (y) = __builtin_shufflevector(a, b, 2, 3, 10, 11, 6, 7, 14, 15);                                           \
         } else {                                                                                                       \
-            x = __builtin_shufflevector(a, b, 0, 8, 2, 10, 4, 12, 6, 14);                                              \
-            y = __builtin_shufflevector(a, b, 1, 9, 3, 11, 5, 13, 7, 15);                                              \
+            (x) = __builtin_shufflevector(a, b, 0, 8, 2, 10, 4, 12, 6, 14);                                            \
+            (y) = __builtin_shufflevector(a, b, 1, 9, 3, 11, 5, 13, 7, 15);                                            \
         }                                                                                                              \
     } while (0)
 #endif

@@ -255,10 +255,10 @@ int ltc_conv_make(ltc_device *dev, const ltc_conv_shape *shape, ltc_conv_made *m
     int code = ltc_cuda(cudaSetDevice(dev->index), "cudaSetDevice");
     if (code == LTC_OK)
         code = find_choice(dev, shape, &e);
-    if (code == LTC_OK && !e->graph)
-        code = ltc_fail(LTC_UNSUPPORTED, "cuDNN has no engine with repeatable results");
     if (code != LTC_OK)
         return code;
+    if (!e || !e->graph)
+        return ltc_fail(LTC_UNSUPPORTED, "cuDNN has no engine with repeatable results");
     *made = (ltc_conv_made){.conv = e, .workspace_bytes = e->workspace_bytes, .finishes = e->finishes, .us = e->us};
     memcpy(made->impl, e->impl, sizeof made->impl);
     memcpy(made->log, e->log, sizeof made->log);
