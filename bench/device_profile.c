@@ -241,17 +241,20 @@ static void profile(lt_backend *b, net *n, const char *workload, int64_t batch, 
 
 int main(int argc, char **argv)
 {
-    if (argc < 2) {
+    const int64_t batch = argc > 3 ? atoi(argv[3]) : 128;
+    const char *workload = argc > 4 ? argv[4] : "train";
+    const bool known =
+        strcmp(workload, "train") == 0 || strcmp(workload, "input-grad") == 0 || strcmp(workload, "infer") == 0;
+    const bool small = argc > 5 && strcmp(argv[5], "small") == 0;
+    if (argc < 2 || argc > 6 || batch < 1 || !known || (argc == 6 && !small)) {
         fprintf(stderr, "usage: device_profile DEVICE [MODEL] [BATCH] [train|input-grad|infer] [small]\n");
         return 2;
     }
-    const int64_t batch = argc > 3 ? atoi(argv[3]) : 128;
-    const char *workload = argc > 4 ? argv[4] : "train";
     lt_backend *b = NULL;
     net n = {0};
     must(lt_backend_create(argv[1], 1, &b));
     if (!b->ops->device) {
-        fprintf(stderr, "device_profile: %s has no memory of its own; step_profile is for such\n", argv[1]);
+        fprintf(stderr, "device_profile: '%s' has no memory of its own; step_profile is for such\n", argv[1]);
         return 2;
     }
     must(lt_model_create(argc > 2 ? argv[2] : "resnet18", (lt_model_shape){3, 32, 32, 10}, &n.model));
@@ -264,7 +267,7 @@ int main(int argc, char **argv)
     must(lt_graph_status(n.g));
     n.grads = lti_calloc((size_t)n.model->n_params, sizeof *n.grads);
     must(n.grads ? LT_OK : LTI_NOMEM("gradients"));
-    profile(b, &n, workload, batch, argc > 5 && strcmp(argv[5], "small") == 0);
+    profile(b, &n, workload, batch, small);
     lti_free(n.grads);
     lt_graph_destroy(n.g);
     lt_model_destroy(n.model);

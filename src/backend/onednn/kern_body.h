@@ -3,9 +3,10 @@
 // A pixel of 16 channels is PARTS vectors of KERN_LANES floats. Vectors longer than a register would be simpler to
 // write, but gcc compares them lane by lane, with a jump each, and keeps them in memory.
 //
-// No guard on purpose: the including file sets LTI_KERN_TABLE, LTI_KERN_ISA and KERN_LANES, and where the processor can
-// write around its caches also KERN_STREAM(p, v), which does so with a vec, and KERN_FENCE(), after which others see
-// it.
+// No guard on purpose: the including file sets LTI_KERN_TABLE, LTI_KERN_ISA and KERN_LANES; where the processor can write
+// around its caches KERN_STREAM(p, v), which does so with a vec, and KERN_FENCE(), after which others see it; and where
+// the compiler can shuffle KERN_ROUND(half, x, y, a, b), which makes of the rows a and b, taken as blocks of `half`
+// lanes, x of their even blocks and y of their odd ones, in turns.
 typedef float vec __attribute__((vector_size(4 * KERN_LANES)));
 typedef int32_t ivec __attribute__((vector_size(4 * KERN_LANES)));
 typedef float mem_vec __attribute__((vector_size(4 * KERN_LANES), aligned(4), may_alias));

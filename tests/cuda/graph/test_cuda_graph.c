@@ -35,9 +35,8 @@ typedef struct layer {
 } layer;
 
 // Kinds of layers of ResNet-18 for images of 32 x 32.
-static const layer layers[] = {{3, 64, 32, 3, 1},   {64, 64, 32, 3, 1},   {64, 128, 32, 3, 2},
-                               {64, 128, 32, 1, 2}, {256, 256, 8, 3, 1},  {512, 512, 4, 3, 1},
-                               {16, 16, 32, 3, 1},  {3, 16, 32, 3, 1}};
+static const layer layers[] = {{3, 64, 32, 3, 1},   {64, 64, 32, 3, 1},  {64, 128, 32, 3, 2}, {64, 128, 32, 1, 2},
+                               {256, 256, 8, 3, 1}, {512, 512, 4, 3, 1}, {16, 16, 32, 3, 1},  {3, 16, 32, 3, 1}};
 static const char *const precision[] = {"f32", "tf32", "bf16"}, *const pass_name[] = {"fwd", "dx", "dw"};
 enum { N_CARDS = sizeof cards / sizeof *cards, N_LAYERS = sizeof layers / sizeof *layers };
 
@@ -126,6 +125,28 @@ static void last_batches_have_an_engine(void **state)
         }
 }
 
+// Of the engines that may round floats to tf32, those that do are left out for f32; what follows is left out if asked.
+static void floats_are_not_rounded(void **state)
+{
+    (void)state;
+    if (!properties_suffice())
+        skip();
+    for (int k = 0; k < N_CARDS; k++)
+        for (int pass = LTC_CONV; pass <= LTC_CONV_DW; pass++) {
+            ltc_conv_shape exact = shape_of(&layers[1], (ltc_pass)pass, 0, 128);
+            const ltc_conv_shape rounded = shape_of(&layers[1], (ltc_pass)pass, 1, 128);
+            exact.bias = exact.add = exact.relu = pass == LTC_CONV;
+            ltc_graph *a = graph_of(&cards[k], &exact, false), *b = graph_of(&cards[k], &rounded, false);
+            assert_non_null(a);
+            assert_non_null(b);
+            assert_true(ltc_graph_n_plans(a) < ltc_graph_n_plans(b));
+            assert_int_equal(ltc_graph_n_operations(a), 1);
+            assert_false(ltc_graph_takes(a, LTC_BIAS) || ltc_graph_takes(a, LTC_ADDED));
+            ltc_graph_free(a);
+            ltc_graph_free(b);
+        }
+}
+
 // What fuse_late.c makes of networks: conv + bias [+ residual] [ReLU], gradient [+ another] masked.
 static bool follow(ltc_conv_shape *s, int kind)
 {
@@ -160,6 +181,10 @@ static void what_follows_is_taken_along(void **state)
                         if (!g)
                             fail_msg("%s %s %s %d->%d, kind %d: not taken", cards[k].name, precision[p],
                                      pass_name[pass], s.c, s.k, kind);
+                        assert_true(ltc_graph_takes(g, LTC_BIAS) == s.bias);
+                        assert_true(ltc_graph_takes(g, LTC_ADDED) == s.add);
+                        assert_true(ltc_graph_takes(g, LTC_MASK) == (s.relu && pass == LTC_CONV_DX));
+                        assert_int_equal(ltc_graph_n_operations(g), 1 + s.bias + s.add + s.relu);
                         ltc_graph_free(g);
                     }
     dlclose(driver);
@@ -187,6 +212,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_convolution_has_an_engine),
         cmocka_unit_test(last_batches_have_an_engine),
+        cmocka_unit_test(floats_are_not_rounded),
         cmocka_unit_test(what_follows_is_taken_along),
         cmocka_unit_test(impossible_convolutions_are_refused),
     };

@@ -57,7 +57,7 @@ typedef struct maker {
     int64_t next_id;  // of tensors inside the graph
 } maker;
 
-static void note(maker *m, cudnnStatus_t status, const char *what)
+static void check(maker *m, cudnnStatus_t status, const char *what)
 {
     if (m->status != CUDNN_STATUS_SUCCESS)
         return;
@@ -71,10 +71,10 @@ static desc make(maker *m, cudnnBackendDescriptorType_t type, const char *what)
     if (m->status != CUDNN_STATUS_SUCCESS)
         return NULL;
     if (m->g->n_owned == MOST_OWNED) {
-        note(m, CUDNN_STATUS_INTERNAL_ERROR, what);
+        check(m, CUDNN_STATUS_INTERNAL_ERROR, what);
         return NULL;
     }
-    note(m, cudnnBackendCreateDescriptor(type, &d), what);
+    check(m, cudnnBackendCreateDescriptor(type, &d), what);
     if (m->status == CUDNN_STATUS_SUCCESS)
         m->g->owned[m->g->n_owned++] = d;
     return d;
@@ -84,7 +84,14 @@ static void set(maker *m, desc d, cudnnBackendAttributeName_t name, cudnnBackend
                 const void *value)
 {
     if (m->status == CUDNN_STATUS_SUCCESS)
-        note(m, cudnnBackendSetAttribute(d, name, type, n, value), "attribute of a graph");
+        check(m, cudnnBackendSetAttribute(d, name, type, n, value), "attribute of a graph");
+}
+
+static void get(maker *m, desc d, cudnnBackendAttributeName_t name, cudnnBackendAttributeType_t type, int64_t most,
+                int64_t *n, void *value)
+{
+    if (m->status == CUDNN_STATUS_SUCCESS)
+        check(m, cudnnBackendGetAttribute(d, name, type, most, n, value), "attribute of an engine");
 }
 
 static void set_desc(maker *m, desc d, cudnnBackendAttributeName_t name, desc value)
@@ -100,7 +107,7 @@ static void set_float(maker *m, desc d, cudnnBackendAttributeName_t name, float 
 static void done(maker *m, desc d, const char *what)
 {
     if (m->status == CUDNN_STATUS_SUCCESS)
-        note(m, cudnnBackendFinalize(d), what);
+        check(m, cudnnBackendFinalize(d), what);
 }
 
 // A tensor of NHWC images, KRSC filters or K biases; id < 0: inside the graph, where numbers are floats.
@@ -256,25 +263,29 @@ static bool may_use(const ltc_conv_shape *s, const cudnnBackendNumericalNote_t *
     return true;
 }
 
+// What the library says of the engine of a configuration: may it be used? Its number goes to *index.
+static bool looks_good(maker *m, desc config, int64_t *index)
+{
+    desc found = NULL;
+    cudnnBackendNumericalNote_t notes[MOST_NOTES];
+    int64_t n = 0, n_notes = 0;
+    check(m, cudnnBackendCreateDescriptor(CUDNN_BACKEND_ENGINE_DESCRIPTOR, &found), "engine");
+    if (m->status != CUDNN_STATUS_SUCCESS)
+        return false;
+    get(m, config, CUDNN_ATTR_ENGINECFG_ENGINE, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &n, &found);
+    get(m, found, CUDNN_ATTR_ENGINE_GLOBAL_INDEX, CUDNN_TYPE_INT64, 1, &n, index);
+    get(m, found, CUDNN_ATTR_ENGINE_NUMERICAL_NOTE, CUDNN_TYPE_NUMERICAL_NOTE, MOST_NOTES, &n_notes, notes);
+    (void)cudnnBackendDestroyDescriptor(found);
+    return m->status == CUDNN_STATUS_SUCCESS && may_use(m->s, notes, n_notes);
+}
+
 // Keeps the configuration if its engine may be used.
 static bool keep_engine(maker *m, desc config)
 {
-    ltc_graph *g = m->g;
-    desc found = make(m, CUDNN_BACKEND_ENGINE_DESCRIPTOR, "engine");
-    cudnnBackendNumericalNote_t notes[MOST_NOTES];
-    int64_t n = 0, n_notes = 0, index = -1;
-    note(m, cudnnBackendGetAttribute(config, CUDNN_ATTR_ENGINECFG_ENGINE, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &n, &found),
-         "engine");
-    if (m->status != CUDNN_STATUS_SUCCESS)
+    int64_t index = -1;
+    if (!looks_good(m, config, &index))
         return false;
-    note(m, cudnnBackendGetAttribute(found, CUDNN_ATTR_ENGINE_GLOBAL_INDEX, CUDNN_TYPE_INT64, 1, &n, &index), "engine");
-    note(m,
-         cudnnBackendGetAttribute(found, CUDNN_ATTR_ENGINE_NUMERICAL_NOTE, CUDNN_TYPE_NUMERICAL_NOTE, MOST_NOTES,
-                                  &n_notes, notes),
-         "notes of an engine");
-    if (m->status != CUDNN_STATUS_SUCCESS || !may_use(m->s, notes, n_notes))
-        return false;
-    engine *e = &g->engine[g->n_engines++];
+    engine *e = &m->g->engine[m->g->n_engines++];
     e->config = config;
     snprintf(e->name, sizeof e->name, "engine %lld", (long long)index);
     return true;
@@ -294,19 +305,12 @@ static void ask(maker *m, cudnnBackendHeurMode_t mode)
     int64_t n = 0;
     int n_made = 0;
     for (; n_made < ASKED && m->status == CUDNN_STATUS_SUCCESS; n_made++)
-        note(m, cudnnBackendCreateDescriptor(CUDNN_BACKEND_ENGINECFG_DESCRIPTOR, &config[n_made]), "engine");
-    if (m->status == CUDNN_STATUS_SUCCESS)
-        note(m,
-             cudnnBackendGetAttribute(heur, CUDNN_ATTR_ENGINEHEUR_RESULTS, CUDNN_TYPE_BACKEND_DESCRIPTOR, ASKED, &n,
-                                      config),
-             "heuristics");
+        check(m, cudnnBackendCreateDescriptor(CUDNN_BACKEND_ENGINECFG_DESCRIPTOR, &config[n_made]), "engine");
+    get(m, heur, CUDNN_ATTR_ENGINEHEUR_RESULTS, CUDNN_TYPE_BACKEND_DESCRIPTOR, ASKED, &n, config);
     for (int i = 0; i < n_made; i++) {
         const bool is_result = m->status == CUDNN_STATUS_SUCCESS && i < n && g->n_engines < LTC_MOST_PLANS;
-        const int owned = g->n_owned;
         if (!is_result || !keep_engine(m, config[i]))
             (void)cudnnBackendDestroyDescriptor(config[i]);
-        for (; g->n_owned > owned; g->n_owned--) // the engine is only looked at
-            (void)cudnnBackendDestroyDescriptor(g->owned[g->n_owned - 1]);
     }
 }
 
@@ -363,6 +367,16 @@ void ltc_graph_free(ltc_graph *g)
     free(g);
 }
 
+bool ltc_graph_takes(const ltc_graph *g, ltc_conv_tensor t)
+{
+    return g->has[t];
+}
+
+int ltc_graph_n_operations(const ltc_graph *g)
+{
+    return g->n_ops;
+}
+
 int ltc_graph_n_plans(const ltc_graph *g)
 {
     return g->n_engines;
@@ -376,16 +390,12 @@ int ltc_graph_plan(ltc_graph *g, int i, size_t *workspace_bytes, const char **na
     if (!e->plan) {
         maker m = {.g = g};
         int64_t n = 0, bytes = 0;
-        note(&m, cudnnBackendCreateDescriptor(CUDNN_BACKEND_EXECUTION_PLAN_DESCRIPTOR, &e->plan), "plan");
+        check(&m, cudnnBackendCreateDescriptor(CUDNN_BACKEND_EXECUTION_PLAN_DESCRIPTOR, &e->plan), "plan");
         set_desc(&m, e->plan, CUDNN_ATTR_EXECUTION_PLAN_ENGINE_CONFIG, e->config);
         if (g->properties)
             set_desc(&m, e->plan, CUDNN_ATTR_EXECUTION_PLAN_DEVICEPROP, g->properties);
         done(&m, e->plan, "plan");
-        if (m.status == CUDNN_STATUS_SUCCESS)
-            note(&m,
-                 cudnnBackendGetAttribute(e->plan, CUDNN_ATTR_EXECUTION_PLAN_WORKSPACE_SIZE, CUDNN_TYPE_INT64, 1, &n,
-                                          &bytes),
-                 "workspace of a plan");
+        get(&m, e->plan, CUDNN_ATTR_EXECUTION_PLAN_WORKSPACE_SIZE, CUDNN_TYPE_INT64, 1, &n, &bytes);
         e->failed = m.status != CUDNN_STATUS_SUCCESS;
         if (e->failed)
             return ltc_fail(LTC_UNSUPPORTED, "%s: %s", e->name, cudnnGetErrorString(m.status));
@@ -398,24 +408,24 @@ int ltc_graph_plan(ltc_graph *g, int i, size_t *workspace_bytes, const char **na
 
 int ltc_graph_run(cudnnHandle_t handle, const ltc_graph *g, int i, void *const *t)
 {
-    ltc_graph pack_owner = {.n_owned = 0};
-    maker m = {.g = &pack_owner};
+    maker m = {0};
     int64_t id[LTC_CONV_TENSORS];
     void *p[LTC_CONV_TENSORS], *workspace = t[LTC_WORKSPACE];
     int64_t n = 0;
+    desc pack = NULL;
     for (int k = 0; k < LTC_CONV_TENSORS; k++)
         if (g->has[k]) {
             id[n] = k;
             p[n++] = t[k];
         }
-    const desc pack = make(&m, CUDNN_BACKEND_VARIANT_PACK_DESCRIPTOR, "arguments");
+    check(&m, cudnnBackendCreateDescriptor(CUDNN_BACKEND_VARIANT_PACK_DESCRIPTOR, &pack), "arguments");
     set(&m, pack, CUDNN_ATTR_VARIANT_PACK_UNIQUE_IDS, CUDNN_TYPE_INT64, n, id);
     set(&m, pack, CUDNN_ATTR_VARIANT_PACK_DATA_POINTERS, CUDNN_TYPE_VOID_PTR, n, p);
     set(&m, pack, CUDNN_ATTR_VARIANT_PACK_WORKSPACE, CUDNN_TYPE_VOID_PTR, 1, &workspace);
     done(&m, pack, "arguments");
     if (m.status == CUDNN_STATUS_SUCCESS)
-        note(&m, cudnnBackendExecute(handle, g->engine[i].plan, pack), "convolution");
-    if (pack_owner.n_owned > 0)
+        check(&m, cudnnBackendExecute(handle, g->engine[i].plan, pack), "convolution");
+    if (pack)
         (void)cudnnBackendDestroyDescriptor(pack);
     return ltc_cudnn(m.status, m.what ? m.what : "convolution");
 }

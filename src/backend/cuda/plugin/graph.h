@@ -20,6 +20,8 @@ typedef struct ltc_graph ltc_graph;
 // has no engine whose results are repeatable and as exact as asked for. Freed by ltc_graph_free.
 int ltc_graph_make(const ltc_target *target, const ltc_conv_shape *shape, bool finish, ltc_graph **graph);
 void ltc_graph_free(ltc_graph *graph);
+bool ltc_graph_takes(const ltc_graph *graph, ltc_conv_tensor tensor); // must be given to ltc_graph_run
+int ltc_graph_n_operations(const ltc_graph *graph);                   // 1: the convolution alone
 int ltc_graph_n_plans(const ltc_graph *graph); // best first, by the library's rule; at most LTC_MOST_PLANS
 
 // Compiles plan i, once. LTC_UNSUPPORTED where that fails.
