@@ -197,12 +197,49 @@ static void test_reorder(void **state)
     }
 }
 
+// A NaN that a ReLU hid would hide a diverged network from its loss. Every lane in turn holds one.
+static void test_nan(void **state)
+{
+    (void)state;
+    enum { PX = 3, N = PX * LTI_LANES, POINTS = 36 };
+    const lti_kern *k = ((lti_dn *)backend_one->self)->kern;
+    const float one[LTI_LANES] = {1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1}, zero[LTI_LANES] = {0};
+    _Alignas(64) float x[N], other[N], y[N];
+    for (int at = 0; at < N; at++) {
+        for (int i = 0; i < N; i++)
+            x[i] = other[i] = i % 3 ? -1.0f : 1.0f;
+        x[at] = NAN;
+        k->relu(x, y, N);
+        assert_true(isnan(y[at]));
+        k->relu(x, y, at + 1); // the end of a run that no vector covers
+        assert_true(isnan(y[at]));
+        k->add(x, other, y, N, 1.0f, true);
+        assert_true(isnan(y[at]));
+        for (int stream = 0; stream < 2; stream++) {
+            k->affine(x, y, PX, zero, one, zero, true, stream);
+            assert_true(isnan(y[at]));
+            assert_true(y[(at + 1) % N] >= 0 && y[(at + 2) % N] >= 0);
+            k->affine_add(x, other, y, PX, zero, one, zero, true, stream);
+            assert_true(isnan(y[at]));
+        }
+    }
+    float m[POINTS * LTI_LANES], tile[LTI_WINO_OUT * LTI_WINO_OUT * LTI_LANES];
+    const lti_wino_patch where = {.h = LTI_WINO_OUT, .w = LTI_WINO_OUT, .step = 1};
+    const lti_wino_finish finish = {.relu = true};
+    for (int i = 0; i < POINTS * LTI_LANES; i++)
+        m[i] = NAN;
+    k->wino->form[LTI_WINO_3X3].output(m, LTI_LANES, tile, &where, &finish);
+    for (size_t i = 0; i < sizeof tile / sizeof *tile; i++)
+        assert_true(isnan(tile[i]));
+}
+
 static void ops(void **state)
 {
     test_batch_norm(state);
     test_pointwise(state);
     test_pooling(state);
     test_reorder(state);
+    test_nan(state);
 }
 
 static void test_instruction_sets(void **state)
@@ -213,11 +250,10 @@ static void test_instruction_sets(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_batch_norm),    cmocka_unit_test(test_large_batch_norm),
-        cmocka_unit_test(test_pointwise),     cmocka_unit_test(test_pooling),
-        cmocka_unit_test(test_padding),       cmocka_unit_test(test_linear),
-        cmocka_unit_test(test_bn_large_mean), cmocka_unit_test(test_same_bits),
-        cmocka_unit_test(test_reorder),       cmocka_unit_test(test_instruction_sets),
+        cmocka_unit_test(test_batch_norm),    cmocka_unit_test(test_large_batch_norm), cmocka_unit_test(test_pointwise),
+        cmocka_unit_test(test_pooling),       cmocka_unit_test(test_padding),          cmocka_unit_test(test_linear),
+        cmocka_unit_test(test_bn_large_mean), cmocka_unit_test(test_same_bits),        cmocka_unit_test(test_reorder),
+        cmocka_unit_test(test_nan),           cmocka_unit_test(test_instruction_sets),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }
