@@ -1,10 +1,11 @@
 // device_profile.c - where the time of a step goes on a device, beside what its memory and its products allow.
 //
 // usage: device_profile DEVICE [MODEL] [BATCH] [train|input-grad|infer] [small]
-// DEVICE: cuda:0,precision=bf16,tune=1. small: ceilings on little data, to try the program itself.
-// Prints one JSON object: a step's seconds, the ceilings measured on this device, and per kind of kernel how many there
-// are, their time, bytes (every tensor once) and operations. Every kernel is recorded several times in a row and
-// replayed, so that what it takes to launch it is not counted. `least_us` is what the ceilings allow.
+// DEVICE: cuda:0,precision=bf16,tune=1, with LETHE_CUDA_PLUGIN=build/release/cli/liblethe_cuda.so. small: ceilings on
+// little data, to try the program itself. Prints one JSON object: a step's seconds, the ceilings measured on this
+// device, and per kind of kernel how many there are, their time, bytes (every tensor once) and operations. Every kernel
+// is recorded several times in a row and replayed, so that what it takes to launch it is not counted. `least_us` is
+// what the ceilings allow.
 #include "base/base.h"
 #include "graph/plan_impl.h"
 #include "lethe/model.h"
