@@ -6,22 +6,9 @@
 // device, and per kind of kernel how many there are, their time, bytes (every tensor once) and operations. Every kernel
 // is recorded several times in a row and replayed, so that what it takes to launch it is not counted. `least_us` is
 // what the ceilings allow.
-#include "base/base.h"
-#include "graph/plan_impl.h"
-#include "lethe/model.h"
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
+#include "loss_net.h"
 
 enum { RUNS = 20, ROUNDS = 5, STEPS = 30, MOST_KINDS = 64, NAME = 40 };
-
-static void must(lt_status status)
-{
-    if (status == LT_OK)
-        return;
-    fprintf(stderr, "device_profile: %s\n", lt_error_get()->message);
-    exit(1);
-}
 
 // Queued work.
 typedef struct work {
@@ -68,55 +55,35 @@ static double seconds(lt_status (*run)(const work *), const work *w)
     return best;
 }
 
-// ---- plans
-
-typedef struct net {
-    lt_graph *g;
-    lt_val x, labels, weight, out;
-    lt_plan *plan;
-    lt_model *model; // or NULL
-    float *grads;
-} net;
-
-static void make_plan(net *n, lt_backend *b, int64_t batch, bool train, bool input_grad)
-{
-    const lt_plan_spec spec = {.outs = &n->out,
-                               .n_outs = 1,
-                               .grad_of = train || input_grad ? n->out : LT_NONE,
-                               .seed = LT_NONE,
-                               .wrt = &n->x,
-                               .n_wrt = input_grad,
-                               .wrt_params = train,
-                               .batch = batch,
-                               .train = train,
-                               .dtype = LT_F32};
-    must(lt_plan_create(n->g, &spec, b, &n->plan));
-}
+// ---- ceilings
 
 // Products as fast as they come: a 1x1 convolution with many channels.
 static double product_ceiling(lt_backend *b, int64_t channels)
 {
-    net n = {0};
-    must(lt_graph_create(&n.g));
-    n.x = lt_input(n.g, "x", LT_F32, LT_SHAPE(LT_BATCH, channels, 16, 16));
-    const lt_val w = lt_param(n.g, "w", LT_SHAPE(channels, channels, 1, 1));
-    n.out = lt_conv2d(n.g, n.x, w, LT_NONE, (lt_conv_attr){.stride = 1, .groups = 1});
-    must(lt_graph_status(n.g));
-    make_plan(&n, b, 64, false, false);
+    lt_graph *g = NULL;
+    lt_plan *plan = NULL;
+    must(lt_graph_create(&g));
+    const lt_val x = lt_input(g, "x", LT_F32, LT_SHAPE(LT_BATCH, channels, 16, 16));
+    const lt_val w = lt_param(g, "w", LT_SHAPE(channels, channels, 1, 1));
+    const lt_val y = lt_conv2d(g, x, w, LT_NONE, (lt_conv_attr){.stride = 1, .groups = 1});
+    must(lt_graph_status(g));
+    const lt_plan_spec spec = {
+        .outs = &y, .n_outs = 1, .grad_of = LT_NONE, .seed = LT_NONE, .batch = 64, .dtype = LT_F32};
+    must(lt_plan_create(g, &spec, b, &plan));
     float *params = lti_calloc((size_t)(channels * channels), sizeof *params);
     must(params ? LT_OK : LTI_NOMEM("parameters"));
-    must(lt_plan_bind(n.plan, params, NULL, NULL));
-    must(lt_plan_run(n.plan));
+    must(lt_plan_bind(plan, params, NULL, NULL));
+    must(lt_plan_run(plan));
     double best = 0;
-    for (int32_t i = 0; i < n.plan->n_steps; i++) {
-        const lti_step *s = &n.plan->step[i];
-        if (s->node < 0 || n.plan->g->node[s->node].op != &lt_op_conv2d)
+    for (int32_t i = 0; i < plan->n_steps; i++) {
+        const lti_step *s = &plan->step[i];
+        if (s->node < 0 || plan->g->node[s->node].op != &lt_op_conv2d)
             continue;
-        const work w_conv = {.b = b, .plan = n.plan, .step = s};
-        best = lt_plan_get_stats(n.plan).flop / seconds(run_step, &w_conv);
+        const work conv = {.b = b, .plan = plan, .step = s};
+        best = lt_plan_get_stats(plan).flop / seconds(run_step, &conv);
     }
-    lt_plan_destroy(n.plan);
-    lt_graph_destroy(n.g);
+    lt_plan_destroy(plan);
+    lt_graph_destroy(g);
     lti_free(params);
     return best;
 }
@@ -195,11 +162,11 @@ static void count(lt_plan *plan, kind *kinds, int *n_kinds, double memory, doubl
     }
 }
 
-static void print(const net *n, lt_backend *b, const char *workload, int64_t batch, double step_s, double memory,
+static void print(const loss_net *n, lt_backend *b, const char *name, int64_t batch, double step_s, double memory,
                   double product, const kind *kinds, int n_kinds)
 {
     printf("{\n \"device\": \"%s\", \"model\": \"%s\", \"workload\": \"%s\", \"batch\": %lld,\n", lt_backend_version(b),
-           n->model->spec, workload, (long long)batch);
+           n->model->spec, name, (long long)batch);
     printf(" \"step_us\": %.1f, \"memory_gb_s\": %.1f, \"product_tflop_s\": %.2f,\n \"kernels\": [", step_s * 1e6,
            memory * 1e-9, product * 1e-12);
     for (int i = 0; i < n_kinds; i++)
@@ -210,68 +177,50 @@ static void print(const net *n, lt_backend *b, const char *workload, int64_t bat
     printf("\n ]\n}\n");
 }
 
-static void profile(lt_backend *b, net *n, const char *workload, int64_t batch, bool small)
+static const char *const names[] = {[TRAIN] = "train", [INPUT_GRAD] = "input-grad", [INFER] = "infer"};
+enum { N_WORKLOADS = sizeof names / sizeof *names };
+
+static void profile(lt_backend *b, const loss_net *n, workload w, int64_t batch, bool small)
 {
     static kind kinds[MOST_KINDS];
-    const bool train = strcmp(workload, "train") == 0, infer = strcmp(workload, "infer") == 0;
     int n_kinds = 0;
-    n->out = infer ? n->model->logits : n->out;
-    make_plan(n, b, batch, train, !train && !infer);
-    must(lt_plan_bind(n->plan, n->model->params, n->model->state, n->grads));
-    if (!infer) {
-        float *weight = lt_plan_buffer(n->plan, n->weight);
-        int32_t *labels = lt_plan_buffer(n->plan, n->labels);
-        for (int64_t i = 0; i < batch; i++) {
-            weight[i] = 1.0f / (float)batch;
-            labels[i] = (int32_t)(i % n->model->shape.n_classes);
-        }
-    }
+    lt_plan *plan = loss_net_plan(n, b, w, batch, 0);
+    loss_net_fill(n, plan, w, batch);
     double step_s = 1e9;
     for (int i = 0; i < STEPS; i++) {
         const double start = lti_now_s();
-        must(lt_plan_run(n->plan));
+        must(lt_plan_run(plan));
         const double s = lti_now_s() - start;
         step_s = s < step_s ? s : step_s;
     }
     const double memory = memory_ceiling(b, small ? 1 << 16 : (size_t)1 << 29);
     const double product = product_ceiling(b, small ? 16 : 2048);
-    count(n->plan, kinds, &n_kinds, memory, product);
-    print(n, b, workload, batch, step_s, memory, product, kinds, n_kinds);
-    lt_plan_destroy(n->plan);
+    count(plan, kinds, &n_kinds, memory, product);
+    print(n, b, names[w], batch, step_s, memory, product, kinds, n_kinds);
+    lt_plan_destroy(plan);
 }
 
 int main(int argc, char **argv)
 {
     const int64_t batch = argc > 3 ? atoi(argv[3]) : 128;
-    const char *workload = argc > 4 ? argv[4] : "train";
-    const bool known =
-        strcmp(workload, "train") == 0 || strcmp(workload, "input-grad") == 0 || strcmp(workload, "infer") == 0;
     const bool small = argc > 5 && strcmp(argv[5], "small") == 0;
-    if (argc < 2 || argc > 6 || batch < 1 || !known || (argc == 6 && !small)) {
+    int w = TRAIN;
+    while (argc > 4 && w < N_WORKLOADS && strcmp(argv[4], names[w]) != 0)
+        w++;
+    if (argc < 2 || argc > 6 || batch < 1 || w == N_WORKLOADS || (argc == 6 && !small)) {
         fprintf(stderr, "usage: device_profile DEVICE [MODEL] [BATCH] [train|input-grad|infer] [small]\n");
         return 2;
     }
     lt_backend *b = NULL;
-    net n = {0};
+    loss_net n = {0};
     must(lt_backend_create(argv[1], 1, &b));
     if (!b->ops->device) {
         fprintf(stderr, "device_profile: '%s' has no memory of its own; step_profile is for such\n", argv[1]);
         return 2;
     }
-    must(lt_model_create(argc > 2 ? argv[2] : "resnet18", (lt_model_shape){3, 32, 32, 10}, &n.model));
-    lt_model_init(n.model, 1);
-    must(lt_graph_dup(n.model->graph, &n.g));
-    n.x = n.model->x;
-    n.labels = lt_input(n.g, "labels", LT_I32, LT_SHAPE(LT_BATCH));
-    n.weight = lt_input(n.g, "weight", LT_F32, LT_SHAPE(LT_BATCH));
-    n.out = lt_weighted_sum(n.g, lt_cross_entropy(n.g, n.model->logits, n.labels, 0), n.weight);
-    must(lt_graph_status(n.g));
-    n.grads = lti_calloc((size_t)n.model->n_params, sizeof *n.grads);
-    must(n.grads ? LT_OK : LTI_NOMEM("gradients"));
-    profile(b, &n, workload, batch, small);
-    lti_free(n.grads);
-    lt_graph_destroy(n.g);
-    lt_model_destroy(n.model);
+    loss_net_create(argc > 2 ? argv[2] : "resnet18", &n);
+    profile(b, &n, (workload)w, batch, small);
+    loss_net_destroy(&n);
     lt_backend_destroy(b);
     return 0;
 }

@@ -4,35 +4,16 @@
 // usage: step_profile [model] [batch] [threads] [mode: train|pgd|infer|all] [list] [backend] [plan flags] [runs]
 // Each mode runs for some seconds; best and median rates are printed, and with "list" the time of every kernel: least
 // wall time and least processor time of all threads over some runs. The second tells something on a busy machine too.
-#include "base/base.h"
-#include "graph/plan_impl.h"
-#include "lethe/model.h"
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
+#include "loss_net.h"
 #include <sys/resource.h>
 #include <time.h>
 
 enum { MAX_RUNS = 400, MAX_STEPS = 600 };
 
-static void must(lt_status status)
-{
-    if (status == LT_OK)
-        return;
-    fprintf(stderr, "%s: %s\n", lt_status_text(status), lt_error_get()->message);
-    exit(1);
-}
-
 static int by_value(const void *a, const void *b)
 {
     const double x = *(const double *)a, y = *(const double *)b;
     return (x > y) - (x < y);
-}
-
-static void fill(float *p, int64_t n, float scale)
-{
-    for (int64_t i = 0; i < n; i++)
-        p[i] = scale * ((float)((uint32_t)i * 2654435761u >> 8) / (float)(1 << 24));
 }
 
 static double cpu_s(void)
@@ -76,61 +57,38 @@ static void profile(lt_plan *plan, int runs)
 }
 
 typedef struct bench {
-    lt_model *model;
-    lt_graph *graph;
-    lt_val labels, weight, loss;
+    loss_net net;
     lt_backend *backend;
     int64_t batch;
     unsigned flags;
     int runs;
-    float *grads, *momentum;
+    float *momentum;
 } bench;
 
 static double run_once(const bench *b, lt_plan *plan, bool train)
 {
+    float *params = b->net.model->params;
     const double t0 = lti_now_s();
     must(lt_plan_run(plan));
     if (train) {
 #pragma omp parallel for simd schedule(static)
-        for (int64_t i = 0; i < b->model->n_params; i++) {
-            const float v = 0.9f * b->momentum[i] + b->grads[i] + 5e-4f * b->model->params[i];
+        for (int64_t i = 0; i < b->net.model->n_params; i++) {
+            const float v = 0.9f * b->momentum[i] + b->net.grads[i] + 5e-4f * params[i];
             b->momentum[i] = v;
-            b->model->params[i] -= 0.01f * v;
+            params[i] -= 0.01f * v;
         }
     }
     return lti_now_s() - t0;
 }
 
-static void mode(const bench *b, const char *name, bool list)
+static void mode(const bench *b, workload w, const char *name, bool list)
 {
-    const bool train = strcmp(name, "train") == 0, infer = strcmp(name, "infer") == 0;
-    const lt_val out = infer ? b->model->logits : b->loss;
-    const lt_plan_spec spec = {
-        .outs = &out,
-        .n_outs = 1,
-        .grad_of = infer ? LT_NONE : b->loss,
-        .seed = LT_NONE,
-        .wrt = &b->model->x,
-        .n_wrt = !infer && !train,
-        .wrt_params = train,
-        .batch = b->batch,
-        .train = train,
-        .dtype = LT_F32,
-        .flags = b->flags,
-    };
-    lt_plan *plan = NULL;
+    const bool train = w == TRAIN;
     double t[MAX_RUNS], start = lti_now_s();
     int n = 0;
-    must(lt_plan_create(b->graph, &spec, b->backend, &plan));
+    lt_plan *plan = loss_net_plan(&b->net, b->backend, w, b->batch, b->flags);
     const double compile_s = lti_now_s() - start;
-    must(lt_plan_bind(plan, b->model->params, b->model->state, b->grads));
-    fill(lt_plan_buffer(plan, b->model->x), b->batch * b->model->shape.c * b->model->shape.h * b->model->shape.w, 1);
-    if (!infer) {
-        fill(lt_plan_buffer(plan, b->weight), b->batch, 2.0f / (float)b->batch);
-        int32_t *labels = lt_plan_buffer(plan, b->labels);
-        for (int64_t i = 0; i < b->batch; i++)
-            labels[i] = (int32_t)(i % b->model->shape.n_classes);
-    }
+    loss_net_fill(&b->net, plan, w, b->batch);
     for (int i = 0; i < 2; i++)
         run_once(b, plan, train);
     const int64_t allocations = lti_alloc_count();
@@ -156,26 +114,18 @@ int main(int argc, char **argv)
     const char *what = argc > 4 ? argv[4] : "all";
     bench b = {.batch = argc > 2 ? atoi(argv[2]) : 128, .runs = argc > 8 ? atoi(argv[8]) : 5};
     b.flags = argc > 7 ? (unsigned)atoi(argv[7]) : 0;
-    must(lt_model_create(argc > 1 ? argv[1] : "resnet18:width=64", (lt_model_shape){3, 32, 32, 10}, &b.model));
+    loss_net_create(argc > 1 ? argv[1] : "resnet18:width=64", &b.net);
     must(lt_backend_create(argc > 6 ? argv[6] : "auto", argc > 3 ? atoi(argv[3]) : 2, &b.backend));
-    lt_model_init(b.model, 1);
-    must(lt_graph_dup(b.model->graph, &b.graph));
-    b.labels = lt_input(b.graph, "labels", LT_I32, LT_SHAPE(LT_BATCH));
-    b.weight = lt_input(b.graph, "weight", LT_F32, LT_SHAPE(LT_BATCH));
-    b.loss = lt_weighted_sum(b.graph, lt_cross_entropy(b.graph, b.model->logits, b.labels, 0), b.weight);
-    must(lt_graph_status(b.graph));
-    b.grads = lti_calloc((size_t)b.model->n_params, sizeof *b.grads);
-    b.momentum = lti_calloc((size_t)b.model->n_params, sizeof *b.momentum);
-    printf("%s, batch %lld, %s\n", b.model->spec, (long long)b.batch, lt_backend_version(b.backend));
+    b.momentum = lti_calloc((size_t)b.net.model->n_params, sizeof *b.momentum);
+    must(b.momentum ? LT_OK : LTI_NOMEM("momentum"));
+    printf("%s, batch %lld, %s\n", b.net.model->spec, (long long)b.batch, lt_backend_version(b.backend));
     for (int i = 0; i < 3; i++) {
-        static const char *const names[] = {"train", "pgd", "infer"};
+        static const char *const names[] = {[TRAIN] = "train", [INPUT_GRAD] = "pgd", [INFER] = "infer"};
         if (strcmp(what, "all") == 0 || strcmp(what, names[i]) == 0)
-            mode(&b, names[i], argc > 5 && strcmp(argv[5], "list") == 0);
+            mode(&b, (workload)i, names[i], argc > 5 && strcmp(argv[5], "list") == 0);
     }
-    lti_free(b.grads);
     lti_free(b.momentum);
-    lt_graph_destroy(b.graph);
-    lt_model_destroy(b.model);
+    loss_net_destroy(&b.net);
     lt_backend_destroy(b.backend);
     return 0;
 }
