@@ -40,8 +40,17 @@ static void products(const lti_wino_kern *k, int c)
     for (int r = 0; r < RUNS; r++) {
         const double start = now();
         for (int i = 0; i < CALLS; i++)
-            k->multiply(v, c / LTI_LANES, k->rows * LTI_LANES, u + i % PANELS * panel, m, k->rows * LTI_LANES, k->rows,
-                        k->width);
+            k->multiply(&(lti_wino_product){
+                .v = v,
+                .u = u + i % PANELS * panel,
+                .m = m,
+                .v_blocks = c / LTI_LANES,
+                .v_stride = k->rows * LTI_LANES,
+                .m_stride = k->rows * LTI_LANES,
+                .times = 1,
+                .rows = k->rows,
+                .n = k->width,
+            });
         const double t = now() - start;
         best = t < best ? t : best;
     }

@@ -147,17 +147,28 @@ static void one_image(const point *d, const float *from, const float *u, float *
         }
         for (int64_t k = 0; k < columns; k += kern->width) {
             const int n_columns = (int)smaller(kern->width, columns - k);
+            const bool whole = !strided || !dx; // nothing lies between the pixels that are made
             float *plane = to + k / LTI_LANES * made;
-            if (!strided || !dx) {
-                kern->multiply(rows, d->in_b, stride, u + k * d->in_b * LTI_LANES, plane + p * LTI_LANES, made, (int)n,
-                               n_columns);
+            const lti_wino_product product = {
+                .v = rows,
+                .u = u + k * d->in_b * LTI_LANES,
+                .m = whole ? plane + p * LTI_LANES : m,
+                .v_blocks = d->in_b,
+                .v_stride = stride,
+                .m_stride = whole ? made : n * LTI_LANES,
+                .times = 1,
+                .rows = (int)n,
+                .n = n_columns,
+            };
+            if (whole) {
+                kern->multiply(&product);
                 continue;
             }
             for (int b = 0; mask && b < n_columns / LTI_LANES; b++) {
                 fetch_pixels(d, p + AHEAD, p + n + AHEAD, plane + b * made);
                 fetch_pixels(d, p + AHEAD, p + n + AHEAD, mask + (k / LTI_LANES + b) * made);
             }
-            kern->multiply(rows, d->in_b, stride, u + k * d->in_b * LTI_LANES, m, n * LTI_LANES, (int)n, n_columns);
+            kern->multiply(&product);
             for (int b = 0; b < n_columns / LTI_LANES; b++)
                 if (mask)
                     scatter_add(d, m + b * n * LTI_LANES, p, n, plane + b * made, mask + (k / LTI_LANES + b) * made);

@@ -38,7 +38,7 @@
 #include "backend/onednn/kern_body.h"
 
 #define WINO_LANES 8
-#define WINO_ROWS 6
+#define WINO_ROWS 4
 #define WINO_WIDTH 16
 #define WINO_STRIDED 16
 #define WINO_FMA(a, b, c) ((wvec)_mm256_fmadd_ps((__m256)(a), (__m256)(b), (__m256)(c)))

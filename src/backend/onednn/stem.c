@@ -41,8 +41,17 @@ static void multiply_image(const stem *d, const float *dy, const float *u, float
         const int64_t at = p + rows > d->px ? d->px - rows : p; // the last group overlaps the one before
         for (int64_t j = 0; j < columns; j += width) {
             const int64_t n = columns - j < width ? columns - j : width;
-            d->kern->wino->multiply(dy + at * LTI_LANES, d->k_b, d->px * LTI_LANES, u + j * d->k_b * LTI_LANES,
-                                    t + j * d->px + at * LTI_LANES, d->px * LTI_LANES, (int)rows, (int)n);
+            d->kern->wino->multiply(&(lti_wino_product){
+                .v = dy + at * LTI_LANES,
+                .u = u + j * d->k_b * LTI_LANES,
+                .m = t + j * d->px + at * LTI_LANES,
+                .v_blocks = d->k_b,
+                .v_stride = d->px * LTI_LANES,
+                .m_stride = d->px * LTI_LANES,
+                .times = 1,
+                .rows = (int)rows,
+                .n = (int)n,
+            });
         }
     }
 }

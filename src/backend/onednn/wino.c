@@ -109,12 +109,13 @@ static void transform_filter(const wino *d, const float *w, float *u)
 // ---- forward and gradient of the input
 static void block_inputs(const wino *d, const part *p, const float *x, int64_t first, int64_t n_tiles, float *v)
 {
-    const int64_t depth = d->in_b * d->lanes, n = n_groups(d, n_tiles);
+    const int64_t depth = d->in_b * d->lanes;
+    const groups all = groups_of(d, n_tiles);
     lti_wino_transform *transform = d->half ? p->form->input_half : p->form->input;
     for (int64_t b = 0; b < d->in_b; b++) {
         tile t = tile_at(d, first);
-        for (int64_t i = 0; i < n; i++) {
-            const group g = group_of(d, n_tiles, i);
+        for (int64_t i = 0; i < all.n; i++) {
+            const group g = group_at(&all, i);
             float *to = v + g.first * depth + b * g.rows * d->lanes;
             for (int r = 0; r < g.n; r++, to += d->lanes, tile_step(d, &t)) {
                 const lti_wino_patch at = in_patch(d, p, &t);
@@ -126,33 +127,44 @@ static void block_inputs(const wino *d, const part *p, const float *x, int64_t f
 
 // What the products of a block have time to fetch: its outputs, what is added to them, and the inputs of another.
 typedef struct coming {
-    ahead write, residual, mask, read;
+    ahead of[4];
+    int n;
 } coming;
 
-static inline void fetch_coming(coming *c)
+static void also_coming(coming *c, ahead what)
 {
-    fetch(&c->write);
-    fetch(&c->residual);
-    fetch(&c->mask);
-    fetch(&c->read);
+    if (what.base)
+        c->of[c->n++] = what;
 }
 
 // Products of n_tiles with the columns from first to end; u and m point at the first of them.
 static void block_products(const wino *d, int points, const float *v, int64_t n_tiles, const float *u, int64_t first,
                            int64_t end, float *m, coming *c)
 {
-    const int64_t width = d->kern->width, depth = d->in_b * d->lanes, n = n_groups(d, n_tiles);
-    for (int p = 0; p < points; p++)
-        for (int64_t k = first; k < end; k += width)
-            for (int64_t i = 0; i < n; i++) {
-                const group g = group_of(d, n_tiles, i);
-                (d->half ? d->kern->multiply_half
-                         : d->kern->multiply)(v + p * d->v_stride + g.first * depth, d->in_b, g.rows * d->lanes,
-                                              u + p * d->u_stride + (k - first) * depth,
-                                              m + p * d->m_stride + g.first * (end - first) + (k - first) * g.rows,
-                                              g.rows * LTI_LANES, g.rows, (int)smaller(width, end - k));
-                fetch_coming(c);
+    const int64_t width = d->kern->width, depth = d->in_b * d->lanes, columns = end - first;
+    const groups all = groups_of(d, n_tiles);
+    lti_wino_multiply *multiply = d->half ? d->kern->multiply_half : d->kern->multiply;
+    for (int p = 0; p < points; p++, v += d->v_stride, u += d->u_stride, m += d->m_stride)
+        for (int64_t k = 0; k < columns; k += width) {
+            for (int more = all.more > 0; more >= 0; more--) { // the groups of one tile more come first
+                const group g = group_at(&all, more ? 0 : all.more);
+                multiply(&(lti_wino_product){
+                    .v = v + g.first * depth,
+                    .u = u + k * depth,
+                    .m = m + g.first * columns + k * g.rows,
+                    .v_blocks = d->in_b,
+                    .v_stride = g.rows * d->lanes,
+                    .v_step = g.rows * depth,
+                    .m_stride = g.rows * LTI_LANES,
+                    .m_step = g.rows * columns,
+                    .times = more ? all.more : all.n - all.more,
+                    .rows = g.rows,
+                    .n = (int)smaller(width, columns - k),
+                });
             }
+            for (int i = 0; i < c->n; i++)
+                fetch(&c->of[i]);
+        }
 }
 
 // The output of a convolution and what goes into it beside the products; NULL = nothing.
@@ -166,7 +178,8 @@ typedef struct ends {
 static void block_outputs(const wino *d, const part *p, const float *m, int64_t begin, int64_t end, int64_t first,
                           int64_t n_tiles, const ends *e)
 {
-    const int64_t columns = (end - begin) * LTI_LANES, n = n_groups(d, n_tiles);
+    const int64_t columns = (end - begin) * LTI_LANES;
+    const groups all = groups_of(d, n_tiles);
     const bool sum = d->pass == LTI_CONV_FWD, last = !sum || p->last;
     for (int64_t b = begin; b < end; b++) {
         float add[LTI_LANES] = {0};
@@ -175,8 +188,8 @@ static void block_outputs(const wino *d, const part *p, const float *m, int64_t 
         if (e->bias)
             memcpy(add, e->bias + b * LTI_LANES, (size_t)smaller(LTI_LANES, d->out - b * LTI_LANES) * sizeof *add);
         tile t = tile_at(d, first);
-        for (int64_t i = 0; i < n; i++) {
-            const group g = group_of(d, n_tiles, i);
+        for (int64_t i = 0; i < all.n; i++) {
+            const group g = group_at(&all, i);
             const float *from = m + g.first * columns + (b - begin) * g.rows * LTI_LANES;
             for (int r = 0; r < g.n; r++, from += LTI_LANES, tile_step(d, &t)) {
                 const lti_wino_patch at = out_patch(d, p, &t);
@@ -194,7 +207,7 @@ static void run_tiles(const lt_kernel *k, const float *x, const float *w, const 
 {
     const wino *d = k->data;
     const int64_t columns = d->out_b * LTI_LANES, n_blocks = (d->tiles + d->block - 1) / d->block;
-    const int64_t calls = d->points * ((columns + d->kern->width - 1) / d->kern->width) * n_groups(d, d->block);
+    const int64_t calls = d->points * ((columns + d->kern->width - 1) / d->kern->width);
     lti_shares blocks;
     lti_shares_init(&blocks, n_blocks, d->n_threads);
 #pragma omp parallel num_threads(d->n_threads)
@@ -206,12 +219,11 @@ static void run_tiles(const lt_kernel *k, const float *x, const float *w, const 
         const int64_t first = b * d->block, next = first + d->block;
         const int64_t n_tiles = smaller(d->block, d->tiles - first);
         const int64_t px = d->oh * d->ow, soon = calls / d->n_parts;
-        coming c = {
-            .write = ahead_of(d, e->y, d->out_b, px, first, n_tiles, soon),
-            .residual = ahead_of(d, e->residual, d->out_b, px, first, n_tiles, soon),
-            .mask = ahead_of(d, e->mask, d->out_b, px, first, n_tiles, soon),
-            .read = ahead_of(d, next < d->tiles ? x : NULL, d->in_b, d->ih * d->iw, next, n_tiles, calls),
-        };
+        coming c = {.n = 0};
+        also_coming(&c, ahead_of(d, e->y, d->out_b, px, first, n_tiles, soon));
+        also_coming(&c, ahead_of(d, e->residual, d->out_b, px, first, n_tiles, soon));
+        also_coming(&c, ahead_of(d, e->mask, d->out_b, px, first, n_tiles, soon));
+        also_coming(&c, ahead_of(d, next < d->tiles ? x : NULL, d->in_b, d->ih * d->iw, next, n_tiles, calls));
         for (const part *p = d->part; p < d->part + d->n_parts; p++) {
             block_inputs(d, p, x, first, n_tiles, v);
             block_products(d, p->form->points, v, n_tiles, from + p->point * d->u_stride, 0, columns, m, &c);
@@ -225,13 +237,14 @@ static void run_panels(const lt_kernel *kernel, const part *p, const float *x, c
                        const ends *e, void *scratch)
 {
     const wino *d = kernel->data;
-    const int64_t columns = d->out_b * LTI_LANES, depth = d->in_b * d->lanes, n = n_groups(d, d->tiles);
+    const int64_t columns = d->out_b * LTI_LANES, depth = d->in_b * d->lanes;
+    const groups all = groups_of(d, d->tiles);
     float *shared_v = lti_shared(kernel, scratch);
-    lti_shares groups;
-    lti_shares_init(&groups, n, d->n_threads);
+    lti_shares shares;
+    lti_shares_init(&shares, all.n, d->n_threads);
 #pragma omp parallel num_threads(d->n_threads) if (!d->own)
-    for (int64_t i; !d->own && lti_shares_take(&groups, false, &i);) {
-        const group g = group_of(d, d->tiles, i);
+    for (int64_t i; !d->own && lti_shares_take(&shares, false, &i);) {
+        const group g = group_at(&all, i);
         block_inputs(d, p, x, g.first, g.n, shared_v + g.first * depth);
     }
     lti_shares panels;

@@ -49,6 +49,18 @@ typedef struct lti_wino_form {
     void (*filter_gradient)(const float *u, int64_t stride, float *g, const int *tap);
 } lti_wino_form;
 
+// m[block][row][16] = sum over channels of v[block][row][16] * u[channel][n]; n = width or 16; strides: floats from one
+// block of v, of m to the next. So many `times`, each as many rows of other tiles, v_step and m_step floats further on.
+// A row's sums do not depend on how many others there are.
+typedef struct lti_wino_product {
+    const float *v, *u;
+    float *m;
+    int64_t v_blocks, v_stride, v_step, m_stride, m_step, times;
+    int rows, n;
+} lti_wino_product;
+
+typedef void lti_wino_multiply(const lti_wino_product *p);
+
 // The _half functions are the same with transformed values rounded to bf16 and products summed in f32. Values lie in
 // pairs, one pair in the place of a float, the first in its low half: forward, two neighbouring channels; gradient of
 // the filter, two neighbouring tiles.
@@ -59,19 +71,14 @@ typedef struct lti_wino_kern {
     int width;        // output channels of one matrix product: 16 or 32
     int strided_rule; // channels on either side from where it is taken for stride 2 unless timing tells otherwise
     lti_wino_form form[LTI_WINO_FORMS];
-    // m[block][row][16] = sum over channels of v[block][row][16] * u[channel][n]; n = width or 16; strides: floats from
-    // one block of v, of m to the next. A row's sums do not depend on how many others there are.
-    void (*multiply)(const float *v, int64_t v_blocks, int64_t v_stride, const float *u, float *m, int64_t m_stride,
-                     int rows, int n);
+    lti_wino_multiply *multiply;
     // For 16 rows c and n = 16 or 32 columns k: u[c][k] (row stride u_stride) (+)= sum over tiles of v[tile][c] *
     // d[tile][k]; d_stride: floats from the first to the second 16 columns of d
     void (*accumulate)(const float *v, const float *d, float *u, int64_t tiles, int64_t d_stride, int64_t u_stride,
                        int n, bool first);
     // 16 pairs (a[i], b[i])
     void (*pack)(const float *a, const float *b, float *pairs);
-    // As multiply; u in pairs of channels
-    void (*multiply_half)(const float *v, int64_t v_blocks, int64_t v_stride, const float *u, float *m,
-                          int64_t m_stride, int rows, int n);
+    lti_wino_multiply *multiply_half; // u in pairs of channels
     // As accumulate; tiles: pairs of them
     void (*accumulate_half)(const float *v, const float *d, float *u, int64_t tiles, int64_t d_stride, int64_t u_stride,
                             int n, bool first);

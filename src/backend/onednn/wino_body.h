@@ -27,6 +27,7 @@ typedef float wmem __attribute__((vector_size(4 * WINO_LANES), aligned(4), may_a
 #define WRELU(v) ((wvec)((wint)(v) & ~((v) < (wvec){0}))) // a NaN stays one
 #define WMASK(v, y) ((wvec)((wint)(v) & ((y) > (wvec){0})))
 #define WUNROLL _Pragma("GCC unroll 16")
+#define WSOME _Pragma("GCC unroll 4")
 #define WINLINE static inline __attribute__((always_inline))
 #define WAPART __attribute__((noinline))
 // Hides where a pointer comes from: else the compiler makes the addresses of all points first and spills them.
@@ -568,6 +569,7 @@ const lti_wino_kern LTI_WINO_TABLE = {
 #undef WRELU
 #undef WMASK
 #undef WUNROLL
+#undef WSOME
 #undef WINLINE
 #undef WOPAQUE
 #undef WAPART

@@ -12,6 +12,7 @@ enum {
     MIN_CHUNK_TILES = 128,
     BLOCK_TILES = 32,        // sums are read and written once for so many; for twice as many where
     TWICE_BYTES = 600 << 10, // the transforms of those fit, or where there are few in all
+    NEAR_SUMS = 256 << 10,   // sums of a chunk up to this size stay in the second-level cache
     SUM_TILES = 128,         // at most, of one product: those of 16 rows and 32 columns fit the first-level cache
     GROUP_BYTES = 4 << 20,   // of V and transformed filters of a group of input channels, where there are no chunks
     POINT_THREADS = 8,       // up to this many threads take a whole point of a group each
@@ -86,7 +87,8 @@ static void dw_all_tiles(const wino *d, const part *p, const side *s, int64_t be
     }
 }
 
-// Sums that the next product adds to: they wait in the third level while a product needs the first only.
+// Sums that the next product adds to: all of them are too many for the second level, and a product needs the first
+// only.
 static void fetch_sums(const float *u, int64_t row, int64_t columns)
 {
     for (int i = 0; i < LTI_LANES; i++)
@@ -99,15 +101,16 @@ static void dw_products(const wino *d, int p, int64_t b, const float *v, const f
                         float *u)
 {
     const int64_t columns = d->out_b * LTI_LANES, step = d->kern->width, block = d->block * d->lanes;
+    const bool far = d->points * d->u_stride * (int64_t)sizeof(float) > NEAR_SUMS;
     const int64_t n_rows = d->half ? (n_tiles + 1) / 2 : n_tiles;
     float *sums = u + p * d->u_stride + b * LTI_LANES * columns;
     v += p * d->v_stride + b * block;
     e += p * d->m_stride;
     for (int64_t i = 0; i < n_rows; i += SUM_TILES, first = false)
         for (int64_t k = 0; k < columns; k += step) {
-            if (k + step < columns)
+            if (far && k + step < columns)
                 fetch_sums(sums + k + step, columns, smaller(step, columns - k - step));
-            else if (b + 1 < d->group)
+            else if (far && b + 1 < d->group)
                 fetch_sums(sums + LTI_LANES * columns, columns, smaller(step, columns));
             (d->half ? d->kern->accumulate_half : d->kern->accumulate)(
                 v + i * LTI_LANES, e + k / LTI_LANES * block + i * LTI_LANES, sums + k, smaller(SUM_TILES, n_rows - i),
@@ -121,35 +124,28 @@ typedef struct sums {
     int64_t n;
 } sums;
 
-// Adds the partial sums of 16 filters, which begin at `at` in each, and brings them back to taps: filters of input
-// channel `channel` and output block b.
-static void dw_taps_of(const wino *d, const part *p, const sums *u, int64_t at, int64_t channel, int64_t b, float *g)
+// Adds n partial sums of every point to those of the first chunk; in that, those of the first point begin at `at`.
+static void add_sums(const wino *d, const part *p, const sums *u, int64_t at, int64_t n)
 {
-    float *to = g + (b * d->in + channel) * TAPS * LTI_LANES;
-    if (u->n == 1) {
-        p->form->filter_gradient(u->of[0] + at, d->u_stride, to, p->tap);
-        return;
-    }
-    float t[MAX_POINTS * LTI_LANES];
-    for (int j = 0; j < p->form->points; j++, at += d->u_stride) {
-        memcpy(t + j * LTI_LANES, u->of[0] + at, LTI_LANES * sizeof *t);
+    for (int i = 0; i < p->form->points; i++, at += d->u_stride)
         for (int64_t s = 1; s < u->n; s++)
-            for (int l = 0; l < LTI_LANES; l++)
-                t[j * LTI_LANES + l] += u->of[s][at + l];
-    }
-    p->form->filter_gradient(t, LTI_LANES, to, p->tap);
+            d->blk->add(u->of[0] + at, u->of[s] + at, u->of[0] + at, n, 1.0f, false);
 }
 
-// All filters of input channels begin..end, by n_threads; those of the first point begin at `at`.
-// g[out block][channel][tap][16]
+// All filters of input channels begin..end, by n_threads: adds their partial sums and brings them back to taps. Those
+// of the first point begin at `at`. g[out block][channel][tap][16]
 static void dw_taps(const wino *d, const part *p, int n_threads, const sums *u, int64_t at, int64_t begin, int64_t end,
                     float *g)
 {
-    const int64_t columns = d->out_b * LTI_LANES;
-#pragma omp parallel for num_threads(n_threads) schedule(static) if (n_threads > 1)
-    for (int64_t i = begin * d->out_b; i < end * d->out_b; i++) {
-        const int64_t channel = i / d->out_b, b = i % d->out_b;
-        dw_taps_of(d, p, u, at + (channel - begin) * columns + b * LTI_LANES, channel, b, g);
+    const int64_t columns = d->out_b * LTI_LANES, n = end - begin;
+#pragma omp parallel for num_threads(n_threads) schedule(static, 1) if (n_threads > 1)
+    for (int t = 0; t < n_threads; t++) {
+        const int64_t first = n * t / n_threads, last = n * (t + 1) / n_threads;
+        add_sums(d, p, u, at + first * columns, (last - first) * columns);
+        for (int64_t c = first; c < last; c++)
+            for (int64_t b = 0; b < d->out_b; b++)
+                p->form->filter_gradient(u->of[0] + at + c * columns + b * LTI_LANES, d->u_stride,
+                                         g + (b * d->in + begin + c) * TAPS * LTI_LANES, p->tap);
     }
 }
 

@@ -110,21 +110,27 @@ static inline lti_wino_patch out_patch(const wino *d, const part *p, const tile 
 }
 
 // Tiles of a block are multiplied some rows at a time: as few times as possible, with nearly as many rows each.
+// Products are short where channels are few, so that a division for each would be felt.
+typedef struct groups {
+    int64_t n, more; // of which have one tile more than the others
+    int rows, least; // tiles of the others; rows of a product, at least
+} groups;
+
 typedef struct group {
     int64_t first;
     int n, rows; // tiles; rows of the product, more only where the block has fewer than that
 } group;
 
-static inline int64_t n_groups(const wino *d, int64_t n_tiles)
+static inline groups groups_of(const wino *d, int64_t n_tiles)
 {
-    return (n_tiles + d->kern->rows - 1) / d->kern->rows;
+    const int64_t n = (n_tiles + d->kern->rows - 1) / d->kern->rows;
+    return (groups){n, n_tiles % n, (int)(n_tiles / n), d->kern->least_rows};
 }
 
-static inline group group_of(const wino *d, int64_t n_tiles, int64_t i)
+static inline group group_at(const groups *g, int64_t i)
 {
-    const int64_t all = n_groups(d, n_tiles), first = n_tiles * i / all;
-    const int n = (int)(n_tiles * (i + 1) / all - first);
-    return (group){first, n, n < d->kern->least_rows ? d->kern->least_rows : n};
+    const int n = g->rows + (i < g->more);
+    return (group){i * g->rows + smaller(i, g->more), n, n < g->least ? g->least : n};
 }
 
 static inline const float *in_plane(const wino *d, const float *x, int64_t n, int64_t b)

@@ -20,7 +20,9 @@ WINLINE void multiply(const float *v, int64_t v_blocks, int64_t v_stride, const 
         for (int j = 0; j < n_vec; j++)
             acc[i][j] = (wvec){0};
     }
-    for (int64_t b = 0; b < v_blocks; b++, v += v_stride)
+    // Unrolled by four: the end of a loop of sixteen turns may come as a surprise to the processor.
+    for (int64_t b = 0; b < v_blocks; b++, v += v_stride) {
+        WSOME
         for (int c = 0; c < steps; c++, u += n_vec * WINO_LANES) {
             WUNROLL
             for (int j = 0; j < n_vec; j++)
@@ -33,6 +35,7 @@ WINLINE void multiply(const float *v, int64_t v_blocks, int64_t v_stride, const 
                     acc[i][j] = half ? WINO_DOT(x, col[j], acc[i][j]) : WINO_FMA(x, col[j], acc[i][j]);
             }
         }
+    }
     WUNROLL
     for (int i = 0; i < rows; i++) {
         WUNROLL
@@ -43,53 +46,51 @@ WINLINE void multiply(const float *v, int64_t v_blocks, int64_t v_stride, const 
 
 // One function for every number of rows and of columns.
 #define WINO_MULTIPLY(ROWS)                                                                                            \
-    WINLINE void multiply_##ROWS(const float *v, int64_t v_blocks, int64_t v_stride, const float *u, float *m,         \
-                                 int64_t m_stride, int n, const bool half)                                             \
+    WINLINE void multiply_##ROWS(const lti_wino_product *p, const int n_vec, const bool half)                          \
     {                                                                                                                  \
-        if (n == WINO_WIDTH)                                                                                           \
-            multiply(v, v_blocks, v_stride, u, m, m_stride, ROWS, WINO_WIDTH / WINO_LANES, half);                      \
+        const float *v = p->v;                                                                                         \
+        float *m = p->m;                                                                                               \
+        for (int64_t i = 0; i < p->times; i++, v += p->v_step, m += p->m_step)                                         \
+            multiply(v, p->v_blocks, p->v_stride, p->u, m, p->m_stride, ROWS, n_vec, half);                            \
+    }                                                                                                                  \
+    static void wino_multiply_##ROWS(const lti_wino_product *p)                                                        \
+    {                                                                                                                  \
+        if (p->n == WINO_WIDTH)                                                                                        \
+            multiply_##ROWS(p, WINO_WIDTH / WINO_LANES, false);                                                        \
         else                                                                                                           \
-            multiply(v, v_blocks, v_stride, u, m, m_stride, ROWS, LTI_LANES / WINO_LANES, half);                       \
+            multiply_##ROWS(p, LTI_LANES / WINO_LANES, false);                                                         \
     }                                                                                                                  \
-    static void wino_multiply_##ROWS(const float *v, int64_t v_blocks, int64_t v_stride, const float *u, float *m,     \
-                                     int64_t m_stride, int n)                                                          \
+    static void wino_multiply_half_##ROWS(const lti_wino_product *p)                                                   \
     {                                                                                                                  \
-        multiply_##ROWS(v, v_blocks, v_stride, u, m, m_stride, n, false);                                              \
-    }                                                                                                                  \
-    static void wino_multiply_half_##ROWS(const float *v, int64_t v_blocks, int64_t v_stride, const float *u,          \
-                                          float *m, int64_t m_stride, int n)                                           \
-    {                                                                                                                  \
-        multiply_##ROWS(v, v_blocks, v_stride, u, m, m_stride, n, true);                                               \
+        if (p->n == WINO_WIDTH)                                                                                        \
+            multiply_##ROWS(p, WINO_WIDTH / WINO_LANES, true);                                                         \
+        else                                                                                                           \
+            multiply_##ROWS(p, LTI_LANES / WINO_LANES, true);                                                          \
     }
 #define WINO_PLAIN(ROWS) wino_multiply_##ROWS,
 #define WINO_ROUNDED(ROWS) wino_multiply_half_##ROWS,
 #if WINO_ROWS == 14
 #define WINO_LEAST_ROWS 7
 #define WINO_EACH(X) X(7) X(8) X(9) X(10) X(11) X(12) X(13) X(14)
-#elif WINO_ROWS == 6
-#define WINO_LEAST_ROWS 3
-#define WINO_EACH(X) X(3) X(4) X(5) X(6)
+#elif WINO_ROWS == 4
+#define WINO_LEAST_ROWS 2
+#define WINO_EACH(X) X(2) X(3) X(4)
 #elif WINO_ROWS == 3
 #define WINO_LEAST_ROWS 2
 #define WINO_EACH(X) X(2) X(3)
 #endif
 WINO_EACH(WINO_MULTIPLY)
 
-typedef void wino_product(const float *v, int64_t v_blocks, int64_t v_stride, const float *u, float *m,
-                          int64_t m_stride, int n);
-
-static void wino_multiply(const float *v, int64_t v_blocks, int64_t v_stride, const float *u, float *m,
-                          int64_t m_stride, int rows, int n)
+static void wino_multiply(const lti_wino_product *p)
 {
-    static wino_product *const of[] = {WINO_EACH(WINO_PLAIN)};
-    of[rows - WINO_LEAST_ROWS](v, v_blocks, v_stride, u, m, m_stride, n);
+    static lti_wino_multiply *const of[] = {WINO_EACH(WINO_PLAIN)};
+    of[p->rows - WINO_LEAST_ROWS](p);
 }
 
-static void wino_multiply_half(const float *v, int64_t v_blocks, int64_t v_stride, const float *u, float *m,
-                               int64_t m_stride, int rows, int n)
+static void wino_multiply_half(const lti_wino_product *p)
 {
-    static wino_product *const of[] = {WINO_EACH(WINO_ROUNDED)};
-    of[rows - WINO_LEAST_ROWS](v, v_blocks, v_stride, u, m, m_stride, n);
+    static lti_wino_multiply *const of[] = {WINO_EACH(WINO_ROUNDED)};
+    of[p->rows - WINO_LEAST_ROWS](p);
 }
 
 // rows times n_vec vectors, d_step floats apart in d and u_step in u; rows and n_vec literals at the call.
