@@ -1,0 +1,38 @@
+// in_turns_step.c - a training step of one build of lethe as a module that in_turns loads beside that of another build.
+#include "in_turns.h"
+#include "loss_net.h"
+
+static loss_net net;
+static lt_backend *backend;
+static lt_plan *plan;
+
+static void make(const char *model, int batch, int n_threads)
+{
+    loss_net_create(model, &net);
+    must(lt_backend_create("auto", n_threads, &backend));
+    plan = loss_net_plan(&net, backend, TRAIN, batch, 0);
+    loss_net_fill(&net, plan, TRAIN, batch);
+}
+
+static int n_steps(void)
+{
+    return plan->n_steps;
+}
+
+static const char *op_of(int i)
+{
+    const int32_t node = plan->step[i].node;
+    return node < 0 ? "reorder" : plan->g->node[node].op->name;
+}
+
+static double run(int i)
+{
+    const lti_step *s = &plan->step[i];
+    const double start = lti_now_s();
+    if (s->kernel.prepare)
+        must(s->kernel.prepare(&s->kernel, s->ptr, s->kernel.prepared));
+    must(s->kernel.run(&s->kernel, s->ptr, plan->scratch));
+    return lti_now_s() - start;
+}
+
+__attribute__((visibility("default"))) const turn_step lethe_turn_step = {make, n_steps, op_of, run};
