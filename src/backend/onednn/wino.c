@@ -117,9 +117,13 @@ static void block_inputs(const wino *d, const part *p, const float *x, int64_t f
         for (int64_t i = 0; i < all.n; i++) {
             const group g = group_at(&all, i);
             float *to = v + g.first * depth + b * g.rows * d->lanes;
-            for (int r = 0; r < g.n; r++, to += d->lanes, tile_step(d, &t)) {
+            for (int r = 0, run; r < g.n; r += run, to += run * d->lanes, tile_skip(d, &t, run)) {
                 const lti_wino_patch at = in_patch(d, p, &t);
-                transform(in_plane(d, x, t.n, b), &at, to, d->v_stride);
+                run = run_length(d, p, &t, g.n - r);
+                if (run > 1)
+                    p->form->input_run(in_plane(d, x, t.n, b), &at, run, to, d->v_stride);
+                else
+                    transform(in_plane(d, x, t.n, b), &at, to, d->v_stride);
             }
         }
     }

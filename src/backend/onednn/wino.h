@@ -7,7 +7,7 @@
 #define LT_WINO_H
 #include "backend/onednn/kern.h"
 
-enum { LTI_WINO_OUT = 4, LTI_WINO_MAX_IN = 6, LTI_WINO_MAX_POINTS = 36, LTI_WINO_MAX_TAPS = 9 };
+enum { LTI_WINO_OUT = 4, LTI_WINO_MAX_RUN = 4, LTI_WINO_MAX_IN = 6, LTI_WINO_MAX_POINTS = 36, LTI_WINO_MAX_TAPS = 9 };
 
 // A 3x3 filter of stride 1, and the four that a 3x3 filter of stride 2 is on the phases of its input.
 typedef enum lti_wino_form_id {
@@ -36,11 +36,14 @@ typedef struct lti_wino_finish {
 } lti_wino_finish;
 
 typedef void lti_wino_transform(const float *plane, const lti_wino_patch *at, float *to, int64_t stride);
+// n tiles that follow one another in a row, at most LTI_WINO_MAX_RUN; each 16 floats behind the one before it.
+typedef void lti_wino_transform_run(const float *plane, const lti_wino_patch *at, int n, float *to, int64_t stride);
 typedef struct lti_wino_form {
     int points, taps;
-    lti_wino_transform *input;      // V = B^T x B, zero outside the plane
-    lti_wino_transform *gradient;   // D = A dy A^T of the 4x4 patch, zero outside the plane
-    lti_wino_transform *input_half; // as input; 16 values of a tile take 8 floats
+    lti_wino_transform *input;         // V = B^T x B, zero outside the plane
+    lti_wino_transform_run *input_run; // the same; NULL where tiles share too little
+    lti_wino_transform *gradient;      // D = A dy A^T of the 4x4 patch, zero outside the plane
+    lti_wino_transform *input_half;    // as input; 16 values of a tile take 8 floats
     // y = A^T M A, finished, written where it lies inside the plane; at's y and x are not negative
     void (*output)(const float *m, int64_t stride, float *y, const lti_wino_patch *at, const lti_wino_finish *finish);
     // U = G g G^T for 16 filters: tap i of the form is at g[tap[i]][16], point i goes to u + i * stride

@@ -238,8 +238,9 @@ typedef struct wino_rows {
     int first, end;
 } wino_rows;
 
-enum { WINO_MAX_STEP = 2 };
-static const float wino_zeros[((LTI_WINO_MAX_IN - 1) * WINO_MAX_STEP + 1) * LTI_LANES] __attribute__((aligned(64)));
+// As many pixels as a row of tiles reads, or of one tile with two from one pixel to the next.
+enum { WINO_MAX_ROW = (LTI_WINO_MAX_RUN - 1) * LTI_WINO_OUT + LTI_WINO_MAX_IN };
+static const float wino_zeros[WINO_MAX_ROW * LTI_LANES] __attribute__((aligned(64)));
 
 WINLINE bool wino_inside(const lti_wino_patch *at, const int n_y, const int n_x)
 {
@@ -372,6 +373,57 @@ WINLINE void side_clipped(const wino_side side, const float *x, const lti_wino_p
     for (int l = 0; l < LTI_LANES; l += WINO_LANES) {
         side_part(side, NULL, 0, 0, &r, v, stride, taps_y, taps_x, l, false, half);
         side_part(side, NULL, 0, 0, &r, v, stride, taps_y, taps_x, l, true, half);
+    }
+}
+
+// Half of the transforms of n tiles in a row, with three taps: of its six columns a tile shares two with the one
+// before.
+WINLINE void run_part(const wino_rows *r, int n, float *v, int64_t stride, const int l, const bool high)
+{
+    enum { IN = LTI_WINO_MAX_IN, HALF = IN / 2, SHARED = IN - LTI_WINO_OUT };
+    wvec t[HALF * IN], i[IN], o[IN];
+    WUNROLL
+    for (int k = 0; k < SHARED; k++) {
+        wino_column(r, k, IN, l, i);
+        if (high)
+            input_high(i, 1, t + LTI_WINO_OUT + k, IN, 3);
+        else
+            input_low(i, 1, t + LTI_WINO_OUT + k, IN, 3);
+    }
+    v += (high ? HALF * IN * stride : 0) + l;
+    for (int tile = 0; tile < n; tile++, v += LTI_LANES) {
+        WUNROLL
+        for (int k = 0; k < SHARED; k++) {
+            WUNROLL
+            for (int j = 0; j < HALF; j++)
+                t[j * IN + k] = t[j * IN + LTI_WINO_OUT + k];
+        }
+        WUNROLL
+        for (int k = SHARED; k < IN; k++) {
+            wino_column(r, tile * LTI_WINO_OUT + k, IN, l, i);
+            if (high)
+                input_high(i, 1, t + k, IN, 3);
+            else
+                input_low(i, 1, t + k, IN, 3);
+        }
+        float *to = v;
+        WUNROLL
+        for (int j = 0; j < HALF; j++, to += IN * stride) {
+            WOPAQUE(to);
+            input_low(t + j * IN, 1, o, 1, 3);
+            input_high(t + j * IN, 1, o + HALF, 1, 3);
+            points_store(o, IN, to, stride, false);
+        }
+    }
+}
+
+static WAPART void wino_input_run_33(const float *x, const lti_wino_patch *at, int n, float *v, int64_t stride)
+{
+    wino_rows r;
+    wino_clip(x, at, LTI_WINO_MAX_IN, (n - 1) * LTI_WINO_OUT + LTI_WINO_MAX_IN, &r);
+    for (int l = 0; l < LTI_LANES; l += WINO_LANES) {
+        run_part(&r, n, v, stride, l, false);
+        run_part(&r, n, v, stride, l, true);
     }
 }
 
@@ -540,6 +592,7 @@ WINO_FORM(1, 1)
         .points = (3 + (R)) * (3 + (S)),                                                                               \
         .taps = (R) * (S),                                                                                             \
         .input = wino_input_##R##S,                                                                                    \
+        .input_run = (R) == 3 ? wino_input_run_33 : NULL,                                                              \
         .gradient = wino_gradient_##R##S,                                                                              \
         .input_half = wino_input_half_##R##S,                                                                          \
         .output = wino_output_##R##S,                                                                                  \

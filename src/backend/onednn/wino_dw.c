@@ -44,25 +44,39 @@ static const float *side_plane(const wino *d, const side *s, int64_t n, int64_t 
     return s->dy ? s->data + out_plane(d, n, b) : in_plane(d, s->data, n, b);
 }
 
-// Transformed tiles first..first + n_tiles of one block of channels, one row a tile, or one a pair of tiles.
-static void dw_rows(const wino *d, const part *p, const side *s, int64_t first, int64_t n_tiles, int64_t b, float *to)
+// One row: a tile, or n of a pair. Moves t on.
+static void dw_row(const wino *d, const part *p, const side *s, tile *t, int n, int64_t b, float *to)
 {
     const int64_t stride = s->dy ? d->m_stride : d->v_stride;
     lti_wino_transform *transform = s->dy ? p->form->gradient : p->form->input;
-    const int per_row = d->half ? 2 : 1;
+    const float *plane[2] = {0};
+    lti_wino_patch at[2] = {{0}};
+    for (int i = 0; i < n; i++, tile_step(d, t)) {
+        plane[i] = side_plane(d, s, t->n, b);
+        at[i] = s->dy ? out_patch(d, p, t) : in_patch(d, p, t);
+    }
+    if (d->half)
+        pair_of_tiles(d, p->form->points, transform, plane, at, n, to, stride);
+    else
+        transform(plane[0], &at[0], to, stride);
+}
+
+// Transformed tiles first..first + n_tiles of one block of channels, one row a tile, or one a pair of tiles.
+static void dw_rows(const wino *d, const part *p, const side *s, int64_t first, int64_t n_tiles, int64_t b, float *to)
+{
     tile t = tile_at(d, first);
-    for (int64_t i = 0; i < n_tiles; i += per_row, to += LTI_LANES) {
-        const float *plane[2] = {0};
-        lti_wino_patch at[2] = {{0}};
-        int n = 0;
-        for (; n < per_row && i + n < n_tiles; n++, tile_step(d, &t)) {
-            plane[n] = side_plane(d, s, t.n, b);
-            at[n] = s->dy ? out_patch(d, p, &t) : in_patch(d, p, &t);
+    for (int64_t i = 0, n; i < n_tiles; i += n) {
+        n = s->dy ? 1 : run_length(d, p, &t, n_tiles - i);
+        if (n > 1) {
+            const lti_wino_patch at = in_patch(d, p, &t);
+            p->form->input_run(side_plane(d, s, t.n, b), &at, (int)n, to, d->v_stride);
+            tile_skip(d, &t, (int)n);
+            to += n * LTI_LANES;
+        } else {
+            n = d->half ? smaller(2, n_tiles - i) : 1;
+            dw_row(d, p, s, &t, (int)n, b, to);
+            to += LTI_LANES;
         }
-        if (d->half)
-            pair_of_tiles(d, p->form->points, transform, plane, at, n, to, stride);
-        else
-            transform(plane[0], &at[0], to, stride);
     }
 }
 
@@ -276,10 +290,10 @@ static lt_status dw_own_run(const lt_kernel *k, void *const *arg, void *scratch)
     const side x = {arg[0], false}, dy = {arg[1], true};
     float *g = lti_shared(k, scratch);
     for (const part *p = d->part; p < d->part + d->n_parts; p++) {
-        lti_shares groups;
-        lti_shares_init(&groups, (d->in_b + d->group - 1) / d->group, d->n_threads);
+        lti_shares shares;
+        lti_shares_init(&shares, (d->in_b + d->group - 1) / d->group, d->n_threads);
 #pragma omp parallel num_threads(d->n_threads)
-        for (int64_t i, n = 0; lti_shares_take(&groups, false, &i); n++) {
+        for (int64_t i, n = 0; lti_shares_take(&shares, false, &i); n++) {
             float *v = lti_piece(k, lti_thread(), scratch), *e = v + d->most * d->v_stride,
                   *u = e + d->most * d->m_stride;
             const int64_t begin = i * d->group, end = smaller(begin + d->group, d->in_b);

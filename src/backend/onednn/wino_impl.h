@@ -96,6 +96,19 @@ static inline void tile_step(const wino *d, tile *t)
     t->n++;
 }
 
+// How many tiles follow in the row from t on, of at most n that a transform takes at once.
+static inline int run_length(const wino *d, const part *p, const tile *t, int64_t n)
+{
+    return p->form->input_run && !d->half ? (int)smaller(smaller(n, d->tw - t->x), LTI_WINO_MAX_RUN) : 1;
+}
+
+// n tiles on in the same row, or to the next one.
+static inline void tile_skip(const wino *d, tile *t, int n)
+{
+    t->x += n - 1;
+    tile_step(d, t);
+}
+
 // Where a part reads and writes a tile.
 static inline lti_wino_patch in_patch(const wino *d, const part *p, const tile *t)
 {
