@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MOST_OPS = 64, MOST_ROUNDS = 1000 };
+enum { MOST_OPS = 64, MOST_ROUNDS = 1000, MOST_BATCH = 65536, MOST_THREADS = 1024 };
 
 typedef struct op_time {
     const char *name;
@@ -64,16 +64,34 @@ static void time_kernel(const turn_step *const side[2], int step, int rounds, op
     to->new_s += s * median(ratio, rounds);
 }
 
+// Argument i, a number from 1 to most.
+static int number(int argc, char **argv, int i, const char *name, int most, int unless_given)
+{
+    if (i >= argc)
+        return unless_given;
+    char *end;
+    const long n = strtol(argv[i], &end, 10);
+    if (end != argv[i] && !*end && n >= 1 && n <= most)
+        return (int)n;
+    fprintf(stderr, "in_turns: %s '%s': expected 1 to %d\n", name, argv[i], most);
+    exit(2);
+}
+
 int main(int argc, char **argv)
 {
-    if (argc < 3) {
+    if (argc < 3 || argc > 7) {
         fprintf(stderr, "usage: in_turns OLD.so NEW.so [model] [batch] [threads] [rounds]\n");
         return 2;
     }
-    const turn_step *const side[2] = {load(argv[1]), load(argv[2])};
     const char *model = argc > 3 ? argv[3] : "resnet18:width=16";
-    const int batch = argc > 4 ? atoi(argv[4]) : 128, threads = argc > 5 ? atoi(argv[5]) : 1;
-    const int asked = argc > 6 ? atoi(argv[6]) : 20, rounds = asked < 1 || asked > MOST_ROUNDS ? 20 : asked;
+    const int batch = number(argc, argv, 4, "batch", MOST_BATCH, 128);
+    const int threads = number(argc, argv, 5, "threads", MOST_THREADS, 1);
+    const int rounds = number(argc, argv, 6, "rounds", MOST_ROUNDS, 20);
+    const turn_step *const side[2] = {load(argv[1]), load(argv[2])};
+    if (side[0] == side[1]) {
+        fprintf(stderr, "in_turns: %s and %s are one module; copy it to compare it with itself\n", argv[1], argv[2]);
+        return 2;
+    }
     for (int i = 0; i < 2; i++)
         side[i]->make(model, batch, threads);
     if (side[0]->n_steps() != side[1]->n_steps()) {
