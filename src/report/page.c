@@ -3,7 +3,7 @@
 // Rows of one group are one method under several seeds: charts show a group once, tables show every row. A group keeps
 // its colour and dash through the page.
 #include "report/report_impl.h"
-#include "methods/audit/audit_impl.h"
+#include "audit/audit_impl.h"
 #include <math.h>
 #include <string.h>
 

@@ -4,7 +4,7 @@
 // Positives are the forgotten samples, negatives the test samples. Over several runs of a method the line is the mean
 // TPR at each FPR and the band their range; for one run the band holds 95 % of the draws of its samples.
 #include "report/report_impl.h"
-#include "methods/audit/audit_impl.h"
+#include "audit/audit_impl.h"
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>

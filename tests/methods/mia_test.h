@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include "base/base.h"
 #include "lethe/tensorfile.h"
-#include "methods/audit/mia_impl.h"
+#include "audit/mia_impl.h"
 
 #define assert_near(a, b, tol) assert_true(fabs((a) - (b)) <= (tol))
 

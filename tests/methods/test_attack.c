@@ -3,7 +3,7 @@
 #include <sys/time.h>
 #include <signal.h>
 #include "lethe/run.h"
-#include "methods/attack/attack_impl.h"
+#include "attack/attack_impl.h"
 
 static lt_adv_set *search(const lt_model *model, lt_adv_search_cfg cfg)
 {

@@ -4,7 +4,7 @@
 #include <math.h>
 #include <stdlib.h>
 #include "lethe/tensorfile.h"
-#include "methods/audit/audit_impl.h"
+#include "audit/audit_impl.h"
 
 #define GOLDEN LT_TEST_SOURCE_DIR "/tests/methods/golden/svc_golden.npz"
 #define assert_near(a, b, tol) assert_true(fabs((a) - (b)) <= (tol))

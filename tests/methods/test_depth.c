@@ -3,7 +3,7 @@
 #include "method_test.h"
 #include "lethe/depth.h"
 #include "lethe/tensorfile.h"
-#include "methods/audit/audit_impl.h"
+#include "audit/audit_impl.h"
 
 #define GOLDEN LT_TEST_SOURCE_DIR "/tests/methods/golden/depth_golden.npz"
 #define assert_near(a, b, tol) assert_true(fabs((a) - (b)) <= (tol))

@@ -1,9 +1,9 @@
 // test_unlearn_golden.c - saliency, importances, Fisher noise, WoodFisher, distillation and boundary labels against
 // PyTorch (golden/make_unlearn_golden.py).
 #include "method_test.h"
-#include "methods/unlearn/boundary.h"
-#include "methods/unlearn/importance.h"
-#include "methods/unlearn/recipe.h"
+#include "unlearn/boundary.h"
+#include "unlearn/importance.h"
+#include "unlearn/recipe.h"
 #include "model/model_impl.h"
 
 enum { N_FORGET = 10, N_RETAIN = 20, N = N_FORGET + N_RETAIN, CLASSES = 4, SIDE = 8 };

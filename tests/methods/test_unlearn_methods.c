@@ -1,7 +1,7 @@
 // test_unlearn_methods.c - masks and penalties compose with every method; what each method asks of the trainer;
 // interruption.
 #include "unlearn_test.h"
-#include "methods/unlearn/importance.h"
+#include "unlearn/importance.h"
 #include "model/model_impl.h"
 
 // ---- masks

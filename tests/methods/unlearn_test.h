@@ -3,7 +3,7 @@
 #define LT_UNLEARN_TEST_H
 #include "method_test.h"
 #include "lethe/run.h"
-#include "methods/unlearn/recipe.h"
+#include "unlearn/recipe.h"
 
 static inline lt_unlearn_in input(lt_model *model)
 {

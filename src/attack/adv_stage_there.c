@@ -1,0 +1,321 @@
+// adv_stage_there.c - the rows that search, on a device: (batch,C,H,W) of clean images and of where they have got to.
+//
+// Row r holds sample queue[r]. What leaves is gathered, copied down in one piece and put into the set after the next
+// wait; the rest is gathered into a second pair of buffers, in the queue's order, so what runs is always the front. One
+// wait a step: for what was seen. Host memory that copies read is not written before the wait after them.
+#include "graph/backend.h"
+#include "attack/attack_impl.h"
+#include <string.h>
+
+typedef struct lti_stage_there {
+    lt_backend *b;
+    void *device_memory, *host_memory; // all below, each as one piece
+    int64_t n;                         // rows there: queue[0..n-1]
+    // on the device
+    float *x, *image, *other_x, *other_image, *out; // (batch,d)
+    double *part;                                   // (batch,LTI_BALL_PARTS)
+    lti_row_seen *seen;                             // (batch)
+    lti_row_move *move;                             // (batch)
+    int32_t *index;                                 // (N_LISTS,batch)
+    // memory that copies fast
+    float *up_x, *up_image, *down; // (batch,d) on their way
+    lti_row_seen *down_seen;       // (batch)
+    lti_row_move *up_move;         // (batch)
+    int32_t *up_index;             // (N_LISTS,batch) of rows: for the plan, to leave, to stay
+    int64_t *sample;               // (batch) of the rows in `down`, n_down of them
+    int64_t n_down;
+} lti_stage_there;
+
+enum { PLACED, LEAVING, STAYING, N_LISTS };
+
+static const lt_device_ops *ops(const lti_stage_there *t)
+{
+    return t->b->ops->device;
+}
+
+static int64_t dim(const lti_stage *st)
+{
+    return lti_adv_set_dim(st->search->set);
+}
+
+static int64_t batch(const lti_stage *st)
+{
+    return st->search->cfg->batch;
+}
+
+// ---- memory
+
+enum { ALIGN = 256 };
+
+// The next `bytes` of a piece of memory; base NULL: only counts.
+static void *take(char *base, size_t *used, size_t bytes)
+{
+    void *p = base ? base + *used : NULL;
+    *used += (bytes + ALIGN - 1) / ALIGN * ALIGN;
+    return p;
+}
+
+static size_t place_device(const lti_stage *st, lti_stage_there *t, char *base)
+{
+    const size_t n = (size_t)batch(st), images = n * (size_t)dim(st) * sizeof(float);
+    size_t used = 0;
+    t->x = take(base, &used, images);
+    t->image = take(base, &used, images);
+    t->other_x = take(base, &used, images);
+    t->other_image = take(base, &used, images);
+    t->out = take(base, &used, images);
+    t->part = take(base, &used, n * LTI_BALL_PARTS * sizeof *t->part);
+    t->seen = take(base, &used, n * sizeof *t->seen);
+    t->move = take(base, &used, n * sizeof *t->move);
+    t->index = take(base, &used, N_LISTS * n * sizeof *t->index);
+    return used;
+}
+
+static size_t place_host(const lti_stage *st, lti_stage_there *t, char *base)
+{
+    const size_t n = (size_t)batch(st), images = n * (size_t)dim(st) * sizeof(float);
+    size_t used = 0;
+    t->up_x = take(base, &used, images);
+    t->up_image = take(base, &used, images);
+    t->down = take(base, &used, images);
+    t->down_seen = take(base, &used, n * sizeof *t->down_seen);
+    t->up_move = take(base, &used, n * sizeof *t->up_move);
+    t->up_index = take(base, &used, N_LISTS * n * sizeof *t->up_index);
+    t->sample = take(base, &used, n * sizeof *t->sample);
+    return used;
+}
+
+static lt_status take_memory(lti_stage *st)
+{
+    lti_stage_there *t = st->there;
+    LT_TRY(ops(t)->alloc(t->b, place_device(st, t, NULL), &t->device_memory));
+    LT_TRY(ops(t)->host_alloc(t->b, place_host(st, t, NULL), &t->host_memory));
+    place_device(st, t, t->device_memory);
+    place_host(st, t, t->host_memory);
+    return LT_OK;
+}
+
+lt_status lti_stage_there_init(lti_stage *st, lt_backend *b)
+{
+    st->there = lti_calloc(1, sizeof *st->there);
+    if (!st->there)
+        return LTI_NOMEM("adversarial search");
+    st->there->b = b;
+    st->grad->there = true;
+    pthread_mutex_lock(&b->device_lock);
+    const lt_status status = take_memory(st);
+    pthread_mutex_unlock(&b->device_lock);
+    return status;
+}
+
+void lti_stage_there_clear(lti_stage *st)
+{
+    lti_stage_there *t = st->there;
+    if (!t)
+        return;
+    const lt_error why = *lt_error_get();
+    pthread_mutex_lock(&t->b->device_lock);
+    if (ops(t)->sync(t->b) != LT_OK) // copies may be under way; what failed was said where it happened
+        lt_error_restore(&why);
+    ops(t)->release(t->b, t->device_memory);
+    ops(t)->host_release(t->b, t->host_memory);
+    pthread_mutex_unlock(&t->b->device_lock);
+    lti_free(t);
+    st->there = NULL;
+}
+
+// ---- samples that come and go; the lock is held
+
+// Waits, and puts what came down into the set.
+static lt_status land(lti_stage *st)
+{
+    lti_stage_there *t = st->there;
+    const size_t d = (size_t)dim(st);
+    LT_TRY(ops(t)->sync(t->b));
+    for (int64_t r = 0; r < t->n_down; r++)
+        memcpy(lti_search_image(st->search, t->sample[r]), t->down + (size_t)r * d, d * sizeof *t->down);
+    t->n_down = 0;
+    return LT_OK;
+}
+
+// Rows t->n..n-1 are filled.
+static lt_status bring(lti_stage *st, int64_t n)
+{
+    lti_stage_there *t = st->there;
+    const size_t d = (size_t)dim(st), first = (size_t)t->n * d, bytes = (size_t)(n - t->n) * d * sizeof *t->x;
+    if (n <= t->n)
+        return LT_OK;
+    for (int64_t r = t->n; r < n; r++) {
+        const int64_t i = st->search->queue[r];
+        lti_view_image(st->search->view, i, t->up_x + (size_t)r * d);
+        memcpy(t->up_image + (size_t)r * d, lti_search_image(st->search, i), d * sizeof *t->up_image);
+    }
+    LT_TRY(ops(t)->upload(t->b, t->x + first, t->up_x + first, bytes));
+    LT_TRY(ops(t)->upload(t->b, t->image + first, t->up_image + first, bytes));
+    t->n = n;
+    return LT_OK;
+}
+
+// to: the rows of `from` that up_index of this list names.
+static lt_status gather(lti_stage *st, int list, int64_t n, const float *from, float *to)
+{
+    lti_stage_there *t = st->there;
+    const lt_device_rows rows = {
+        .from = from, .index = t->index + list * batch(st), .n = (int32_t)n, .d = (int32_t)dim(st), .to = to};
+    return ops(t)->rows(t->b, &rows);
+}
+
+static lt_status upload_list(lti_stage *st, int list, int64_t n)
+{
+    lti_stage_there *t = st->there;
+    const int64_t at = list * batch(st);
+    return ops(t)->upload(t->b, t->index + at, t->up_index + at, (size_t)n * sizeof *t->index);
+}
+
+static lt_status queue_place(lti_stage *st, int64_t from, int64_t n)
+{
+    lti_stage_there *t = st->there;
+    LT_TRY(bring(st, from + n));
+    for (int64_t r = 0; r < st->io.size; r++)
+        t->up_index[PLACED * batch(st) + r] = (int32_t)(from + (r < n ? r : 0));
+    LT_TRY(upload_list(st, PLACED, st->io.size));
+    return gather(st, PLACED, st->io.size, t->image, st->io.x);
+}
+
+// The images of the rows in the list LEAVING are on their way down.
+static lt_status queue_down(lti_stage *st, int64_t n)
+{
+    lti_stage_there *t = st->there;
+    for (int64_t r = 0; r < n; r++)
+        t->sample[r] = st->search->queue[t->up_index[LEAVING * batch(st) + r]];
+    t->n_down = n;
+    LT_TRY(upload_list(st, LEAVING, n));
+    LT_TRY(gather(st, LEAVING, n, t->image, t->out));
+    return ops(t)->download(t->b, t->down, t->out, (size_t)(n * dim(st)) * sizeof *t->down);
+}
+
+static lt_status queue_stay(lti_stage *st, int64_t n)
+{
+    lti_stage_there *t = st->there;
+    float *const x = t->x, *const image = t->image;
+    LT_TRY(upload_list(st, STAYING, n));
+    LT_TRY(gather(st, STAYING, n, x, t->other_x));
+    LT_TRY(gather(st, STAYING, n, image, t->other_image));
+    t->x = t->other_x;
+    t->image = t->other_image;
+    t->other_x = x;
+    t->other_image = image;
+    t->n = n;
+    return LT_OK;
+}
+
+static lt_status queue_leave(lti_stage *st, int64_t n, const bool *done)
+{
+    lti_stage_there *t = st->there;
+    int64_t n_out = 0, n_stay = 0;
+    for (int64_t r = 0; r < t->n; r++)
+        if (r < n && done[r])
+            t->up_index[LEAVING * batch(st) + n_out++] = (int32_t)r;
+        else
+            t->up_index[STAYING * batch(st) + n_stay++] = (int32_t)r;
+    if (n_out == 0)
+        return LT_OK;
+    LT_TRY(queue_down(st, n_out));
+    return queue_stay(st, n_stay);
+}
+
+static lt_status all_home(lti_stage *st)
+{
+    lti_stage_there *t = st->there;
+    LT_TRY(land(st));
+    for (int64_t r = 0; r < t->n; r++)
+        t->up_index[LEAVING * batch(st) + r] = (int32_t)r;
+    LT_TRY(queue_down(st, t->n));
+    return land(st);
+}
+
+// ---- a step; the lock is held
+
+static lt_status queue_look(lti_stage *st, int64_t n)
+{
+    lti_stage_there *t = st->there;
+    const lt_device_look look = {.z = st->io.logits,
+                                 .g = st->io.dx,
+                                 .n = (int32_t)n,
+                                 .k = st->search->model->shape.n_classes,
+                                 .d = (int32_t)dim(st),
+                                 .part = t->part,
+                                 .seen = t->seen};
+    LT_TRY(ops(t)->look(t->b, &look));
+    LT_TRY(ops(t)->download(t->b, t->down_seen, t->seen, (size_t)n * sizeof *t->seen));
+    LT_TRY(land(st));
+    memcpy(st->seen, t->down_seen, (size_t)n * sizeof *t->seen);
+    return LT_OK;
+}
+
+static lt_status queue_climb(lti_stage *st)
+{
+    lti_stage_there *t = st->there;
+    const int64_t n = st->search->n_moves;
+    const lt_device_climb climb = {.x = t->x,
+                                   .g = st->io.dx,
+                                   .image = t->image,
+                                   .move = t->move,
+                                   .n = (int32_t)n,
+                                   .d = (int32_t)dim(st),
+                                   .part = t->part};
+    memcpy(t->up_move, st->search->move, (size_t)n * sizeof *t->move);
+    LT_TRY(ops(t)->upload(t->b, t->move, t->up_move, (size_t)n * sizeof *t->move));
+    return ops(t)->climb(t->b, &climb);
+}
+
+// ---- what adv_stage.c calls
+
+static lt_status locked_end(lti_stage *st, lt_status status)
+{
+    pthread_mutex_unlock(&st->there->b->device_lock);
+    return status == LT_OK ? LT_OK : lt_error_frame(status, __FILE__, __LINE__, __func__);
+}
+
+static void locked_begin(lti_stage *st)
+{
+    pthread_mutex_lock(&st->there->b->device_lock);
+}
+
+lt_status lti_stage_there_place(lti_stage *st, int64_t from, int64_t n)
+{
+    locked_begin(st);
+    return locked_end(st, queue_place(st, from, n));
+}
+
+lt_status lti_stage_there_look(lti_stage *st, int64_t n)
+{
+    locked_begin(st);
+    return locked_end(st, queue_look(st, n));
+}
+
+lt_status lti_stage_there_climb(lti_stage *st)
+{
+    locked_begin(st);
+    return locked_end(st, queue_climb(st));
+}
+
+lt_status lti_stage_there_restart(lti_stage *st, int64_t row)
+{
+    lti_stage_there *t = st->there;
+    const size_t d = (size_t)dim(st), at = (size_t)row * d;
+    locked_begin(st);
+    return locked_end(st, ops(t)->copy(t->b, t->image + at, t->x + at, d * sizeof *t->x));
+}
+
+lt_status lti_stage_there_leave(lti_stage *st, int64_t n, const bool *done)
+{
+    locked_begin(st);
+    return locked_end(st, queue_leave(st, n, done));
+}
+
+lt_status lti_stage_there_home(lti_stage *st)
+{
+    locked_begin(st);
+    return locked_end(st, all_home(st));
+}

@@ -1,0 +1,29 @@
+// registry.c - the attacks of attacks.list, by name.
+#include "attack/attack_impl.h"
+#include <string.h>
+
+static const lt_attack *const table[] = {
+#define LT_X(name) &lti_attack_##name,
+#include "attack/attacks.list"
+#undef LT_X
+    NULL,
+};
+
+const lt_attack *const *lt_attacks(void)
+{
+    return table;
+}
+
+lt_status lt_attack_find(const char *name, const lt_attack **attack)
+{
+    const char *names[sizeof table / sizeof *table] = {NULL};
+    for (int i = 0; table[i]; i++) {
+        names[i] = table[i]->name;
+        if (strcmp(table[i]->name, name) == 0) {
+            *attack = table[i];
+            return LT_OK;
+        }
+    }
+    (void)LT_FAIL(LT_E_USAGE, "unknown attack '%s'", name);
+    return lti_name_hint(name, names);
+}

@@ -1,0 +1,77 @@
+// boundary_shrink.c - boundary shrinking: train each forget sample towards the class across its nearest boundary.
+// [Boundary] [AMUN 5, 11.9]
+//
+// min CE(z(x), y_nbi) over D_F, y_nbi = argmax G(x'), x' = round255(clamp(x + bound sign(grad_x CE_G(x,y)), 0, 1)), at
+// every visit of the (augmented) image. G is the trained model, frozen for all epochs. No retain data. The form of the
+// AMUN comparison is boundary-shrink-amun.
+#include "unlearn/boundary.h"
+#include "unlearn/recipe.h"
+
+struct cfg {
+    LTI_RECIPE_FIELDS
+    float bound;
+};
+
+static const lt_option opts[] = {
+    LTI_RECIPE_ROWS(struct cfg, 10, 1e-5, 0),
+    LT_F32(struct cfg, bound, 0.1, 1e-6, 1, "pixels in [0,1]", "length of the step across the boundary, in each pixel"),
+    LT_OPT_END,
+};
+
+typedef struct shrink {
+    lti_boundary b;
+    lt_passes passes; // the job's memory
+} shrink;
+
+static void own_free(void *own)
+{
+    shrink *s = own;
+    lti_boundary_clear(&s->b);
+    lti_free(s);
+}
+
+static lt_status on_batch(lt_job *job, int phase, const lt_batch *batch, int32_t *labels, void *ctx)
+{
+    (void)job, (void)phase;
+    return lti_boundary_labels(&((shrink *)ctx)->b, batch, labels);
+}
+
+static lt_status plan(const lt_unlearn_in *in, const void *cfg, lt_unlearn_plan_ctx *ctx, lt_job *job)
+{
+    const struct cfg *c = cfg;
+    shrink *s = lti_calloc(1, sizeof *s);
+    if (!s)
+        return LTI_NOMEM("boundary");
+    ctx->own = s;
+    ctx->own_free = own_free;
+    LT_TRY(lti_boundary_init(&s->b, in->model, in->env, c->batch, c->bound));
+    lti_add_view(job, lti_add_phase(job, true), lti_forget_view(in, c->augment));
+    job->on_batch = on_batch;
+    job->ctx = s;
+    s->b.passes = &s->passes;
+    job->memory = &s->passes;
+    job->memory_bytes = sizeof s->passes;
+    return lti_recipe_apply(in, LTI_RECIPE_OF(c), ctx, job);
+}
+
+static lt_status finish(const lt_unlearn_in *in, const void *cfg, lt_unlearn_plan_ctx *ctx, lt_job *job)
+{
+    const shrink *s = ctx->own;
+    (void)in, (void)cfg, (void)job;
+    ctx->update_passes = s->passes;
+    return LT_OK;
+}
+
+const lt_unlearn_method lti_unlearn_boundary_shrink = {
+    .name = "boundary-shrink",
+    .title = "Boundary shrinking",
+    .cite = "boundary",
+    .doc =
+        "Trains the forget set alone towards the classes across its nearest boundaries: what the trained model, kept "
+        "frozen, predicts after one signed gradient step of length bound. The form of the authors' code.",
+    .needs = LT_FORGET_ONLY,
+    .cfg_size = sizeof(struct cfg),
+    .opts = opts,
+    .plan = plan,
+    .finish = finish,
+};

@@ -1,0 +1,28 @@
+// ft.c - fine-tuning on the retain set: hope that the forget set fades. min E_{D_R} CE(z,y). [AMUN 5] [Warnecke 2023]
+#include "unlearn/recipe.h"
+
+struct cfg {
+    LTI_RECIPE_FIELDS
+};
+
+static const lt_option opts[] = {LTI_RECIPE_ROWS(struct cfg, 10, 0.01, 1), LT_OPT_END};
+
+static lt_status plan(const lt_unlearn_in *in, const void *cfg, lt_unlearn_plan_ctx *ctx, lt_job *job)
+{
+    const struct cfg *c = cfg;
+    LT_TRY(lti_recipe_apply(in, LTI_RECIPE_OF(c), ctx, job));
+    lti_add_view(job, lti_add_phase(job, true), lti_retain_view(in, c->augment));
+    return LT_OK;
+}
+
+const lt_unlearn_method lti_unlearn_ft = {
+    .name = "ft",
+    .title = "Fine-tuning on the retain set",
+    .cite = "warnecke2023",
+    .doc = "Minimises the cross-entropy on the retain set, starting from the trained model. Meaningless without retain "
+           "data.",
+    .needs = LT_NEED_RETAIN,
+    .cfg_size = sizeof(struct cfg),
+    .opts = opts,
+    .plan = plan,
+};

@@ -1,0 +1,34 @@
+// ga.c - gradient ascent on the forget set, the upstream form: min -E_{D_F} CE(z,y), no retain data. [AMUN 5] [Thudi
+// 2022]
+//
+// Defaults are those of the authors' published command: learning rate 1e-4, constant, 5 epochs.
+#include "unlearn/recipe.h"
+
+struct cfg {
+    LTI_RECIPE_FIELDS
+};
+
+static const lt_option opts[] = {LTI_RECIPE_ROWS(struct cfg, 5, 1e-4, 0), LT_OPT_END};
+
+static lt_status plan(const lt_unlearn_in *in, const void *cfg, lt_unlearn_plan_ctx *ctx, lt_job *job)
+{
+    const struct cfg *c = cfg;
+    LT_TRY(lti_recipe_apply(in, LTI_RECIPE_OF(c), ctx, job));
+    lt_view forget = lti_forget_view(in, c->augment);
+    forget.weight = -1.0f;
+    lti_add_view(job, lti_add_phase(job, true), forget);
+    return LT_OK;
+}
+
+const lt_unlearn_method lti_unlearn_ga = {
+    .name = "ga",
+    .title = "Gradient ascent on the forget set",
+    .cite = "thudi2022",
+    .doc = "Maximises the cross-entropy on the forget set and never looks at retain data, in either access setting. "
+           "Inert with a small "
+           "learning rate, collapses with a larger one.",
+    .needs = LT_FORGET_ONLY,
+    .cfg_size = sizeof(struct cfg),
+    .opts = opts,
+    .plan = plan,
+};

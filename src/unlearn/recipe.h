@@ -1,0 +1,103 @@
+// recipe.h - what recipes share: the options of a fine-tuning run, declared once, masks, views with their usual
+// settings.
+#ifndef LT_RECIPE_H
+#define LT_RECIPE_H
+#include "base/base.h"
+#include "lethe/unlearn.h"
+
+// ---- which parameters may change
+enum { LTI_MASK_NONE, LTI_MASK_SALUN, LTI_MASK_CLASSIFIER, LTI_MASK_FILE };
+extern const lt_opt_value lti_mask_values[], lti_l1_values[], lti_optimizer_values[];
+#define LTI_MASK_FIELDS                                                                                                \
+    int32_t mask;                                                                                                      \
+    double mask_ratio;                                                                                                 \
+    const char *mask_file;
+// clang-format off
+#define LTI_MASK_ROWS(T, mask_) \
+    LT_ENUM(T, mask, mask_, lti_mask_values, "parameters that may change; all others keep their bits"), \
+    LT_F64(T, mask_ratio, 0.5, 1e-9, 1, "", "share of the parameters that a salun mask leaves free"), \
+    LT_STR(T, mask_file, NULL, "safetensors or npz file of a mask: one tensor per parameter, by name; not 0 = free")
+// clang-format on
+typedef struct lti_mask_cfg {
+    LTI_MASK_FIELDS
+} lti_mask_cfg;
+#define LTI_MASK_OF(c)                                                                                                 \
+    (lti_mask_cfg)                                                                                                     \
+    {                                                                                                                  \
+        (c)->mask, (c)->mask_ratio, (c)->mask_file                                                                     \
+    }
+// Makes ctx->mask for in->model (NULL when nothing is masked). batch: of the gradients a salun mask is made of.
+lt_status lti_mask_make(const lt_unlearn_in *in, lti_mask_cfg cfg, int64_t batch, lt_unlearn_plan_ctx *ctx);
+// mask[i] = 1 for the k largest |g[i]|; of equal ones the first.
+void lti_mask_top(const float *g, int64_t n, int64_t k, uint8_t *mask);
+// The parameters of the last layer: values of the model's graph, at most 2. Returns their number.
+int lti_last_layer(const lt_model *model, lt_val param[2]);
+
+// ---- Fields and rows of every method that fine-tunes. A method's config struct starts with LTI_RECIPE_FIELDS, its
+// table with LTI_RECIPE_ROWS(struct, epochs, lr, lr_step_every) or, for other defaults, LTI_RECIPE_ROWS_OF(struct,
+// ...).
+#define LTI_RECIPE_FIELDS                                                                                              \
+    int32_t epochs;                                                                                                    \
+    float lr;                                                                                                          \
+    int32_t lr_step_every;                                                                                             \
+    float lr_step_gamma;                                                                                               \
+    int64_t batch;                                                                                                     \
+    int32_t optimizer;                                                                                                 \
+    float momentum, weight_decay;                                                                                      \
+    bool augment;                                                                                                      \
+    float l1;                                                                                                          \
+    int32_t l1_schedule, l1_free_epochs;                                                                               \
+    bool freeze_bn;                                                                                                    \
+    LTI_MASK_FIELDS
+// clang-format off
+#define LTI_RECIPE_ROWS_OF(T, epochs_, lr_, every_, batch_, optimizer_, decay_, l1_, l1_schedule_, freeze_bn_, mask_) \
+    LT_I32(T, epochs, epochs_, 1, 100000, "epochs", "passes over the method's data"), \
+    LT_F32(T, lr, lr_, 1e-12, 1000, "", "learning rate"), \
+    LT_I32(T, lr_step_every, every_, 0, 100000, "epochs", "epochs between two steps of the learning rate; 0 = constant"), \
+    LT_F32(T, lr_step_gamma, 0.1, 0, 1, "", "factor of a step of the learning rate"), \
+    LT_I64(T, batch, batch_, 1, 65536, "images", "batch size"), \
+    LT_ENUM(T, optimizer, optimizer_, lti_optimizer_values, "optimizer"), \
+    LT_F32(T, momentum, 0.9, 0, 1, "", "momentum of sgd"), \
+    LT_F32(T, weight_decay, decay_, 0, 10, "", "weight decay on all parameters"), \
+    LT_BOOL(T, augment, 1, "random crop and flip of retain and forget images (never of adversarial ones)"), \
+    LT_F32(T, l1, l1_, 0, 1000, "", "weight of an l1 penalty on all parameters"), \
+    LT_ENUM(T, l1_schedule, l1_schedule_, lti_l1_values, "how the weight of the l1 penalty moves with the epochs"), \
+    LT_I32(T, l1_free_epochs, 0, 0, 100000, "epochs", "last epochs without a penalty (linear schedule)"), \
+    LT_BOOL(T, freeze_bn, freeze_bn_, "batch norm uses and keeps its running statistics"), \
+    LTI_MASK_ROWS(T, mask_)
+#define LTI_RECIPE_ROWS(T, epochs_, lr_, every_) \
+    LTI_RECIPE_ROWS_OF(T, epochs_, lr_, every_, 128, LT_SGD, 5e-4, 0, LT_L1_CONST, 0, LTI_MASK_NONE)
+// clang-format on
+
+typedef struct lti_recipe {
+    LTI_RECIPE_FIELDS
+} lti_recipe;
+#define LTI_RECIPE_OF(c)                                                                                               \
+    (lti_recipe)                                                                                                       \
+    {                                                                                                                  \
+        (c)->epochs, (c)->lr, (c)->lr_step_every, (c)->lr_step_gamma, (c)->batch, (c)->optimizer, (c)->momentum,       \
+            (c)->weight_decay, (c)->augment, (c)->l1, (c)->l1_schedule, (c)->l1_free_epochs, (c)->freeze_bn,           \
+            (c)->mask, (c)->mask_ratio, (c)->mask_file                                                                 \
+    }
+
+// A fresh optimizer, the recipe's schedule, penalty and mask (made here, kept by ctx).
+lt_status lti_recipe_apply(const lt_unlearn_in *in, lti_recipe recipe, lt_unlearn_plan_ctx *ctx, lt_job *job);
+lt_view lti_retain_view(const lt_unlearn_in *in, bool augment);
+lt_view lti_forget_view(const lt_unlearn_in *in, bool augment);
+// A new last phase of the job / a view into a phase, tagged with a number of its own.
+lt_phase *lti_add_phase(lt_job *job, bool shuffle);
+void lti_add_view(lt_job *job, lt_phase *phase, lt_view view);
+
+// ---- random labels on the forget set, with the retain set when it may be used [AMUN 5]
+enum { LTI_RL_JOINT, LTI_RL_UPSTREAM };
+extern const lt_opt_value lti_rl_orders[];
+typedef struct lti_rl {
+    int32_t order;
+    bool true_label, augment;
+} lti_rl;
+lt_status lti_add_random_labels(const lt_unlearn_in *in, const char *method, lti_rl rl, lt_job *job);
+
+#define LT_X(name) extern const lt_unlearn_method lti_unlearn_##name;
+#include "unlearn/methods.list"
+#undef LT_X
+#endif

@@ -1,0 +1,210 @@
+// unlearn.c - runs a method: checks that it has what it needs, lets it describe its job, trains, measures the change.
+#include "unlearn/recipe.h"
+#include "model/model_impl.h"
+#include <math.h>
+#include <string.h>
+
+void lt_unlearn_result_clear(lt_unlearn_result *result)
+{
+    for (int i = 0; i < result->n_layers; i++)
+        lti_free(result->layer[i].name);
+    lti_free(result->layer);
+    lt_adv_set_destroy(result->adv);
+    *result = (lt_unlearn_result){0};
+}
+
+// ---- checks, before anything is changed
+
+static lt_status check_rows(const lt_unlearn_in *in, const lt_index_set *set, const char *name, uint8_t *seen)
+{
+    int64_t n = in->ds->split[LT_TRAIN].n;
+    for (int64_t i = 0; i < set->n; i++) {
+        int64_t row = set->row[i];
+        if (row < 0 || row >= n)
+            return LT_FAIL(LT_E_FORMAT, "%s set: expected rows 0..%lld of the training split, found %lld", name,
+                           (long long)n - 1, (long long)row);
+        if (seen[row]++)
+            return LT_FAIL(LT_E_FORMAT, "%s set: row %lld is there twice, or in both the forget and the retain set",
+                           name, (long long)row);
+    }
+    return LT_OK;
+}
+
+static lt_status check_sets(const lt_unlearn_in *in)
+{
+    uint8_t *seen = lti_calloc((size_t)in->ds->split[LT_TRAIN].n, 1);
+    if (!seen)
+        return LTI_NOMEM("index sets");
+    lt_status status = check_rows(in, in->forget, "forget", seen);
+    if (status == LT_OK && in->retain)
+        status = check_rows(in, in->retain, "retain", seen);
+    lti_free(seen);
+    return status;
+}
+
+static lt_status check_stream(const lt_unlearn_in *in)
+{
+    const lt_unlearn_stream *s = in->stream;
+    if (strcmp(s->first->spec, in->model->spec) != 0 || s->first->n_params != in->model->n_params)
+        return LT_FAIL(LT_E_SHAPE, "stream of requests: the first model is %s, this one %s", s->first->spec,
+                       in->model->spec);
+    uint8_t *named = lti_calloc((size_t)in->ds->split[LT_TRAIN].n, 1);
+    if (!named)
+        return LTI_NOMEM("index sets");
+    lt_status status = check_rows(in, s->all, "stream", named);
+    for (int64_t i = 0; status == LT_OK && i < in->forget->n; i++)
+        if (!named[in->forget->row[i]])
+            status = LT_FAIL(LT_E_USAGE, "stream of requests: row %lld of this one is not among those of all",
+                             (long long)in->forget->row[i]);
+    lti_free(named);
+    return status;
+}
+
+lt_status lt_unlearn_check(const lt_unlearn_method *method, const lt_unlearn_in *in)
+{
+    bool has_retain = in->retain && in->retain->n > 0;
+    if (!in->forget || in->forget->n < 1)
+        return LT_FAIL(LT_E_USAGE, "%s: expected at least one sample to forget, found none", method->name);
+    if (method->needs & LT_NEED_RETAIN && !in->use_retain) {
+        (void)LT_FAIL(LT_E_USAGE, "%s: this method learns from the retain set and cannot run with forget data only",
+                      method->name);
+        return lt_error_hint("allow retain data, or choose amun, rl, ga or boundary-shrink");
+    }
+    if (in->use_retain && !has_retain)
+        return LT_FAIL(LT_E_USAGE, "%s: expected at least one sample in the retain set, found none", method->name);
+    if (method->needs & LT_FROM_SCRATCH && !in->train_cfg)
+        return LT_FAIL(LT_E_USAGE, "%s: expected the training recipe of the original model, found none", method->name);
+    const lt_model_shape *m = &in->model->shape;
+    if (m->c != in->ds->c || m->h != in->ds->h || m->w != in->ds->w || m->n_classes != in->ds->n_classes)
+        return LT_FAIL(LT_E_SHAPE, "%s: the model takes %dx%dx%d images of %d classes, the data has %dx%dx%d of %d",
+                       method->name, m->c, m->h, m->w, m->n_classes, in->ds->c, in->ds->h, in->ds->w,
+                       in->ds->n_classes);
+    LT_TRY(check_sets(in));
+    return in->stream ? check_stream(in) : LT_OK;
+}
+
+// ---- the run
+
+// The change of every parameter tensor, and of all together. before (n_params): what they were.
+static lt_status measure(const lt_model *model, const float *before, lt_unlearn_result *result)
+{
+    const int32_t n_values = lt_graph_n_values(model->graph);
+    double all = 0.0;
+    result->layer = lti_calloc((size_t)n_values, sizeof *result->layer);
+    if (!result->layer)
+        return LTI_NOMEM("change per layer");
+    for (lt_val v = 0; v < n_values; v++) {
+        lt_value_info info;
+        double sum = 0.0, norm = 0.0;
+        if (!lti_model_tensor(model, v, &info) || info.role != LT_ROLE_PARAM)
+            continue;
+        for (int64_t i = info.slab_offset; i < info.slab_offset + lti_model_shape_count(&info.shape); i++) {
+            const double was = (double)before[i], d = (double)model->params[i] - was;
+            sum += d * d;
+            norm += was * was;
+        }
+        char *name = lti_strdup(info.name);
+        if (!name)
+            return LTI_NOMEM("change per layer");
+        result->layer[result->n_layers++] = (lt_layer_delta){name, sqrt(sum), sqrt(norm)};
+        all += sum;
+    }
+    result->delta_norm_l2 = sqrt(all);
+    return LT_OK;
+}
+
+static int64_t count_free(const uint8_t *mask, int64_t n)
+{
+    int64_t count = 0;
+    for (int64_t i = 0; mask && i < n; i++)
+        count += mask[i] != 0;
+    return mask ? count : n;
+}
+
+static lt_status train(const lt_unlearn_in *in, lt_job *job, lt_train_result *result)
+{
+    char *checkpoint = NULL;
+    if (in->run_dir && !(checkpoint = lti_asprintf("%s/state.safetensors", in->run_dir)))
+        return LTI_NOMEM("path");
+    lt_status status = lt_train_run(job, in->env, checkpoint, in->resume, result);
+    lti_free(checkpoint);
+    return status;
+}
+
+// By a job: the method's plan, the trainer, the method's last word.
+static lt_status run_job(const lt_unlearn_method *method, const lt_unlearn_in *in, const void *cfg,
+                         lt_unlearn_plan_ctx *ctx, lt_unlearn_result *result)
+{
+    lt_job job = {.model = in->model, .seed = in->seed};
+    LT_TRY(method->plan(in, cfg, ctx, &job));
+    const double start_s = lti_now_s();
+    if (method->needs & LT_FROM_SCRATCH)
+        lt_model_init(in->model, in->seed);
+    LT_TRY(train(in, &job, &result->train));
+    if (method->finish)
+        LT_TRY(method->finish(in, cfg, ctx, &job));
+    result->update_s = lti_now_s() - start_s;
+    return LT_OK;
+}
+
+static lt_status run_alone(const lt_unlearn_method *method, const lt_unlearn_in *in, const void *cfg,
+                           lt_unlearn_plan_ctx *ctx, lt_unlearn_result *result)
+{
+    const double start_s = lti_now_s();
+    LT_TRY(method->run(in, cfg, ctx));
+    result->update_s = lti_now_s() - start_s - ctx->mask_s;
+    return LT_OK;
+}
+
+static void account(const lt_unlearn_in *in, const lt_unlearn_plan_ctx *ctx, lt_unlearn_result *result)
+{
+    result->mask_s = ctx->mask_s;
+    result->mask = ctx->mask_passes;
+    result->update = (lt_passes){result->train.n_forward + ctx->update_passes.n_forward,
+                                 result->train.n_backward + ctx->update_passes.n_backward};
+    if (ctx->adv) {
+        result->search_s = ctx->adv->search_s;
+        result->search = (lt_passes){ctx->adv->n_forward, ctx->adv->n_backward};
+    }
+    result->n_trainable = count_free(ctx->mask, in->model->n_params);
+}
+
+static lt_status run(const lt_unlearn_method *method, const lt_unlearn_in *in, const void *cfg,
+                     lt_unlearn_plan_ctx *ctx, const float *before, lt_unlearn_result *result)
+{
+    if (method->run)
+        LT_TRY(run_alone(method, in, cfg, ctx, result));
+    else
+        LT_TRY(run_job(method, in, cfg, ctx, result));
+    account(in, ctx, result);
+    LT_TRY(measure(in->model, before, result));
+    if (!(result->delta_norm_l2 > 0.0)) {
+        (void)LT_FAIL(LT_E_CHECK, "%s: the parameters did not change in %lld steps; %lld of %lld were free to",
+                      method->name, (long long)result->train.steps, (long long)result->n_trainable,
+                      (long long)in->model->n_params);
+        return lt_error_hint("raise the strength of the method (lr, alpha) or free more parameters");
+    }
+    return LT_OK;
+}
+
+lt_status lt_unlearn_run(const lt_unlearn_method *method, const lt_unlearn_in *in, const void *cfg,
+                         lt_unlearn_result *result)
+{
+    *result = (lt_unlearn_result){0};
+    LT_TRY(lt_unlearn_check(method, in));
+    size_t bytes = (size_t)in->model->n_params * sizeof *in->model->params;
+    float *before = lti_malloc(bytes);
+    if (!before)
+        return LTI_NOMEM("copy of the parameters");
+    memcpy(before, in->model->params, bytes);
+    lt_unlearn_plan_ctx ctx = {0};
+    lt_status status = run(method, in, cfg, &ctx, before, result);
+    if (ctx.own)
+        ctx.own_free(ctx.own);
+    lti_free(ctx.mask);
+    lti_free(before);
+    result->adv = ctx.adv;
+    if (status != LT_OK)
+        lt_unlearn_result_clear(result);
+    return status;
+}
