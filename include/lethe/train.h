@@ -1,8 +1,8 @@
 // train.h - one trainer for everything: a job says what to read, what to minimise and how; lt_train_run runs it.
 //
 // Training, retraining and every unlearning recipe are jobs. An epoch is a list of phases; a phase is a set of views
-// shuffled together (or read in order). The loss is the mean over each batch of weight * CE, plus weight * KL towards a
-// frozen teacher where a phase distils. train knows no method.
+// shuffled together (or read in order). The loss is the mean over each batch of weight * CE, plus weight * KL towards
+// soft targets (of a frozen teacher, or of a hook) where a phase distils. train knows no method.
 #ifndef LT_TRAIN_H
 #define LT_TRAIN_H
 #include "lethe/data.h"
@@ -49,10 +49,14 @@ LT_API extern const lt_option lt_train_options[];
 LT_API lt_status lt_adversarial_find(const char *name, int32_t *kind);
 
 enum { LT_JOB_MAX_PHASES = 4, LT_PHASE_MAX_VIEWS = 4, LT_JOB_MAX_TEACHERS = 2 };
-// A second term of the loss of a view's samples: weight * T^2 KL(softmax(teacher / T) || softmax(model / T)).
+// A second term of the loss of a view's samples: weight * T^2 KL(q || softmax(z / T)) towards soft targets
+// q = softmax(t / T). The logits t are those of a teacher, of lt_job.on_targets, or of the one rewritten by the other.
+// Up to the entropy of q this is the cross-entropy against q, and its gradient is weight * T (softmax(z / T) - q).
+enum { LT_NO_TEACHER = -1 };
+#define LT_TARGET_NEVER (-1e30f) // as a target logit: probability 0 exactly
 typedef struct lt_distill {
-    int teacher;  // index in lt_job.teacher
-    float weight; // 0 = no such term, negative = away from the teacher
+    int teacher;  // index in lt_job.teacher, or LT_NO_TEACHER: on_targets alone gives the targets
+    float weight; // 0 = no such term, negative = away from the targets
 } lt_distill;
 typedef struct lt_phase {
     lt_view view[LT_PHASE_MAX_VIEWS];
@@ -99,6 +103,10 @@ typedef struct lt_job {
     // Called for each batch before it is used; may rewrite its labels (batch->n of them, from batch->y), classes of the
     // model. Must depend on the batch and on `memory` only. NULL = none.
     lt_status (*on_batch)(struct lt_job *job, int phase, const lt_batch *batch, int32_t *labels, void *ctx);
+    // Called for each batch of a phase that distils: may rewrite target (batch->n, n_classes), the logits of the soft
+    // targets. A row holds its teacher's logits, zeros without one; log q stands for the distribution q at T = 1. Must
+    // depend on the batch, the teachers and `memory` only. NULL = none.
+    lt_status (*on_targets)(struct lt_job *job, int phase, const lt_batch *batch, float *target, void *ctx);
     void *ctx;    // of the hooks
     void *memory; // (memory_bytes) what hooks must find again: saved with checkpoints, filled on resume
     size_t memory_bytes;

@@ -143,6 +143,118 @@ static void teachers_are_listened_to(void **state)
     teachers("auto");
 }
 
+// ---- soft targets from a hook
+
+enum { TIMES = 4, N_LONG = TIMES * T_TRAIN }; // a view that holds every sample four times
+
+typedef struct table {
+    float logit[T_CLASSES]; // of every target, added to what is there
+    int n_calls;
+} table;
+
+static lt_status add_table(lt_job *job, int phase, const lt_batch *batch, float *target, void *ctx)
+{
+    table *t = ctx;
+    assert_int_equal(phase, 0);
+    t->n_calls++;
+    for (int64_t i = 0; i < batch->n; i++)
+        for (int k = 0; k < T_CLASSES; k++)
+            if (job->phase[0].distill[batch->view[i]].weight != 0)
+                target[i * T_CLASSES + k] += t->logit[k];
+    return LT_OK;
+}
+
+// Fills the job with one batch of two views, 88 samples that are not taught and 22 that are.
+static void mixed_batch(fixture *f, seen *s, int64_t long_rows[N_LONG])
+{
+    lt_job *job = &f->job;
+    plain_sgd(job, s);
+    job->cfg.batch = N_LONG + T_TRAIN;
+    job->cfg.lr = 0.01f;
+    job->temperature = 1;
+    job->bn_eval = true;
+    for (int i = 0; i < N_LONG; i++)
+        long_rows[i] = i % T_TRAIN;
+    job->phase[0].view[0] = lt_view_rows(f->ds, LT_TRAIN, &(lt_index_set){.n = N_LONG, .row = long_rows});
+    job->phase[0].view[1] = lt_view_split(f->ds, LT_TRAIN);
+    job->phase[0].view[1].tag = 1;
+    job->phase[0].view[1].weight = 0;
+    job->phase[0].n_views = 2;
+}
+
+// The gradient with respect to the bias of the last layer is the mean of p - q over all samples.
+static void gradient_is_p_minus_q(void **state)
+{
+    (void)state;
+    fixture f;
+    seen s;
+    table t = {.logit = {logf(0.5f), LT_TARGET_NEVER, logf(0.2f), logf(0.3f)}};
+    int64_t rows[N_LONG];
+    float z[T_TRAIN][T_CLASSES], before[T_CLASSES];
+    const double q[T_CLASSES] = {0.5, 0, 0.2, 0.3};
+    double want[T_CLASSES] = {0};
+    t_open(&f, "ref", 1);
+    mixed_batch(&f, &s, rows);
+    f.job.phase[0].view[0].weight = 0; // the targets alone
+    f.job.phase[0].distill[1] = (lt_distill){.teacher = LT_NO_TEACHER, .weight = 0.75f};
+    f.job.on_targets = add_table;
+    f.job.ctx = &t;
+    const lt_view all = lt_view_split(f.ds, LT_TRAIN);
+    logits(&f, f.model, &all, z[0]);
+    for (int i = 0; i < T_TRAIN; i++) {
+        double sum = 0;
+        for (int k = 0; k < T_CLASSES; k++)
+            sum += exp((double)z[i][k]);
+        for (int k = 0; k < T_CLASSES; k++)
+            want[k] += 0.75 * (exp((double)z[i][k]) / sum - q[k]) / (N_LONG + T_TRAIN);
+    }
+    float *bias = f.model->params + f.model->n_params - T_CLASSES;
+    memcpy(before, bias, sizeof before);
+    assert_ok(lt_train_run(&f.job, &f.env, NULL, false, NULL));
+    assert_int_equal(t.n_calls, 1);
+    for (int k = 0; k < T_CLASSES; k++)
+        assert_true(fabs(((double)before[k] - (double)bias[k]) / (double)0.01f - want[k]) < 1e-5);
+    assert_true(fabs(want[1]) > 1e-2);
+    t_close(&f);
+}
+
+// A teacher that a small part of the batch listens to runs on that part only, and a hook that adds to its logits sees
+// them.
+static void hooks_rewrite_teachers(void **state)
+{
+    (void)state;
+    for (int tilt = 0; tilt < 2; tilt++) {
+        fixture f;
+        seen s;
+        table t = {.logit = {0.5f * (float)tilt, (float)tilt, 0, 0}};
+        int64_t rows[N_LONG];
+        float z[T_TRAIN][T_CLASSES], y[T_TRAIN][T_CLASSES];
+        t_open(&f, "ref", 1);
+        mixed_batch(&f, &s, rows);
+        lt_model *teacher = other_model(&f, 21);
+        f.job.teacher[0] = teacher;
+        f.job.phase[0].distill[1].weight = 2;
+        f.job.on_targets = add_table;
+        f.job.ctx = &t;
+        const lt_view all = lt_view_split(f.ds, LT_TRAIN);
+        logits(&f, f.model, &all, z[0]);
+        logits(&f, teacher, &all, y[0]);
+        double want = 0;
+        for (int i = 0; i < T_TRAIN; i++) {
+            for (int k = 0; k < T_CLASSES; k++)
+                y[i][k] += t.logit[k];
+            want += TIMES * plain_ce(z[i], f.ds->split[LT_TRAIN].y[i]) / (N_LONG + T_TRAIN);
+            want += 2 * plain_kl(z[i], y[i], 1) / (N_LONG + T_TRAIN);
+        }
+        lt_train_result r;
+        assert_ok(lt_train_run(&f.job, &f.env, NULL, false, &r));
+        assert_true(fabs(s.loss[0] - want) < 1e-5 * (1 + fabs(want)));
+        assert_int_equal(r.n_forward, N_LONG + T_TRAIN + T_TRAIN);
+        lt_model_destroy(teacher);
+        t_close(&f);
+    }
+}
+
 // ---- a phase beside another
 
 static void step_of(const lt_phase *phase, int n_phases, float *delta)
@@ -358,6 +470,9 @@ static void refuses(void **state)
     assert_fails(LT_E_USAGE, "temperature above 0", lt_train_run(job, &f.env, NULL, false, NULL));
     job->temperature = 1;
     assert_fails(LT_E_USAGE, "teacher 0 is not there", lt_train_run(job, &f.env, NULL, false, NULL));
+    job->phase[0].distill[0].teacher = LT_NO_TEACHER;
+    assert_fails(LT_E_USAGE, "hook that gives targets", lt_train_run(job, &f.env, NULL, false, NULL));
+    job->phase[0].distill[0].teacher = 0;
     job->phase[0].distill[0].weight = NAN;
     assert_fails(LT_E_USAGE, "finite weight", lt_train_run(job, &f.env, NULL, false, NULL));
     job->phase[0].distill[0].weight = 1;
@@ -408,6 +523,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(teachers_are_listened_to),
+        cmocka_unit_test(gradient_is_p_minus_q),
+        cmocka_unit_test(hooks_rewrite_teachers),
         cmocka_unit_test(gradients_add_up),
         cmocka_unit_test(batches_go_round),
         cmocka_unit_test(resumes_everywhere),
