@@ -76,7 +76,71 @@ typedef struct lt_step { // one finished step
     int phase;
     int64_t batch, n; // number of the batch within its phase, and its samples
     double loss, lr;
+    double penalty; // weighted value of the penalties that know theirs; not part of loss
+    bool ends_epoch;
 } lt_step;
+
+// ---- doors: terms of the loss that depend on the parameters alone, values used in the place of the parameters,
+// changes after an update (docs/decisions/0008-doors-of-training.md)
+
+typedef struct lt_update_at { // where in the job an update is made
+    int32_t epoch, n_epochs;  // epoch: 0-based
+    int64_t step, n_steps;    // of the epoch; step: 0-based
+    double lr;                // of this update
+} lt_update_at;
+
+// Parameters that belong to a penalty or a transform and not to the model: steps and levels of a quantizer. Updated by
+// SGD with momentum right after those of the model, at rate lr * (current / largest learning rate of the job). No
+// weight decay unless asked for. Saved with checkpoints together with their momentum.
+typedef struct lt_own_params {
+    float *value; // (n), borrowed; NULL = none
+    int64_t n;
+    float lr, momentum, weight_decay;
+} lt_own_params;
+
+enum { LT_UPDATE_BLOCK = 16384, LT_JOB_MAX_PENALTIES = 4, LT_JOB_MAX_GROUPS = 8 };
+
+// A penalty: weight * value(theta) is added to the loss. Its gradient is added to the gradient slab in the pass of the
+// optimizer, block by block, while the block is in cache.
+typedef struct lt_penalty {
+    const char *name;     // of the recipe, in events and in checkpoints
+    const char *identity; // every option that changes the numbers, as text: part of the job's digest; may be NULL
+    // Weight at this update; called once before the pass. 0 skips the term. May prepare tables from `own`.
+    double (*weight)(void *ctx, const lt_update_at *at);
+    // Adds weight * d value / d theta to g (n) for coordinates from .. from + n - 1; p (n). Blocks begin at multiples
+    // of LT_UPDATE_BLOCK and come once each, from several threads at the same time.
+    void (*add)(void *ctx, float weight, int64_t from, int64_t n, const float *p, float *g);
+    // After the pass: the weighted value of the term, and its gradient with respect to `own` (own.n). NULL = not known.
+    double (*finish)(void *ctx, float *own_grad);
+    void (*own_updated)(void *ctx); // `own` has new values: bound them here; NULL = nothing to do
+    lt_own_params own;
+    void *ctx;
+} lt_penalty;
+
+// A transform of the parameters on their way into the graph: parameters -> values used. The model keeps the parameters
+// and the optimizer moves them; losses, attacks and gradients see the values used, and `backward` turns a gradient with
+// respect to these into one with respect to the parameters. Evaluation uses the values of `train` = false.
+typedef struct lt_transform {
+    const char *name, *identity; // as of a penalty
+    bool in_training;            // false: training uses the parameters as they are, only evaluation is transformed
+    // used (n_params of the model) from p. `at` is NULL outside of training; train: for a step of training.
+    lt_status (*forward)(void *ctx, const lt_update_at *at, bool train, const lt_model *model, const float *p,
+                         float *used);
+    // g (n_params): gradient with respect to `used`, becomes that with respect to p; own_grad (own.n). NULL = the same.
+    void (*backward)(void *ctx, const float *p, const float *used, float *g, float *own_grad);
+    void (*own_updated)(void *ctx);
+    lt_own_params own;
+    void *ctx;
+} lt_transform;
+// used (n_params, caller-owned) becomes what evaluation uses; transform NULL: a copy of the parameters.
+LT_API lt_status lt_transform_apply(const lt_transform *transform, const lt_model *model, float *used);
+
+typedef struct lt_param_group { // coordinates from .. from + n - 1 of the parameter slab
+    int64_t from, n;
+    float lr_scale, decay_scale; // factors of the learning rate and of the weight decay there
+} lt_param_group;
+
+enum { LT_UPDATE_CHANGED = 1, LT_UPDATE_RESET_MOMENTUM = 2 }; // what an after_update hook did, or wants
 
 typedef struct lt_job {
     lt_model *model; // trained in place
@@ -87,6 +151,12 @@ typedef struct lt_job {
     float l1; // penalty l1 * ||theta||_1 over all parameters (subgradient), 0 = none
     lt_l1_schedule l1_schedule;
     int32_t l1_free_epochs; // last epochs without a penalty (linear schedule)
+    // Further terms, after l1. Their own parameters are updated in place.
+    lt_penalty penalty[LT_JOB_MAX_PENALTIES];
+    int n_penalties;
+    const lt_transform *transform;           // NULL = none
+    lt_param_group group[LT_JOB_MAX_GROUPS]; // in rising order, apart from each other
+    int n_groups;
     // (n_params) 1 = trainable; masked coordinates stay bit-identical; NULL = all trainable. Constant while a job runs.
     const uint8_t *mask;
     bool bn_eval; // batch norm normalises with its running statistics and leaves them alone
@@ -107,7 +177,14 @@ typedef struct lt_job {
     // targets. A row holds its teacher's logits, zeros without one; log q stands for the distribution q at T = 1. Must
     // depend on the batch, the teachers and `memory` only. NULL = none.
     lt_status (*on_targets)(struct lt_job *job, int phase, const lt_batch *batch, float *target, void *ctx);
-    void *ctx;    // of the hooks
+    // Called after every after_update_every-th update of the job (0 = every one) and after the last one of an epoch.
+    // May change parameters and statistics of the model, which are then up to date on the host, and says so in *did
+    // (LT_UPDATE_*, 0 before the call); a failure ends the job with its status. NULL = none. Must depend on the model,
+    // the step and `memory` only.
+    lt_status (*after_update)(struct lt_job *job, const lt_step *step, unsigned *did, void *after_ctx);
+    void *after_ctx;
+    int64_t after_update_every;
+    void *ctx;    // of the other hooks
     void *memory; // (memory_bytes) what hooks must find again: saved with checkpoints, filled on resume
     size_t memory_bytes;
     const lt_view *eval_view; // evaluated every eval_every epochs and after the last one; NULL = none

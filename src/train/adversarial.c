@@ -64,13 +64,13 @@ static lt_status build_attack(lti_trainer *t, const lti_adversarial *a)
         .n_outs = 1, .grad_of = LT_NONE, .seed = LT_NONE, .dtype = LT_F32, .flags = t->env->plan_flags};
     // Evaluation-mode plans without parameter gradients only read their slabs.
     adv->attack = (lti_plans){
-        .graph = adv->graph, .backend = t->env->backend, .params = m->params, .state = m->state, .spec = common};
+        .graph = adv->graph, .backend = t->env->backend, .params = t->used, .state = m->state, .spec = common};
     adv->attack.spec.outs = adv->outs;
     adv->attack.spec.grad_of = adv->outs[0];
     adv->attack.spec.wrt = adv->wrt;
     adv->attack.spec.n_wrt = 1;
     adv->forward = (lti_plans){
-        .graph = m->graph, .backend = t->env->backend, .params = m->params, .state = m->state, .spec = common};
+        .graph = m->graph, .backend = t->env->backend, .params = t->used, .state = m->state, .spec = common};
     adv->forward.spec.outs = &m->logits;
     return LT_OK;
 }

@@ -25,6 +25,8 @@ static lt_status mirror(lti_trainer *t, const void *host, int64_t n, size_t size
 
 static bool update_fits(const lt_job *job)
 {
+    if (job->n_penalties > 0 || job->transform || job->n_groups > 0) // doors are opened on the host
+        return false;
     for (int p = 0; p < job->n_phases; p++)
         if (job->phase[p].beside) // its gradients are added on the host
             return false;

@@ -9,6 +9,26 @@
 #include <stdio.h>
 #include <string.h>
 
+static lt_status check_groups(const lt_job *job)
+{
+    if (job->n_groups < 0 || job->n_groups > LT_JOB_MAX_GROUPS)
+        return LT_FAIL(LT_E_USAGE, "training job: expected 0 to %d groups of parameters, found %d", LT_JOB_MAX_GROUPS,
+                       job->n_groups);
+    int64_t end = 0;
+    for (int i = 0; i < job->n_groups; i++) {
+        const lt_param_group *g = &job->group[i];
+        if (g->from < end || g->n < 1 || g->n > job->model->n_params - g->from)
+            return LT_FAIL(LT_E_USAGE,
+                           "training job: group %d: expected parameters of %lld to %lld, found %lld and %lld", i,
+                           (long long)end, (long long)job->model->n_params, (long long)g->from, (long long)g->n);
+        if (!(g->lr_scale >= 0) || !(g->decay_scale >= 0))
+            return LT_FAIL(LT_E_USAGE, "training job: group %d: expected factors of 0 or more, found %g and %g", i,
+                           (double)g->lr_scale, (double)g->decay_scale);
+        end = g->from + g->n;
+    }
+    return LT_OK;
+}
+
 static lt_status check_job(const lt_job *job)
 {
     if (!job->model)
@@ -20,6 +40,13 @@ static lt_status check_job(const lt_job *job)
     if (job->l1_free_epochs < 0)
         return LT_FAIL(LT_E_USAGE, "training job: expected 0 or more epochs without a penalty, found %d",
                        job->l1_free_epochs);
+    if (job->n_penalties < 0 || job->n_penalties > LT_JOB_MAX_PENALTIES)
+        return LT_FAIL(LT_E_USAGE, "training job: expected 0 to %d penalties, found %d", LT_JOB_MAX_PENALTIES,
+                       job->n_penalties);
+    for (int i = 0; i < job->n_penalties; i++)
+        if (!job->penalty[i].name || !job->penalty[i].weight || !job->penalty[i].add)
+            return LT_FAIL(LT_E_USAGE, "training job: penalty %d: expected a name, a weight and a gradient", i);
+    LT_TRY(check_groups(job));
     if (job->memory_bytes > 0 && !job->memory)
         return LT_FAIL(LT_E_USAGE, "training job: expected a memory of %zu bytes, found none", job->memory_bytes);
     LT_TRY(lti_distill_check(job));
@@ -166,7 +193,7 @@ static lt_status build_graph(lti_trainer *t)
     t->outs[1] = model->logits;
     t->plans = (lti_plans){.graph = t->graph,
                            .backend = t->env->backend,
-                           .params = model->params,
+                           .params = t->used,
                            .state = model->state,
                            .grads = t->grads,
                            .spec = {.outs = t->outs,
@@ -189,7 +216,9 @@ static void describe_state(lti_trainer *t)
                            .start_params = t->start_params,
                            .start_state = t->start_state,
                            .memory = t->job->memory,
-                           .memory_bytes = t->job->memory_bytes};
+                           .memory_bytes = t->job->memory_bytes,
+                           .own = t->own,
+                           .n_own = LT_JOB_MAX_PENALTIES + 1};
     const lt_backend *b = t->env->backend;
     const int n =
         snprintf(t->state.backend, sizeof t->state.backend, "%s, %s", lt_backend_name(b), lt_backend_version(b));
@@ -199,6 +228,46 @@ static void describe_state(lti_trainer *t)
     else
         snprintf(more, sizeof t->state.backend - (size_t)n, ", %d threads", lt_backend_n_threads(b));
     lti_job_digests(t->job, t->state.digest);
+}
+
+// What penalties own, and the slabs of a transform.
+static lt_status open_doors(lti_trainer *t)
+{
+    const lt_job *job = t->job;
+    const lt_transform *f = job->transform;
+    lti_terms_init(&t->terms, job);
+    for (int i = 0; i < job->n_penalties; i++)
+        LT_TRY(lti_own_init(&t->own[i], job->penalty[i].own, job->penalty[i].name));
+    t->used = job->model->params;
+    if (!f)
+        return LT_OK;
+    LT_TRY(lti_own_init(&t->own[LT_JOB_MAX_PENALTIES], f->own, f->name));
+    if (f->in_training && !(t->used = slab(job->model->n_params)))
+        return LTI_NOMEM("transformed parameters");
+    t->used_eval = slab(job->model->n_params);
+    t->evaluated = *job->model;
+    t->evaluated.params = t->used_eval;
+    return t->used_eval ? LT_OK : LTI_NOMEM("transformed parameters");
+}
+
+lt_status lti_trainer_use_params(lti_trainer *t, const lt_update_at *at)
+{
+    const lt_transform *f = t->job->transform;
+    if (!f || !f->in_training)
+        return LT_OK;
+    LT_TRY(f->forward(f->ctx, at, true, t->job->model, t->job->model->params, t->used));
+    lti_slab_written(t->env->backend, t->used);
+    lti_plans_prepare_anew(&t->plans);
+    return LT_OK;
+}
+
+lt_status lti_trainer_use_params_eval(lti_trainer *t)
+{
+    if (!t->used_eval)
+        return LT_OK;
+    LT_TRY(lt_transform_apply(t->job->transform, t->job->model, t->used_eval));
+    lti_slab_written(t->env->backend, t->used_eval);
+    return LT_OK;
 }
 
 lt_status lti_trainer_init(lti_trainer *t, lt_job *job, const lt_env *env, const char *path)
@@ -214,11 +283,12 @@ lt_status lti_trainer_init(lti_trainer *t, lt_job *job, const lt_env *env, const
     if (!t->grads || !t->start_params || !t->start_state)
         return LTI_NOMEM("gradients of the model");
     LT_TRY(lti_optim_init(&t->optim, job->cfg.optimizer, model->n_params));
+    LT_TRY(open_doors(t));
     LT_TRY(build_graph(t));
     LT_TRY(lti_on_device_init(t));
     if (job->eval_view) {
         LT_TRY(lti_job_view_check(model, job->eval_view, "evaluation view"));
-        LT_TRY(lt_evaluator_create(model, env, job->cfg.batch, &t->evaluator));
+        LT_TRY(lt_evaluator_create(t->used_eval ? &t->evaluated : model, env, job->cfg.batch, &t->evaluator));
     }
     t->at.bn_batches = model->bn_batches;
     describe_state(t);
@@ -237,6 +307,11 @@ void lti_trainer_clear(lti_trainer *t)
     lti_adv_clear(t);
     lt_graph_destroy(t->graph);
     lti_optim_clear(&t->optim);
+    for (int i = 0; i <= LT_JOB_MAX_PENALTIES; i++)
+        lti_own_clear(&t->own[i]);
+    if (t->job && t->job->model && t->used != t->job->model->params)
+        lti_free(t->used);
+    lti_free(t->used_eval);
     lti_free(t->grads);
     lti_free(t->side_grads);
     lti_free(t->relabel);

@@ -7,7 +7,7 @@
 
 #include <string.h>
 
-enum { N_PARTS = 4, MAX_TENSORS = 10 };
+enum { N_PARTS = 4, MAX_TENSORS = 10 + 2 * (LT_JOB_MAX_PENALTIES + 1) };
 static const char *const part_name[N_PARTS] = {"model", "recipe", "data", "mask"};
 static const char format_version[] = "3";
 
@@ -17,6 +17,30 @@ static void hash_str(lti_hash *h, const char *s)
 }
 
 #define HASH(h, field) lti_hash_add((h), &(field), sizeof(field))
+
+static void hash_own(lti_hash *h, const lt_own_params *own)
+{
+    HASH(h, own->n), HASH(h, own->lr), HASH(h, own->momentum), HASH(h, own->weight_decay);
+}
+
+// Nothing for a job without any, so that states written before there were doors stay theirs.
+static void hash_doors(lti_hash *h, const lt_job *job)
+{
+    for (int i = 0; i < job->n_penalties; i++) {
+        hash_str(h, job->penalty[i].name);
+        hash_str(h, job->penalty[i].identity);
+        hash_own(h, &job->penalty[i].own);
+    }
+    if (job->transform) {
+        hash_str(h, job->transform->name);
+        hash_str(h, job->transform->identity);
+        hash_own(h, &job->transform->own);
+    }
+    for (int i = 0; i < job->n_groups; i++) {
+        const lt_param_group *g = &job->group[i];
+        HASH(h, g->from), HASH(h, g->n), HASH(h, g->lr_scale), HASH(h, g->decay_scale);
+    }
+}
 
 static void hash_recipe(lti_hash *h, const lt_job *job)
 {
@@ -29,6 +53,7 @@ static void hash_recipe(lti_hash *h, const lt_job *job)
     HASH(h, c->adv_beta);
     HASH(h, job->seed), HASH(h, job->l1), HASH(h, job->n_phases), HASH(h, job->bn_eval), HASH(h, job->temperature);
     HASH(h, job->l1_schedule), HASH(h, job->l1_free_epochs);
+    hash_doors(h, job);
     for (int i = 0; i < LT_JOB_MAX_TEACHERS; i++) {
         char digest[65] = "none";
         if (job->teacher[i])
@@ -78,6 +103,25 @@ void lti_job_digests(const lt_job *job, char digest[4][65])
         lti_hash_hex(&h[i], digest[i]);
 }
 
+static int list_own(const lti_state *s, lt_tensor t[MAX_TENSORS])
+{
+    static const char *const name[LT_JOB_MAX_PENALTIES + 1][2] = {{"penalty.0", "penalty.0.m"},
+                                                                  {"penalty.1", "penalty.1.m"},
+                                                                  {"penalty.2", "penalty.2.m"},
+                                                                  {"penalty.3", "penalty.3.m"},
+                                                                  {"transform", "transform.m"}};
+    int count = 0;
+    for (int i = 0; i < s->n_own; i++)
+        for (int j = 0; s->own[i].m && j < 2; j++)
+            t[count++] = (lt_tensor){.name = name[i][j],
+                                     .dtype = LT_F32,
+                                     .n_dims = 1,
+                                     .dim = {s->own[i].params.n},
+                                     .data = j ? s->own[i].m : s->own[i].params.value,
+                                     .n_bytes = (size_t)s->own[i].params.n * sizeof(float)};
+    return count;
+}
+
 // The tensors of the file, pointing into the state: the one list for writing, reading and the content digest.
 static int list_tensors(const lti_state *s, lt_tensor t[MAX_TENSORS])
 {
@@ -98,7 +142,7 @@ static int list_tensors(const lti_state *s, lt_tensor t[MAX_TENSORS])
         {"epoch_start.state", LT_F32, n_state, s->start_state},
         {"memory", LT_U8, (int64_t)s->memory_bytes, s->memory},
     };
-    int count = 0;
+    int count = list_own(s, t);
     for (size_t i = 0; i < sizeof row / sizeof *row; i++) {
         if (row[i].n > 0) {
             const size_t size = row[i].dtype == LT_U8 ? 1 : row[i].dtype == LT_F32 ? 4 : 8;

@@ -201,7 +201,44 @@ static lt_status forward_backward(lti_trainer *t, int p, const lt_batch *b, doub
     return LT_OK;
 }
 
-static lt_status account(lti_trainer *t, int64_t n, double loss)
+static lt_step step_of(const lti_trainer *t, int64_t n, double loss, double penalty)
+{
+    int last = t->job->n_phases - 1; // the last phase that has steps
+    while (last > 0 && t->job->phase[last].beside)
+        last--;
+    return (lt_step){.step = t->at.steps,
+                     .epoch = (int32_t)t->at.epoch,
+                     .phase = (int)t->at.phase,
+                     .batch = t->at.batch,
+                     .n = n,
+                     .loss = loss,
+                     .lr = t->sums.lr,
+                     .penalty = penalty,
+                     .ends_epoch = t->at.phase == last && t->at.batch + 1 == t->phase_batches[last]};
+}
+
+// The hook after an update: what it changed counts like an update of the trainer.
+static lt_status after_update(lti_trainer *t, const lt_step *step)
+{
+    lt_job *job = t->job;
+    const int64_t every = job->after_update_every > 0 ? job->after_update_every : 1;
+    unsigned did = 0;
+    if (!job->after_update || !(step->ends_epoch || step->step % every == 0))
+        return LT_OK;
+    LT_TRY(lti_on_device_to_host(t));
+    LT_TRY(job->after_update(job, step, &did, job->after_ctx));
+    if (did & LT_UPDATE_RESET_MOMENTUM) {
+        memset(t->optim.m, 0, (size_t)t->optim.n * sizeof *t->optim.m);
+        if (t->optim.v)
+            memset(t->optim.v, 0, (size_t)t->optim.n * sizeof *t->optim.v);
+        lti_trainer_wrote_optim(t);
+    }
+    if (did & LT_UPDATE_CHANGED)
+        lti_trainer_wrote_model(t);
+    return LT_OK;
+}
+
+static lt_status account(lti_trainer *t, int64_t n, double loss, double penalty)
 {
     const double now = lti_now_s();
     t->sums.train_s += now - t->mark_s;
@@ -211,16 +248,11 @@ static lt_status account(lti_trainer *t, int64_t n, double loss)
     t->at.epoch_images += n;
     t->at.images += n;
     t->at.steps++;
+    const lt_step step = step_of(t, n, loss, penalty);
+    LT_TRY(after_update(t, &step));
     if (t->job->on_step) {
         if (!t->job->step_only)
             LT_TRY(lti_on_device_model_to_host(t));
-        const lt_step step = {.step = t->at.steps,
-                              .epoch = (int32_t)t->at.epoch,
-                              .phase = (int)t->at.phase,
-                              .batch = t->at.batch,
-                              .n = n,
-                              .loss = loss,
-                              .lr = t->sums.lr};
         t->job->on_step(t->job, &step, t->job->step_ctx);
     }
     t->at.batch++;
@@ -241,23 +273,57 @@ static lt_status add_side(lti_trainer *t, const lt_batch *b, double *loss)
     return LT_OK;
 }
 
+// Values of the penalties, and the update of what they and the transform own.
+static bool update_own(lti_trainer *t, double *penalty)
+{
+    const lt_job *job = t->job;
+    const double factor = job->cfg.lr > 0 ? t->sums.lr / (double)job->cfg.lr : 0;
+    bool finite = true;
+    *penalty = 0;
+    for (int i = 0; i < job->n_penalties; i++) {
+        const lt_penalty *term = &job->penalty[i];
+        if (t->terms.weight[1 + i] == 0 || !term->finish)
+            continue;
+        *penalty += term->finish(term->ctx, t->own[i].grad);
+        finite = lti_own_step(&t->own[i], factor) && finite;
+        if (term->own_updated)
+            term->own_updated(term->ctx);
+    }
+    finite = lti_own_step(&t->own[LT_JOB_MAX_PENALTIES], factor) && finite;
+    if (job->transform && job->transform->own_updated)
+        job->transform->own_updated(job->transform->ctx);
+    return finite && isfinite(*penalty);
+}
+
 // side: the batch of the accompanying phase, or NULL.
 static lt_status run_step(lti_trainer *t, const lt_batch *b, const lt_batch *side, int64_t first_batch)
 {
     lt_model *m = t->job->model;
     double loss = 0;
     t->sums.lr = lt_train_lr(&t->job->cfg, (int32_t)t->at.epoch, first_batch + t->at.batch, t->epoch_batches);
+    const lt_update_at place = {.epoch = (int32_t)t->at.epoch,
+                                .n_epochs = t->job->cfg.epochs,
+                                .step = first_batch + t->at.batch,
+                                .n_steps = t->epoch_batches,
+                                .lr = t->sums.lr};
+    const lt_transform *f = t->job->transform;
+    LT_TRY(lti_trainer_use_params(t, &place));
     LT_TRY(forward_backward(t, (int)t->at.phase, b, &loss));
     if (side)
         LT_TRY(add_side(t, side, &loss));
     if (out_of_bounds(t, loss))
         return diverged(t, loss);
+    if (f && f->in_training && f->backward)
+        f->backward(f->ctx, m->params, t->used, t->grads, t->own[LT_JOB_MAX_PENALTIES].grad);
+    lti_terms_weigh(&t->terms, &place);
     const lti_update update = {.cfg = &t->job->cfg,
                                .p = m->params,
                                .g = t->grads,
                                .mask = t->job->mask,
                                .lr = t->sums.lr,
-                               .l1 = (float)lt_train_l1(t->job, (int32_t)t->at.epoch),
+                               .terms = &t->terms,
+                               .group = t->job->group,
+                               .n_groups = t->job->n_groups,
                                .n_threads = lt_backend_n_threads(t->env->backend)};
     bool finite = true;
     LT_TRY(lti_on_device_update(t, &update, &finite));
@@ -266,9 +332,11 @@ static lt_status run_step(lti_trainer *t, const lt_batch *b, const lt_batch *sid
         lti_trainer_wrote_model(t);
         lti_trainer_wrote_optim(t);
     }
+    double penalty = 0;
+    finite = update_own(t, &penalty) && finite;
     if (!finite)
         return diverged(t, loss);
-    return account(t, b->n + (side ? side->n : 0), loss);
+    return account(t, b->n + (side ? side->n : 0), loss, penalty);
 }
 
 // The accompanying batch of step at.batch. Each round over its phase is an epoch of its loader.
@@ -374,6 +442,7 @@ static lt_status evaluate(lti_trainer *t)
     }
     lt_eval_result r;
     LT_TRY(lti_on_device_to_host(t));
+    LT_TRY(lti_trainer_use_params_eval(t));
     const lt_status status = lt_evaluator_run(t->evaluator, t->job->eval_view, NULL, NULL, &r);
     if (status == LT_E_INTERRUPTED)
         return interrupted(t);

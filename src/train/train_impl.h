@@ -41,15 +41,38 @@ typedef struct lti_optim {
     float *v;     // (n) second moment; NULL for SGD
     int64_t n, t; // t: updates done
 } lti_optim;
+// Penalties of a job: l1 first, then those of its list, with their weights at the update to come.
+typedef struct lti_terms {
+    lt_penalty term[1 + LT_JOB_MAX_PENALTIES];
+    double weight[1 + LT_JOB_MAX_PENALTIES];
+    int n;
+    float l1; // weight of the first one, which a device knows too
+} lti_terms;
+lt_penalty lti_penalty_l1(const lt_job *job); // the entry of job->l1 and its schedule
+void lti_terms_init(lti_terms *terms, const lt_job *job);
+void lti_terms_weigh(lti_terms *terms, const lt_update_at *at);
+bool lti_terms_others(const lti_terms *terms); // is a term besides l1 in the list
+
 typedef struct lti_update {
     const lt_train_cfg *cfg;
-    float *p;            // (n)
-    const float *g;      // (n)
-    const uint8_t *mask; // (n) or NULL
+    float *p;               // (n)
+    float *g;               // (n); penalties are added to it
+    const uint8_t *mask;    // (n) or NULL
+    const lti_terms *terms; // weighed; NULL = none
+    const lt_param_group *group;
+    int n_groups;
     double lr;
-    float l1;
     int n_threads;
 } lti_update;
+
+// Own parameters of a penalty or of the transform, with their optimizer.
+typedef struct lti_own {
+    lt_own_params params;
+    float *grad, *m; // (n)
+} lti_own;
+lt_status lti_own_init(lti_own *own, lt_own_params params, const char *name);
+void lti_own_clear(lti_own *own);
+bool lti_own_step(lti_own *own, double lr_factor); // false when a value is not finite
 lt_status lti_optim_init(lti_optim *o, int32_t kind, int64_t n);
 void lti_optim_clear(lti_optim *o);
 // The numbers of one update, for lti_optim_step and for a device. Counts the update: o->t goes up by one.
@@ -80,6 +103,8 @@ typedef struct lti_state { // all borrowed
     float *start_params, *start_state; // model at the start of the epoch
     void *memory;                      // (memory_bytes) of the job
     size_t memory_bytes;
+    const lti_own *own; // (n_own) of the penalties in their order, then of the transform
+    int n_own;
     char backend[160];  // name, version and threads: differing ones are only warned of
     char digest[4][65]; // lti_job_digests
 } lti_state;

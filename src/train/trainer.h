@@ -46,6 +46,11 @@ typedef struct lti_trainer {
     int32_t *relabel;                  // (largest batch) when on_batch may change labels, else NULL
     float *start_params, *start_state; // the model at the start of the epoch
     lti_optim optim;
+    lti_terms terms;
+    lti_own own[LT_JOB_MAX_PENALTIES + 1]; // of the job's penalties, then of its transform
+    float *used;        // (n_params) values that training uses: the model's parameters, or those of the transform
+    float *used_eval;   // (n_params) values that evaluation uses, when a transform makes others; else NULL
+    lt_model evaluated; // the model with these: its graph and statistics are borrowed
     lti_on_device there;
     lti_counts at;
     lti_sums sums;
@@ -84,6 +89,9 @@ lt_status lti_adv_open(lti_trainer *t, int64_t batch);
 lt_status lti_adv_attack(lti_trainer *t, int p, const lt_batch *b, const int32_t *labels, lt_plan *plan);
 int lti_adv_forwards(const lti_trainer *t); // passes of a batch through the model in one step of training
 void lti_adv_clear(lti_trainer *t);
+// The transform's values for a step to come; and for an evaluation.
+lt_status lti_trainer_use_params(lti_trainer *t, const lt_update_at *at);
+lt_status lti_trainer_use_params_eval(lti_trainer *t);
 // ---- device.c
 lt_status lti_on_device_init(lti_trainer *t); // after the optimizer and the plans; nothing on a CPU
 void lti_on_device_clear(lti_trainer *t);

@@ -58,6 +58,15 @@ static float draw(uint32_t step, int64_t i)
     return (float)lt_rng_normal(&rng);
 }
 
+// The penalties of a job with an l1 penalty only, as they are at its first update.
+static lti_terms terms_of(const lt_job *job)
+{
+    lti_terms terms;
+    lti_terms_init(&terms, job);
+    lti_terms_weigh(&terms, &(lt_update_at){.n_epochs = 1, .n_steps = 1});
+    return terms;
+}
+
 typedef struct slabs {
     float p[N], g[N];
     uint8_t mask[N];
@@ -92,6 +101,8 @@ static void against_double(const lt_train_cfg *cfg, float l1, int n_threads)
 {
     slabs *s = lti_calloc(1, sizeof *s);
     double *p = lti_calloc(3 * N, sizeof *p), *m = p + N, *v = m + N;
+    const lt_job job = {.l1 = l1};
+    const lti_terms terms = terms_of(&job);
     lti_optim o;
     assert_ok(lti_optim_init(&o, cfg->optimizer, N));
     for (int64_t i = 0; i < N; i++)
@@ -100,9 +111,9 @@ static void against_double(const lt_train_cfg *cfg, float l1, int n_threads)
         for (int64_t i = 0; i < N; i++)
             s->g[i] = draw((uint32_t)t, i);
         const double lr = 0.05 / t;
-        const lti_update u = {.cfg = cfg, .p = s->p, .g = s->g, .lr = lr, .l1 = l1, .n_threads = n_threads};
+        const lti_update u = {.cfg = cfg, .p = s->p, .g = s->g, .lr = lr, .terms = &terms, .n_threads = n_threads};
+        reference(cfg, (double)l1, lr, t, N, p, s->g, m, v); // first: the update adds the penalty to g
         assert_true(lti_optim_step(&o, &u));
-        reference(cfg, (double)l1, lr, t, N, p, s->g, m, v);
     }
     for (int64_t i = 0; i < N; i++)
         if (fabs((double)s->p[i] - p[i]) > 1e-5 * (1 + fabs(p[i])))
@@ -128,9 +139,11 @@ static void l1_is_zero_at_zero(void **state)
     (void)state;
     const lt_train_cfg c = sgd_cfg(0, 0, false);
     float p[3] = {0, 0.5f, -0.5f}, g[3] = {0};
+    const lt_job job = {.l1 = 0.25f};
+    const lti_terms terms = terms_of(&job);
     lti_optim o;
     assert_ok(lti_optim_init(&o, LT_SGD, 3));
-    assert_true(lti_optim_step(&o, &(lti_update){.cfg = &c, .p = p, .g = g, .lr = 1, .l1 = 0.25f, .n_threads = 1}));
+    assert_true(lti_optim_step(&o, &(lti_update){.cfg = &c, .p = p, .g = g, .lr = 1, .terms = &terms, .n_threads = 1}));
     assert_true(p[0] == 0 && p[1] == 0.25f && p[2] == -0.25f);
     lti_optim_clear(&o);
 }
@@ -150,7 +163,9 @@ static void mask_freezes(const lt_train_cfg *cfg)
     s->p[3] = -0.0f;
     s->p[6] = 1e-42f; // denormal
     s->g[9] = NAN;    // a masked gradient counts for nothing
-    lti_update u = {.cfg = cfg, .p = s->p, .g = s->g, .lr = 0.1, .l1 = 1e-3f, .n_threads = 2};
+    const lt_job job = {.l1 = 1e-3f};
+    const lti_terms terms = terms_of(&job);
+    lti_update u = {.cfg = cfg, .p = s->p, .g = s->g, .lr = 0.1, .terms = &terms, .n_threads = 2};
     for (int64_t i = 0; i < N; i++)
         o.m[i] = 1;
     memcpy(before, s->p, N * sizeof *before);
@@ -174,6 +189,68 @@ static void masks(void **state)
     const lt_train_cfg cfg[] = {sgd_cfg(0.9f, 0.01f, false), sgd_cfg(0.9f, 0.01f, true), adamw_cfg(0.05f)};
     for (size_t i = 0; i < sizeof cfg / sizeof *cfg; i++)
         mask_freezes(&cfg[i]);
+}
+
+// l1 as a term of the list gives the bits that p' = p - lr (g + l1 sign(p) + wd p) gives when it is written in one
+// line.
+static void l1_keeps_its_bits(void **state)
+{
+    (void)state;
+    const lt_train_cfg c = sgd_cfg(0.9f, 5e-4f, false);
+    slabs *s = lti_calloc(1, sizeof *s);
+    float *want = lti_calloc(2 * N, sizeof *want), *m = want + N;
+    const lt_job job = {.l1 = 3e-4f};
+    const lti_terms terms = terms_of(&job);
+    lti_optim o;
+    assert_ok(lti_optim_init(&o, LT_SGD, N));
+    for (int64_t i = 0; i < N; i++)
+        want[i] = s->p[i] = draw(0, i);
+    for (uint32_t t = 1; t <= 3; t++) {
+        for (int64_t i = 0; i < N; i++) {
+            s->g[i] = draw(t, i);
+            const float sign = (float)((want[i] > 0) - (want[i] < 0));
+            const float d = s->g[i] + job.l1 * sign + c.weight_decay * want[i];
+            m[i] = c.momentum * m[i] + d;
+            want[i] = want[i] - 0.05f * m[i];
+        }
+        assert_true(lti_optim_step(
+            &o, &(lti_update){.cfg = &c, .p = s->p, .g = s->g, .lr = (double)0.05f, .terms = &terms, .n_threads = 2}));
+    }
+    assert_memory_equal(s->p, want, N * sizeof *want);
+    lti_optim_clear(&o);
+    lti_free(want);
+    lti_free(s);
+}
+
+// Coordinates of a group move with its own rate and decay, those around it as if there were none.
+static void groups_have_their_own_rates(void **state)
+{
+    (void)state;
+    const lt_train_cfg c = sgd_cfg(0.9f, 0.01f, false);
+    const lt_param_group group[2] = {{.from = 5, .n = 20000, .lr_scale = 0.5f}, {.from = 30000, .n = 1}};
+    slabs *s[2];
+    for (int k = 0; k < 2; k++) {
+        lti_optim o;
+        s[k] = lti_calloc(1, sizeof *s[k]);
+        assert_ok(lti_optim_init(&o, LT_SGD, N));
+        for (int64_t i = 0; i < N; i++) {
+            s[k]->p[i] = draw(0, i);
+            s[k]->g[i] = draw(1, i);
+        }
+        assert_true(lti_optim_step(
+            &o,
+            &(lti_update){
+                .cfg = &c, .p = s[k]->p, .g = s[k]->g, .lr = 0.1, .group = group, .n_groups = 2 * k, .n_threads = 2}));
+        lti_optim_clear(&o);
+    }
+    for (int64_t i = 0; i < N; i++) {
+        const bool first = i >= 5 && i < 20005;
+        const float p = draw(0, i), g = draw(1, i);
+        const float want = first ? p - 0.05f * g : i == 30000 ? p : s[0]->p[i];
+        assert_true(fabsf(s[1]->p[i] - want) <= 1e-6f);
+    }
+    lti_free(s[0]);
+    lti_free(s[1]);
 }
 
 static void threads_share_nothing(void **state)
@@ -217,8 +294,10 @@ static void sees_non_finite(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(known_numbers), cmocka_unit_test(matches_double),        cmocka_unit_test(l1_is_zero_at_zero),
-        cmocka_unit_test(masks),         cmocka_unit_test(threads_share_nothing), cmocka_unit_test(sees_non_finite),
+        cmocka_unit_test(known_numbers),         cmocka_unit_test(matches_double),
+        cmocka_unit_test(l1_is_zero_at_zero),    cmocka_unit_test(masks),
+        cmocka_unit_test(l1_keeps_its_bits),     cmocka_unit_test(groups_have_their_own_rates),
+        cmocka_unit_test(threads_share_nothing), cmocka_unit_test(sees_non_finite),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
