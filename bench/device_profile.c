@@ -36,22 +36,22 @@ static lt_status run_copy(const work *w)
 static double seconds(lt_status (*run)(const work *), const work *w)
 {
     const lt_device_ops *d = w->b->ops->device;
-    void *recording = NULL;
+    void *captured = NULL;
     double best = 1e9;
     must(run(w)); // sets libraries up
     must(d->sync(w->b));
-    must(d->record_begin(w->b));
+    must(d->capture_begin(w->b));
     for (int i = 0; i < RUNS; i++)
         must(run(w));
-    must(d->record_end(w->b, &recording));
+    must(d->capture_end(w->b, &captured));
     for (int r = 0; r < ROUNDS; r++) {
         const double start = lti_now_s();
-        must(d->replay(w->b, recording));
+        must(d->captured_launch(w->b, captured));
         must(d->sync(w->b));
         const double s = (lti_now_s() - start) / RUNS;
         best = s < best ? s : best;
     }
-    d->record_free(w->b, recording);
+    d->captured_free(w->b, captured);
     return best;
 }
 

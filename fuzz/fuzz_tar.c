@@ -18,20 +18,20 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n)
     lti_open_args args = {.kind = "tar", .path = "fuzz", .spec = &spec};
     for (int folders = 0; folders < 2; folders++) {
         lti_tar *tar;
-        lti_pile pile;
+        lti_image_list pile;
         lti_raw raw = {0};
         bool has_test = false;
-        if (lti_pile_init(&pile, &args) != LT_OK)
+        if (lti_image_list_init(&pile, &args) != LT_OK)
             abort();
         if (lti_tar_parse(bytes, n, "fuzz", &tar) == LT_OK) {
             lt_status status = folders ? lti_tar_folder_parse(tar, &args, &has_test, &pile)
                                        : lti_shard_parse(tar, "fuzz", LT_TRAIN, &pile);
-            if (status == LT_OK && lti_pile_finish(&pile, &raw) == LT_OK)
+            if (status == LT_OK && lti_image_list_finish(&pile, &raw) == LT_OK)
                 check(&raw);
             lti_tar_close(tar);
         }
         lti_raw_clear(&raw);
-        lti_pile_clear(&pile);
+        lti_image_list_clear(&pile);
     }
     return 0;
 }

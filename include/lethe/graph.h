@@ -54,7 +54,7 @@ LT_API int64_t lt_graph_n_state(const lt_graph *g);
 LT_API lt_val lt_name(lt_graph *g, lt_val v, const char *name);
 // `of`, computed once more with `to` in the place of `from` (same shape and type). Nodes that do not depend on `from`
 // are shared; batch norms that do update their running statistics a second time, after those of the first computation.
-LT_API lt_val lt_graph_again(lt_graph *g, lt_val of, lt_val from, lt_val to);
+LT_API lt_val lt_graph_clone_subgraph(lt_graph *g, lt_val of, lt_val from, lt_val to);
 
 // ---- leaves
 LT_API lt_val lt_input(lt_graph *g, const char *name, lt_dtype dtype, lt_shape shape);

@@ -66,7 +66,7 @@ typedef struct lt_phase {
     bool shuffle;
     // No steps of its own: its batches, round and round, accompany those of the phase before. Both batches go through
     // the model separately, their losses and gradients add up, one update follows.
-    bool beside;
+    bool companion;
     int64_t batch; // 0 = cfg.batch
 } lt_phase;
 

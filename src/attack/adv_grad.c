@@ -60,8 +60,8 @@ static lt_status compile(lti_grad *g, lti_grad_loss loss, int64_t size, lt_plan 
     LT_TRY(lt_plan_create(g->graph, &spec, g->env->backend, &made));
     // An eval-mode plan without parameter gradients only reads its slabs.
     lt_status status = lt_plan_bind(made, g->model->params, g->model->state, NULL);
-    lti_plan_leave_outputs(made, g->there);
-    lti_plan_input_made_there(made, g->model->x, g->there);
+    lti_plan_keep_outputs_on_device(made, g->there);
+    lti_plan_input_produced_on_device(made, g->model->x, g->there);
     if (status == LT_OK)
         *plan = made;
     else

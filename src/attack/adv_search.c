@@ -35,7 +35,7 @@ static void add_move(lti_search *s, int64_t row, int64_t grad_row, double g_leng
     const int64_t i = s->queue[row];
     lti_search_item *item = &s->item[i];
     const double length = (double)s->cfg->rho * (double)item->eps;
-    s->move[s->n_moves++] = (lti_row_move){
+    s->move[s->n_moves++] = (lti_row_step){
         .row = (int32_t)row, .grad_row = (int32_t)grad_row, .scale = (float)(length / g_length), .eps = item->eps};
     item->step++;
     s->set->iters[i]++;
@@ -44,7 +44,7 @@ static void add_move(lti_search *s, int64_t row, int64_t grad_row, double g_leng
 typedef enum verdict { STEP, RESTART, FLAT, DONE } verdict;
 
 // Sample i after one run: what was seen at its current image.
-static verdict advance(lti_search *s, int64_t i, const lti_row_seen *seen)
+static verdict advance(lti_search *s, int64_t i, const lti_row_stats *seen)
 {
     lti_search_item *item = &s->item[i];
     const int32_t pred = seen->pred;
@@ -271,7 +271,7 @@ static void finish(lti_search *s)
     lt_adv_set *set = s->set;
     for (int64_t i = 0; i < set->n; i++) {
         lti_view_image(s->view, i, s->x);
-        set->delta_norm[i] = (float)lti_ball_distance(lti_search_image(s, i), s->x, lti_adv_set_dim(set));
+        set->delta_norm[i] = (float)lti_l2_ball_distance(lti_search_image(s, i), s->x, lti_adv_set_dim(set));
         set->eps_final[i] = s->item[i].eps;
         set->rounds[i] = s->item[i].round;
     }

@@ -39,9 +39,9 @@ static void look(lti_stage *st, int64_t n)
     const int64_t d = lti_adv_set_dim(st->search->set), k = st->search->model->shape.n_classes;
     for (int64_t r = 0; r < n; r++) {
         const float *z = st->io.logits + r * k;
-        const double length = lti_ball_distance(st->io.dx + r * d, NULL, d);
-        const double sum = length + lti_ball_distance(z, NULL, k); // not finite when one term is not
-        st->seen[r] = (lti_row_seen){length, lti_arg_max(z, (int32_t)k), sum - sum == 0.0};
+        const double length = lti_l2_ball_distance(st->io.dx + r * d, NULL, d);
+        const double sum = length + lti_l2_ball_distance(z, NULL, k); // not finite when one term is not
+        st->seen[r] = (lti_row_stats){length, lti_arg_max(z, (int32_t)k), sum - sum == 0.0};
     }
 }
 
@@ -64,13 +64,13 @@ lt_status lti_stage_run(lti_stage *st, lti_grad_loss loss, int bucket, int64_t f
 }
 
 // x, image, g: d values.
-static void climb(const float *x, const float *g, const lti_row_move *move, int64_t d, float *image)
+static void climb(const float *x, const float *g, const lti_row_step *move, int64_t d, float *image)
 {
     for (int64_t j = 0; j < d; j++)
-        image[j] = lti_ball_climb(image[j], move->scale, g[j]);
-    const float shrink = lti_ball_shrink(lti_ball_distance(image, x, d), (double)move->eps);
+        image[j] = lti_l2_ball_step(image[j], move->scale, g[j]);
+    const float shrink = lti_l2_ball_projection_scale(lti_l2_ball_distance(image, x, d), (double)move->eps);
     for (int64_t j = 0; j < d; j++)
-        image[j] = lti_ball_back(x[j], image[j], shrink);
+        image[j] = lti_l2_ball_clip_and_project(x[j], image[j], shrink);
 }
 
 lt_status lti_stage_climb(lti_stage *st)

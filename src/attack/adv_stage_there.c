@@ -13,14 +13,14 @@ typedef struct lti_stage_there {
     int64_t n;                         // rows there: queue[0..n-1]
     // on the device
     float *x, *image, *other_x, *other_image, *out; // (batch,d)
-    double *part;                                   // (batch,LTI_BALL_PARTS)
-    lti_row_seen *seen;                             // (batch)
-    lti_row_move *move;                             // (batch)
+    double *part;                                   // (batch,LTI_L2_BALL_PARTS)
+    lti_row_stats *seen;                            // (batch)
+    lti_row_step *move;                             // (batch)
     int32_t *index;                                 // (N_LISTS,batch)
     // memory that copies fast
     float *up_x, *up_image, *down; // (batch,d) on their way
-    lti_row_seen *down_seen;       // (batch)
-    lti_row_move *up_move;         // (batch)
+    lti_row_stats *down_seen;      // (batch)
+    lti_row_step *up_move;         // (batch)
     int32_t *up_index;             // (N_LISTS,batch) of rows: for the plan, to leave, to stay
     int64_t *sample;               // (batch) of the rows in `down`, n_down of them
     int64_t n_down;
@@ -64,7 +64,7 @@ static size_t place_device(const lti_stage *st, lti_stage_there *t, char *base)
     t->other_x = take(base, &used, images);
     t->other_image = take(base, &used, images);
     t->out = take(base, &used, images);
-    t->part = take(base, &used, n * LTI_BALL_PARTS * sizeof *t->part);
+    t->part = take(base, &used, n * LTI_L2_BALL_PARTS * sizeof *t->part);
     t->seen = take(base, &used, n * sizeof *t->seen);
     t->move = take(base, &used, n * sizeof *t->move);
     t->index = take(base, &used, N_LISTS * n * sizeof *t->index);
@@ -239,14 +239,14 @@ static lt_status all_home(lti_stage *st)
 static lt_status queue_look(lti_stage *st, int64_t n)
 {
     lti_stage_there *t = st->there;
-    const lt_device_look look = {.z = st->io.logits,
-                                 .g = st->io.dx,
-                                 .n = (int32_t)n,
-                                 .k = st->search->model->shape.n_classes,
-                                 .d = (int32_t)dim(st),
-                                 .part = t->part,
-                                 .seen = t->seen};
-    LT_TRY(ops(t)->look(t->b, &look));
+    const lt_device_attack_eval look = {.z = st->io.logits,
+                                        .g = st->io.dx,
+                                        .n = (int32_t)n,
+                                        .k = st->search->model->shape.n_classes,
+                                        .d = (int32_t)dim(st),
+                                        .part = t->part,
+                                        .seen = t->seen};
+    LT_TRY(ops(t)->attack_eval(t->b, &look));
     LT_TRY(ops(t)->download(t->b, t->down_seen, t->seen, (size_t)n * sizeof *t->seen));
     LT_TRY(land(st));
     memcpy(st->seen, t->down_seen, (size_t)n * sizeof *t->seen);
@@ -257,16 +257,16 @@ static lt_status queue_climb(lti_stage *st)
 {
     lti_stage_there *t = st->there;
     const int64_t n = st->search->n_moves;
-    const lt_device_climb climb = {.x = t->x,
-                                   .g = st->io.dx,
-                                   .image = t->image,
-                                   .move = t->move,
-                                   .n = (int32_t)n,
-                                   .d = (int32_t)dim(st),
-                                   .part = t->part};
+    const lt_device_attack_step climb = {.x = t->x,
+                                         .g = st->io.dx,
+                                         .image = t->image,
+                                         .move = t->move,
+                                         .n = (int32_t)n,
+                                         .d = (int32_t)dim(st),
+                                         .part = t->part};
     memcpy(t->up_move, st->search->move, (size_t)n * sizeof *t->move);
     LT_TRY(ops(t)->upload(t->b, t->move, t->up_move, (size_t)n * sizeof *t->move));
-    return ops(t)->climb(t->b, &climb);
+    return ops(t)->attack_step(t->b, &climb);
 }
 
 // ---- what adv_stage.c calls

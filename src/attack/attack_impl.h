@@ -2,7 +2,7 @@
 #ifndef LT_ATTACK_IMPL_H
 #define LT_ATTACK_IMPL_H
 #include "base/arg_max.h"
-#include "base/ball.h"
+#include "base/l2_ball.h"
 #include "base/base.h"
 #include "lethe/attack.h"
 #include "lethe/tensorfile.h"
@@ -76,7 +76,7 @@ typedef struct lti_search {
     int64_t n_queue, n_verified; // verification passes done
     int64_t *flat;               // (batch) rows whose gradient vanished
     bool *done;                  // (batch)
-    lti_row_move *move;          // (batch) steps to take, n_moves of them
+    lti_row_step *move;          // (batch) steps to take, n_moves of them
     int64_t n_moves;
     float *x;                                 // (C,H,W) one clean image
     float *logits;                            // (n,K) of the evaluation path
@@ -98,7 +98,7 @@ typedef struct lti_stage {
     lti_search *search;
     lti_grad *grad;
     lti_grad_io io;                // of the last run
-    lti_row_seen *seen;            // (batch) of the last run
+    lti_row_stats *seen;           // (batch) of the last run
     struct lti_stage_there *there; // on a device, else NULL
 } lti_stage;
 // Always followed by lti_stage_clear, also when it fails; that before the set goes: copies into it may be under way.

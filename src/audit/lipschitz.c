@@ -359,7 +359,7 @@ static lt_status walk_graph(walk *w)
     if (!depends)
         return LTI_NOMEM("norms of layers");
     depends[w->model->x] = true;
-    lti_graph_spread(g, depends);
+    lti_graph_mark_dependents(g, depends);
     w->bound[w->model->x] = 1;
     lt_status status = LT_OK;
     for (int32_t i = 0; i < g->n_nodes; i++) {

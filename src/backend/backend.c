@@ -54,25 +54,25 @@ static void make_lock(lt_backend *b)
 
 static void free_backend(lt_backend *b)
 {
-    lti_residents_close(b);
+    lti_device_buffer_cache_close(b);
     pthread_mutex_destroy(&b->device_lock);
     lti_free(b->spec);
     lti_free(b);
 }
 
-static lt_status open_parts(lt_backend *b, const char *spec, const lt_backend *beside)
+static lt_status open_parts(lt_backend *b, const char *spec, const lt_backend *sibling)
 {
     b->spec = lti_strdup(spec);
     if (!b->spec)
         return LTI_NOMEM("backend");
-    LT_TRY(lti_residents_open(b, beside));
-    b->beside = beside;
+    LT_TRY(lti_device_buffer_cache_open(b, sibling));
+    b->sibling = sibling;
     const lt_status status = b->ops->open(b);
-    b->beside = NULL;
+    b->sibling = NULL;
     return status;
 }
 
-static lt_status open_backend(const lt_backend_ops *ops, const char *spec, int n_threads, const lt_backend *beside,
+static lt_status open_backend(const lt_backend_ops *ops, const char *spec, int n_threads, const lt_backend *sibling,
                               lt_backend **backend)
 {
     lt_backend *b = lti_calloc(1, sizeof *b);
@@ -83,7 +83,7 @@ static lt_status open_backend(const lt_backend_ops *ops, const char *spec, int n
     b->fallback = lti_ref_bind;
     long online = sysconf(_SC_NPROCESSORS_ONLN);
     b->n_threads = n_threads > 0 ? n_threads : online > 0 && online < 4096 ? (int)online : 1;
-    const lt_status status = open_parts(b, spec, beside);
+    const lt_status status = open_parts(b, spec, sibling);
     if (status != LT_OK) {
         free_backend(b);
         return status;
@@ -92,7 +92,7 @@ static lt_status open_backend(const lt_backend_ops *ops, const char *spec, int n
     return LT_OK;
 }
 
-lt_status lti_backend_create_beside(const lt_backend *first, int n_threads, lt_backend **backend)
+lt_status lti_backend_create_sibling(const lt_backend *first, int n_threads, lt_backend **backend)
 {
     *backend = NULL;
     return open_backend(first->ops, first->spec, n_threads, first, backend);

@@ -10,13 +10,13 @@ typedef struct lti_move {
 } lti_move;
 
 // The counter's index: official ids stay below 2^40, so views with different tags never share random numbers.
-LTI_BOTH uint64_t lti_draw_index(int32_t tag, int64_t id)
+LTI_HOST_DEVICE uint64_t lti_draw_index(int32_t tag, int64_t id)
 {
     return ((uint64_t)(uint32_t)tag << 40) ^ (uint64_t)id;
 }
 
 // dy and dx from -pad..pad, a fair flip.
-LTI_BOTH lti_move lti_draw_move(uint64_t seed, uint32_t epoch, int32_t tag, int64_t id, int32_t pad)
+LTI_HOST_DEVICE lti_move lti_draw_move(uint64_t seed, uint32_t epoch, int32_t tag, int64_t id, int32_t pad)
 {
     lt_rng rng = lti_rng_at(seed, LT_STREAM_AUGMENT, epoch, lti_draw_index(tag, id));
     const uint32_t span = 2 * (uint32_t)pad + 1;
@@ -31,7 +31,7 @@ LTI_BOTH lti_move lti_draw_move(uint64_t seed, uint32_t epoch, int32_t tag, int6
 enum { LTI_IMAGE_AUGMENT = 1, LTI_IMAGE_FLOATS = 2 };
 
 // A true division, to agree with other tools to the last bit.
-LTI_BOTH float lti_pixel(uint8_t byte)
+LTI_HOST_DEVICE float lti_pixel(uint8_t byte)
 {
     return (float)byte / 255.0f;
 }

@@ -6,11 +6,11 @@
 // {block, index low, index high, step}; `block` counts groups of four draws, which gives 2^34 draws per sequence.
 #ifndef LTI_RNG_DRAW_H
 #define LTI_RNG_DRAW_H
-#include "base/both.h"
+#include "base/host_device.h"
 #include "lethe/rng.h"
 #include <Random123/philox.h>
 
-LTI_BOTH void lti_philox(const uint32_t counter[4], const uint32_t key[2], uint32_t out[4])
+LTI_HOST_DEVICE void lti_philox(const uint32_t counter[4], const uint32_t key[2], uint32_t out[4])
 {
     philox4x32_ctr_t c;
     philox4x32_key_t k;
@@ -23,7 +23,7 @@ LTI_BOTH void lti_philox(const uint32_t counter[4], const uint32_t key[2], uint3
         out[i] = c.v[i];
 }
 
-LTI_BOTH lt_rng lti_rng_at(uint64_t seed, uint32_t stream, uint32_t step, uint64_t index)
+LTI_HOST_DEVICE lt_rng lti_rng_at(uint64_t seed, uint32_t stream, uint32_t step, uint64_t index)
 {
     const uint32_t derive[2] = {0x6c657468u, 0x65726e67u}; // "leth", "erng"
     const uint32_t who[4] = {(uint32_t)seed, (uint32_t)(seed >> 32), stream, 0};
@@ -42,7 +42,7 @@ LTI_BOTH lt_rng lti_rng_at(uint64_t seed, uint32_t stream, uint32_t step, uint64
     return rng;
 }
 
-LTI_BOTH uint32_t lti_rng_u32(lt_rng *rng)
+LTI_HOST_DEVICE uint32_t lti_rng_u32(lt_rng *rng)
 {
     if (rng->n_left == 0) {
         lti_philox(rng->counter, rng->key, rng->buffer);
@@ -53,7 +53,7 @@ LTI_BOTH uint32_t lti_rng_u32(lt_rng *rng)
 }
 
 // Uniform on 0..n-1, n from 1 to 2^32 - 1: Lemire's multiply-and-reject, one draw nearly always.
-LTI_BOTH uint32_t lti_rng_below32(lt_rng *rng, uint32_t n)
+LTI_HOST_DEVICE uint32_t lti_rng_below32(lt_rng *rng, uint32_t n)
 {
     uint64_t product = (uint64_t)lti_rng_u32(rng) * n;
     if ((uint32_t)product < n) {

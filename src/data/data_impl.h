@@ -98,11 +98,11 @@ lt_status lti_image_alloc(int c, int h, int w, const char *label, lti_image *ima
 lt_status lti_image_fit(lti_image *image, int side, const char *label);
 
 // A growing heap of decoded images, for kinds whose samples are encoded images in files or archives.
-typedef struct lti_pile_item {
+typedef struct lti_image_list_item {
     const char *path; // sort key, in the arena
     int32_t y;
-} lti_pile_item;
-typedef struct lti_pile {
+} lti_image_list_item;
+typedef struct lti_image_list {
     const lti_open_args *args;
     int h, w;      // of every image, from the first one
     int side;      // size=, 0 = as they come
@@ -111,19 +111,20 @@ typedef struct lti_pile {
     struct {
         int64_t n, cap;
         uint8_t *x; // (cap, 3, h, w): grey replicated
-        lti_pile_item *item;
+        lti_image_list_item *item;
     } split[2];
     int n_classes, cap_classes;
     const char **class_name; // class folders in order of first sight
     lti_arena arena;
-} lti_pile;
-lt_status lti_pile_init(lti_pile *pile, const lti_open_args *args);
-void lti_pile_clear(lti_pile *pile);
-lt_status lti_pile_class(lti_pile *pile, const char *name, int32_t *y); // finds or adds
-lt_status lti_pile_add(lti_pile *pile, lt_split s, int32_t y, const char *path, const uint8_t *bytes, size_t n);
+} lti_image_list;
+lt_status lti_image_list_init(lti_image_list *list, const lti_open_args *args);
+void lti_image_list_clear(lti_image_list *list);
+lt_status lti_image_list_class(lti_image_list *list, const char *name, int32_t *y); // finds or adds
+lt_status lti_image_list_add(lti_image_list *list, lt_split s, int32_t y, const char *path, const uint8_t *bytes,
+                             size_t n);
 // Sorts class folders by path and classes by name, drops the replicas when every image is grey, moves everything to
 // raw.
-lt_status lti_pile_finish(lti_pile *pile, lti_raw *raw);
+lt_status lti_image_list_finish(lti_image_list *list, lti_raw *raw);
 lt_status lti_read_folder(const lti_open_args *args, const char *dir, lti_raw *raw);
 lt_status lti_read_tar_folder(const lti_open_args *args, const char *file,
                               lti_raw *raw); // class folders inside one archive
@@ -153,9 +154,9 @@ typedef struct lti_idx_source {
 } lti_idx_source;
 lt_status lti_idx_parse(const lti_idx_source *images, const lti_idx_source *labels, lt_split s, lti_raw *raw);
 lt_status lti_npz_set_parse(const void *bytes, size_t n, const char *label, const lti_open_args *args, lti_raw *raw);
-lt_status lti_shard_parse(lti_tar *tar, const char *label, lt_split s, lti_pile *pile);
+lt_status lti_shard_parse(lti_tar *tar, const char *label, lt_split s, lti_image_list *list);
 // Class folders in an archive. pile NULL: only looks whether there is a part called test, which then goes before val.
-lt_status lti_tar_folder_parse(lti_tar *tar, const lti_open_args *args, bool *has_test, lti_pile *pile);
+lt_status lti_tar_folder_parse(lti_tar *tar, const lti_open_args *args, bool *has_test, lti_image_list *list);
 lt_status lti_forget_ids_parse(const lt_dataset *ds, const char *text, size_t n, const char *label,
                                lt_index_set *forget);
 lt_status lti_forget_list_read(const lt_dataset *ds, const char *path, lt_index_set *list); // rows in the file's order

@@ -12,7 +12,7 @@
 enum { MAX_DEPTH = 8 };
 
 typedef struct walk {
-    lti_pile *pile;
+    lti_image_list *list;
     lt_split split;
     int32_t y;
     int64_t n_skipped;
@@ -43,7 +43,7 @@ static lt_status add_file(walk *w, const char *path)
         return LT_OK;
     }
     LT_TRY(lt_read_file(path, LTI_MAX_IMAGE_BYTES, &bytes, &n));
-    lt_status status = lti_pile_add(w->pile, w->split, w->y, path, (const uint8_t *)bytes, n);
+    lt_status status = lti_image_list_add(w->list, w->split, w->y, path, (const uint8_t *)bytes, n);
     lti_free(bytes);
     return status;
 }
@@ -84,10 +84,10 @@ static lt_status read_split(walk *w, const char *dir)
             w->n_skipped++;
             continue;
         }
-        int64_t before = w->pile->split[w->split].n;
-        LT_TRY_GOTO(lti_pile_class(w->pile, names.name[i], &w->y), out);
+        int64_t before = w->list->split[w->split].n;
+        LT_TRY_GOTO(lti_image_list_class(w->list, names.name[i], &w->y), out);
         LT_TRY_GOTO(walk_dir(w, path, 1), out);
-        if (w->pile->split[w->split].n == before) {
+        if (w->list->split[w->split].n == before) {
             status = LT_FAIL(LT_E_FORMAT, "%s: a class folder without JPEG or PNG images", path);
             goto out;
         }
@@ -125,17 +125,17 @@ static lt_status read_splits(const char *dir, bool skip_test, walk *w, lti_raw *
 
 lt_status lti_read_folder(const lti_open_args *args, const char *dir, lti_raw *raw)
 {
-    lti_pile pile;
-    LT_TRY(lti_pile_init(&pile, args));
-    walk w = {.pile = &pile, .split = LT_TRAIN, .y = -1};
+    lti_image_list list;
+    LT_TRY(lti_image_list_init(&list, args));
+    walk w = {.list = &list, .split = LT_TRAIN, .y = -1};
     lt_status status = LT_OK;
     LT_TRY_GOTO(read_splits(dir, args->skip_test, &w, raw), out);
-    LT_TRY_GOTO(lti_pile_finish(&pile, raw), out);
+    LT_TRY_GOTO(lti_image_list_finish(&list, raw), out);
     if (w.n_skipped > 0)
         lt_info(args->events, "data.skipped", "%s: %s: %lld files that are not images were skipped", args->kind, dir,
                 (long long)w.n_skipped);
 out:
-    lti_pile_clear(&pile);
+    lti_image_list_clear(&list);
     return status;
 }
 

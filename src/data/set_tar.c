@@ -55,7 +55,7 @@ static lt_status parse_label(const char *shard, const char *name, const uint8_t 
     return LT_OK;
 }
 
-static lt_status flush(sample *s, const char *shard, lt_split split, lti_pile *pile)
+static lt_status flush(sample *s, const char *shard, lt_split split, lti_image_list *list)
 {
     lt_status status = LT_OK;
     if (s->image && !s->labelled)
@@ -63,7 +63,7 @@ static lt_status flush(sample *s, const char *shard, lt_split split, lti_pile *p
     else if (s->labelled && !s->image)
         status = LT_FAIL(LT_E_FORMAT, "%s: sample '%s' has a .cls file but no image", shard, s->key);
     else if (s->image)
-        status = lti_pile_add(pile, split, s->y, s->image_name, s->image, s->n);
+        status = lti_image_list_add(list, split, s->y, s->image_name, s->image, s->n);
     lti_free(s->image);
     *s = (sample){0};
     return status;
@@ -91,11 +91,11 @@ static lt_status take_file(lti_tar *tar, const char *shard, const char *name, co
     return LT_OK;
 }
 
-lt_status lti_shard_parse(lti_tar *tar, const char *label, lt_split split, lti_pile *pile)
+lt_status lti_shard_parse(lti_tar *tar, const char *label, lt_split split, lti_image_list *list)
 {
     sample s = {0};
     lt_status status = LT_OK;
-    pile->numbered = true;
+    list->numbered = true;
     for (;;) {
         const char *name;
         int64_t size;
@@ -112,22 +112,22 @@ lt_status lti_shard_parse(lti_tar *tar, const char *label, lt_split split, lti_p
             goto out;
         }
         if (strlen(s.key) != key_len || memcmp(s.key, name, key_len) != 0) {
-            LT_TRY_GOTO(flush(&s, label, split, pile), out);
+            LT_TRY_GOTO(flush(&s, label, split, list), out);
             memcpy(s.key, name, key_len);
         }
         LT_TRY_GOTO(take_file(tar, label, name, rest, &s), out);
     }
-    LT_TRY_GOTO(flush(&s, label, split, pile), out);
+    LT_TRY_GOTO(flush(&s, label, split, list), out);
 out:
     lti_free(s.image);
     return status;
 }
 
-static lt_status read_shard(const char *path, lt_split split, lti_pile *pile)
+static lt_status read_shard(const char *path, lt_split split, lti_image_list *list)
 {
     lti_tar *tar;
     LT_TRY(lti_tar_open(path, &tar));
-    lt_status status = lti_shard_parse(tar, path, split, pile);
+    lt_status status = lti_shard_parse(tar, path, split, list);
     lti_tar_close(tar);
     return status;
 }
@@ -168,7 +168,7 @@ static part parse_entry(const char *name, char *class_name, size_t cap)
     return found;
 }
 
-static lt_status add_entry(lti_tar *tar, const lti_open_args *args, lti_pile *pile, lt_split split, int32_t y,
+static lt_status add_entry(lti_tar *tar, const lti_open_args *args, lti_image_list *list, lt_split split, int32_t y,
                            const char *name)
 {
     uint8_t *bytes;
@@ -178,14 +178,14 @@ static lt_status add_entry(lti_tar *tar, const lti_open_args *args, lti_pile *pi
         return LTI_NOMEM("file name");
     lt_status status = lti_tar_read(tar, LTI_MAX_IMAGE_BYTES, &bytes, &n);
     if (status == LT_OK) {
-        status = lti_pile_add(pile, split, y, path, bytes, n);
+        status = lti_image_list_add(list, split, y, path, bytes, n);
         lti_free(bytes);
     }
     lti_free(path);
     return status;
 }
 
-lt_status lti_tar_folder_parse(lti_tar *tar, const lti_open_args *args, bool *has_test, lti_pile *pile)
+lt_status lti_tar_folder_parse(lti_tar *tar, const lti_open_args *args, bool *has_test, lti_image_list *list)
 {
     int32_t y = -1;
     for (;;) {
@@ -200,36 +200,36 @@ lt_status lti_tar_folder_parse(lti_tar *tar, const lti_open_args *args, bool *ha
         part p = parse_entry(name, class_name, sizeof class_name);
         if (!class_name[0])
             return LT_FAIL(LT_E_FORMAT, "%s: %s: %s is not in a class folder", args->kind, args->path, name);
-        if (!pile) {
+        if (!list) {
             *has_test |= p == PART_TEST;
             continue;
         }
         if (p == PART_VAL && *has_test)
             continue;
-        LT_TRY(lti_pile_class(pile, class_name, &y));
-        LT_TRY(add_entry(tar, args, pile, p == PART_TEST || p == PART_VAL ? LT_TEST : LT_TRAIN, y, name));
+        LT_TRY(lti_image_list_class(list, class_name, &y));
+        LT_TRY(add_entry(tar, args, list, p == PART_TEST || p == PART_VAL ? LT_TEST : LT_TRAIN, y, name));
     }
 }
 
 lt_status lti_read_tar_folder(const lti_open_args *args, const char *file, lti_raw *raw)
 {
-    lti_pile pile;
+    lti_image_list list;
     bool has_test = false;
     lt_status status = LT_OK;
-    LT_TRY(lti_pile_init(&pile, args));
+    LT_TRY(lti_image_list_init(&list, args));
     for (int pass = 0; pass < 2 && status == LT_OK; pass++) {
         lti_tar *tar;
         LT_TRY_GOTO(lti_tar_open(file, &tar), out);
-        status = lti_tar_folder_parse(tar, args, &has_test, pass == 0 ? NULL : &pile);
+        status = lti_tar_folder_parse(tar, args, &has_test, pass == 0 ? NULL : &list);
         lti_tar_close(tar);
     }
     if (status != LT_OK)
         goto out;
-    LT_TRY_GOTO(lti_pile_finish(&pile, raw), out);
+    LT_TRY_GOTO(lti_image_list_finish(&list, raw), out);
     raw->missing[LT_TRAIN] = raw->split[LT_TRAIN].n ? NULL : "no images train/CLASS/NAME.png or .jpg in the archive";
     raw->missing[LT_TEST] = raw->split[LT_TEST].n ? NULL : "no images test/CLASS/NAME.png or .jpg in the archive";
 out:
-    lti_pile_clear(&pile);
+    lti_image_list_clear(&list);
     return status;
 }
 
@@ -253,7 +253,7 @@ static bool is_test_shard(const char *name)
 }
 
 // The shards of one split; by_name: the folder holds both, and names tell.
-static lt_status read_shards(const char *dir, lt_split split, bool by_name, lti_pile *pile)
+static lt_status read_shards(const char *dir, lt_split split, bool by_name, lti_image_list *list)
 {
     lti_paths names;
     lt_status status = LT_OK;
@@ -263,14 +263,14 @@ static lt_status read_shards(const char *dir, lt_split split, bool by_name, lti_
         if (!is_shard_name(name) || (by_name && is_test_shard(name) != (split == LT_TEST)))
             continue;
         const char *path = lti_join(&names.arena, dir, name);
-        status = path ? read_shard(path, split, pile) : LTI_NOMEM("path");
+        status = path ? read_shard(path, split, list) : LTI_NOMEM("path");
     }
     lti_paths_clear(&names);
     return status;
 }
 
 // train/ and test/ (or val/, valid/), or all shards in one folder
-static lt_status read_shard_dir(const lti_open_args *args, lti_arena *arena, lti_pile *pile)
+static lt_status read_shard_dir(const lti_open_args *args, lti_arena *arena, lti_image_list *list)
 {
     static const char *const sub[] = {"train", "test", "val", "valid"};
     const char *path[4], *test = NULL;
@@ -283,10 +283,10 @@ static lt_status read_shard_dir(const lti_open_args *args, lti_arena *arena, lti
     }
     bool train = lti_is_dir(path[0]), apart = train || test;
     if (!apart || train)
-        LT_TRY(read_shards(apart ? path[0] : args->path, LT_TRAIN, !apart, pile));
-    if ((apart && !test) || (args->skip_test && pile->split[LT_TRAIN].n > 0))
+        LT_TRY(read_shards(apart ? path[0] : args->path, LT_TRAIN, !apart, list));
+    if ((apart && !test) || (args->skip_test && list->split[LT_TRAIN].n > 0))
         return LT_OK;
-    return read_shards(apart ? test : args->path, LT_TEST, !apart, pile);
+    return read_shards(apart ? test : args->path, LT_TEST, !apart, list);
 }
 
 static lt_status has_labels(const char *path, bool *labels)
@@ -313,19 +313,19 @@ lt_status lti_open_tar(const lti_open_args *args, lti_raw *raw)
         LT_TRY(has_labels(args->path, &labels));
     if (!labels)
         return lti_read_tar_folder(args, args->path, raw);
-    lti_pile pile;
-    LT_TRY(lti_pile_init(&pile, args));
-    pile.numbered = true;
+    lti_image_list list;
+    LT_TRY(lti_image_list_init(&list, args));
+    list.numbered = true;
     lt_status status = LT_OK;
     if (dir)
-        LT_TRY_GOTO(read_shard_dir(args, &raw->arena, &pile), out);
+        LT_TRY_GOTO(read_shard_dir(args, &raw->arena, &list), out);
     else
-        LT_TRY_GOTO(read_shard(args->path, LT_TRAIN, &pile), out);
-    LT_TRY_GOTO(lti_pile_finish(&pile, raw), out);
+        LT_TRY_GOTO(read_shard(args->path, LT_TRAIN, &list), out);
+    LT_TRY_GOTO(lti_image_list_finish(&list, raw), out);
     raw->missing[LT_TRAIN] =
         raw->split[LT_TRAIN].n ? NULL : "no training shards (*.tar with NAME.jpg or .png and NAME.cls)";
     raw->missing[LT_TEST] = raw->split[LT_TEST].n ? NULL : "no shards called test* or val*";
 out:
-    lti_pile_clear(&pile);
+    lti_image_list_clear(&list);
     return status;
 }

@@ -6,7 +6,7 @@
 // differ, allocates every buffer (also scratch) and calls kernels in order.
 #ifndef LT_BACKEND_H
 #define LT_BACKEND_H
-#include "base/ball.h"
+#include "base/l2_ball.h"
 #include "graph/op.h"
 #include <pthread.h>
 #include "lethe/plan.h"
@@ -51,15 +51,15 @@ typedef struct lt_kernel {
     unsigned prepare_reads; // bit i: input i; 0 = not told
     void *prepared;         // set by the plan before the first prepare/run
     size_t prepared_bytes, scratch_bytes;
-    // threads > 0: scratch begins with a piece for each of so many threads, thread_stride bytes apart, and scratch_bytes
-    // counts them. A plan may enlarge the stride before the first run: then a thread has the same piece in every kernel
-    // and finds it in its own caches.
+    // threads > 0: scratch begins with a piece for each of so many threads, thread_stride bytes apart, and
+    // scratch_bytes counts them. A plan may enlarge the stride before the first run: then a thread has the same piece
+    // in every kernel and finds it in its own caches.
     int threads;
     size_t thread_stride;
     unsigned in_place; // bit i: the first output may lie where input i does, if nobody reads that afterwards
-    char impl[96];   // for the dump: "onednn jit_wino_4x3 f32", "ref", "blk16 bn_relu"
-    double tuned_us; // time measured at plan time, 0 = not timed
-    char tuned[160]; // the candidates and their times, for the log; may be empty
+    char impl[96];     // for the dump: "onednn jit_wino_4x3 f32", "ref", "blk16 bn_relu"
+    double tuned_us;   // time measured at plan time, 0 = not timed
+    char tuned[160];   // the candidates and their times, for the log; may be empty
 } lt_kernel;
 
 typedef struct lt_bind_in {
@@ -99,7 +99,7 @@ typedef struct lt_device_images { // one batch made from images that lie on the 
     float *x; // (n,C,H,W)
 } lt_device_images;
 
-// Between two gradients of an attack, base/ball.h; d: values of an image. Pointers on the device.
+// Between two gradients of an attack, base/l2_ball.h; d: values of an image. Pointers on the device.
 typedef struct lt_device_rows { // to (n,d): its row i is row index[i] of from
     const float *from;          // (rows,d)
     const int32_t *index;       // (n)
@@ -107,20 +107,20 @@ typedef struct lt_device_rows { // to (n,d): its row i is row index[i] of from
     float *to;
 } lt_device_rows;
 
-typedef struct lt_device_look { // what a run of a plan gave
-    const float *z, *g;         // (n,k) logits, (n,d) gradients
+typedef struct lt_device_attack_eval { // what a run of a plan gave
+    const float *z, *g;                // (n,k) logits, (n,d) gradients
     int32_t n, k, d;
-    double *part; // (n,LTI_BALL_PARTS) scratch
-    lti_row_seen *seen;
-} lt_device_look;
+    double *part; // (n,LTI_L2_BALL_PARTS) scratch
+    lti_row_stats *seen;
+} lt_device_attack_eval;
 
-typedef struct lt_device_climb { // one step of n rows
-    const float *x, *g;          // (rows,d) clean images, gradients
-    float *image;                // (rows,d)
-    lti_row_move *move;          // (n)
+typedef struct lt_device_attack_step { // one step of n rows
+    const float *x, *g;                // (rows,d) clean images, gradients
+    float *image;                      // (rows,d)
+    lti_row_step *move;                // (n)
     int32_t n, d;
-    double *part; // (n,LTI_BALL_PARTS) scratch
-} lt_device_climb;
+    double *part; // (n,LTI_L2_BALL_PARTS) scratch
+} lt_device_attack_step;
 
 typedef struct lt_device_ops {
     lt_status (*alloc)(lt_backend *b, size_t bytes, void **p); // zeroed, 256-byte aligned; LT_E_NOMEM says what is free
@@ -135,15 +135,15 @@ typedef struct lt_device_ops {
     lt_status (*sync)(lt_backend *b); // waits, and reports what failed since the last sync
     // What is given between begin and end is kept as one recording instead of running; end also when a call between
     // failed (*recording may then be NULL). A recording is replayed with the same pointers.
-    lt_status (*record_begin)(lt_backend *b);
-    lt_status (*record_end)(lt_backend *b, void **recording);
-    lt_status (*replay)(lt_backend *b, void *recording);
-    void (*record_free)(lt_backend *b, void *recording); // NULL is fine
+    lt_status (*capture_begin)(lt_backend *b);
+    lt_status (*capture_end)(lt_backend *b, void **captured);
+    lt_status (*captured_launch)(lt_backend *b, void *captured);
+    void (*captured_free)(lt_backend *b, void *captured); // NULL is fine
     lt_status (*update)(lt_backend *b, const lt_device_update *u);
     lt_status (*images)(lt_backend *b, const lt_device_images *im);
     lt_status (*rows)(lt_backend *b, const lt_device_rows *r);
-    lt_status (*look)(lt_backend *b, const lt_device_look *l);
-    lt_status (*climb)(lt_backend *b, const lt_device_climb *c);
+    lt_status (*attack_eval)(lt_backend *b, const lt_device_attack_eval *l);
+    lt_status (*attack_step)(lt_backend *b, const lt_device_attack_step *c);
 } lt_device_ops;
 
 typedef struct lt_backend_ops {
@@ -164,10 +164,10 @@ struct lt_backend {
     const lt_backend_ops *ops;
     char *spec; // as given to lt_backend_create, "cuda:0,precision=tf32"
     // Of the same spec, or NULL; only while open() runs. A device opens another queue of that one's card.
-    const lt_backend *beside;
-    pthread_mutex_t device_lock;                               // around every use of the device; recursive
-    struct lti_mirror *mirrors;                                // plan_device.c; under the lock
-    struct lti_residents *residents;                           // resident.c; shared by backends beside each other
+    const lt_backend *sibling;
+    pthread_mutex_t device_lock;                  // around every use of the device; recursive
+    struct lti_device_copy *device_copies;        // plan_device.c; under the lock
+    struct lti_device_buffer_cache *buffer_cache; // device_buffer_cache.c; shared by backends beside each other
     lt_status (*fallback)(const lt_bind_in *in, lt_kernel *k); // lti_ref_bind, given by the registry
     void *self;
     int n_threads;
@@ -176,45 +176,45 @@ struct lt_backend {
 
 // Another backend of the same spec, for another thread. On a device: another queue of the same card. Work of both may
 // read the same memory there, and either may release it.
-lt_status lti_backend_create_beside(const lt_backend *first, int n_threads, lt_backend **backend);
+lt_status lti_backend_create_sibling(const lt_backend *first, int n_threads, lt_backend **backend);
 
 // Bytes of a value in a layout (channel padding included).
 size_t lti_layout_bytes(const lt_shape *shape, lt_dtype dtype, lt_layout layout);
 
 // ---- plans on a device: what training uses to keep its slabs and images there between steps
 // The device copy of a host slab, shared by everything on this backend that was bound to that slab.
-typedef struct lti_mirror lti_mirror;
-lt_status lti_mirror_get(lt_backend *b, void *host, size_t bytes,
-                         lti_mirror **m); // the host side counts as newer, unless the device side is
+typedef struct lti_device_copy lti_device_copy;
+lt_status lti_device_copy_acquire(lt_backend *b, void *host, size_t bytes,
+                                  lti_device_copy **m); // the host side counts as newer, unless the device side is
 // The host side of the slab at this address was written by the caller: it is copied over before the device uses it
 // again. It must not have been the older side. Nothing where the slab has no copy, so also nothing on a CPU.
-void lti_slab_written(lt_backend *b, const void *host);
-void lti_mirror_put(lti_mirror *m); // NULL is fine
-void *lti_mirror_device(const lti_mirror *m);
-void lti_mirror_device_changed(lti_mirror *m); // the host side is old until lti_mirror_to_host
-lt_status lti_mirror_to_device(lti_mirror *m); // queues a copy if the host side is newer
-lt_status lti_mirror_to_host(lti_mirror *m);   // copies, and waits, if the device side is newer
+void lti_mark_host_dirty(lt_backend *b, const void *host);
+void lti_device_copy_release(lti_device_copy *m); // NULL is fine
+void *lti_device_copy_address(const lti_device_copy *m);
+void lti_device_copy_mark_device_dirty(lti_device_copy *m); // the host side is old until lti_device_copy_to_host
+lt_status lti_device_copy_to_device(lti_device_copy *m);    // queues a copy if the host side is newer
+lt_status lti_device_copy_to_host(lti_device_copy *m);      // copies, and waits, if the device side is newer
 // The device copy of host memory that does not change until it is put back, one for all backends beside each other.
 // put: when no work of this backend uses it any more.
-typedef struct lti_residents lti_residents;
-lt_status lti_resident_get(lt_backend *b, const void *host, size_t bytes, void **device);
-void lti_resident_put(lt_backend *b, const void *host, size_t bytes);
-lt_status lti_residents_open(lt_backend *b, const lt_backend *beside); // for the registry
-void lti_residents_close(lt_backend *b);
+typedef struct lti_device_buffer_cache lti_device_buffer_cache;
+lt_status lti_device_buffer_acquire(lt_backend *b, const void *host, size_t bytes, void **device);
+void lti_device_buffer_release(lt_backend *b, const void *host, size_t bytes);
+lt_status lti_device_buffer_cache_open(lt_backend *b, const lt_backend *sibling); // for the registry
+void lti_device_buffer_cache_close(lt_backend *b);
 // Is this plan on a device? Then: where input v lies there (NULL when v is no input); input v is made there by the
 // caller before each run and not copied from lt_plan_buffer; after a run gradients and state are left on the device
-// (read them with lti_mirror_to_host).
+// (read them with lti_device_copy_to_host).
 bool lti_plan_on_device(const lt_plan *plan);
 void *lti_plan_device_input(lt_plan *plan, lt_val v);
-void lti_plan_input_made_there(lt_plan *plan, lt_val v, bool there);
-void lti_plan_leave_there(lt_plan *plan, bool leave);
+void lti_plan_input_produced_on_device(lt_plan *plan, lt_val v, bool there);
+void lti_plan_keep_on_device(lt_plan *plan, bool keep);
 // Where an output or the gradient with respect to wrt[i] lies there; NULL when it is none, or on a CPU.
 const float *lti_plan_device_output(const lt_plan *plan, lt_val v);
 const float *lti_plan_device_grad(const lt_plan *plan, int i);
 // Outputs and those gradients are left there too: a run only queues work, inputs must stay until a sync of the caller.
-void lti_plan_leave_outputs(lt_plan *plan, bool leave);
+void lti_plan_keep_outputs_on_device(lt_plan *plan, bool keep);
 // The next run prepares parameters anew, from the side that is the newer one; says nothing of which side that is.
-void lti_plan_prepare_anew(lt_plan *plan);
+void lti_plan_repack_weights(lt_plan *plan);
 
 // The reference backend binds every op, plain layouts, F32 and F64.
 lt_status lti_ref_bind(const lt_bind_in *in, lt_kernel *k);

@@ -6,7 +6,7 @@
 #include "graph/graph_impl.h"
 #include <string.h>
 
-void lti_graph_spread(const lt_graph *g, bool *depends)
+void lti_graph_mark_dependents(const lt_graph *g, bool *depends)
 {
     for (int32_t i = 0; i < g->n_nodes; i++) {
         const lt_node *n = &g->node[i];
@@ -90,7 +90,7 @@ lt_status lti_grad(lt_graph *g, lt_val of, lt_val seed, const lt_val *wrt, int n
         sum[v] = LT_NONE;
     for (int i = 0; i < n_wrt; i++)
         depends[wrt[i]] = true;
-    lti_graph_spread(g, depends);
+    lti_graph_mark_dependents(g, depends);
     sum[of] = seed != LT_NONE ? seed : lti_const(g, g->value[of].shape, g->value[of].dtype, 1);
     for (int32_t i = n_nodes - 1; i >= 0; i--)
         LT_TRY_GOTO(back_node(g, i, depends, sum), end);

@@ -404,7 +404,7 @@ lt_val lt_name(lt_graph *g, lt_val v, const char *name)
 }
 
 // Copies the nodes that see a replaced value, up to the one that makes `of`. map[v]: what stands for value v.
-static lt_val emit_again(lt_graph *g, lt_val of, lt_val *map)
+static lt_val clone_nodes(lt_graph *g, lt_val of, lt_val *map)
 {
     const int32_t n_nodes = g->n_nodes;
     for (int32_t i = 0; i < n_nodes && map[of] == of; i++) {
@@ -425,7 +425,7 @@ static lt_val emit_again(lt_graph *g, lt_val of, lt_val *map)
     return map[of];
 }
 
-lt_val lt_graph_again(lt_graph *g, lt_val of, lt_val from, lt_val to)
+lt_val lt_graph_clone_subgraph(lt_graph *g, lt_val of, lt_val from, lt_val to)
 {
     const lt_val asked[] = {of, from, to};
     if (g->error.status != LT_OK)
@@ -448,7 +448,7 @@ lt_val lt_graph_again(lt_graph *g, lt_val of, lt_val from, lt_val to)
     for (lt_val v = 0; v < g->n_values; v++)
         map[v] = v;
     map[from] = to;
-    const lt_val again = emit_again(g, of, map);
+    const lt_val again = clone_nodes(g, of, map);
     lti_free(map);
     return again;
 }

@@ -53,7 +53,7 @@ lt_status lti_node_check(const lt_graph *g, int32_t node);
 
 // ---- gradients as nodes
 // depends[v] (n_values): is v computed from one of the values marked in it beforehand.
-void lti_graph_spread(const lt_graph *g, bool *depends);
+void lti_graph_mark_dependents(const lt_graph *g, bool *depends);
 // Adds the nodes of d of / d wrt[i] (or of the vector-Jacobian product with `seed`); grads[i] = LT_NONE when `of` does
 // not depend on wrt[i].
 lt_status lti_grad(lt_graph *g, lt_val of, lt_val seed, const lt_val *wrt, int n_wrt, lt_val *grads);

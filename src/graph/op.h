@@ -28,8 +28,8 @@ typedef struct lt_node {
     lt_val in[LT_NODE_MAX_IN], out[LT_NODE_MAX_OUT]; // LT_NONE = absent optional input
     int n_in, n_out;
     lt_attr attr;
-    int32_t fwd; // index of the forward node this backward node pairs with, or -1
-    bool again;  // a copy made by the recompute pass
+    int32_t fwd;         // index of the forward node this backward node pairs with, or -1
+    bool rematerialized; // a copy made by the recompute pass
 } lt_node;
 
 enum {                  // lt_op.flags

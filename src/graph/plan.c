@@ -55,12 +55,12 @@ static lt_status optimise(lt_plan *plan, const lt_plan_spec *s, bool *fixed, boo
         fixed[s->outs[i]] = true;
     if (s->grad_of != LT_NONE)
         fixed[s->grad_of] = true;
-    LT_TRY(lti_pass_sweep(g, fixed, false));
+    LT_TRY(lti_pass_eliminate_dead(g, fixed, false));
     if (s->grad_of != LT_NONE && s->seed != LT_NONE)
         fixed[s->seed] = true;
     for (int i = 0; i < plan->n_wrt + plan->n_param_grads; i++)
         fixed[plan->grad_value[i]] = depends[plan->grad_value[i]] = true;
-    lti_graph_spread(g, depends);
+    lti_graph_mark_dependents(g, depends);
     if (!(s->flags & LT_PLAN_NO_FOLD) && !s->train)
         LT_TRY(lti_pass_fold(g, fixed, depends));
     if (!(s->flags & LT_PLAN_NO_FUSE))
@@ -114,11 +114,11 @@ static lt_status rewrite(lt_plan *plan, const lt_plan_spec *s)
     for (int i = 0; i < n_grads; i++)
         if (plan->grad_value[i] != LT_NONE)
             plan->keep[plan->grad_value[i]] = true;
-    LT_TRY(lti_pass_sweep(g, plan->keep, true));
+    LT_TRY(lti_pass_eliminate_dead(g, plan->keep, true));
     if (!(s->flags & LT_PLAN_NO_FUSE))
-        LT_TRY(lti_pass_fuse_late(g, !plan->backend->ops->device, plan->keep));
+        LT_TRY(lti_pass_fuse_epilogue(g, !plan->backend->ops->device, plan->keep));
     if (!(s->flags & LT_PLAN_NO_RECOMPUTE) && s->train)
-        LT_TRY(lti_pass_recompute(g, plan->keep, keep_bytes(plan, s)));
+        LT_TRY(lti_pass_rematerialize(g, plan->keep, keep_bytes(plan, s)));
     return LT_OK;
 }
 
@@ -203,11 +203,11 @@ void lt_plan_destroy(lt_plan *plan)
     lti_free(plan->param);
     lti_free(plan->shown);
     lti_free(plan->grad);
-    if (plan->there) {
-        lti_there_destroy(plan);
+    if (plan->device_plan) {
+        lti_device_plan_destroy(plan);
     } else {
         lti_free(plan->slab[LTI_ACT]);
-        lti_free(plan->slab[LTI_KEEP]);
+        lti_free(plan->slab[LTI_PERSISTENT]);
         lti_free(plan->scratch);
     }
     lti_free(plan);
@@ -227,7 +227,7 @@ void lti_plan_resolve(lt_plan *plan)
         lti_step *s = &plan->step[i];
         for (int j = 0; j < s->n_args; j++)
             s->ptr[j] = tensor_data(plan, s->arg[j]);
-        s->kernel.prepared = s->kernel.prepared_bytes ? plan->slab[LTI_KEEP] + s->prepared_offset : NULL;
+        s->kernel.prepared = s->kernel.prepared_bytes ? plan->slab[LTI_PERSISTENT] + s->prepared_offset : NULL;
     }
 }
 
@@ -245,9 +245,9 @@ lt_status lt_plan_bind(lt_plan *plan, void *params, void *state, void *grads)
         if (slabs[i].needed && !slabs[i].slab)
             return LT_FAIL(LT_E_USAGE, "plan: the %s slab is NULL, but this plan uses it", slabs[i].name);
     void *const slab[LTI_N_PLACES] = {[LTI_PARAM] = params, [LTI_STATE] = state, [LTI_GRAD] = grads};
-    if (plan->there)
-        LT_TRY(lti_there_bind(plan, slab));
-    for (int place = LTI_PARAM; !plan->there && place <= LTI_GRAD; place++)
+    if (plan->device_plan)
+        LT_TRY(lti_device_plan_bind(plan, slab));
+    for (int place = LTI_PARAM; !plan->device_plan && place <= LTI_GRAD; place++)
         plan->slab[place] = slab[place];
     plan->bound = true;
     plan->dirty = true;
@@ -258,14 +258,14 @@ lt_status lt_plan_bind(lt_plan *plan, void *params, void *state, void *grads)
 void lt_plan_params_changed(lt_plan *plan)
 {
     plan->dirty = true;
-    if (plan->there)
-        lti_there_params_changed(plan);
+    if (plan->device_plan)
+        lti_device_plan_params_changed(plan);
 }
 
 // Where the caller finds a tensor that it may read or write.
 static void *shown_data(const lt_plan *plan, int32_t t)
 {
-    return plan->there ? lti_there_host(plan, t) : tensor_data(plan, t);
+    return plan->device_plan ? lti_device_plan_host(plan, t) : tensor_data(plan, t);
 }
 
 void *lt_plan_buffer(lt_plan *plan, lt_val v)
@@ -311,8 +311,8 @@ lt_status lt_plan_run(lt_plan *plan)
 {
     if (!plan->bound)
         return LT_FAIL(LT_E_USAGE, "plan: run before lt_plan_bind gave it the parameters");
-    if (plan->there)
-        return lti_there_run(plan);
+    if (plan->device_plan)
+        return lti_device_plan_run(plan);
     zero_unreached(plan);
     LT_TRY(lti_plan_run_steps(plan, plan->dirty || plan->train));
     plan->dirty = false;

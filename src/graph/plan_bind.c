@@ -91,7 +91,7 @@ static lt_status add_copy(lt_plan *plan, int32_t from, int32_t to)
 
 static lti_place leaf_place(lt_role role)
 {
-    return role == LT_ROLE_PARAM ? LTI_PARAM : role == LT_ROLE_STATE ? LTI_STATE : LTI_KEEP;
+    return role == LT_ROLE_PARAM ? LTI_PARAM : role == LT_ROLE_STATE ? LTI_STATE : LTI_PERSISTENT;
 }
 
 // The plain tensor of a leaf. Offsets of parameters and state are the caller's.
@@ -127,7 +127,7 @@ static lt_status need_tensor(lt_plan *plan, lt_val v, lt_layout layout, int32_t 
         if (plan->g->value[v].shape.n_dims != 4)
             LT_BUG("a kernel asks for value %d, which is not an image, in an image layout", (int)v);
         const int32_t other = made_tensor(have);
-        LT_TRY(new_tensor(plan, v, layout, plan->constant[v] ? LTI_KEEP : LTI_ACT, &have[layout]));
+        LT_TRY(new_tensor(plan, v, layout, plan->constant[v] ? LTI_PERSISTENT : LTI_ACT, &have[layout]));
         LT_TRY(add_copy(plan, other, have[layout]));
     }
     *tensor = have[layout];
@@ -157,9 +157,9 @@ static lt_status finish_param_grads(lt_plan *plan, lt_val v, int32_t from)
 static lt_status finish(lt_plan *plan, lt_val v)
 {
     int32_t *have = plan->of_value[v], from = have[LT_LAYOUT_PLAIN] >= 0 ? have[LT_LAYOUT_PLAIN] : made_tensor(have);
-    if (plan->keep[v] && (plan->tensor[from].place != LTI_KEEP || plan->tensor[from].layout != LT_LAYOUT_PLAIN)) {
+    if (plan->keep[v] && (plan->tensor[from].place != LTI_PERSISTENT || plan->tensor[from].layout != LT_LAYOUT_PLAIN)) {
         int32_t to = -1;
-        LT_TRY(new_tensor(plan, v, LT_LAYOUT_PLAIN, LTI_KEEP, &to));
+        LT_TRY(new_tensor(plan, v, LT_LAYOUT_PLAIN, LTI_PERSISTENT, &to));
         LT_TRY(add_copy(plan, from, to));
         plan->of_value[v][LT_LAYOUT_PLAIN] = to;
     }
@@ -171,13 +171,13 @@ static void choose_place(lt_plan *plan, int32_t tensor)
 {
     lti_tensor *t = &plan->tensor[tensor];
     if (plan->constant[t->value]) {
-        t->place = LTI_KEEP;
+        t->place = LTI_PERSISTENT;
         return;
     }
     if (t->layout != LT_LAYOUT_PLAIN)
         return;
     if (plan->keep[t->value]) {
-        t->place = LTI_KEEP;
+        t->place = LTI_PERSISTENT;
         return;
     }
     for (int32_t i = 0; i < plan->n_param_grads; i++)
@@ -240,7 +240,7 @@ static lt_status add_view(lt_plan *plan, const lt_node *n)
     plan->of_value[n->out[0]][LT_LAYOUT_PLAIN] = view;
     if (plan->keep[n->out[0]]) { // its memory may belong to someone else: the caller gets a copy
         int32_t to;
-        LT_TRY(new_tensor(plan, n->out[0], LT_LAYOUT_PLAIN, LTI_KEEP, &to));
+        LT_TRY(new_tensor(plan, n->out[0], LT_LAYOUT_PLAIN, LTI_PERSISTENT, &to));
         LT_TRY(add_copy(plan, view, to));
         plan->of_value[n->out[0]][LT_LAYOUT_PLAIN] = to;
     }
@@ -342,7 +342,7 @@ static lt_status list_gradients(lt_plan *plan, const lt_val *wrt)
         if (v != LT_NONE)
             plan->grad[i] = plan->of_value[v][LT_LAYOUT_PLAIN];
         else // never written: memory starts as zeros
-            LT_TRY(new_tensor(plan, wrt[i], LT_LAYOUT_PLAIN, LTI_KEEP, &plan->grad[i]));
+            LT_TRY(new_tensor(plan, wrt[i], LT_LAYOUT_PLAIN, LTI_PERSISTENT, &plan->grad[i]));
     }
     return LT_OK;
 }

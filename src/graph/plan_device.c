@@ -5,7 +5,7 @@
 // the same copy. Each side of a mirror may be the newer one, never both; a run brings the device side up to date, and
 // afterwards the host side of what it changed unless the caller asked to leave it there. That parameters changed is a
 // fact about a plan: it prepares them anew, from whichever side is newer. Which side that is, only those say who write:
-// a run, the optimizer on the device, and whoever wrote the host's slab (lti_slab_written). Inputs and outputs are
+// a run, the optimizer on the device, and whoever wrote the host's slab (lti_mark_host_dirty). Inputs and outputs are
 // small and copied in every run, between a piece of fast host memory and the device.
 //
 // The kernels of a run are recorded as one unit in its second run (the first one lets libraries set themselves up) and
@@ -16,8 +16,8 @@
 
 enum { HOST_ALIGN = 64 };
 
-struct lti_mirror {
-    lti_mirror *next;
+struct lti_device_copy {
+    lti_device_copy *next;
     lt_backend *backend;
     char *host;
     void *device;
@@ -38,57 +38,57 @@ static void unlock(lt_backend *b)
 
 // ---- mirrors
 
-static lti_mirror *find_mirror(const lt_backend *b, const void *host)
+static lti_device_copy *find_device_copy(const lt_backend *b, const void *host)
 {
-    for (lti_mirror *m = b->mirrors; m; m = m->next)
+    for (lti_device_copy *m = b->device_copies; m; m = m->next)
         if (m->host == host)
             return m;
     return NULL;
 }
 
-static lt_status new_mirror(lt_backend *b, void *host, size_t bytes, lti_mirror **mirror)
+static lt_status create_device_copy(lt_backend *b, void *host, size_t bytes, lti_device_copy **device_copy)
 {
-    lti_mirror *m = lti_calloc(1, sizeof *m);
+    lti_device_copy *m = lti_calloc(1, sizeof *m);
     if (!m)
         return LTI_NOMEM("device copy of a slab");
-    *m = (lti_mirror){.next = b->mirrors, .backend = b, .host = host, .bytes = bytes, .host_newer = true};
+    *m = (lti_device_copy){.next = b->device_copies, .backend = b, .host = host, .bytes = bytes, .host_newer = true};
     lt_status status = b->ops->device->alloc(b, bytes, &m->device);
     if (status != LT_OK) {
         lti_free(m);
         return lt_error_frame(status, __FILE__, __LINE__, __func__);
     }
-    b->mirrors = m;
-    *mirror = m;
+    b->device_copies = m;
+    *device_copy = m;
     return LT_OK;
 }
 
-lt_status lti_mirror_get(lt_backend *b, void *host, size_t bytes, lti_mirror **mirror)
+lt_status lti_device_copy_acquire(lt_backend *b, void *host, size_t bytes, lti_device_copy **device_copy)
 {
     lock(b);
     lt_status status = LT_OK;
-    lti_mirror *m = find_mirror(b, host);
+    lti_device_copy *m = find_device_copy(b, host);
     if (m && m->bytes != bytes)
         LT_BUG("a slab of %zu bytes is used with %zu bytes elsewhere", bytes, m->bytes);
     if (!m)
-        status = new_mirror(b, host, bytes, &m);
+        status = create_device_copy(b, host, bytes, &m);
     else if (!m->device_newer) // the address may have been given to other memory since the last use
         m->host_newer = true;
     if (status == LT_OK) {
         m->n_users++;
-        *mirror = m;
+        *device_copy = m;
     }
     unlock(b);
     return status;
 }
 
-void lti_mirror_put(lti_mirror *m)
+void lti_device_copy_release(lti_device_copy *m)
 {
     if (!m)
         return;
     lt_backend *b = m->backend;
     lock(b);
     if (--m->n_users == 0) {
-        lti_mirror **at = &b->mirrors;
+        lti_device_copy **at = &b->device_copies;
         while (*at != m)
             at = &(*at)->next;
         *at = m->next;
@@ -98,17 +98,17 @@ void lti_mirror_put(lti_mirror *m)
     unlock(b);
 }
 
-void *lti_mirror_device(const lti_mirror *m)
+void *lti_device_copy_address(const lti_device_copy *m)
 {
     return m->device;
 }
 
-void lti_slab_written(lt_backend *b, const void *host)
+void lti_mark_host_dirty(lt_backend *b, const void *host)
 {
     if (!b->ops->device)
         return;
     lock(b);
-    lti_mirror *m = find_mirror(b, host);
+    lti_device_copy *m = find_device_copy(b, host);
     if (m && m->device_newer)
         LT_BUG("the host side of a slab was written while it was the older one");
     if (m)
@@ -116,14 +116,14 @@ void lti_slab_written(lt_backend *b, const void *host)
     unlock(b);
 }
 
-void lti_mirror_device_changed(lti_mirror *m)
+void lti_device_copy_mark_device_dirty(lti_device_copy *m)
 {
     if (m->host_newer)
         LT_BUG("the device side of a slab was changed while it was the older one");
     m->device_newer = true;
 }
 
-lt_status lti_mirror_to_device(lti_mirror *m)
+lt_status lti_device_copy_to_device(lti_device_copy *m)
 {
     lock(m->backend);
     lt_status status = LT_OK;
@@ -134,7 +134,7 @@ lt_status lti_mirror_to_device(lti_mirror *m)
     return status;
 }
 
-lt_status lti_mirror_to_host(lti_mirror *m)
+lt_status lti_device_copy_to_host(lti_device_copy *m)
 {
     lt_backend *b = m->backend;
     lock(b);
@@ -163,10 +163,10 @@ static bool is_shown(const lt_plan *plan, int32_t t)
 
 static lt_status place_host(lt_plan *plan)
 {
-    lti_there *h = plan->there;
+    lti_device_plan *h = plan->device_plan;
     h->host_offset = lti_calloc((size_t)plan->n_tensors, sizeof *h->host_offset);
-    h->made_there = lti_calloc((size_t)plan->n_user_values, sizeof *h->made_there);
-    if (!h->host_offset || !h->made_there)
+    h->produced_on_device = lti_calloc((size_t)plan->n_user_values, sizeof *h->produced_on_device);
+    if (!h->host_offset || !h->produced_on_device)
         return LTI_NOMEM("plan");
     for (int32_t t = 0; t < plan->n_tensors; t++) {
         if (!is_shown(plan, t))
@@ -183,11 +183,11 @@ static lt_status place_host(lt_plan *plan)
 static lt_status upload_constants(lt_plan *plan)
 {
     const lt_device_ops *d = plan->backend->ops->device;
-    char *image = lti_calloc(plan->slab_bytes[LTI_KEEP] + 1, 1);
+    char *image = lti_calloc(plan->slab_bytes[LTI_PERSISTENT] + 1, 1);
     if (!image)
         return LTI_NOMEM("plan memory");
     lti_fill_constants(plan, image);
-    lt_status status = d->upload(plan->backend, plan->slab[LTI_KEEP], image, plan->slab_bytes[LTI_KEEP]);
+    lt_status status = d->upload(plan->backend, plan->slab[LTI_PERSISTENT], image, plan->slab_bytes[LTI_PERSISTENT]);
     if (status == LT_OK)
         status = d->sync(plan->backend);
     lti_free(image);
@@ -198,7 +198,7 @@ static lt_status take_memory(lt_plan *plan)
 {
     const lt_device_ops *d = plan->backend->ops->device;
     void *p = NULL;
-    for (int place = LTI_ACT; place <= LTI_KEEP; place++) {
+    for (int place = LTI_ACT; place <= LTI_PERSISTENT; place++) {
         LT_TRY(d->alloc(plan->backend, plan->slab_bytes[place], &p));
         plan->slab[place] = p;
     }
@@ -207,10 +207,10 @@ static lt_status take_memory(lt_plan *plan)
     return place_host(plan);
 }
 
-lt_status lti_there_create(lt_plan *plan)
+lt_status lti_device_plan_create(lt_plan *plan)
 {
-    plan->there = lti_calloc(1, sizeof *plan->there);
-    if (!plan->there)
+    plan->device_plan = lti_calloc(1, sizeof *plan->device_plan);
+    if (!plan->device_plan)
         return LTI_NOMEM("plan");
     lock(plan->backend);
     lt_status status = take_memory(plan);
@@ -218,51 +218,51 @@ lt_status lti_there_create(lt_plan *plan)
     return status;
 }
 
-static void drop_takes(lt_plan *plan)
+static void drop_captures(lt_plan *plan)
 {
-    for (int i = 0; i < LTI_TAKES; i++) {
-        plan->backend->ops->device->record_free(plan->backend, plan->there->take[i]);
-        plan->there->take[i] = NULL;
+    for (int i = 0; i < LTI_N_CAPTURES; i++) {
+        plan->backend->ops->device->captured_free(plan->backend, plan->device_plan->captured[i]);
+        plan->device_plan->captured[i] = NULL;
     }
-    plan->there->n_runs = 0;
+    plan->device_plan->n_runs = 0;
 }
 
-void lti_there_destroy(lt_plan *plan)
+void lti_device_plan_destroy(lt_plan *plan)
 {
     const lt_device_ops *d = plan->backend->ops->device;
-    lti_there *h = plan->there;
+    lti_device_plan *h = plan->device_plan;
     lock(plan->backend);
-    drop_takes(plan);
+    drop_captures(plan);
     for (int place = LTI_PARAM; place <= LTI_GRAD; place++)
-        lti_mirror_put(h->mirror[place]);
+        lti_device_copy_release(h->device_copy[place]);
     d->release(plan->backend, plan->slab[LTI_ACT]);
-    d->release(plan->backend, plan->slab[LTI_KEEP]);
+    d->release(plan->backend, plan->slab[LTI_PERSISTENT]);
     d->release(plan->backend, plan->scratch);
     d->host_release(plan->backend, h->host);
     unlock(plan->backend);
     lti_free(h->host_offset);
-    lti_free(h->made_there);
+    lti_free(h->produced_on_device);
     lti_free(h);
-    plan->there = NULL;
+    plan->device_plan = NULL;
 }
 
-lt_status lti_there_bind(lt_plan *plan, void *const slab[LTI_N_PLACES])
+lt_status lti_device_plan_bind(lt_plan *plan, void *const slab[LTI_N_PLACES])
 {
-    lti_there *h = plan->there;
+    lti_device_plan *h = plan->device_plan;
     const size_t real = lti_dtype_size(plan->real);
     const size_t bytes[LTI_N_PLACES] = {[LTI_PARAM] = (size_t)lt_graph_n_params(plan->g) * real,
                                         [LTI_STATE] = (size_t)lt_graph_n_state(plan->g) * real,
                                         [LTI_GRAD] = plan->wrt_params ? (size_t)lt_graph_n_params(plan->g) * real : 0};
     lock(plan->backend);
     lt_status status = LT_OK;
-    drop_takes(plan);
+    drop_captures(plan);
     for (int place = LTI_PARAM; place <= LTI_GRAD && status == LT_OK; place++) {
-        lti_mirror *old = h->mirror[place];
-        h->mirror[place] = NULL;
+        lti_device_copy *old = h->device_copy[place];
+        h->device_copy[place] = NULL;
         if (slab[place] && bytes[place] > 0)
-            status = lti_mirror_get(plan->backend, slab[place], bytes[place], &h->mirror[place]);
-        lti_mirror_put(old);
-        plan->slab[place] = h->mirror[place] ? lti_mirror_device(h->mirror[place]) : NULL;
+            status = lti_device_copy_acquire(plan->backend, slab[place], bytes[place], &h->device_copy[place]);
+        lti_device_copy_release(old);
+        plan->slab[place] = h->device_copy[place] ? lti_device_copy_address(h->device_copy[place]) : NULL;
     }
     unlock(plan->backend);
     return status;
@@ -270,42 +270,42 @@ lt_status lti_there_bind(lt_plan *plan, void *const slab[LTI_N_PLACES])
 
 // Somebody changed them, and did not say where. What was changed on the device is known to be there; else it can only
 // have been on the host.
-void lti_there_params_changed(lt_plan *plan)
+void lti_device_plan_params_changed(lt_plan *plan)
 {
     lock(plan->backend);
     for (int place = LTI_PARAM; place <= LTI_STATE; place++) {
-        lti_mirror *m = plan->there->mirror[place];
+        lti_device_copy *m = plan->device_plan->device_copy[place];
         if (m && !m->device_newer)
             m->host_newer = true;
     }
     unlock(plan->backend);
 }
 
-void *lti_there_host(const lt_plan *plan, int32_t tensor)
+void *lti_device_plan_host(const lt_plan *plan, int32_t tensor)
 {
-    return plan->there->host + plan->there->host_offset[tensor];
+    return plan->device_plan->host + plan->device_plan->host_offset[tensor];
 }
 
 // ---- a run
 
-static char *there(const lt_plan *plan, int32_t t)
+static char *device_address(const lt_plan *plan, int32_t t)
 {
     return plan->slab[plan->tensor[t].place] + plan->tensor[t].offset;
 }
 
 static lt_status bring_inputs(lt_plan *plan)
 {
-    const lti_there *h = plan->there;
+    const lti_device_plan *h = plan->device_plan;
     for (int place = LTI_PARAM; place <= LTI_STATE; place++)
-        if (h->mirror[place])
-            LT_TRY(lti_mirror_to_device(h->mirror[place]));
-    if (h->mirror[LTI_GRAD]) // overwritten as a whole, whatever the caller put there
-        h->mirror[LTI_GRAD]->host_newer = false;
+        if (h->device_copy[place])
+            LT_TRY(lti_device_copy_to_device(h->device_copy[place]));
+    if (h->device_copy[LTI_GRAD]) // overwritten as a whole, whatever the caller put there
+        h->device_copy[LTI_GRAD]->host_newer = false;
     for (int32_t v = 0; v < plan->n_user_values; v++) {
         const int32_t t = plan->shown[v];
-        if (t >= 0 && plan->g->value[v].role == LT_ROLE_INPUT && !h->made_there[v])
-            LT_TRY(plan->backend->ops->device->upload(plan->backend, there(plan, t), lti_there_host(plan, t),
-                                                      plan->tensor[t].bytes));
+        if (t >= 0 && plan->g->value[v].role == LT_ROLE_INPUT && !h->produced_on_device[v])
+            LT_TRY(plan->backend->ops->device->upload(plan->backend, device_address(plan, t),
+                                                      lti_device_plan_host(plan, t), plan->tensor[t].bytes));
     }
     return LT_OK;
 }
@@ -317,26 +317,26 @@ static bool is_output(const lt_plan *plan, lt_val v)
 
 static lt_status fetch(const lt_plan *plan, int32_t t)
 {
-    return plan->backend->ops->device->download(plan->backend, lti_there_host(plan, t), there(plan, t),
+    return plan->backend->ops->device->download(plan->backend, lti_device_plan_host(plan, t), device_address(plan, t),
                                                 plan->tensor[t].bytes);
 }
 
 static lt_status bring_outputs(lt_plan *plan)
 {
-    lti_there *h = plan->there;
-    for (int32_t v = 0; v < plan->n_user_values && !h->leave_outputs; v++)
+    lti_device_plan *h = plan->device_plan;
+    for (int32_t v = 0; v < plan->n_user_values && !h->keep_outputs; v++)
         if (is_output(plan, v))
             LT_TRY(fetch(plan, plan->shown[v]));
-    for (int32_t i = 0; i < plan->n_wrt && !h->leave_outputs; i++)
+    for (int32_t i = 0; i < plan->n_wrt && !h->keep_outputs; i++)
         LT_TRY(fetch(plan, plan->grad[i]));
-    if (h->mirror[LTI_STATE] && plan->train)
-        lti_mirror_device_changed(h->mirror[LTI_STATE]);
-    if (h->mirror[LTI_GRAD])
-        lti_mirror_device_changed(h->mirror[LTI_GRAD]);
-    for (int place = LTI_STATE; place <= LTI_GRAD && !h->leave; place++)
-        if (h->mirror[place])
-            LT_TRY(lti_mirror_to_host(h->mirror[place]));
-    return h->leave_outputs ? LT_OK : plan->backend->ops->device->sync(plan->backend);
+    if (h->device_copy[LTI_STATE] && plan->train)
+        lti_device_copy_mark_device_dirty(h->device_copy[LTI_STATE]);
+    if (h->device_copy[LTI_GRAD])
+        lti_device_copy_mark_device_dirty(h->device_copy[LTI_GRAD]);
+    for (int place = LTI_STATE; place <= LTI_GRAD && !h->keep; place++)
+        if (h->device_copy[place])
+            LT_TRY(lti_device_copy_to_host(h->device_copy[place]));
+    return h->keep_outputs ? LT_OK : plan->backend->ops->device->sync(plan->backend);
 }
 
 static lt_status zero_unreached(const lt_plan *plan)
@@ -351,33 +351,33 @@ static lt_status zero_unreached(const lt_plan *plan)
     return LT_OK;
 }
 
-static lt_status record(lt_plan *plan, bool fresh)
+static lt_status capture_kernels(lt_plan *plan, bool fresh)
 {
     const lt_device_ops *d = plan->backend->ops->device;
     void *recording = NULL;
-    LT_TRY(d->record_begin(plan->backend));
+    LT_TRY(d->capture_begin(plan->backend));
     const lt_status status = lti_plan_run_steps(plan, fresh);
     const lt_error why = *lt_error_get();
-    const lt_status ended = d->record_end(plan->backend, &recording);
+    const lt_status ended = d->capture_end(plan->backend, &recording);
     if (status != LT_OK) {
-        d->record_free(plan->backend, recording);
+        d->captured_free(plan->backend, recording);
         lt_error_restore(&why);
         return status;
     }
     LT_TRY(ended);
-    plan->there->take[fresh] = recording;
+    plan->device_plan->captured[fresh] = recording;
     return LT_OK;
 }
 
 // Preparing parameters of a plan that does not train happens too rarely to be worth a recording.
 static lt_status compute(lt_plan *plan, bool fresh)
 {
-    lti_there *h = plan->there;
-    if (!h->take[fresh] && h->n_runs > 0 && (!fresh || plan->train))
-        LT_TRY(record(plan, fresh));
+    lti_device_plan *h = plan->device_plan;
+    if (!h->captured[fresh] && h->n_runs > 0 && (!fresh || plan->train))
+        LT_TRY(capture_kernels(plan, fresh));
     h->n_runs++;
-    return h->take[fresh] ? plan->backend->ops->device->replay(plan->backend, h->take[fresh])
-                          : lti_plan_run_steps(plan, fresh);
+    return h->captured[fresh] ? plan->backend->ops->device->captured_launch(plan->backend, h->captured[fresh])
+                              : lti_plan_run_steps(plan, fresh);
 }
 
 static lt_status run(lt_plan *plan)
@@ -389,7 +389,7 @@ static lt_status run(lt_plan *plan)
     return bring_outputs(plan);
 }
 
-lt_status lti_there_run(lt_plan *plan)
+lt_status lti_device_plan_run(lt_plan *plan)
 {
     lock(plan->backend);
     const lt_status status = run(plan);
@@ -406,45 +406,48 @@ lt_status lti_there_run(lt_plan *plan)
 
 bool lti_plan_on_device(const lt_plan *plan)
 {
-    return plan->there != NULL;
+    return plan->device_plan != NULL;
 }
 
 void *lti_plan_device_input(lt_plan *plan, lt_val v)
 {
     const bool input = v >= 0 && v < plan->n_user_values && plan->shown[v] >= 0;
-    return plan->there && input && plan->g->value[v].role == LT_ROLE_INPUT ? there(plan, plan->shown[v]) : NULL;
+    return plan->device_plan && input && plan->g->value[v].role == LT_ROLE_INPUT ? device_address(plan, plan->shown[v])
+                                                                                 : NULL;
 }
 
-void lti_plan_input_made_there(lt_plan *plan, lt_val v, bool made_there)
+void lti_plan_input_produced_on_device(lt_plan *plan, lt_val v, bool produced_on_device)
 {
     if (lti_plan_device_input(plan, v))
-        plan->there->made_there[v] = made_there;
+        plan->device_plan->produced_on_device[v] = produced_on_device;
 }
 
 const float *lti_plan_device_output(const lt_plan *plan, lt_val v)
 {
-    const bool output = plan->there && v >= 0 && v < plan->n_user_values && is_output(plan, v);
-    return output ? (const float *)(const void *)there(plan, plan->shown[v]) : NULL;
+    const bool output = plan->device_plan && v >= 0 && v < plan->n_user_values && is_output(plan, v);
+    return output ? (const float *)(const void *)device_address(plan, plan->shown[v]) : NULL;
 }
 
 const float *lti_plan_device_grad(const lt_plan *plan, int i)
 {
-    return plan->there && i >= 0 && i < plan->n_wrt ? (const float *)(const void *)there(plan, plan->grad[i]) : NULL;
+    return plan->device_plan && i >= 0 && i < plan->n_wrt
+               ? (const float *)(const void *)device_address(plan, plan->grad[i])
+               : NULL;
 }
 
-void lti_plan_leave_outputs(lt_plan *plan, bool leave)
+void lti_plan_keep_outputs_on_device(lt_plan *plan, bool keep)
 {
-    if (plan->there)
-        plan->there->leave_outputs = leave;
+    if (plan->device_plan)
+        plan->device_plan->keep_outputs = keep;
 }
 
-void lti_plan_leave_there(lt_plan *plan, bool leave)
+void lti_plan_keep_on_device(lt_plan *plan, bool keep)
 {
-    if (plan->there)
-        plan->there->leave = leave;
+    if (plan->device_plan)
+        plan->device_plan->keep = keep;
 }
 
-void lti_plan_prepare_anew(lt_plan *plan)
+void lti_plan_repack_weights(lt_plan *plan)
 {
     plan->dirty = true;
 }

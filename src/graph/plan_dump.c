@@ -34,7 +34,7 @@ static void add_step(lti_buf *out, const lt_plan *plan, int32_t i)
             lti_buf_printf(out, " ->");
         add_tensor(out, plan, s->arg[j]);
     }
-    if (n && n->again)
+    if (n && n->rematerialized)
         lti_buf_printf(out, " again");
     if (n && n->fwd >= 0)
         lti_buf_printf(out, " grad of %s", plan->g->node[n->fwd].op->name);
@@ -65,7 +65,7 @@ char *lt_plan_dump(const lt_plan *plan)
     lti_buf_printf(&out, "%d kernels, %d reorders, %d reference fallbacks, %.3f GFLOP\n", st->n_kernels, st->n_reorders,
                    st->n_ref_fallbacks, st->flop * 1e-9);
     lti_buf_printf(&out, "memory: %.2f MiB shared, %.2f MiB kept, %.2f MiB scratch\n",
-                   (double)plan->slab_bytes[LTI_ACT] / 1048576, (double)plan->slab_bytes[LTI_KEEP] / 1048576,
+                   (double)plan->slab_bytes[LTI_ACT] / 1048576, (double)plan->slab_bytes[LTI_PERSISTENT] / 1048576,
                    (double)plan->scratch_bytes / 1048576);
     return lti_buf_take(&out);
 }

@@ -10,7 +10,7 @@
 
 typedef enum lti_place { // which slab
     LTI_ACT,             // reused by liveness
-    LTI_KEEP,            // never shared: inputs, outputs, constants, what is computed from parameters only
+    LTI_PERSISTENT,      // never shared: inputs, outputs, constants, what is computed from parameters only
     LTI_PARAM,
     LTI_STATE,
     LTI_GRAD,
@@ -32,7 +32,7 @@ typedef struct lti_step {
     int32_t arg[LT_KERNEL_MAX_ARGS]; // tensors, inputs then outputs
     void *ptr[LT_KERNEL_MAX_ARGS];
     int n_in, n_args;
-    size_t prepared_offset; // in LTI_KEEP
+    size_t prepared_offset; // in LTI_PERSISTENT
     bool prologue;          // depends on parameters and state only: runs when they changed
     bool prepare_always;    // more than one input changes: prepare before every run
     bool fallback;          // reference kernel in a plan of another backend
@@ -63,27 +63,27 @@ struct lt_plan {
     void *scratch;
     bool bound, dirty; // dirty: parameters or state changed since the last run
     lt_plan_stats stats;
-    struct lti_there *there; // of a backend with memory of its own, else NULL
+    struct lti_device_plan *device_plan; // of a backend with memory of its own, else NULL
 };
 
 // plan_device.c - the part of a plan that lies on a device.
-enum { LTI_TAKES = 2 }; // recordings of a plan: without and with what depends on parameters only
-typedef struct lti_there {
+enum { LTI_N_CAPTURES = 2 }; // recordings of a plan: without and with what depends on parameters only
+typedef struct lti_device_plan {
     char *host;          // what the caller reads and writes: one piece, offsets by tensor
     size_t *host_offset; // (n_tensors)
     size_t host_bytes;
-    bool *made_there;                        // (n_user_values) inputs that are not copied from the host
-    bool leave, leave_outputs;               // gradients and state stay on the device; outputs, gradients of wrt
-    struct lti_mirror *mirror[LTI_N_PLACES]; // PARAM, STATE, GRAD
-    void *take[LTI_TAKES];
+    bool *produced_on_device; // (n_user_values) inputs that are not copied from the host
+    bool keep, keep_outputs;  // gradients and state stay on the device; outputs, gradients of wrt
+    struct lti_device_copy *device_copy[LTI_N_PLACES]; // PARAM, STATE, GRAD
+    void *captured[LTI_N_CAPTURES];
     int64_t n_runs; // since the last bind
-} lti_there;
-lt_status lti_there_create(lt_plan *plan); // slabs, scratch and constants; after lti_plan_place placed everything
-void lti_there_destroy(lt_plan *plan);
-lt_status lti_there_bind(lt_plan *plan, void *const slab[LTI_N_PLACES]);
-void lti_there_params_changed(lt_plan *plan);
-void *lti_there_host(const lt_plan *plan, int32_t tensor);
-lt_status lti_there_run(lt_plan *plan);
+} lti_device_plan;
+lt_status lti_device_plan_create(lt_plan *plan); // slabs, scratch and constants; after lti_plan_place placed everything
+void lti_device_plan_destroy(lt_plan *plan);
+lt_status lti_device_plan_bind(lt_plan *plan, void *const slab[LTI_N_PLACES]);
+void lti_device_plan_params_changed(lt_plan *plan);
+void *lti_device_plan_host(const lt_plan *plan, int32_t tensor);
+lt_status lti_device_plan_run(lt_plan *plan);
 lt_status lti_plan_run_steps(const lt_plan *plan, bool fresh); // plan.c
 
 // ---- passes over the plan's graph
@@ -93,18 +93,18 @@ lt_status lti_pass_mode(lt_graph *g, bool train);                       // bn ->
 lt_status lti_pass_fold(lt_graph *g, const bool *fixed, const bool *depends);
 lt_status lti_pass_fuse(lt_graph *g, const bool *fixed);
 // After the gradient; keep as below. in_place: kernels may add to what another one made.
-lt_status lti_pass_fuse_late(lt_graph *g, bool in_place, const bool *keep);
+lt_status lti_pass_fuse_epilogue(lt_graph *g, bool in_place, const bool *keep);
 // keep[v]: the caller reads v. budget: bytes that may live until the gradient before anything is made again.
-lt_status lti_pass_recompute(lt_graph *g, const bool *keep, size_t budget);
+lt_status lti_pass_rematerialize(lt_graph *g, const bool *keep, size_t budget);
 // Removes the nodes that nothing in roots (n_values) needs; nodes with side effects stay when keep_effects.
-lt_status lti_pass_sweep(lt_graph *g, const bool *roots, bool keep_effects);
+lt_status lti_pass_eliminate_dead(lt_graph *g, const bool *roots, bool keep_effects);
 void lti_graph_compact(lt_graph *g); // closes the gaps left by nodes whose op was set to NULL
 // Readers of every value: n_uses[v], and the last node that reads it (-1 = none).
 void lti_graph_uses(const lt_graph *g, int32_t *n_uses, int32_t *user);
 
 lt_status lti_plan_bind_kernels(lt_plan *plan, const lt_val *wrt);
 lt_status lti_plan_place(lt_plan *plan);
-void lti_fill_constants(const lt_plan *plan, char *keep); // keep: the slab LTI_KEEP, or what will be copied there
+void lti_fill_constants(const lt_plan *plan, char *keep); // keep: the slab LTI_PERSISTENT, or what will be copied there
 void lti_plan_resolve(lt_plan *plan);                     // pointers of all steps from slabs and offsets
 
 // Copies a value between layouts; elem is 4 or 8 bytes.

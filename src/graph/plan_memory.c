@@ -14,8 +14,8 @@
 enum {
     ALIGN = 64,
     SLAB_ALIGN = 4096,
-    BY_SIZE_COST = 4,        // places by size may take a fourth more
-    BY_SIZE_MOST = 48 << 20, // and this much: what is larger does not stay in caches, wherever it lies
+    SIZE_CLASS_EXTRA_FRACTION = 4,   // places by size may take a fourth more
+    SIZE_CLASS_MAX_EXTRA = 48 << 20, // and this much: what is larger does not stay in caches, wherever it lies
 };
 
 static size_t round_up(size_t n)
@@ -30,7 +30,7 @@ static int32_t root(const lt_plan *plan, int32_t t)
     return t;
 }
 
-static void find_lives(lt_plan *plan)
+static void compute_live_ranges(lt_plan *plan)
 {
     for (int32_t t = 0; t < plan->n_tensors; t++)
         plan->tensor[t].first = plan->tensor[t].last = -1;
@@ -44,7 +44,7 @@ static void find_lives(lt_plan *plan)
 }
 
 // The output of step i takes over the memory of its input `arg`, if that may be.
-static bool take_over(lt_plan *plan, int32_t i, int arg)
+static bool alias_output(lt_plan *plan, int32_t i, int arg)
 {
     const lti_step *s = &plan->step[i];
     const int32_t from = root(plan, s->arg[arg]), to = s->arg[s->n_in];
@@ -65,14 +65,14 @@ static bool read_twice(const lt_plan *plan, const lti_step *s, int arg)
     return false;
 }
 
-static void share_in_place(lt_plan *plan)
+static void alias_in_place(lt_plan *plan)
 {
     for (int32_t i = 0; i < plan->n_steps; i++) {
         const lti_step *s = &plan->step[i];
         const bool elementwise = s->node >= 0 && (plan->g->node[s->node].op->flags & LT_OP_INPLACE0);
-        bool done = elementwise && take_over(plan, i, 0);
+        bool done = elementwise && alias_output(plan, i, 0);
         for (int j = 0; j < s->n_in && !done; j++)
-            done = (s->kernel.in_place >> j & 1) && !read_twice(plan, s, j) && take_over(plan, i, j);
+            done = (s->kernel.in_place >> j & 1) && !read_twice(plan, s, j) && alias_output(plan, i, j);
     }
 }
 
@@ -119,12 +119,12 @@ static size_t same_size_fit(const block *blocks, int32_t n_placed, const block *
     return best;
 }
 
-static size_t place_blocks(block *blocks, int32_t n, int32_t *by_offset, bool by_size)
+static size_t assign_block_offsets(block *blocks, int32_t n, int32_t *by_offset, bool size_classes)
 {
     size_t total = 0;
     for (int32_t i = 0; i < n; i++) {
         blocks[i].offset =
-            by_size ? same_size_fit(blocks, i, &blocks[i], total) : first_fit(blocks, by_offset, i, &blocks[i]);
+            size_classes ? same_size_fit(blocks, i, &blocks[i], total) : first_fit(blocks, by_offset, i, &blocks[i]);
         if (blocks[i].offset + blocks[i].bytes > total)
             total = blocks[i].offset + blocks[i].bytes;
         int32_t at = i; // insertion keeps by_offset sorted
@@ -135,7 +135,7 @@ static size_t place_blocks(block *blocks, int32_t n, int32_t *by_offset, bool by
     return total;
 }
 
-static lt_status place_shared(lt_plan *plan)
+static lt_status assign_offsets(lt_plan *plan)
 {
     block *blocks = lti_malloc((size_t)plan->n_tensors * sizeof *blocks);
     int32_t *by_offset = lti_malloc((size_t)plan->n_tensors * sizeof *by_offset), n = 0;
@@ -150,12 +150,12 @@ static lt_status place_shared(lt_plan *plan)
             blocks[n++] = (block){0, round_up(tensor->bytes), t, tensor->first, tensor->last};
     }
     qsort(blocks, (size_t)n, sizeof *blocks, larger_first);
-    const size_t least = place_blocks(blocks, n, by_offset, false);
+    const size_t least = assign_block_offsets(blocks, n, by_offset, false);
     size_t *total = &plan->slab_bytes[LTI_ACT];
-    *total = place_blocks(blocks, n, by_offset, true);
+    *total = assign_block_offsets(blocks, n, by_offset, true);
     const bool one_core = plan->backend->ops->device || plan->backend->n_threads < 2;
-    if (one_core || *total > least + least / BY_SIZE_COST || *total > least + BY_SIZE_MOST)
-        *total = place_blocks(blocks, n, by_offset, false);
+    if (one_core || *total > least + least / SIZE_CLASS_EXTRA_FRACTION || *total > least + SIZE_CLASS_MAX_EXTRA)
+        *total = assign_block_offsets(blocks, n, by_offset, false);
     for (int32_t i = 0; i < n; i++)
         plan->tensor[blocks[i].tensor].offset = blocks[i].offset;
     lti_free(blocks);
@@ -163,7 +163,7 @@ static lt_status place_shared(lt_plan *plan)
     return LT_OK;
 }
 
-static void place_apart(lt_plan *plan, lti_place place)
+static void assign_without_reuse(lt_plan *plan, lti_place place)
 {
     size_t total = plan->slab_bytes[place];
     for (int32_t t = 0; t < plan->n_tensors; t++) {
@@ -194,7 +194,7 @@ void lti_fill_constants(const lt_plan *plan, char *keep)
 
 static lt_status allocate(lt_plan *plan)
 {
-    for (int place = LTI_ACT; place <= LTI_KEEP; place++) {
+    for (int place = LTI_ACT; place <= LTI_PERSISTENT; place++) {
         plan->slab[place] = lti_aligned_alloc(SLAB_ALIGN, plan->slab_bytes[place]);
         if (!plan->slab[place])
             return LTI_NOMEM("plan memory");
@@ -210,9 +210,9 @@ static lt_status allocate(lt_plan *plan)
 }
 
 // What is prepared before every run of its kernel needs no memory of its own: such kernels share one piece.
-static void place_prepared(lt_plan *plan)
+static void assign_prepared(lt_plan *plan)
 {
-    const size_t shared = plan->slab_bytes[LTI_KEEP];
+    const size_t shared = plan->slab_bytes[LTI_PERSISTENT];
     size_t most = 0;
     for (int32_t i = 0; i < plan->n_steps; i++) {
         lti_step *s = &plan->step[i];
@@ -221,18 +221,18 @@ static void place_prepared(lt_plan *plan)
         if ((plan->train || s->prepare_always) && bytes > most)
             most = bytes;
     }
-    plan->slab_bytes[LTI_KEEP] += most;
+    plan->slab_bytes[LTI_PERSISTENT] += most;
     for (int32_t i = 0; i < plan->n_steps; i++) {
         lti_step *s = &plan->step[i];
         if (plan->train || s->prepare_always)
             continue;
-        s->prepared_offset = plan->slab_bytes[LTI_KEEP];
-        plan->slab_bytes[LTI_KEEP] += round_up(s->kernel.prepared_bytes);
+        s->prepared_offset = plan->slab_bytes[LTI_PERSISTENT];
+        plan->slab_bytes[LTI_PERSISTENT] += round_up(s->kernel.prepared_bytes);
     }
 }
 
 // Kernels share one piece of scratch, and in it each thread has one place in all of them.
-static void place_scratch(lt_plan *plan)
+static void assign_scratch(lt_plan *plan)
 {
     size_t stride = 0;
     for (int32_t i = 0; i < plan->n_steps; i++)
@@ -249,27 +249,28 @@ static void place_scratch(lt_plan *plan)
 
 lt_status lti_plan_place(lt_plan *plan)
 {
-    find_lives(plan);
+    compute_live_ranges(plan);
     if (plan->flags & LT_PLAN_NO_REUSE) {
-        place_apart(plan, LTI_ACT);
+        assign_without_reuse(plan, LTI_ACT);
     } else {
-        share_in_place(plan);
-        LT_TRY(place_shared(plan));
+        alias_in_place(plan);
+        LT_TRY(assign_offsets(plan));
     }
-    place_apart(plan, LTI_KEEP);
-    place_prepared(plan);
-    place_scratch(plan);
+    assign_without_reuse(plan, LTI_PERSISTENT);
+    assign_prepared(plan);
+    assign_scratch(plan);
     for (int32_t t = 0; t < plan->n_tensors; t++) {
         const lti_tensor *base = &plan->tensor[root(plan, t)];
         plan->tensor[t].place = base->place;
         plan->tensor[t].offset = base->offset;
     }
     if (plan->backend->ops->device) {
-        LT_TRY(lti_there_create(plan));
+        LT_TRY(lti_device_plan_create(plan));
     } else {
         LT_TRY(allocate(plan));
-        lti_fill_constants(plan, plan->slab[LTI_KEEP]);
+        lti_fill_constants(plan, plan->slab[LTI_PERSISTENT]);
     }
-    plan->stats.slab_bytes = (int64_t)(plan->slab_bytes[LTI_ACT] + plan->slab_bytes[LTI_KEEP] + plan->scratch_bytes);
+    plan->stats.slab_bytes =
+        (int64_t)(plan->slab_bytes[LTI_ACT] + plan->slab_bytes[LTI_PERSISTENT] + plan->scratch_bytes);
     return LT_OK;
 }

@@ -87,7 +87,7 @@ lt_status lti_adv_build(lti_trainer *t, lt_val *per_sample)
         lt_value_info x;
         LT_TRY(lt_graph_value(t->graph, m->x, &x));
         t->adv.x = lt_input(t->graph, "train.attacked", LT_F32, x.shape);
-        adv_logits = lt_graph_again(t->graph, m->logits, m->x, t->adv.x);
+        adv_logits = lt_graph_clone_subgraph(t->graph, m->logits, m->x, t->adv.x);
     }
     *per_sample = a->loss(t->graph, &t->job->cfg, m->logits, *per_sample, adv_logits);
     LT_TRY(lt_graph_status(t->graph));
@@ -193,8 +193,8 @@ lt_status lti_adv_attack(lti_trainer *t, int p, const lt_batch *b, const int32_t
     if (!a)
         return LT_OK;
     lt_plan *attack = NULL;
-    lti_plans_prepare_anew(&t->adv.attack); // the last step changed the model, wherever it ran
-    lti_plans_prepare_anew(&t->adv.forward);
+    lti_plans_repack_weights(&t->adv.attack); // the last step changed the model, wherever it ran
+    lti_plans_repack_weights(&t->adv.forward);
     LT_TRY(lti_plans_get(&t->adv.attack, b->n, &attack));
     LT_TRY(start(t, a, p, b, labels, attack));
     const double step = cfg->adv_step > 0 ? (double)cfg->adv_step : a->step(cfg);

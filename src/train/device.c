@@ -18,9 +18,9 @@ static const lt_device_ops *device_of(const lti_trainer *t)
 
 // ---- what stays there
 
-static lt_status mirror(lti_trainer *t, const void *host, int64_t n, size_t size, lti_mirror **m)
+static lt_status acquire_copy(lti_trainer *t, const void *host, int64_t n, size_t size, lti_device_copy **m)
 {
-    return host && n > 0 ? lti_mirror_get(t->env->backend, (void *)host, (size_t)n * size, m) : LT_OK;
+    return host && n > 0 ? lti_device_copy_acquire(t->env->backend, (void *)host, (size_t)n * size, m) : LT_OK;
 }
 
 static bool update_fits(const lt_job *job)
@@ -28,29 +28,29 @@ static bool update_fits(const lt_job *job)
     if (job->n_penalties > 0 || job->transform || job->n_groups > 0) // doors are opened on the host
         return false;
     for (int p = 0; p < job->n_phases; p++)
-        if (job->phase[p].beside) // its gradients are added on the host
+        if (job->phase[p].companion) // its gradients are added on the host
             return false;
     return true;
 }
 
-static lt_status take_mirrors(lti_trainer *t)
+static lt_status acquire_copies(lti_trainer *t)
 {
-    lti_on_device *d = &t->there;
+    lti_on_device *d = &t->on_device;
     const lt_model *model = t->job->model;
     const int64_t n = model->n_params;
     void *p = NULL;
-    LT_TRY(mirror(t, model->params, n, sizeof(float), &d->params));
-    LT_TRY(mirror(t, model->state, model->n_state, sizeof(float), &d->state));
-    LT_TRY(mirror(t, t->grads, n, sizeof(float), &d->grads));
-    LT_TRY(mirror(t, t->optim.m, n, sizeof(float), &d->m));
-    LT_TRY(mirror(t, t->optim.v, n, sizeof(float), &d->v));
-    LT_TRY(mirror(t, t->job->mask, n, 1, &d->mask));
+    LT_TRY(acquire_copy(t, model->params, n, sizeof(float), &d->params));
+    LT_TRY(acquire_copy(t, model->state, model->n_state, sizeof(float), &d->state));
+    LT_TRY(acquire_copy(t, t->grads, n, sizeof(float), &d->grads));
+    LT_TRY(acquire_copy(t, t->optim.m, n, sizeof(float), &d->m));
+    LT_TRY(acquire_copy(t, t->optim.v, n, sizeof(float), &d->v));
+    LT_TRY(acquire_copy(t, t->job->mask, n, 1, &d->mask));
     LT_TRY(device_of(t)->alloc(t->env->backend, sizeof *d->bad, &p));
     d->bad = p;
     LT_TRY(device_of(t)->host_alloc(t->env->backend, sizeof *d->bad_host, &p));
     d->bad_host = p;
     d->update = true;
-    lti_plans_leave_there(&t->plans, true);
+    lti_plans_keep_on_device(&t->plans, true);
     return LT_OK;
 }
 
@@ -59,27 +59,27 @@ lt_status lti_on_device_init(lti_trainer *t)
     if (!device_of(t) || t->job->model->n_params == 0 || !update_fits(t->job))
         return LT_OK;
     pthread_mutex_lock(&t->env->backend->device_lock);
-    const lt_status status = take_mirrors(t);
+    const lt_status status = acquire_copies(t);
     pthread_mutex_unlock(&t->env->backend->device_lock);
     return status;
 }
 
 void lti_on_device_clear(lti_trainer *t)
 {
-    lti_on_device *d = &t->there;
+    lti_on_device *d = &t->on_device;
     lt_backend *b = t->env ? t->env->backend : NULL;
     if (!b || !b->ops->device)
         return;
-    lti_mirror *const all[] = {d->params, d->state, d->grads, d->m, d->v, d->mask};
+    lti_device_copy *const all[] = {d->params, d->state, d->grads, d->m, d->v, d->mask};
     const lt_error why = *lt_error_get();
     pthread_mutex_lock(&b->device_lock);
     if (b->ops->device->sync(b) != LT_OK)
         lt_error_restore(&why);
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
-        lti_mirror_put(all[i]);
-    for (int i = 0; i < LTI_MAX_RESIDENT; i++)
-        if (d->resident[i].host)
-            lti_resident_put(b, d->resident[i].host, d->resident[i].bytes);
+        lti_device_copy_release(all[i]);
+    for (int i = 0; i < LTI_MAX_SPLIT_BUFFERS; i++)
+        if (d->split_buffer[i].host)
+            lti_device_buffer_release(b, d->split_buffer[i].host, d->split_buffer[i].bytes);
     b->ops->device->release(b, d->bad);
     for (int p = 0; p < LT_JOB_MAX_PHASES; p++)
         for (int v = 0; v < LT_PHASE_MAX_VIEWS; v++)
@@ -91,80 +91,80 @@ void lti_on_device_clear(lti_trainer *t)
     *d = (lti_on_device){0};
 }
 
-static lt_status to_host(lti_mirror *const *m, int n)
+static lt_status to_host(lti_device_copy *const *m, int n)
 {
     for (int i = 0; i < n; i++)
         if (m[i])
-            LT_TRY(lti_mirror_to_host(m[i]));
+            LT_TRY(lti_device_copy_to_host(m[i]));
     return LT_OK;
 }
 
 lt_status lti_on_device_model_to_host(lti_trainer *t)
 {
-    return to_host((lti_mirror *[]){t->there.params, t->there.state}, 2);
+    return to_host((lti_device_copy *[]){t->on_device.params, t->on_device.state}, 2);
 }
 
 lt_status lti_on_device_to_host(lti_trainer *t)
 {
     LT_TRY(lti_on_device_model_to_host(t));
-    return to_host((lti_mirror *[]){t->there.grads, t->there.m, t->there.v}, 3);
+    return to_host((lti_device_copy *[]){t->on_device.grads, t->on_device.m, t->on_device.v}, 3);
 }
 
 // Every write of the trainer to a slab that may have a copy on a device goes through one of these two.
-void lti_trainer_wrote_model(lti_trainer *t)
+void lti_trainer_mark_model_dirty(lti_trainer *t)
 {
     const lt_model *m = t->job->model;
-    lti_slab_written(t->env->backend, m->params);
+    lti_mark_host_dirty(t->env->backend, m->params);
     if (m->n_state > 0)
-        lti_slab_written(t->env->backend, m->state);
-    lti_plans_prepare_anew(&t->plans);
+        lti_mark_host_dirty(t->env->backend, m->state);
+    lti_plans_repack_weights(&t->plans);
 }
 
-void lti_trainer_wrote_optim(lti_trainer *t)
+void lti_trainer_mark_optim_dirty(lti_trainer *t)
 {
-    lti_slab_written(t->env->backend, t->optim.m);
+    lti_mark_host_dirty(t->env->backend, t->optim.m);
     if (t->optim.v)
-        lti_slab_written(t->env->backend, t->optim.v);
+        lti_mark_host_dirty(t->env->backend, t->optim.v);
 }
 
 // ---- the optimizer
 
 static lt_status queue_update(lti_trainer *t, const lti_update *u)
 {
-    lti_on_device *d = &t->there;
+    lti_on_device *d = &t->on_device;
     lt_backend *b = t->env->backend;
-    lti_mirror *const read[] = {d->params, d->m, d->v, d->mask};
+    lti_device_copy *const read[] = {d->params, d->m, d->v, d->mask};
     lt_device_update numbers;
     for (size_t i = 0; i < sizeof read / sizeof *read; i++)
         if (read[i])
-            LT_TRY(lti_mirror_to_device(read[i]));
+            LT_TRY(lti_device_copy_to_device(read[i]));
     lti_optim_numbers(&t->optim, u, &numbers);
-    numbers.p = lti_mirror_device(d->params);
-    numbers.g = lti_mirror_device(d->grads);
-    numbers.m = lti_mirror_device(d->m);
-    numbers.v = d->v ? lti_mirror_device(d->v) : NULL;
-    numbers.mask = d->mask ? lti_mirror_device(d->mask) : NULL;
+    numbers.p = lti_device_copy_address(d->params);
+    numbers.g = lti_device_copy_address(d->grads);
+    numbers.m = lti_device_copy_address(d->m);
+    numbers.v = d->v ? lti_device_copy_address(d->v) : NULL;
+    numbers.mask = d->mask ? lti_device_copy_address(d->mask) : NULL;
     numbers.bad = d->bad;
     LT_TRY(device_of(t)->zero(b, d->bad, sizeof *d->bad));
     LT_TRY(device_of(t)->update(b, &numbers));
-    lti_mirror_device_changed(d->params);
-    lti_mirror_device_changed(d->m);
+    lti_device_copy_mark_device_dirty(d->params);
+    lti_device_copy_mark_device_dirty(d->m);
     if (d->v)
-        lti_mirror_device_changed(d->v);
+        lti_device_copy_mark_device_dirty(d->v);
     LT_TRY(device_of(t)->download(b, d->bad_host, d->bad, sizeof *d->bad));
     return device_of(t)->sync(b);
 }
 
 lt_status lti_on_device_update(lti_trainer *t, const lti_update *u, bool *finite)
 {
-    if (!t->there.update)
+    if (!t->on_device.update)
         return LT_OK;
     pthread_mutex_lock(&t->env->backend->device_lock);
     const lt_status status = queue_update(t, u);
     pthread_mutex_unlock(&t->env->backend->device_lock);
     LT_TRY(status);
-    lti_plans_prepare_anew(&t->plans);
-    *finite = *t->there.bad_host == 0;
+    lti_plans_repack_weights(&t->plans);
+    *finite = *t->on_device.bad_host == 0;
     return LT_OK;
 }
 
@@ -174,8 +174,8 @@ lt_status lti_on_device_update(lti_trainer *t, const lti_update *u, bool *finite
 static bool images_fit(const lti_trainer *t, int p)
 {
     const lt_phase *phase = &t->job->phase[p];
-    return !t->job->on_batch && !lti_job_distils(t->job) && !t->job->cfg.adversarial && !phase->beside &&
-           !lti_has_side(t->job, p);
+    return !t->job->on_batch && !lti_job_distils(t->job) && !t->job->cfg.adversarial && !phase->companion &&
+           !lti_has_companion(t->job, p);
 }
 
 static size_t image_elements(const lt_dataset *ds)
@@ -183,11 +183,11 @@ static size_t image_elements(const lt_dataset *ds)
     return (size_t)ds->c * (size_t)ds->h * (size_t)ds->w;
 }
 
-static lti_resident *resident(lti_trainer *t, const uint8_t *host)
+static lti_split_buffer *split_buffer(lti_trainer *t, const uint8_t *host)
 {
-    for (int i = 0; i < LTI_MAX_RESIDENT; i++)
-        if (!t->there.resident[i].host || t->there.resident[i].host == host)
-            return &t->there.resident[i];
+    for (int i = 0; i < LTI_MAX_SPLIT_BUFFERS; i++)
+        if (!t->on_device.split_buffer[i].host || t->on_device.split_buffer[i].host == host)
+            return &t->on_device.split_buffer[i];
     return NULL;
 }
 
@@ -196,11 +196,11 @@ static lt_status bring_pixels(lti_trainer *t, const lt_view *view, bool *fits)
 {
     const lt_split_data *s = &view->ds->split[view->split];
     const size_t bytes = (size_t)s->n * image_elements(view->ds);
-    lti_resident *r = resident(t, s->x);
+    lti_split_buffer *r = split_buffer(t, s->x);
     *fits = r != NULL || bytes == 0;
     if (!r || r->host || bytes == 0)
         return LT_OK;
-    LT_TRY(lti_resident_get(t->env->backend, s->x, bytes, &r->device));
+    LT_TRY(lti_device_buffer_acquire(t->env->backend, s->x, bytes, &r->device));
     r->host = s->x;
     r->bytes = bytes;
     return LT_OK;
@@ -225,13 +225,13 @@ static lt_status bring_all_replaced(lti_trainer *t, int p)
 {
     for (int v = 0; v < t->job->phase[p].n_views; v++)
         if (t->view[p][v].images)
-            LT_TRY(bring_replaced(t, &t->view[p][v], &t->there.replaced[p][v]));
+            LT_TRY(bring_replaced(t, &t->view[p][v], &t->on_device.replaced[p][v]));
     return LT_OK;
 }
 
 lt_status lti_on_device_images_changed(lti_trainer *t, int p)
 {
-    if (!t->there.images[p])
+    if (!t->on_device.images[p])
         return LT_OK;
     pthread_mutex_lock(&t->env->backend->device_lock);
     const lt_status status = bring_all_replaced(t, p);
@@ -248,7 +248,7 @@ static lt_status bring_views(lti_trainer *t, int p)
     if (!fits)
         return LT_OK;
     LT_TRY(bring_all_replaced(t, p));
-    t->there.images[p] = true;
+    t->on_device.images[p] = true;
     return LT_OK;
 }
 
@@ -257,7 +257,7 @@ enum { INDEX_BYTES = sizeof(void *) + 8 + 4 + 1 };
 
 static lt_status need_index(lti_trainer *t, int64_t rows)
 {
-    lti_on_device *d = &t->there;
+    lti_on_device *d = &t->on_device;
     if (rows <= d->index_rows)
         return LT_OK;
     device_of(t)->release(t->env->backend, d->index);
@@ -272,10 +272,10 @@ static lt_status need_index(lti_trainer *t, int64_t rows)
 
 lt_status lti_on_device_open_phase(lti_trainer *t, int p)
 {
-    t->there.images[p] = false;
-    if (t->job->phase[p].beside && t->there.update) { // on_epoch added it; the host side is up to date here
-        t->there.update = false;
-        lti_plans_leave_there(&t->plans, false);
+    t->on_device.images[p] = false;
+    if (t->job->phase[p].companion && t->on_device.update) { // on_epoch added it; the host side is up to date here
+        t->on_device.update = false;
+        lti_plans_keep_on_device(&t->plans, false);
     }
     if (!device_of(t) || !images_fit(t, p))
         return LT_OK;
@@ -292,7 +292,7 @@ static lt_status put_index(lti_trainer *t, char **at, const void *host, int64_t 
 {
     LT_TRY(device_of(t)->upload(t->env->backend, *at, host, (size_t)n * size));
     memcpy(where, at, sizeof *at);
-    *at += (size_t)t->there.index_rows * size;
+    *at += (size_t)t->on_device.index_rows * size;
     return LT_OK;
 }
 
@@ -303,9 +303,9 @@ static const void *image_of(lti_trainer *t, int p, const lt_batch *b, int64_t i,
     const size_t n = image_elements(view->ds);
     *how = b->augmented[i] ? LTI_IMAGE_AUGMENT : 0;
     if (!view->images)
-        return (const uint8_t *)resident(t, view->ds->split[view->split].x)->device + (size_t)b->row[i] * n;
+        return (const uint8_t *)split_buffer(t, view->ds->split[view->split].x)->device + (size_t)b->row[i] * n;
     *how |= LTI_IMAGE_FLOATS;
-    return (const float *)t->there.replaced[p][b->view[i]].device + (size_t)b->at[i] * n;
+    return (const float *)t->on_device.replaced[p][b->view[i]].device + (size_t)b->at[i] * n;
 }
 
 static lt_status queue_images(lti_trainer *t, int p, const lt_batch *b, lt_plan *plan)
@@ -319,9 +319,9 @@ static lt_status queue_images(lti_trainer *t, int p, const lt_batch *b, lt_plan 
                            .seed = t->job->seed,
                            .epoch = (uint32_t)t->at.epoch,
                            .x = lti_plan_device_input(plan, t->job->model->x)};
-    const void **image = t->there.index_host;
-    uint8_t *how = (uint8_t *)(image + t->there.index_rows);
-    char *at = t->there.index;
+    const void **image = t->on_device.index_host;
+    uint8_t *how = (uint8_t *)(image + t->on_device.index_rows);
+    char *at = t->on_device.index;
     for (int64_t i = 0; i < b->n; i++)
         image[i] = image_of(t, p, b, i, &how[i]);
     LT_TRY(put_index(t, &at, image, b->n, sizeof *image, &im.image));

@@ -171,7 +171,7 @@ static lt_status teach_by(lti_trainer *t, const taught *of)
     return LT_OK;
 }
 
-lt_status lti_trainer_teach(lti_trainer *t, int p, const lt_batch *b, lt_plan *plan)
+lt_status lti_trainer_compute_teacher_logits(lti_trainer *t, int p, const lt_batch *b, lt_plan *plan)
 {
     const lt_phase *phase = &t->job->phase[p];
     const size_t k = (size_t)t->job->model->shape.n_classes;

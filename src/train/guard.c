@@ -7,7 +7,7 @@
 
 #include <math.h>
 
-static bool scan(const lt_model *model, lt_role role, const float *slab, const char *kind, lti_blame *blame)
+static bool scan(const lt_model *model, lt_role role, const float *slab, const char *kind, lti_nonfinite_report *blame)
 {
     for (lt_val v = 0; v < lt_graph_n_values(model->graph); v++) {
         lt_value_info info;
@@ -20,7 +20,7 @@ static bool scan(const lt_model *model, lt_role role, const float *slab, const c
             const double x = (double)slab[info.slab_offset + i];
             const bool finite = isfinite(x);
             if (!finite || !blame->tensor || fabs(x) > fabs(blame->value))
-                *blame = (lti_blame){.tensor = info.name, .kind = kind, .value = x, .finite = finite};
+                *blame = (lti_nonfinite_report){.tensor = info.name, .kind = kind, .value = x, .finite = finite};
             if (!finite)
                 return true;
         }
@@ -28,12 +28,12 @@ static bool scan(const lt_model *model, lt_role role, const float *slab, const c
     return false;
 }
 
-void lti_find_blame(const lt_model *model, const float *grads, lti_blame *blame)
+void lti_find_nonfinite(const lt_model *model, const float *grads, lti_nonfinite_report *blame)
 {
-    *blame = (lti_blame){0};
+    *blame = (lti_nonfinite_report){0};
     if (scan(model, LT_ROLE_PARAM, model->params, "parameter", blame) ||
         scan(model, LT_ROLE_STATE, model->state, "running statistic", blame))
         return;
-    *blame = (lti_blame){0};
+    *blame = (lti_nonfinite_report){0};
     scan(model, LT_ROLE_PARAM, grads, "gradient", blame);
 }

@@ -77,7 +77,7 @@ static lt_status check_phase(const lt_job *job, int p)
     if (phase->batch < 0 || phase->batch > 65536)
         return LT_FAIL(LT_E_USAGE, "phase %d: expected a batch of 0 to 65536 images, found %lld", p,
                        (long long)phase->batch);
-    if (phase->beside && (p == 0 || job->phase[p - 1].beside))
+    if (phase->companion && (p == 0 || job->phase[p - 1].companion))
         return LT_FAIL(LT_E_USAGE, "phase %d: expected a phase with steps before the one that accompanies it", p);
     return LT_OK;
 }
@@ -115,7 +115,7 @@ static lt_status open_phase(lti_trainer *t, int p)
                                  .phase = (uint32_t)p,
                                  .n_threads = t->env->loader_threads,
                                  .pad = 4,
-                                 .no_images = t->there.images[p]};
+                                 .no_images = t->on_device.images[p]};
     lt_loader_destroy(t->loader[p]);
     t->loader[p] = NULL;
     LT_TRY(lt_loader_create(&spec, &t->loader[p]));
@@ -124,7 +124,7 @@ static lt_status open_phase(lti_trainer *t, int p)
     if (n % batch != 0)
         LT_TRY(compile(t, p, n % batch));
     t->phase_batches[p] = lt_loader_n_batches(t->loader[p]);
-    if (job->phase[p].beside) {
+    if (job->phase[p].companion) {
         t->epoch_images += side_images(t->phase_batches[p - 1], t->phase_batches[p], n, batch);
         return LT_OK;
     }
@@ -144,12 +144,12 @@ static lt_status open_extras(lti_trainer *t)
 {
     const lt_job *job = t->job;
     int64_t largest = job->cfg.batch;
-    bool beside = false;
+    bool companion = false;
     for (int p = 0; p < job->n_phases; p++) {
-        beside |= job->phase[p].beside;
+        companion |= job->phase[p].companion;
         largest = lti_phase_batch(job, p) > largest ? lti_phase_batch(job, p) : largest;
     }
-    if (beside && !t->side_grads && !(t->side_grads = slab(job->model->n_params)))
+    if (companion && !t->companion_grads && !(t->companion_grads = slab(job->model->n_params)))
         return LTI_NOMEM("gradients of the model");
     if (!job->on_batch)
         return LT_OK;
@@ -256,8 +256,8 @@ lt_status lti_trainer_use_params(lti_trainer *t, const lt_update_at *at)
     if (!f || !f->in_training)
         return LT_OK;
     LT_TRY(f->forward(f->ctx, at, true, t->job->model, t->job->model->params, t->used));
-    lti_slab_written(t->env->backend, t->used);
-    lti_plans_prepare_anew(&t->plans);
+    lti_mark_host_dirty(t->env->backend, t->used);
+    lti_plans_repack_weights(&t->plans);
     return LT_OK;
 }
 
@@ -266,7 +266,7 @@ lt_status lti_trainer_use_params_eval(lti_trainer *t)
     if (!t->used_eval)
         return LT_OK;
     LT_TRY(lt_transform_apply(t->job->transform, t->job->model, t->used_eval));
-    lti_slab_written(t->env->backend, t->used_eval);
+    lti_mark_host_dirty(t->env->backend, t->used_eval);
     return LT_OK;
 }
 
@@ -313,7 +313,7 @@ void lti_trainer_clear(lti_trainer *t)
         lti_free(t->used);
     lti_free(t->used_eval);
     lti_free(t->grads);
-    lti_free(t->side_grads);
+    lti_free(t->companion_grads);
     lti_free(t->relabel);
     lti_free(t->start_params);
     lti_free(t->start_state);

@@ -28,7 +28,7 @@ lt_status lti_plans_get(lti_plans *plans, int64_t batch, lt_plan **plan)
         lt_plan_destroy(made);
         return lt_error_frame(status, __FILE__, __LINE__, __func__);
     }
-    lti_plan_leave_there(made, plans->leave_there);
+    lti_plan_keep_on_device(made, plans->keep_on_device);
     lt_plan_destroy(slot->plan);
     *slot = (lti_plan_slot){.plan = made, .batch = batch, .used = ++plans->clock};
     *plan = made;
@@ -53,19 +53,19 @@ void lti_plans_changed(lti_plans *plans)
             lt_plan_params_changed(plans->slot[i].plan);
 }
 
-void lti_plans_leave_there(lti_plans *plans, bool leave)
+void lti_plans_keep_on_device(lti_plans *plans, bool leave)
 {
-    plans->leave_there = leave;
+    plans->keep_on_device = leave;
     for (int i = 0; i < LTI_MAX_PLANS; i++)
         if (plans->slot[i].plan)
-            lti_plan_leave_there(plans->slot[i].plan, leave);
+            lti_plan_keep_on_device(plans->slot[i].plan, leave);
 }
 
-void lti_plans_prepare_anew(lti_plans *plans)
+void lti_plans_repack_weights(lti_plans *plans)
 {
     for (int i = 0; i < LTI_MAX_PLANS; i++)
         if (plans->slot[i].plan)
-            lti_plan_prepare_anew(plans->slot[i].plan);
+            lti_plan_repack_weights(plans->slot[i].plan);
 }
 
 void lti_plans_clear(lti_plans *plans)

@@ -254,7 +254,7 @@ lt_status lt_population_run(const lt_population *spec, lt_member_outcome *outcom
         w[i].pool = &p;
     LT_TRY_GOTO(lt_backend_create(spec->backend ? spec->backend : "auto", 1, &w[0].backend), done);
     for (int i = 1; i < n; i++)
-        LT_TRY_GOTO(lti_backend_create_beside(w[0].backend, 1, &w[i].backend), done);
+        LT_TRY_GOTO(lti_backend_create_sibling(w[0].backend, 1, &w[i].backend), done);
     LT_TRY_GOTO(run_workers(&p, w, n), done);
     LT_TRY_GOTO(judge(&p), done);
 done:

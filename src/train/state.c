@@ -91,7 +91,8 @@ void lti_job_digests(const lt_job *job, char digest[4][65])
     hash_recipe(&h[1], job);
     for (int p = 0; p < job->n_phases; p++) {
         const lt_phase *phase = &job->phase[p];
-        HASH(&h[2], phase->shuffle), HASH(&h[2], phase->n_views), HASH(&h[2], phase->beside), HASH(&h[2], phase->batch);
+        HASH(&h[2], phase->shuffle), HASH(&h[2], phase->n_views), HASH(&h[2], phase->companion),
+            HASH(&h[2], phase->batch);
         for (int v = 0; v < phase->n_views; v++) {
             hash_view(&h[2], &phase->view[v]);
             HASH(&h[2], phase->distill[v].teacher), HASH(&h[2], phase->distill[v].weight);
@@ -132,8 +133,8 @@ static int list_tensors(const lti_state *s, lt_tensor t[MAX_TENSORS])
         int64_t n;
         void *data;
     } row[] = {
-        {"counts", LT_I64, sizeof(lti_counts) / sizeof(int64_t), s->counts},
-        {"sums", LT_F64, sizeof(lti_sums) / sizeof(double), s->sums},
+        {"counts", LT_I64, sizeof(lti_step_counters) / sizeof(int64_t), s->counts},
+        {"sums", LT_F64, sizeof(lti_loss_totals) / sizeof(double), s->sums},
         {"params", LT_F32, n, s->model->params},
         {"state", LT_F32, n_state, s->model->state},
         {"optimizer.m", LT_F32, n, s->optim->m},

@@ -78,9 +78,9 @@ static lt_status load(lti_trainer *t)
         return LT_OK;
     }
     LT_TRY(lti_state_load(&t->state, t->path, t->env->events));
-    lti_trainer_wrote_model(t);
-    lti_trainer_wrote_optim(t);
-    const lti_counts *at = &t->at;
+    lti_trainer_mark_model_dirty(t);
+    lti_trainer_mark_optim_dirty(t);
+    const lti_step_counters *at = &t->at;
     if (at->epoch < 0 || at->epoch > t->job->cfg.epochs || at->phase < 0 || at->phase > t->job->n_phases ||
         at->batch < 0) {
         return LT_FAIL(LT_E_FORMAT, "%s: place out of range: epoch %lld, phase %lld, batch %lld", t->path,
@@ -104,7 +104,7 @@ static void copy_floats(float *to, const float *from, int64_t n)
         memcpy(to, from, (size_t)n * sizeof *to);
 }
 
-static void copy_to_start(lti_trainer *t)
+static void save_epoch_snapshot(lti_trainer *t)
 {
     const lt_model *m = t->job->model;
     copy_floats(t->start_params, m->params, m->n_params);
@@ -112,27 +112,27 @@ static void copy_to_start(lti_trainer *t)
     t->at.start_bn_batches = m->bn_batches;
 }
 
-static void restore_start(lti_trainer *t)
+static void restore_epoch_snapshot(lti_trainer *t)
 {
     lt_model *m = t->job->model;
     copy_floats(m->params, t->start_params, m->n_params);
     copy_floats(m->state, t->start_state, m->n_state);
     m->bn_batches = t->at.start_bn_batches;
-    lti_trainer_wrote_model(t);
+    lti_trainer_mark_model_dirty(t);
 }
 
 static lt_status diverged(lti_trainer *t, double loss)
 {
-    lti_blame b;
+    lti_nonfinite_report b;
     LT_TRY(lti_on_device_to_host(t));
-    lti_find_blame(t->job->model, t->grads, &b);
+    lti_find_nonfinite(t->job->model, t->grads, &b);
     LT_FAIL(
         LT_E_DIVERGED,
         "training diverged at epoch %lld, step %lld: loss %g (running mean %g), %s %s %s %g; the model is back at the "
         "start of epoch %lld",
         (long long)t->at.epoch, (long long)t->at.steps, loss, t->sums.mean[t->at.phase], b.kind, b.tensor,
         b.finite ? "is the largest, with" : "holds", b.value, (long long)t->at.epoch);
-    restore_start(t);
+    restore_epoch_snapshot(t);
     return lt_error_hint("the learning rate was %g: try a smaller one, or warmup_epochs", t->sums.lr);
 }
 
@@ -178,7 +178,7 @@ static lt_status forward_backward(lti_trainer *t, int p, const lt_batch *b, doub
     lt_plan *plan = NULL;
     LT_TRY(labels_of(t, p, b, &labels));
     LT_TRY(lti_plans_get(&t->plans, b->n, &plan));
-    lti_plan_input_made_there(plan, m->x, !b->x);
+    lti_plan_input_produced_on_device(plan, m->x, !b->x);
     if (b->x)
         memcpy(lt_plan_buffer(plan, m->x), b->x, (size_t)b->n * per * sizeof(float));
     else
@@ -189,7 +189,7 @@ static lt_status forward_backward(lti_trainer *t, int p, const lt_batch *b, doub
         weight[i] = b->weight[i] / (float)b->n;
     LT_TRY(lti_adv_attack(t, p, b, labels, plan)); // may take the place of the images
     if (lti_job_distils(t->job))
-        LT_TRY(lti_trainer_teach(t, p, b, plan));
+        LT_TRY(lti_trainer_compute_teacher_logits(t, p, b, plan));
     LT_TRY(lt_plan_run(plan));
     m->bn_batches += m->n_state > 0 && !t->job->bn_eval ? lti_adv_forwards(t) : 0;
     t->at.attack_forward += (lti_adv_forwards(t) - 1) * b->n;
@@ -204,7 +204,7 @@ static lt_status forward_backward(lti_trainer *t, int p, const lt_batch *b, doub
 static lt_step step_of(const lti_trainer *t, int64_t n, double loss, double penalty)
 {
     int last = t->job->n_phases - 1; // the last phase that has steps
-    while (last > 0 && t->job->phase[last].beside)
+    while (last > 0 && t->job->phase[last].companion)
         last--;
     return (lt_step){.step = t->at.steps,
                      .epoch = (int32_t)t->at.epoch,
@@ -231,10 +231,10 @@ static lt_status after_update(lti_trainer *t, const lt_step *step)
         memset(t->optim.m, 0, (size_t)t->optim.n * sizeof *t->optim.m);
         if (t->optim.v)
             memset(t->optim.v, 0, (size_t)t->optim.n * sizeof *t->optim.v);
-        lti_trainer_wrote_optim(t);
+        lti_trainer_mark_optim_dirty(t);
     }
     if (did & LT_UPDATE_CHANGED)
-        lti_trainer_wrote_model(t);
+        lti_trainer_mark_model_dirty(t);
     return LT_OK;
 }
 
@@ -261,14 +261,14 @@ static lt_status account(lti_trainer *t, int64_t n, double loss, double penalty)
 }
 
 // Adds loss and gradient of the batch that accompanies this step's.
-static lt_status add_side(lti_trainer *t, const lt_batch *b, double *loss)
+static lt_status add_companion(lti_trainer *t, const lt_batch *b, double *loss)
 {
     const int64_t n = t->job->model->n_params;
     double own = 0;
-    copy_floats(t->side_grads, t->grads, n);
+    copy_floats(t->companion_grads, t->grads, n);
     LT_TRY(forward_backward(t, (int)t->at.phase + 1, b, &own));
     for (int64_t i = 0; i < n; i++)
-        t->grads[i] += t->side_grads[i];
+        t->grads[i] += t->companion_grads[i];
     *loss += own;
     return LT_OK;
 }
@@ -296,7 +296,7 @@ static bool update_own(lti_trainer *t, double *penalty)
 }
 
 // side: the batch of the accompanying phase, or NULL.
-static lt_status run_step(lti_trainer *t, const lt_batch *b, const lt_batch *side, int64_t first_batch)
+static lt_status run_step(lti_trainer *t, const lt_batch *b, const lt_batch *companion, int64_t first_batch)
 {
     lt_model *m = t->job->model;
     double loss = 0;
@@ -309,8 +309,8 @@ static lt_status run_step(lti_trainer *t, const lt_batch *b, const lt_batch *sid
     const lt_transform *f = t->job->transform;
     LT_TRY(lti_trainer_use_params(t, &place));
     LT_TRY(forward_backward(t, (int)t->at.phase, b, &loss));
-    if (side)
-        LT_TRY(add_side(t, side, &loss));
+    if (companion)
+        LT_TRY(add_companion(t, companion, &loss));
     if (out_of_bounds(t, loss))
         return diverged(t, loss);
     if (f && f->in_training && f->backward)
@@ -327,41 +327,41 @@ static lt_status run_step(lti_trainer *t, const lt_batch *b, const lt_batch *sid
                                .n_threads = lt_backend_n_threads(t->env->backend)};
     bool finite = true;
     LT_TRY(lti_on_device_update(t, &update, &finite));
-    if (!t->there.update) {
+    if (!t->on_device.update) {
         finite = lti_optim_step(&t->optim, &update);
-        lti_trainer_wrote_model(t);
-        lti_trainer_wrote_optim(t);
+        lti_trainer_mark_model_dirty(t);
+        lti_trainer_mark_optim_dirty(t);
     }
     double penalty = 0;
     finite = update_own(t, &penalty) && finite;
     if (!finite)
         return diverged(t, loss);
-    return account(t, b->n + (side ? side->n : 0), loss, penalty);
+    return account(t, b->n + (companion ? companion->n : 0), loss, penalty);
 }
 
 // The accompanying batch of step at.batch. Each round over its phase is an epoch of its loader.
-static lt_status next_side(lti_trainer *t, bool entering, const lt_batch **side)
+static lt_status next_companion(lti_trainer *t, bool entering, const lt_batch **companion)
 {
     const int p = (int)t->at.phase;
-    *side = NULL;
-    if (!lti_has_side(t->job, p))
+    *companion = NULL;
+    if (!lti_has_companion(t->job, p))
         return LT_OK;
     const int64_t per_round = t->phase_batches[p + 1], at = t->at.batch;
     const int64_t n_rounds = (t->phase_batches[p] + per_round - 1) / per_round;
     if (entering || at % per_round == 0)
         LT_TRY(lt_loader_start(t->loader[p + 1], (uint32_t)(t->at.epoch * n_rounds + at / per_round), at % per_round));
-    return lt_loader_next(t->loader[p + 1], side);
+    return lt_loader_next(t->loader[p + 1], companion);
 }
 
 static lt_status run_phase(lti_trainer *t)
 {
     const int p = (int)t->at.phase;
-    if (t->job->phase[p].beside)
+    if (t->job->phase[p].companion)
         return LT_OK;
     const double every = t->job->cfg.checkpoint_every_s;
     int64_t first_batch = 0; // of this phase, counted from the start of the epoch
     for (int i = 0; i < p; i++)
-        first_batch += t->job->phase[i].beside ? 0 : t->phase_batches[i];
+        first_batch += t->job->phase[i].companion ? 0 : t->phase_batches[i];
     if (t->at.batch > t->phase_batches[p]) {
         return LT_FAIL(LT_E_FORMAT, "%s: place out of range: batch %lld of %lld", t->path, (long long)t->at.batch,
                        (long long)t->phase_batches[p]);
@@ -369,7 +369,7 @@ static lt_status run_phase(lti_trainer *t)
     if (t->job->on_phase && t->at.batch == 0) {
         LT_TRY(lti_on_device_model_to_host(t));
         LT_TRY(t->job->on_phase(t->job, (int32_t)t->at.epoch, p, t->job->ctx));
-        lti_trainer_wrote_model(t); // what the hook may have done
+        lti_trainer_mark_model_dirty(t); // what the hook may have done
         LT_TRY(lti_on_device_images_changed(t, p));
     }
     LT_TRY(lt_loader_start(t->loader[p], (uint32_t)t->at.epoch, t->at.batch));
@@ -379,10 +379,10 @@ static lt_status run_phase(lti_trainer *t)
             return interrupted(t);
         if (t->path && every > 0 && lti_now_s() - t->save_s >= every)
             LT_TRY(save(t));
-        const lt_batch *b = NULL, *side = NULL;
+        const lt_batch *b = NULL, *companion = NULL;
         LT_TRY(lt_loader_next(t->loader[p], &b));
-        LT_TRY(next_side(t, entering, &side));
-        LT_TRY(run_step(t, b, side, first_batch));
+        LT_TRY(next_companion(t, entering, &companion));
+        LT_TRY(run_step(t, b, companion, first_batch));
     }
     return LT_OK;
 }
@@ -399,7 +399,7 @@ static void swap_floats(float *a, float *b, int64_t n)
 }
 
 // Exchanges the model with the one at the epoch's start; twice is nothing.
-static void swap_start(lti_trainer *t)
+static void swap_epoch_snapshot(lti_trainer *t)
 {
     lt_model *m = t->job->model;
     swap_floats(m->params, t->start_params, m->n_params);
@@ -407,7 +407,7 @@ static void swap_start(lti_trainer *t)
     const int64_t batches = m->bn_batches;
     m->bn_batches = t->at.start_bn_batches;
     t->at.start_bn_batches = batches;
-    lti_trainer_wrote_model(t);
+    lti_trainer_mark_model_dirty(t);
 }
 
 // resumed: the first epoch after a checkpoint was loaded, whose start and sums came from the file.
@@ -415,16 +415,16 @@ static lt_status begin_epoch(lti_trainer *t, bool resumed)
 {
     LT_TRY(lti_on_device_to_host(t));
     if (!resumed) {
-        copy_to_start(t);
+        save_epoch_snapshot(t);
         t->sums.epoch_loss = 0;
         t->at.epoch_images = t->at.epoch_correct = 0;
     }
     if (t->at.phase == t->job->n_phases)
         return LT_OK;
     if (t->job->on_epoch) {
-        swap_start(t);
+        swap_epoch_snapshot(t);
         const lt_status status = t->job->on_epoch(t->job, (int32_t)t->at.epoch, t->job->ctx);
-        swap_start(t);
+        swap_epoch_snapshot(t);
         LT_TRY(status);
     }
     if (t->job->on_epoch || !t->loader[0])

@@ -24,15 +24,16 @@ typedef struct lti_plans { // zero-initialised, then filled by its user; everyth
     lt_plan_spec spec; // without the batch
     lt_backend *backend;
     void *params, *state, *grads;
-    bool leave_there; // of plans on a device: gradients and state stay there (lti_plan_leave_there)
+    bool keep_on_device; // of plans on a device: gradients and state stay there (lti_plan_keep_on_device)
     lti_plan_slot slot[LTI_MAX_PLANS];
     uint64_t clock;
 } lti_plans;
 lt_status lti_plans_get(lti_plans *plans, int64_t batch, lt_plan **plan); // compiles on first use; owned by plans
 int64_t lti_plans_fit(const lti_plans *plans, int64_t n);                 // smallest compiled batch >= n, or 0
-void lti_plans_changed(lti_plans *plans);      // parameters or state may have been changed by somebody else
-void lti_plans_prepare_anew(lti_plans *plans); // by the caller, who tells lti_slab_written what it wrote on the host
-void lti_plans_leave_there(lti_plans *plans, bool leave); // lti_plan_leave_there of these and of later ones
+void lti_plans_changed(lti_plans *plans); // parameters or state may have been changed by somebody else
+void lti_plans_repack_weights(
+    lti_plans *plans); // by the caller, who tells lti_mark_host_dirty what it wrote on the host
+void lti_plans_keep_on_device(lti_plans *plans, bool leave); // lti_plan_keep_on_device of these and of later ones
 void lti_plans_clear(lti_plans *plans);
 
 // ---- optimizer: one pass over the slabs
@@ -80,7 +81,7 @@ void lti_optim_numbers(lti_optim *o, const lti_update *u, lt_device_update *numb
 bool lti_optim_step(lti_optim *o, const lti_update *u); // false when an updated parameter is not finite
 
 // ---- progress of a job, and its file. Both structs hold one type only: they are stored as tensors.
-typedef struct lti_counts {
+typedef struct lti_step_counters {
     int64_t epoch, phase, batch; // the step to do next; phase = n_phases: only the end of the epoch is left to do
     int64_t steps, images, optim_t;
     int64_t teacher_images;                  // samples through teachers
@@ -89,15 +90,15 @@ typedef struct lti_counts {
     int64_t bn_batches, start_bn_batches;
     int64_t n_mean[LT_JOB_MAX_PHASES];
     int64_t eval_n;
-} lti_counts;
-typedef struct lti_sums {
+} lti_step_counters;
+typedef struct lti_loss_totals {
     double lr, epoch_loss, last_loss, train_acc, wall_s, train_s; // lr: of the last step
     double mean[LT_JOB_MAX_PHASES];                               // running mean of the loss of each phase
     double eval_acc, eval_loss, eval_ece;
-} lti_sums;
+} lti_loss_totals;
 typedef struct lti_state { // all borrowed
-    lti_counts *counts;
-    lti_sums *sums;
+    lti_step_counters *counts;
+    lti_loss_totals *sums;
     lt_model *model;
     lti_optim *optim;
     float *start_params, *start_state; // model at the start of the epoch
@@ -114,11 +115,11 @@ lt_status lti_state_save(const lti_state *s, const char *path);
 lt_status lti_state_load(const lti_state *s, const char *path, lt_events *events);
 
 // ---- divergence
-typedef struct lti_blame {
+typedef struct lti_nonfinite_report {
     const char *tensor, *kind; // "parameter", "gradient", "running statistic"; tensor is borrowed from the graph
     double value;              // the first value that is not finite, or the largest one
     bool finite;               // nothing is infinite or NaN: the largest gradient is named
-} lti_blame;
-void lti_find_blame(const lt_model *model, const float *grads, lti_blame *blame);
+} lti_nonfinite_report;
+void lti_find_nonfinite(const lt_model *model, const float *grads, lti_nonfinite_report *blame);
 
 #endif

@@ -10,21 +10,21 @@ typedef struct lti_adv { // of adversarial training; all but x unused without
     lt_val x;                  // of the training graph: attacked images
 } lti_adv;
 // What a job keeps on the device of its backend, device.c; all zero on a CPU.
-typedef struct lti_resident { // the pixels of a split, lti_resident_get
+typedef struct lti_split_buffer { // the pixels of a split, lti_device_buffer_acquire
     const uint8_t *host;
     size_t bytes;
     void *device;
-} lti_resident;
-enum { LTI_MAX_RESIDENT = 4 };
+} lti_split_buffer;
+enum { LTI_MAX_SPLIT_BUFFERS = 4 };
 typedef struct lti_replaced { // images of a view's own; what they are may change with epochs and phases
     void *device;             // (n,C,H,W) floats
     size_t bytes;
 } lti_replaced;
 typedef struct lti_on_device {
     bool update; // the optimizer runs there
-    lti_mirror *params, *state, *grads, *m, *v, *mask;
+    lti_device_copy *params, *state, *grads, *m, *v, *mask;
     uint32_t *bad, *bad_host; // (1) on the device, and where it is read
-    lti_resident resident[LTI_MAX_RESIDENT];
+    lti_split_buffer split_buffer[LTI_MAX_SPLIT_BUFFERS];
     lti_replaced replaced[LT_JOB_MAX_PHASES][LT_PHASE_MAX_VIEWS];
     bool images[LT_JOB_MAX_PHASES]; // the batches of this phase are made there
     void *index;                    // which images, ids, tags and how, of a batch
@@ -42,7 +42,7 @@ typedef struct lti_trainer {
     lti_plans teacher[LT_JOB_MAX_TEACHERS];
     lti_adv adv;
     float *grads;                      // (n_params)
-    float *side_grads;                 // (n_params) when a phase is beside another, else NULL
+    float *companion_grads;            // (n_params) when a phase is beside another, else NULL
     int32_t *relabel;                  // (largest batch) when on_batch may change labels, else NULL
     float *start_params, *start_state; // the model at the start of the epoch
     lti_optim optim;
@@ -51,9 +51,9 @@ typedef struct lti_trainer {
     float *used;        // (n_params) values that training uses: the model's parameters, or those of the transform
     float *used_eval;   // (n_params) values that evaluation uses, when a transform makes others; else NULL
     lt_model evaluated; // the model with these: its graph and statistics are borrowed
-    lti_on_device there;
-    lti_counts at;
-    lti_sums sums;
+    lti_on_device on_device;
+    lti_step_counters at;
+    lti_loss_totals sums;
     lti_state state;
     lt_evaluator *evaluator; // NULL without eval_view
     lt_view view[LT_JOB_MAX_PHASES][LT_PHASE_MAX_VIEWS];
@@ -71,12 +71,12 @@ static inline int64_t lti_phase_batch(const lt_job *job, int p)
 {
     return job->phase[p].batch > 0 ? job->phase[p].batch : job->cfg.batch;
 }
-static inline bool lti_has_side(const lt_job *job, int p) // the phase after p accompanies it
+static inline bool lti_has_companion(const lt_job *job, int p) // the phase after p accompanies it
 {
-    return p + 1 < job->n_phases && job->phase[p + 1].beside;
+    return p + 1 < job->n_phases && job->phase[p + 1].companion;
 }
 // Fills the batch's distillation inputs of `plan` from the teachers of phase p.
-lt_status lti_trainer_teach(lti_trainer *t, int p, const lt_batch *b, lt_plan *plan);
+lt_status lti_trainer_compute_teacher_logits(lti_trainer *t, int p, const lt_batch *b, lt_plan *plan);
 // Teachers and temperature are there where phases ask for them; before any work starts.
 lt_status lti_distill_check(const lt_job *job);
 bool lti_job_distils(const lt_job *job);
@@ -102,7 +102,7 @@ lt_status lti_on_device_images(lti_trainer *t, int p, const lt_batch *b, lt_plan
 lt_status lti_on_device_update(lti_trainer *t, const lti_update *u, bool *finite);
 lt_status lti_on_device_to_host(lti_trainer *t);       // before the host reads parameters, state, moments or gradients
 lt_status lti_on_device_model_to_host(lti_trainer *t); // parameters and state only
-void lti_trainer_wrote_model(lti_trainer *t);          // the host's parameters or state were written
-void lti_trainer_wrote_optim(lti_trainer *t);          // the host's moments were written
+void lti_trainer_mark_model_dirty(lti_trainer *t);     // the host's parameters or state were written
+void lti_trainer_mark_optim_dirty(lti_trainer *t);     // the host's moments were written
 lt_status lti_trainer_open_epoch(lti_trainer *t);      // loaders and plans for the views as they are now
 #endif

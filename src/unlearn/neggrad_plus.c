@@ -24,10 +24,10 @@ static lt_status plan(const lt_unlearn_in *in, const void *cfg, lt_unlearn_plan_
     retain.weight = c->alpha;
     forget.weight = -(1.0f - c->alpha);
     lti_add_view(job, lti_add_phase(job, true), retain);
-    lt_phase *side = lti_add_phase(job, true);
-    side->beside = true;
-    side->batch = c->forget_batch;
-    lti_add_view(job, side, forget);
+    lt_phase *companion = lti_add_phase(job, true);
+    companion->companion = true;
+    companion->batch = c->forget_batch;
+    lti_add_view(job, companion, forget);
     return lti_recipe_apply(in, LTI_RECIPE_OF(c), ctx, job);
 }
 

@@ -61,7 +61,7 @@ typedef struct card {     // its memory, which the queues opened beside each oth
 
 struct ltc_device {
     card *card;
-    list queue, *recording;
+    list queue, *captured;
     long launches, fail_at;
 };
 
@@ -96,7 +96,7 @@ static card *new_card(void)
     return c;
 }
 
-static int open_device(int index, ltc_device *beside, ltc_device **dev, ltc_info *info)
+static int open_device(int index, ltc_device *sibling, ltc_device **dev, ltc_info *info)
 {
     if (asked("no-driver"))
         return fail(LTC_NO_DRIVER, "CUDA driver version is insufficient for CUDA runtime version");
@@ -104,7 +104,7 @@ static int open_device(int index, ltc_device *beside, ltc_device **dev, ltc_info
         return fail(LTC_NO_DEVICE, asked("no-device") ? "this machine has none" : "this machine has 2");
     ltc_device *d = calloc(1, sizeof *d);
     if (d)
-        d->card = beside ? beside->card : new_card();
+        d->card = sibling ? sibling->card : new_card();
     if (!d || !d->card) {
         free(d);
         return fail(LTC_FAILED, "out of host memory");
@@ -137,7 +137,7 @@ static void close_device(ltc_device *dev)
     card *c = dev->card;
     pthread_mutex_lock(&c->lock);
     const bool last = --c->n_devices == 0;
-    if ((last && c->blocks) || dev->recording) {
+    if ((last && c->blocks) || dev->captured) {
         fprintf(stderr, "emu: device memory left over\n");
         abort();
     }
@@ -199,7 +199,7 @@ static int memory(ltc_device *dev, size_t *free_bytes, size_t *total_bytes)
 
 static int add(ltc_device *dev, const work *w)
 {
-    list *to = dev->recording ? dev->recording : &dev->queue;
+    list *to = dev->captured ? dev->captured : &dev->queue;
     if (to->n == to->cap) {
         to->cap = to->cap ? 2 * to->cap : 64;
         to->w = realloc(to->w, to->cap * sizeof *to->w);
@@ -306,7 +306,7 @@ static void protect(const card *c, int how)
 
 static int sync_device(ltc_device *dev)
 {
-    if (dev->recording)
+    if (dev->captured)
         return fail(LTC_FAILED, "sync while recording");
     pthread_mutex_lock(&dev->card->lock);
     protect(dev->card, PROT_READ | PROT_WRITE);
@@ -321,7 +321,7 @@ static int sync_device(ltc_device *dev)
 // Memory that queued work still uses must not go.
 static void release_after(ltc_device *dev, void *p)
 {
-    if (!dev->recording)
+    if (!dev->captured)
         sync_device(dev);
     pthread_mutex_lock(&dev->card->lock);
     release(dev->card, p);
@@ -422,25 +422,25 @@ static int gemm_run(ltc_device *dev, const void *gemm, const float *a, const flo
 
 // ---- recordings
 
-static int record_begin(ltc_device *dev)
+static int capture_begin(ltc_device *dev)
 {
-    if (dev->recording)
+    if (dev->captured)
         return fail(LTC_FAILED, "a recording within a recording");
-    dev->recording = calloc(1, sizeof *dev->recording);
-    return dev->recording ? LTC_OK : fail(LTC_FAILED, "out of host memory");
+    dev->captured = calloc(1, sizeof *dev->captured);
+    return dev->captured ? LTC_OK : fail(LTC_FAILED, "out of host memory");
 }
 
-static int record_end(ltc_device *dev, void **recording)
+static int capture_end(ltc_device *dev, void **captured)
 {
     COUNT(recordings, 1);
-    *recording = dev->recording;
-    dev->recording = NULL;
+    *captured = dev->captured;
+    dev->captured = NULL;
     return LTC_OK;
 }
 
-static int replay(ltc_device *dev, void *recording)
+static int captured_launch(ltc_device *dev, void *captured)
 {
-    const list *r = recording;
+    const list *r = captured;
     COUNT(replays, 1);
     for (size_t i = 0; i < r->n; i++)
         if (add(dev, &r->w[i]) != LTC_OK)
@@ -448,12 +448,12 @@ static int replay(ltc_device *dev, void *recording)
     return LTC_OK;
 }
 
-static void record_free(ltc_device *dev, void *recording)
+static void captured_free(ltc_device *dev, void *captured)
 {
     (void)dev;
     COUNT(recordings_freed, 1);
-    free(((list *)recording)->w);
-    free(recording);
+    free(((list *)captured)->w);
+    free(captured);
 }
 
 __attribute__((visibility("default"))) const ltc_api *ltc_plugin(void);
@@ -471,8 +471,8 @@ const ltc_api *ltc_plugin(void)
         .release = release_after, .host_alloc = host_alloc, .host_release = host_release, .memory = memory,            \
         .upload = upload, .download = download, .zero = zero, .copy = copy, .launch = launch, .conv_run = conv_run,    \
         .gemm_run = gemm_run, .sync = sync_device, .conv_make = conv_make, .conv_free = conv_free,                     \
-        .gemm_make = gemm_make, .gemm_free = gemm_free, .record_begin = record_begin, .record_end = record_end,        \
-        .replay = replay, .record_free = record_free                                                                   \
+        .gemm_make = gemm_make, .gemm_free = gemm_free, .capture_begin = capture_begin, .capture_end = capture_end,    \
+        .captured_launch = captured_launch, .captured_free = captured_free                                             \
     }
     static const ltc_api table = TABLE(LTC_VERSION), other = TABLE(LTC_VERSION + 1);
     return asked("version") ? &other : &table;

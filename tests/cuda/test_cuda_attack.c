@@ -68,25 +68,26 @@ static void check_climb(int d, double eps)
     fill(&r, d, 1);
     static const int32_t row[] = {4, 0, 5, 8, 3}, grad_row[] = {4, 1, 0, 7, 3};
     enum { N = 5 };
-    lti_row_move move[N];
+    lti_row_step move[N];
     const size_t bytes = (size_t)(ROWS * d) * sizeof(float);
     float *got = malloc(bytes);
     for (int m = 0; m < N; m++)
         move[m] =
-            (lti_row_move){.row = row[m], .grad_row = grad_row[m], .scale = 3.7f / (float)(m + 1), .eps = (float)eps};
+            (lti_row_step){.row = row[m], .grad_row = grad_row[m], .scale = 3.7f / (float)(m + 1), .eps = (float)eps};
     void *x = there(r.x, bytes), *image = there(r.image, bytes), *g = there(r.g, bytes),
-         *moves = there(move, sizeof move), *part = there(NULL, N * LTI_BALL_PARTS * sizeof(double));
-    const lt_device_climb climb = {.x = x, .g = g, .image = image, .move = moves, .n = N, .d = d, .part = part};
-    assert_ok(card->ops->device->climb(card, &climb));
+         *moves = there(move, sizeof move), *part = there(NULL, N * LTI_L2_BALL_PARTS * sizeof(double));
+    const lt_device_attack_step climb = {.x = x, .g = g, .image = image, .move = moves, .n = N, .d = d, .part = part};
+    assert_ok(card->ops->device->attack_step(card, &climb));
     back(got, image, bytes);
     int n_shrunk = 0;
     for (int m = 0; m < N; m++) { // as adv_stage.c
         float *to = r.image + row[m] * d;
         for (int j = 0; j < d; j++)
-            to[j] = lti_ball_climb(to[j], move[m].scale, r.g[grad_row[m] * d + j]);
-        const float shrink = lti_ball_shrink(lti_ball_distance(to, r.x + row[m] * d, d), (double)move[m].eps);
+            to[j] = lti_l2_ball_step(to[j], move[m].scale, r.g[grad_row[m] * d + j]);
+        const float shrink =
+            lti_l2_ball_projection_scale(lti_l2_ball_distance(to, r.x + row[m] * d, d), (double)move[m].eps);
         for (int j = 0; j < d; j++)
-            to[j] = lti_ball_back(r.x[row[m] * d + j], to[j], shrink);
+            to[j] = lti_l2_ball_clip_and_project(r.x[row[m] * d + j], to[j], shrink);
         n_shrunk += shrink < 1;
     }
     assert_memory_equal(got, r.image, bytes);
@@ -114,7 +115,7 @@ static void rows_are_gathered_and_seen(void **state)
     enum { D = 300, K = 5 };
     static rows r;
     float z[ROWS * K], got[4 * D];
-    lti_row_seen seen[ROWS];
+    lti_row_stats seen[ROWS];
     static const int32_t index[] = {8, 2, 2, 0};
     fill(&r, D, 2);
     for (int i = 0; i < ROWS * K; i++)
@@ -124,18 +125,18 @@ static void rows_are_gathered_and_seen(void **state)
     r.g[7 * D + 5] = INFINITY;
     const size_t bytes = ROWS * D * sizeof(float);
     void *g = there(r.g, bytes), *image = there(r.image, bytes), *logits = there(z, sizeof z),
-         *to = there(NULL, sizeof got), *part = there(NULL, ROWS * LTI_BALL_PARTS * sizeof(double)),
+         *to = there(NULL, sizeof got), *part = there(NULL, ROWS * LTI_L2_BALL_PARTS * sizeof(double)),
          *saw = there(NULL, sizeof seen), *rows_there = there(index, sizeof index);
-    const lt_device_look look = {.z = logits, .g = g, .n = ROWS, .k = K, .d = D, .part = part, .seen = saw};
+    const lt_device_attack_eval look = {.z = logits, .g = g, .n = ROWS, .k = K, .d = D, .part = part, .seen = saw};
     const lt_device_rows gather = {.from = image, .index = rows_there, .n = 4, .d = D, .to = to};
-    assert_ok(card->ops->device->look(card, &look));
+    assert_ok(card->ops->device->attack_eval(card, &look));
     assert_ok(card->ops->device->rows(card, &gather));
     back(seen, saw, sizeof seen);
     back(got, to, sizeof got);
     for (int i = 0; i < 4; i++)
         assert_memory_equal(got + i * D, r.image + index[i] * D, D * sizeof(float));
     for (int i = 0; i < ROWS; i++) {
-        const double length = lti_ball_distance(r.g + i * D, NULL, D);
+        const double length = lti_l2_ball_distance(r.g + i * D, NULL, D);
         assert_int_equal(seen[i].finite, i != 6 && i != 7);
         assert_true(i == 7 || seen[i].length == length);
         assert_true(i == 6 || seen[i].pred == lti_arg_max(z + i * K, K));
@@ -285,12 +286,12 @@ static void steps_move_little(void **state)
 
 static int n_climbs, stop_at;
 
-static lt_status counted_climb(lt_backend *b, const lt_device_climb *climb)
+static lt_status counted_attack_step(lt_backend *b, const lt_device_attack_step *climb)
 {
     extern const lt_backend_ops lti_backend_cuda;
     if (++n_climbs == stop_at)
         world.stop = 1;
-    return lti_backend_cuda.device->climb(b, climb);
+    return lti_backend_cuda.device->attack_step(b, climb);
 }
 
 static void interruption_does_not_show(void **state)
@@ -304,7 +305,7 @@ static void interruption_does_not_show(void **state)
     env.backend = card;
     const lt_adv_search_cfg cfg = toy_search_defaults();
     lt_adv_set *whole = search_on(card, world.model, cfg, NULL);
-    device.climb = counted_climb;
+    device.attack_step = counted_attack_step;
     ops.device = &device;
     card->ops = &ops;
     for (int every = 1; every < 60; every += 19) {

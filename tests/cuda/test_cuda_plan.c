@@ -107,25 +107,25 @@ static void plans_share_the_copy_of_a_slab(void **state)
         skip();
     lt_backend *b = open_card("cuda");
     float slab[8] = {1, 2, 3, 4, 5, 6, 7, 8}, got[8] = {0};
-    lti_mirror *one, *two;
-    assert_ok(lti_mirror_get(b, slab, sizeof slab, &one));
-    assert_ok(lti_mirror_get(b, slab, sizeof slab, &two));
+    lti_device_copy *one, *two;
+    assert_ok(lti_device_copy_acquire(b, slab, sizeof slab, &one));
+    assert_ok(lti_device_copy_acquire(b, slab, sizeof slab, &two));
     assert_ptr_equal(one, two);
-    assert_ok(lti_mirror_to_device(one));
+    assert_ok(lti_device_copy_to_device(one));
     slab[0] = 9; // not said: the device keeps what it has. Nothing was copied before the wait, though
     assert_ok(b->ops->device->sync(b));
     slab[0] = 10;
-    assert_ok(lti_mirror_to_device(two));
-    assert_ok(b->ops->device->download(b, got, lti_mirror_device(one), sizeof got));
+    assert_ok(lti_device_copy_to_device(two));
+    assert_ok(b->ops->device->download(b, got, lti_device_copy_address(one), sizeof got));
     assert_ok(b->ops->device->sync(b));
     assert_true(got[0] == 9 && got[7] == 8);
-    assert_ok(b->ops->device->zero(b, lti_mirror_device(one), 4));
-    lti_mirror_device_changed(one);
-    assert_ok(lti_mirror_to_host(two));
+    assert_ok(b->ops->device->zero(b, lti_device_copy_address(one), 4));
+    lti_device_copy_mark_device_dirty(one);
+    assert_ok(lti_device_copy_to_host(two));
     assert_true(slab[0] == 0 && slab[1] == 2);
-    lti_mirror_put(one);
-    lti_mirror_put(two);
-    lti_mirror_put(NULL);
+    lti_device_copy_release(one);
+    lti_device_copy_release(two);
+    lti_device_copy_release(NULL);
     lt_backend_destroy(b);
 }
 
@@ -145,17 +145,17 @@ static void what_stays_there_is_left_alone(void **state)
     float *expected = malloc(bytes);
     memcpy(expected, r.grads, bytes);
     memset(r.grads, 0, bytes);
-    lti_plan_leave_there(r.plan, true);
-    lti_plan_input_made_there(r.plan, n.x, true);
+    lti_plan_keep_on_device(r.plan, true);
+    lti_plan_input_produced_on_device(r.plan, n.x, true);
     float *x = lt_plan_buffer(r.plan, n.x); // not looked at any more
     memset(x, 0xff, 5 * 3 * 64 * sizeof *x);
     assert_ok(lt_plan_run(r.plan));
     for (size_t i = 0; i < bytes / 4; i++)
         assert_true(((float *)r.grads)[i] == 0);
-    lti_mirror *m;
-    assert_ok(lti_mirror_get(b, r.grads, bytes, &m));
-    assert_ok(lti_mirror_to_host(m));
-    lti_mirror_put(m);
+    lti_device_copy *m;
+    assert_ok(lti_device_copy_acquire(b, r.grads, bytes, &m));
+    assert_ok(lti_device_copy_to_host(m));
+    lti_device_copy_release(m);
     assert_memory_equal(r.grads, expected, bytes);
     free(expected);
     op_run_close(&r);

@@ -84,29 +84,29 @@ static void copies_are_counted(void **state)
 {
     (void)state;
     static const char text[] = "the same for all", other[] = "the same for all";
-    lt_backend *first, *beside, *apart;
+    lt_backend *first, *sibling, *apart;
     void *a, *b, *c, *d, *e;
     char got[sizeof text];
     assert_ok(lt_backend_create("cuda", 1, &first));
-    assert_ok(lti_backend_create_beside(first, 1, &beside));
+    assert_ok(lti_backend_create_sibling(first, 1, &sibling));
     assert_ok(lt_backend_create("cuda", 1, &apart));
-    assert_ok(lti_resident_get(first, text, sizeof text, &a));
-    assert_ok(lti_resident_get(beside, text, sizeof text, &b));
-    assert_ok(lti_resident_get(first, text, sizeof text, &c));
+    assert_ok(lti_device_buffer_acquire(first, text, sizeof text, &a));
+    assert_ok(lti_device_buffer_acquire(sibling, text, sizeof text, &b));
+    assert_ok(lti_device_buffer_acquire(first, text, sizeof text, &c));
     assert_true(a == b && b == c);
-    assert_ok(lti_resident_get(beside, other, sizeof other, &d)); // other memory, whatever it holds
-    assert_ok(lti_resident_get(apart, text, sizeof text, &e));
+    assert_ok(lti_device_buffer_acquire(sibling, other, sizeof other, &d)); // other memory, whatever it holds
+    assert_ok(lti_device_buffer_acquire(apart, text, sizeof text, &e));
     assert_true(d != a && e != a);
-    lti_resident_put(first, text, sizeof text);
-    lti_resident_put(first, text, sizeof text);
-    lti_resident_put(beside, other, sizeof other);
-    lti_resident_put(apart, text, sizeof text);
+    lti_device_buffer_release(first, text, sizeof text);
+    lti_device_buffer_release(first, text, sizeof text);
+    lti_device_buffer_release(sibling, other, sizeof other);
+    lti_device_buffer_release(apart, text, sizeof text);
     lt_backend_destroy(first); // the one that made the copy may go first
-    assert_ok(beside->ops->device->download(beside, got, b, sizeof got));
-    assert_ok(beside->ops->device->sync(beside));
+    assert_ok(sibling->ops->device->download(sibling, got, b, sizeof got));
+    assert_ok(sibling->ops->device->sync(sibling));
     assert_string_equal(got, text);
-    lti_resident_put(beside, text, sizeof text);
-    lt_backend_destroy(beside);
+    lti_device_buffer_release(sibling, text, sizeof text);
+    lt_backend_destroy(sibling);
     lt_backend_destroy(apart);
 }
 
@@ -120,9 +120,9 @@ static void shortage_leaves_nothing(void **state)
     void *p;
     emu_use("memory=4000");
     assert_ok(lt_backend_create("cuda", 1, &b));
-    assert_int_equal(lti_resident_get(b, many, sizeof many, &p), LT_E_NOMEM);
-    assert_ok(lti_resident_get(b, many, 64, &p));
-    lti_resident_put(b, many, 64);
+    assert_int_equal(lti_device_buffer_acquire(b, many, sizeof many, &p), LT_E_NOMEM);
+    assert_ok(lti_device_buffer_acquire(b, many, 64, &p));
+    lti_device_buffer_release(b, many, 64);
     lt_backend_destroy(b);
     emu_use(NULL);
 }

@@ -315,13 +315,13 @@ static void a_diverged_model_is_back_on_both_sides(void **state)
 
 // ---- an optimizer that moves to the host
 
-static lt_status add_side(lt_job *job, int32_t epoch, void *ctx)
+static lt_status add_companion(lt_job *job, int32_t epoch, void *ctx)
 {
     const lt_dataset *ds = ctx;
     if (epoch < 1)
         return LT_OK;
     job->n_phases = 2;
-    job->phase[1] = (lt_phase){.view = {lt_view_split(ds, LT_TEST)}, .n_views = 1, .shuffle = true, .beside = true};
+    job->phase[1] = (lt_phase){.view = {lt_view_split(ds, LT_TEST)}, .n_views = 1, .shuffle = true, .companion = true};
     job->phase[1].view[0].weight = -0.05f;
     job->phase[1].view[0].tag = 1;
     return LT_OK;
@@ -333,7 +333,7 @@ static void train_with_side(const char *backend, bool evaluate, fixture *f, look
     *l = (looker){.ds = f->ds};
     if (evaluate)
         assert_ok(lt_evaluator_create(f->model, &f->env, 8, &l->evaluator));
-    f->job.on_epoch = add_side;
+    f->job.on_epoch = add_companion;
     f->job.ctx = f->ds;
     f->job.on_step = look;
     f->job.step_ctx = l;

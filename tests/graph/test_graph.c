@@ -248,11 +248,11 @@ static void names_and_second_computations(void **state)
     assert_int_equal(lt_graph_value(n.g, n.x, &a), LT_OK);
     const lt_val x2 = lt_input(n.g, "x2", LT_F32, a.shape);
     const int64_t n_params = lt_graph_n_params(n.g);
-    const lt_val again = lt_graph_again(n.g, n.logits, n.x, x2);
+    const lt_val again = lt_graph_clone_subgraph(n.g, n.logits, n.x, x2);
     assert_int_equal(lt_graph_status(n.g), LT_OK);
     assert_true(again != n.logits && again != LT_NONE);
-    assert_int_equal(lt_graph_n_params(n.g), n_params);       // parameters are shared
-    assert_int_equal(lt_graph_again(n.g, n.x, x2, n.x), n.x); // does not depend on it
+    assert_int_equal(lt_graph_n_params(n.g), n_params);                // parameters are shared
+    assert_int_equal(lt_graph_clone_subgraph(n.g, n.x, x2, n.x), n.x); // does not depend on it
     assert_int_equal(lt_name(n.g, again, "second"), again);
     assert_int_equal(lt_graph_find(n.g, "second"), again);
     lt_backend *ref;
@@ -280,7 +280,7 @@ static void names_and_second_computations(void **state)
     lt_graph *g = new_graph();
     const lt_val two = lt_input(g, "a", LT_F32, LT_SHAPE(LT_BATCH, 2)),
                  three = lt_input(g, "b", LT_F32, LT_SHAPE(LT_BATCH, 3));
-    assert_int_equal(lt_graph_again(g, two, two, three), LT_NONE);
+    assert_int_equal(lt_graph_clone_subgraph(g, two, two, three), LT_NONE);
     assert_int_equal(lt_graph_status(g), LT_E_SHAPE);
     lt_graph_destroy(g);
 }

@@ -212,7 +212,7 @@ static void descents_and_ascents_are_as_published(void **state)
     assert_int_equal(p.job.n_phases, 2);
     check_phase(&p.job.phase[0], &world.retain, 0.95f, 0, 0);
     check_phase(&p.job.phase[1], &world.forget, -(1.0f - 0.95f), 0, 0);
-    assert_true(p.job.phase[1].beside && !p.job.phase[0].beside && p.job.phase[1].batch == 8);
+    assert_true(p.job.phase[1].companion && !p.job.phase[0].companion && p.job.phase[1].batch == 8);
     assert_true(p.job.cfg.weight_decay == 0 && p.job.cfg.lr == 0.01f);
     plan_close(&p);
 

@@ -285,7 +285,7 @@ static void gradients_add_up(void **state)
     t_open(&f, "ref", 1);
     const int64_t n = f.model->n_params;
     lt_phase two[2] = {{.view = {lt_view_split(f.ds, LT_TRAIN)}, .n_views = 1, .batch = 64},
-                       {.view = {lt_view_split(f.ds, LT_TEST)}, .n_views = 1, .batch = 16, .beside = true}};
+                       {.view = {lt_view_split(f.ds, LT_TEST)}, .n_views = 1, .batch = 16, .companion = true}};
     two[0].view[0].weight = 0.75f;
     two[1].view[0].weight = -0.25f;
     two[1].view[0].tag = 1;
@@ -293,7 +293,7 @@ static void gradients_add_up(void **state)
     float *b = lti_calloc((size_t)n, sizeof *b);
     step_of(two, 2, both);
     step_of(two, 1, a);
-    two[1].beside = false;
+    two[1].companion = false;
     step_of(two + 1, 1, b);
     double largest = 0;
     for (int64_t i = 0; i < n; i++) {
@@ -312,7 +312,7 @@ static void three_phases(lt_job *job, const lt_dataset *ds)
 {
     job->phase[0].batch = 4;
     job->phase[1] =
-        (lt_phase){.view = {lt_view_split(ds, LT_TEST)}, .n_views = 1, .batch = 5, .beside = true, .shuffle = true};
+        (lt_phase){.view = {lt_view_split(ds, LT_TEST)}, .n_views = 1, .batch = 5, .companion = true, .shuffle = true};
     job->phase[1].view[0].tag = 1;
     job->phase[1].view[0].weight = -0.1f;
     job->phase[2] = (lt_phase){.view = {lt_view_split(ds, LT_TEST)}, .n_views = 1, .batch = 7, .shuffle = true};
@@ -338,9 +338,9 @@ static void batches_go_round(void **state)
     assert_int_equal(r.images, 3 * (22 + 26 + 13));
     assert_int_equal(f.model->bn_batches, 3 * (12 + 2));
     assert_int_equal(s.allocs_last, s.allocs_first);
-    f.job.phase[2].beside = true;
+    f.job.phase[2].companion = true;
     assert_fails(LT_E_USAGE, "phase 2: expected a phase with steps", lt_train_run(&f.job, &f.env, NULL, false, NULL));
-    f.job.phase[2].beside = false;
+    f.job.phase[2].companion = false;
     f.job.phase[1].batch = -1;
     assert_fails(LT_E_USAGE, "found -1", lt_train_run(&f.job, &f.env, NULL, false, NULL));
     t_close(&f);

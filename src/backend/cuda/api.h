@@ -97,7 +97,7 @@ typedef struct ltc_api {
     int version; // LTC_VERSION
     const char *(*error)(void);
     // beside: another queue of this card, or NULL. Work of both may use the same memory, and either may release it.
-    int (*open)(int index, ltc_device *beside, ltc_device **dev, ltc_info *info);
+    int (*open)(int index, ltc_device *sibling, ltc_device **dev, ltc_info *info);
     void (*close)(ltc_device *dev);
 
     int (*alloc)(ltc_device *dev, size_t bytes, void **p); // zeroed
@@ -112,7 +112,7 @@ typedef struct ltc_api {
     int (*zero)(ltc_device *dev, void *p, size_t bytes);
     int (*copy)(ltc_device *dev, void *to, const void *from, size_t bytes);
     int (*launch)(ltc_device *dev, ltc_kernel kernel, const ltc_args *args, uint32_t n); // body for 0..n-1
-    int (*conv_run)(ltc_device *dev, const void *conv, void *const *tensor); // by ltc_conv_tensor
+    int (*conv_run)(ltc_device *dev, const void *conv, void *const *tensor);             // by ltc_conv_tensor
     int (*gemm_run)(ltc_device *dev, const void *gemm, const float *a, const float *b, float *d, void *workspace);
     int (*sync)(ltc_device *dev);
 
@@ -122,10 +122,10 @@ typedef struct ltc_api {
     int (*gemm_make)(ltc_device *dev, const ltc_gemm_shape *shape, void **gemm, size_t *workspace_bytes);
     void (*gemm_free)(ltc_device *dev, void *gemm);
 
-    int (*record_begin)(ltc_device *dev);
-    int (*record_end)(ltc_device *dev, void **recording);
-    int (*replay)(ltc_device *dev, void *recording);
-    void (*record_free)(ltc_device *dev, void *recording);
+    int (*capture_begin)(ltc_device *dev);
+    int (*capture_end)(ltc_device *dev, void **captured);
+    int (*captured_launch)(ltc_device *dev, void *captured);
+    void (*captured_free)(ltc_device *dev, void *captured);
 } ltc_api;
 
 // The one symbol of the plug-in.

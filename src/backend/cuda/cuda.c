@@ -117,9 +117,9 @@ static lt_status read_spec(lti_cuda *cu, const lti_spec *spec)
     return LT_OK;
 }
 
-static lt_status open_card(lti_cuda *cu, const lt_backend *beside)
+static lt_status open_card(lti_cuda *cu, const lt_backend *sibling)
 {
-    const lti_cuda *other = beside ? beside->self : NULL;
+    const lti_cuda *other = sibling ? sibling->self : NULL;
     const int code = cu->api->open(cu->index, other ? other->dev : NULL, &cu->dev, &cu->info);
     if (code == LTC_NO_DRIVER) {
         LT_FAIL(LT_E_UNSUPPORTED, "cuda: no NVIDIA driver that this plug-in can use: %s", cu->api->error());
@@ -150,7 +150,7 @@ static lt_status open_parts(lt_backend *b, lti_cuda *cu)
     lti_spec_clear(&spec);
     LT_TRY(status);
     LT_TRY(lti_cuda_load(&cu->api));
-    LT_TRY(open_card(cu, b->beside));
+    LT_TRY(open_card(cu, b->sibling));
     snprintf(b->version, sizeof b->version, "%.24s sm_%d%d, %.40s, %s%s", cu->info.name, cu->info.major, cu->info.minor,
              cu->info.version, precision[cu->precision], cu->tune ? ", tuned" : "");
     return LT_OK;

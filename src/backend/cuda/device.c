@@ -78,29 +78,29 @@ static lt_status sync(lt_backend *b)
     return before;
 }
 
-static lt_status record_begin(lt_backend *b)
+static lt_status capture_begin(lt_backend *b)
 {
     lti_cuda *cu = b->self;
-    return lti_cuda_check(cu, cu->api->record_begin(cu->dev), "starting to record");
+    return lti_cuda_check(cu, cu->api->capture_begin(cu->dev), "starting to record");
 }
 
-static lt_status record_end(lt_backend *b, void **recording)
+static lt_status capture_end(lt_backend *b, void **captured)
 {
     lti_cuda *cu = b->self;
-    return lti_cuda_check(cu, cu->api->record_end(cu->dev, recording), "recording a step");
+    return lti_cuda_check(cu, cu->api->capture_end(cu->dev, captured), "recording a step");
 }
 
-static lt_status replay(lt_backend *b, void *recording)
+static lt_status captured_launch(lt_backend *b, void *captured)
 {
     lti_cuda *cu = b->self;
-    return lti_cuda_check(cu, cu->api->replay(cu->dev, recording), "running a recorded step");
+    return lti_cuda_check(cu, cu->api->captured_launch(cu->dev, captured), "running a recorded step");
 }
 
-static void record_free(lt_backend *b, void *recording)
+static void captured_free(lt_backend *b, void *captured)
 {
     lti_cuda *cu = b->self;
-    if (recording)
-        cu->api->record_free(cu->dev, recording);
+    if (captured)
+        cu->api->captured_free(cu->dev, captured);
 }
 
 static lt_status launch(lti_cuda *cu, ltc_kernel kernel, const ltc_args *a, int64_t n, const char *doing)
@@ -144,15 +144,15 @@ static lt_status rows(lt_backend *b, const lt_device_rows *r)
     return launch(b->self, LTC_K_rows, &a, (int64_t)r->n * r->d, "rows of a batch");
 }
 
-static lt_status look(lt_backend *b, const lt_device_look *l)
+static lt_status attack_eval(lt_backend *b, const lt_device_attack_eval *l)
 {
     const ltc_args length = {.t = {{(void *)l->g, 0}, {NULL, 0}, {l->part, 0}, {NULL, 0}}, .d = {l->d}};
     const ltc_args row = {.t = {{l->part, 0}, {(void *)l->z, 0}, {l->seen, 0}}, .d = {l->k}};
-    LT_TRY(launch(b->self, LTC_K_ball_parts, &length, (int64_t)l->n * LTI_BALL_PARTS, "lengths of gradients"));
+    LT_TRY(launch(b->self, LTC_K_ball_parts, &length, (int64_t)l->n * LTI_L2_BALL_PARTS, "lengths of gradients"));
     return launch(b->self, LTC_K_row_look, &row, l->n, "predictions");
 }
 
-static lt_status climb(lt_backend *b, const lt_device_climb *c)
+static lt_status attack_step(lt_backend *b, const lt_device_attack_step *c)
 {
     const int64_t n = (int64_t)c->n * c->d;
     const ltc_args up = {.t = {{c->image, 0}, {(void *)c->g, 0}, {c->move, 0}}, .d = {c->d}};
@@ -160,7 +160,7 @@ static lt_status climb(lt_backend *b, const lt_device_climb *c)
     const ltc_args shrink = {.t = {{c->part, 0}, {c->move, 0}}};
     const ltc_args back = {.t = {{(void *)c->x, 0}, {c->image, 0}, {c->move, 0}}, .d = {c->d}};
     LT_TRY(launch(b->self, LTC_K_climb, &up, n, "step of an attack"));
-    LT_TRY(launch(b->self, LTC_K_ball_parts, &dist, (int64_t)c->n * LTI_BALL_PARTS, "distances from images"));
+    LT_TRY(launch(b->self, LTC_K_ball_parts, &dist, (int64_t)c->n * LTI_L2_BALL_PARTS, "distances from images"));
     LT_TRY(launch(b->self, LTC_K_climb_shrink, &shrink, c->n, "step of an attack"));
     return launch(b->self, LTC_K_climb_back, &back, n, "step of an attack");
 }
@@ -175,13 +175,13 @@ const lt_device_ops lti_cuda_device = {
     .zero = zero,
     .copy = copy,
     .sync = sync,
-    .record_begin = record_begin,
-    .record_end = record_end,
-    .replay = replay,
-    .record_free = record_free,
+    .capture_begin = capture_begin,
+    .capture_end = capture_end,
+    .captured_launch = captured_launch,
+    .captured_free = captured_free,
     .update = update,
     .images = images,
     .rows = rows,
-    .look = look,
-    .climb = climb,
+    .attack_eval = attack_eval,
+    .attack_step = attack_step,
 };

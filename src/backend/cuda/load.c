@@ -50,17 +50,17 @@ static lt_status entry_of(void *library, const char *path, const ltc_api **api)
 
 lt_status lti_cuda_load(const ltc_api **api)
 {
-    char beside[4096];
+    char sibling[4096];
     const char *path = getenv("LETHE_CUDA_PLUGIN");
-    path_beside(beside, sizeof beside);
+    path_beside(sibling, sizeof sibling);
     if (!path || !*path)
-        path = beside[0] && access(beside, F_OK) == 0 ? beside : file_name;
+        path = sibling[0] && access(sibling, F_OK) == 0 ? sibling : file_name;
     void *library = dlopen(path, RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
     if (library)
         return entry_of(library, path, api);
     const char *why = dlerror();
     if (path == file_name || access(path, F_OK) != 0)
-        return missing(path == file_name && beside[0] ? beside : path);
+        return missing(path == file_name && sibling[0] ? sibling : path);
     LT_FAIL(LT_E_UNSUPPORTED, "cuda: the plug-in cannot be loaded: %s", why ? why : path);
     return lt_error_hint("CUDA 13, cuDNN 9 and cuBLASLt must be where the dynamic linker finds them (LD_LIBRARY_PATH)");
 }

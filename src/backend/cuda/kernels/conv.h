@@ -5,7 +5,7 @@
 #include "backend/cuda/kernels/pool.h"
 
 // Index: element of y. t: x, w, y.
-LTI_BOTH void ltc_conv(const ltc_args *a, uint32_t i)
+LTI_HOST_DEVICE void ltc_conv(const ltc_args *a, uint32_t i)
 {
     const int32_t n_c = a->d[1], height = a->d[2], width = a->d[3], n_k = a->d[4], stride = a->d[9], pad = a->d[10];
     const ltc_pool_at at = ltc_locate(i, n_k, a->d[7], a->d[8]);
@@ -24,7 +24,7 @@ LTI_BOTH void ltc_conv(const ltc_args *a, uint32_t i)
 }
 
 // Index: element of dx. t: dy, w, dx.
-LTI_BOTH void ltc_conv_dx(const ltc_args *a, uint32_t i)
+LTI_HOST_DEVICE void ltc_conv_dx(const ltc_args *a, uint32_t i)
 {
     const int32_t n_c = a->d[1], n_k = a->d[4], stride = a->d[9], pad = a->d[10];
     const ltc_pool_at at = ltc_locate(i, n_c, a->d[2], a->d[3]);
@@ -43,7 +43,7 @@ LTI_BOTH void ltc_conv_dx(const ltc_args *a, uint32_t i)
 }
 
 // partial (P,K,R,S,C): part p sums over samples p, p+P, ... Index: element of partial. t: x, dy, partial. d[11]: P.
-LTI_BOTH void ltc_conv_dw(const ltc_args *a, uint32_t i)
+LTI_HOST_DEVICE void ltc_conv_dw(const ltc_args *a, uint32_t i)
 {
     const int32_t n_c = a->d[1], height = a->d[2], width = a->d[3], n_k = a->d[4], stride = a->d[9], pad = a->d[10];
     const uint32_t count = (uint32_t)(n_k * a->d[5] * a->d[6]) * (uint32_t)n_c;

@@ -8,7 +8,7 @@ enum { LTC_MOST_SCALED = 6 }; // channels that fit into ltc_args.f twice
 
 // dst = src in another order or element type. Index: element of dst. d: order, C, plane (H*W), scaled.
 // scaled: times f[c] plus f[LTC_MOST_SCALED + c] (normalisation of images).
-LTI_BOTH void ltc_reorder(const ltc_args *a, uint32_t i)
+LTI_HOST_DEVICE void ltc_reorder(const ltc_args *a, uint32_t i)
 {
     const uint32_t n_c = (uint32_t)a->d[1], plane = (uint32_t)a->d[2];
     uint32_t from = i, c = i % n_c;
@@ -25,7 +25,7 @@ LTI_BOTH void ltc_reorder(const ltc_args *a, uint32_t i)
 typedef enum ltc_map_op { LTC_RELU, LTC_RELU_DX, LTC_ADD, LTC_ADD_RELU_DX, LTC_SCALE } ltc_map_op;
 
 // One element of ltc_map: a, b inputs, y the output whose sign is the mask of a ReLU.
-LTI_BOTH float ltc_map_one(int32_t op, float alpha, bool relu, float a, float b, float y)
+LTI_HOST_DEVICE float ltc_map_one(int32_t op, float alpha, bool relu, float a, float b, float y)
 {
     float v = a;
     if (op == LTC_ADD || op == LTC_ADD_RELU_DX)
@@ -38,7 +38,7 @@ LTI_BOTH float ltc_map_one(int32_t op, float alpha, bool relu, float a, float b,
 }
 
 // Index: quad. t: a, b, y, out; b and y NULL where the operation has none. d: op, elements, relu. f: alpha.
-LTI_BOTH void ltc_map(const ltc_args *a, uint32_t i)
+LTI_HOST_DEVICE void ltc_map(const ltc_args *a, uint32_t i)
 {
     const uint32_t n = (uint32_t)a->d[1], first = 4 * i;
     ltc_quad x = ltc_get4(a->t[0], first, n), b = x, y = x, out;
@@ -52,7 +52,7 @@ LTI_BOTH void ltc_map(const ltc_args *a, uint32_t i)
 }
 
 // y = s b. Index: quad. t: s (1), b, y. d: elements.
-LTI_BOTH void ltc_scale_by(const ltc_args *a, uint32_t i)
+LTI_HOST_DEVICE void ltc_scale_by(const ltc_args *a, uint32_t i)
 {
     const uint32_t n = (uint32_t)a->d[0], first = 4 * i;
     const float s = ltc_get(a->t[0], 0);
@@ -63,7 +63,7 @@ LTI_BOTH void ltc_scale_by(const ltc_args *a, uint32_t i)
 }
 
 // y (...,C) = b (C). Index: element. t: b, y. d: C.
-LTI_BOTH void ltc_channel_broadcast(const ltc_args *a, uint32_t i)
+LTI_HOST_DEVICE void ltc_channel_broadcast(const ltc_args *a, uint32_t i)
 {
     ltc_set(a->t[1], i, ltc_get(a->t[0], i % (uint32_t)a->d[0]));
 }

@@ -9,7 +9,7 @@ typedef struct ltc_row { // log softmax(z / T) of element k: (z[k] - max) / T - 
     float max, log_sum, inv_t;
 } ltc_row;
 
-LTI_BOTH ltc_row ltc_row_of(ltc_tensor z, uint32_t at, uint32_t n_k, float inv_t)
+LTI_HOST_DEVICE ltc_row ltc_row_of(ltc_tensor z, uint32_t at, uint32_t n_k, float inv_t)
 {
     ltc_row row;
     double sum = 0;
@@ -23,13 +23,13 @@ LTI_BOTH ltc_row ltc_row_of(ltc_tensor z, uint32_t at, uint32_t n_k, float inv_t
     return row;
 }
 
-LTI_BOTH float ltc_log_p(const ltc_row *row, float z)
+LTI_HOST_DEVICE float ltc_log_p(const ltc_row *row, float z)
 {
     return (z - row->max) * row->inv_t - row->log_sum;
 }
 
 // p = softmax(z). t: z, p. d: K.
-LTI_BOTH void ltc_softmax(const ltc_args *a, uint32_t i)
+LTI_HOST_DEVICE void ltc_softmax(const ltc_args *a, uint32_t i)
 {
     const uint32_t n_k = (uint32_t)a->d[0], at = i * n_k;
     const ltc_row row = ltc_row_of(a->t[0], at, n_k, 1.0f);
@@ -38,7 +38,7 @@ LTI_BOTH void ltc_softmax(const ltc_args *a, uint32_t i)
 }
 
 // dz = p (dy - <dy, p>). t: dy, p, dz. d: K.
-LTI_BOTH void ltc_softmax_dx(const ltc_args *a, uint32_t i)
+LTI_HOST_DEVICE void ltc_softmax_dx(const ltc_args *a, uint32_t i)
 {
     const uint32_t n_k = (uint32_t)a->d[0], at = i * n_k;
     double dot = 0;
@@ -48,13 +48,13 @@ LTI_BOTH void ltc_softmax_dx(const ltc_args *a, uint32_t i)
         ltc_set(a->t[2], k, (float)((double)ltc_get(a->t[1], k) * ((double)ltc_get(a->t[0], k) - dot)));
 }
 
-LTI_BOTH bool ltc_is_label(int32_t label, uint32_t n_k)
+LTI_HOST_DEVICE bool ltc_is_label(int32_t label, uint32_t n_k)
 {
     return label >= 0 && (uint32_t)label < n_k;
 }
 
 // l = -sum_k t_k log p_k, t = (1-s) onehot(label) + s/K. t: z, labels, l, p. d: K. f: s.
-LTI_BOTH void ltc_ce(const ltc_args *a, uint32_t i)
+LTI_HOST_DEVICE void ltc_ce(const ltc_args *a, uint32_t i)
 {
     const uint32_t n_k = (uint32_t)a->d[0], at = i * n_k;
     const int32_t label = ltc_ints(a->t[1])[i];
@@ -75,7 +75,7 @@ LTI_BOTH void ltc_ce(const ltc_args *a, uint32_t i)
 }
 
 // dz = dl (p - t). t: dl (N), p, labels, dz. d: K. f: s.
-LTI_BOTH void ltc_ce_dz(const ltc_args *a, uint32_t i)
+LTI_HOST_DEVICE void ltc_ce_dz(const ltc_args *a, uint32_t i)
 {
     const uint32_t n_k = (uint32_t)a->d[0], at = i * n_k;
     const int32_t label = ltc_ints(a->t[2])[i];
@@ -87,7 +87,7 @@ LTI_BOTH void ltc_ce_dz(const ltc_args *a, uint32_t i)
 }
 
 // l = -sum_k t_k log p_k; a target of 0 counts nothing even where log p is -inf. t: z, target, l, p. d: K.
-LTI_BOTH void ltc_ce_soft(const ltc_args *a, uint32_t i)
+LTI_HOST_DEVICE void ltc_ce_soft(const ltc_args *a, uint32_t i)
 {
     const uint32_t n_k = (uint32_t)a->d[0], at = i * n_k;
     const ltc_row row = ltc_row_of(a->t[0], at, n_k, 1.0f);
@@ -101,7 +101,7 @@ LTI_BOTH void ltc_ce_soft(const ltc_args *a, uint32_t i)
 }
 
 // dz = dl (sum(t) p - t). t: dl, p, target, dz. d: K.
-LTI_BOTH void ltc_ce_soft_dz(const ltc_args *a, uint32_t i)
+LTI_HOST_DEVICE void ltc_ce_soft_dz(const ltc_args *a, uint32_t i)
 {
     const uint32_t n_k = (uint32_t)a->d[0], at = i * n_k;
     double sum = 0;
@@ -115,7 +115,7 @@ LTI_BOTH void ltc_ce_soft_dz(const ltc_args *a, uint32_t i)
 
 // l = T^2 sum_k q_k (log q_k - log p_k), p = softmax(z / T), q = softmax(target / T). t: z, target, l, p, q. d: K. f:
 // T.
-LTI_BOTH void ltc_kl(const ltc_args *a, uint32_t i)
+LTI_HOST_DEVICE void ltc_kl(const ltc_args *a, uint32_t i)
 {
     const uint32_t n_k = (uint32_t)a->d[0], at = i * n_k;
     const float t = a->f[0];
@@ -131,7 +131,7 @@ LTI_BOTH void ltc_kl(const ltc_args *a, uint32_t i)
 }
 
 // dz = dl T (p - q). t: dl, p, q, dz. d: K. f: T.
-LTI_BOTH void ltc_kl_dz(const ltc_args *a, uint32_t i)
+LTI_HOST_DEVICE void ltc_kl_dz(const ltc_args *a, uint32_t i)
 {
     const uint32_t n_k = (uint32_t)a->d[0], at = i * n_k;
     const float dl = ltc_get(a->t[0], i) * a->f[0];
@@ -140,7 +140,7 @@ LTI_BOTH void ltc_kl_dz(const ltc_args *a, uint32_t i)
 }
 
 // dtarget = dl T q (log q - log p - sum_k q_k (log q_k - log p_k)). t: dl, z, target, dtarget. d: K. f: T.
-LTI_BOTH void ltc_kl_pair_dt(const ltc_args *a, uint32_t i)
+LTI_HOST_DEVICE void ltc_kl_pair_dt(const ltc_args *a, uint32_t i)
 {
     const uint32_t n_k = (uint32_t)a->d[0], at = i * n_k;
     const float t = a->f[0];
@@ -158,7 +158,7 @@ LTI_BOTH void ltc_kl_pair_dt(const ltc_args *a, uint32_t i)
 }
 
 // l = max_{j != y} z_j - z_y, index: the first such j. t: z, labels, l, index. d: K.
-LTI_BOTH void ltc_margin(const ltc_args *a, uint32_t i)
+LTI_HOST_DEVICE void ltc_margin(const ltc_args *a, uint32_t i)
 {
     const uint32_t n_k = (uint32_t)a->d[0], at = i * n_k;
     const int32_t label = ltc_ints(a->t[1])[i];
@@ -172,7 +172,7 @@ LTI_BOTH void ltc_margin(const ltc_args *a, uint32_t i)
 }
 
 // dz = dl (onehot(index) - onehot(y)). t: dl, index, labels, dz. d: K.
-LTI_BOTH void ltc_margin_dz(const ltc_args *a, uint32_t i)
+LTI_HOST_DEVICE void ltc_margin_dz(const ltc_args *a, uint32_t i)
 {
     const uint32_t n_k = (uint32_t)a->d[0];
     const uint32_t best = (uint32_t)ltc_ints(a->t[1])[i], label = (uint32_t)ltc_ints(a->t[2])[i];
@@ -182,13 +182,13 @@ LTI_BOTH void ltc_margin_dz(const ltc_args *a, uint32_t i)
 }
 
 // y[n,k] = s[n] x[n,k]. Index: element. t: s, x, y. d: K.
-LTI_BOTH void ltc_mul_rows(const ltc_args *a, uint32_t i)
+LTI_HOST_DEVICE void ltc_mul_rows(const ltc_args *a, uint32_t i)
 {
     ltc_set(a->t[2], i, ltc_get(a->t[0], i / (uint32_t)a->d[0]) * ltc_get(a->t[1], i));
 }
 
 // s[n] = <a[n], b[n]>. t: a, b, s. d: K.
-LTI_BOTH void ltc_row_dot(const ltc_args *a, uint32_t i)
+LTI_HOST_DEVICE void ltc_row_dot(const ltc_args *a, uint32_t i)
 {
     const uint32_t n_k = (uint32_t)a->d[0], at = i * n_k;
     double sum = 0;

@@ -8,7 +8,7 @@
 
 // Mean and squared deviations of the rows of a part. Index: element of the (P,C) results. t: x, mean, m2. d: M, C, rows
 // of a part.
-LTI_BOTH void ltc_bn_parts(const ltc_args *a, uint32_t i)
+LTI_HOST_DEVICE void ltc_bn_parts(const ltc_args *a, uint32_t i)
 {
     const uint32_t n_m = (uint32_t)a->d[0], n_c = (uint32_t)a->d[1], rows = (uint32_t)a->d[2];
     const uint32_t c = i % n_c, first = i / n_c * rows, end = first + rows < n_m ? first + rows : n_m;
@@ -33,8 +33,8 @@ typedef struct ltc_moments {
 
 // Moments of parts first..end-1 of channel c, in order. Parts hold `rows` rows each, the last ones of n_m fewer or
 // none.
-LTI_BOTH ltc_moments ltc_join(ltc_tensor mean, ltc_tensor m2, uint32_t c, uint32_t n_c, uint32_t first, uint32_t end,
-                              uint32_t rows, uint32_t n_m)
+LTI_HOST_DEVICE ltc_moments ltc_join(ltc_tensor mean, ltc_tensor m2, uint32_t c, uint32_t n_c, uint32_t first,
+                                     uint32_t end, uint32_t rows, uint32_t n_m)
 {
     ltc_moments s;
     s.count = s.mean = s.m2 = 0;
@@ -51,7 +51,7 @@ LTI_BOTH ltc_moments ltc_join(ltc_tensor mean, ltc_tensor m2, uint32_t c, uint32
 
 // Joins each `group` parts to one. Index: element of the (P2,C) results. t: mean, m2 (P,C), joined mean, m2. d: M, C,
 // rows of a part, group, P.
-LTI_BOTH void ltc_bn_join(const ltc_args *a, uint32_t i)
+LTI_HOST_DEVICE void ltc_bn_join(const ltc_args *a, uint32_t i)
 {
     const uint32_t n_c = (uint32_t)a->d[1], group = (uint32_t)a->d[3], n_p = (uint32_t)a->d[4];
     const uint32_t first = i / n_c * group, end = first + group < n_p ? first + group : n_p;
@@ -62,7 +62,7 @@ LTI_BOTH void ltc_bn_join(const ltc_args *a, uint32_t i)
 
 // Batch statistics, and the running ones moved towards them (variance biased in the former, unbiased in the latter).
 // Index: c. t: mean, m2 (P,C), rm, rv, mean, istd (C). d: M, C, rows of a part, P. f: eps, momentum.
-LTI_BOTH void ltc_bn_statistics(const ltc_args *a, uint32_t i)
+LTI_HOST_DEVICE void ltc_bn_statistics(const ltc_args *a, uint32_t i)
 {
     const ltc_moments s =
         ltc_join(a->t[0], a->t[1], i, (uint32_t)a->d[1], 0, (uint32_t)a->d[3], (uint32_t)a->d[2], (uint32_t)a->d[0]);
@@ -80,7 +80,7 @@ typedef struct ltc_line {
 } ltc_line;
 
 // t: gamma, beta, mean, istd (eval: the running variance); NULL: 1, 0, 0, 1.
-LTI_BOTH ltc_line ltc_line_of(const ltc_tensor *t, uint32_t c, bool eval, float eps)
+LTI_HOST_DEVICE ltc_line ltc_line_of(const ltc_tensor *t, uint32_t c, bool eval, float eps)
 {
     ltc_line l;
     const float v = t[3].p ? ltc_get(t[3], c) : 1.0f;
@@ -94,7 +94,7 @@ LTI_BOTH ltc_line ltc_line_of(const ltc_tensor *t, uint32_t c, bool eval, float 
 
 // y = relu?(a x + b [+ r]). Index: quad. t: x, gamma, beta, mean, istd, r, y; NULL as above. d: elements, C, relu,
 // eval. f: eps.
-LTI_BOTH void ltc_affine(const ltc_args *a, uint32_t i)
+LTI_HOST_DEVICE void ltc_affine(const ltc_args *a, uint32_t i)
 {
     const uint32_t n = (uint32_t)a->d[0], n_c = (uint32_t)a->d[1], first = 4 * i;
     const ltc_quad x = ltc_get4(a->t[0], first, n);
@@ -111,7 +111,7 @@ LTI_BOTH void ltc_affine(const ltc_args *a, uint32_t i)
 }
 
 // The gradient that a fused ReLU lets through, told by y, or by the line that makes y of x, or there is none.
-LTI_BOTH float ltc_let_through(const ltc_args *a, const ltc_line *l, float x, float y, float dy)
+LTI_HOST_DEVICE float ltc_let_through(const ltc_args *a, const ltc_line *l, float x, float y, float dy)
 {
     const bool pass = a->t[2].p ? y > 0.0f : !a->d[5] || fmaf(x, l->a, l->b) > 0.0f;
     return pass ? dy : 0.0f;
@@ -119,7 +119,7 @@ LTI_BOTH float ltc_let_through(const ltc_args *a, const ltc_line *l, float x, fl
 
 // Sums of dy and of dy xhat over the rows of a part. Index: (part, c). t: x, dy, y, gamma, beta, mean, istd, partial
 // (P,2C). d: M, C, rows of a part, -, eval, mask by the line. f: eps.
-LTI_BOTH void ltc_bn_grad_parts(const ltc_args *a, uint32_t i)
+LTI_HOST_DEVICE void ltc_bn_grad_parts(const ltc_args *a, uint32_t i)
 {
     const uint32_t n_m = (uint32_t)a->d[0], n_c = (uint32_t)a->d[1], rows = (uint32_t)a->d[2];
     const uint32_t c = i % n_c, part = i / n_c, first = part * rows, end = first + rows < n_m ? first + rows : n_m;
@@ -138,7 +138,7 @@ LTI_BOTH void ltc_bn_grad_parts(const ltc_args *a, uint32_t i)
 
 // dgamma, dbeta, and what dx subtracts: the means of dy and dy xhat in training, 0 in evaluation. Index: c. t: partial
 // (P,2C), dgamma, dbeta, means (2C). d: M, C, P, eval.
-LTI_BOTH void ltc_bn_grad_finish(const ltc_args *a, uint32_t i)
+LTI_HOST_DEVICE void ltc_bn_grad_finish(const ltc_args *a, uint32_t i)
 {
     const uint32_t n_c = (uint32_t)a->d[1];
     double sum = 0, sum_xhat = 0;
@@ -154,7 +154,7 @@ LTI_BOTH void ltc_bn_grad_finish(const ltc_args *a, uint32_t i)
 
 // dx = gamma istd (dy - m0 - xhat m1). Index: quad. t: x, dy, y, gamma, beta, mean, istd, means (2C), dx. d: elements,
 // C, -, -, eval, mask by the line. f: eps.
-LTI_BOTH void ltc_bn_grad(const ltc_args *a, uint32_t i)
+LTI_HOST_DEVICE void ltc_bn_grad(const ltc_args *a, uint32_t i)
 {
     const uint32_t n = (uint32_t)a->d[0], n_c = (uint32_t)a->d[1], first = 4 * i;
     const ltc_quad x = ltc_get4(a->t[0], first, n), dy = ltc_get4(a->t[1], first, n);
@@ -173,7 +173,7 @@ LTI_BOTH void ltc_bn_grad(const ltc_args *a, uint32_t i)
 
 // w' = w gamma istd, b' = beta + (bias - rm) gamma istd. Index: element of w (K,C,R,S). t: w, gamma, beta, rm, rv, bias
 // or NULL, w', b'. d: elements of a filter. f: eps.
-LTI_BOTH void ltc_bn_fold(const ltc_args *a, uint32_t i)
+LTI_HOST_DEVICE void ltc_bn_fold(const ltc_args *a, uint32_t i)
 {
     const uint32_t per = (uint32_t)a->d[0], k = i / per;
     const double s = (double)ltc_get(a->t[1], k) / sqrt((double)ltc_get(a->t[4], k) + (double)a->f[0]);

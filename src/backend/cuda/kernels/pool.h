@@ -10,7 +10,7 @@ typedef struct ltc_pool_at {
 } ltc_pool_at;
 
 // Index i of a tensor (N,height,width,C).
-LTI_BOTH ltc_pool_at ltc_locate(uint32_t i, int32_t n_c, int32_t height, int32_t width)
+LTI_HOST_DEVICE ltc_pool_at ltc_locate(uint32_t i, int32_t n_c, int32_t height, int32_t width)
 {
     ltc_pool_at at;
     const uint32_t pixel = i / (uint32_t)n_c, row = pixel / (uint32_t)width;
@@ -21,25 +21,26 @@ LTI_BOTH ltc_pool_at ltc_locate(uint32_t i, int32_t n_c, int32_t height, int32_t
     return at;
 }
 
-LTI_BOTH uint32_t ltc_offset(int32_t n, int32_t h, int32_t w, int32_t c, int32_t height, int32_t width, int32_t n_c)
+LTI_HOST_DEVICE uint32_t ltc_offset(int32_t n, int32_t h, int32_t w, int32_t c, int32_t height, int32_t width,
+                                    int32_t n_c)
 {
     return (((uint32_t)n * (uint32_t)height + (uint32_t)h) * (uint32_t)width + (uint32_t)w) * (uint32_t)n_c +
            (uint32_t)c;
 }
 
 // The first window of `size` at steps of `stride` that covers i, and the last of n_out.
-LTI_BOTH int32_t ltc_first_window(int32_t i, int32_t size, int32_t stride)
+LTI_HOST_DEVICE int32_t ltc_first_window(int32_t i, int32_t size, int32_t stride)
 {
     return i < size ? 0 : (i - size) / stride + 1;
 }
 
-LTI_BOTH int32_t ltc_last_window(int32_t i, int32_t stride, int32_t n_out)
+LTI_HOST_DEVICE int32_t ltc_last_window(int32_t i, int32_t stride, int32_t n_out)
 {
     return i / stride < n_out ? i / stride : n_out - 1;
 }
 
 // Index: element of y. t: x, y.
-LTI_BOTH void ltc_avg_pool(const ltc_args *a, uint32_t i)
+LTI_HOST_DEVICE void ltc_avg_pool(const ltc_args *a, uint32_t i)
 {
     const int32_t n_c = a->d[0], size = a->d[5], stride = a->d[6];
     const ltc_pool_at at = ltc_locate(i, n_c, a->d[3], a->d[4]);
@@ -51,7 +52,7 @@ LTI_BOTH void ltc_avg_pool(const ltc_args *a, uint32_t i)
 }
 
 // Index: element of dx. t: dy, dx.
-LTI_BOTH void ltc_avg_pool_dx(const ltc_args *a, uint32_t i)
+LTI_HOST_DEVICE void ltc_avg_pool_dx(const ltc_args *a, uint32_t i)
 {
     const int32_t n_c = a->d[0], size = a->d[5], stride = a->d[6];
     const ltc_pool_at at = ltc_locate(i, n_c, a->d[1], a->d[2]);
@@ -64,7 +65,7 @@ LTI_BOTH void ltc_avg_pool_dx(const ltc_args *a, uint32_t i)
 }
 
 // Index: element of y. t: x, y, position (I32): h*W+w of the first maximum; a NaN wins, so that it is seen downstream.
-LTI_BOTH void ltc_max_pool(const ltc_args *a, uint32_t i)
+LTI_HOST_DEVICE void ltc_max_pool(const ltc_args *a, uint32_t i)
 {
     const int32_t n_c = a->d[0], size = a->d[5], stride = a->d[6];
     const ltc_pool_at at = ltc_locate(i, n_c, a->d[3], a->d[4]);
@@ -83,7 +84,7 @@ LTI_BOTH void ltc_max_pool(const ltc_args *a, uint32_t i)
 }
 
 // Index: element of dx. t: dy, position, dx.
-LTI_BOTH void ltc_max_pool_dx(const ltc_args *a, uint32_t i)
+LTI_HOST_DEVICE void ltc_max_pool_dx(const ltc_args *a, uint32_t i)
 {
     const int32_t n_c = a->d[0], size = a->d[5], stride = a->d[6];
     const ltc_pool_at at = ltc_locate(i, n_c, a->d[1], a->d[2]);
@@ -99,7 +100,7 @@ LTI_BOTH void ltc_max_pool_dx(const ltc_args *a, uint32_t i)
 }
 
 // y = x at the positions. Index: element of y. t: x, position, y.
-LTI_BOTH void ltc_max_pool_at(const ltc_args *a, uint32_t i)
+LTI_HOST_DEVICE void ltc_max_pool_at(const ltc_args *a, uint32_t i)
 {
     const int32_t n_c = a->d[0], where = ltc_ints(a->t[1])[i];
     const ltc_pool_at at = ltc_locate(i, n_c, a->d[3], a->d[4]);
@@ -108,7 +109,7 @@ LTI_BOTH void ltc_max_pool_at(const ltc_args *a, uint32_t i)
 }
 
 // y (N,C) = mean of x (N,P,C). Index: element of y. t: x, y. d: C, P.
-LTI_BOTH void ltc_global_pool(const ltc_args *a, uint32_t i)
+LTI_HOST_DEVICE void ltc_global_pool(const ltc_args *a, uint32_t i)
 {
     const uint32_t n_c = (uint32_t)a->d[0], plane = (uint32_t)a->d[1], c = i % n_c, n = i / n_c;
     float sum = 0;
@@ -118,7 +119,7 @@ LTI_BOTH void ltc_global_pool(const ltc_args *a, uint32_t i)
 }
 
 // Index: element of dx (N,P,C). t: dy (N,C), dx. d: C, P.
-LTI_BOTH void ltc_global_pool_dx(const ltc_args *a, uint32_t i)
+LTI_HOST_DEVICE void ltc_global_pool_dx(const ltc_args *a, uint32_t i)
 {
     const uint32_t n_c = (uint32_t)a->d[0], plane = (uint32_t)a->d[1];
     ltc_set(a->t[1], i, ltc_get(a->t[0], i / n_c / plane * n_c + i % n_c) / (float)plane);
@@ -126,7 +127,7 @@ LTI_BOTH void ltc_global_pool_dx(const ltc_args *a, uint32_t i)
 
 // ---- padding. d: C, H, W, pad, mode (lt_pad_mode: 0 zero, 1 circular, 2 reflect).
 // Which position a padded position shows; -1 = zero.
-LTI_BOTH int32_t ltc_pad_source(int32_t i, int32_t n, int32_t pad, int32_t mode)
+LTI_HOST_DEVICE int32_t ltc_pad_source(int32_t i, int32_t n, int32_t pad, int32_t mode)
 {
     i -= pad;
     if (i >= 0 && i < n)
@@ -139,7 +140,7 @@ LTI_BOTH int32_t ltc_pad_source(int32_t i, int32_t n, int32_t pad, int32_t mode)
 }
 
 // Index: element of y (N,H+2p,W+2p,C). t: x, y.
-LTI_BOTH void ltc_pad2d(const ltc_args *a, uint32_t i)
+LTI_HOST_DEVICE void ltc_pad2d(const ltc_args *a, uint32_t i)
 {
     const int32_t n_c = a->d[0], pad = a->d[3];
     const ltc_pool_at at = ltc_locate(i, n_c, a->d[1] + 2 * pad, a->d[2] + 2 * pad);
@@ -148,7 +149,7 @@ LTI_BOTH void ltc_pad2d(const ltc_args *a, uint32_t i)
 }
 
 // Index: element of dx. t: dy, dx. Every padded position is looked at: paddings are a few pixels wide.
-LTI_BOTH void ltc_pad2d_dx(const ltc_args *a, uint32_t i)
+LTI_HOST_DEVICE void ltc_pad2d_dx(const ltc_args *a, uint32_t i)
 {
     const int32_t n_c = a->d[0], pad = a->d[3], height = a->d[1] + 2 * pad, width = a->d[2] + 2 * pad;
     const ltc_pool_at at = ltc_locate(i, n_c, a->d[1], a->d[2]);

@@ -6,7 +6,7 @@
 
 // partial (P,C): sums over the rows of each part of x (M,C). Index: element of partial. t: x, partial. d: M, C, rows of
 // a part.
-LTI_BOTH void ltc_sum_parts(const ltc_args *a, uint32_t i)
+LTI_HOST_DEVICE void ltc_sum_parts(const ltc_args *a, uint32_t i)
 {
     const uint32_t n_m = (uint32_t)a->d[0], n_c = (uint32_t)a->d[1], rows = (uint32_t)a->d[2];
     const uint32_t c = i % n_c, first = i / n_c * rows, end = first + rows < n_m ? first + rows : n_m;
@@ -17,7 +17,7 @@ LTI_BOTH void ltc_sum_parts(const ltc_args *a, uint32_t i)
 }
 
 // y (C) = sum of partial (P,C). Index: c. t: partial, y. d: P, C.
-LTI_BOTH void ltc_sum_finish(const ltc_args *a, uint32_t i)
+LTI_HOST_DEVICE void ltc_sum_finish(const ltc_args *a, uint32_t i)
 {
     const uint32_t n_p = (uint32_t)a->d[0], n_c = (uint32_t)a->d[1];
     double sum = 0;
@@ -27,7 +27,7 @@ LTI_BOTH void ltc_sum_finish(const ltc_args *a, uint32_t i)
 }
 
 // partial (P): part p of <a, b> is every P-th product. Index: p. t: a, b, partial. d: elements, P.
-LTI_BOTH void ltc_dot_parts(const ltc_args *a, uint32_t i)
+LTI_HOST_DEVICE void ltc_dot_parts(const ltc_args *a, uint32_t i)
 {
     const uint32_t n = (uint32_t)a->d[0], step = (uint32_t)a->d[1];
     double sum = 0;
@@ -37,7 +37,7 @@ LTI_BOTH void ltc_dot_parts(const ltc_args *a, uint32_t i)
 }
 
 // s (1) = sum of partial (P). Index: 0. t: partial, s. d: P.
-LTI_BOTH void ltc_dot_finish(const ltc_args *a, uint32_t i)
+LTI_HOST_DEVICE void ltc_dot_finish(const ltc_args *a, uint32_t i)
 {
     double sum = 0;
     for (uint32_t p = 0; p < (uint32_t)a->d[0]; p++)

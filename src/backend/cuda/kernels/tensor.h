@@ -6,19 +6,19 @@
 #ifndef LTC_TENSOR_H
 #define LTC_TENSOR_H
 #include "backend/cuda/api.h"
-#include "base/both.h"
+#include "base/host_device.h"
 #include <math.h>
 
 // Bits of a float and back. memcpy is what both compilers turn into a register move.
 #include <string.h>
-LTI_BOTH uint32_t ltc_bits(float v)
+LTI_HOST_DEVICE uint32_t ltc_bits(float v)
 {
     uint32_t u;
     memcpy(&u, &v, sizeof u);
     return u;
 }
 
-LTI_BOTH float ltc_unbits(uint32_t u)
+LTI_HOST_DEVICE float ltc_unbits(uint32_t u)
 {
     float v;
     memcpy(&v, &u, sizeof v);
@@ -26,7 +26,7 @@ LTI_BOTH float ltc_unbits(uint32_t u)
 }
 
 // To bfloat16, nearest with ties to even; a NaN stays one.
-LTI_BOTH uint16_t ltc_to_bf16(float v)
+LTI_HOST_DEVICE uint16_t ltc_to_bf16(float v)
 {
     const uint32_t u = ltc_bits(v);
     if ((u & 0x7fffffffu) > 0x7f800000u)
@@ -34,17 +34,17 @@ LTI_BOTH uint16_t ltc_to_bf16(float v)
     return (uint16_t)((u + 0x7fffu + ((u >> 16) & 1u)) >> 16);
 }
 
-LTI_BOTH float ltc_from_bf16(uint16_t h)
+LTI_HOST_DEVICE float ltc_from_bf16(uint16_t h)
 {
     return ltc_unbits((uint32_t)h << 16);
 }
 
-LTI_BOTH float ltc_get(ltc_tensor t, uint32_t i)
+LTI_HOST_DEVICE float ltc_get(ltc_tensor t, uint32_t i)
 {
     return t.bf16 ? ltc_from_bf16(((const uint16_t *)t.p)[i]) : ((const float *)t.p)[i];
 }
 
-LTI_BOTH void ltc_set(ltc_tensor t, uint32_t i, float v)
+LTI_HOST_DEVICE void ltc_set(ltc_tensor t, uint32_t i, float v)
 {
     if (t.bf16)
         ((uint16_t *)t.p)[i] = ltc_to_bf16(v);
@@ -52,12 +52,12 @@ LTI_BOTH void ltc_set(ltc_tensor t, uint32_t i, float v)
         ((float *)t.p)[i] = v;
 }
 
-LTI_BOTH float *ltc_floats(ltc_tensor t)
+LTI_HOST_DEVICE float *ltc_floats(ltc_tensor t)
 {
     return (float *)t.p;
 }
 
-LTI_BOTH int32_t *ltc_ints(ltc_tensor t)
+LTI_HOST_DEVICE int32_t *ltc_ints(ltc_tensor t)
 {
     return (int32_t *)t.p;
 }
@@ -74,13 +74,13 @@ struct ltc_quad_bf16 { // one 8-byte move
     uint16_t v[4];
 } __attribute__((aligned(8)));
 
-LTI_BOTH bool ltc_quad_fits(ltc_tensor t, uint32_t first, uint32_t n)
+LTI_HOST_DEVICE bool ltc_quad_fits(ltc_tensor t, uint32_t first, uint32_t n)
 {
     return n - first >= 4 && (uintptr_t)t.p % (t.bf16 ? 8u : 16u) == 0;
 }
 
 // Elements first..first+3 of n, first a multiple of 4; what lies beyond n is 0.
-LTI_BOTH ltc_quad ltc_get4(ltc_tensor t, uint32_t first, uint32_t n)
+LTI_HOST_DEVICE ltc_quad ltc_get4(ltc_tensor t, uint32_t first, uint32_t n)
 {
     ltc_quad q;
     if (!ltc_quad_fits(t, first, n)) {
@@ -98,7 +98,7 @@ LTI_BOTH ltc_quad ltc_get4(ltc_tensor t, uint32_t first, uint32_t n)
     return q;
 }
 
-LTI_BOTH void ltc_set4(ltc_tensor t, uint32_t first, uint32_t n, ltc_quad q)
+LTI_HOST_DEVICE void ltc_set4(ltc_tensor t, uint32_t first, uint32_t n, ltc_quad q)
 {
     if (!ltc_quad_fits(t, first, n)) {
         for (uint32_t j = 0; j < 4 && first + j < n; j++)

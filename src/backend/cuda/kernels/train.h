@@ -6,7 +6,7 @@
 
 // Index: element of x (n,C,H,W). t: image (n) pointers to (C,H,W), id (n) i64, tag (n) i32, how (n) u8, x. d: C, H, W,
 // pad, epoch (its bits). seed.
-LTI_BOTH void ltc_images(const ltc_args *a, uint32_t i)
+LTI_HOST_DEVICE void ltc_images(const ltc_args *a, uint32_t i)
 {
     const uint32_t n_c = (uint32_t)a->d[0], h = (uint32_t)a->d[1], w = (uint32_t)a->d[2];
     const uint32_t q = i % w, r = i / w % h, c = i / w / h % n_c, b = i / w / h / n_c;
@@ -25,13 +25,13 @@ LTI_BOTH void ltc_images(const ltc_args *a, uint32_t i)
     ltc_floats(a->t[4])[i] = v;
 }
 
-LTI_BOTH float ltc_sign(float v)
+LTI_HOST_DEVICE float ltc_sign(float v)
 {
     return (float)((v > 0.0f) - (v < 0.0f));
 }
 
 // Writes parameter i; masked ones keep their bits. Whether all is finite: every index may write the same 1.
-LTI_BOTH void ltc_put_param(const ltc_args *a, uint32_t i, float p, bool keep)
+LTI_HOST_DEVICE void ltc_put_param(const ltc_args *a, uint32_t i, float p, bool keep)
 {
     if (!keep)
         ltc_floats(a->t[0])[i] = p;
@@ -40,7 +40,7 @@ LTI_BOTH void ltc_put_param(const ltc_args *a, uint32_t i, float p, bool keep)
 }
 
 // t: p, g, m, v, mask (n) u8 or NULL, bad (1) u32. d: nesterov. f: lr, momentum, weight decay, l1. As optim.c.
-LTI_BOTH void ltc_sgd(const ltc_args *a, uint32_t i)
+LTI_HOST_DEVICE void ltc_sgd(const ltc_args *a, uint32_t i)
 {
     const float p = ltc_floats(a->t[0])[i];
     const float d = ltc_floats(a->t[1])[i] + a->f[3] * ltc_sign(p) + a->f[2] * p;
@@ -51,7 +51,7 @@ LTI_BOTH void ltc_sgd(const ltc_args *a, uint32_t i)
 }
 
 // t as sgd. f: lr / (1 - beta1^t), decay, beta1, beta2, 1 - beta1, 1 - beta2, root of 1 - beta2^t, eps, l1. As optim.c.
-LTI_BOTH void ltc_adamw(const ltc_args *a, uint32_t i)
+LTI_HOST_DEVICE void ltc_adamw(const ltc_args *a, uint32_t i)
 {
     const float p = ltc_floats(a->t[0])[i], d = ltc_floats(a->t[1])[i] + a->f[8] * ltc_sign(p);
     const float m = a->f[2] * ltc_floats(a->t[2])[i] + a->f[4] * d;

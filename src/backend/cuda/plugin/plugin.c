@@ -107,9 +107,9 @@ static int open_parts(ltc_device *dev)
 }
 
 // All queues of a card share its memory, whatever was opened beside what.
-static int open_device(int index, ltc_device *beside, ltc_device **dev, ltc_info *info)
+static int open_device(int index, ltc_device *sibling, ltc_device **dev, ltc_info *info)
 {
-    (void)beside;
+    (void)sibling;
     *info = (ltc_info){0};
     int code = find_card(index, info);
     if (code != LTC_OK)
@@ -215,7 +215,7 @@ static int sync_device(ltc_device *dev)
 
 // ---- recordings
 
-static int record_begin(ltc_device *dev)
+static int capture_begin(ltc_device *dev)
 {
     const int code = enter(dev);
     return code == LTC_OK ? ltc_cuda(cudaStreamBeginCapture(dev->stream, cudaStreamCaptureModeThreadLocal),
@@ -223,11 +223,11 @@ static int record_begin(ltc_device *dev)
                           : code;
 }
 
-static int record_end(ltc_device *dev, void **recording)
+static int capture_end(ltc_device *dev, void **captured)
 {
     cudaGraph_t graph = NULL;
     cudaGraphExec_t exec = NULL;
-    *recording = NULL;
+    *captured = NULL;
     int code = enter(dev);
     if (code == LTC_OK)
         code = ltc_cuda(cudaStreamEndCapture(dev->stream, &graph), "cudaStreamEndCapture");
@@ -236,22 +236,21 @@ static int record_end(ltc_device *dev, void **recording)
     if (graph)
         (void)cudaGraphDestroy(graph);
     if (code == LTC_OK)
-        *recording = exec;
+        *captured = exec;
     return code;
 }
 
-static int replay(ltc_device *dev, void *recording)
+static int captured_launch(ltc_device *dev, void *captured)
 {
     const int code = enter(dev);
-    return code == LTC_OK ? ltc_cuda(cudaGraphLaunch((cudaGraphExec_t)recording, dev->stream), "cudaGraphLaunch")
-                          : code;
+    return code == LTC_OK ? ltc_cuda(cudaGraphLaunch((cudaGraphExec_t)captured, dev->stream), "cudaGraphLaunch") : code;
 }
 
-static void record_free(ltc_device *dev, void *recording)
+static void captured_free(ltc_device *dev, void *captured)
 {
     (void)cudaSetDevice(dev->index);
     (void)cudaStreamSynchronize(dev->stream);
-    (void)cudaGraphExecDestroy((cudaGraphExec_t)recording);
+    (void)cudaGraphExecDestroy((cudaGraphExec_t)captured);
 }
 
 __attribute__((visibility("default"))) const ltc_api *ltc_plugin(void);
@@ -280,10 +279,10 @@ const ltc_api *ltc_plugin(void)
         .conv_free = ltc_conv_free,
         .gemm_make = ltc_gemm_make,
         .gemm_free = ltc_gemm_free,
-        .record_begin = record_begin,
-        .record_end = record_end,
-        .replay = replay,
-        .record_free = record_free,
+        .capture_begin = capture_begin,
+        .capture_end = capture_end,
+        .captured_launch = captured_launch,
+        .captured_free = captured_free,
     };
     return &table;
 }

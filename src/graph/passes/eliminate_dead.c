@@ -1,4 +1,4 @@
-// sweep.c - who reads what, and the removal of nodes that nobody needs.
+// eliminate_dead.c - who reads what, and the removal of nodes that nobody needs.
 #include "graph/plan_impl.h"
 
 void lti_graph_uses(const lt_graph *g, int32_t *n_uses, int32_t *user)
@@ -37,7 +37,7 @@ void lti_graph_compact(lt_graph *g)
     g->n_nodes = to;
 }
 
-lt_status lti_pass_sweep(lt_graph *g, const bool *roots, bool keep_effects)
+lt_status lti_pass_eliminate_dead(lt_graph *g, const bool *roots, bool keep_effects)
 {
     bool *needed = lti_malloc((size_t)g->n_values * sizeof *needed);
     if (!needed)

@@ -1,4 +1,4 @@
-// recompute.c - activations that the backward half can make again cheaply are not kept for it.
+// rematerialize.c - activations that the backward half can make again cheaply are not kept for it.
 //
 // Of a convolution followed by batch norm, ReLU and the sum of a residual block, only the output of the convolution
 // must live until the gradient (batch norm needs it anyway). What comes after it is a function of that output, the
@@ -26,12 +26,12 @@ enum {
 typedef struct work {
     lt_graph *g;
     const bool *keep;
-    size_t budget;  // bytes that may live until the gradient
-    bool *kept;     // (values) read by the gradient
-    bool *pinned;   // (values) is kept: must be, or fits into the budget
-    int32_t *chain; // (values) makers to run again for it; 0 = not made again
-    lt_val *again;  // (values) its copy, LT_NONE = none yet
-    lt_node *node;  // the new list
+    size_t budget;          // bytes that may live until the gradient
+    bool *kept;             // (values) read by the gradient
+    bool *pinned;           // (values) is kept: must be, or fits into the budget
+    int32_t *chain;         // (values) makers to run again for it; 0 = not made again
+    lt_val *rematerialized; // (values) its copy, LT_NONE = none yet
+    lt_node *node;          // the new list
     int32_t n_nodes, n_values;
 } work;
 
@@ -112,29 +112,29 @@ static void mark(work *w)
 }
 
 // Puts a copy of the maker of v, and of what it needs, at the end of the new list. shared: for all later readers.
-static lt_val make_again(work *w, lt_val v, bool shared)
+static lt_val rematerialize(work *w, lt_val v, bool shared)
 {
     if (!w->chain[v])
         return v;
-    if (w->again[v] != LT_NONE)
-        return w->again[v];
+    if (w->rematerialized[v] != LT_NONE)
+        return w->rematerialized[v];
     lt_node n = w->g->node[w->g->value[v].node];
     for (int i = 0; i < n.n_in; i++)
-        n.in[i] = make_again(w, n.in[i], w->chain[n.in[i]] > 1);
+        n.in[i] = rematerialize(w, n.in[i], w->chain[n.in[i]] > 1);
     if (n.op == &lt_op_bn_train) {
         n.op = &lt_op_bn_apply;
         n.in[3] = n.out[1];
         n.in[4] = n.out[2];
         n.n_out = n.op->n_out;
     }
-    n.again = true;
+    n.rematerialized = true;
     const lti_value value = w->g->value[v];
     n.out[0] = lti_new_value(w->g, "", value.shape, value.dtype, LT_ROLE_TEMP);
     if (n.out[0] == LT_NONE)
         return LT_NONE;
     w->node[w->n_nodes++] = n;
     if (shared)
-        w->again[v] = n.out[0];
+        w->rematerialized[v] = n.out[0];
     return n.out[0];
 }
 
@@ -144,7 +144,7 @@ static void rewrite(work *w)
         lt_node n = w->g->node[i];
         for (int j = 0; is_gradient(&n) && j < n.n_in; j++)
             if (n.in[j] < w->n_values)
-                n.in[j] = make_again(w, n.in[j], true);
+                n.in[j] = rematerialize(w, n.in[j], true);
         w->node[w->n_nodes++] = n;
     }
 }
@@ -178,21 +178,22 @@ static lt_status reserve(lt_graph *g, int32_t n)
     return LT_OK;
 }
 
-lt_status lti_pass_recompute(lt_graph *g, const bool *keep, size_t budget)
+lt_status lti_pass_rematerialize(lt_graph *g, const bool *keep, size_t budget)
 {
     const size_t n = (size_t)g->n_values;
     work w = {.g = g, .keep = keep, .budget = budget, .n_values = g->n_values};
     w.kept = lti_calloc(n, sizeof *w.kept);
     w.pinned = lti_calloc(n, sizeof *w.pinned);
     w.chain = lti_calloc(n, sizeof *w.chain);
-    w.again = lti_malloc(n * sizeof *w.again);
+    w.rematerialized = lti_malloc(n * sizeof *w.rematerialized);
     w.node = lti_malloc((size_t)g->n_nodes * COPIES * sizeof *w.node);
-    lt_status status = w.kept && w.pinned && w.chain && w.again && w.node ? LT_OK : LTI_NOMEM("recompute pass");
+    lt_status status =
+        w.kept && w.pinned && w.chain && w.rematerialized && w.node ? LT_OK : LTI_NOMEM("recompute pass");
     if (status == LT_OK)
         status = reserve(g, COPIES * g->n_nodes);
     if (status == LT_OK) {
         for (size_t v = 0; v < n; v++)
-            w.again[v] = LT_NONE;
+            w.rematerialized[v] = LT_NONE;
         mark(&w);
         rewrite(&w);
         status = lt_graph_status(g);
@@ -202,7 +203,7 @@ lt_status lti_pass_recompute(lt_graph *g, const bool *keep, size_t budget)
     lti_free(w.kept);
     lti_free(w.pinned);
     lti_free(w.chain);
-    lti_free(w.again);
+    lti_free(w.rematerialized);
     lti_free(w.node);
     return status;
 }

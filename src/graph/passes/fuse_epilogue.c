@@ -1,4 +1,4 @@
-// fuse_late.c - fusions that need the finished list of nodes, gradients included, because no gradient rule knows them:
+// fuse_epilogue.c - fusions that need the finished list of nodes, gradients included, because no gradient rule knows them:
 //     relu?(bn_train(x) + r) -> bn_train with a residual      relu_dx(a + b, y) -> add_relu_dx
 //     relu?(conv2d(x, w, bias) + r) -> conv2d with a residual
 //     relu_dx(conv2d_dx(dy, w), y) -> conv2d_dx with a mask   add_relu_dx(conv2d_dx(dy, w), r, y) -> with a sum, too
@@ -94,7 +94,7 @@ static int32_t conv_maker(const lt_graph *g, lt_val v, const lt_op *op, int n_in
     return sized_maker(g, v, op, n_in, 3, n_uses, keep);
 }
 
-static void finish_conv(lt_graph *g, int32_t j, const int32_t *n_uses, const bool *keep)
+static void fuse_conv_epilogue(lt_graph *g, int32_t j, const int32_t *n_uses, const bool *keep)
 {
     const lt_node add = g->node[j];
     for (int a = 0; add.op == &lt_op_add && add.attr.alpha == 1 && a < 2; a++) {
@@ -111,7 +111,7 @@ static void finish_conv(lt_graph *g, int32_t j, const int32_t *n_uses, const boo
 
 // Node j = add_relu_dx(conv2d_dx 3x3, conv2d_dx 1x1 of stride 2 or more, y). A mask of a sum is the sum of masked ones:
 // the first makes masked pixels, and the second adds to those few that it reads, in place.
-static bool finish_shortcut_dx(lt_graph *g, int32_t j, const int32_t *n_uses, const bool *keep)
+static bool fuse_shortcut_dx(lt_graph *g, int32_t j, const int32_t *n_uses, const bool *keep)
 {
     const lt_node n = g->node[j];
     for (int a = 0; a < 2; a++) {
@@ -131,11 +131,11 @@ static bool finish_shortcut_dx(lt_graph *g, int32_t j, const int32_t *n_uses, co
     return false;
 }
 
-static void finish_conv_dx(lt_graph *g, int32_t j, bool in_place, const int32_t *n_uses, const bool *keep)
+static void fuse_conv_dx_epilogue(lt_graph *g, int32_t j, bool in_place, const int32_t *n_uses, const bool *keep)
 {
     const lt_node n = g->node[j];
     const bool sum = n.op == &lt_op_add_relu_dx;
-    if (sum && in_place && n.attr.alpha == 1 && finish_shortcut_dx(g, j, n_uses, keep))
+    if (sum && in_place && n.attr.alpha == 1 && fuse_shortcut_dx(g, j, n_uses, keep))
         return;
     for (int a = 0; (sum || n.op == &lt_op_relu_dx) && n.attr.alpha == 1 && a <= sum; a++) {
         const int32_t i = conv_maker(g, n.in[a], &lt_op_conv2d_dx, 2, n_uses, keep);
@@ -150,7 +150,7 @@ static void finish_conv_dx(lt_graph *g, int32_t j, bool in_place, const int32_t 
     }
 }
 
-lt_status lti_pass_fuse_late(lt_graph *g, bool in_place, const bool *keep)
+lt_status lti_pass_fuse_epilogue(lt_graph *g, bool in_place, const bool *keep)
 {
     int32_t *n_uses = lti_malloc((size_t)g->n_values * 2 * sizeof *n_uses);
     if (!n_uses)
@@ -163,8 +163,8 @@ lt_status lti_pass_fuse_late(lt_graph *g, bool in_place, const bool *keep)
             fuse_masked_sum(g, j, n_uses, keep);
     for (int32_t j = 0; j < g->n_nodes; j++)
         if (g->node[j].op) {
-            finish_conv(g, j, n_uses, keep);
-            finish_conv_dx(g, j, in_place, n_uses, keep);
+            fuse_conv_epilogue(g, j, n_uses, keep);
+            fuse_conv_dx_epilogue(g, j, in_place, n_uses, keep);
         }
     lti_free(n_uses);
     lti_graph_compact(g);

@@ -1,4 +1,4 @@
-// resident.c - memory of the host that does not change, copied to a card once for all backends beside each other.
+// device_buffer_cache.c - memory of the host that does not change, copied to a card once for all backends beside each other.
 //
 // Backends beside each other are queues of one card, each of a thread of its own; whoever first asks for a copy makes
 // it while the others wait, and the last one to give it back releases it.
@@ -13,29 +13,29 @@ typedef struct copy {
     int n_users;
 } copy;
 
-struct lti_residents {
+struct lti_device_buffer_cache {
     pthread_mutex_t lock; // all below; taken after a backend's device_lock
     int n_backends;
     copy *copies;
 };
 
-lt_status lti_residents_open(lt_backend *b, const lt_backend *beside)
+lt_status lti_device_buffer_cache_open(lt_backend *b, const lt_backend *sibling)
 {
-    lti_residents *r = beside ? beside->residents : lti_calloc(1, sizeof *r);
+    lti_device_buffer_cache *r = sibling ? sibling->buffer_cache : lti_calloc(1, sizeof *r);
     if (!r)
         return LTI_NOMEM("backend");
-    if (!beside)
+    if (!sibling)
         pthread_mutex_init(&r->lock, NULL);
     pthread_mutex_lock(&r->lock);
     r->n_backends++;
     pthread_mutex_unlock(&r->lock);
-    b->residents = r;
+    b->buffer_cache = r;
     return LT_OK;
 }
 
-void lti_residents_close(lt_backend *b)
+void lti_device_buffer_cache_close(lt_backend *b)
 {
-    lti_residents *r = b->residents;
+    lti_device_buffer_cache *r = b->buffer_cache;
     if (!r)
         return;
     pthread_mutex_lock(&r->lock);
@@ -49,7 +49,7 @@ void lti_residents_close(lt_backend *b)
     lti_free(r);
 }
 
-static copy **find(lti_residents *r, const void *host, size_t bytes)
+static copy **find(lti_device_buffer_cache *r, const void *host, size_t bytes)
 {
     copy **at = &r->copies;
     while (*at && ((*at)->host != host || (*at)->bytes != bytes))
@@ -74,7 +74,7 @@ static lt_status fill(lt_backend *b, copy *c)
 
 static lt_status get(lt_backend *b, const void *host, size_t bytes, copy **out)
 {
-    lti_residents *r = b->residents;
+    lti_device_buffer_cache *r = b->buffer_cache;
     copy *c = *find(r, host, bytes);
     *out = c;
     if (c)
@@ -92,26 +92,26 @@ static lt_status get(lt_backend *b, const void *host, size_t bytes, copy **out)
     return LT_OK;
 }
 
-lt_status lti_resident_get(lt_backend *b, const void *host, size_t bytes, void **device)
+lt_status lti_device_buffer_acquire(lt_backend *b, const void *host, size_t bytes, void **device)
 {
     copy *c = NULL;
     pthread_mutex_lock(&b->device_lock);
-    pthread_mutex_lock(&b->residents->lock);
+    pthread_mutex_lock(&b->buffer_cache->lock);
     const lt_status status = get(b, host, bytes, &c);
     if (status == LT_OK) {
         c->n_users++;
         *device = c->device;
     }
-    pthread_mutex_unlock(&b->residents->lock);
+    pthread_mutex_unlock(&b->buffer_cache->lock);
     pthread_mutex_unlock(&b->device_lock);
     return status == LT_OK ? LT_OK : lt_error_frame(status, __FILE__, __LINE__, __func__);
 }
 
-void lti_resident_put(lt_backend *b, const void *host, size_t bytes)
+void lti_device_buffer_release(lt_backend *b, const void *host, size_t bytes)
 {
     pthread_mutex_lock(&b->device_lock);
-    pthread_mutex_lock(&b->residents->lock);
-    copy **at = find(b->residents, host, bytes), *c = *at;
+    pthread_mutex_lock(&b->buffer_cache->lock);
+    copy **at = find(b->buffer_cache, host, bytes), *c = *at;
     if (!c)
         LT_BUG("a device copy of %zu bytes is given back that was never taken", bytes);
     if (--c->n_users == 0) {
@@ -119,6 +119,6 @@ void lti_resident_put(lt_backend *b, const void *host, size_t bytes)
         b->ops->device->release(b, c->device);
         lti_free(c);
     }
-    pthread_mutex_unlock(&b->residents->lock);
+    pthread_mutex_unlock(&b->buffer_cache->lock);
     pthread_mutex_unlock(&b->device_lock);
 }
