@@ -41,12 +41,34 @@ LT_API lt_status lt_model_set_meta(lt_model *model, const char *key, const char 
 
 // Atomic. Weights that are not finite are refused with LT_E_DIVERGED, because no one could open the file.
 LT_API lt_status lt_model_save(const lt_model *model, const char *path);
-// Rebuilds the architecture from __metadata__ (lethe.model, lethe.input) and the rows of the last layer; for foreign
-// files give spec and shape (n_classes 0 = as in the file). A spec or shape that contradicts the file's own fails with
-// LT_E_USAGE or LT_E_SHAPE. Non-finite weights, missing, extra or misshapen tensors fail with LT_E_FORMAT naming the
-// tensor; num_batches_tracked may be missing, F16, BF16 and F64 weights are converted.
+// The tensors of the state_dict, num_batches_tracked included, without metadata: .npz where the path ends so, else the
+// form that torch.load reads with weights_only=True. Refuses as lt_model_save does.
+LT_API lt_status lt_model_export(const lt_model *model, const char *path);
+// Any tensor file: safetensors, .npz, PyTorch's .pth. Rebuilds the architecture from __metadata__ (lethe.model,
+// lethe.input) and the rows of the last layer; for foreign files give spec and shape (n_classes 0 = as in the file). A
+// spec or shape that contradicts the file's own fails with LT_E_USAGE or LT_E_SHAPE. Other writers' names are mapped
+// (DataParallel, torch.compile, torchvision, timm), a normalisation layer of the file becomes the model's where the
+// spec has none. Non-finite weights fail with LT_E_FORMAT naming the tensor, missing, extra or misshapen tensors with a
+// table of all of them; nothing is loaded then. num_batches_tracked may be missing; F16, BF16 and F64 weights are
+// converted.
 LT_API lt_status lt_model_open(const char *path, const char *spec_or_null, const lt_model_shape *shape_or_null,
                                lt_model **model);
+
+// What a checkpoint says of itself, before it is opened.
+typedef struct lt_model_facts {
+    bool own;           // written by lethe: everything below comes from its metadata
+    bool guessed;       // spec is what the tensors fit
+    char spec[512];     // "" when unknown
+    char input[64];     // "3x32x32"; "" when unknown
+    int n_classes;      // 0 when unknown
+    int channels;       // of the images; 0 when unknown
+    bool has_normalize; // a normalisation is known: in the spec, or a layer of the file ("normalize.mean")
+} lt_model_facts;
+LT_API lt_status lt_model_examine(const char *path, lt_model_facts *facts);
+// spec with the normalisation "MEAN:STD" (values per channel, or one for all, separated by commas) or "none" added:
+// canonical text, freed by the caller with free(). LT_E_USAGE when either cannot be read or the spec has one already.
+LT_API lt_status lt_model_spec_normalize(const char *spec, const char *normalize, int channels, char **out);
+
 // BLAKE2b-256 hex over names, shapes and bytes of parameters and state, in graph order: independent of file layout and
 // metadata.
 LT_API void lt_model_digest(const lt_model *model, char out[65]);

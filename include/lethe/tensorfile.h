@@ -1,7 +1,7 @@
-// tensorfile.h - named tensors in files: safetensors (read, write) and NumPy .npz (read, write).
+// tensorfile.h - named tensors in files: safetensors, NumPy .npz and PyTorch checkpoints (all read and written).
 //
-// Readers trust nothing: headers are bounded, offsets checked for range and overlap, shapes for overflow. Writers are
-// atomic (temporary file, fsync, rename).
+// Readers trust nothing: headers are bounded, offsets checked for range and overlap, shapes for overflow. PyTorch's
+// pickles go through a restricted reader that executes nothing. Writers are atomic (temporary file, fsync, rename).
 #ifndef LT_TENSORFILE_H
 #define LT_TENSORFILE_H
 #include "lethe/graph.h"
@@ -21,12 +21,16 @@ typedef struct lt_meta {
 } lt_meta;
 
 typedef struct lt_tensor_file lt_tensor_file; // owns its tensors
-// Detects safetensors or npz by content. F16/BF16/F64 tensors are kept as stored for F64, and widened to F32 for F16
-// and BF16.
+// Detects safetensors, npz and PyTorch's two forms by content. F64 tensors are kept as stored, F16 and BF16 widened to
+// F32. Of a PyTorch checkpoint the tensors of one state_dict are returned: of the root, or of its entry "state_dict",
+// "net", "model" or the like, whose name is the metadata "torch.state_dict"; plain values beside it ("epoch") become
+// metadata "torch.epoch".
 LT_API lt_status lt_tensor_file_open(const char *path, lt_tensor_file **file);
 LT_API lt_status lt_safetensors_parse(const void *bytes, size_t n, const char *label,
                                       lt_tensor_file **file); // for fuzzing
+// An npz archive or a PyTorch zip archive.
 LT_API lt_status lt_npz_parse(const void *bytes, size_t n, const char *label, lt_tensor_file **file);
+LT_API lt_status lt_torch_stream_parse(const void *bytes, size_t n, const char *label, lt_tensor_file **file);
 LT_API void lt_tensor_file_close(lt_tensor_file *file);
 LT_API int lt_tensor_file_count(const lt_tensor_file *file);
 LT_API const lt_tensor *lt_tensor_file_at(const lt_tensor_file *file, int i);
@@ -38,6 +42,9 @@ LT_API lt_meta lt_tensor_file_meta_at(const lt_tensor_file *file, int i);
 LT_API lt_status lt_safetensors_write(const char *path, const lt_tensor *tensors, int n, const lt_meta *meta,
                                       int n_meta);
 LT_API lt_status lt_npz_write(const char *path, const lt_tensor *tensors, int n); // stored, not compressed
+// A state_dict that torch.load(path, weights_only=True) reads: an ordered dictionary of the tensors in their order, in
+// the zip form.
+LT_API lt_status lt_torch_write(const char *path, const lt_tensor *tensors, int n);
 // BLAKE2b-256 of a whole file, hex.
 LT_API lt_status lt_file_digest(const char *path, char out[65]);
 

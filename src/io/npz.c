@@ -4,6 +4,7 @@
 // compressed member cannot claim more than deflate can expand. Reading to the end makes libzip check the CRC.
 #include "io/tensorfile_impl.h"
 #include <string.h>
+#include <sys/stat.h>
 #include <zip.h>
 
 enum { NPY_HEADER_MAX = 1 << 20, MEMBERS_MAX = 1 << 16, DEFLATE_MOST = 1100, NAME_MAX_BYTES = 4096 };
@@ -249,11 +250,7 @@ static lt_status open_member(zip_t *zip, zip_uint64_t i, const char *label, lt_t
                        zip_strerror(zip));
     const size_t n = strlen(st.name);
     if (n < 5 || n >= sizeof name || strcmp(st.name + n - 4, ".npy") != 0) {
-        LT_FAIL(LT_E_FORMAT, "%s: expected only .npy members, found '%.200s'", label, st.name);
-        return n >= 8 && !strcmp(st.name + n - 8, "data.pkl")
-                   ? lt_error_hint(
-                         "this is a PyTorch file: save the state_dict with safetensors.torch.save_file instead")
-                   : LT_E_FORMAT;
+        return LT_FAIL(LT_E_FORMAT, "%s: expected only .npy members, found '%.200s'", label, st.name);
     }
     if (st.comp_size < st.size / DEFLATE_MOST)
         return LT_FAIL(LT_E_FORMAT, "%s: %s: expected at most %d-fold compression, found %llu bytes from %llu", label,
@@ -270,9 +267,27 @@ static lt_status open_member(zip_t *zip, zip_uint64_t i, const char *label, lt_t
     return status;
 }
 
-// Takes over `source`.
-static lt_status read_archive(zip_source_t *source, const char *label, lt_tensor_file **file)
+static lt_status read_members(zip_t *zip, const char *label, lt_tensor_file **file)
 {
+    lt_tensor_file *f = NULL;
+    const zip_int64_t n = zip_get_num_entries(zip, 0);
+    lt_status status = n >= 0 && n <= MEMBERS_MAX ? lti_tensor_file_new((size_t)n, 0, &f)
+                                                  : LT_FAIL(LT_E_FORMAT, "%s: expected at most %d arrays, found %lld",
+                                                            label, MEMBERS_MAX, (long long)n);
+    for (zip_int64_t i = 0; i < n && status == LT_OK; i++)
+        status = open_member(zip, (zip_uint64_t)i, label, f);
+    if (status != LT_OK) {
+        lt_tensor_file_close(f);
+        return status;
+    }
+    *file = f;
+    return LT_OK;
+}
+
+// Takes over `source`, which has n_bytes.
+static lt_status read_archive(zip_source_t *source, size_t n_bytes, const char *label, lt_tensor_file **file)
+{
+    char prefix[NAME_MAX_BYTES];
     zip_error_t error;
     zip_error_init(&error);
     zip_t *zip = zip_open_from_source(source, ZIP_RDONLY, &error);
@@ -287,27 +302,21 @@ static lt_status read_archive(zip_source_t *source, const char *label, lt_tensor
         return status;
     }
     zip_error_fini(&error);
-    lt_tensor_file *f = NULL;
-    const zip_int64_t n = zip_get_num_entries(zip, 0);
-    lt_status status = n >= 0 && n <= MEMBERS_MAX ? lti_tensor_file_new((size_t)n, 0, &f)
-                                                  : LT_FAIL(LT_E_FORMAT, "%s: expected at most %d arrays, found %lld",
-                                                            label, MEMBERS_MAX, (long long)n);
-    for (zip_int64_t i = 0; i < n && status == LT_OK; i++)
-        status = open_member(zip, (zip_uint64_t)i, label, f);
+    lt_status status = lti_torch_zip_prefix(zip, prefix, 200)
+                           ? lti_torch_zip_read(zip, prefix, n_bytes, label, file)
+                           : read_members(zip, label, file);
     zip_discard(zip);
-    if (status != LT_OK) {
-        lt_tensor_file_close(f);
-        return status;
-    }
-    *file = f;
-    return LT_OK;
+    return status;
 }
 
 lt_status lti_npz_open(const char *path, lt_tensor_file **file)
 {
     *file = NULL;
+    struct stat st;
+    if (stat(path, &st) != 0)
+        return lti_errno_fail("read", path);
     zip_source_t *source = zip_source_file_create(path, 0, -1, NULL);
-    return source ? read_archive(source, path, file) : LTI_NOMEM(path);
+    return source ? read_archive(source, (size_t)st.st_size, path, file) : LTI_NOMEM(path);
 }
 
 lt_status lt_npz_parse(const void *bytes, size_t n, const char *label, lt_tensor_file **file)
@@ -316,5 +325,5 @@ lt_status lt_npz_parse(const void *bytes, size_t n, const char *label, lt_tensor
     if (n == 0) // which libzip takes for an archive without members
         return LT_FAIL(LT_E_FORMAT, "%s: expected an .npz archive, found nothing", label);
     zip_source_t *source = zip_source_buffer_create(bytes, n, 0, NULL);
-    return source ? read_archive(source, label, file) : LTI_NOMEM(label);
+    return source ? read_archive(source, n, label, file) : LTI_NOMEM(label);
 }

@@ -246,7 +246,7 @@ static lt_status read_some(int fd, const char *path, unsigned char *to, size_t w
 
 lt_status lt_tensor_file_open(const char *path, lt_tensor_file **file)
 {
-    unsigned char head[6] = {0};
+    unsigned char head[264] = {0};
     size_t n;
     int fd;
     *file = NULL;
@@ -261,12 +261,24 @@ lt_status lt_tensor_file_open(const char *path, lt_tensor_file **file)
         LT_FAIL(LT_E_FORMAT, "%s: expected safetensors or .npz, found a single .npy array", path);
         return lt_error_hint("save it with numpy.savez, which names its arrays");
     }
+    if (!memcmp(head + 257, "ustar", 5))
+        return LT_FAIL(LT_E_FORMAT, "%s: expected a checkpoint, found a tar archive: unpack it first", path);
     const size_t length = strlen(path);
     if (length > 4 && !strcmp(path + length - 4, ".npz"))
         return LT_FAIL(LT_E_FORMAT, "%s: expected an .npz archive, found %s", path,
                        n ? "other bytes" : "an empty file");
     char *bytes;
     LT_TRY(lt_read_file(path, MAX_FILE_BYTES, &bytes, &n));
+    if (lti_torch_stream(head, n < sizeof head ? n : sizeof head)) {
+        status = lt_torch_stream_parse(bytes, n, path, file);
+        lti_free(bytes);
+        return status;
+    }
+    if (n > 1 && head[0] == 0x80 && head[1] >= 2 && head[1] <= 5 && (n < 8 || head[7])) {
+        lti_free(bytes);
+        LT_FAIL(LT_E_FORMAT, "%s: expected a file written by torch.save, found another pickle", path);
+        return lt_error_hint("save the state_dict of the model: torch.save(model.state_dict(), FILE)");
+    }
     status = lti_safetensors_parse(bytes, n, true, path, file);
     if (status != LT_OK)
         lti_free(bytes);

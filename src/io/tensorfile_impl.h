@@ -42,7 +42,16 @@ lt_status lti_tensors_check(const char *path, const lt_tensor *tensors, int n);
 
 // As lt_safetensors_parse. adopt: bytes is malloc'ed and becomes the file's on success, tensors may point into it.
 lt_status lti_safetensors_parse(char *bytes, size_t n, bool adopt, const char *label, lt_tensor_file **file);
-lt_status lti_npz_open(const char *path, lt_tensor_file **file);
+lt_status lti_npz_open(const char *path, lt_tensor_file **file); // also a PyTorch zip archive
+
+// PyTorch checkpoints (torchfile.c). Is this the start of a plain stream, as PyTorch wrote them before 1.6?
+enum { LTI_TORCH_HEAD = 14 };
+bool lti_torch_stream(const void *head, size_t n);
+struct zip;
+// Is `zip` a checkpoint? prefix: NAME of its member NAME/data.pkl.
+bool lti_torch_zip_prefix(struct zip *zip, char *prefix, size_t size);
+lt_status lti_torch_zip_read(struct zip *zip, const char *prefix, size_t file_bytes, const char *label,
+                             lt_tensor_file **file);
 
 // A zip archive of stored members. Sizes from zip64_from on use the 64-bit records (0xffffffff; smaller in tests).
 typedef struct lti_zip_part {

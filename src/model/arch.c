@@ -5,6 +5,7 @@
 // they put a normalisation in front of the network, so that images stay in [0,1] for everyone outside the model.
 #include "model/model_impl.h"
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 static const lti_arch *const impls[] = {
@@ -24,6 +25,11 @@ const lt_arch *lt_model_archs(int *n)
 {
     *n = N_ARCHS;
     return archs;
+}
+
+const lti_arch *lti_arch_at(int i)
+{
+    return impls[i];
 }
 
 static lt_status find_arch(const char *name, lti_model_spec *spec)
@@ -182,4 +188,36 @@ char *lti_model_spec_text(const lti_model_spec *spec)
         add_floats(&b, spec->std, spec->n_channels);
     }
     return lti_buf_take(&b);
+}
+
+// "0.49,0.48,0.45" of --normalize becomes "0.49+0.48+0.45" of a spec.
+static void add_plus_list(lti_buf *b, const char *text, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        lti_buf_printf(b, "%c", text[i] == ',' ? '+' : text[i]);
+}
+
+lt_status lt_model_spec_normalize(const char *spec, const char *normalize, int channels, char **out)
+{
+    lti_model_spec parsed;
+    *out = NULL;
+    LT_TRY(lti_model_spec_parse(spec, channels, &parsed));
+    if (strcmp(normalize, "none") != 0) {
+        const char *colon = strchr(normalize, ':');
+        lti_buf b = {0};
+        if (!colon || parsed.normalize)
+            return LT_FAIL(LT_E_USAGE, "--normalize '%s': expected %s", normalize,
+                           parsed.normalize ? "nothing, because the model spec has mean and std already"
+                                            : "MEAN:STD such as 0.4914,0.4822,0.4465:0.2023,0.1994,0.2010, or none");
+        lti_buf_printf(&b, "%s%cmean=", spec, strchr(spec, ':') ? ',' : ':');
+        add_plus_list(&b, normalize, (size_t)(colon - normalize));
+        lti_buf_puts(&b, ",std=");
+        add_plus_list(&b, colon + 1, strlen(colon + 1));
+        char *text = lti_buf_take(&b);
+        lt_status status = text ? lti_model_spec_parse(text, channels, &parsed) : LTI_NOMEM("model spec");
+        free(text);
+        LT_TRY(status);
+    }
+    *out = lti_model_spec_text(&parsed);
+    return *out ? LT_OK : LTI_NOMEM("model spec");
 }

@@ -3,9 +3,10 @@
 // A file holds every key of the PyTorch state_dict, num_batches_tracked (I64 scalars) included, plus the architecture,
 // the input size, the class names and the normalisation in its metadata. Opening builds the graph first and holds the
 // file against it: each tensor must be there once, with the graph's shape and finite values, and nothing else may be.
-#include "model/model_impl.h"
+#include "model/key_map.h"
 #include <jansson.h>
 #include <math.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -136,34 +137,76 @@ static void shape_text(const int64_t *dim, int n, char *buf, size_t size)
         snprintf(buf + used, size - used, ")");
 }
 
-static lt_status check_tensor(const char *path, const lt_value_info *want, const lt_tensor *t)
+// ---- what differs between the file and the architecture
+
+enum { TABLE_ROWS_MAX = 8 };
+
+typedef struct differences {
+    int n_missing, n_extra, n_misshaped, n_integer;
+    char first[160]; // the only difference, or the first
+    lti_buf table;
+    int n_rows;
+} differences;
+
+static void add_row(differences *d, int *count, const char *fmt, ...) LT_PRINTF(3, 4);
+static void add_row(differences *d, int *count, const char *fmt, ...)
 {
+    char row[160];
+    va_list args;
+    va_start(args, fmt);
+    vsnprintf(row, sizeof row, fmt, args);
+    va_end(args);
+    if (!d->first[0])
+        snprintf(d->first, sizeof d->first, "%s", row);
+    if (d->n_rows++ < TABLE_ROWS_MAX)
+        lti_buf_printf(&d->table, "; %s", row);
+    (*count)++;
+}
+
+static void compare_tensor(const lt_value_info *want, const lt_tensor *t, differences *d)
+{
+    char expected[96], found[128];
     if (!t) {
-        LT_FAIL(LT_E_FORMAT, "%s: tensor %s is missing", path, want->name);
-        return lt_error_hint("the file may hold another architecture, width or number of classes than asked for");
+        add_row(d, &d->n_missing, "tensor %.120s is missing", want->name);
+        return;
     }
     bool same = t->n_dims == want->shape.n_dims;
     for (int i = 0; same && i < t->n_dims; i++)
         same = t->dim[i] == want->shape.dim[i];
-    if (!same) {
-        char expected[128], found[192];
-        shape_text(want->shape.dim, want->shape.n_dims, expected, sizeof expected);
-        shape_text(t->dim, t->n_dims, found, sizeof found);
-        return LT_FAIL(LT_E_FORMAT, "%s: tensor %s: expected shape %s, found %s", path, want->name, expected, found);
-    }
-    if (t->dtype != LT_F32 && t->dtype != LT_F64)
-        return LT_FAIL(LT_E_FORMAT, "%s: tensor %s: expected floating point numbers, found integers", path, want->name);
-    return LT_OK;
+    shape_text(want->shape.dim, want->shape.n_dims, expected, sizeof expected);
+    shape_text(t->dim, t->n_dims, found, sizeof found);
+    if (!same)
+        add_row(d, &d->n_misshaped, "tensor %.60s: expected shape %s, found %s", t->name, expected, found);
+    else if (t->dtype != LT_F32 && t->dtype != LT_F64)
+        add_row(d, &d->n_integer, "tensor %.60s: expected floating point numbers, found integers", t->name);
 }
 
-// A counter belongs to a batch norm of the graph and is a non-negative integer; *count becomes the largest one.
-static lt_status check_counter(const char *path, const lt_model *m, const lt_tensor *t, size_t stem, int64_t *count)
+// One difference, or how many there are of each kind and the first of them.
+static lt_status report_differences(const char *path, const lt_model *m, differences *d)
+{
+    const int n = d->n_missing + d->n_extra + d->n_misshaped + d->n_integer;
+    if (n == 1)
+        LT_FAIL(LT_E_FORMAT, "%s: %s", path, d->first);
+    else
+        LT_FAIL(LT_E_FORMAT,
+                "%s does not hold %s: %d tensors missing, %d extra, %d of another shape, %d of integers%s%s", path,
+                m->spec, d->n_missing, d->n_extra, d->n_misshaped, d->n_integer,
+                d->table.failed || !d->table.data ? "" : d->table.data, d->n_rows > TABLE_ROWS_MAX ? "; ..." : "");
+    lti_buf_clear(&d->table);
+    return lt_error_hint("the file may hold another architecture, width or number of classes than asked for");
+}
+
+static bool has_batch_norm(const lt_model *m, const char *counter, size_t stem)
 {
     char name[LTI_NAME_MAX];
-    int len =
-        snprintf(name, sizeof name, "%.*s.running_var", (int)(stem < LTI_NAME_MAX ? stem : LTI_NAME_MAX), t->name);
-    if (len >= LTI_NAME_MAX || lt_graph_find(m->graph, name) == LT_NONE)
-        return LT_FAIL(LT_E_FORMAT, "%s: tensor %s: %s has no such batch norm", path, t->name, m->spec);
+    const int len =
+        snprintf(name, sizeof name, "%.*s.running_var", (int)(stem < LTI_NAME_MAX ? stem : LTI_NAME_MAX), counter);
+    return len < LTI_NAME_MAX && lt_graph_find(m->graph, name) != LT_NONE;
+}
+
+// num_batches_tracked is a non-negative integer; *count becomes the largest one.
+static lt_status check_counter(const char *path, const lt_tensor *t, int64_t *count)
+{
     int64_t value;
     if (t->dtype != LT_I64 || t->n_bytes != sizeof value)
         return LT_FAIL(LT_E_FORMAT, "%s: tensor %s: expected one 64-bit integer", path, t->name);
@@ -175,25 +218,39 @@ static lt_status check_counter(const char *path, const lt_model *m, const lt_ten
     return LT_OK;
 }
 
-static lt_status check_extra(const char *path, const lt_model *m, const lt_tensor_file *file, int64_t *count)
+static lt_status compare_extra(const char *path, const lt_model *m, const lti_key_map *map, int64_t *count,
+                               differences *d)
 {
     lt_value_info info;
-    for (int i = 0; i < lt_tensor_file_count(file); i++) {
-        const lt_tensor *t = lt_tensor_file_at(file, i);
+    for (int i = 0; i < map->n; i++) {
         size_t stem;
-        if (lti_has_suffix(t->name, ".num_batches_tracked", &stem)) {
-            LT_TRY(check_counter(path, m, t, stem, count));
+        if (lti_has_suffix(map->key[i].name, ".num_batches_tracked", &stem) &&
+            has_batch_norm(m, map->key[i].name, stem)) {
+            LT_TRY(check_counter(path, map->key[i].tensor, count));
             continue;
         }
-        lt_val v = lt_graph_find(m->graph, t->name);
-        if (v != LT_NONE && lti_model_tensor(m, v, &info))
-            continue;
-        LT_FAIL(LT_E_FORMAT, "%s: tensor %s: %s has no such tensor", path, t->name, m->spec);
-        if (strncmp(t->name, "module.", 7) == 0)
-            lt_error_hint("saved from DataParallel: save model.module.state_dict() instead");
-        return LT_E_FORMAT;
+        lt_val v = lt_graph_find(m->graph, map->key[i].name);
+        if (v == LT_NONE || !lti_model_tensor(m, v, &info))
+            add_row(d, &d->n_extra, "tensor %.120s: %.80s has no such tensor", map->key[i].tensor->name, m->spec);
     }
     return LT_OK;
+}
+
+static lt_status compare_all(const char *path, lt_model *m, const lti_key_map *map)
+{
+    lt_value_info info;
+    differences d = {0};
+    for (lt_val v = 0; v < lt_graph_n_values(m->graph); v++)
+        if (lti_model_tensor(m, v, &info))
+            compare_tensor(&info, lti_key_map_find(map, info.name), &d);
+    int64_t count = 0;
+    lt_status status = compare_extra(path, m, map, &count, &d);
+    if (status != LT_OK) {
+        lti_buf_clear(&d.table);
+        return status;
+    }
+    m->bn_batches = count;
+    return d.n_rows ? report_differences(path, m, &d) : LT_OK;
 }
 
 // Copies t into the slab, converting from double where it must.
@@ -222,19 +279,14 @@ static lt_status read_tensor(const char *path, const lt_model *m, const lt_value
     return LT_OK;
 }
 
-static lt_status read_all(const char *path, const lt_tensor_file *file, lt_model *m)
+static lt_status read_all(const char *path, const lti_key_map *map, lt_model *m)
 {
     lt_value_info info;
-    for (lt_val v = 0; v < lt_graph_n_values(m->graph); v++)
-        if (lti_model_tensor(m, v, &info))
-            LT_TRY(check_tensor(path, &info, lt_tensor_file_find(file, info.name)));
-    int64_t count = 0;
-    LT_TRY(check_extra(path, m, file, &count));
-    m->bn_batches = count;
+    LT_TRY(compare_all(path, m, map));
     LT_TRY(lti_model_alloc(m));
     for (lt_val v = 0; v < lt_graph_n_values(m->graph); v++)
         if (lti_model_tensor(m, v, &info))
-            LT_TRY(read_tensor(path, m, &info, lt_tensor_file_find(file, info.name)));
+            LT_TRY(read_tensor(path, m, &info, lti_key_map_find(map, info.name)));
     return LT_OK;
 }
 
@@ -291,9 +343,9 @@ static lt_status read_input(const char *path, const char *text, lt_model_shape *
 }
 
 // Number of classes = first dimension of the architecture's last weight.
-static lt_status read_n_classes(const char *path, const lt_tensor_file *file, const lti_arch *arch, int *n)
+static lt_status read_n_classes(const char *path, const lti_key_map *map, const lti_arch *arch, int *n)
 {
-    const lt_tensor *t = lt_tensor_file_find(file, arch->head);
+    const lt_tensor *t = lti_key_map_find(map, arch->head);
     if (!t)
         return LT_FAIL(LT_E_FORMAT, "%s: tensor %s is missing", path, arch->head);
     if (t->n_dims != 2 || t->dim[0] < 1 || t->dim[0] > LTI_CLASSES_MAX)
@@ -313,38 +365,102 @@ static lt_status as_format(const char *path, lt_status status)
     return LT_FAIL(LT_E_FORMAT, "%s: metadata: %s", path, message);
 }
 
-// Settles spec and shape from the caller's word and the file's; where both speak they must agree.
-static lt_status settle(const char *path, const lt_tensor_file *file, const char **spec, lt_model_shape *shape,
-                        const lt_model_shape *given)
+// What a file is opened as: the caller's word and the file's, which must agree where both speak.
+typedef struct opening {
+    const char *path;
+    const lt_tensor_file *file;
+    lti_key_map map;
+    lti_model_spec spec;
+    char *spec_text; // canonical; lti_free
+    lt_model_shape shape;
+} opening;
+
+// The values of a normalisation layer: one per channel, or one for all.
+static lt_status read_normalizer(const opening *o, const lt_tensor *t, float *out)
 {
-    const char *own_spec = lt_tensor_file_meta(file, "lethe.model"),
-               *own_input = lt_tensor_file_meta(file, "lethe.input");
-    const char *given_spec = *spec;
-    lti_model_spec parsed;
-    *shape = given ? *given : (lt_model_shape){0};
+    const size_t size = t->dtype == LT_F64 ? sizeof(double) : sizeof(float);
+    const size_t n = t->n_bytes / size, channels = (size_t)o->shape.c;
+    if ((t->dtype != LT_F32 && t->dtype != LT_F64) || (n != channels && n != 1))
+        return LT_FAIL(LT_E_FORMAT, "%s: tensor %s: expected %d numbers, one per channel, found another shape", o->path,
+                       t->name, o->shape.c);
+    for (size_t c = 0; c < channels; c++) {
+        double wide;
+        const size_t at = n == 1 ? 0 : c;
+        if (t->dtype == LT_F64) {
+            memcpy(&wide, (const char *)t->data + at * size, size);
+            out[c] = (float)wide;
+        } else {
+            memcpy(&out[c], (const char *)t->data + at * size, size);
+        }
+        if (!isfinite(out[c]))
+            return LT_FAIL(LT_E_FORMAT, "%s: tensor %s: expected finite numbers, found %f", o->path, t->name,
+                           (double)out[c]);
+    }
+    return LT_OK;
+}
+
+static lt_status take_normalizer(opening *o)
+{
+    if (!o->map.mean && !o->map.std)
+        return LT_OK;
+    if (!o->map.mean || !o->map.std)
+        return LT_FAIL(LT_E_FORMAT, "%s: expected mean and std of its normalisation layer, found one of them", o->path);
+    lti_model_spec own = o->spec;
+    own.normalize = true;
+    own.n_channels = o->shape.c;
+    LT_TRY(read_normalizer(o, o->map.mean, own.mean));
+    LT_TRY(read_normalizer(o, o->map.std, own.std));
+    for (int c = 0; c < o->shape.c; c++) {
+        if (own.std[c] < 1e-6f)
+            return LT_FAIL(LT_E_FORMAT, "%s: tensor %s: expected deviations above 0, found %g", o->path,
+                           o->map.std->name, (double)own.std[c]);
+        if (o->spec.normalize &&
+            (fabsf(own.mean[c] - o->spec.mean[c]) > 1e-4f || fabsf(own.std[c] - o->spec.std[c]) > 1e-4f))
+            return LT_FAIL(LT_E_USAGE,
+                           "%s: its normalisation layer has mean %g and std %g of channel %d, not %g and %g "
+                           "as asked for",
+                           o->path, (double)own.mean[c], (double)own.std[c], c, (double)o->spec.mean[c],
+                           (double)o->spec.std[c]);
+    }
+    o->spec = own;
+    return LT_OK;
+}
+
+static lt_status settle_shape(opening *o, const char *given_spec, const lt_model_shape *given)
+{
+    const char *own_spec = lt_tensor_file_meta(o->file, "lethe.model"),
+               *own_input = lt_tensor_file_meta(o->file, "lethe.input");
+    o->shape = given ? *given : (lt_model_shape){0};
     if ((!given_spec && !own_spec) || (!given && !own_input)) {
-        LT_FAIL(LT_E_FORMAT, "%s: its metadata does not say %s", path,
+        LT_FAIL(LT_E_FORMAT, "%s: its metadata does not say %s", o->path,
                 !given_spec && !own_spec ? "which model it holds (lethe.model)"
                                          : "the size of its images (lethe.input)");
         return lt_error_hint("not written by lethe? name the model and the image size");
     }
     if (own_input) {
-        LT_TRY(read_input(path, own_input, shape));
-        if (given && (given->c != shape->c || given->h != shape->h || given->w != shape->w))
-            return LT_FAIL(LT_E_SHAPE, "%s: expected a model for %dx%dx%d images, found one for %s", path, given->c,
+        LT_TRY(read_input(o->path, own_input, &o->shape));
+        if (given && (given->c != o->shape.c || given->h != o->shape.h || given->w != o->shape.w))
+            return LT_FAIL(LT_E_SHAPE, "%s: expected a model for %dx%dx%d images, found one for %s", o->path, given->c,
                            given->h, given->w, own_input);
     }
-    lt_model_shape probe = {shape->c, shape->h, shape->w, 1};
+    lt_model_shape probe = {o->shape.c, o->shape.h, o->shape.w, 1};
     lt_status status = lti_model_shape_check(&probe);
-    LT_TRY(own_input ? as_format(path, status) : status);
-    status = lti_model_spec_parse(given_spec ? given_spec : own_spec, shape->c, &parsed);
-    LT_TRY(given_spec ? status : as_format(path, status));
-    if (!given_spec)
-        *spec = own_spec;
-    LT_TRY(read_n_classes(path, file, parsed.arch, &shape->n_classes));
-    if (given && given->n_classes && given->n_classes != shape->n_classes)
-        return LT_FAIL(LT_E_SHAPE, "%s: expected %d classes, found %d", path, given->n_classes, shape->n_classes);
-    return LT_OK;
+    return own_input ? as_format(o->path, status) : status;
+}
+
+static lt_status settle(opening *o, const char *given_spec, const lt_model_shape *given)
+{
+    LT_TRY(settle_shape(o, given_spec, given));
+    const char *own_spec = lt_tensor_file_meta(o->file, "lethe.model");
+    lt_status status = lti_model_spec_parse(given_spec ? given_spec : own_spec, o->shape.c, &o->spec);
+    LT_TRY(given_spec ? status : as_format(o->path, status));
+    LT_TRY(lti_key_map_create(o->path, o->file, o->spec.arch, &o->map));
+    LT_TRY(take_normalizer(o));
+    LT_TRY(read_n_classes(o->path, &o->map, o->spec.arch, &o->shape.n_classes));
+    if (given && given->n_classes && given->n_classes != o->shape.n_classes)
+        return LT_FAIL(LT_E_SHAPE, "%s: expected %d classes, found %d", o->path, given->n_classes, o->shape.n_classes);
+    o->spec_text = lti_model_spec_text(&o->spec);
+    return o->spec_text ? LT_OK : LTI_NOMEM("model spec");
 }
 
 // The file's lethe.model must name the model that was built, and lethe.mean and lethe.std its normalisation.
@@ -372,15 +488,15 @@ static lt_status check_own_meta(const char *path, const lt_tensor_file *file, co
     return status;
 }
 
-static lt_status read_model(const char *path, const lt_tensor_file *file, lt_model *m)
+static lt_status read_model(const opening *o, lt_model *m)
 {
-    LT_TRY(check_own_meta(path, file, m));
-    LT_TRY(read_all(path, file, m));
-    const char *classes = lt_tensor_file_meta(file, "lethe.classes");
+    LT_TRY(check_own_meta(o->path, o->file, m));
+    LT_TRY(read_all(o->path, &o->map, m));
+    const char *classes = lt_tensor_file_meta(o->file, "lethe.classes");
     if (classes)
-        LT_TRY(read_classes(path, classes, m));
-    for (int i = 0; i < lt_tensor_file_n_meta(file); i++) {
-        lt_meta meta = lt_tensor_file_meta_at(file, i);
+        LT_TRY(read_classes(o->path, classes, m));
+    for (int i = 0; i < lt_tensor_file_n_meta(o->file); i++) {
+        lt_meta meta = lt_tensor_file_meta_at(o->file, i);
         if (!lti_model_meta_reserved(meta.key))
             LT_TRY(lt_model_set_meta(m, meta.key, meta.value));
     }
@@ -389,20 +505,79 @@ static lt_status read_model(const char *path, const lt_tensor_file *file, lt_mod
 
 lt_status lt_model_open(const char *path, const char *spec, const lt_model_shape *given, lt_model **model)
 {
+    opening o = {.path = path};
     lt_tensor_file *file = NULL;
     lt_model *m = NULL;
-    lt_model_shape shape;
     lt_status status;
     *model = NULL;
     LT_TRY(lt_tensor_file_open(path, &file));
-    LT_TRY_GOTO(settle(path, file, &spec, &shape, given), fail);
-    LT_TRY_GOTO(lti_model_build(spec, shape, &m), fail);
-    LT_TRY_GOTO(read_model(path, file, m), fail);
-    lt_tensor_file_close(file);
+    o.file = file;
+    LT_TRY_GOTO(settle(&o, spec, given), done);
+    LT_TRY_GOTO(lti_model_build(o.spec_text, o.shape, &m), done);
+    LT_TRY_GOTO(read_model(&o, m), done);
     *model = m;
-    return LT_OK;
-fail:
+    m = NULL;
+done:
     lt_model_destroy(m);
+    lti_key_map_clear(&o.map);
+    lti_free(o.spec_text);
     lt_tensor_file_close(file);
+    return status;
+}
+
+// ---- what a file says of itself
+
+static void examine_tensors(const char *path, const lt_tensor_file *file, lt_model_facts *facts)
+{
+    lti_model_spec spec;
+    lti_key_map map;
+    if (lti_model_spec_parse(facts->spec, 3, &spec) != LT_OK)
+        return;
+    if (lti_key_map_create(path, file, spec.arch, &map) == LT_OK) {
+        int n = 0;
+        if (read_n_classes(path, &map, spec.arch, &n) == LT_OK)
+            facts->n_classes = n;
+        facts->has_normalize = spec.normalize || (map.mean && map.std);
+        const lt_tensor *stem = spec.arch->fit ? lti_key_map_find(&map, spec.arch->fit->stem) : NULL;
+        if (stem && stem->n_dims == 4)
+            facts->channels = (int)(stem->dim[1] <= LTI_CHANNELS_MAX ? stem->dim[1] : 0);
+    }
+    lti_key_map_clear(&map);
+}
+
+lt_status lt_model_examine(const char *path, lt_model_facts *facts)
+{
+    lt_tensor_file *file;
+    *facts = (lt_model_facts){0};
+    LT_TRY(lt_tensor_file_open(path, &file));
+    const char *own_spec = lt_tensor_file_meta(file, "lethe.model"),
+               *own_input = lt_tensor_file_meta(file, "lethe.input");
+    facts->own = own_spec != NULL;
+    snprintf(facts->input, sizeof facts->input, "%s", own_input ? own_input : "");
+    if (own_spec)
+        snprintf(facts->spec, sizeof facts->spec, "%s", own_spec);
+    else
+        facts->guessed = lti_guess_spec(path, file, facts->spec, sizeof facts->spec);
+    if (facts->spec[0])
+        examine_tensors(path, file, facts);
+    lt_tensor_file_close(file);
+    lt_error_clear();
+    return LT_OK;
+}
+
+// ---- the tensors of a model in other formats
+
+lt_status lt_model_export(const lt_model *m, const char *path)
+{
+    const size_t n_path = strlen(path);
+    const bool npz = n_path > 4 && !strcmp(path + n_path - 4, ".npz");
+    lti_arena arena = {0};
+    int n = 0;
+    int64_t counter = m->bn_batches;
+    lt_tensor *list = lti_arena_alloc(&arena, 2 * (size_t)lt_graph_n_values(m->graph) * sizeof *list);
+    lt_status status = list ? list_tensors(m, &arena, &counter, list, &n) : LTI_NOMEM("the list of tensors");
+    if (status == LT_OK)
+        status = npz ? lt_npz_write(path, list, n) : lt_torch_write(path, list, n);
+    lti_arena_clear(&arena);
     return status;
 }

@@ -13,11 +13,25 @@ enum {
     LTI_CLASSES_MAX = 1 << 20,
 };
 
+// Another writer's word for a part of a tensor's name: "downsample." for "shortcut.". Lists end with {NULL, NULL}.
+typedef struct lti_key_rule {
+    const char *from, *to;
+} lti_key_rule;
+
+// How the tensors of a file tell that it holds this architecture. Its key `width` is the first dimension of the stem.
+typedef struct lti_key_fit {
+    const char *stem; // tensor of the first convolution
+    int kernel;       // of it
+    const char *has, *lacks;
+} lti_key_fit;
+
 // One per architecture. A builder makes the layers from x (N,C,H,W) to logits (N,K); errors stay in the graph.
 typedef struct lti_arch {
     const lt_option *opts; // keys of the spec, fields of the config
     const char *head;      // tensor whose first dimension is the number of classes
     lt_val (*build)(lt_graph *g, lt_val x, int n_classes, const void *cfg);
+    const lti_key_rule *rules; // may be NULL
+    const lti_key_fit *fit;    // may be NULL: the architecture is never guessed
 } lti_arch;
 
 // A spec, parsed: architecture, its config and the input normalisation (present when `normalize`).
@@ -30,6 +44,7 @@ typedef struct lti_model_spec {
     int n_channels;
 } lti_model_spec;
 
+const lti_arch *lti_arch_at(int i); // in the order of lt_model_archs
 // channels: of the images, for mean and std (one value there stands for all channels).
 lt_status lti_model_spec_parse(const char *text, int channels, lti_model_spec *spec);
 // Canonical text: every key in table order, mean and std last and only when set. NULL when out of memory; lti_free.

@@ -68,4 +68,9 @@ static lt_val build(lt_graph *g, lt_val x, int n_classes, const void *cfg)
     return lti_linear(g, "linear", lt_flatten(g, y), n_classes);
 }
 
-const lti_arch lti_arch_resnet18 = {.opts = opts, .head = "linear.weight", .build = build};
+// Words of torchvision and timm, whose ResNet-18 with a 3x3 stem is this network.
+static const lti_key_rule rules[] = {{"downsample.", "shortcut."}, {"fc.", "linear."}, {NULL, NULL}};
+static const lti_key_fit fit = {
+    .stem = "conv1.weight", .kernel = 3, .has = "layer4.1.conv2.weight", .lacks = "layer1.2.conv1.weight"};
+
+const lti_arch lti_arch_resnet18 = {.opts = opts, .head = "linear.weight", .build = build, .rules = rules, .fit = &fit};

@@ -53,6 +53,43 @@ class ResNet18(nn.Module):
         return self.linear(F.avg_pool2d(x, 4).flatten(1))
 
 
+class ImageNetBlock(nn.Module):
+    def __init__(self, c_in, c_out, stride):
+        super().__init__()
+        self.conv1 = nn.Conv2d(c_in, c_out, 3, stride, 1, bias=False)
+        self.bn1 = nn.BatchNorm2d(c_out)
+        self.conv2 = nn.Conv2d(c_out, c_out, 3, 1, 1, bias=False)
+        self.bn2 = nn.BatchNorm2d(c_out)
+        self.downsample = None
+        if stride != 1 or c_in != c_out:
+            self.downsample = nn.Sequential(nn.Conv2d(c_in, c_out, 1, stride, bias=False), nn.BatchNorm2d(c_out))
+
+    def forward(self, x):
+        y = self.bn2(self.conv2(F.relu(self.bn1(self.conv1(x)))))
+        return F.relu(y + (self.downsample(x) if self.downsample else x))
+
+
+class ResNet18ImageNet(nn.Module):
+    """torchvision's resnet18 with a choice of width."""
+
+    def __init__(self, shape, n_classes, width=64):
+        super().__init__()
+        self.conv1 = nn.Conv2d(shape[0], width, 7, 2, 3, bias=False)
+        self.bn1 = nn.BatchNorm2d(width)
+        c_in = width
+        for stage in range(4):
+            c_out = width << stage
+            blocks = ImageNetBlock(c_in, c_out, 2 if stage else 1), ImageNetBlock(c_out, c_out, 1)
+            setattr(self, f"layer{stage + 1}", nn.Sequential(*blocks))
+            c_in = c_out
+        self.fc = nn.Linear(c_in, n_classes)
+
+    def forward(self, x):
+        x = F.max_pool2d(F.relu(self.bn1(self.conv1(x))), 3, 2, 1)
+        x = self.layer4(self.layer3(self.layer2(self.layer1(x))))
+        return self.fc(F.adaptive_avg_pool2d(x, 1).flatten(1))
+
+
 class VGG19(nn.Module):
     def __init__(self, shape, n_classes, width=64, bn=1):
         super().__init__()
@@ -107,7 +144,7 @@ def from_spec(spec, shape, n_classes):
     name, _, rest = spec.partition(":")
     keys = dict(part.split("=") for part in rest.split(",") if part)
     mean, std = keys.pop("mean", None), keys.pop("std", None)
-    cls = {"resnet18": ResNet18, "vgg19": VGG19, "simple-conv": SimpleConv}[name]
+    cls = {"resnet18": ResNet18, "resnet18-imagenet": ResNet18ImageNet, "vgg19": VGG19, "simple-conv": SimpleConv}[name]
     net = cls(shape, n_classes, **{k.replace("-", "_"): int(v) for k, v in keys.items()})
     if mean is None and std is None:
         return net, net

@@ -180,8 +180,7 @@ static void bad_members(void **state)
     assert_fails(LT_E_FORMAT, "expected only .npy members, found 'readme.txt'",
                  parse_member("readme.txt", bytes, n, &f));
     assert_fails(LT_E_FORMAT, "found '.npy'", parse_member(".npy", bytes, n, &f));
-    assert_fails(LT_E_FORMAT, "found 'archive/data.pkl'", parse_member("archive/data.pkl", bytes, n, &f));
-    assert_contains(lt_error_get()->hint, "PyTorch");
+    assert_fails(LT_E_FORMAT, "pickle byte 0: expected a value on the stack", parse_member("archive/data.pkl", bytes, n, &f));
     assert_fails(LT_E_FORMAT, "a.npy: expected 8 more bytes, found 3", parse_member("a.npy", bytes, 3, &f));
     assert_fails(LT_E_FORMAT, "header within the member", parse_member("a.npy", bytes, 40, &f));
     bytes[6] = 4;

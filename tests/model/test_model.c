@@ -232,7 +232,7 @@ static void test_errors(void **state)
         const char *message, *hint;
     } rows[] = {
         {"resnet81", {3, 32, 32, 10}, LT_E_USAGE, "'resnet81'", "'resnet18'"},
-        {"perceptron-mixer", {3, 32, 32, 10}, LT_E_USAGE, "perceptron-mixer", "known: resnet18, vgg19"},
+        {"perceptron-mixer", {3, 32, 32, 10}, LT_E_USAGE, "perceptron-mixer", "known: resnet18, resnet18-imagenet"},
         {"resnet18:widht=8", {3, 32, 32, 10}, LT_E_USAGE, "'widht'", "'width'"},
         {"resnet18:proj=1", {3, 32, 32, 10}, LT_E_USAGE, "'proj'", "proj-half=0"},
         {"resnet18:width=0", {3, 32, 32, 10}, LT_E_USAGE, "width: expected 1..1024, found 0", ""},
