@@ -186,19 +186,6 @@ static bool has_original(const cli_board *board)
 }
 
 // The path of the parent as its child wrote it, or, when the runs have moved together, beside the child.
-char *cli_find_parent(const cli_source *child)
-{
-    const char *parent = cli_text(child->result, "parent"), *base = strrchr(parent, '/');
-    struct stat st;
-    if (stat(parent, &st) == 0 || !child->dir)
-        return cli_format("%s", parent);
-    char *beside = cli_format("%s/../%s", child->dir, base ? base + 1 : parent);
-    if (stat(beside, &st) == 0)
-        return beside;
-    free(beside);
-    return cli_format("%s", parent);
-}
-
 // The parent, when it is still there with the weights the children started from.
 static lt_status add_parent(cli_call *call, cli_board *board)
 {

@@ -166,6 +166,7 @@ double cli_real(const json_t *object, const char *path);              // "a.b"; 
 const char *cli_text(const json_t *object, const char *path);         // "" when absent
 char *cli_json_text(const json_t *object);                            // malloc'ed, ends with a newline
 lt_status cli_json_load(const char *path, json_t **out);
+lt_status cli_json_parse(const char *text, const char *label, json_t **out);
 enum { CLI_TABLE_MAX_COLUMNS = 12 };
 typedef struct cli_table {
     int n_columns, n_rows;
@@ -189,38 +190,24 @@ void cli_list_add(cli_list *list, const char *text);                          //
 void cli_list_option(cli_list *list, const cli_call *call, const char *name); // every --name, else the option's value
 void cli_list_clear(cli_list *list);
 
-// ---- source.c: trained models, in run directories or files
-typedef struct cli_source {
-    char *name, *dir, *path; // as given; run directory or NULL; model file
-    lt_model *model;
-    json_t *resolved, *result; // or NULL
-} cli_source;
+// ---- source.c: trained models, with the data sets and backend of the session. Older names of what lethe/runs.h has.
+typedef lt_trained_model cli_source;
+typedef lt_sample_sets cli_sets;
+typedef lt_forget_request cli_forget;
 typedef struct cli_foreign { // for files without lethe metadata
     const char *model;
     const lt_dataset *ds;
 } cli_foreign;
+#define cli_source_close lt_trained_model_close
+#define cli_source_meta lt_trained_model_meta
+#define cli_source_recipe lt_trained_model_recipe
+#define cli_sets_of_run lt_trained_model_sets
+#define cli_sets_clear lt_sample_sets_clear
+#define cli_forgotten_by lt_trained_model_forgotten
 lt_status cli_source_open(const char *run_or_file, const cli_foreign *foreign, cli_source *src);
-void cli_source_close(cli_source *src);
-const char *cli_source_meta(const cli_source *src, const char *key);   // NULL when absent
-lt_status cli_source_recipe(const cli_source *src, lt_train_cfg *cfg); // defaults where the file says nothing
 // The data set: `given`, or the one named in the model's metadata; the digest must match it.
 lt_status cli_source_data(cli_call *call, const cli_source *src, const char *given, const lt_dataset **ds);
-char *cli_recipe_json(const lt_optset *set);    // the train.* values
-char *cli_find_parent(const cli_source *child); // path of the run it started from; malloc'ed (board.c)
-// Forgotten and retained rows. Retained = all but the forget set and what this model and its ancestors have forgotten
-// already [AMUN 8.1].
-typedef struct cli_sets {
-    lt_index_set forget, retain;
-    int64_t n_before; // forgotten already
-} cli_sets;
-typedef struct cli_forget {
-    const char *spec; // NULL or "" = the run's own forget.csv
-    uint64_t seed;
-    bool is_new; // a new request: must not name samples that are forgotten already
-} cli_forget;
-lt_status cli_sets_of_run(const cli_source *src, const lt_dataset *ds, const cli_forget *ask, cli_sets *sets);
-void cli_sets_clear(cli_sets *sets);
-lt_status cli_forgotten_by(const cli_source *src, const lt_dataset *ds, lt_index_set *all); // by it and its ancestors
+char *cli_find_parent(const cli_source *child); // path of the run it started from; malloc'ed
 // Signals of a model for these sets: RUN/signals.npz when it was made for the same sets and weights, else computed.
 lt_status cli_signals(cli_call *call, const cli_source *src, const lt_dataset *ds, const cli_sets *sets,
                       lt_signals **s);
@@ -229,9 +216,7 @@ enum { CLI_EVAL_BATCH = 128 };
 
 // ---- runs.c: run directories
 typedef struct cli_run {
-    lt_run *run;
-    char dir[4096], state[4096], model[4096];
-    bool finished;
+    lt_result_dir to;
     cli_call *call;
 } cli_run;
 lt_status cli_run_open(cli_call *call, const char *label, const char *const *facts, cli_run *run);

@@ -52,22 +52,14 @@ static lt_status make_model(cli_call *call, struct job *job)
 
 static lt_status describe_model(cli_call *call, struct job *job)
 {
-    char digest[65];
-    char *recipe = cli_recipe_json(call->set);
+    const struct opts *o = call->opts;
+    char digest[65], parent[65] = "";
     lt_optset_digest(call->set, digest);
-    lt_status status = LT_OK;
-    LT_TRY_GOTO(lt_model_set_class_names(job->model, job->ds->class_names), done);
-    LT_TRY_GOTO(lt_model_set_meta(job->model, "lethe.data", job->ds->spec), done);
-    LT_TRY_GOTO(lt_model_set_meta(job->model, "lethe.data_digest", job->ds->digest), done);
-    LT_TRY_GOTO(lt_model_set_meta(job->model, "lethe.recipe", recipe), done);
-    LT_TRY_GOTO(lt_model_set_meta(job->model, "lethe.config_digest", digest), done);
-    if (job->init.model) {
-        lt_model_digest(job->init.model, digest);
-        LT_TRY_GOTO(lt_model_set_meta(job->model, "lethe.parent_digest", digest), done);
-    }
-done:
-    free(recipe);
-    return status;
+    if (job->init.model)
+        lt_model_digest(job->init.model, parent);
+    const lt_provenance p = {
+        .ds = job->ds, .is_trained = true, .recipe = &o->train, .config_digest = digest, .parent_digest = parent};
+    return lt_model_set_provenance(job->model, &p);
 }
 
 static lt_status train(cli_call *call, struct job *job, lt_train_result *result)
@@ -82,7 +74,7 @@ static lt_status train(cli_call *call, struct job *job, lt_train_result *result)
     j.eval_view = job->ds->split[LT_TEST].n > 0 && o->train.eval_every > 0 ? &test : NULL;
     if (!call->nested) // a calling verb has named the stage
         cli_progress_stage(call->session->progress, "training %s", job->model->spec);
-    return lt_train_run(&j, &job->env, job->run.state, !call->place.force, result);
+    return lt_train_run(&j, &job->env, job->run.to.state, !call->place.force, result);
 }
 
 // One evaluator for both splits: its plans are compiled once.
@@ -104,7 +96,7 @@ static lt_status finish(cli_call *call, struct job *job, const lt_train_result *
     lt_view view = lt_view_split(job->ds, LT_TRAIN), test = lt_view_split(job->ds, LT_TEST);
     char digest[65];
     LT_TRY(evaluate_both(job, &view, &test, &train_eval, &test_eval));
-    LT_TRY(lt_model_save(job->model, job->run.model));
+    LT_TRY(lt_model_save(job->model, job->run.to.model));
     lt_model_digest(job->model, digest);
     json_t *r = json_object();
     cli_put(r, "model", json_string(job->model->spec));
@@ -147,7 +139,7 @@ static lt_status run_job(cli_call *call, const lt_env *env, struct job *job)
         LT_TRY(cli_env(call, &job->env)); // what can be refused is refused before there is a directory
     }
     LT_TRY(cli_run_open(call, "train", facts, &job->run));
-    if (job->run.finished)
+    if (job->run.to.finished)
         return cli_run_finish(&job->run, NULL);
     double start_s = cli_now_s();
     lt_train_result t;

@@ -204,9 +204,9 @@ static lt_status open_inputs(cli_call *call, struct job *job)
 static lt_status write_sets(struct job *job)
 {
     char path[4096];
-    LT_TRY(lt_run_path(job->run.run, "forget.csv", path, sizeof path));
+    LT_TRY(lt_run_path(job->run.to.run, "forget.csv", path, sizeof path));
     LT_TRY(lt_forget_write(job->ds, &job->sets.forget, path));
-    LT_TRY(lt_run_path(job->run.run, "forgotten.csv", path, sizeof path));
+    LT_TRY(lt_run_path(job->run.to.run, "forgotten.csv", path, sizeof path));
     unlink(path); // of an earlier try with other options
     if (job->sets.n_before == 0)
         return LT_OK;
@@ -232,7 +232,7 @@ static lt_unlearn_in describe_job(cli_call *call, struct job *job)
                            .seed = call->seed.seed,
                            .env = &job->env,
                            .cache_dir = *job->cache ? job->cache : NULL,
-                           .run_dir = job->run.dir,
+                           .run_dir = job->run.to.dir,
                            .resume = !call->place.force,
                            .train_cfg = &job->recipe,
                            .stream = job->stream.first ? &job->stream : NULL};
@@ -248,13 +248,12 @@ static lt_status unlearn(cli_call *call, struct job *job)
 
 static lt_status describe_model(struct job *job)
 {
-    lt_model *m = job->src.model;
-    LT_TRY(lt_model_set_meta(m, "lethe.data_digest", job->ds->digest));
-    LT_TRY(lt_model_set_meta(m, "lethe.method", job->method->name));
-    LT_TRY(lt_model_set_meta(m, "lethe.parent_digest", job->parent_digest));
-    if (*job->forgotten_digest)
-        LT_TRY(lt_model_set_meta(m, "lethe.forgotten_digest", job->forgotten_digest));
-    return lt_model_set_meta(m, "lethe.forget_digest", job->forget_digest);
+    const lt_provenance p = {.ds = job->ds,
+                             .method = job->method->name,
+                             .parent_digest = job->parent_digest,
+                             .forgotten_digest = job->forgotten_digest,
+                             .forget_digest = job->forget_digest};
+    return lt_model_set_provenance(job->src.model, &p);
 }
 
 static lt_status save_artefacts(cli_call *call, struct job *job)
@@ -262,11 +261,11 @@ static lt_status save_artefacts(cli_call *call, struct job *job)
     const struct opts *o = call->opts;
     char path[4096];
     LT_TRY(describe_model(job));
-    LT_TRY(lt_model_save(job->src.model, job->run.model));
-    LT_TRY(lt_run_path(job->run.run, "signals.npz", path, sizeof path));
+    LT_TRY(lt_model_save(job->src.model, job->run.to.model));
+    LT_TRY(lt_run_path(job->run.to.run, "signals.npz", path, sizeof path));
     LT_TRY(lt_signals_save(job->signals, path));
     if (job->result.adv && o->save_adv) {
-        LT_TRY(lt_run_path(job->run.run, "adv", path, sizeof path));
+        LT_TRY(lt_run_path(job->run.to.run, "adv", path, sizeof path));
         LT_TRY(lt_adv_set_save(job->result.adv, path));
     }
     return LT_OK;
@@ -411,7 +410,7 @@ static lt_status run_job(cli_call *call, struct job *job)
     LT_TRY(cli_env(call, &job->env));
     cli_catch_signals(call->session);
     LT_TRY(cli_run_open(call, label, facts, &job->run));
-    if (job->run.finished)
+    if (job->run.to.finished)
         return cli_run_finish(&job->run, NULL);
     double start_s = cli_now_s();
     LT_TRY(write_sets(job));

@@ -31,7 +31,7 @@ static lt_status set_number(cli_call *member, const char *key, uint64_t value)
 static lt_status individual(const struct crowd *c, int i, cli_call *member)
 {
     char name[LT_MEMBER_NAME_MAX];
-    char *dir = cli_format("%s/%s", c->run.dir, lt_member_name(i, name));
+    char *dir = cli_format("%s/%s", c->run.to.dir, lt_member_name(i, name));
     lt_status status = lt_optset_set(member->set, "out", dir, "flag");
     free(dir);
     LT_TRY(status);
@@ -72,7 +72,7 @@ static json_t *member_json(const struct crowd *c, int i)
     char name[LT_MEMBER_NAME_MAX];
     json_t *j = json_object();
     cli_put(j, "name", json_string(lt_member_name(i, name)));
-    json_object_set_new(j, "run", json_sprintf("%s/%s", c->run.dir, name));
+    json_object_set_new(j, "run", json_sprintf("%s/%s", c->run.to.dir, name));
     cli_put(j, "seed", json_integer((json_int_t)(c->call->seed.seed + (uint64_t)i)));
     cli_put(j, "state", json_string(lt_member_state_text(o->state)));
     if (o->state == LT_MEMBER_FAILED)
@@ -136,7 +136,7 @@ static json_t *record(const struct crowd *c)
     cli_put_real(r, "epochs", mean(c, "epochs", NULL));
     cli_put_real(r, "images_per_s", throughput(c));
     cli_put_real(r, "wall_s", c->wall_s);
-    cli_put(r, "run", json_string(c->run.dir));
+    cli_put(r, "run", json_string(c->run.to.dir));
     cli_put(r, "members", members);
     return r;
 }
@@ -144,7 +144,7 @@ static json_t *record(const struct crowd *c)
 static lt_status write_record(const struct crowd *c, const json_t *r)
 {
     char *text = cli_json_text(r);
-    lt_status status = lt_run_write_text(c->run.run, "population.json", text);
+    lt_status status = lt_run_write_text(c->run.to.run, "population.json", text);
     free(text);
     return status;
 }
@@ -224,7 +224,7 @@ static lt_status run_crowd(struct crowd *c)
     const char *const facts[] = {"data_digest", c->ds->digest, *c->init_digest ? "init_digest" : NULL, c->init_digest,
                                  NULL};
     LT_TRY(cli_run_open(call, "population", facts, &c->run));
-    if (c->run.finished)
+    if (c->run.to.finished)
         return cli_run_finish(&c->run, NULL);
     return conclude(c, train_all(c));
 }

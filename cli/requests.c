@@ -160,7 +160,7 @@ static lt_status open_inputs(cli_call *call, struct stream *s)
 
 static lt_status write_sets(struct stream *s)
 {
-    char *dir = cli_format("%s/requests", s->run.dir), *path = cli_format("%s/forget.csv", s->run.dir);
+    char *dir = cli_format("%s/requests", s->run.to.dir), *path = cli_format("%s/forget.csv", s->run.to.dir);
     lt_status status = lt_make_dirs(dir);
     if (status == LT_OK)
         status = lt_forget_write(s->ds, &s->all, path);
@@ -172,7 +172,7 @@ static lt_status write_sets(struct stream *s)
     }
     free(dir);
     LT_TRY(status);
-    path = cli_format("%s/forgotten.csv", s->run.dir);
+    path = cli_format("%s/forgotten.csv", s->run.to.dir);
     unlink(path); // of an earlier try with other options
     if (s->before.n > 0) {
         uint8_t *mark = cli_alloc((size_t)n_train(s), 1);
@@ -218,19 +218,19 @@ static lt_status add_method_options(cli_call *call, const struct stream *s, int 
 static lt_status request_args(cli_call *call, const struct stream *s, int k, cli_list *args)
 {
     const cli_request_ask *ask = s->ask;
-    add_arg(args, k ? cli_format("%s/request-%d", s->run.dir, k) : cli_format("%s", ask->run));
+    add_arg(args, k ? cli_format("%s/request-%d", s->run.to.dir, k) : cli_format("%s", ask->run));
     add_arg(args, cli_format("--method=%s", ask->method->name));
     LT_TRY(add_method_options(call, s, k, args));
     add_arg(args, cli_format("--requests=")); // whatever the environment says
     add_arg(args, cli_format("--oracle="));
     add_arg(args, cli_format("--references="));
     add_arg(args, cli_format("--request-lr-decay=1"));
-    add_arg(args, cli_format("--forget=file:%s/requests/%d.csv", s->run.dir, k + 1));
+    add_arg(args, cli_format("--forget=file:%s/requests/%d.csv", s->run.to.dir, k + 1));
     add_arg(args, cli_format("--stream-first=%s", ask->run));
-    add_arg(args, cli_format("--stream-forget=file:%s/forget.csv", s->run.dir));
+    add_arg(args, cli_format("--stream-forget=file:%s/forget.csv", s->run.to.dir));
     add_arg(args, cli_format(ask->retain ? "--retain" : "--no-retain"));
     add_arg(args, cli_format(ask->save_adv ? "--save-adv" : "--no-save-adv"));
-    add_arg(args, cli_format("--out=%s/request-%d", s->run.dir, k + 1));
+    add_arg(args, cli_format("--out=%s/request-%d", s->run.to.dir, k + 1));
     add_arg(args, cli_format("--seed=%llu", (unsigned long long)call->seed.seed + (unsigned long long)k));
     add_arg(args, cli_format("--backend=%s", call->where.backend));
     add_arg(args, cli_format("--device=%s", call->where.device));
@@ -255,7 +255,7 @@ static lt_status serve(cli_call *call, struct stream *s, int k, json_t **result)
         status = cli_invoke(call, &cli_verb_unlearn, (const char *const *)args.item, result);
     cli_list_clear(&args);
     LT_TRY(status);
-    char *dir = cli_format("%s/request-%d", s->run.dir, k + 1);
+    char *dir = cli_format("%s/request-%d", s->run.to.dir, k + 1);
     cli_source_close(&s->last);
     status = cli_source_open(dir, NULL, &s->last);
     free(dir);
@@ -488,8 +488,8 @@ static lt_status save_artefacts(const struct stream *s)
     LT_TRY(lt_model_set_meta(m, "lethe.forget_digest", s->forget_digest));
     if (*s->forgotten_digest)
         LT_TRY(lt_model_set_meta(m, "lethe.forgotten_digest", s->forgotten_digest));
-    LT_TRY(lt_model_save(m, s->run.model));
-    LT_TRY(lt_run_path(s->run.run, "signals.npz", path, sizeof path));
+    LT_TRY(lt_model_save(m, s->run.to.model));
+    LT_TRY(lt_run_path(s->run.to.run, "signals.npz", path, sizeof path));
     return cli_outputs_save(&s->outputs, &s->all, s->gone, path);
 }
 
@@ -500,7 +500,7 @@ static lt_status run_stream(cli_call *call, struct stream *s)
                                  s->forget_digest, "audit_digest", s->audit_digest, NULL};
     cli_catch_signals(call->session);
     LT_TRY(cli_run_open(call, s->ask->method->name, facts, &s->run));
-    if (s->run.finished)
+    if (s->run.to.finished)
         return cli_run_finish(&s->run, NULL);
     double start_s = cli_now_s();
     LT_TRY(write_sets(s));

@@ -1,13 +1,8 @@
-// runs.c - run directories: opening or finding them finished, and finishing them.
-//
-// A run is a pure function of its options, its inputs and the seed, so continuing an unfinished directory of the same
-// options is always right and needs no flag; --resume DIR only saves typing the options again. A finished run is
-// returned as it is when its options are the same and its inputs (parent weights, data) still have the digests it was
-// made from.
+// runs.c - run directories of one invocation (see lethe/runs.h), and --resume, which only saves typing the options
+// again.
 #include "cli.h"
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 static const char *const not_restored[] = {"json",        "quiet", "verbose", "config", "set",
                                            "show-config", "out",   "resume",  "force",  NULL};
@@ -63,75 +58,28 @@ lt_status cli_resume_options(cli_call *call)
     return status;
 }
 
-static bool exists(const char *path)
-{
-    struct stat st;
-    return stat(path, &st) == 0;
-}
-
-static lt_status choose_dir(cli_call *call, const char *label, char out[4096])
-{
-    char digest[65];
-    int n;
-    lt_optset_digest(call->set, digest);
-    if (call->place.out && *call->place.out)
-        n = snprintf(out, 4096, "%s", call->place.out);
-    else
-        n = snprintf(out, 4096, "runs/%s-%.8s", label, digest);
-    while (n > 1 && n < 4096 && out[n - 1] == '/')
-        out[--n] = '\0';
-    if (n < 1 || n >= 4096)
-        return LT_FAIL(LT_E_USAGE, "--out: expected a path of 1 to 4095 bytes, found %d", n);
-    return LT_OK;
-}
-
-// Do the inputs of the finished run in dir still have the digests it was made from? facts: key, value, ..., NULL.
-static bool same_inputs(const char *dir, const char *const *facts)
-{
-    char *path = cli_format("%s/result.json", dir);
-    json_t *result = NULL;
-    bool same = cli_json_load(path, &result) == LT_OK;
-    for (int i = 0; same && facts && facts[i]; i += 2) {
-        size_t n = strlen(facts[i]);
-        if (n > 7 && !strcmp(facts[i] + n - 7, "_digest"))
-            same = !strcmp(cli_text(result, facts[i]), facts[i + 1]);
-    }
-    lt_error_clear();
-    json_decref(result);
-    free(path);
-    return same;
-}
-
 lt_status cli_run_open(cli_call *call, const char *label, const char *const *facts, cli_run *run)
 {
     *run = (cli_run){.call = call};
-    LT_TRY(choose_dir(call, label, run->dir));
-    bool force = call->place.force || (lt_run_is_done(run->dir) && !same_inputs(run->dir, facts));
-    char *env = cli_format("%s/env.json", run->dir); // makes a directory a run
-    lt_run_spec spec = {.dir = run->dir,
-                        .verb = call->verb->name,
-                        .options = call->set,
-                        .key_values = facts,
-                        .events = call->session->events,
-                        .force = force,
-                        .resume = !force && exists(env)};
-    free(env);
-    LT_TRY(lt_run_open(&spec, &run->run, &run->finished));
-    if (run->finished)
-        return LT_OK;
-    LT_TRY(lt_run_path(run->run, "state.safetensors", run->state, sizeof run->state));
-    LT_TRY(lt_run_path(run->run, "model.safetensors", run->model, sizeof run->model));
-    return lt_events_add(call->session->events, lt_run_sink(run->run));
+    const lt_result_dir_spec spec = {.verb = call->verb->name,
+                                     .label = label,
+                                     .out = call->place.out,
+                                     .force = call->place.force,
+                                     .options = call->set,
+                                     .facts = facts,
+                                     .events = call->session->events};
+    return lt_result_dir_open(&spec, &run->to);
 }
 
 // The result of a finished run, as `lethe` printed it then.
-static lt_status stored_result(const cli_run *run, json_t **result)
+static lt_status load_stored(const cli_run *run, json_t **result)
 {
-    char *path = cli_format("%s/result.json", run->dir);
-    lt_status status = cli_json_load(path, result);
-    free(path);
+    char *text;
+    LT_TRY(lt_result_dir_stored(&run->to, &text));
+    lt_status status = cli_json_parse(text, run->to.dir, result);
+    free(text);
     LT_TRY(status);
-    cli_put_text(*result, "run", run->dir);
+    cli_put_text(*result, "run", run->to.dir);
     cli_put(*result, "cached", json_true());
     return LT_OK;
 }
@@ -139,11 +87,11 @@ static lt_status stored_result(const cli_run *run, json_t **result)
 lt_status cli_run_finish(cli_run *run, json_t *result)
 {
     cli_call *call = run->call;
-    if (run->finished)
-        return stored_result(run, &call->result);
-    cli_put_text(result, "run", run->dir);
+    if (run->to.finished)
+        return load_stored(run, &call->result);
+    cli_put_text(result, "run", run->to.dir);
     char *text = cli_json_text(result);
-    lt_status status = lt_run_finish(run->run, text);
+    lt_status status = lt_result_dir_finish(&run->to, text);
     free(text);
     LT_TRY(status);
     call->result = result;
@@ -152,9 +100,7 @@ lt_status cli_run_finish(cli_run *run, json_t *result)
 
 void cli_run_close(cli_run *run, lt_status status)
 {
-    if (status == LT_E_INTERRUPTED && run->run && !run->call->nested)
-        lt_error_hint("continue with: lethe %s --resume %s", run->call->verb->name, run->dir);
-    if (run->run)
-        lt_events_remove(run->call->session->events, lt_run_sink(run->run).self);
-    lt_run_close(run->run);
+    if (status == LT_E_INTERRUPTED && run->to.run && !run->call->nested)
+        lt_error_hint("continue with: lethe %s --resume %s", run->call->verb->name, run->to.dir);
+    lt_result_dir_close(&run->to);
 }

@@ -116,6 +116,15 @@ lt_status cli_json_load(const char *path, json_t **out)
     return LT_OK;
 }
 
+lt_status cli_json_parse(const char *text, const char *label, json_t **out)
+{
+    json_error_t error;
+    *out = json_loads(text, 0, &error);
+    if (!*out)
+        return LT_FAIL(LT_E_FORMAT, "%s:%d: expected JSON, but %s", label, error.line, error.text);
+    return LT_OK;
+}
+
 const char *cli_percent(double fraction, char buf[24])
 {
     if (isfinite(fraction))

@@ -15,6 +15,7 @@
 #include "lethe/report.h"
 #include "lethe/rng.h"
 #include "lethe/run.h"
+#include "lethe/runs.h"
 #include "lethe/status.h"
 #include "lethe/store.h"
 #include "lethe/study.h"

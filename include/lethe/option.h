@@ -89,6 +89,10 @@ typedef struct lt_option {
 
 // Fill a config struct with the table's defaults. For code that needs no lt_optset.
 LT_API void lt_options_defaults(const lt_option *table, void *cfg);
+// The value of one row in a config struct, as text that reads back to the same value: what lt_optset_get gives. A
+// number is written to `number`; NULL for a string that is not set.
+enum { LT_OPTION_TEXT_MAX = 32 };
+LT_API const char *lt_option_text(const lt_option *row, const void *cfg, char number[LT_OPTION_TEXT_MAX]);
 
 typedef struct lt_optset lt_optset; // owns copies of all strings it stores into config structs
 

@@ -90,7 +90,9 @@ lt_status lti_writer_add(lti_writer *w, const void *bytes, size_t n);
 lt_status lti_writer_commit(lti_writer *w);        // fsync, rename, fsync of the directory; w is closed even on failure
 void lti_writer_abort(lti_writer *w);              // removes the temporary file; fine after commit or a failed open
 bool lti_is_temporary_name(const char *file_name); // a name lti_writer_open gives: left over when a process was killed
-lt_status lti_need_regular(const char *path);      // LT_E_IO for directories, devices and pipes
+bool lti_is_dir(const char *path);
+bool lti_is_file(const char *path);           // a regular file
+lt_status lti_need_regular(const char *path); // LT_E_IO for directories, devices and pipes
 lt_status lti_errno_fail(const char *doing,
                          const char *path); // from errno: LT_E_NOSPACE or LT_E_IO "cannot <doing> <path>: ..."
 

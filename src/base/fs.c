@@ -279,3 +279,15 @@ lt_status lt_make_dirs(const char *path)
     lti_free(copy);
     return status;
 }
+
+bool lti_is_dir(const char *path)
+{
+    struct stat st;
+    return stat(path, &st) == 0 && S_ISDIR(st.st_mode);
+}
+
+bool lti_is_file(const char *path)
+{
+    struct stat st;
+    return stat(path, &st) == 0 && S_ISREG(st.st_mode);
+}

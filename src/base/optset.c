@@ -293,34 +293,75 @@ static void store(lt_opt_type type, void *field, const opt_data *d)
     }
 }
 
-// One text per value, however it was written: equal configurations then have equal digests. In the arena.
-static const char *canonical_text(lt_optset *set, const lt_option *o, const opt_data *d)
+// One text per value, however it was written: equal configurations then have equal digests.
+static const char *value_text(const lt_option *o, const opt_data *d, char number[LTI_NUMBER_MAX])
 {
-    char number[LTI_NUMBER_MAX];
     switch (o->type) {
     case LT_OPT_BOOL:
         return d->b ? "true" : "false";
     case LT_OPT_ENUM:
         return enum_name(o, d->i32);
     case LT_OPT_I32:
-        lti_format(number, sizeof number, "%d", (int)d->i32);
+        lti_format(number, LTI_NUMBER_MAX, "%d", (int)d->i32);
+        return number;
+    case LT_OPT_I64:
+        lti_format(number, LTI_NUMBER_MAX, "%lld", (long long)d->i64);
+        return number;
+    case LT_OPT_U64:
+        lti_format(number, LTI_NUMBER_MAX, "%llu", (unsigned long long)d->u64);
+        return number;
+    case LT_OPT_F32:
+        return lti_number_text((double)d->f32, true, number);
+    case LT_OPT_F64:
+        return lti_number_text(d->f64, false, number);
+    case LT_OPT_STR:
+        return d->str;
+    }
+    LT_BUG("option %s: type %d", o->name, (int)o->type);
+}
+
+// In the arena.
+static const char *canonical_text(lt_optset *set, const lt_option *o, const opt_data *d)
+{
+    char number[LTI_NUMBER_MAX];
+    return lti_arena_strdup(&set->arena, value_text(o, d, number));
+}
+
+static opt_data load(lt_opt_type type, const void *field)
+{
+    opt_data d = {0};
+    switch (type) {
+    case LT_OPT_BOOL:
+        d.b = *(const bool *)field;
+        break;
+    case LT_OPT_I32:
+    case LT_OPT_ENUM:
+        d.i32 = *(const int32_t *)field;
         break;
     case LT_OPT_I64:
-        lti_format(number, sizeof number, "%lld", (long long)d->i64);
+        d.i64 = *(const int64_t *)field;
         break;
     case LT_OPT_U64:
-        lti_format(number, sizeof number, "%llu", (unsigned long long)d->u64);
+        d.u64 = *(const uint64_t *)field;
         break;
     case LT_OPT_F32:
-        lti_number_text((double)d->f32, true, number);
+        d.f32 = *(const float *)field;
         break;
     case LT_OPT_F64:
-        lti_number_text(d->f64, false, number);
+        d.f64 = *(const double *)field;
         break;
     case LT_OPT_STR:
-        return lti_arena_strdup(&set->arena, d->str);
+        d.str = *(const char *const *)field;
+        break;
     }
-    return lti_arena_strdup(&set->arena, number);
+    return d;
+}
+
+const char *lt_option_text(const lt_option *row, const void *cfg, char number[LT_OPTION_TEXT_MAX])
+{
+    _Static_assert((int)LT_OPTION_TEXT_MAX == (int)LTI_NUMBER_MAX, "one size of buffer for both");
+    const opt_data d = load(row->type, (const char *)cfg + row->offset);
+    return value_text(row, &d, number);
 }
 
 static lti_opt_level level_of(const char *origin)

@@ -77,8 +77,6 @@ lt_status lti_paths_add(lti_paths *p, const char *name);
 void lti_paths_sort(lti_paths *p);
 void lti_paths_clear(lti_paths *p);
 lt_status lti_list_dir(const char *dir, lti_paths *names); // without dot files
-bool lti_is_dir(const char *path);
-bool lti_is_file(const char *path);
 char *lti_join(lti_arena *a, const char *dir, const char *name);
 lt_status lti_read_gz(const char *path, size_t max_bytes, uint8_t **bytes, size_t *n); // plain files too; lti_free
 

@@ -8,18 +8,6 @@
 #include <sys/stat.h>
 #include <zlib.h>
 
-bool lti_is_dir(const char *path)
-{
-    struct stat st;
-    return stat(path, &st) == 0 && S_ISDIR(st.st_mode);
-}
-
-bool lti_is_file(const char *path)
-{
-    struct stat st;
-    return stat(path, &st) == 0 && S_ISREG(st.st_mode);
-}
-
 char *lti_join(lti_arena *a, const char *dir, const char *name)
 {
     size_t n_dir = strlen(dir), n_name = strlen(name);

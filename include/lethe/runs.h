@@ -1,0 +1,110 @@
+// runs.h - trained models, in run directories or bare files, and the directories that results are written to.
+//
+// A verb that works on a model opens it with lt_trained_model_open, gets its data with lt_trained_model_data, and
+// writes what it made with lt_result_dir_open ... lt_result_dir_finish. Nothing here is shared between threads.
+#ifndef LT_RUNS_H
+#define LT_RUNS_H
+#include "lethe/audit.h"
+#include "lethe/run.h"
+LT_BEGIN
+
+struct json_t; // of jansson; lt_trained_model_text and _real read it without that header
+
+// ---- trained models
+// What a file that lethe did not write leaves open. Every field is a row of lt_model_fallback_options; zero = nothing.
+typedef struct lt_model_fallback {
+    const char *model;     // architecture, "resnet18:width=64"
+    const char *normalize; // "MEAN:STD", each one number or one per channel joined by +; in front of the model
+    const char *input;     // "3x32x32"; default: that of the data
+} lt_model_fallback;
+LT_API extern const lt_option lt_model_fallback_options[];
+
+typedef struct lt_trained_model { // owned; all zero = nothing is open
+    char *name, *dir, *path;      // as given; directory of the run, or NULL for a bare file; model file
+    lt_model *model;
+    struct json_t *resolved, *result; // resolved.json and result.json of the run, parsed, or NULL
+} lt_trained_model;
+// run_or_file: the directory of a finished run, or a model file in any format that lt_model_open reads. fallback and ds
+// (which gives the shape of images and the number of classes) may be NULL. LT_E_IO, LT_E_FORMAT; LT_E_INTEGRITY when
+// the weights are not those that result.json reports; LT_E_USAGE and LT_E_SHAPE as lt_model_open. Fills *m also when it
+// fails: close it in either case.
+LT_API lt_status lt_trained_model_open(const char *run_or_file, const lt_model_fallback *fallback, const lt_dataset *ds,
+                                       lt_trained_model *m);
+LT_API void lt_trained_model_close(lt_trained_model *m);
+LT_API const char *lt_trained_model_meta(const lt_trained_model *m, const char *key);  // of the file; NULL when absent
+LT_API const char *lt_trained_model_text(const lt_trained_model *m, const char *path); // of the result, "a.b"; or ""
+LT_API double lt_trained_model_real(const lt_trained_model *m, const char *path);      // of the result; NAN when absent
+// The recipe that the model was trained with, from its metadata; defaults where the file says nothing. LT_E_FORMAT.
+LT_API lt_status lt_trained_model_recipe(const lt_trained_model *m, lt_train_cfg *cfg);
+// Path of the run that this one started from, malloc'ed ("" = none): the one on record or, where nothing lies there,
+// one of the same name in the directory that holds this run. NULL when out of memory.
+LT_API char *lt_trained_model_parent(const lt_trained_model *m);
+
+// The data set to use with a model: `given` ("" or NULL = none), or the one named in its metadata. LT_E_USAGE when
+// neither says. The text is borrowed.
+LT_API lt_status lt_trained_model_data_spec(const lt_trained_model *m, const char *given, const char **spec);
+// Is ds the data that the model was trained on? Other data is LT_E_INTEGRITY, or only the warning "data.other" when the
+// user named it (is_given).
+LT_API lt_status lt_trained_model_check_data(const lt_trained_model *m, const lt_dataset *ds, bool is_given,
+                                             lt_events *events);
+// Both, and opening it: *ds is the caller's to close.
+LT_API lt_status lt_trained_model_data(const lt_trained_model *m, const char *given, lt_events *events,
+                                       lt_dataset **ds);
+
+// ---- forgotten and retained samples
+typedef struct lt_sample_sets {  // rows of the training split, ascending; owned
+    lt_index_set forget, retain; // retain: all but the forget set and what the model has forgotten before [AMUN 8.1]
+    int64_t n_before;            // forgotten already
+} lt_sample_sets;
+typedef struct lt_forget_request {
+    const char *spec; // as lt_forget_parse; NULL or "" = the forget.csv of the run
+    uint64_t seed;    // of a random set
+    bool is_new;      // must not name samples that are forgotten already (LT_E_USAGE)
+} lt_forget_request;
+// LT_E_INTEGRITY when a list of the run is not the one that the model's metadata names.
+LT_API lt_status lt_trained_model_sets(const lt_trained_model *m, const lt_dataset *ds,
+                                       const lt_forget_request *request, lt_sample_sets *sets);
+LT_API void lt_sample_sets_clear(lt_sample_sets *sets);
+// All that the model and its ancestors have forgotten; nothing for a model that was only trained.
+LT_API lt_status lt_trained_model_forgotten(const lt_trained_model *m, const lt_dataset *ds, lt_index_set *all);
+// Outputs for these sets: RUN/signals.npz when it was made for the same sets and weights, else computed.
+LT_API lt_status lt_trained_model_signals(const lt_trained_model *m, const lt_dataset *ds, const lt_sample_sets *sets,
+                                          const lt_env *env, lt_signals **s);
+
+// ---- what a model file says about its origin
+typedef struct lt_provenance { // fields that are NULL or "" leave the metadata as it is
+    const lt_dataset *ds;      // digest, and class names and spec with `is_trained`
+    bool is_trained;           // trained on ds, rather than changed afterwards
+    const lt_train_cfg *recipe;
+    const char *config_digest, *parent_digest, *method, *forget_digest, *forgotten_digest;
+} lt_provenance;
+LT_API lt_status lt_model_set_provenance(lt_model *model, const lt_provenance *p);
+LT_API char *lt_recipe_json(const lt_train_cfg *cfg); // {"lr":"0.1",...}, malloc'ed; NULL when out of memory
+
+// ---- directories of results
+typedef struct lt_result_dir_spec {
+    const char *verb;         // recorded; a directory of another verb is not continued
+    const char *label;        // of the default directory, runs/LABEL-DIGEST
+    const char *out;          // NULL or "" = the default
+    bool force;               // start over, whatever is there
+    const lt_optset *options; // resolved.json, and the digest that identifies the configuration
+    const char *const *facts; // key, value, ..., NULL: inputs such as "data_digest", also in the result
+    lt_events *events;        // gets the run's log while it is open; may be NULL
+} lt_result_dir_spec;
+enum { LT_RESULT_PATH_MAX = 4096 };
+typedef struct lt_result_dir {
+    lt_run *run; // NULL when finished
+    char dir[LT_RESULT_PATH_MAX], state[LT_RESULT_PATH_MAX], model[LT_RESULT_PATH_MAX];
+    bool finished; // it was computed before, from the same options and inputs: lt_result_dir_stored has the result
+    lt_events *events;
+} lt_result_dir;
+// A run is a pure function of its options, inputs and seed: an unfinished directory of the same options is continued,
+// a finished one is taken as it is when every fact *_digest is the same in its result, and made again otherwise.
+// LT_E_USAGE for a directory of something else without force; errors of lt_run_open. Close it in either case.
+LT_API lt_status lt_result_dir_open(const lt_result_dir_spec *spec, lt_result_dir *d);
+LT_API lt_status lt_result_dir_finish(lt_result_dir *d, const char *result_json);  // result.json, then DONE
+LT_API lt_status lt_result_dir_stored(const lt_result_dir *d, char **result_json); // malloc'ed
+LT_API void lt_result_dir_close(lt_result_dir *d);                                 // without finish it can be continued
+
+LT_END_DECLS
+#endif

@@ -1,0 +1,95 @@
+// result_dir.c - run directories: opened, found finished, or continued.
+//
+// A run is a pure function of its options, its inputs and the seed, so continuing an unfinished directory of the same
+// options is always right and needs no flag. A finished run is taken as it is when its options are the same and its
+// inputs (parent weights, data) still have the digests it was made from.
+#include "run/run_impl.h"
+#include <stdlib.h>
+#include <string.h>
+
+static lt_status choose_dir(const lt_result_dir_spec *spec, char out[LT_RESULT_PATH_MAX])
+{
+    char digest[65];
+    int n;
+    lt_optset_digest(spec->options, digest);
+    if (spec->out && *spec->out)
+        n = lti_format(out, LT_RESULT_PATH_MAX, "%s", spec->out);
+    else
+        n = lti_format(out, LT_RESULT_PATH_MAX, "runs/%s-%.8s", spec->label, digest);
+    while (n > 1 && n < LT_RESULT_PATH_MAX && out[n - 1] == '/')
+        out[--n] = '\0';
+    if (n < 1 || n >= LT_RESULT_PATH_MAX)
+        return LT_FAIL(LT_E_USAGE, "--out: expected a path of 1 to %d bytes, found %d", LT_RESULT_PATH_MAX - 1, n);
+    return LT_OK;
+}
+
+// Do the inputs of the finished run in dir still have the digests it was made from?
+static bool has_same_inputs(const char *dir, const char *const *facts)
+{
+    char *path = lti_asprintf("%s/result.json", dir);
+    json_t *result = NULL;
+    bool same = path && lti_run_read_json(path, &result) == LT_OK;
+    for (int i = 0; same && facts && facts[i]; i += 2) {
+        const size_t n = strlen(facts[i]);
+        if (n > 7 && !strcmp(facts[i] + n - 7, "_digest"))
+            same = !strcmp(lti_run_json_text(result, facts[i]), facts[i + 1]);
+    }
+    lt_error_clear();
+    json_decref(result);
+    lti_free(path);
+    return same;
+}
+
+static lt_status open_run(const lt_result_dir_spec *spec, lt_result_dir *d)
+{
+    const bool force = spec->force || (lt_run_is_done(d->dir) && !has_same_inputs(d->dir, spec->facts));
+    char *env = lti_asprintf("%s/env.json", d->dir); // makes a directory a run
+    if (!env)
+        return LTI_NOMEM("path");
+    lt_run_spec run = {.dir = d->dir,
+                       .verb = spec->verb,
+                       .options = spec->options,
+                       .key_values = spec->facts,
+                       .events = spec->events,
+                       .force = force,
+                       .resume = !force && lti_is_file(env)};
+    lti_free(env);
+    return lt_run_open(&run, &d->run, &d->finished);
+}
+
+lt_status lt_result_dir_open(const lt_result_dir_spec *spec, lt_result_dir *d)
+{
+    *d = (lt_result_dir){.events = spec->events};
+    LT_TRY(choose_dir(spec, d->dir));
+    LT_TRY(open_run(spec, d));
+    if (d->finished)
+        return LT_OK;
+    LT_TRY(lt_run_path(d->run, "state.safetensors", d->state, sizeof d->state));
+    LT_TRY(lt_run_path(d->run, "model.safetensors", d->model, sizeof d->model));
+    return d->events ? lt_events_add(d->events, lt_run_sink(d->run)) : LT_OK;
+}
+
+lt_status lt_result_dir_finish(lt_result_dir *d, const char *result_json)
+{
+    return result_json ? lt_run_finish(d->run, result_json) : LTI_NOMEM("result");
+}
+
+lt_status lt_result_dir_stored(const lt_result_dir *d, char **result_json)
+{
+    enum { MAX_BYTES = 1 << 26 };
+    size_t n;
+    char *path = lti_asprintf("%s/result.json", d->dir);
+    if (!path)
+        return LTI_NOMEM("path");
+    lt_status status = lt_read_file(path, MAX_BYTES, result_json, &n);
+    lti_free(path);
+    return status;
+}
+
+void lt_result_dir_close(lt_result_dir *d)
+{
+    if (d->run && d->events)
+        lt_events_remove(d->events, lt_run_sink(d->run).self);
+    lt_run_close(d->run);
+    d->run = NULL;
+}

@@ -1,0 +1,280 @@
+// trained_model.c - trained models: opened from run directories or files, with what their metadata says about data and
+// recipe.
+#include "base/json_write.h"
+#include "run/run_impl.h"
+#include <stdlib.h>
+#include <string.h>
+
+const lt_option lt_model_fallback_options[] = {
+    LT_STR(lt_model_fallback, model, NULL, "architecture of a model file that does not say it, NAME[:key=value,...]"),
+    LT_STR(lt_model_fallback, normalize, NULL,
+           "MEAN:STD that such a model expects of its input, one number or one per channel joined by +"),
+    LT_STR(lt_model_fallback, input, NULL, "input of such a model, such as 3x32x32; default: that of the data"),
+    LT_OPT_END,
+};
+
+static lt_status load_optional(const char *dir, const char *file, json_t **out)
+{
+    char *path = lti_asprintf("%s/%s", dir, file);
+    if (!path)
+        return LTI_NOMEM("path");
+    lt_status status = lti_is_file(path) ? lti_run_read_json(path, out) : LT_OK;
+    lti_free(path);
+    return status;
+}
+
+static lt_status find_model(const char *given, lt_trained_model *m)
+{
+    m->name = lti_strdup(given);
+    if (!lti_is_dir(given)) {
+        m->path = lti_strdup(given);
+        return m->name && m->path ? LT_OK : LTI_NOMEM("path");
+    }
+    m->dir = lti_strdup(given);
+    size_t n = m->dir ? strlen(m->dir) : 0;
+    while (n > 1 && m->dir[n - 1] == '/')
+        m->dir[--n] = '\0';
+    m->path = m->dir ? lti_asprintf("%s/model.safetensors", m->dir) : NULL;
+    if (!m->name || !m->path)
+        return LTI_NOMEM("path");
+    if (!lti_is_file(m->path)) {
+        LT_FAIL(LT_E_IO, "%s: no model.safetensors in this directory", given);
+        return lt_error_hint("expected a finished run of `lethe train` or `lethe unlearn`, or a model file");
+    }
+    LT_TRY(load_optional(m->dir, "resolved.json", &m->resolved));
+    return load_optional(m->dir, "result.json", &m->result);
+}
+
+// The weights must be those the run reported: a file swapped or damaged later is an integrity error, not a result.
+static lt_status check_digest(const lt_trained_model *m)
+{
+    const char *expected = lti_run_json_text(m->result, "model_digest");
+    char found[65];
+    if (!*expected)
+        return LT_OK;
+    lt_model_digest(m->model, found);
+    if (strcmp(expected, found) != 0)
+        return LT_FAIL(LT_E_INTEGRITY, "%s: result.json says model digest %.16s..., the file has %.16s...", m->name,
+                       expected, found);
+    return LT_OK;
+}
+
+// ---- what the file leaves open
+
+static lt_status parse_input(const char *text, lt_model_shape *shape)
+{
+    int end = 0;
+    if (sscanf(text, "%dx%dx%d%n", &shape->c, &shape->h, &shape->w, &end) != 3 || text[end] || shape->c < 1 ||
+        shape->h < 1 || shape->w < 1)
+        return LT_FAIL(LT_E_USAGE, "--input: expected CxHxW such as 3x32x32, found '%s'", text);
+    return LT_OK;
+}
+
+// The spec with the keys of a normalisation. *spec: for lti_free.
+static lt_status add_normalize(const lt_model_fallback *f, char **spec)
+{
+    const char *colon = strchr(f->normalize, ':');
+    if (!f->model || !*f->model) {
+        LT_FAIL(LT_E_USAGE, "--normalize: it goes with --model, the architecture of the file");
+        return lt_error_hint("a file that names its architecture names its normalisation, too");
+    }
+    if (!colon || colon == f->normalize || !colon[1] || strpbrk(f->normalize, ",="))
+        return LT_FAIL(LT_E_USAGE, "--normalize: expected MEAN:STD such as 0.5:0.25 or 0.49+0.48+0.45:0.25, found '%s'",
+                       f->normalize);
+    *spec = lti_asprintf("%s%smean=%.*s,std=%s", f->model, strchr(f->model, ':') ? "," : ":",
+                         (int)(colon - f->normalize), f->normalize, colon + 1);
+    return *spec ? LT_OK : LTI_NOMEM("architecture");
+}
+
+static lt_status open_file(const lt_model_fallback *f, const lt_dataset *ds, lt_trained_model *m)
+{
+    lt_model_shape shape = {0};
+    char *spec = NULL;
+    const bool has_input = f && f->input && *f->input;
+    if (ds)
+        shape = (lt_model_shape){ds->c, ds->h, ds->w, ds->n_classes};
+    if (has_input)
+        LT_TRY(parse_input(f->input, &shape));
+    if (f && f->normalize && *f->normalize) {
+        LT_TRY(add_normalize(f, &spec));
+    } else if (f && f->model && *f->model) {
+        spec = lti_strdup(f->model);
+        if (!spec)
+            return LTI_NOMEM("architecture");
+    }
+    const bool has_shape = spec && (ds || has_input);
+    lt_status status = lt_model_open(m->path, spec, has_shape ? &shape : NULL, &m->model);
+    lti_free(spec);
+    return status;
+}
+
+lt_status lt_trained_model_open(const char *run_or_file, const lt_model_fallback *fallback, const lt_dataset *ds,
+                                lt_trained_model *m)
+{
+    *m = (lt_trained_model){0};
+    LT_TRY(find_model(run_or_file, m));
+    LT_TRY(open_file(fallback, ds, m));
+    return check_digest(m);
+}
+
+void lt_trained_model_close(lt_trained_model *m)
+{
+    lt_model_destroy(m->model);
+    json_decref(m->resolved);
+    json_decref(m->result);
+    lti_free(m->name);
+    lti_free(m->dir);
+    lti_free(m->path);
+    *m = (lt_trained_model){0};
+}
+
+const char *lt_trained_model_meta(const lt_trained_model *m, const char *key)
+{
+    for (int i = 0; i < m->model->n_meta; i++)
+        if (!strcmp(m->model->meta[i].key, key))
+            return m->model->meta[i].value;
+    return NULL;
+}
+
+const char *lt_trained_model_text(const lt_trained_model *m, const char *path)
+{
+    return lti_run_json_text(m->result, path);
+}
+
+double lt_trained_model_real(const lt_trained_model *m, const char *path)
+{
+    return lti_run_json_real(m->result, path);
+}
+
+char *lt_trained_model_parent(const lt_trained_model *m)
+{
+    const char *parent = lti_run_json_text(m->result, "parent"), *base = strrchr(parent, '/');
+    if (lti_is_dir(parent) || lti_is_file(parent) || !m->dir)
+        return lti_strdup(parent);
+    char *sibling = lti_asprintf("%s/../%s", m->dir, base ? base + 1 : parent);
+    if (!sibling || lti_is_dir(sibling) || lti_is_file(sibling))
+        return sibling;
+    lti_free(sibling);
+    return lti_strdup(parent);
+}
+
+// ---- the training recipe travels in the metadata as {"lr":"0.1",...}
+
+char *lt_recipe_json(const lt_train_cfg *cfg)
+{
+    lti_buf b = {0};
+    char number[LT_OPTION_TEXT_MAX];
+    lti_buf_puts(&b, "{");
+    for (const lt_option *o = lt_train_options; o->name; o++) {
+        lti_buf_puts(&b, o == lt_train_options ? "" : ",");
+        lti_buf_json_string(&b, o->name);
+        lti_buf_puts(&b, ":");
+        const char *text = lt_option_text(o, cfg, number);
+        lti_buf_json_string(&b, text ? text : "");
+    }
+    lti_buf_puts(&b, "}");
+    return lti_buf_take(&b);
+}
+
+static lt_status apply_recipe(const lt_trained_model *m, const json_t *recipe, lt_optset *set)
+{
+    const char *key;
+    const json_t *value;
+    json_object_foreach((json_t *)recipe, key, value)
+    {
+        if (!json_is_string(value) || !lt_optset_has(set, key))
+            return LT_FAIL(LT_E_FORMAT, "%s: metadata lethe.recipe: unknown training option '%s'", m->path, key);
+        lt_status status = lt_optset_set(set, key, json_string_value(value), "recipe");
+        if (status != LT_OK)
+            return LT_FAIL(LT_E_FORMAT, "%s: metadata lethe.recipe: %s", m->path, lt_error_get()->message);
+    }
+    return LT_OK;
+}
+
+lt_status lt_trained_model_recipe(const lt_trained_model *m, lt_train_cfg *cfg)
+{
+    lt_options_defaults(lt_train_options, cfg);
+    const char *text = lt_trained_model_meta(m, "lethe.recipe");
+    if (!text)
+        return LT_OK;
+    json_error_t error;
+    json_t *recipe = json_loads(text, 0, &error);
+    if (!recipe)
+        return LT_FAIL(LT_E_FORMAT, "%s: metadata lethe.recipe: %s", m->path, error.text);
+    lt_optset *set = NULL;
+    lt_status status = lt_optset_create(&set);
+    if (status == LT_OK)
+        status = lt_optset_add(set, "", lt_train_options, cfg, 0);
+    if (status == LT_OK)
+        status = apply_recipe(m, recipe, set);
+    lt_optset_destroy(set);
+    json_decref(recipe);
+    return status;
+}
+
+// ---- data
+
+lt_status lt_trained_model_data_spec(const lt_trained_model *m, const char *given, const char **spec)
+{
+    *spec = given && *given ? given : lt_trained_model_meta(m, "lethe.data");
+    if (*spec)
+        return LT_OK;
+    LT_FAIL(LT_E_USAGE, "%s: the file does not say which data the model was trained on", m->name);
+    return lt_error_hint("name it with --data KIND:PATH");
+}
+
+lt_status lt_trained_model_check_data(const lt_trained_model *m, const lt_dataset *ds, bool is_given, lt_events *events)
+{
+    const char *digest = lt_trained_model_meta(m, "lethe.data_digest");
+    if (!digest || strcmp(digest, ds->digest) == 0)
+        return LT_OK;
+    if (!is_given)
+        return LT_FAIL(LT_E_INTEGRITY, "data %s: digest %.16s..., but %s was trained on %.16s...", ds->spec, ds->digest,
+                       m->name, digest);
+    lt_warn(events, "data.other", "%s was trained on other data than %s", m->name, ds->spec);
+    return LT_OK;
+}
+
+lt_status lt_trained_model_data(const lt_trained_model *m, const char *given, lt_events *events, lt_dataset **ds)
+{
+    const char *spec;
+    *ds = NULL;
+    LT_TRY(lt_trained_model_data_spec(m, given, &spec));
+    LT_TRY(lt_dataset_open(spec, events, ds));
+    lt_status status = lt_trained_model_check_data(m, *ds, given && *given, events);
+    if (status != LT_OK) {
+        lt_dataset_close(*ds);
+        *ds = NULL;
+    }
+    return status;
+}
+
+// ---- provenance
+
+static lt_status set_meta(lt_model *model, const char *key, const char *value)
+{
+    return value && *value ? lt_model_set_meta(model, key, value) : LT_OK;
+}
+
+lt_status lt_model_set_provenance(lt_model *model, const lt_provenance *p)
+{
+    if (p->ds && p->is_trained) {
+        LT_TRY(lt_model_set_class_names(model, p->ds->class_names));
+        LT_TRY(lt_model_set_meta(model, "lethe.data", p->ds->spec));
+    }
+    if (p->ds)
+        LT_TRY(lt_model_set_meta(model, "lethe.data_digest", p->ds->digest));
+    if (p->recipe) {
+        char *recipe = lt_recipe_json(p->recipe);
+        if (!recipe)
+            return LTI_NOMEM("recipe");
+        lt_status status = lt_model_set_meta(model, "lethe.recipe", recipe);
+        free(recipe);
+        LT_TRY(status);
+    }
+    LT_TRY(set_meta(model, "lethe.config_digest", p->config_digest));
+    LT_TRY(set_meta(model, "lethe.method", p->method));
+    LT_TRY(set_meta(model, "lethe.parent_digest", p->parent_digest));
+    LT_TRY(set_meta(model, "lethe.forgotten_digest", p->forgotten_digest));
+    return set_meta(model, "lethe.forget_digest", p->forget_digest);
+}
