@@ -9,7 +9,9 @@ enum {
     LT_NEED_RETAIN = 1,
     LT_NEED_ATTACK = 2,
     LT_FROM_SCRATCH = 4,
-    LT_FORGET_ONLY = 8, // never reads the retain set
+    LT_FORGET_ONLY = 8,    // never reads the retain set
+    LT_WHOLE_CLASSES = 16, // forgets whole classes only
+    LT_CLOSED_FORM = 32,   // changes parameters by a formula: no random choice, no mask of parameters
 };
 
 typedef struct lt_unlearn_stream { // of requests, of which this is one [AMUN 8.1]
@@ -60,6 +62,7 @@ typedef struct lt_unlearn_plan_ctx { // a method's working memory for one call; 
     lt_adv_set *adv;
     uint8_t *mask;                        // (n_params of the model) 1 = may change; NULL = all may; freed afterwards
     double mask_s;                        // seconds spent on it
+    double plan_s;                        // seconds of the update that the plan has spent already
     lt_passes mask_passes, update_passes; // of the mask; of the update beyond what the job itself counts
     void *own;                            // freed afterwards with own_free
     void (*own_free)(void *own);

@@ -426,6 +426,8 @@ static lt_status begin_epoch(lti_trainer *t, bool resumed)
         const lt_status status = t->job->on_epoch(t->job, (int32_t)t->at.epoch, t->job->ctx);
         swap_epoch_snapshot(t);
         LT_TRY(status);
+        for (int i = 0; i < LT_JOB_MAX_TEACHERS; i++)
+            lti_plans_changed(&t->teacher[i]); // the hook may have renewed a teacher
     }
     if (t->job->on_epoch || !t->loader[0])
         LT_TRY(lti_trainer_open_epoch(t));

@@ -143,7 +143,7 @@ static lt_status run_job(const lt_unlearn_method *method, const lt_unlearn_in *i
     LT_TRY(train(in, &job, &result->train));
     if (method->finish)
         LT_TRY(method->finish(in, cfg, ctx, &job));
-    result->update_s = lti_now_s() - start_s;
+    result->update_s = ctx->plan_s + lti_now_s() - start_s;
     return LT_OK;
 }
 

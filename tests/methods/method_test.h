@@ -18,14 +18,17 @@ enum {
     TOY_K = 4,
     TOY_TRAIN = 120,
     TOY_TEST = 60,
-    TOY_FORGET = 24
+    TOY_FORGET = 24,
+    TOY_CLASS = 1,
+    TOY_PER_CLASS = TOY_TRAIN / TOY_K
 };
 #define TOY_MODEL "simple-conv:width=4"
 
 typedef struct toy_world {
     lt_dataset *ds;
-    lt_model *model; // trained
-    lt_index_set forget, retain;
+    lt_model *model;                         // trained
+    lt_index_set forget, retain;             // a fifth of the samples, of every class
+    lt_index_set class_forget, class_retain; // class TOY_CLASS
     lt_backend *backend;
     lt_events *events;
     volatile int stop;
@@ -88,6 +91,10 @@ static inline void toy_init(toy_world *w)
     for (int i = 0; i < TOY_FORGET; i++)
         w->forget.row[i] = 5 * i + i % 3;
     assert_ok(lt_index_set_complement(TOY_TRAIN, &w->forget, &w->retain));
+    w->class_forget = (lt_index_set){.n = TOY_PER_CLASS, .row = lti_calloc(TOY_PER_CLASS, sizeof(int64_t))};
+    for (int i = 0; i < TOY_PER_CLASS; i++)
+        w->class_forget.row[i] = TOY_K * i + TOY_CLASS;
+    assert_ok(lt_index_set_complement(TOY_TRAIN, &w->class_forget, &w->class_retain));
     lt_options_defaults(lt_train_options, &w->recipe);
     w->recipe.epochs = 15;
     w->recipe.batch = 32;
@@ -105,6 +112,8 @@ static inline void toy_clear(toy_world *w)
     lt_dataset_close(w->ds);
     lt_index_set_clear(&w->forget);
     lt_index_set_clear(&w->retain);
+    lt_index_set_clear(&w->class_forget);
+    lt_index_set_clear(&w->class_retain);
     lt_backend_destroy(w->backend);
     lt_events_destroy(w->events);
 }

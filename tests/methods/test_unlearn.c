@@ -35,8 +35,9 @@ static void every_method_honours_its_seed(void **state)
             lt_unlearn_result r1, r2, r3;
             lt_model *a = unlearn((*m)->name, "", retain, 3, &r1), *b = unlearn((*m)->name, "", retain, 3, &r2);
             lt_model *c = unlearn((*m)->name, "", retain, 4, &r3);
+            const bool closed = (*m)->needs & LT_CLOSED_FORM;
             assert_true(same_params(a, b));
-            assert_false(same_params(a, c));
+            assert_int_equal(same_params(a, c), closed);
             double sum = 0, layers = 0;
             for (int64_t i = 0; i < a->n_params; i++) {
                 double d = (double)a->params[i] - (double)world.model->params[i];
@@ -48,7 +49,7 @@ static void every_method_honours_its_seed(void **state)
                 layers += r1.layer[l].delta_l2 * r1.layer[l].delta_l2;
             assert_true(fabs(layers - sum) < 1e-9 * (1 + sum) && r1.n_layers > 3);
             assert_true(r1.update_s > 0 && (r1.train.steps > 0) == !(*m)->run && r1.train.steps == r2.train.steps);
-            assert_true(r1.update.n_forward >= r1.update.n_backward && r1.update.n_backward > 0);
+            assert_true(r1.update.n_forward >= r1.update.n_backward && (r1.update.n_backward > 0 || closed));
             assert_true(r1.n_trainable > 0 && r1.n_trainable <= a->n_params);
             assert_true(((*m)->needs & LT_NEED_ATTACK) ? r1.adv && r1.search_s > 0 : !r1.adv && r1.search_s == 0);
             lt_unlearn_result_clear(&r1);
@@ -102,7 +103,7 @@ static void every_method_survives_a_failing_allocation(void **state)
         int64_t n = 1;
         for (; status != LT_OK; n = toy_next_failure(n)) {
             lt_model *model = toy_trained(&world);
-            lt_unlearn_in in = input(model);
+            lt_unlearn_in in = input_for(*m, model);
             lt_unlearn_result r;
             in.train_cfg = &recipe;
             lti_alloc_fail_at(n);
@@ -112,7 +113,7 @@ static void every_method_survives_a_failing_allocation(void **state)
             lt_unlearn_result_clear(&r);
             lt_model_destroy(model);
         }
-        assert_true(n > 50);
+        assert_true(n > ((*m)->needs & LT_CLOSED_FORM ? 5 : 50));
         lti_free(cfg);
     }
 }

@@ -17,6 +17,17 @@ static inline lt_unlearn_in input(lt_model *model)
                            .train_cfg = &world.recipe};
 }
 
+// The same with what the method can forget: samples of all classes, or one class.
+static inline lt_unlearn_in input_for(const lt_unlearn_method *m, lt_model *model)
+{
+    lt_unlearn_in in = input(model);
+    if (m->needs & LT_WHOLE_CLASSES) {
+        in.forget = &world.class_forget;
+        in.retain = &world.class_retain;
+    }
+    return in;
+}
+
 // The method's defaults with the given values ("key=value,..."), fitted to the toy: small batches, few epochs.
 // The set owns the text values of the config.
 static inline void *config_open(const lt_unlearn_method *m, const char *values, lt_optset **out)
@@ -67,7 +78,7 @@ static inline lt_model *unlearn(const char *name, const char *values, bool use_r
 {
     const lt_unlearn_method *m = find(name);
     lt_model *model = toy_trained(&world);
-    lt_unlearn_in in = input(model);
+    lt_unlearn_in in = input_for(m, model);
     in.use_retain = use_retain;
     in.seed = seed;
     void *cfg = config(m, values);
@@ -85,6 +96,7 @@ static inline bool same_params(const lt_model *a, const lt_model *b)
 typedef struct planned {
     lt_model *model;
     void *cfg;
+    lt_unlearn_in in;
     lt_unlearn_plan_ctx ctx;
     lt_job job;
 } planned;
@@ -92,10 +104,10 @@ typedef struct planned {
 static inline void plan_open(planned *p, const char *name, const char *values, bool use_retain)
 {
     *p = (planned){.model = toy_trained(&world), .cfg = config(find(name), values)};
-    lt_unlearn_in in = input(p->model);
-    in.use_retain = use_retain;
-    p->job = (lt_job){.model = p->model, .seed = in.seed};
-    assert_ok(find(name)->plan(&in, p->cfg, &p->ctx, &p->job));
+    p->in = input_for(find(name), p->model);
+    p->in.use_retain = use_retain;
+    p->job = (lt_job){.model = p->model, .seed = p->in.seed};
+    assert_ok(find(name)->plan(&p->in, p->cfg, &p->ctx, &p->job));
 }
 
 static inline void plan_close(planned *p)

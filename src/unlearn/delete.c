@@ -1,0 +1,42 @@
+// delete.c - DELETE: distil the frozen model without the forgotten classes, on the forget set alone.
+// docs/methods/delete.md
+//
+//     L = KL( softmax over the classes that stay of z_o(x) || softmax(z(x)) ),  x in D_F                     [DELETE 1]
+//
+// Bit-identical to trw at beta 0 without retained images.
+#include "unlearn/class_targets.h"
+
+struct cfg {
+    LTI_RECIPE_FIELDS
+    bool cosine;
+};
+
+static const lt_option opts[] = {
+    LTI_RECIPE_ROWS(struct cfg, 20, 1e-4, 0),
+    LT_BOOL(struct cfg, cosine, 0, "the learning rate falls to 0 along a cosine; steps and constant rates without"),
+    LT_OPT_END,
+};
+
+static lt_status plan(const lt_unlearn_in *in, const void *cfg, lt_unlearn_plan_ctx *ctx, lt_job *job)
+{
+    const struct cfg *c = cfg;
+    LT_TRY(lti_recipe_apply(in, LTI_RECIPE_OF(c), ctx, job));
+    if (c->cosine)
+        job->cfg.schedule = LT_SCHED_COSINE;
+    return lti_class_targets_plan(
+        in, "delete", &(lti_class_targets_cfg){.similarity = {LTI_SIM_COSINE, 1, 1}, .forget_weight = 1, .rounds = 1},
+        c->augment, ctx, job);
+}
+
+const lt_unlearn_method lti_unlearn_delete = {
+    .name = "delete",
+    .title = "DELETE",
+    .cite = "delete",
+    .doc = "Distils the frozen model, its forgotten classes masked, into the model on images of the forgotten classes "
+           "alone. Defaults of the authors' code: 20 epochs, lr 1e-4 (CIFAR-10). The same as trw at beta 0 without "
+           "retained images.",
+    .needs = LT_FORGET_ONLY | LT_WHOLE_CLASSES,
+    .cfg_size = sizeof(struct cfg),
+    .opts = opts,
+    .plan = plan,
+};
