@@ -17,7 +17,7 @@ static double now_s(void)
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
-static void *take(size_t bytes)
+static void *must_alloc(size_t bytes)
 {
     void *p = malloc(bytes);
     if (!p)
@@ -39,8 +39,8 @@ static void fill(float *logits, const uint8_t *member, int64_t model, int64_t n,
 static double seconds_of(const lt_mia *mia, const lt_mia_in *in, double *score, int repetitions, double *auc)
 {
     double best = 1e30;
-    void *cfg = take(mia->cfg_size + 1);
-    lt_mia_figures f;
+    void *cfg = must_alloc(mia->cfg_size + 1);
+    lt_mia_metrics f;
     lt_options_defaults(mia->opts, cfg);
     for (int r = 0; r < repetitions; r++) {
         double start = now_s();
@@ -61,12 +61,12 @@ int main(int argc, char **argv)
 {
     int64_t n = argc > 1 ? atoll(argv[1]) : 60000, m = argc > 2 ? atoll(argv[2]) : 128;
     int k = argc > 3 ? atoi(argv[3]) : 10, threads = argc > 4 ? atoi(argv[4]) : 2, times = argc > 5 ? atoi(argv[5]) : 3;
-    float *logits = take((size_t)(m * n * k) * sizeof *logits);
-    uint8_t *member = take((size_t)(m * n)), *own = take((size_t)n);
-    lt_signals s = {.n = n, .k = k, .logits = take((size_t)(n * k) * sizeof(float))};
-    s.label = take((size_t)n * sizeof *s.label);
-    s.id = take((size_t)n * sizeof *s.id);
-    s.group = take((size_t)n);
+    float *logits = must_alloc((size_t)(m * n * k) * sizeof *logits);
+    uint8_t *member = must_alloc((size_t)(m * n)), *own = must_alloc((size_t)n);
+    lt_signals s = {.n = n, .k = k, .logits = must_alloc((size_t)(n * k) * sizeof(float))};
+    s.label = must_alloc((size_t)n * sizeof *s.label);
+    s.id = must_alloc((size_t)n * sizeof *s.id);
+    s.group = must_alloc((size_t)n);
     for (int64_t i = 0; i < n; i++) {
         s.label[i] = i % k, s.id[i] = i;
         s.group[i] = (int8_t)(i % 12 < 9 ? LT_GROUP_RETAIN : i % 12 < 10 ? LT_GROUP_FORGET : LT_GROUP_TEST);
@@ -79,9 +79,9 @@ int main(int argc, char **argv)
         fill(logits + r * n * k, member + r * n, r, n, k);
     const lt_references refs = {.m = m, .n = n, .k = k, .logits = logits, .member = member};
     const lt_mia_in in = {.target = &s, .refs = &refs, .seed = 1, .n_threads = threads};
-    double *score = take((size_t)n * sizeof *score), auc;
+    double *score = must_alloc((size_t)n * sizeof *score), auc;
     printf("%lld samples, %lld models, %d classes, %d threads\n", (long long)n, (long long)m, k, threads);
-    for (const lt_mia *const *a = lt_mias(); *a; a++) {
+    for (const lt_mia *const *a = lt_mia_list(); *a; a++) {
         if ((*a)->needs & LT_MIA_NEED_UNLEARNED)
             continue;
         double t = seconds_of(*a, &in, score, times, &auc);

@@ -44,9 +44,9 @@ static void products(const lti_wino_kern *k, int c)
                 .v = v,
                 .u = u + i % PANELS * panel,
                 .m = m,
-                .v_blocks = c / LTI_LANES,
-                .v_stride = k->rows * LTI_LANES,
-                .m_stride = k->rows * LTI_LANES,
+                .in_tiles_blocks = c / LTI_LANES,
+                .in_tiles_stride = k->rows * LTI_LANES,
+                .products_stride = k->rows * LTI_LANES,
                 .times = 1,
                 .rows = k->rows,
                 .n = k->width,
@@ -99,7 +99,7 @@ static void gradient(const lti_wino_form *f, const planes *p, const lti_wino_pat
 
 static void output(const lti_wino_form *f, const planes *p, const lti_wino_patch *at, int i)
 {
-    const lti_wino_finish nothing = {0};
+    const lti_wino_epilogue nothing = {0};
     lti_wino_patch from = *at;
     from.y -= p->first;
     from.x -= p->first;

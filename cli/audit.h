@@ -8,7 +8,7 @@ typedef struct cli_attacks { // those chosen, in order; the first is the one of 
     int n;
     const lt_mia **mia;
     void **cfg;            // borrowed from the call
-    lt_mia_choice *choice; // (n) what each chose on the reference models
+    lt_mia_tuning *choice; // (n) what each chose on the reference models
     lt_references *refs;   // or NULL
     uint64_t seed;
     int n_threads;
@@ -26,7 +26,7 @@ typedef struct cli_audited { // one model and all its figures
     lt_audit audit;
     int n_scores;
     double **score;      // (n_scores, N) in the order of the attacks
-    lt_mia_figures *mia; // (n_scores)
+    lt_mia_metrics *mia; // (n_scores)
     json_t *json;        // the same figures
 } cli_audited;
 // Takes the signals, also when it fails. Attacks are left out when `attacks` is NULL.
@@ -54,7 +54,7 @@ typedef struct cli_depth {
     const cli_list *oracles;
     const lt_dataset *ds;
     const cli_sets *sets;
-    const lt_depth_cfg *cfg;
+    const lt_representation_cfg *cfg;
     const lt_verdict_cfg *verdict;
     uint64_t seed;
 } cli_depth;

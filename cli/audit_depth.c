@@ -63,10 +63,10 @@ static lt_status draw_samples(look *l)
     const cli_depth *in = l->in;
     const int64_t max = in->cfg->depth_samples;
     lt_index_set all;
-    LT_TRY(lt_depth_draw(&in->sets->forget, LT_GROUP_FORGET, max, in->seed, &l->forget));
-    LT_TRY(lt_depth_draw(&in->sets->retain, LT_GROUP_RETAIN, max, in->seed, &l->retain));
+    LT_TRY(lt_representation_draw(&in->sets->forget, LT_GROUP_FORGET, max, in->seed, &l->forget));
+    LT_TRY(lt_representation_draw(&in->sets->retain, LT_GROUP_RETAIN, max, in->seed, &l->retain));
     LT_TRY(lt_index_set_range(in->ds->split[LT_TEST].n, &all));
-    const lt_status status = lt_depth_draw(&all, LT_GROUP_TEST, max, in->seed, &l->test);
+    const lt_status status = lt_representation_draw(&all, LT_GROUP_TEST, max, in->seed, &l->test);
     lt_index_set_clear(&all);
     LT_TRY(status);
     if (l->forget.n < 4 || l->test.n < 4 || l->retain.n < 4)
@@ -462,7 +462,7 @@ static json_t *relearn_json(const look *l)
 
 static json_t *settings_json(const look *l)
 {
-    const lt_depth_cfg *c = l->in->cfg;
+    const lt_representation_cfg *c = l->in->cfg;
     json_t *j = json_object();
     cli_put(j, "n_forget", json_integer(l->forget.n));
     cli_put(j, "n_test", json_integer(l->test.n));

@@ -10,7 +10,7 @@ static size_t cfg_offset(const lt_mia *mia)
 {
     enum { ALIGN = 16 };
     size_t at = 0;
-    for (const lt_mia *const *m = lt_mias(); *m && *m != mia; m++)
+    for (const lt_mia *const *m = lt_mia_list(); *m && *m != mia; m++)
         at += ((*m)->cfg_size + ALIGN - 1) / ALIGN * ALIGN;
     return at;
 }
@@ -18,7 +18,7 @@ static size_t cfg_offset(const lt_mia *mia)
 lt_status cli_attacks_bind(cli_call *call)
 {
     call->extra_cfg = cli_alloc(cfg_offset(NULL) + 1, 1);
-    for (const lt_mia *const *m = lt_mias(); *m; m++)
+    for (const lt_mia *const *m = lt_mia_list(); *m; m++)
         if ((*m)->opts[0].name)
             LT_TRY(cli_bind(call, (*m)->name, (*m)->opts, (char *)call->extra_cfg + cfg_offset(*m), 0));
     return LT_OK;
@@ -29,17 +29,17 @@ void cli_attacks_defaults(cli_call *call)
     if (call->extra_cfg)
         return;
     call->extra_cfg = cli_alloc(cfg_offset(NULL) + 1, 1);
-    for (const lt_mia *const *m = lt_mias(); *m; m++)
+    for (const lt_mia *const *m = lt_mia_list(); *m; m++)
         lt_options_defaults((*m)->opts, (char *)call->extra_cfg + cfg_offset(*m));
 }
 
 void cli_attacks_help(const cli_call *call, FILE *out)
 {
     fputs("\nMembership attacks (--attacks), and their options:\n", out);
-    for (const lt_mia *const *m = lt_mias(); *m; m++)
+    for (const lt_mia *const *m = lt_mia_list(); *m; m++)
         fprintf(out, "  %-16s %s%s\n", (*m)->name, (*m)->title,
                 (*m)->needs & LT_MIA_NEED_REFERENCES ? "; needs --references" : "");
-    for (const lt_mia *const *m = lt_mias(); *m; m++)
+    for (const lt_mia *const *m = lt_mia_list(); *m; m++)
         for (const lt_option *o = (*m)->opts; o->name; o++)
             fprintf(out, "  --%s.%s: %s\n", (*m)->name, o->name, o->help);
     (void)call;
@@ -83,7 +83,7 @@ static lt_status add_all(cli_attacks *attacks, const cli_call *call, const char 
 {
     const unsigned kinds = kinds_of(attacks->refs);
     bool used = false;
-    for (const lt_mia *const *m = lt_mias(); *m; m++) {
+    for (const lt_mia *const *m = lt_mia_list(); *m; m++) {
         const unsigned needs = (*m)->needs & LT_MIA_NEED_REFERENCES;
         if (needs & ~kinds)
             continue;
@@ -126,7 +126,7 @@ lt_status cli_attacks_open(cli_call *call, const char *which, const char *refere
     const lt_mia_in in = {target, attacks->refs, attacks->seed, attacks->n_threads};
     attacks->choice = cli_alloc((size_t)attacks->n, sizeof *attacks->choice);
     for (int i = 0; i < attacks->n; i++)
-        LT_TRY(lt_mia_choose(attacks->mia[i], &in, attacks->cfg[i], &attacks->choice[i]));
+        LT_TRY(lt_mia_tune(attacks->mia[i], &in, attacks->cfg[i], &attacks->choice[i]));
     return LT_OK;
 }
 
@@ -141,7 +141,7 @@ void cli_attacks_clear(cli_attacks *attacks)
 
 // ---- figures
 
-static json_t *figures_json(const lt_mia_figures *f)
+static json_t *figures_json(const lt_mia_metrics *f)
 {
     json_t *j = json_object();
     cli_put_real(j, "ft_auc", f->auc.ft);
@@ -177,7 +177,7 @@ lt_status cli_audited_measure(const cli_attacks *attacks, const lt_audit_cfg *cf
     *out = (cli_audited){.signals = s};
     LT_TRY(lt_audit_run_cfg(s, cfg, &out->audit));
     out->json = cli_audit_json(&out->audit);
-    for (const lt_mia *const *m = lt_mias(); *m; m++)
+    for (const lt_mia *const *m = lt_mia_list(); *m; m++)
         cli_put(out->json, (*m)->name, json_null());
     return attacks ? run_attacks(attacks, out) : LT_OK;
 }
@@ -238,7 +238,7 @@ static double self_auc(const cli_attacks *attacks, int attack, const lt_signals 
     return auc;
 }
 
-static json_t *choice_json(const lt_mia_choice *c)
+static json_t *choice_json(const lt_mia_tuning *c)
 {
     json_t *j = json_object(), *tried = json_array();
     cli_put_real(j, c->option, c->value);

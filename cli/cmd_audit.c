@@ -14,7 +14,7 @@ struct opts {
     double max_gap;
     bool depth;
     lt_audit_cfg audit;
-    lt_depth_cfg how_deep;
+    lt_representation_cfg how_deep;
     lt_verdict_cfg verdict;
 };
 static const lt_option own[] = {
@@ -43,7 +43,8 @@ static const lt_option own[] = {
 static const cli_group groups[] = {
     {"", "What to audit", own, 0, LT_OPTGROUP_FLAGS},
     {"audit", "How to audit", lt_audit_options, offsetof(struct opts, audit), LT_OPTGROUP_FLAGS},
-    {"audit", "How to look inside (--depth)", lt_depth_options, offsetof(struct opts, how_deep), LT_OPTGROUP_FLAGS},
+    {"audit", "How to look inside (--depth)", lt_representation_options, offsetof(struct opts, how_deep),
+     LT_OPTGROUP_FLAGS},
     {"audit", "How to judge", lt_verdict_options, offsetof(struct opts, verdict), LT_OPTGROUP_FLAGS},
     {NULL, NULL, NULL, 0, 0},
 };
@@ -445,7 +446,7 @@ static void print_attacks(cli_table *t, const json_t *r)
 {
     static const char *const row[3][2] = {
         {"ft_auc", "forget / test"}, {"fr_auc", "retain / forget"}, {"rt_auc", "retain / test"}};
-    for (const lt_mia *const *m = lt_mias(); *m; m++)
+    for (const lt_mia *const *m = lt_mia_list(); *m; m++)
         for (int i = 0; i < 3 && json_is_object(json_object_get(r, (*m)->name)); i++) {
             char *name = cli_format("%s AUC %s %%", (*m)->title, row[i][1]);
             char *path = cli_format("%s.%s", (*m)->name, row[i][0]);

@@ -91,7 +91,7 @@ static lt_status markdown(cli_session *s, FILE *out)
         LT_TRY(status);
     }
     fputs("## Membership attacks\n\n", out);
-    for (const lt_mia *const *m = lt_mias(); *m; m++) {
+    for (const lt_mia *const *m = lt_mia_list(); *m; m++) {
         fprintf(out, "### %s: %s\n\n%s\n\n", (*m)->name, (*m)->title, (*m)->doc);
         LT_TRY(markdown_table(out, NULL, (*m)->name, (*m)->opts, (*m)->cfg_size));
     }

@@ -20,14 +20,14 @@ static const double *numbers(cli_pool *pool, const json_t *v, int *n)
     return out;
 }
 
-static lt_report_three three_of(cli_pool *pool, const json_t *v)
+static lt_report_by_model three_of(cli_pool *pool, const json_t *v)
 {
-    lt_report_three t = {number(json_object_get(v, "original")), number(json_object_get(v, "unlearned")), NULL, 0};
+    lt_report_by_model t = {number(json_object_get(v, "original")), number(json_object_get(v, "unlearned")), NULL, 0};
     t.retrained = numbers(pool, json_object_get(v, "retrained"), &t.n_retrained);
     return t;
 }
 
-static void fill_stages(cli_pool *pool, const json_t *depth, lt_report_depth *out)
+static void fill_stages(cli_pool *pool, const json_t *depth, lt_report_representation *out)
 {
     const json_t *probe = json_object_get(depth, "probe"), *cka = json_object_get(depth, "cka");
     out->n_probes = (int)json_array_size(probe);
@@ -82,7 +82,7 @@ static lt_report_relearn relearn_of(cli_pool *pool, const json_t *v, int n_steps
 void cli_page_depth(cli_pool *pool, const cli_board *board, lt_report_spec *spec)
 {
     int n = (int)json_array_size(board->depth);
-    lt_report_depth *out = cli_pool_alloc(pool, (size_t)n, sizeof *out);
+    lt_report_representation *out = cli_pool_alloc(pool, (size_t)n, sizeof *out);
     for (int i = 0; i < n; i++) {
         const json_t *item = json_array_get(board->depth, (size_t)i), *depth = json_object_get(item, "depth");
         const json_t *relearn = json_object_get(depth, "relearn");

@@ -182,7 +182,7 @@ static json_t *triple_json(const lt_auc_triple *t)
 lt_status cli_outputs_figures(const cli_outputs_of *o, const lt_index_set *forget, const uint8_t *gone, json_t **out)
 {
     lt_auc_triple phi;
-    lt_mia_figures rmia;
+    lt_mia_metrics rmia;
     const lt_mia *mia;
     cut c = make_cut(o, forget, gone);
     json_t *j = *out = json_object();

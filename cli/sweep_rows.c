@@ -32,20 +32,20 @@ void sweep_metrics_init(sweep_metrics *m)
                                            {"phi_ft_tpr_at_0_1_fpr", "auc.phi_tpr_at_0_1_fpr"}};
     enum { N_FIXED = sizeof fixed / sizeof *fixed, PER_ATTACK = 6 };
     int n_attacks = 0;
-    while (lt_mias()[n_attacks])
+    while (lt_mia_list()[n_attacks])
         n_attacks++;
     *m = (sweep_metrics){.metric = cli_alloc(N_FIXED + 2 + PER_ATTACK * (size_t)n_attacks, sizeof *m->metric)};
     for (int i = 0; i < N_FIXED; i++)
         add_metric(m, cli_format("%s", fixed[i][0]), cli_format("%s", fixed[i][1]), false);
     for (int i = 0; i < n_attacks; i++)
-        if (!(lt_mias()[i]->needs & LT_MIA_NEED_UNLEARNED)) // a study has no such models
-            add_attack_metrics(m, lt_mias()[i]->name);
+        if (!(lt_mia_list()[i]->needs & LT_MIA_NEED_UNLEARNED)) // a study has no such models
+            add_attack_metrics(m, lt_mia_list()[i]->name);
     add_metric(m, cli_format("avg_gap_mis"), cli_format("svc_mia.confidence"), true);
     add_metric(m, cli_format("avg_gap_auc"), cli_format("auc.phi.ft"), true);
     for (int i = 0; i < n_attacks; i++)
-        if (!(lt_mias()[i]->needs & LT_MIA_NEED_UNLEARNED))
-            add_metric(m, cli_format("avg_gap_%s", lt_mias()[i]->name), cli_format("%s.ft_auc", lt_mias()[i]->name),
-                       true);
+        if (!(lt_mia_list()[i]->needs & LT_MIA_NEED_UNLEARNED))
+            add_metric(m, cli_format("avg_gap_%s", lt_mia_list()[i]->name),
+                       cli_format("%s.ft_auc", lt_mia_list()[i]->name), true);
 }
 
 void sweep_metrics_clear(sweep_metrics *m)

@@ -22,7 +22,7 @@ static void attack(const lt_references *refs)
     }
     lt_signals s = {.n = refs->n, .k = refs->k, .logits = logits, .label = label, .id = id, .group = group};
     const lt_mia_in in = {.target = &s, .refs = refs, .seed = 1, .n_threads = 1};
-    for (const lt_mia *const *m = lt_mias(); *m; m++) {
+    for (const lt_mia *const *m = lt_mia_list(); *m; m++) {
         if ((*m)->cfg_size > sizeof cfg)
             abort();
         lt_options_defaults((*m)->opts, cfg);

@@ -63,15 +63,15 @@ typedef struct lt_adv_search_cfg { // rows of lt_adv_search_options
     int64_t batch;                 // 128
 } lt_adv_search_cfg;
 LT_API extern const lt_option lt_adv_search_options[];
-typedef struct lt_fgsm_march_cfg { // rows of lt_fgsm_march_options: the attack "fgsm-march"
+typedef struct lt_fgsm_line_search_cfg { // rows of lt_fgsm_line_search_options: the attack "fgsm-march"
     float step;
     int32_t steps;
     float noise;
     int32_t restarts;
     uint64_t seed;
     int64_t batch;
-} lt_fgsm_march_cfg;
-LT_API extern const lt_option lt_fgsm_march_options[];
+} lt_fgsm_line_search_cfg;
+LT_API extern const lt_option lt_fgsm_line_search_options[];
 // The attack "amun-search": per-sample PGD-L2 with radius doubling. Finished samples leave the batch and waiting ones
 // take their place; the tail runs in smaller batches (buckets), so finished samples cost nothing.
 LT_API lt_status lt_adv_search(const lt_model *model, const lt_view *view, const lt_adv_search_cfg *cfg,

@@ -137,12 +137,12 @@ typedef struct lt_mia_in {
 } lt_mia_in;
 
 enum { LT_MIA_MAX_TRIED = 32 };
-typedef struct lt_mia_choice { // of an option that an attack chooses on the reference models
+typedef struct lt_mia_tuning { // of an option that an attack chooses on the reference models
     const char *option;        // its name
     int n;                     // values tried; 0 = the configuration leaves nothing to choose
     double tried[LT_MIA_MAX_TRIED], auc[LT_MIA_MAX_TRIED]; // AUC of members against others
     double value;                                          // the one with the largest AUC, the first of equals
-} lt_mia_choice;
+} lt_mia_tuning;
 
 // An attack gives every sample one score from arrays alone, larger = more likely a member, in double.
 typedef struct lt_mia {
@@ -155,9 +155,9 @@ typedef struct lt_mia {
     lt_status (*score)(const lt_mia_in *in, const void *cfg, double *score); // (n); pure
     // Sets in cfg what it leaves open, by attacking one reference model with the others. NULL = there is no such
     // option.
-    lt_status (*choose)(const lt_mia_in *in, void *cfg, lt_mia_choice *choice);
+    lt_status (*tune)(const lt_mia_in *in, void *cfg, lt_mia_tuning *choice);
 } lt_mia;
-LT_API const lt_mia *const *lt_mias(void);                          // NULL-terminated registry, strongest first
+LT_API const lt_mia *const *lt_mia_list(void);                      // NULL-terminated registry, strongest first
 LT_API lt_status lt_mia_find(const char *name, const lt_mia **mia); // LT_E_USAGE with the nearest name
 // Checks what the attack needs, then scores. Fails with LT_E_USAGE when it needs references and there are none, with
 // LT_E_FORMAT naming the first sample that lacks a model of a kind it needs.
@@ -166,14 +166,14 @@ LT_API lt_status lt_mia_run(const lt_mia *mia, const lt_mia_in *in, const void *
 // Makes an open option of cfg definite; depends on the reference models and the labels only, so it is the same for
 // every target with these samples. Scoring does it as well when it was not done before. LT_E_USAGE for fewer than three
 // models, LT_E_FORMAT as lt_mia_run.
-LT_API lt_status lt_mia_choose(const lt_mia *mia, const lt_mia_in *in, void *cfg, lt_mia_choice *choice);
+LT_API lt_status lt_mia_tune(const lt_mia *mia, const lt_mia_in *in, void *cfg, lt_mia_tuning *choice);
 
-typedef struct lt_mia_figures {
+typedef struct lt_mia_metrics {
     lt_auc_triple auc;           // balanced sub-sampling [AMUN 7.5]; NAN where a group has no scores
     lt_auc_triple tpr_1, tpr_01; // TPR at 1 % and 0.1 % FPR of the same pairs, all samples
     double ft_acc;               // balanced accuracy, forget against test, of the attack's own rule; NAN = none
-} lt_mia_figures;
-LT_API lt_status lt_mia_measure(const lt_signals *s, const lt_mia *mia, const double *score, lt_mia_figures *out);
+} lt_mia_metrics;
+LT_API lt_status lt_mia_measure(const lt_signals *s, const lt_mia *mia, const double *score, lt_mia_metrics *out);
 // risk[i] in [0,1]: share of the test samples that score lower than sample i, ties counted half. One minus it is the
 // false positive rate at which sample i would be called a member.
 LT_API lt_status lt_mia_risk(const lt_signals *s, const double *score, double *risk);

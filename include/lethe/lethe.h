@@ -5,7 +5,7 @@
 #include "lethe/audit.h"
 #include "lethe/common.h"
 #include "lethe/data.h"
-#include "lethe/depth.h"
+#include "lethe/representation.h"
 #include "lethe/event.h"
 #include "lethe/graph.h"
 #include "lethe/model.h"

@@ -57,14 +57,14 @@ typedef struct lt_report_lint {
 } lt_report_lint;
 
 // Depth of forgetting: three models of one row. NaN and n_retrained 0 = not measured.
-typedef struct lt_report_three {
+typedef struct lt_report_by_model {
     double original, unlearned;
     const double *retrained; // (n_retrained)
     int n_retrained;
-} lt_report_three;
+} lt_report_by_model;
 typedef struct lt_report_probe { // a linear probe on the activations of one stage
     const char *stage;
-    lt_report_three membership_auc, class_acc; // fractions
+    lt_report_by_model membership_auc, class_acc; // fractions
 } lt_report_probe;
 typedef struct lt_report_cka { // similarity of representations, 0 to 1
     const char *stage;
@@ -77,7 +77,7 @@ typedef struct lt_report_relearn { // accuracy while the forgotten samples are l
     const double *const *retrained; // (n_retrained)
     int n_retrained;
 } lt_report_relearn;
-typedef struct lt_report_depth {
+typedef struct lt_report_representation {
     int row;
     const lt_report_probe *probe;
     int n_probes;
@@ -86,7 +86,7 @@ typedef struct lt_report_depth {
     const double *step; // (n_steps)
     int n_steps;
     lt_report_relearn forget_acc, test_acc; // fractions
-} lt_report_depth;
+} lt_report_representation;
 
 typedef struct lt_report_stream { // requests served one after another
     const char *name, *run_dir;
@@ -114,7 +114,7 @@ typedef struct lt_report_spec {
     const char *const *class_names; // (K) of the signals; NULL = numbers
     const lt_report_lint *lint;
     int n_lint;
-    const lt_report_depth *depth;
+    const lt_report_representation *depth;
     int n_depth;
     const lt_report_stream *streams;
     int n_streams;

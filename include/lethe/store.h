@@ -13,7 +13,7 @@ LT_BEGIN
 // member (count,n): 1 = sample j trains model r. Column j is a random permutation of 0..count-1, IN where the rank is
 // below count/2 [AMUN 7.4]: every sample is IN for exactly count/2 models, and a function of (seed, j, count) alone.
 // LT_E_USAGE unless count is even and at least 2.
-LT_API lt_status lt_keep_matrix(int count, int64_t n, uint64_t seed, uint8_t *member);
+LT_API lt_status lt_inclusion_mask(int count, int64_t n, uint64_t seed, uint8_t *member);
 
 typedef struct lt_ref_request {
     const lt_dataset *ds;

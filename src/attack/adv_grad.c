@@ -60,8 +60,8 @@ static lt_status compile(lti_grad *g, lti_grad_loss loss, int64_t size, lt_plan 
     LT_TRY(lt_plan_create(g->graph, &spec, g->env->backend, &made));
     // An eval-mode plan without parameter gradients only reads its slabs.
     lt_status status = lt_plan_bind(made, g->model->params, g->model->state, NULL);
-    lti_plan_keep_outputs_on_device(made, g->there);
-    lti_plan_input_produced_on_device(made, g->model->x, g->there);
+    lti_plan_keep_outputs_on_device(made, g->on_device);
+    lti_plan_input_produced_on_device(made, g->model->x, g->on_device);
     if (status == LT_OK)
         *plan = made;
     else
@@ -81,7 +81,7 @@ lt_status lti_grad_io_get(lti_grad *g, lti_grad_loss loss, int bucket, lti_grad_
                         .weight = lt_plan_buffer(*plan, g->weight),
                         .logits = lt_plan_buffer(*plan, g->model->logits),
                         .dx = lt_plan_grad(*plan, 0)};
-    if (g->there) {
+    if (g->on_device) {
         io->x = lti_plan_device_input(*plan, g->model->x);
         io->logits = lti_plan_device_output(*plan, g->model->logits);
         io->dx = lti_plan_device_grad(*plan, 0);

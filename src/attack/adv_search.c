@@ -30,7 +30,7 @@ const lt_option lt_adv_search_options[] = {LTI_ADV_SEARCH_ROWS(lt_adv_search_cfg
 // ---- one sample
 
 // A step of the row along the gradient in row grad_row of the last run.
-static void add_move(lti_search *s, int64_t row, int64_t grad_row, double g_length)
+static void add_step(lti_search *s, int64_t row, int64_t grad_row, double g_length)
 {
     const int64_t i = s->queue[row];
     lti_search_item *item = &s->item[i];
@@ -44,10 +44,10 @@ static void add_move(lti_search *s, int64_t row, int64_t grad_row, double g_leng
 typedef enum verdict { STEP, RESTART, FLAT, DONE } verdict;
 
 // Sample i after one run: what was seen at its current image.
-static verdict advance(lti_search *s, int64_t i, const lti_row_stats *seen)
+static verdict advance(lti_search *s, int64_t i, const lti_row_stats *stats)
 {
     lti_search_item *item = &s->item[i];
-    const int32_t pred = seen->pred;
+    const int32_t pred = stats->pred;
     if (pred != s->set->label[i] && !item->forced) {
         s->set->adv_pred[i] = pred;
         return DONE;
@@ -67,67 +67,68 @@ static verdict advance(lti_search *s, int64_t i, const lti_row_stats *seen)
         if (s->cfg->fresh) // this gradient belongs to the old image
             return RESTART;
     }
-    return seen->length < GRADIENT_FLOOR ? FLAT : STEP;
+    return stats->norm < GRADIENT_FLOOR ? FLAT : STEP;
 }
 
 // ---- one batch
 
-static lt_status run_rows(lti_search *s, lti_stage *stage, lti_grad_loss loss, int bucket, int64_t from, int64_t n)
+static lt_status run_rows(lti_search *s, lti_attack_batch *stage, lti_grad_loss loss, int bucket, int64_t from,
+                          int64_t n)
 {
-    LT_TRY(lti_stage_run(stage, loss, bucket, from, n));
+    LT_TRY(lti_attack_batch_evaluate(stage, loss, bucket, from, n));
     s->set->n_forward += n;
     s->set->n_backward += n;
     for (int64_t r = 0; r < n; r++)
-        if (!stage->seen[r].finite)
+        if (!stage->stats[r].finite)
             return LT_FAIL(LT_E_DIVERGED, "adversarial search: logits or gradient of sample id %lld are not finite",
                            (long long)s->set->id[s->queue[from + r]]);
     return LT_OK;
 }
 
 // The margin's gradient for the rows flat[0..n-1], whose cross-entropy is saturated.
-static lt_status step_flat(lti_search *s, lti_stage *stage, int64_t n)
+static lt_status step_flat(lti_search *s, lti_attack_batch *stage, int64_t n)
 {
     for (int64_t f = 0; f < n; f++) { // one by one: rare
         const int64_t row = s->flat[f], sample = s->queue[row];
         LT_TRY(run_rows(s, stage, LTI_GRAD_MARGIN, stage->grad->n_buckets - 1, row, 1));
-        if (stage->seen[0].length < GRADIENT_FLOOR) {
+        if (stage->stats[0].norm < GRADIENT_FLOOR) {
             s->set->status[sample] = LT_ADV_FAILED;
             s->set->adv_pred[sample] = s->set->label[sample];
             s->done[row] = true;
         } else {
-            add_move(s, row, 0, stage->seen[0].length);
-            LT_TRY(lti_stage_climb(stage));
+            add_step(s, row, 0, stage->stats[0].norm);
+            LT_TRY(lti_attack_batch_step(stage));
         }
     }
     return LT_OK;
 }
 
 // What each of the first n rows does next.
-static lt_status judge(lti_search *s, lti_stage *stage, int64_t n, int64_t *n_flat)
+static lt_status classify_rows(lti_search *s, lti_attack_batch *stage, int64_t n, int64_t *n_flat)
 {
     for (int64_t r = 0; r < n; r++) {
-        const verdict v = advance(s, s->queue[r], &stage->seen[r]);
+        const verdict v = advance(s, s->queue[r], &stage->stats[r]);
         s->done[r] = v == DONE;
         if (v == FLAT)
             s->flat[(*n_flat)++] = r;
         else if (v == RESTART)
-            LT_TRY(lti_stage_restart(stage, r));
+            LT_TRY(lti_attack_batch_restart(stage, r));
         else if (v == STEP)
-            add_move(s, r, r, stage->seen[r].length);
+            add_step(s, r, r, stage->stats[r].norm);
     }
-    return lti_stage_climb(stage);
+    return lti_attack_batch_step(stage);
 }
 
-static lt_status step_batch(lti_search *s, lti_stage *stage)
+static lt_status step_batch(lti_search *s, lti_attack_batch *stage)
 {
     const lti_grad *grad = stage->grad;
     const int bucket = lti_grad_bucket(grad, s->n_queue);
     const int64_t n = s->n_queue < grad->size[bucket] ? s->n_queue : grad->size[bucket];
     int64_t n_flat = 0, kept = 0;
     LT_TRY(run_rows(s, stage, LTI_GRAD_CE, bucket, 0, n));
-    LT_TRY(judge(s, stage, n, &n_flat));
+    LT_TRY(classify_rows(s, stage, n, &n_flat));
     LT_TRY(step_flat(s, stage, n_flat));
-    LT_TRY(lti_stage_leave(stage, n, s->done));
+    LT_TRY(lti_attack_batch_retire(stage, n, s->done));
     for (int64_t r = 0; r < s->n_queue; r++)
         if (r >= n || !s->done[r])
             s->queue[kept++] = s->queue[r];
@@ -175,22 +176,22 @@ static void save_or_warn(lti_search *s)
 }
 
 // The set is complete whenever this returns without a failure, an interruption not counted as one.
-static lt_status drain(lti_search *s, lti_stage *stage)
+static lt_status drain(lti_search *s, lti_attack_batch *stage)
 {
     while (s->n_queue > 0) {
         if (lt_interrupted(s->env->stop)) {
-            LT_TRY(lti_stage_home(stage));
+            LT_TRY(lti_attack_batch_write_back(stage));
             return LT_FAIL(LT_E_INTERRUPTED, "adversarial search interrupted with %lld of %lld samples done",
                            (long long)(s->set->n - s->n_queue), (long long)s->set->n);
         }
         LT_TRY(step_batch(s, stage));
         progress(s);
         if (s->state && lti_now_s() - s->save_s > SAVE_EVERY_S) {
-            LT_TRY(lti_stage_home(stage));
+            LT_TRY(lti_attack_batch_write_back(stage));
             save_or_warn(s);
         }
     }
-    return lti_stage_home(stage);
+    return lti_attack_batch_write_back(stage);
 }
 
 // Predictions of the evaluation path on `images` (NULL = the clean ones).
@@ -210,7 +211,7 @@ static lt_status evaluate(lti_search *s, lt_evaluator *evaluator, const float *i
 }
 
 // Everything is (re)set here: the arrays may hold what a damaged state file left.
-static lt_status start(lti_search *s, lt_evaluator *evaluator)
+static lt_status start_search(lti_search *s, lt_evaluator *evaluator)
 {
     lt_adv_set *set = s->set;
     for (int64_t i = 0; i < set->n; i++) {
@@ -234,7 +235,7 @@ static lt_status start(lti_search *s, lt_evaluator *evaluator)
 }
 
 // Takes the final predictions, and puts samples that the evaluation path still calls right back to work.
-static lt_status verify(lti_search *s, lt_evaluator *evaluator)
+static lt_status verify_set(lti_search *s, lt_evaluator *evaluator)
 {
     LT_TRY(evaluate(s, evaluator, s->set->x_adv));
     int k = s->model->shape.n_classes;
@@ -257,16 +258,16 @@ static lt_status verify(lti_search *s, lt_evaluator *evaluator)
     return LT_OK;
 }
 
-static lt_status search_all(lti_search *s, lti_stage *stage, lt_evaluator *evaluator)
+static lt_status search_all(lti_search *s, lti_attack_batch *stage, lt_evaluator *evaluator)
 {
     do {
         LT_TRY(drain(s, stage));
-        LT_TRY(verify(s, evaluator));
+        LT_TRY(verify_set(s, evaluator));
     } while (s->n_queue > 0);
     return LT_OK;
 }
 
-static void finish(lti_search *s)
+static void finalize_set(lti_search *s)
 {
     lt_adv_set *set = s->set;
     for (int64_t i = 0; i < set->n; i++) {
@@ -331,24 +332,24 @@ static bool try_resume(lti_search *s)
     return false;
 }
 
-static lt_status run(const lt_model *model, const lt_view *view, const void *cfg, const lt_env *env, const char *state,
-                     lt_adv_set **set)
+static lt_status run_adv_search(const lt_model *model, const lt_view *view, const void *cfg, const lt_env *env,
+                                const char *state, lt_adv_set **set)
 {
     lti_search s = {.cfg = cfg, .model = model, .view = view, .env = env, .state = state};
     lti_grad grad = {0};
-    lti_stage stage = {0};
+    lti_attack_batch stage = {0};
     lt_evaluator *evaluator = NULL;
     bool started = false;
     lt_status status = LT_OK;
     LT_TRY_GOTO(search_init(&s), out);
     LT_TRY_GOTO(lt_evaluator_create(model, env, s.cfg->batch, &evaluator), out);
     LT_TRY_GOTO(lti_grad_init(&grad, model, env, s.cfg->batch), out);
-    LT_TRY_GOTO(lti_stage_init(&stage, &s, &grad), out);
+    LT_TRY_GOTO(lti_attack_batch_init(&stage, &s, &grad), out);
     if (!try_resume(&s))
-        LT_TRY_GOTO(start(&s, evaluator), out);
+        LT_TRY_GOTO(start_search(&s, evaluator), out);
     started = true;
     LT_TRY_GOTO(search_all(&s, &stage, evaluator), out);
-    finish(&s);
+    finalize_set(&s);
     *set = s.set;
     s.set = NULL;
 out:
@@ -359,7 +360,7 @@ out:
         else
             status = lt_error_get()->status;
     }
-    lti_stage_clear(&stage);
+    lti_attack_batch_clear(&stage);
     lti_grad_clear(&grad);
     lt_evaluator_destroy(evaluator);
     search_clear(&s);
@@ -377,5 +378,5 @@ const lt_attack lti_attack_adv_search = {
            "stop per sample, so the result lies at most one step past the decision boundary. [AMUN 2.1]",
     .cfg_size = sizeof(lt_adv_search_cfg),
     .opts = lt_adv_search_options,
-    .run = run,
+    .run = run_adv_search,
 };

@@ -15,7 +15,7 @@ typedef struct extra {
     double time_s;
 } extra;
 
-static void describe(const lti_search *s, extra *e, lt_tensor t[LTI_ADV_SET_TENSORS + N_EXTRA])
+static void describe_state(const lti_search *s, extra *e, lt_tensor t[LTI_ADV_SET_TENSORS + N_EXTRA])
 {
     int64_t n = s->set->n;
     lti_adv_set_tensors(s->set, t);
@@ -32,12 +32,12 @@ lt_status lti_search_save(const lti_search *s)
 {
     extra e = {{s->n_queue, s->n_verified, s->set->n_forward, s->set->n_backward}, lti_search_time(s)};
     lt_tensor t[LTI_ADV_SET_TENSORS + N_EXTRA];
-    describe(s, &e, t);
+    describe_state(s, &e, t);
     const lt_meta meta[] = {{"lethe.kind", "unfinished adversarial search"}};
     return lt_safetensors_write(s->state, t, LTI_ADV_SET_TENSORS + N_EXTRA, meta, 1);
 }
 
-static lt_status check(const lti_search *s, const extra *e)
+static lt_status check_state(const lti_search *s, const extra *e)
 {
     int64_t n = s->set->n, k = s->model->shape.n_classes;
     bool fine = e->counts[0] >= 0 && e->counts[0] <= n && e->counts[1] >= 0 && e->counts[2] >= 0 && e->counts[3] >= 0 &&
@@ -64,13 +64,13 @@ lt_status lti_search_load(lti_search *s)
     lt_tensor want[LTI_ADV_SET_TENSORS + N_EXTRA];
     lt_tensor_file *f;
     LT_TRY(lt_tensor_file_open(s->state, &f));
-    describe(s, &e, want);
+    describe_state(s, &e, want);
     lt_status status = LT_OK;
     for (int i = 0; status == LT_OK && i < LTI_ADV_SET_TENSORS + N_EXTRA; i++)
         status = lti_tensor_copy(f, s->state, want[i]);
     lt_tensor_file_close(f);
     LT_TRY(status);
-    LT_TRY(check(s, &e));
+    LT_TRY(check_state(s, &e));
     s->n_queue = e.counts[0];
     s->n_verified = e.counts[1];
     s->set->n_forward = e.counts[2];

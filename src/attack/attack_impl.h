@@ -41,7 +41,7 @@ typedef struct lti_grad {
     int n_buckets;
     int64_t size[LTI_MAX_BUCKETS]; // descending: batch, batch/2, ..., 1
     lt_plan *plan[LTI_N_GRAD_LOSSES][LTI_MAX_BUCKETS];
-    bool there; // on a device: images are made there, logits and gradients stay there; set before the first plan
+    bool on_device; // on a device: images are made there, logits and gradients stay there; set before the first plan
 } lti_grad;
 typedef struct lti_grad_io { // of one bucket; borrowed until lti_grad_clear
     int64_t size;
@@ -94,32 +94,35 @@ double lti_search_time(const lti_search *s);
 // the queue. On a CPU that is the set itself. On a device the rows of a batch lie there, clean and as far as they have
 // got: a sample goes up when its turn comes and down when it is done; in between only predictions and lengths of
 // gradients come down, and only steps go up.
-typedef struct lti_stage {
+typedef struct lti_attack_batch {
     lti_search *search;
     lti_grad *grad;
-    lti_grad_io io;                // of the last run
-    lti_row_stats *seen;           // (batch) of the last run
-    struct lti_stage_there *there; // on a device, else NULL
-} lti_stage;
-// Always followed by lti_stage_clear, also when it fails; that before the set goes: copies into it may be under way.
-lt_status lti_stage_init(lti_stage *st, lti_search *s, lti_grad *grad);
-void lti_stage_clear(lti_stage *st);
+    lti_grad_io io;                         // of the last run
+    lti_row_stats *stats;                   // (batch) of the last run
+    struct lti_attack_batch_device *device; // on a device, else NULL
+} lti_attack_batch;
+// Always followed by lti_attack_batch_clear, also when it fails; that before the set goes: copies into it may be under
+// way.
+lt_status lti_attack_batch_init(lti_attack_batch *st, lti_search *s, lti_grad *grad);
+void lti_attack_batch_clear(lti_attack_batch *st);
 // Gradients of rows from..from+n-1 through a bucket that holds them; seen (n) is filled.
-lt_status lti_stage_run(lti_stage *st, lti_grad_loss loss, int bucket, int64_t from, int64_t n);
-lt_status lti_stage_climb(lti_stage *st); // the search's moves, by the gradients of the last run; then there are none
-lt_status lti_stage_restart(lti_stage *st, int64_t row); // the row is the clean image again
-lt_status lti_stage_leave(lti_stage *st, int64_t n,
-                          const bool *done); // rows r < n with done[r] leave, the rest move up
-lt_status lti_stage_home(lti_stage *st);     // the set holds all images as they are
-// ---- adv_stage_there.c
-lt_status lti_stage_there_init(lti_stage *st, lt_backend *b);
-void lti_stage_there_clear(lti_stage *st);
-lt_status lti_stage_there_place(lti_stage *st, int64_t from, int64_t n); // rows from..from+n-1 into the plan of io
-lt_status lti_stage_there_look(lti_stage *st, int64_t n);
-lt_status lti_stage_there_climb(lti_stage *st);
-lt_status lti_stage_there_restart(lti_stage *st, int64_t row);
-lt_status lti_stage_there_leave(lti_stage *st, int64_t n, const bool *done);
-lt_status lti_stage_there_home(lti_stage *st);
+lt_status lti_attack_batch_evaluate(lti_attack_batch *st, lti_grad_loss loss, int bucket, int64_t from, int64_t n);
+lt_status lti_attack_batch_step(
+    lti_attack_batch *st); // the search's moves, by the gradients of the last run; then there are none
+lt_status lti_attack_batch_restart(lti_attack_batch *st, int64_t row); // the row is the clean image again
+lt_status lti_attack_batch_retire(lti_attack_batch *st, int64_t n,
+                                  const bool *done);         // rows r < n with done[r] leave, the rest move up
+lt_status lti_attack_batch_write_back(lti_attack_batch *st); // the set holds all images as they are
+// ---- attack_batch_device.c
+lt_status lti_attack_batch_device_init(lti_attack_batch *st, lt_backend *b);
+void lti_attack_batch_device_clear(lti_attack_batch *st);
+lt_status lti_attack_batch_device_load(lti_attack_batch *st, int64_t from,
+                                       int64_t n); // rows from..from+n-1 into the plan of io
+lt_status lti_attack_batch_device_evaluate(lti_attack_batch *st, int64_t n);
+lt_status lti_attack_batch_device_step(lti_attack_batch *st);
+lt_status lti_attack_batch_device_restart(lti_attack_batch *st, int64_t row);
+lt_status lti_attack_batch_device_retire(lti_attack_batch *st, int64_t n, const bool *done);
+lt_status lti_attack_batch_device_write_back(lti_attack_batch *st);
 
 #define LT_X(name) extern const lt_attack lti_attack_##name;
 #include "attack/attacks.list"

@@ -17,7 +17,7 @@
     LTI_ROW_I32(T, F(max_doublings), 11, 0, 60, "", "doublings of the radius before a sample counts as failed"), \
     LTI_ROW_BOOL(T, F(fresh), 0, "start each radius from the clean image (paper) instead of the last iterate (authors' code)"), \
     LTI_ROW_I64(T, F(batch), 128, 1, 4096, "images", "largest batch of the search")
-#define LTI_FGSM_MARCH_ROWS(T, F) \
+#define LTI_FGSM_LINE_SEARCH_ROWS(T, F) \
     LTI_ROW_F32(T, F(step), 0.03, 1e-6, 1, "pixels in [0,1]", "length of a step in each pixel"), \
     LTI_ROW_I32(T, F(steps), 10, 1, 100000, "", "steps along one sign before the march starts again"), \
     LTI_ROW_F32(T, F(noise), 0.02, 0, 1, "pixels in [0,1]", "largest disturbance of the image when it does"), \

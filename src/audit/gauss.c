@@ -94,25 +94,28 @@ static double ratio(double phi, const lti_moments m[3], const lti_gauss *in, con
            lti_normal_log_pdf(phi, m[out->membership].mean, lti_gauss_sd(out, m));
 }
 
-lt_status lti_gauss_ratio(const lt_mia *mia, const lt_mia_in *in, int world, const lti_lira_cfg *cfg, double *score)
+lt_status lti_gauss_ratio(const lt_mia *mia, const lt_mia_in *in, int membership, const lti_lira_cfg *cfg,
+                          double *score)
 {
     const lt_signals *s = in->target;
     bool optional = (mia->needs & LT_MIA_RETAIN_OPTIONAL) != 0;
-    lti_gauss of_world, of_out;
+    lti_gauss of_membership, of_out;
     lti_moments *moments = lti_reference_moments(in, lti_phi, NULL);
     if (!moments)
         return LT_E_NOMEM;
-    lt_status status = lti_gauss_fit(mia->name, s, moments, world, cfg, optional, &of_world);
+    lt_status status = lti_gauss_fit(mia->name, s, moments, membership, cfg, optional, &of_membership);
     if (status == LT_OK)
         status = lti_gauss_fit(mia->name, s, moments, LT_MEMBER_OUT, cfg, optional, &of_out);
     const lti_lira_cfg fixed = {LTI_LIRA_FIXED};
-    if (status == LT_OK && isnan(of_world.fixed_sd) != isnan(of_out.fixed_sd)) { // auto: enough models of one kind only
-        status = lti_gauss_fit(mia->name, s, moments, world, &fixed, optional, &of_world);
+    if (status == LT_OK &&
+        isnan(of_membership.fixed_sd) != isnan(of_out.fixed_sd)) { // auto: enough models of one kind only
+        status = lti_gauss_fit(mia->name, s, moments, membership, &fixed, optional, &of_membership);
         if (status == LT_OK)
             status = lti_gauss_fit(mia->name, s, moments, LT_MEMBER_OUT, &fixed, optional, &of_out);
     }
     for (int64_t i = 0; i < s->n && status == LT_OK; i++)
-        score[i] = ratio(lti_phi(s->logits + i * s->k, s->k, s->label[i], NULL), moments + 3 * i, &of_world, &of_out);
+        score[i] =
+            ratio(lti_phi(s->logits + i * s->k, s->k, s->label[i], NULL), moments + 3 * i, &of_membership, &of_out);
     lti_free(moments);
     return status;
 }

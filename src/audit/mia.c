@@ -11,7 +11,7 @@ static const lt_mia *const table[] = {
     NULL,
 };
 
-const lt_mia *const *lt_mias(void)
+const lt_mia *const *lt_mia_list(void)
 {
     return table;
 }
@@ -32,15 +32,15 @@ lt_status lt_mia_find(const char *name, const lt_mia **mia)
 
 // ---- needs
 
-static const char *const world_text[3] = {"not trained on it (member 0)", "trained on it (member 1)",
-                                          "that has unlearned it (member 2)"};
+static const char *const membership_text[3] = {"not trained on it (member 0)", "trained on it (member 1)",
+                                               "that has unlearned it (member 2)"};
 
 // Attacks that need no models of this kind, for the hint.
-static void others(int world, char *text, size_t size)
+static void others(int membership, char *text, size_t size)
 {
     text[0] = '\0';
     for (int i = 0; table[i]; i++) {
-        if (table[i]->needs & (1u << world))
+        if (table[i]->needs & (1u << membership))
             continue;
         if (text[0])
             strncat(text, ",", size - strlen(text) - 1);
@@ -48,16 +48,17 @@ static void others(int world, char *text, size_t size)
     }
 }
 
-static lt_status check_world(const lt_mia *mia, const lt_mia_in *in, int world, const bool *seen)
+static lt_status check_membership(const lt_mia *mia, const lt_mia_in *in, int membership, const bool *seen)
 {
     char text[256];
     const lt_signals *s = in->target;
     for (int64_t i = 0; i < s->n; i++) {
-        if (seen[3 * i + world] || ((mia->needs & LT_MIA_RETAIN_OPTIONAL) && s->group[i] == LT_GROUP_RETAIN))
+        if (seen[3 * i + membership] || ((mia->needs & LT_MIA_RETAIN_OPTIONAL) && s->group[i] == LT_GROUP_RETAIN))
             continue;
         (void)LT_FAIL(LT_E_FORMAT, "%s: row %lld (id %lld): expected a reference model %s, found none among %lld",
-                      mia->name, (long long)i, (long long)s->id[i], world_text[world], (long long)in->refs->m);
-        others(world, text, sizeof text);
+                      mia->name, (long long)i, (long long)s->id[i], membership_text[membership],
+                      (long long)in->refs->m);
+        others(membership, text, sizeof text);
         return lt_error_hint("attacks that need no such models: %s", text);
     }
     return LT_OK;
@@ -78,9 +79,9 @@ static lt_status check_references(const lt_mia *mia, const lt_mia_in *in)
         for (int64_t i = 0; i < refs->n; i++)
             seen[3 * i + refs->member[r * refs->n + i]] = true;
     lt_status status = LT_OK;
-    for (int world = 0; world < 3 && status == LT_OK; world++)
-        if (mia->needs & (1u << world))
-            status = check_world(mia, in, world, seen);
+    for (int membership = 0; membership < 3 && status == LT_OK; membership++)
+        if (mia->needs & (1u << membership))
+            status = check_membership(mia, in, membership, seen);
     lti_free(seen);
     return status;
 }
@@ -99,14 +100,14 @@ lt_status lt_mia_run(const lt_mia *mia, const lt_mia_in *in, const void *cfg, do
     return LT_OK;
 }
 
-lt_status lt_mia_choose(const lt_mia *mia, const lt_mia_in *in, void *cfg, lt_mia_choice *choice)
+lt_status lt_mia_tune(const lt_mia *mia, const lt_mia_in *in, void *cfg, lt_mia_tuning *choice)
 {
-    *choice = (lt_mia_choice){.value = NAN};
-    return mia->choose ? mia->choose(in, cfg, choice) : LT_OK;
+    *choice = (lt_mia_tuning){.value = NAN};
+    return mia->tune ? mia->tune(in, cfg, choice) : LT_OK;
 }
 
-lt_status lti_mia_one_attacked(const lt_mia *mia, const lt_mia_in *in, lt_signals *target, lt_references *others,
-                               lt_mia_in *out)
+lt_status lti_mia_hold_out_reference(const lt_mia *mia, const lt_mia_in *in, lt_signals *target, lt_references *others,
+                                     lt_mia_in *out)
 {
     enum { LEAST = 3 };
     if (!in->refs || in->refs->m < LEAST)
@@ -159,7 +160,7 @@ static double own_accuracy(const double *forget, int64_t n_forget, const double 
     return 0.5 * ((double)tp / (double)n_forget + (double)tn / (double)n_test);
 }
 
-lt_status lt_mia_measure(const lt_signals *s, const lt_mia *mia, const double *score, lt_mia_figures *out)
+lt_status lt_mia_measure(const lt_signals *s, const lt_mia *mia, const double *score, lt_mia_metrics *out)
 {
     const double *v[3];
     int64_t n[3];

@@ -35,12 +35,12 @@ typedef double (*lti_rmia_mean_fn)(const lti_moments m[3], const lti_rmia_cfg *c
 lt_status lti_rmia_score(const lt_mia_in *in, const lti_rmia_cfg *cfg, lti_rmia_mean_fn mean, double *score);
 
 // The value of cfg->a in 0, 0.1, ..., 1 that tells the members of the first reference model best, by the others.
-lt_status lti_rmia_choose_a(const lt_mia *mia, const lt_mia_in *in, lti_rmia_cfg *cfg, lti_rmia_mean_fn mean,
-                            lt_mia_choice *choice);
+lt_status lti_rmia_tune_a(const lt_mia *mia, const lt_mia_in *in, lti_rmia_cfg *cfg, lti_rmia_mean_fn mean,
+                          lt_mia_tuning *choice);
 
 // The first reference model as the target of the others. target, others: memory that *out refers to, owning nothing.
-lt_status lti_mia_one_attacked(const lt_mia *mia, const lt_mia_in *in, lt_signals *target, lt_references *others,
-                               lt_mia_in *out);
+lt_status lti_mia_hold_out_reference(const lt_mia *mia, const lt_mia_in *in, lt_signals *target, lt_references *others,
+                                     lt_mia_in *out);
 
 // ---- LiRA [AMUN 7.7]
 enum { LTI_LIRA_AUTO, LTI_LIRA_FIXED, LTI_LIRA_OVERALL, LTI_LIRA_PER_EXAMPLE };
@@ -58,5 +58,6 @@ lt_status lti_gauss_fit(const char *attack, const lt_signals *target, const lti_
                         const lti_lira_cfg *cfg, bool optional, lti_gauss *out);
 double lti_gauss_sd(const lti_gauss *g, const lti_moments m[3]);
 // log N(phi; world) - log N(phi; OUT), NAN for samples that lack a model of either kind.
-lt_status lti_gauss_ratio(const lt_mia *mia, const lt_mia_in *in, int world, const lti_lira_cfg *cfg, double *score);
+lt_status lti_gauss_ratio(const lt_mia *mia, const lt_mia_in *in, int membership, const lti_lira_cfg *cfg,
+                          double *score);
 #endif

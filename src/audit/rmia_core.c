@@ -191,7 +191,7 @@ typedef struct trial { // memory of one search
 } trial;
 
 static lt_status try_values(const lt_mia_in *in, const uint8_t *member, lti_rmia_cfg *cfg, lti_rmia_mean_fn mean,
-                            const trial *t, lt_mia_choice *choice)
+                            const trial *t, lt_mia_tuning *choice)
 {
     enum { STEPS = 10 };
     double best = -1.0;
@@ -214,14 +214,14 @@ static lt_status try_values(const lt_mia_in *in, const uint8_t *member, lti_rmia
     return LT_OK;
 }
 
-lt_status lti_rmia_choose_a(const lt_mia *mia, const lt_mia_in *in, lti_rmia_cfg *cfg, lti_rmia_mean_fn mean,
-                            lt_mia_choice *choice)
+lt_status lti_rmia_tune_a(const lt_mia *mia, const lt_mia_in *in, lti_rmia_cfg *cfg, lti_rmia_mean_fn mean,
+                          lt_mia_tuning *choice)
 {
     lt_signals target;
     lt_references others;
     lt_mia_in attack;
-    *choice = (lt_mia_choice){.option = "a", .value = NAN};
-    LT_TRY(lti_mia_one_attacked(mia, in, &target, &others, &attack));
+    *choice = (lt_mia_tuning){.option = "a", .value = NAN};
+    LT_TRY(lti_mia_hold_out_reference(mia, in, &target, &others, &attack));
     const size_t n = (size_t)target.n;
     trial t = {.moments = lti_reference_moments(&attack, lti_rmia_signal, cfg),
                .ratio = lti_calloc(n, sizeof(double)),

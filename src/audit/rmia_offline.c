@@ -17,17 +17,17 @@ static double mean_from_out(const lti_moments m[3], const lti_rmia_cfg *cfg)
     return 0.5 * ((1.0 + cfg->a) * m[LT_MEMBER_OUT].mean + 1.0 - cfg->a);
 }
 
-static lt_status choose(const lt_mia_in *in, void *cfg, lt_mia_choice *choice)
+static lt_status tune_a(const lt_mia_in *in, void *cfg, lt_mia_tuning *choice)
 {
     lti_rmia_cfg *c = cfg;
-    return c->tune_a ? lti_rmia_choose_a(&lti_mia_rmia_offline, in, c, mean_from_out, choice) : LT_OK;
+    return c->tune_a ? lti_rmia_tune_a(&lti_mia_rmia_offline, in, c, mean_from_out, choice) : LT_OK;
 }
 
 static lt_status score(const lt_mia_in *in, const void *cfg, double *out)
 {
     lti_rmia_cfg definite = *(const lti_rmia_cfg *)cfg;
-    lt_mia_choice choice;
-    LT_TRY(choose(in, &definite, &choice));
+    lt_mia_tuning choice;
+    LT_TRY(tune_a(in, &definite, &choice));
     return lti_rmia_score(in, &definite, mean_from_out, out);
 }
 
@@ -42,5 +42,5 @@ const lt_mia lti_mia_rmia_offline = {
     .cfg_size = sizeof(lti_rmia_cfg),
     .opts = opts,
     .score = score,
-    .choose = choose,
+    .tune = tune_a,
 };

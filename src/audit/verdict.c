@@ -39,8 +39,8 @@ static void mean_and_sd(const double *v, int n, double *mean, double *sd)
 
 // s: deviation of retraining with df degrees of freedom; of_models, of_oracles: variances of the two means that differ
 // by out->difference, in units of s^2.
-static void judge(double s, double df, double of_models, double of_oracles, const lt_verdict_cfg *cfg,
-                  lt_comparison *out)
+static void compute_verdict(double s, double df, double of_models, double of_oracles, const lt_verdict_cfg *cfg,
+                            lt_comparison *out)
 {
     double d = fabs(out->difference), of_both = s * sqrt(of_models + of_oracles), of_mean = s * sqrt(of_oracles);
     double band = lti_student_quantile(0.5 * cfg->verdict_level, df) * of_both;
@@ -64,7 +64,7 @@ void lt_compare(double value, const double *oracle, int n, double resolution, co
     out->band = out->p = out->bound = out->margin = (double)NAN;
     if (n < 2 || isnan(out->difference))
         return;
-    judge(sd > resolution ? sd : resolution, n - 1, 1.0, 1.0 / n, cfg, out);
+    compute_verdict(sd > resolution ? sd : resolution, n - 1, 1.0, 1.0 / n, cfg, out);
 }
 
 void lt_compare_pooled(const lt_pooled *pooled, const lt_verdict_cfg *cfg, lt_comparison *out)
@@ -73,8 +73,8 @@ void lt_compare_pooled(const lt_pooled *pooled, const lt_verdict_cfg *cfg, lt_co
     out->mean = out->band = out->p = out->bound = out->margin = (double)NAN;
     if (pooled->df < 1 || isnan(pooled->difference) || isnan(pooled->sd))
         return;
-    judge(pooled->sd > pooled->resolution ? pooled->sd : pooled->resolution, pooled->df, pooled->of_models,
-          pooled->of_oracles, cfg, out);
+    compute_verdict(pooled->sd > pooled->resolution ? pooled->sd : pooled->resolution, pooled->df, pooled->of_models,
+                    pooled->of_oracles, cfg, out);
 }
 
 lt_verdict lt_compare_all(const lt_comparison *metric, int n, const lt_verdict_cfg *cfg)

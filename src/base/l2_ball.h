@@ -12,7 +12,7 @@
 enum { LTI_L2_BALL_PARTS = 8 };
 
 typedef struct lti_row_stats { // of one row, after a run of its plan
-    double length;             // of its gradient
+    double norm;               // of its gradient
     int32_t pred, finite;      // largest logit, the first of equals; 0 when a logit or the gradient is not finite
 } lti_row_stats;
 

@@ -111,7 +111,7 @@ typedef struct lt_device_attack_eval { // what a run of a plan gave
     const float *z, *g;                // (n,k) logits, (n,d) gradients
     int32_t n, k, d;
     double *part; // (n,LTI_L2_BALL_PARTS) scratch
-    lti_row_stats *seen;
+    lti_row_stats *stats;
 } lt_device_attack_eval;
 
 typedef struct lt_device_attack_step { // one step of n rows

@@ -1,4 +1,5 @@
-// device_buffer_cache.c - memory of the host that does not change, copied to a card once for all backends beside each other.
+// device_buffer_cache.c - memory of the host that does not change, copied to a card once for all backends beside each
+// other.
 //
 // Backends beside each other are queues of one card, each of a thread of its own; whoever first asks for a copy makes
 // it while the others wait, and the last one to give it back releases it.
@@ -57,7 +58,7 @@ static copy **find(lti_device_buffer_cache *r, const void *host, size_t bytes)
     return at;
 }
 
-static lt_status fill(lt_backend *b, copy *c)
+static lt_status upload_copy(lt_backend *b, copy *c)
 {
     LT_TRY(b->ops->device->alloc(b, c->bytes, &c->device));
     lt_status status = b->ops->device->upload(b, c->device, c->host, c->bytes);
@@ -72,7 +73,7 @@ static lt_status fill(lt_backend *b, copy *c)
     return status;
 }
 
-static lt_status get(lt_backend *b, const void *host, size_t bytes, copy **out)
+static lt_status get_or_copy(lt_backend *b, const void *host, size_t bytes, copy **out)
 {
     lti_device_buffer_cache *r = b->buffer_cache;
     copy *c = *find(r, host, bytes);
@@ -83,7 +84,7 @@ static lt_status get(lt_backend *b, const void *host, size_t bytes, copy **out)
     if (!c)
         return LTI_NOMEM("device copy");
     *c = (copy){.next = r->copies, .host = host, .bytes = bytes};
-    const lt_status status = fill(b, c);
+    const lt_status status = upload_copy(b, c);
     if (status != LT_OK) {
         lti_free(c);
         return status;
@@ -97,7 +98,7 @@ lt_status lti_device_buffer_acquire(lt_backend *b, const void *host, size_t byte
     copy *c = NULL;
     pthread_mutex_lock(&b->device_lock);
     pthread_mutex_lock(&b->buffer_cache->lock);
-    const lt_status status = get(b, host, bytes, &c);
+    const lt_status status = get_or_copy(b, host, bytes, &c);
     if (status == LT_OK) {
         c->n_users++;
         *device = c->device;

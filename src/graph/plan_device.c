@@ -380,7 +380,7 @@ static lt_status compute(lt_plan *plan, bool fresh)
                               : lti_plan_run_steps(plan, fresh);
 }
 
-static lt_status run(lt_plan *plan)
+static lt_status run_plan_on_device(lt_plan *plan)
 {
     LT_TRY(bring_inputs(plan));
     LT_TRY(zero_unreached(plan));
@@ -392,7 +392,7 @@ static lt_status run(lt_plan *plan)
 lt_status lti_device_plan_run(lt_plan *plan)
 {
     lock(plan->backend);
-    const lt_status status = run(plan);
+    const lt_status status = run_plan_on_device(plan);
     if (status != LT_OK) { // nothing may be left that reads the caller's memory later
         const lt_error why = *lt_error_get();
         plan->backend->ops->device->sync(plan->backend);

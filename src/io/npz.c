@@ -46,7 +46,7 @@ static void skip_blanks(const char **p)
     *p += strspn(*p, " \t\n\r");
 }
 
-static bool take(const char **p, const char *text)
+static bool accept_token(const char **p, const char *text)
 {
     skip_blanks(p);
     const size_t n = strlen(text);
@@ -57,7 +57,7 @@ static bool take(const char **p, const char *text)
 }
 
 // A quoted string without escapes, copied to out.
-static bool take_string(const char **p, char *out, size_t out_size)
+static bool accept_string(const char **p, char *out, size_t out_size)
 {
     skip_blanks(p);
     const char quote = **p;
@@ -73,7 +73,7 @@ static bool take_string(const char **p, char *out, size_t out_size)
     return true;
 }
 
-static bool take_dim(const char **p, int64_t *dim)
+static bool accept_dim(const char **p, int64_t *dim)
 {
     skip_blanks(p);
     const size_t n = strspn(*p, "0123456789");
@@ -82,7 +82,7 @@ static bool take_dim(const char **p, int64_t *dim)
         if (__builtin_mul_overflow(*dim, 10, dim) || __builtin_add_overflow(*dim, (*p)[i] - '0', dim))
             return false;
     *p += n;
-    take(p, "L"); // written by Python 2
+    accept_token(p, "L"); // written by Python 2
     return n > 0;
 }
 
@@ -94,13 +94,13 @@ static lt_status bad_header(const reader *r, const char *want)
 
 static lt_status take_shape(const reader *r, const char **p, npy *a)
 {
-    bool open = take(p, "(");
+    bool open = accept_token(p, "(");
     a->n_dims = 0;
-    while (open && !take(p, ")")) {
+    while (open && !accept_token(p, ")")) {
         if (a->n_dims == LT_FILE_MAX_DIMS)
             return LT_FAIL(LT_E_FORMAT, "%s: %s: expected at most %d dimensions, found more", r->label, r->name,
                            (int)LT_FILE_MAX_DIMS);
-        if (!take_dim(p, &a->dim[a->n_dims++]) || (!take(p, ",") && **p != ')'))
+        if (!accept_dim(p, &a->dim[a->n_dims++]) || (!accept_token(p, ",") && **p != ')'))
             open = false;
     }
     return open ? LT_OK : bad_header(r, "a shape such as (3, 4)");
@@ -109,7 +109,7 @@ static lt_status take_shape(const reader *r, const char **p, npy *a)
 static lt_status take_descr(const reader *r, const char **p, npy *a)
 {
     char descr[16];
-    if (!take_string(p, descr, sizeof descr))
+    if (!accept_string(p, descr, sizeof descr))
         return LT_FAIL(LT_E_FORMAT, "%s: %s: expected one element type such as '<f4', found a structure", r->label,
                        r->name);
     const bool order = strchr("<|=", descr[0]) && descr[0]; // '=' is the byte order of the machine: ours is little
@@ -125,18 +125,18 @@ static lt_status parse_dict(const reader *r, const char *p, npy *a)
     enum { DESCR = 1, ORDER = 2, SHAPE = 4 };
     unsigned seen = 0;
     char key[32];
-    if (!take(&p, "{"))
+    if (!accept_token(&p, "{"))
         return bad_header(r, "{");
-    while (!take(&p, "}")) {
-        if (!take_string(&p, key, sizeof key) || !take(&p, ":"))
+    while (!accept_token(&p, "}")) {
+        if (!accept_string(&p, key, sizeof key) || !accept_token(&p, ":"))
             return bad_header(r, "'key': value");
         if (!strcmp(key, "descr")) {
             seen |= DESCR;
             LT_TRY(take_descr(r, &p, a));
         } else if (!strcmp(key, "fortran_order")) {
             seen |= ORDER;
-            a->fortran = take(&p, "True");
-            if (!a->fortran && !take(&p, "False"))
+            a->fortran = accept_token(&p, "True");
+            if (!a->fortran && !accept_token(&p, "False"))
                 return bad_header(r, "True or False");
         } else if (!strcmp(key, "shape")) {
             seen |= SHAPE;
@@ -145,7 +145,7 @@ static lt_status parse_dict(const reader *r, const char *p, npy *a)
             return bad_header(r, "descr, fortran_order or shape");
         }
         skip_blanks(&p);
-        if (!take(&p, ",") && *p != '}')
+        if (!accept_token(&p, ",") && *p != '}')
             return bad_header(r, "a comma");
     }
     skip_blanks(&p);
@@ -302,9 +302,8 @@ static lt_status read_archive(zip_source_t *source, size_t n_bytes, const char *
         return status;
     }
     zip_error_fini(&error);
-    lt_status status = lti_torch_zip_prefix(zip, prefix, 200)
-                           ? lti_torch_zip_read(zip, prefix, n_bytes, label, file)
-                           : read_members(zip, label, file);
+    lt_status status = lti_torch_zip_prefix(zip, prefix, 200) ? lti_torch_zip_read(zip, prefix, n_bytes, label, file)
+                                                              : read_members(zip, label, file);
     zip_discard(zip);
     return status;
 }

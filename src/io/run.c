@@ -269,7 +269,7 @@ static void to_ledger(lt_run *run, lt_events *events, const char *result_json)
 }
 
 // Beside the runs: lethe.db in the directory that holds this one.
-static char *beside(const char *dir)
+static char *sibling_path(const char *dir)
 {
     size_t n = strlen(dir);
     while (n > 1 && dir[n - 1] == '/')
@@ -354,7 +354,7 @@ lt_status lt_run_open(const lt_run_spec *spec, lt_run **run, bool *finished)
     const char *home = getenv("LETHE_HOME");
     r->dir = lti_strdup(spec->dir);
     r->verb = lti_strdup(spec->verb ? spec->verb : "");
-    r->ledger_path = home && *home ? join(home, "lethe.db") : beside(spec->dir);
+    r->ledger_path = home && *home ? join(home, "lethe.db") : sibling_path(spec->dir);
     if (spec->options)
         lt_optset_digest(spec->options, r->digest);
     lt_status status = r->dir && r->verb && r->ledger_path ? start(r, spec, finished) : LTI_NOMEM("run");

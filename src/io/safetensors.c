@@ -241,7 +241,7 @@ lt_status lt_safetensors_parse(const void *bytes, size_t n, const char *label, l
 }
 
 // Offsets are given out by element size, largest first, so that every tensor is aligned; equal sizes keep their order.
-static void place(const lt_tensor *tensors, int n, size_t *begin)
+static void assign_offsets(const lt_tensor *tensors, int n, size_t *begin)
 {
     size_t at = 0;
     for (size_t size = 8; size; size /= 2)
@@ -310,7 +310,7 @@ lt_status lt_safetensors_write(const char *path, const lt_tensor *tensors, int n
     size_t *begin = lti_calloc((size_t)n, sizeof *begin);
     if (!begin)
         return LTI_NOMEM(path);
-    place(tensors, n, begin);
+    assign_offsets(tensors, n, begin);
     LT_TRY_GOTO(make_header(path, tensors, n, begin, meta, n_meta, &header), done);
     LT_TRY_GOTO(lti_writer_open(path, &w), done);
     LT_TRY_GOTO(write_parts(&w, &header, tensors, n), done);

@@ -448,7 +448,7 @@ static lt_status settle_shape(opening *o, const char *given_spec, const lt_model
     return own_input ? as_format(o->path, status) : status;
 }
 
-static lt_status settle(opening *o, const char *given_spec, const lt_model_shape *given)
+static lt_status resolve_spec(opening *o, const char *given_spec, const lt_model_shape *given)
 {
     LT_TRY(settle_shape(o, given_spec, given));
     const char *own_spec = lt_tensor_file_meta(o->file, "lethe.model");
@@ -512,7 +512,7 @@ lt_status lt_model_open(const char *path, const char *spec, const lt_model_shape
     *model = NULL;
     LT_TRY(lt_tensor_file_open(path, &file));
     o.file = file;
-    LT_TRY_GOTO(settle(&o, spec, given), done);
+    LT_TRY_GOTO(resolve_spec(&o, spec, given), done);
     LT_TRY_GOTO(lti_model_build(o.spec_text, o.shape, &m), done);
     LT_TRY_GOTO(read_model(&o, m), done);
     *model = m;

@@ -70,7 +70,7 @@ static lt_status common_range(const lti_doc *d, const kind *k, const panel *pane
     return LT_OK;
 }
 
-static lt_status fill(const lt_report_row *r, const kind *k, const lti_hist_axis *axis, panel *p)
+static lt_status fill_panel(const lt_report_row *r, const kind *k, const lti_hist_axis *axis, panel *p)
 {
     size_t bytes;
     double *value = lti_mul_size((size_t)r->signals->n, sizeof *value, &bytes) ? NULL : lti_malloc(bytes);
@@ -115,7 +115,7 @@ static void normal(lti_plot *p, const lti_hist *h, const lti_hist_axis *axis, lt
     lti_plot_line(p, N, x, y, style);
 }
 
-static void describe(const panel *q, lti_buf *b)
+static void describe_panel(const panel *q, lti_buf *b)
 {
     static const char *const name[3] = {"retain", "forget", "test"};
     lti_buf_printf(b, "Mean, standard deviation and median:");
@@ -125,12 +125,12 @@ static void describe(const panel *q, lti_buf *b)
                            isfinite(q->group[g].sd) ? q->group[g].sd : 0.0, q->group[g].median);
 }
 
-static void draw(lti_doc *d, const kind *k, const panel *q, const panel *before, lti_hist_axis axis)
+static void draw_panel(lti_doc *d, const kind *k, const panel *q, const panel *before, lti_hist_axis axis)
 {
     const lt_report_row *r = &d->spec->rows[q->row];
     lti_buf desc = {0};
     lti_plot p;
-    describe(q, &desc);
+    describe_panel(q, &desc);
     lti_plot_open(d,
                   &(lti_frame){.title = r->name,
                                .subtitle = r->setting,
@@ -174,7 +174,7 @@ static void draw_all(lti_doc *d, const kind *k, const panel *panels, lti_hist_ax
     lti_buf_printf(&d->b, "<div class=\"grid\">\n");
     for (int g = 0; g < d->n_groups; g++)
         if (panels[g].row >= 0)
-            draw(d, k, &panels[g], before, axis);
+            draw_panel(d, k, &panels[g], before, axis);
     lti_buf_printf(&d->b, "</div>\n");
 }
 
@@ -192,7 +192,7 @@ static lt_status show(lti_doc *d, const kind *k, const char *title, const char *
     lt_status status = n > 0 ? common_range(d, k, panels, &axis) : LT_OK;
     for (int g = 0; g < d->n_groups && status == LT_OK; g++)
         if (panels[g].row >= 0)
-            status = fill(&d->spec->rows[panels[g].row], k, &axis, &panels[g]);
+            status = fill_panel(&d->spec->rows[panels[g].row], k, &axis, &panels[g]);
     if (n > 0 && status == LT_OK) {
         axis.top = common_top(panels, d->n_groups);
         lti_section(d, title);

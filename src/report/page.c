@@ -30,7 +30,7 @@ static char *name_of(const lti_doc *d, const char *name)
     return n > 1 ? lti_asprintf("%s %d", name, n) : lti_strdup(name);
 }
 
-static bool gather(lti_doc *d)
+static bool collect_runs(lti_doc *d)
 {
     const lt_report_spec *s = d->spec;
     int n_placed = 0, n_methods = 0;
@@ -61,7 +61,7 @@ lt_status lti_doc_init(lti_doc *d, const lt_report_spec *spec)
     *d = (lti_doc){.spec = spec};
     d->group = lti_calloc((size_t)spec->n_rows + 1, sizeof *d->group);
     d->row_index = lti_calloc((size_t)spec->n_rows + 1, sizeof *d->row_index);
-    if (d->group && d->row_index && gather(d))
+    if (d->group && d->row_index && collect_runs(d))
         return LT_OK;
     lti_doc_clear(d);
     return LTI_NOMEM("report");

@@ -67,18 +67,18 @@ void lti_group_legend(lti_doc *d, int part, bool guessing);
 
 // ---- sections, in the order of the page; each writes nothing when its data is absent
 lt_status lti_put_comparison(lti_doc *d); // tables.c
-lt_status lti_put_figures(lti_doc *d);
+lt_status lti_put_metrics_table(lti_doc *d);
 lt_status lti_put_costs(lti_doc *d);
 lt_status lti_put_lint(lti_doc *d);
 lt_status lti_put_runs(lti_doc *d);
-lt_status lti_put_forest(lti_doc *d);     // forest.c
-lt_status lti_put_roc(lti_doc *d);        // roc.c
-lt_status lti_put_histograms(lti_doc *d); // hist.c
-lt_status lti_put_classes(lti_doc *d);    // classes.c
-lt_status lti_put_depth(lti_doc *d);      // depth.c
+lt_status lti_put_forest(lti_doc *d);         // forest.c
+lt_status lti_put_roc(lti_doc *d);            // roc.c
+lt_status lti_put_histograms(lti_doc *d);     // hist.c
+lt_status lti_put_classes(lti_doc *d);        // classes.c
+lt_status lti_put_representation(lti_doc *d); // depth.c
 lt_status lti_put_streams(lti_doc *d);
-lt_status lti_put_pictures(lti_doc *d); // strip.c
-lt_status lti_put_curves(lti_doc *d);   // curves.c
+lt_status lti_put_image_grid(lti_doc *d); // strip.c
+lt_status lti_put_curves(lti_doc *d);     // curves.c
 
 // ---- what a deletion costs (tables.c): search, mask and update, and its shares of the oracles' mean; NaN without one
 typedef struct lti_deletion {

@@ -114,7 +114,7 @@ static void figure_cell(lti_doc *d, int row, int metric)
     lti_buf_printf(&d->b, "</td>");
 }
 
-lt_status lti_put_figures(lti_doc *d)
+lt_status lti_put_metrics_table(lti_doc *d)
 {
     const lt_report_spec *s = d->spec;
     lti_buf *b = &d->b;
@@ -285,7 +285,7 @@ static void facts(lti_buf *b, const char *const *fact)
     lti_buf_printf(b, "</dl>\n");
 }
 
-static void run(lti_doc *d, int row)
+static void put_run(lti_doc *d, int row)
 {
     const lt_report_row *r = &d->spec->rows[row];
     const char *only_dir[] = {"Run", r->run_dir, NULL};
@@ -309,7 +309,7 @@ lt_status lti_put_runs(lti_doc *d)
     if (s->n_rows > 0) {
         lti_section(d, "The runs");
         for (int i = 0; i < s->n_rows; i++)
-            run(d, i);
+            put_run(d, i);
     }
     if (s->facts && s->facts[0]) {
         lti_section(d, "Facts");

@@ -208,7 +208,7 @@ static void put_costs(const writer *w)
     }
 }
 
-static void put_three(const writer *w, int row, const char *section, const char *stage, lt_report_three t)
+static void put_by_model(const writer *w, int row, const char *section, const char *stage, lt_report_by_model t)
 {
     char name[160];
     lti_format(name, sizeof name, "%s " LT_KIND_ORIGINAL, stage);
@@ -220,14 +220,15 @@ static void put_three(const writer *w, int row, const char *section, const char 
         emit(w, section, row, name, t.retrained[k]);
 }
 
-static void put_relearn(const writer *w, const lt_report_depth *d, const char *section, const lt_report_relearn *r)
+static void put_relearn(const writer *w, const lt_report_representation *d, const char *section,
+                        const lt_report_relearn *r)
 {
     char name[80];
     for (int i = 0; i < d->n_steps; i++) {
         lti_format(name, sizeof name, "step %g", d->step[i]);
-        put_three(w, d->row, section, name,
-                  (lt_report_three){.original = r->original ? r->original[i] : (double)NAN,
-                                    .unlearned = r->unlearned ? r->unlearned[i] : (double)NAN});
+        put_by_model(w, d->row, section, name,
+                     (lt_report_by_model){.original = r->original ? r->original[i] : (double)NAN,
+                                          .unlearned = r->unlearned ? r->unlearned[i] : (double)NAN});
         lti_format(name, sizeof name, "step %g " LT_KIND_RETRAINED, d->step[i]);
         for (int k = 0; k < r->n_retrained; k++)
             emit(w, section, d->row, name, r->retrained[k][i]);
@@ -238,10 +239,10 @@ static void put_depth(const writer *w)
 {
     char name[160];
     for (int i = 0; i < w->d->spec->n_depth; i++) {
-        const lt_report_depth *d = &w->d->spec->depth[i];
+        const lt_report_representation *d = &w->d->spec->depth[i];
         for (int k = 0; k < d->n_probes; k++) {
-            put_three(w, d->row, "probe_membership_auc", d->probe[k].stage, d->probe[k].membership_auc);
-            put_three(w, d->row, "probe_class_acc", d->probe[k].stage, d->probe[k].class_acc);
+            put_by_model(w, d->row, "probe_membership_auc", d->probe[k].stage, d->probe[k].membership_auc);
+            put_by_model(w, d->row, "probe_class_acc", d->probe[k].stage, d->probe[k].class_acc);
         }
         for (int k = 0; k < d->n_cka; k++) {
             lti_format(name, sizeof name, "%s to " LT_KIND_ORIGINAL, d->cka[k].stage);

@@ -155,7 +155,7 @@ static lt_status visit(const char *dir, const char *address, const lt_store_filt
     return status;
 }
 
-static lt_status walk(const char *dir, const lt_store_filter *filter, char **json)
+static lt_status list_entries(const char *dir, const lt_store_filter *filter, char **json)
 {
     json_t **item = NULL;
     size_t n = 0;
@@ -191,10 +191,10 @@ static lt_status walk(const char *dir, const lt_store_filter *filter, char **jso
 
 lt_status lt_store_list(const char *dir, char **json)
 {
-    return walk(dir, NULL, json);
+    return list_entries(dir, NULL, json);
 }
 
 lt_status lt_store_prune(const char *dir, const lt_store_filter *filter, char **json)
 {
-    return walk(dir, filter, json);
+    return list_entries(dir, filter, json);
 }

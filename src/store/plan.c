@@ -64,7 +64,7 @@ static void describe(lt_ref_plan *plan, int r, const char *recipe_digest)
     for (int64_t j = 0; j < plan->n; j++)
         ref->n_samples += mask[j];
     ref->seed = plan->request.seed + (uint64_t)r;
-    lti_ref_address(&plan->request, recipe_digest, ref);
+    lti_reference_path(&plan->request, recipe_digest, ref);
 }
 
 static void count_states(lt_ref_plan *plan)
@@ -115,7 +115,7 @@ static lt_status fill(lt_ref_plan *plan, const char *dir, const lt_ref_request *
     plan->request.model = NULL;
     plan->n = request->ds->split[LT_TRAIN].n + request->ds->split[LT_TEST].n;
     if (request->count < 2)
-        return lt_keep_matrix(request->count, 0, 0, NULL); // says what is wrong
+        return lt_inclusion_mask(request->count, 0, 0, NULL); // says what is wrong
     if (lti_mul_size((size_t)request->count, (size_t)plan->n, &size))
         return LT_FAIL(LT_E_USAGE, "%d reference models of %lld samples: too many", request->count, (long long)plan->n);
     plan->dir = lti_strdup(dir);
@@ -124,7 +124,7 @@ static lt_status fill(lt_ref_plan *plan, const char *dir, const lt_ref_request *
     if (!plan->dir || !plan->member || !plan->ref)
         return LTI_NOMEM("plan of reference models");
     LT_TRY(canonical_model(plan, request));
-    LT_TRY(lt_keep_matrix(request->count, plan->n, request->keep_seed, plan->member));
+    LT_TRY(lt_inclusion_mask(request->count, plan->n, request->keep_seed, plan->member));
     LT_TRY(lti_ref_recipe(&request->train, &recipe, recipe_digest));
     json_decref(recipe);
     for (int r = 0; r < request->count; r++) {

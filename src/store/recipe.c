@@ -66,7 +66,7 @@ lt_status lti_ref_recipe(const lt_train_cfg *cfg, json_t **recipe, char digest[6
     return LT_OK;
 }
 
-void lti_ref_address(const lt_ref_request *request, const char *recipe_digest, lt_ref *ref)
+void lti_reference_path(const lt_ref_request *request, const char *recipe_digest, lt_ref *ref)
 {
     static const char format[] = "lethe reference model 1";
     const lt_dataset *ds = request->ds;

@@ -214,7 +214,7 @@ static void on_step(const lt_job *job, const lt_step *step, void *ctx)
         w->images += step->n;
 }
 
-static void cut(lt_index_set *rows, int64_t n)
+static void truncate_index_set(lt_index_set *rows, int64_t n)
 {
     rows->n = rows->n > n ? n : rows->n;
 }
@@ -230,8 +230,8 @@ static lt_status try_one(void *ctx, int i, const lt_env *env)
     lt_train_result t;
     lt_status status = LT_OK;
     LT_TRY_GOTO(halves_make(c->plan, i, &h), done);
-    cut(&h.rows[LT_TRAIN], want);
-    cut(&h.rows[LT_TEST], want - h.rows[LT_TRAIN].n);
+    truncate_index_set(&h.rows[LT_TRAIN], want);
+    truncate_index_set(&h.rows[LT_TEST], want - h.rows[LT_TRAIN].n);
     LT_TRY_GOTO(make_model(c->plan, i, &model), done);
     lt_job job = make_job(c->plan, i, &h, model);
     job.cfg.epochs = 1;

@@ -10,7 +10,7 @@
 // so that a new option leaves old addresses alone; entry.json has all, so that a changed default is found out.
 lt_status lti_ref_recipe(const lt_train_cfg *cfg, json_t **recipe, char digest[65]);
 // Address from everything else that the request says; r is the row of the keep matrix.
-void lti_ref_address(const lt_ref_request *request, const char *recipe_digest, lt_ref *ref);
+void lti_reference_path(const lt_ref_request *request, const char *recipe_digest, lt_ref *ref);
 
 // ---- entry.c: one directory of the store
 typedef struct lti_entry {

@@ -221,7 +221,7 @@ static lt_status open_audit_set(lti_study_set *set)
     lti_study_table table[MAX_TABLES] = {{"", lt_audit_options, sizeof(lt_audit_cfg)},
                                          {"", lt_verdict_options, sizeof(lt_verdict_cfg)}};
     int n = 2;
-    for (const lt_mia *const *m = lt_mias(); *m && n < MAX_TABLES; m++)
+    for (const lt_mia *const *m = lt_mia_list(); *m && n < MAX_TABLES; m++)
         if ((*m)->opts[0].name)
             table[n++] = (lti_study_table){(*m)->name, (*m)->opts, (*m)->cfg_size};
     return lti_study_set_open(table, n, set);
@@ -267,7 +267,7 @@ static lt_status read_objective(lti_study_reader *r, const lti_yaml *node)
     if (!node)
         return LT_OK;
     LT_TRY(lti_yaml_text(r->label, node, &t->objective));
-    for (const lt_mia *const *m = lt_mias(); *m && n < 63; m++)
+    for (const lt_mia *const *m = lt_mia_list(); *m && n < 63; m++)
         if (!((*m)->needs & LT_MIA_NEED_UNLEARNED)) {
             lti_format(text[n], sizeof text[n], "gap-%s", (*m)->name);
             names[n] = text[n];

@@ -143,7 +143,7 @@ done:
 }
 
 // The lock is held.
-static void settle(pool *p, int member, lt_status status, double wall_s)
+static void finish_member(pool *p, int member, lt_status status, double wall_s)
 {
     lt_member_outcome *o = &p->outcome[member];
     char name[LT_MEMBER_NAME_MAX];
@@ -175,7 +175,7 @@ static void *worker_main(void *arg)
         lt_error_clear();
         const lt_status status = work_on(w, member);
         pthread_mutex_lock(&p->lock);
-        settle(p, member, status, lti_now_s() - start_s);
+        finish_member(p, member, status, lti_now_s() - start_s);
     }
     pthread_mutex_unlock(&p->lock);
     return NULL;
@@ -211,7 +211,7 @@ static lt_status run_workers(pool *p, worker *w, int n)
     return started > 0 ? LT_OK : LT_FAIL(LT_E_FAIL, "cannot start a thread for a population: %s", strerror(failed));
 }
 
-static lt_status judge(const pool *p)
+static lt_status aggregate_status(const pool *p)
 {
     const int n = p->spec->n;
     int count[LT_MEMBER_INTERRUPTED + 1] = {0}, first = -1;
@@ -256,7 +256,7 @@ lt_status lt_population_run(const lt_population *spec, lt_member_outcome *outcom
     for (int i = 1; i < n; i++)
         LT_TRY_GOTO(lti_backend_create_sibling(w[0].backend, 1, &w[i].backend), done);
     LT_TRY_GOTO(run_workers(&p, w, n), done);
-    LT_TRY_GOTO(judge(&p), done);
+    LT_TRY_GOTO(aggregate_status(&p), done);
 done:
     for (int i = 0; w && i < n; i++)
         lt_backend_destroy(w[i].backend);

@@ -21,14 +21,21 @@
 #include <string.h>
 #include <sys/stat.h>
 
-enum { PARTNER_ADV, PARTNER_ORIG, PARTNER_ADV_RS, PARTNER_ADV_RL, PARTNER_ORIG_RL, PARTNER_ORIG_ADVL };
-static const lt_opt_value partners[] = {
-    {"adv", PARTNER_ADV, "x_adv with y_adv: the method"},
-    {"orig", PARTNER_ORIG, "x with y"},
-    {"adv-rs", PARTNER_ADV_RS, "x moved as far in a random direction, with y_adv"},
-    {"adv-rl", PARTNER_ADV_RL, "x_adv with a random label other than y and y_adv"},
-    {"orig-rl", PARTNER_ORIG_RL, "x with a random label other than y and y_adv"},
-    {"orig-advl", PARTNER_ORIG_ADVL, "x with y_adv"},
+enum {
+    COUNTERPART_ADV,
+    COUNTERPART_ORIG,
+    COUNTERPART_ADV_RS,
+    COUNTERPART_ADV_RL,
+    COUNTERPART_ORIG_RL,
+    COUNTERPART_ORIG_ADVL
+};
+static const lt_opt_value counterparts[] = {
+    {"adv", COUNTERPART_ADV, "x_adv with y_adv: the method"},
+    {"orig", COUNTERPART_ORIG, "x with y"},
+    {"adv-rs", COUNTERPART_ADV_RS, "x moved as far in a random direction, with y_adv"},
+    {"adv-rl", COUNTERPART_ADV_RL, "x_adv with a random label other than y and y_adv"},
+    {"orig-rl", COUNTERPART_ORIG_RL, "x with a random label other than y and y_adv"},
+    {"orig-advl", COUNTERPART_ORIG_ADVL, "x with y_adv"},
     {NULL, 0, NULL},
 };
 
@@ -38,7 +45,7 @@ struct cfg {
     int32_t partner;
     const char *search, *adv_model;
     lt_adv_search_cfg attack;
-    lt_fgsm_march_cfg march;
+    lt_fgsm_line_search_cfg march;
 };
 
 #define ATTACK(field) attack.field
@@ -46,20 +53,20 @@ struct cfg {
 static const lt_option opts[] = {
     LTI_RECIPE_ROWS(struct cfg, 10, 0.01, 1),
     LT_BOOL(struct cfg, adv_only, 0, "leave the forget set itself out (advised when it is a large part of the data)"),
-    LT_ENUM(struct cfg, partner, PARTNER_ADV, partners, "what stands in for the adversarial set (ablation)"),
+    LT_ENUM(struct cfg, partner, COUNTERPART_ADV, counterparts, "what stands in for the adversarial set (ablation)"),
     LT_BOOL(struct cfg, augment_adv, 0, "crop and flip adversarial images too (authors' amun_rand)"),
     LT_BOOL(struct cfg, adaptive, 0, "requests: a search on the current model for each (AMUN-A), not one on the first"),
     LT_STR(struct cfg, search, NULL, "attack that makes the adversarial set; default: amun-search"),
     LT_STR(struct cfg, adv_model, NULL, "run or model file that is attacked in place of this model (transfer)"),
     LTI_ADV_SEARCH_ROWS(struct cfg, ATTACK),
-    LTI_FGSM_MARCH_ROWS(struct cfg, MARCH),
+    LTI_FGSM_LINE_SEARCH_ROWS(struct cfg, MARCH),
     LT_OPT_END,
 };
 
 // ---- the partner set: borrowed from the search where it serves as it is; a copy when failed samples leave gaps or
 // when substitutes stand in for it
 
-typedef struct partner_set {
+typedef struct counterpart_set {
     const lt_adv_set *adv;
     const lt_dataset *ds;
     int32_t kind;
@@ -70,11 +77,11 @@ typedef struct partner_set {
     float *image;   // (n,C,H,W), NULL when borrowed
     int32_t *label; // (n), NULL when borrowed
     float *v;       // (C,H,W) a direction
-} partner_set;
+} counterpart_set;
 
-static void partner_free(void *own)
+static void counterpart_free(void *own)
 {
-    partner_set *p = own;
+    counterpart_set *p = own;
     if (p) {
         lti_free(p->row);
         lti_free(p->at);
@@ -85,23 +92,23 @@ static void partner_free(void *own)
     }
 }
 
-static lt_status partner_create(const lt_unlearn_in *in, const lt_adv_set *adv, int32_t kind, partner_set **out)
+static lt_status counterpart_create(const lt_unlearn_in *in, const lt_adv_set *adv, int32_t kind, counterpart_set **out)
 {
-    partner_set *p = lti_calloc(1, sizeof *p);
+    counterpart_set *p = lti_calloc(1, sizeof *p);
     if (!p)
         return LTI_NOMEM("adversarial partners");
-    *p = (partner_set){.adv = adv, .ds = in->ds, .kind = kind, .seed = in->seed};
+    *p = (counterpart_set){.adv = adv, .ds = in->ds, .kind = kind, .seed = in->seed};
     p->d = (int64_t)adv->c * adv->h * adv->w;
     p->row = lti_calloc((size_t)adv->n, sizeof *p->row);
     p->at = lti_calloc((size_t)adv->n, sizeof *p->at);
-    bool copy = kind != PARTNER_ADV || lt_adv_set_count(adv, LT_ADV_FAILED) > 0;
+    bool copy = kind != COUNTERPART_ADV || lt_adv_set_count(adv, LT_ADV_FAILED) > 0;
     if (copy) {
         p->image = lti_calloc((size_t)adv->n, (size_t)p->d * sizeof *p->image);
         p->label = lti_calloc((size_t)adv->n, sizeof *p->label);
         p->v = lti_calloc((size_t)p->d, sizeof *p->v);
     }
     if (!p->row || !p->at || (copy && (!p->image || !p->label || !p->v))) {
-        partner_free(p);
+        counterpart_free(p);
         return LTI_NOMEM("adversarial partners");
     }
     for (int64_t i = 0; i < adv->n; i++) {
@@ -114,7 +121,7 @@ static lt_status partner_create(const lt_unlearn_in *in, const lt_adv_set *adv, 
     return LT_OK;
 }
 
-static void clean_image(const partner_set *p, int64_t i, float *out)
+static void clean_image(const counterpart_set *p, int64_t i, float *out)
 {
     const uint8_t *x = p->ds->split[LT_TRAIN].x + p->row[i] * p->d;
     for (int64_t j = 0; j < p->d; j++)
@@ -122,7 +129,7 @@ static void clean_image(const partner_set *p, int64_t i, float *out)
 }
 
 // x + delta v/|v|, v ~ N(0,I), in the pixel box. [AMUN 8.3 Adv-RS]
-static void random_neighbour(const partner_set *p, int64_t i, int32_t epoch, float *out)
+static void random_counterpart(const counterpart_set *p, int64_t i, int32_t epoch, float *out)
 {
     lt_rng rng = lt_rng_at(p->seed, LT_STREAM_ATTACK, (uint32_t)epoch, (uint64_t)p->adv->id[p->at[i]]);
     double sum = 0.0;
@@ -139,7 +146,7 @@ static void random_neighbour(const partner_set *p, int64_t i, int32_t epoch, flo
 }
 
 // Uniform over the classes other than y and y_adv.
-static int32_t random_label(const partner_set *p, int64_t i, int32_t epoch)
+static int32_t random_label(const counterpart_set *p, int64_t i, int32_t epoch)
 {
     int64_t a = p->at[i];
     int32_t y = p->adv->label[a], y_adv = p->adv->adv_pred[a];
@@ -150,20 +157,20 @@ static int32_t random_label(const partner_set *p, int64_t i, int32_t epoch)
     return draw + (draw >= high);
 }
 
-static void fill(partner_set *p, int32_t epoch)
+static void fill_counterparts(counterpart_set *p, int32_t epoch)
 {
     for (int64_t i = 0; i < p->n; i++) {
         int64_t a = p->at[i];
         float *image = p->image + i * p->d;
-        if (p->kind == PARTNER_ADV_RS)
-            random_neighbour(p, i, epoch, image);
-        else if (p->kind == PARTNER_ADV || p->kind == PARTNER_ADV_RL)
+        if (p->kind == COUNTERPART_ADV_RS)
+            random_counterpart(p, i, epoch, image);
+        else if (p->kind == COUNTERPART_ADV || p->kind == COUNTERPART_ADV_RL)
             memcpy(image, p->adv->x_adv + a * p->d, (size_t)p->d * sizeof *image);
         else
             clean_image(p, i, image);
-        if (p->kind == PARTNER_ORIG)
+        if (p->kind == COUNTERPART_ORIG)
             p->label[i] = p->adv->label[a];
-        else if (p->kind == PARTNER_ADV_RL || p->kind == PARTNER_ORIG_RL)
+        else if (p->kind == COUNTERPART_ADV_RL || p->kind == COUNTERPART_ORIG_RL)
             p->label[i] = random_label(p, i, epoch);
         else
             p->label[i] = p->adv->adv_pred[a];
@@ -173,22 +180,22 @@ static void fill(partner_set *p, int32_t epoch)
 static lt_status on_epoch(lt_job *job, int32_t epoch, void *ctx)
 {
     (void)job;
-    fill(ctx, epoch);
+    fill_counterparts(ctx, epoch);
     return LT_OK;
 }
 
 // ---- the recipe
 
 // With the options of this method where the attack has rows here, with its own defaults else.
-static lt_status attack(const lt_unlearn_in *in, const struct cfg *c, const lt_model *model, const lt_index_set *rows,
-                        lt_adv_set **adv)
+static lt_status run_attack(const lt_unlearn_in *in, const struct cfg *c, const lt_model *model,
+                            const lt_index_set *rows, lt_adv_set **adv)
 {
     const lt_view forget = lt_view_rows(in->ds, LT_TRAIN, rows);
     const lt_attack *a;
     LT_TRY(lt_attack_find(c->search && *c->search ? c->search : "amun-search", &a));
-    const void *own = a->opts == lt_adv_search_options   ? (const void *)&c->attack
-                      : a->opts == lt_fgsm_march_options ? (const void *)&c->march
-                                                         : NULL;
+    const void *own = a->opts == lt_adv_search_options         ? (const void *)&c->attack
+                      : a->opts == lt_fgsm_line_search_options ? (const void *)&c->march
+                                                               : NULL;
     if (own)
         return lt_attack_run(a, model, &forget, own, in->env, in->cache_dir, adv);
     void *cfg = lti_calloc(1, a->cfg_size + 1);
@@ -229,7 +236,7 @@ static lt_status select_rows(const lt_unlearn_in *in, lt_adv_set **adv)
     return status;
 }
 
-static lt_status search(const lt_unlearn_in *in, const struct cfg *c, lt_adv_set **adv)
+static lt_status make_adversarial_set(const lt_unlearn_in *in, const struct cfg *c, lt_adv_set **adv)
 {
     const bool once = in->stream && !c->adaptive;
     const lt_index_set *rows = once ? in->stream->all : in->forget;
@@ -239,7 +246,7 @@ static lt_status search(const lt_unlearn_in *in, const struct cfg *c, lt_adv_set
         LT_TRY(open_model(c->adv_model, &other));
         model = other;
     }
-    lt_status status = attack(in, c, model, rows, adv);
+    lt_status status = run_attack(in, c, model, rows, adv);
     lt_model_destroy(other);
     LT_TRY(status);
     return once ? select_rows(in, adv) : LT_OK;
@@ -247,7 +254,7 @@ static lt_status search(const lt_unlearn_in *in, const struct cfg *c, lt_adv_set
 
 static bool draws_labels(const struct cfg *c)
 {
-    return c->partner == PARTNER_ADV_RL || c->partner == PARTNER_ORIG_RL;
+    return c->partner == COUNTERPART_ADV_RL || c->partner == COUNTERPART_ORIG_RL;
 }
 
 static lt_status plan(const lt_unlearn_in *in, const void *cfg, lt_unlearn_plan_ctx *ctx, lt_job *job)
@@ -256,16 +263,16 @@ static lt_status plan(const lt_unlearn_in *in, const void *cfg, lt_unlearn_plan_
     if (draws_labels(c) && in->ds->n_classes < 3)
         return LT_FAIL(LT_E_USAGE, "amun: expected at least 3 classes for a label other than y and y_adv, found %d",
                        in->ds->n_classes);
-    LT_TRY(search(in, c, &ctx->adv));
-    partner_set *p = NULL;
-    LT_TRY(partner_create(in, ctx->adv, c->partner, &p));
+    LT_TRY(make_adversarial_set(in, c, &ctx->adv));
+    counterpart_set *p = NULL;
+    LT_TRY(counterpart_create(in, ctx->adv, c->partner, &p));
     ctx->own = p;
-    ctx->own_free = partner_free;
+    ctx->own_free = counterpart_free;
     if (p->n == 0)
         return LT_FAIL(LT_E_FAIL, "amun: the search found no adversarial example for any of %lld forget samples",
                        (long long)ctx->adv->n);
     if (p->image)
-        fill(p, 0);
+        fill_counterparts(p, 0);
     LT_TRY(lti_recipe_apply(in, LTI_RECIPE_OF(c), ctx, job));
     lt_phase *phase = lti_add_phase(job, true);
     if (in->use_retain)
@@ -277,7 +284,7 @@ static lt_status plan(const lt_unlearn_in *in, const void *cfg, lt_unlearn_plan_
     partner.images = p->image ? p->image : p->adv->x_adv;
     partner.labels = p->label ? p->label : p->adv->adv_pred;
     lti_add_view(job, phase, partner);
-    if (draws_labels(c) || c->partner == PARTNER_ADV_RS) {
+    if (draws_labels(c) || c->partner == COUNTERPART_ADV_RS) {
         job->on_epoch = on_epoch;
         job->ctx = p;
     }

@@ -63,7 +63,7 @@ static void widen(void *ctx, lt_role role, int64_t narrow_at, int64_t wide_at, i
         memcpy(p->wide_mask + wide_at, p->mask + narrow_at, (size_t)n);
 }
 
-static void cut(void *ctx, lt_role role, int64_t narrow_at, int64_t wide_at, int64_t n)
+static void remove_extra_class(void *ctx, lt_role role, int64_t narrow_at, int64_t wide_at, int64_t n)
 {
     const pair *p = ctx;
     if (role == LT_ROLE_STATE)
@@ -118,7 +118,7 @@ static lt_status plan(const lt_unlearn_in *in, const void *cfg, lt_unlearn_plan_
 static lt_status finish(const lt_unlearn_in *in, const void *cfg, lt_unlearn_plan_ctx *ctx, lt_job *job)
 {
     (void)cfg, (void)ctx;
-    for_tensors(in->model, job->model, cut, &(pair){in->model, job->model, NULL, NULL});
+    for_tensors(in->model, job->model, remove_extra_class, &(pair){in->model, job->model, NULL, NULL});
     in->model->bn_batches = job->model->bn_batches;
     return LT_OK;
 }

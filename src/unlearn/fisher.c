@@ -101,7 +101,7 @@ static void add_noise(lt_model *model, float *fisher, double alpha, uint64_t see
     }
 }
 
-static lt_status run(const lt_unlearn_in *in, const void *cfg, lt_unlearn_plan_ctx *ctx)
+static lt_status run_fisher(const lt_unlearn_in *in, const void *cfg, lt_unlearn_plan_ctx *ctx)
 {
     enum { MASK_BATCH = 128 };
     const struct cfg *c = cfg;
@@ -133,5 +133,5 @@ const lt_unlearn_method lti_unlearn_fisher = {
     .needs = LT_NEED_RETAIN,
     .cfg_size = sizeof(struct cfg),
     .opts = opts,
-    .run = run,
+    .run = run_fisher,
 };

@@ -113,7 +113,7 @@ static lt_status take_step(lt_model *model, const float *k, float alpha, const u
     return LT_OK;
 }
 
-static lt_status run(const lt_unlearn_in *in, const void *cfg, lt_unlearn_plan_ctx *ctx)
+static lt_status run_influence(const lt_unlearn_in *in, const void *cfg, lt_unlearn_plan_ctx *ctx)
 {
     const struct cfg *c = cfg;
     const size_t n = (size_t)in->model->n_params;
@@ -145,5 +145,5 @@ const lt_unlearn_method lti_unlearn_influence = {
     .needs = LT_NEED_RETAIN,
     .cfg_size = sizeof(struct cfg),
     .opts = opts,
-    .run = run,
+    .run = run_influence,
 };

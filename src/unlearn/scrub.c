@@ -62,7 +62,7 @@ static size_t state_bytes(const lt_model *m)
     return (size_t)m->n_state * sizeof *m->state;
 }
 
-static void keep(const lt_model *m, unsigned char *slot)
+static void save_weights(const lt_model *m, unsigned char *slot)
 {
     memcpy(slot, &m->bn_batches, sizeof m->bn_batches);
     memcpy(slot + sizeof m->bn_batches, m->params, params_bytes(m));
@@ -86,7 +86,7 @@ static lt_status on_epoch(lt_job *job, int32_t epoch, void *ctx)
         job->phase[job->n_phases++] = s->max;
     job->phase[job->n_phases++] = s->min;
     if (s->slots && epoch > 0)
-        keep(job->model, s->slots + (size_t)(epoch - 1) * s->slot_bytes);
+        save_weights(job->model, s->slots + (size_t)(epoch - 1) * s->slot_bytes);
     return LT_OK;
 }
 
@@ -162,7 +162,7 @@ static lt_status finish(const lt_unlearn_in *in, const void *cfg, lt_unlearn_pla
     if (!c->rewind)
         return LT_OK;
     const lt_view forget = lti_forget_view(in, false);
-    keep(job->model, s->slots + (size_t)(c->epochs - 1) * s->slot_bytes);
+    save_weights(job->model, s->slots + (size_t)(c->epochs - 1) * s->slot_bytes);
     LT_TRY(held_out_error(in, c, &target));
     ctx->update_passes.n_forward += in->ds->split[LT_TEST].n + c->epochs * in->forget->n;
     for (int32_t e = 0; e < c->epochs; e++) {

@@ -76,7 +76,7 @@ static lt_status join(const lt_unlearn_in *in, lt_index_set *all)
     return LT_OK;
 }
 
-static lt_status run(const lt_unlearn_in *in, const void *cfg, lt_unlearn_plan_ctx *ctx)
+static lt_status run_ssd(const lt_unlearn_in *in, const void *cfg, lt_unlearn_plan_ctx *ctx)
 {
     const struct cfg *c = cfg;
     const size_t bytes = (size_t)in->model->n_params * sizeof(float);
@@ -114,5 +114,5 @@ const lt_unlearn_method lti_unlearn_ssd = {
     .needs = LT_NEED_RETAIN,
     .cfg_size = sizeof(struct cfg),
     .opts = opts,
-    .run = run,
+    .run = run_ssd,
 };

@@ -86,7 +86,7 @@ lt_status lt_unlearn_check(const lt_unlearn_method *method, const lt_unlearn_in 
 // ---- the run
 
 // The change of every parameter tensor, and of all together. before (n_params): what they were.
-static lt_status measure(const lt_model *model, const float *before, lt_unlearn_result *result)
+static lt_status measure_delta(const lt_model *model, const float *before, lt_unlearn_result *result)
 {
     const int32_t n_values = lt_graph_n_values(model->graph);
     double all = 0.0;
@@ -169,15 +169,15 @@ static void account(const lt_unlearn_in *in, const lt_unlearn_plan_ctx *ctx, lt_
     result->n_trainable = count_free(ctx->mask, in->model->n_params);
 }
 
-static lt_status run(const lt_unlearn_method *method, const lt_unlearn_in *in, const void *cfg,
-                     lt_unlearn_plan_ctx *ctx, const float *before, lt_unlearn_result *result)
+static lt_status run_method(const lt_unlearn_method *method, const lt_unlearn_in *in, const void *cfg,
+                            lt_unlearn_plan_ctx *ctx, const float *before, lt_unlearn_result *result)
 {
     if (method->run)
         LT_TRY(run_alone(method, in, cfg, ctx, result));
     else
         LT_TRY(run_job(method, in, cfg, ctx, result));
     account(in, ctx, result);
-    LT_TRY(measure(in->model, before, result));
+    LT_TRY(measure_delta(in->model, before, result));
     if (!(result->delta_norm_l2 > 0.0)) {
         (void)LT_FAIL(LT_E_CHECK, "%s: the parameters did not change in %lld steps; %lld of %lld were free to",
                       method->name, (long long)result->train.steps, (long long)result->n_trainable,
@@ -198,7 +198,7 @@ lt_status lt_unlearn_run(const lt_unlearn_method *method, const lt_unlearn_in *i
         return LTI_NOMEM("copy of the parameters");
     memcpy(before, in->model->params, bytes);
     lt_unlearn_plan_ctx ctx = {0};
-    lt_status status = run(method, in, cfg, &ctx, before, result);
+    lt_status status = run_method(method, in, cfg, &ctx, before, result);
     if (ctx.own)
         ctx.own_free(ctx.own);
     lti_free(ctx.mask);

@@ -160,9 +160,9 @@ static inline lt_status bind(lt_backend *b, const lt_bind_in *in, lt_kernel *k)
     if (!own_winograd && !own_point)
         return b->ops->bind(b, in, k);
     const lti_conv_shape s = lti_conv_shape_of(in);
-    const lti_algorithm winograd = s.half ? LTI_OWN_WINOGRAD_BF16 : LTI_OWN_WINOGRAD;
+    const lti_algorithm winograd = s.bf16 ? LTI_OWN_WINOGRAD_BF16 : LTI_OWN_WINOGRAD;
     const lti_choice choice = {.algorithm = own_point ? LTI_OWN_POINTWISE : winograd};
-    assert_true(own_point ? lti_point_fits(b->self, &s) : lti_wino_fits(&s));
+    assert_true(own_point ? lti_conv_1x1_fits(b->self, &s) : lti_wino_fits(&s));
     for (int i = 0; i < in->n_in + in->n_out; i++)
         k->layout[i] = is_image(&in->arg[i]) ? LT_LAYOUT_BLOCKED16 : LT_LAYOUT_PLAIN;
     return lti_conv_make(b->self, &s, &choice, k);

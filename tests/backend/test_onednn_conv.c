@@ -261,7 +261,7 @@ static void test_strided_rule(void **state)
                                   .x_layout = LT_LAYOUT_BLOCKED16,
                                   .y_layout = LT_LAYOUT_BLOCKED16};
         lti_choice choice;
-        assert_ok(lti_conv_pick(backend_one->self, &s, false, &choice));
+        assert_ok(lti_conv_select(backend_one->self, &s, false, &choice));
         assert_int_equal(choice.algorithm == LTI_OWN_WINOGRAD, rule[i].own);
     }
 }
@@ -274,7 +274,7 @@ static void check_bf16(const op_case *t)
 {
     enum { N_TABLES = 4 };
     lti_dn *one = backend_one->self, *three = backend_three->self;
-    const lti_wino_kern *best = one->wino_half, *table[N_TABLES] = {&lti_wino_generic, one->kern->wino, best, best};
+    const lti_wino_kern *best = one->wino_bf16, *table[N_TABLES] = {&lti_wino_generic, one->kern->wino, best, best};
     values in = {0}, expected = {0};
     float *got[N_TABLES][MAX_ARGS];
     const int out = t->n_in;
@@ -283,7 +283,7 @@ static void check_bf16(const op_case *t)
     run_reference(t, &expected);
     for (int i = 0; i < N_TABLES; i++) {
         lt_backend *b = i == N_TABLES - 1 ? backend_three : backend_one;
-        one->wino_half = three->wino_half = table[i];
+        one->wino_bf16 = three->wino_bf16 = table[i];
         run_onednn(b, t, LT_PLAN_BF16 | LT_PLAN_NO_TUNE, true, &in, NULL, got[i]);
         const double error = relative_l2(t, out, got[i][out], expected.d[out]);
         if (!(error < 0.02 && error > 1e-5))
@@ -301,7 +301,7 @@ static void check_bf16(const op_case *t)
     for (int i = 0; i < N_TABLES; i++)
         for (int j = 0; j < t->n_in + t->n_out; j++)
             free(got[i][j]);
-    one->wino_half = three->wino_half = best;
+    one->wino_bf16 = three->wino_bf16 = best;
     clear(t, &in);
     clear(t, &expected);
 }

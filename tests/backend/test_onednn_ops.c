@@ -225,7 +225,7 @@ static void test_nan(void **state)
     }
     float m[POINTS * LTI_LANES], tile[LTI_WINO_OUT * LTI_WINO_OUT * LTI_LANES];
     const lti_wino_patch where = {.h = LTI_WINO_OUT, .w = LTI_WINO_OUT, .step = 1};
-    const lti_wino_finish finish = {.relu = true};
+    const lti_wino_epilogue finish = {.relu = true};
     for (int i = 0; i < POINTS * LTI_LANES; i++)
         m[i] = NAN;
     k->wino->form[LTI_WINO_3X3].output(m, LTI_LANES, tile, &where, &finish);

@@ -5,7 +5,7 @@
 // another kernel has started a team, its threads stay.
 #include "lt_test.h"
 #if defined(LETHE_HAVE_ONEDNN) && defined(_OPENMP) && defined(__linux__)
-#include "backend/onednn/shares.h"
+#include "backend/onednn/work_partition.h"
 #include "base/base.h"
 #include "graph/backend.h"
 #include <dirent.h>
@@ -91,16 +91,16 @@ static void one_thread_takes_all(void **state)
 {
     static const struct {
         int n_items, n_threads;
-    } work[] = {{10, 3}, {2, 5}, {0, 2}, {100, LTI_MAX_SHARES + 9}, {1, 1}};
+    } work[] = {{10, 3}, {2, 5}, {0, 2}, {100, LTI_MAX_WORK_RANGES + 9}, {1, 1}};
     (void)state;
     for (size_t i = 0; i < sizeof work / sizeof work[0]; i++)
         for (int back = 0; back < 2; back++) {
             const int n = work[i].n_items;
             int times[100] = {0}, taken = 0;
-            lti_shares s;
-            lti_shares_init(&s, n, work[i].n_threads);
-            const int64_t own = s.share[0].end;
-            for (int64_t item; lti_shares_take(&s, back, &item); taken++) {
+            lti_work_partition s;
+            lti_work_partition_init(&s, n, work[i].n_threads);
+            const int64_t own = s.range[0].end;
+            for (int64_t item; lti_work_partition_next(&s, back, &item); taken++) {
                 assert_in_range(item, 0, n - 1);
                 if (taken < own)
                     assert_int_equal(item, back ? own - 1 - taken : taken);

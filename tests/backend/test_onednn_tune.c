@@ -3,7 +3,7 @@
 #include "lt_test.h"
 #ifdef LETHE_HAVE_ONEDNN
 #include "backend/onednn/onednn_impl.h"
-#include "backend/onednn/race.h"
+#include "backend/onednn/autotune.h"
 #include "base/base.h"
 #include <stdlib.h>
 #include <sys/wait.h>
@@ -164,8 +164,8 @@ static void test_no_place(void **state)
         assert_ok(lt_backend_create("onednn", 1, &backend));
         lti_dn *dn = backend->self;
         assert_false(lti_tune_persistent(dn->tune));
-        assert_ok(lti_conv_pick(dn, &shape, false, &ruled));
-        assert_ok(lti_conv_pick(dn, &shape, true, &timed));
+        assert_ok(lti_conv_select(dn, &shape, false, &ruled));
+        assert_ok(lti_conv_select(dn, &shape, true, &timed));
         assert_int_equal(timed.algorithm, ruled.algorithm);
         assert_int_equal(timed.index, ruled.index);
         assert_true(timed.us <= 0);
@@ -182,7 +182,7 @@ static void test_pick_repeats(void **state)
     for (int i = 0; i < 2; i++) {
         lt_backend *backend;
         assert_ok(lt_backend_create("onednn", 1, &backend));
-        assert_ok(lti_conv_pick(backend->self, &shape, true, i ? &again : &first));
+        assert_ok(lti_conv_select(backend->self, &shape, true, i ? &again : &first));
         lt_backend_destroy(backend);
     }
     assert_true(first.us > 0 && first.log[0]);
@@ -207,7 +207,7 @@ static void test_candidates(void **state)
                 s.c = 3;
                 s.x_layout = LT_LAYOUT_PLAIN;
             }
-            assert_ok(lti_conv_pick(backend->self, &s, true, &c));
+            assert_ok(lti_conv_select(backend->self, &s, true, &c));
             assert_null(strstr(c.impl, "ref"));
             if (stem)
                 assert_true(c.algorithm == LTI_DIRECT || c.algorithm == LTI_OWN_STEM);
@@ -232,7 +232,7 @@ static void test_processes(void **state)
             s.n = 3;
             memset(&c[0], 0, sizeof c[0]);
             const bool ok = lt_backend_create("onednn", 1, &backend) == LT_OK &&
-                            lti_conv_pick(backend->self, &s, true, &c[0]) == LT_OK &&
+                            lti_conv_select(backend->self, &s, true, &c[0]) == LT_OK &&
                             write(fd[i][1], &c[0], sizeof c[0]) == (ssize_t)sizeof c[0];
             _exit(ok ? 0 : 1);
         }
@@ -256,13 +256,13 @@ static int setup(void **state)
 }
 
 // Rounds of times of the rule's candidate and one more; noise multiplies both of a round.
-static lti_race race_of(const double *rule, const double *other, int n)
+static lti_autotune race_of(const double *rule, const double *other, int n)
 {
-    lti_race r;
-    lti_race_start(&r, 2);
+    lti_autotune r;
+    lti_autotune_start(&r, 2);
     for (int i = 0; i < n; i++) {
-        lti_race_note(&r, 0, rule[i]);
-        lti_race_note(&r, 1, other[i]);
+        lti_autotune_record(&r, 0, rule[i]);
+        lti_autotune_record(&r, 1, other[i]);
     }
     return r;
 }
@@ -271,27 +271,27 @@ static void test_race(void **state)
 {
     (void)state;
     // quiet: least times seen again
-    lti_race r = race_of((double[]){10, 10.1, 10.2}, (double[]){9, 9.1, 9.2}, 3);
-    assert_true(lti_race_winner(&r) == 1 && lti_race_told(&r));
+    lti_autotune r = race_of((double[]){10, 10.1, 10.2}, (double[]){9, 9.1, 9.2}, 3);
+    assert_true(lti_autotune_winner(&r) == 1 && lti_autotune_decided(&r));
     r = race_of((double[]){10, 10.1, 10.2}, (double[]){9.7, 9.7, 9.7}, 3); // not clearly faster
-    assert_true(lti_race_winner(&r) == 0 && lti_race_told(&r));
+    assert_true(lti_autotune_winner(&r) == 0 && lti_autotune_decided(&r));
     // noisy: no least time is seen twice, but one is faster in every round
     const double rule[] = {20, 30, 15, 40, 26, 33, 50, 18}, other[] = {16, 24, 12, 32, 21, 26, 40, 14};
     r = race_of(rule, other, 8);
-    assert_true(lti_race_winner(&r) == 1 && lti_race_told(&r));
+    assert_true(lti_autotune_winner(&r) == 1 && lti_autotune_decided(&r));
     r = race_of(rule, other, 7); // too few rounds
-    assert_true(lti_race_winner(&r) == 1 && !lti_race_told(&r));
+    assert_true(lti_autotune_winner(&r) == 1 && !lti_autotune_decided(&r));
     // the least time is the other one's, but who is faster changes
     r = race_of(rule, (double[]){16, 31, 12, 45, 21, 35, 40, 14}, 8);
-    assert_true(lti_race_winner(&r) == 1 && !lti_race_told(&r));
+    assert_true(lti_autotune_winner(&r) == 1 && !lti_autotune_decided(&r));
     // far ahead: two rounds are enough, and the one behind need not run again
     r = race_of((double[]){22, 31}, (double[]){11, 14}, 2);
-    assert_true(lti_race_winner(&r) == 1 && lti_race_told(&r));
-    assert_true(lti_race_hopeless(&r, 0) && !lti_race_hopeless(&r, 1));
+    assert_true(lti_autotune_winner(&r) == 1 && lti_autotune_decided(&r));
+    assert_true(lti_autotune_eliminated(&r, 0) && !lti_autotune_eliminated(&r, 1));
     r = race_of((double[]){22}, (double[]){11}, 1);
-    assert_true(!lti_race_told(&r) && !lti_race_hopeless(&r, 0));
+    assert_true(!lti_autotune_decided(&r) && !lti_autotune_eliminated(&r, 0));
     r = race_of((double[]){22, 13}, (double[]){8, 14}, 2);
-    assert_true(lti_race_winner(&r) == 1 && !lti_race_told(&r));
+    assert_true(lti_autotune_winner(&r) == 1 && !lti_autotune_decided(&r));
 }
 
 static int teardown(void **state)

@@ -80,7 +80,7 @@ static void check_climb(int d, double eps)
     assert_ok(card->ops->device->attack_step(card, &climb));
     back(got, image, bytes);
     int n_shrunk = 0;
-    for (int m = 0; m < N; m++) { // as adv_stage.c
+    for (int m = 0; m < N; m++) { // as attack_batch.c
         float *to = r.image + row[m] * d;
         for (int j = 0; j < d; j++)
             to[j] = lti_l2_ball_step(to[j], move[m].scale, r.g[grad_row[m] * d + j]);
@@ -127,7 +127,7 @@ static void rows_are_gathered_and_seen(void **state)
     void *g = there(r.g, bytes), *image = there(r.image, bytes), *logits = there(z, sizeof z),
          *to = there(NULL, sizeof got), *part = there(NULL, ROWS * LTI_L2_BALL_PARTS * sizeof(double)),
          *saw = there(NULL, sizeof seen), *rows_there = there(index, sizeof index);
-    const lt_device_attack_eval look = {.z = logits, .g = g, .n = ROWS, .k = K, .d = D, .part = part, .seen = saw};
+    const lt_device_attack_eval look = {.z = logits, .g = g, .n = ROWS, .k = K, .d = D, .part = part, .stats = saw};
     const lt_device_rows gather = {.from = image, .index = rows_there, .n = 4, .d = D, .to = to};
     assert_ok(card->ops->device->attack_eval(card, &look));
     assert_ok(card->ops->device->rows(card, &gather));
@@ -138,10 +138,10 @@ static void rows_are_gathered_and_seen(void **state)
     for (int i = 0; i < ROWS; i++) {
         const double length = lti_l2_ball_distance(r.g + i * D, NULL, D);
         assert_int_equal(seen[i].finite, i != 6 && i != 7);
-        assert_true(i == 7 || seen[i].length == length);
+        assert_true(i == 7 || seen[i].norm == length);
         assert_true(i == 6 || seen[i].pred == lti_arg_max(z + i * K, K));
     }
-    assert_true(seen[1].pred == 2 && seen[3].length == 0);
+    assert_true(seen[1].pred == 2 && seen[3].norm == 0);
     void *const all[] = {g, image, logits, to, part, saw, rows_there};
     for (size_t i = 0; i < 7; i++)
         card->ops->device->release(card, all[i]);

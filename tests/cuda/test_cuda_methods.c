@@ -1,7 +1,7 @@
 // test_cuda_methods.c - methods on the emulated card: every unlearning method, relearning curves and features against
 // the CPU. What they share is a model that host and device both change.
 #include "cuda/cuda_test.h"
-#include "lethe/depth.h"
+#include "lethe/representation.h"
 #include "methods/unlearn_test.h"
 
 static lt_backend *card;
@@ -108,11 +108,11 @@ static void methods_follow_the_cpu(void **state)
 static void relearning_follows_the_cpu(void **state)
 {
     (void)state;
-    lt_depth_cfg cfg;
+    lt_representation_cfg cfg;
     lt_relearn a, b;
     const lt_env env = on_card();
     const lt_view test = lt_view_split(world.ds, LT_TEST);
-    lt_options_defaults(lt_depth_options, &cfg);
+    lt_options_defaults(lt_representation_options, &cfg);
     cfg.relearn_steps = 10;
     cfg.relearn_every = 2;
     cfg.relearn_batch = 8;

@@ -50,11 +50,11 @@ static void the_first_of_equal_values_of_a_is_chosen(void **state)
     lt_signals target = world_model(&w, 1, true);
     lt_references refs = world_references(&w, 5);
     lti_rmia_cfg *cfg = default_cfg(&lti_mia_rmia_offline);
-    lt_mia_choice choice;
+    lt_mia_tuning choice;
     cfg->signal = LTI_RMIA_SOFTMAX;
     cfg->gamma = 1e6; // no pair counts: every value of a is as good as any
     cfg->tune_a = true;
-    assert_ok(lt_mia_choose(&lti_mia_rmia_offline, &(lt_mia_in){.target = &target, .refs = &refs}, cfg, &choice));
+    assert_ok(lt_mia_tune(&lti_mia_rmia_offline, &(lt_mia_in){.target = &target, .refs = &refs}, cfg, &choice));
     assert_true(choice.auc[0] == 0.5 && choice.auc[10] == 0.5 && choice.value == 0.0);
     free(cfg);
     free(target.logits);
@@ -106,7 +106,7 @@ static void figures_of_an_attack_have_their_definitions(void **state)
     int8_t group[9] = {0, 0, 0, 1, 1, 2, 2, 2, 2};
     const double score[9] = {5, 4, -5, 0, -1, 1, -1, -2, -3};
     const lt_signals s = {.n = 9, .k = 2, .logits = z, .label = label, .id = id, .group = group};
-    lt_mia_figures f;
+    lt_mia_metrics f;
     assert_int_equal(lti_mia_lira.threshold, 0);
     assert_ok(lt_mia_measure(&s, &lti_mia_lira, score, &f));
     assert_near(f.ft_acc, 0.5 * (1 / 2.0 + 3 / 4.0), 1e-15); // what reaches the threshold is a member

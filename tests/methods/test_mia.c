@@ -135,7 +135,7 @@ static void ulira_equals_numpy(void **state)
     assert_non_null(member);
     refs.member = member->data;
     check_golden(g, &lti_mia_ulira, &refs, &(lti_lira_cfg){0}, "ulira"); // NAN for the retained samples
-    lt_mia_figures f;
+    lt_mia_metrics f;
     double score[60];
     assert_ok(lt_mia_run(&lti_mia_ulira, &(lt_mia_in){.target = g->target, .refs = &refs}, &(lti_lira_cfg){0}, score));
     assert_ok(lt_mia_measure(g->target, &lti_mia_ulira, score, &f));
@@ -263,9 +263,9 @@ static void every_attack_finds_a_leaky_model(void **state)
     lt_references refs = world_references(&w, 16);
     lt_signals leaky = world_model(&w, 1, true), clean = world_model(&w, 2, false);
     double *a = malloc((size_t)w.n * sizeof *a), *b = malloc((size_t)w.n * sizeof *b);
-    for (const lt_mia *const *m = lt_mias(); *m; m++) {
+    for (const lt_mia *const *m = lt_mia_list(); *m; m++) {
         void *cfg = default_cfg(*m);
-        lt_mia_figures on_leaky, on_clean;
+        lt_mia_metrics on_leaky, on_clean;
         if ((*m)->needs & LT_MIA_NEED_UNLEARNED) // has a test of its own
             for (int64_t i = 0; i < refs.m * refs.n; i++)
                 if (refs.member[i] == LT_MEMBER_IN)
@@ -305,7 +305,7 @@ static void offline_rmia_chooses_its_a(void **state)
     lt_signals target = world_model(&w, 1, true), first = target;
     lt_references refs = world_references(&w, M), others = refs;
     lti_rmia_cfg cfg = rmia_cfg(&lti_mia_rmia_offline), open;
-    lt_mia_choice choice;
+    lt_mia_tuning choice;
     double best = 0, chosen = NAN, member[N], rest[N], *score = calloc(N, sizeof *score),
            *again = calloc(N, sizeof *again);
     lt_mia_in in = {.target = &target, .refs = &refs}, by_hand = {.target = &first, .refs = &others};
@@ -315,11 +315,11 @@ static void offline_rmia_chooses_its_a(void **state)
     others.m = M - 1;
     others.logits += N * WORLD_K;
     others.member += N;
-    assert_ok(lt_mia_choose(&lti_mia_rmia_offline, &in, &cfg, &choice));
+    assert_ok(lt_mia_tune(&lti_mia_rmia_offline, &in, &cfg, &choice));
     assert_int_equal(choice.n, 0); // a is given
     open = cfg;
     open.tune_a = true;
-    assert_ok(lt_mia_choose(&lti_mia_rmia_offline, &in, &open, &choice));
+    assert_ok(lt_mia_tune(&lti_mia_rmia_offline, &in, &open, &choice));
     assert_string_equal(choice.option, "a");
     assert_int_equal(choice.n, 11);
     for (int i = 0; i < choice.n; i++) {
@@ -342,11 +342,11 @@ static void offline_rmia_chooses_its_a(void **state)
     assert_ok(lt_mia_run(&lti_mia_rmia_offline, &in, &cfg, again));
     assert_memory_equal(score, again, N * sizeof *score);
     refs.m = 2;
-    assert_fails(LT_E_USAGE, "at least 3 reference models", lt_mia_choose(&lti_mia_rmia_offline, &in, &cfg, &choice));
+    assert_fails(LT_E_USAGE, "at least 3 reference models", lt_mia_tune(&lti_mia_rmia_offline, &in, &cfg, &choice));
     refs.m = M;
     memset((uint8_t *)(uintptr_t)refs.member, LT_MEMBER_IN, N);
-    assert_fails(LT_E_FORMAT, "nothing but members", lt_mia_choose(&lti_mia_rmia_offline, &in, &cfg, &choice));
-    assert_ok(lt_mia_choose(&lti_mia_loss, &in, NULL, &choice));
+    assert_fails(LT_E_FORMAT, "nothing but members", lt_mia_tune(&lti_mia_rmia_offline, &in, &cfg, &choice));
+    assert_ok(lt_mia_tune(&lti_mia_loss, &in, NULL, &choice));
     assert_int_equal(choice.n, 0);
     free(score);
     free(again);
@@ -361,7 +361,7 @@ static void every_attack_is_described_and_cites(void **state)
     char *bib;
     size_t n;
     assert_ok(lt_read_file(LT_TEST_SOURCE_DIR "/docs/refs.bib", 1 << 20, &bib, &n));
-    for (const lt_mia *const *m = lt_mias(); *m; m++) {
+    for (const lt_mia *const *m = lt_mia_list(); *m; m++) {
         const lt_mia *found;
         char key[64];
         snprintf(key, sizeof key, "{%s,", (*m)->cite);
@@ -420,11 +420,11 @@ static void every_allocation_may_fail(void **state)
     (void)state;
     world w;
     double score[60];
-    lt_mia_figures f;
+    lt_mia_metrics f;
     world_init(&w, 30, 10, 20, 1.0, 0.5);
     lt_signals s = world_model(&w, 1, true);
     lt_references refs = world_references(&w, 4);
-    for (const lt_mia *const *m = lt_mias(); *m; m++) {
+    for (const lt_mia *const *m = lt_mia_list(); *m; m++) {
         if ((*m)->needs & LT_MIA_NEED_UNLEARNED)
             continue;
         void *cfg = default_cfg(*m);
@@ -467,7 +467,7 @@ static void the_threshold_score_does_not_judge_what_it_learnt(void **state)
     enum { TRIES = 20 };
     for (uint32_t t = 0; t < TRIES; t++) {
         world w;
-        lt_mia_figures f;
+        lt_mia_metrics f;
         double score[150];
         world_init(&w, 60, 30, 60, 0.0, 1.0);
         lt_signals s = world_model(&w, 50 + t, false);

@@ -77,7 +77,7 @@ static void plain_digest(const fix *f, int r, char digest[65])
     lt_index_set rows[2] = {{0, row[0]}, {0, row[1]}};
     lt_backend *backend = NULL;
     lt_model *model = NULL;
-    assert_ok(lt_keep_matrix(M, N, f->request.keep_seed, keep));
+    assert_ok(lt_inclusion_mask(M, N, f->request.keep_seed, keep));
     for (int j = 0; j < N; j++) {
         const int s = j < T_TRAIN ? 0 : 1;
         if (keep[r * N + j])
@@ -307,7 +307,7 @@ static void signals_of_all(void **state)
                  lt_ref_signals(p, &f.env, NULL, N, logits, member));
     assert_ok(lt_ref_train(p, &f.env));
     assert_ok(lt_ref_signals(p, &f.env, NULL, N, logits, member));
-    assert_ok(lt_keep_matrix(M, N, f.request.keep_seed, keep));
+    assert_ok(lt_inclusion_mask(M, N, f.request.keep_seed, keep));
     assert_memory_equal(member, keep, sizeof keep);
     assert_ok(lt_backend_create("ref", 1, &backend));
     const lt_env env = {.backend = backend};

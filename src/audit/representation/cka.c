@@ -5,7 +5,7 @@
 // estimator wants it, its rows sum to -k, so that with A = tr(K L) = |X'Y|_F^2 and c = sum k_i l_i
 //     n (n - 3) HSIC_1 = A - c + (sum k)(sum l) / ((n - 1)(n - 2)) - 2 c / (n - 2).
 // HSIC_1 does not change when the columns are shifted, so centring, done against cancellation, is free.
-#include "audit/representation/depth_impl.h"
+#include "audit/representation/representation_impl.h"
 #include <math.h>
 
 typedef struct side {

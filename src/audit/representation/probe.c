@@ -5,7 +5,7 @@
 // are in one order on one thread: a probe has the same bits everywhere. [Nocedal, Wright 2006, 7.2 for L-BFGS; Lewis,
 // Overton 2013 for the line search, which needs nothing but the weak Wolfe conditions.]
 #include "audit/audit_impl.h"
-#include "audit/representation/depth_impl.h"
+#include "audit/representation/representation_impl.h"
 #include <math.h>
 #include <string.h>
 
@@ -244,7 +244,7 @@ static void standardise(const lt_probe *probe, const double *x, double *f)
         f[c] = (x[c] - probe->mean[c]) * probe->istd[c];
 }
 
-static lt_status check_input(int64_t n, int64_t p, const int32_t *y, int k, const lt_depth_cfg *cfg)
+static lt_status check_input(int64_t n, int64_t p, const int32_t *y, int k, const lt_representation_cfg *cfg)
 {
     if (n < 1 || p < 1 || k < 2)
         return LT_FAIL(LT_E_USAGE, "probe: %lld samples of %lld features in %d classes, expected 1, 1 and 2 or more",
@@ -259,8 +259,8 @@ static lt_status check_input(int64_t n, int64_t p, const int32_t *y, int k, cons
     return LT_OK;
 }
 
-static lt_status fit(const double *x, int64_t n, const int32_t *y, const lt_depth_cfg *cfg, double *f, solver *s,
-                     lt_probe *probe)
+static lt_status fit(const double *x, int64_t n, const int32_t *y, const lt_representation_cfg *cfg, double *f,
+                     solver *s, lt_probe *probe)
 {
     const int64_t p = probe->p;
     double *z = lti_calloc((size_t)probe->k, sizeof *z);
@@ -280,7 +280,7 @@ done:
     return status;
 }
 
-lt_status lt_probe_fit(const double *x, int64_t n, int64_t p, const int32_t *y, int k, const lt_depth_cfg *cfg,
+lt_status lt_probe_fit(const double *x, int64_t n, int64_t p, const int32_t *y, int k, const lt_representation_cfg *cfg,
                        lt_probe *probe)
 {
     *probe = (lt_probe){.k = k, .m = k == 2 ? 1 : k, .p = p};
@@ -376,7 +376,8 @@ static void deal(const folds *f, int side, int fold, int n_folds, int64_t *n_tra
 }
 
 // Adds samples * AUC of one fold, and its samples.
-static lt_status one_fold(folds *f, int fold, int n_folds, const lt_depth_cfg *cfg, double *sum, double *weight)
+static lt_status one_fold(folds *f, int fold, int n_folds, const lt_representation_cfg *cfg, double *sum,
+                          double *weight)
 {
     int64_t n_train = 0, n_other = 0, n_test = 0;
     lt_probe probe;
@@ -396,7 +397,7 @@ static lt_status one_fold(folds *f, int fold, int n_folds, const lt_depth_cfg *c
     return LT_OK;
 }
 
-static lt_status all_folds(folds *f, const lt_depth_cfg *cfg, uint64_t seed, double *auc)
+static lt_status all_folds(folds *f, const lt_representation_cfg *cfg, uint64_t seed, double *auc)
 {
     const int64_t fewest = f->n[0] < f->n[1] ? f->n[0] : f->n[1];
     const int n_folds = fewest < cfg->probe_folds ? (int)fewest : cfg->probe_folds;
@@ -410,7 +411,7 @@ static lt_status all_folds(folds *f, const lt_depth_cfg *cfg, uint64_t seed, dou
 }
 
 lt_status lt_probe_membership(const double *member, int64_t n_m, const double *other, int64_t n_o, int64_t p,
-                              const lt_depth_cfg *cfg, uint64_t seed, double *auc)
+                              const lt_representation_cfg *cfg, uint64_t seed, double *auc)
 {
     *auc = (double)NAN;
     if (cfg->probe_folds < 2)

@@ -3,13 +3,13 @@
 // One epoch over a list of rows that holds the forget set as often as the steps need it, each time in another order, is
 // one training job: batches, and so the comparison between models, depend on the seed alone.
 #include "audit/audit_impl.h"
-#include "audit/representation/depth_impl.h"
+#include "audit/representation/representation_impl.h"
 #include <math.h>
 
 typedef struct watch { // what the step hook needs
     lt_evaluator *evaluator;
     lt_view forget, test;
-    const lt_depth_cfg *cfg;
+    const lt_representation_cfg *cfg;
     lt_relearn *curve;
     lt_status status;
     lt_error error;
@@ -42,7 +42,7 @@ static void after_step(const lt_job *job, const lt_step *step, void *ctx)
         w->error = *lt_error_get();
 }
 
-static lt_status curve_init(const lt_depth_cfg *cfg, lt_relearn *c)
+static lt_status curve_init(const lt_representation_cfg *cfg, lt_relearn *c)
 {
     const size_t n = (size_t)(cfg->relearn_steps / cfg->relearn_every) + 2;
     double **column[] = {&c->forget_acc, &c->forget_loss, &c->test_acc, &c->test_loss};
@@ -99,7 +99,7 @@ static lt_status train(lt_model *copy, const lt_dataset *ds, const lt_index_set 
 }
 
 lt_status lt_relearn_run(const lt_model *model, const lt_dataset *ds, const lt_index_set *forget, const lt_view *test,
-                         const lt_depth_cfg *cfg, uint64_t seed, const lt_env *env, lt_relearn *curve)
+                         const lt_representation_cfg *cfg, uint64_t seed, const lt_env *env, lt_relearn *curve)
 {
     *curve = (lt_relearn){0};
     if (forget->n < 1 || test->n < 1)

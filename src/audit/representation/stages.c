@@ -1,7 +1,7 @@
 // stages.c - features of every named stage of a model: the mean over the map of each channel, in evaluation mode.
 //
 // The means are nodes of a copy of the model's graph and outputs of one plan, so that all stages cost one forward pass.
-#include "audit/representation/depth_impl.h"
+#include "audit/representation/representation_impl.h"
 #include "train/train_impl.h"
 #include <math.h>
 #include <string.h>

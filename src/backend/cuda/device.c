@@ -147,7 +147,7 @@ static lt_status rows(lt_backend *b, const lt_device_rows *r)
 static lt_status attack_eval(lt_backend *b, const lt_device_attack_eval *l)
 {
     const ltc_args length = {.t = {{(void *)l->g, 0}, {NULL, 0}, {l->part, 0}, {NULL, 0}}, .d = {l->d}};
-    const ltc_args row = {.t = {{l->part, 0}, {(void *)l->z, 0}, {l->seen, 0}}, .d = {l->k}};
+    const ltc_args row = {.t = {{l->part, 0}, {(void *)l->z, 0}, {l->stats, 0}}, .d = {l->k}};
     LT_TRY(launch(b->self, LTC_K_ball_parts, &length, (int64_t)l->n * LTI_L2_BALL_PARTS, "lengths of gradients"));
     return launch(b->self, LTC_K_row_look, &row, l->n, "predictions");
 }

@@ -44,7 +44,7 @@ static lt_status run_calls(const lt_kernel *k, int first, int end, void *const *
     return LT_OK;
 }
 
-static lt_status run(const lt_kernel *k, void *const *arg, void *scratch)
+static lt_status run_program(const lt_kernel *k, void *const *arg, void *scratch)
 {
     const lti_cuda_program *p = k->data;
     return run_calls(k, p->n_prepare, p->n_calls, arg, scratch);
@@ -72,7 +72,7 @@ lt_status lti_cuda_program_bind(lti_cuda *cu, const lt_bind_in *in, lti_cuda_bin
     if (!p)
         return LTI_NOMEM("kernel");
     p->cu = cu;
-    *k = (lt_kernel){.run = run, .destroy = destroy, .data = p};
+    *k = (lt_kernel){.run = run_program, .destroy = destroy, .data = p};
     for (int i = 0; i < in->n_in + in->n_out; i++)
         if (lti_cuda_count(&in->arg[i].shape, 0) > INT32_MAX) {
             lti_free(p);

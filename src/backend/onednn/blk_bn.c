@@ -6,7 +6,7 @@
 // deviation. With enough channel blocks a thread takes a whole block through both passes: the second finds its data in
 // cache, and no thread waits for another in between, which matters on a machine that is also doing something else.
 #include "backend/onednn/onednn_impl.h"
-#include "backend/onednn/shares.h"
+#include "backend/onednn/work_partition.h"
 #include "base/base.h"
 #include <math.h>
 #include <string.h>
@@ -59,7 +59,7 @@ static int64_t lanes(const lti_blk *d, int64_t cb)
 // bits.
 typedef struct pass {
     void (*unit)(const struct pass *p, int64_t cb, int64_t unit);
-    void (*finish)(const struct pass *p, int64_t cb);
+    void (*epilogue)(const struct pass *p, int64_t cb);
     void (*apply)(const struct pass *p, int64_t cb, int64_t unit);
     const lti_blk *d;
     float *scratch;
@@ -74,7 +74,7 @@ static void run_group(const pass *p, int64_t first, int64_t end)
         for (int64_t cb = first; cb < end; cb++)
             p->unit(p, cb, u);
     for (int64_t cb = first; cb < end; cb++)
-        p->finish(p, cb);
+        p->epilogue(p, cb);
     for (int64_t u = 0; u < p->d->units; u++)
         for (int64_t cb = first; cb < end; cb++)
             p->apply(p, cb, u);
@@ -93,18 +93,18 @@ static void each_unit(const pass *p, int64_t n, void (*step)(const pass *, int64
 static void run_images(const pass *p)
 {
     const lti_blk *d = p->d;
-    lti_shares first, second;
-    lti_shares_init(&first, d->n, d->n_threads);
-    lti_shares_init(&second, d->n, d->n_threads);
+    lti_work_partition first, second;
+    lti_work_partition_init(&first, d->n, d->n_threads);
+    lti_work_partition_init(&second, d->n, d->n_threads);
 #pragma omp parallel num_threads(d->n_threads)
     {
-        for (int64_t n; lti_shares_take(&first, false, &n);)
+        for (int64_t n; lti_work_partition_next(&first, false, &n);)
             each_unit(p, n, p->unit);
 #pragma omp barrier
 #pragma omp for schedule(static)
         for (int64_t cb = 0; cb < d->cb; cb++)
-            p->finish(p, cb);
-        for (int64_t n; lti_shares_take(&second, true, &n);)
+            p->epilogue(p, cb);
+        for (int64_t n; lti_work_partition_next(&second, true, &n);)
             each_unit(p, n, p->apply);
     }
 }
@@ -127,7 +127,7 @@ static void run_pass(const pass *p)
     for (int64_t i = 0; i < d->cb * d->units; i++)
         p->unit(p, i / d->units, i % d->units);
     for (int64_t cb = 0; cb < d->cb; cb++)
-        p->finish(p, cb);
+        p->epilogue(p, cb);
 #pragma omp parallel for num_threads(d->n_threads) schedule(static)
     for (int64_t i = 0; i < d->cb * d->units; i++)
         p->apply(p, i / d->units, i % d->units);
@@ -212,7 +212,7 @@ static lt_status bn_train_run(const lt_kernel *k, void *const *arg, void *scratc
     void *const *out = arg + d->n_in;
     const pass p = {
         .unit = train_unit,
-        .finish = train_finish,
+        .epilogue = train_finish,
         .apply = affine_apply,
         .d = d,
         .scratch = scratch,
@@ -327,7 +327,7 @@ static lt_status bn_dx_run(const lt_kernel *k, void *const *arg, void *scratch, 
     void *const *out = arg + (d->attr.relu ? 6 : 5);
     const pass p = {
         .unit = dx_unit,
-        .finish = dx_finish,
+        .epilogue = dx_finish,
         .apply = dx_apply,
         .d = d,
         .scratch = scratch,
@@ -362,10 +362,10 @@ static lt_status bn_eval_dx_run(const lt_kernel *k, void *const *arg, void *scra
 
 static void apply_images(const pass *p)
 {
-    lti_shares images;
-    lti_shares_init(&images, p->d->n, p->d->n_threads);
+    lti_work_partition images;
+    lti_work_partition_init(&images, p->d->n, p->d->n_threads);
 #pragma omp parallel num_threads(p->d->n_threads)
-    for (int64_t n; lti_shares_take(&images, false, &n);)
+    for (int64_t n; lti_work_partition_next(&images, false, &n);)
         each_unit(p, n, affine_apply);
 }
 

@@ -110,7 +110,7 @@ static lt_status execute(conv *c, void *const *arg, char *scratch, const void *p
     return lti_dnnl_check(dnnl_stream_wait(c->stream), "dnnl_stream_wait");
 }
 
-static lt_status run(const lt_kernel *k, void *const *arg, void *scratch)
+static lt_status run_conv(const lt_kernel *k, void *const *arg, void *scratch)
 {
     conv *c = k->data;
     const int before = lti_threads_enter(c->n_threads);
@@ -155,9 +155,9 @@ static void mds_clear(mds *m)
 }
 
 // free_x, free_w: leave the layout of activations, of weights, to the implementation. half: what is read is bf16.
-static lt_status mds_make(const lti_conv_shape *s, bool free_x, bool free_w, bool half, mds *m)
+static lt_status mds_make(const lti_conv_shape *s, bool free_x, bool free_w, bool bf16, mds *m)
 {
-    const dnnl_data_type_t in = half ? dnnl_bf16 : dnnl_f32;
+    const dnnl_data_type_t in = bf16 ? dnnl_bf16 : dnnl_f32;
     const dnnl_dims_t x = {s->n, s->c, s->h, s->w}, w = {s->k, s->c, s->r, s->s}, y = {s->n, s->k, s->oh, s->ow};
     const dnnl_dims_t b = {s->k};
     const dnnl_format_tag_t any = dnnl_format_tag_any;
@@ -234,7 +234,7 @@ static const struct {
                      {dnnl_query_diff_dst_md, DNNL_ARG_DIFF_DST}},
 };
 
-static size_t take(size_t *total, size_t bytes)
+static size_t reserve_scratch(size_t *total, size_t bytes)
 {
     const size_t at = *total;
     *total += (bytes + 63) & ~(size_t)63;
@@ -251,7 +251,7 @@ static lt_status make_ports(const lti_dn *dn, const_dnnl_primitive_desc_t pd, co
                          p));
         c->arg[c->n_args++] = (dnnl_exec_arg_t){role[c->shape.pass][i].arg, p->inner};
         if (p->reorder && (i != PORT_W || c->to == PORT_W))
-            p->offset = take(&scratch, p->bytes);
+            p->offset = reserve_scratch(&scratch, p->bytes);
     }
     if (outer->b) {
         LT_TRY_DNNL(dnnl_memory_create(&c->bias.outer, outer->b, dn->engine, DNNL_MEMORY_NONE));
@@ -261,7 +261,7 @@ static lt_status make_ports(const lti_dn *dn, const_dnnl_primitive_desc_t pd, co
     const size_t pad_bytes = pad ? dnnl_memory_desc_get_size(pad) : 0;
     if (pad_bytes > 0) {
         LT_TRY_DNNL(dnnl_memory_create(&c->pad.outer, pad, dn->engine, DNNL_MEMORY_NONE));
-        c->pad.offset = take(&scratch, pad_bytes);
+        c->pad.offset = reserve_scratch(&scratch, pad_bytes);
         c->arg[c->n_args++] = (dnnl_exec_arg_t){DNNL_ARG_SCRATCHPAD, c->pad.outer};
     }
     k->scratch_bytes = scratch;
@@ -290,7 +290,7 @@ lt_status lti_conv_make(const lti_dn *dn, const lti_conv_shape *s, const lti_cho
     if (choice->algorithm == LTI_OWN_STEM)
         return lti_stem_make(dn, s, k);
     if (choice->algorithm == LTI_OWN_POINTWISE)
-        return lti_point_make(dn, s, k);
+        return lti_conv_1x1_make(dn, s, k);
     LT_TRY(lti_conv_pd(dn, s, choice, &pd));
     if (!pd)
         return LT_FAIL(LT_E_UNSUPPORTED, "oneDNN no longer offers implementation %d (%s) of a convolution",
@@ -305,7 +305,7 @@ lt_status lti_conv_make(const lti_dn *dn, const lti_conv_shape *s, const lti_cho
         c->to = to[s->pass];
         k->data = c;
         k->destroy = destroy;
-        k->run = run;
+        k->run = run_conv;
         const int before = lti_threads_enter(dn->n_threads);
         status = fill_kernel(dn, pd, c, k);
         lti_threads_leave(before, dn->n_threads);
@@ -343,8 +343,8 @@ static lt_status make_point(const lti_dn *dn, const lti_conv_shape *s, lti_choic
 
 static lt_status make_fast(const lti_dn *dn, const lti_conv_shape *s, bool tune, lti_choice *choice, lt_kernel *k)
 {
-    const lti_conv_shape plain = lti_conv_unfinished(s);
-    const lt_status status = lti_conv_pick(dn, &plain, tune, choice);
+    const lti_conv_shape plain = lti_conv_without_epilogue(s);
+    const lt_status status = lti_conv_select(dn, &plain, tune, choice);
     return status == LT_OK ? lti_conv_make(dn, finishes(choice) ? s : &plain, choice, k) : status;
 }
 
@@ -352,15 +352,15 @@ static lt_status make_fast(const lti_dn *dn, const lti_conv_shape *s, bool tune,
 // that by themselves.
 static lt_status make_fixed(const lti_dn *dn, const lti_conv_shape *s, lti_choice *choice, lt_kernel *k)
 {
-    const lti_conv_shape plain = lti_conv_unfinished(s);
+    const lti_conv_shape plain = lti_conv_without_epilogue(s);
     lti_dn one = *dn;
     one.n_threads = 1;
-    const lt_status status = lti_conv_pick(&one, &plain, false, choice);
+    const lt_status status = lti_conv_select(&one, &plain, false, choice);
     if (status != LT_OK)
         return status;
     if (is_own(choice))
         return lti_conv_make(dn, finishes(choice) ? s : &plain, choice, k);
-    return lti_parts_make(&one, dn->n_threads, &plain, k, choice);
+    return lti_batch_split_make(&one, dn->n_threads, &plain, k, choice);
 }
 
 static lti_conv_pass pass_of(const lt_bind_in *in)
@@ -403,7 +403,7 @@ lti_conv_shape lti_conv_shape_of(const lt_bind_in *in)
         .mask = pass == LTI_CONV_DX && in->n_in >= 3,
         .masked = pass == LTI_CONV_DX && in->n_in == 4 && in->attr->masked,
         .constant = pass != LTI_CONV_DW && !in->train,
-        .half = (in->flags & LT_PLAN_BF16) != 0,
+        .bf16 = (in->flags & LT_PLAN_BF16) != 0,
         .direct = (in->flags & LT_PLAN_NO_WINOGRAD) != 0,
         .own = (in->flags & LT_PLAN_OWN_WINOGRAD) != 0,
         .x_layout = plain || x[1] <= MAX_PLAIN_CHANNELS ? LT_LAYOUT_PLAIN : LT_LAYOUT_BLOCKED16,
@@ -417,7 +417,7 @@ lt_status lti_bind_conv(lti_dn *dn, const lt_bind_in *in, lt_kernel *k)
     lti_choice choice;
     if (in->attr->groups > 1)
         return LT_E_UNSUPPORTED;
-    const bool fixed = (in->flags & LT_PLAN_FIXED_ORDER) != 0, adds = lti_point_adds(dn, &s);
+    const bool fixed = (in->flags & LT_PLAN_FIXED_ORDER) != 0, adds = lti_conv_1x1_applies_epilogue(dn, &s);
     const lt_status status = adds    ? make_point(dn, &s, &choice, k)
                              : fixed ? make_fixed(dn, &s, &choice, k)
                                      : make_fast(dn, &s, !(in->flags & LT_PLAN_NO_TUNE), &choice, k);
@@ -431,7 +431,7 @@ lt_status lti_bind_conv(lti_dn *dn, const lt_bind_in *in, lt_kernel *k)
         k->layout[i] = made;
     if ((s.residual || s.mask) && !adds && !finishes(&choice)) {
         const size_t bytes = lti_layout_bytes(&in->arg[in->n_in].shape, LT_F32, made);
-        const lt_status finished = lti_conv_finish_make(dn, &s, bytes / sizeof(float), k);
+        const lt_status finished = lti_conv_epilogue_make(dn, &s, bytes / sizeof(float), k);
         if (finished != LT_OK) {
             k->destroy(k);
             return finished;

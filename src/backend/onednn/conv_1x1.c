@@ -8,7 +8,7 @@
 // The gradient of the filter is summed in chunks of images, whose number depends on the shape alone, and these are
 // added in order: bits do not depend on the number of threads.
 #include "backend/onednn/onednn_impl.h"
-#include "backend/onednn/shares.h"
+#include "backend/onednn/work_partition.h"
 #include "backend/onednn/wino.h"
 #include "base/base.h"
 #include <string.h>
@@ -21,7 +21,7 @@ enum {
     AHEAD = 28, // pixels of a plane fetched before they are copied: about two products
 };
 
-typedef struct point {
+typedef struct conv_1x1 {
     const lti_kern *kern;
     int n_threads;
     lti_conv_shape s;
@@ -30,7 +30,7 @@ typedef struct point {
     size_t filter_floats, own_at; // in a thread's scratch: where what follows the filter begins
     bool own_filter;
     int64_t images, chunks; // gradient of the filter: a block; of all images
-} point;
+} conv_1x1;
 
 static int64_t smaller(int64_t a, int64_t b)
 {
@@ -38,7 +38,7 @@ static int64_t smaller(int64_t a, int64_t b)
 }
 
 // ---- the filter as the products want it: u[panel][channel read][columns made]
-static void fill_panel(const point *d, const float *w, int64_t first, float *u)
+static void fill_panel(const conv_1x1 *d, const float *w, int64_t first, float *u)
 {
     const int64_t columns = smaller(d->kern->wino->width, d->out_b * LTI_LANES - first);
     memset(u, 0, (size_t)(d->in_b * LTI_LANES * columns) * sizeof *u);
@@ -57,7 +57,7 @@ static void fill_panel(const point *d, const float *w, int64_t first, float *u)
     }
 }
 
-static void fill_filter(const point *d, const float *w, float *u)
+static void fill_filter(const conv_1x1 *d, const float *w, float *u)
 {
     for (int64_t k = 0; k < d->out_b * LTI_LANES; k += d->kern->wino->width)
         fill_panel(d, w, k, u + k * d->in_b * LTI_LANES);
@@ -65,7 +65,7 @@ static void fill_filter(const point *d, const float *w, float *u)
 
 // ---- rows of pixels
 // Where pixel p of y lies in the plane of x.
-static int64_t pixel_of(const point *d, int64_t p)
+static int64_t pixel_of(const conv_1x1 *d, int64_t p)
 {
     return p / d->s.ow * d->s.stride * d->s.w + p % d->s.ow * d->s.stride;
 }
@@ -75,17 +75,17 @@ typedef struct run_of {
     int64_t p, end, n; // the run begins at p and has n pixels
 } run_of;
 
-static run_of run_at(const point *d, int64_t p, int64_t end)
+static run_of run_at(const conv_1x1 *d, int64_t p, int64_t end)
 {
     return (run_of){p, end, smaller(d->s.ow - p % d->s.ow, end - p)};
 }
 
-static void next_run(const point *d, run_of *r)
+static void next_run(const conv_1x1 *d, run_of *r)
 {
     *r = run_at(d, r->p + r->n, r->end);
 }
 
-static void fetch_pixels(const point *d, int64_t p, int64_t end, const float *plane)
+static void fetch_pixels(const conv_1x1 *d, int64_t p, int64_t end, const float *plane)
 {
     for (run_of r = run_at(d, p, smaller(end, d->px)); r.p < r.end; next_run(d, &r)) {
         const float *at = plane + pixel_of(d, r.p) * LTI_LANES;
@@ -95,23 +95,23 @@ static void fetch_pixels(const point *d, int64_t p, int64_t end, const float *pl
 }
 
 // The pixels of a plane of x that meet n ones of y, from p on.
-static void gather(const point *d, const float *plane, int64_t p, int64_t n, float *to)
+static void gather_pixels(const conv_1x1 *d, const float *plane, int64_t p, int64_t n, float *to)
 {
     for (run_of r = run_at(d, p, p + n); r.p < r.end; to += r.n * LTI_LANES, next_run(d, &r))
-        d->kern->pick(plane + pixel_of(d, r.p) * LTI_LANES, d->s.stride, to, r.n);
+        d->kern->gather(plane + pixel_of(d, r.p) * LTI_LANES, d->s.stride, to, r.n);
 }
 
 // Adds to the pixels of x that the filters read; the others stay as they are.
-static void scatter_add(const point *d, const float *from, int64_t p, int64_t n, float *plane, const float *mask)
+static void scatter_add(const conv_1x1 *d, const float *from, int64_t p, int64_t n, float *plane, const float *mask)
 {
     for (run_of r = run_at(d, p, p + n); r.p < r.end; from += r.n * LTI_LANES, next_run(d, &r)) {
         const int64_t at = pixel_of(d, r.p) * LTI_LANES;
-        d->kern->put_sum(from, mask + at, plane + at, d->s.stride, r.n);
+        d->kern->scatter_add(from, mask + at, plane + at, d->s.stride, r.n);
     }
 }
 
 // Pixels of x that no filter reads have no gradient.
-static void scatter(const point *d, const float *from, int64_t p, int64_t n, float *plane)
+static void scatter(const conv_1x1 *d, const float *from, int64_t p, int64_t n, float *plane)
 {
     const int64_t step = d->s.stride;
     for (int64_t i = p; i < p + n; i++, from += LTI_LANES) {
@@ -126,7 +126,7 @@ static void scatter(const point *d, const float *from, int64_t p, int64_t n, flo
 }
 
 // One image. v: room for the pixels of a product, m: for what it makes.
-static void one_image(const point *d, const float *from, const float *u, float *to, const float *mask, float *v,
+static void one_image(const conv_1x1 *d, const float *from, const float *u, float *to, const float *mask, float *v,
                       float *m)
 {
     const bool dx = d->s.pass == LTI_CONV_DX, strided = d->s.stride > 1;
@@ -140,7 +140,7 @@ static void one_image(const point *d, const float *from, const float *u, float *
         if (strided && !dx) {
             for (int64_t b = 0; b < d->in_b; b++) {
                 fetch_pixels(d, p + AHEAD, p + n + AHEAD, from + b * read);
-                gather(d, from + b * read, p, n, v + b * n * LTI_LANES);
+                gather_pixels(d, from + b * read, p, n, v + b * n * LTI_LANES);
             }
             rows = v;
             stride = n * LTI_LANES;
@@ -153,9 +153,9 @@ static void one_image(const point *d, const float *from, const float *u, float *
                 .v = rows,
                 .u = u + k * d->in_b * LTI_LANES,
                 .m = whole ? plane + p * LTI_LANES : m,
-                .v_blocks = d->in_b,
-                .v_stride = stride,
-                .m_stride = whole ? made : n * LTI_LANES,
+                .in_tiles_blocks = d->in_b,
+                .in_tiles_stride = stride,
+                .products_stride = whole ? made : n * LTI_LANES,
                 .times = 1,
                 .rows = (int)n,
                 .n = n_columns,
@@ -178,22 +178,22 @@ static void one_image(const point *d, const float *from, const float *u, float *
     }
 }
 
-static lt_status run(const lt_kernel *k, void *const *arg, void *scratch)
+static lt_status run_1x1(const lt_kernel *k, void *const *arg, void *scratch)
 {
-    const point *d = k->data;
+    const conv_1x1 *d = k->data;
     const bool dx = d->s.pass == LTI_CONV_DX;
     const float *from = arg[0];
     const float *mask = d->s.mask ? arg[2] : NULL, *residual = d->s.residual ? arg[3] : NULL;
-    float *to = arg[residual ? 4 : 2], *all = lti_shared(k, scratch);
+    float *to = arg[residual ? 4 : 2], *all = lti_shared_scratch(k, scratch);
     const int64_t read = d->in_b * (dx ? d->px : d->x_px) * LTI_LANES;
     const int64_t made = d->out_b * (dx ? d->x_px : d->px) * LTI_LANES;
-    lti_shares images;
-    lti_shares_init(&images, d->s.n, d->n_threads);
+    lti_work_partition images;
+    lti_work_partition_init(&images, d->s.n, d->n_threads);
     if (!d->own_filter)
         fill_filter(d, arg[1], all);
 #pragma omp parallel num_threads(d->n_threads)
-    for (int64_t i, n = 0; lti_shares_take(&images, false, &i); n++) {
-        float *own = lti_piece(k, lti_thread(), scratch), *v = own + d->own_at;
+    for (int64_t i, n = 0; lti_work_partition_next(&images, false, &i); n++) {
+        float *own = lti_thread_scratch(k, lti_thread(), scratch), *v = own + d->own_at;
         if (d->own_filter && n == 0)
             fill_filter(d, arg[1], own);
         if (residual && residual != to)
@@ -207,14 +207,14 @@ static lt_status run(const lt_kernel *k, void *const *arg, void *scratch)
 // ---- the gradient of the filter: u[channel of x][channel of y], for each chunk
 static float *sums_of(const lt_kernel *k, int64_t chunk, void *scratch)
 {
-    const point *d = k->data; // in the piece of the thread whose share it is
-    const int64_t owner = lti_shares_owner(chunk, d->chunks, d->n_threads);
+    const conv_1x1 *d = k->data; // in the piece of the thread whose share it is
+    const int64_t owner = lti_work_partition_owner(chunk, d->chunks, d->n_threads);
     const int64_t first = d->chunks * owner / d->n_threads;
-    return lti_piece(k, owner, scratch) + d->own_at + (size_t)(chunk - first) * d->filter_floats;
+    return lti_thread_scratch(k, owner, scratch) + d->own_at + (size_t)(chunk - first) * d->filter_floats;
 }
 
 // Images begin..end are added to the sums, or are the first. v: room for rows of both tensors.
-static void add_images(const point *d, const float *x, const float *dy, int64_t begin, int64_t end, bool first,
+static void add_images(const conv_1x1 *d, const float *x, const float *dy, int64_t begin, int64_t end, bool first,
                        float *v, float *u)
 {
     const int64_t rows = (end - begin) * d->px, columns = d->out_b * LTI_LANES;
@@ -224,7 +224,7 @@ static void add_images(const point *d, const float *x, const float *dy, int64_t 
     int64_t y_stride = rows * LTI_LANES;
     for (int64_t b = 0; b < d->in_b; b++)
         for (int64_t i = begin; i < end; i++)
-            gather(d, x + (i * d->in_b + b) * x_plane, 0, d->px, v + (b * (end - begin) + i - begin) * y_plane);
+            gather_pixels(d, x + (i * d->in_b + b) * x_plane, 0, d->px, v + (b * (end - begin) + i - begin) * y_plane);
     if (d->images == 1) { // they lie as they should
         of_y = dy + begin * d->out_b * y_plane;
         y_stride = y_plane;
@@ -243,7 +243,7 @@ static void add_images(const point *d, const float *x, const float *dy, int64_t 
 }
 
 // Adds the sums of the chunks in order: 16 channels of x and 16 of y, which lie from `at` on.
-static void store(const point *d, float *const *u, int64_t at, int64_t c, int64_t k, float *dw)
+static void store(const conv_1x1 *d, float *const *u, int64_t at, int64_t c, int64_t k, float *dw)
 {
     const int64_t columns = d->out_b * LTI_LANES, n_in = smaller(LTI_LANES, d->in - c);
     float t[LTI_LANES * LTI_LANES];
@@ -258,19 +258,19 @@ static void store(const point *d, float *const *u, int64_t at, int64_t c, int64_
 
 static lt_status dw_run(const lt_kernel *k, void *const *arg, void *scratch)
 {
-    const point *d = k->data;
+    const conv_1x1 *d = k->data;
     const int64_t n_blocks = (d->s.n + d->images - 1) / d->images;
     float *u[CHUNKS];
     for (int64_t c = 0; c < d->chunks; c++)
         u[c] = sums_of(k, c, scratch);
-    lti_shares chunks;
-    lti_shares_init(&chunks, d->chunks, d->n_threads);
+    lti_work_partition chunks;
+    lti_work_partition_init(&chunks, d->chunks, d->n_threads);
 #pragma omp parallel num_threads(d->n_threads)
-    for (int64_t c; lti_shares_take(&chunks, false, &c);) {
+    for (int64_t c; lti_work_partition_next(&chunks, false, &c);) {
         const int64_t first = n_blocks * c / d->chunks, end = n_blocks * (c + 1) / d->chunks;
         for (int64_t i = first; i < end; i++)
             add_images(d, arg[0], arg[1], i * d->images, smaller((i + 1) * d->images, d->s.n), i == first,
-                       lti_piece(k, lti_thread(), scratch), u[c]);
+                       lti_thread_scratch(k, lti_thread(), scratch), u[c]);
     }
 #pragma omp parallel for num_threads(d->n_threads) schedule(static)
     for (int64_t i = 0; i < d->in_b * d->out_b; i++) {
@@ -281,18 +281,18 @@ static lt_status dw_run(const lt_kernel *k, void *const *arg, void *scratch)
 }
 
 // ---- making one
-bool lti_point_fits(const lti_dn *dn, const lti_conv_shape *s)
+bool lti_conv_1x1_fits(const lti_dn *dn, const lti_conv_shape *s)
 {
     return s->r == 1 && s->s == 1 && s->pad == 0 && s->x_layout == LT_LAYOUT_BLOCKED16 &&
            s->y_layout == LT_LAYOUT_BLOCKED16 && !s->bias && !s->relu && s->oh * s->ow >= dn->kern->wino->least_rows;
 }
 
-bool lti_point_adds(const lti_dn *dn, const lti_conv_shape *s)
+bool lti_conv_1x1_applies_epilogue(const lti_dn *dn, const lti_conv_shape *s)
 {
-    return lti_point_fits(dn, s) && s->pass == LTI_CONV_DX && s->stride > 1 && s->masked;
+    return lti_conv_1x1_fits(dn, s) && s->pass == LTI_CONV_DX && s->stride > 1 && s->masked;
 }
 
-static void plan_dw(point *d, lt_kernel *k)
+static void plan_dw(conv_1x1 *d, lt_kernel *k)
 {
     const int64_t at_once = SUM_ROWS / d->px, fit = CHUNK_BYTES / ((int64_t)d->filter_floats * (int64_t)sizeof(float));
     d->images = at_once > 1 ? at_once : 1;
@@ -305,13 +305,13 @@ static void plan_dw(point *d, lt_kernel *k)
     lti_plan_scratch(k, d->n_threads, d->own_at + sums, 0);
 }
 
-static void plan_products(point *d, lt_kernel *k)
+static void plan_products(conv_1x1 *d, lt_kernel *k)
 {
     const size_t rows = (size_t)(d->in_b * LTI_LANES + d->kern->wino->width) * (size_t)d->kern->wino->rows;
     k->in_place = d->s.residual ? 1u << 3 : 0;
-    d->own_filter = d->n_threads <= LTI_OWN_THREADS;
+    d->own_filter = d->n_threads <= LTI_PRIVATE_COPY_MAX_THREADS;
     d->own_at = d->own_filter ? d->filter_floats : 0;
-    k->run = run;
+    k->run = run_1x1;
     lti_plan_scratch(k, d->n_threads, d->own_at + rows, d->own_filter ? 0 : d->filter_floats);
 }
 
@@ -320,13 +320,13 @@ static void destroy(lt_kernel *k)
     lti_free(k->data);
 }
 
-lt_status lti_point_make(const lti_dn *dn, const lti_conv_shape *s, lt_kernel *k)
+lt_status lti_conv_1x1_make(const lti_dn *dn, const lti_conv_shape *s, lt_kernel *k)
 {
-    point *d = lti_calloc(1, sizeof *d);
+    conv_1x1 *d = lti_calloc(1, sizeof *d);
     if (!d)
         return LTI_NOMEM("convolution");
     const bool dx = s->pass == LTI_CONV_DX;
-    *d = (point){
+    *d = (conv_1x1){
         .kern = dn->kern,
         .n_threads = dn->n_threads,
         .s = *s,

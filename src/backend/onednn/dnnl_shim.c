@@ -79,8 +79,9 @@ static dnnl_status_t conv_desc(const lti_conv_spec *s, lti_conv_pass pass, dnnl_
 }
 
 // NULL in *pd when there is no such implementation.
-static dnnl_status_t pick(dnnl_engine_t engine, const dnnl_convolution_desc_t *d, const_dnnl_primitive_attr_t attr,
-                          const_dnnl_primitive_desc_t hint, int index, dnnl_primitive_desc_t *pd)
+static dnnl_status_t select_algorithm(dnnl_engine_t engine, const dnnl_convolution_desc_t *d,
+                                      const_dnnl_primitive_attr_t attr, const_dnnl_primitive_desc_t hint, int index,
+                                      dnnl_primitive_desc_t *pd)
 {
     dnnl_primitive_desc_iterator_t it = NULL;
     dnnl_status_t s = dnnl_primitive_desc_iterator_create(&it, d, attr, engine, hint);
@@ -109,11 +110,11 @@ static dnnl_status_t conv_pd(dnnl_engine_t engine, const lti_conv_spec *spec, co
     dnnl_primitive_desc_t hint = NULL;
     if (spec->pass != LTI_CONV_FWD) {
         if ((s = conv_desc(spec, LTI_CONV_FWD, &d)) != dnnl_success ||
-            (s = pick(engine, &d, NULL, NULL, 0, &hint)) != dnnl_success || !hint)
+            (s = select_algorithm(engine, &d, NULL, NULL, 0, &hint)) != dnnl_success || !hint)
             return s;
     }
     if ((s = conv_desc(spec, spec->pass, &d)) == dnnl_success)
-        s = pick(engine, &d, attr, hint, index, pd);
+        s = select_algorithm(engine, &d, attr, hint, index, pd);
     dnnl_primitive_desc_destroy(hint);
     return s;
 }

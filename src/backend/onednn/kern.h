@@ -50,10 +50,10 @@ typedef struct lti_kern {
     void (*add)(const float *a, const float *b, float *y, int64_t n, float alpha, bool relu);
     // alpha * (a + b) * (y > 0)
     void (*add_relu_dx)(const float *a, const float *b, const float *y, float *dx, int64_t n, float alpha);
-    // n pixels of 16 channels, `step` pixels apart on one side: pick copies them together, put_sum adds them to those of
-    // dx where y > 0; where it is not, dx becomes 0.
-    void (*pick)(const float *x, int64_t step, float *to, int64_t n);
-    void (*put_sum)(const float *from, const float *y, float *dx, int64_t step, int64_t n);
+    // n pixels of 16 channels, `step` pixels apart on one side: pick copies them together, put_sum adds them to those
+    // of dx where y > 0; where it is not, dx becomes 0.
+    void (*gather)(const float *x, int64_t step, float *to, int64_t n);
+    void (*scatter_add)(const float *from, const float *y, float *dx, int64_t step, int64_t n);
     void (*scale)(const float *x, float *y, int64_t n, float mul, float sub); // (x - sub) * mul
     // ---- layout of one (16 channels, px) tile set; n_ch <= 16 channels are real, the others zero; stride: floats from
     // one plain channel to the next

@@ -3,10 +3,10 @@
 // A pixel of 16 channels is PARTS vectors of KERN_LANES floats. Vectors longer than a register would be simpler to
 // write, but gcc compares them lane by lane, with a jump each, and keeps them in memory.
 //
-// No guard on purpose: the including file sets LTI_KERN_TABLE, LTI_KERN_ISA and KERN_LANES; where the processor can write
-// around its caches KERN_STREAM(p, v), which does so with a vec, and KERN_FENCE(), after which others see it; and where
-// the compiler can shuffle KERN_ROUND(half, x, y, a, b), which makes of the rows a and b, taken as blocks of `half`
-// lanes, x of their even blocks and y of their odd ones, in turns.
+// No guard on purpose: the including file sets LTI_KERN_TABLE, LTI_KERN_ISA and KERN_LANES; where the processor can
+// write around its caches KERN_STREAM(p, v), which does so with a vec, and KERN_FENCE(), after which others see it; and
+// where the compiler can shuffle KERN_ROUND(half, x, y, a, b), which makes of the rows a and b, taken as blocks of
+// `half` lanes, x of their even blocks and y of their odd ones, in turns.
 typedef float vec __attribute__((vector_size(4 * KERN_LANES)));
 typedef int32_t ivec __attribute__((vector_size(4 * KERN_LANES)));
 typedef float mem_vec __attribute__((vector_size(4 * KERN_LANES), aligned(4), may_alias));
@@ -300,13 +300,13 @@ static void add_relu_dx(const float *a, const float *b, const float *y, float *d
         dx[i] = y[i] > 0.0f ? (a[i] + b[i]) * alpha : 0.0f;
 }
 
-static void pick(const float *x, int64_t step, float *to, int64_t n)
+static void gather(const float *x, int64_t step, float *to, int64_t n)
 {
     for (int64_t i = 0; i < n; i++)
         EACH_PART STORE_PART(to + i * 16, PART(x + i * step * 16));
 }
 
-static void put_sum(const float *from, const float *y, float *dx, int64_t step, int64_t n)
+static void scatter_add(const float *from, const float *y, float *dx, int64_t step, int64_t n)
 {
     for (int64_t i = 0; i < n; i++) {
         const int64_t at = i * step * 16;
@@ -411,8 +411,8 @@ const lti_kern LTI_KERN_TABLE = {
     .relu_dx = relu_dx,
     .add = add,
     .add_relu_dx = add_relu_dx,
-    .pick = pick,
-    .put_sum = put_sum,
+    .gather = gather,
+    .scatter_add = scatter_add,
     .scale = scale,
     .to_plain = to_plain,
     .to_blocked = to_blocked,

@@ -32,7 +32,7 @@ const lti_kern *lti_kern_best(void)
     return &lti_kern_generic;
 }
 
-const lti_wino_kern *lti_wino_best_half(void)
+const lti_wino_kern *lti_wino_best_bf16(void)
 {
     const lti_kern *kern = lti_kern_best();
 #ifdef LTI_KERN_X86

@@ -102,7 +102,7 @@ static lt_status open_backend(lt_backend *b)
         return LTI_NOMEM("backend");
     dn->n_threads = b->n_threads > 0 ? b->n_threads : 1;
     dn->kern = lti_kern_best();
-    dn->wino_half = lti_wino_best_half();
+    dn->wino_bf16 = lti_wino_best_bf16();
     b->self = dn;
     lt_status status = open_parts(b, dn);
     if (status != LT_OK)

@@ -8,14 +8,14 @@
 typedef struct lti_tune lti_tune;
 
 // ---- scratch of our own kernels: a piece for each thread, then what they share
-static inline float *lti_piece(const lt_kernel *k, int64_t thread, void *scratch)
+static inline float *lti_thread_scratch(const lt_kernel *k, int64_t thread, void *scratch)
 {
     return (float *)(void *)((char *)scratch + (size_t)thread * k->thread_stride);
 }
 
-static inline float *lti_shared(const lt_kernel *k, void *scratch)
+static inline float *lti_shared_scratch(const lt_kernel *k, void *scratch)
 {
-    return lti_piece(k, k->threads, scratch);
+    return lti_thread_scratch(k, k->threads, scratch);
 }
 
 enum { LTI_PAGE_FLOATS = 1024 }; // pieces of different threads do not meet in a page
@@ -32,7 +32,7 @@ typedef struct lti_dn {
     dnnl_engine_t engine;
     int n_threads;
     const lti_kern *kern;
-    const struct lti_wino_kern *wino_half; // its functions on bf16
+    const struct lti_wino_kern *wino_bf16; // its functions on bf16
     lti_tune *tune;
 } lti_dn;
 
@@ -97,15 +97,15 @@ bool lti_tune_get(const lti_tune *tune, const char *key, lti_choice *choice);
 lt_status lti_tune_put(lti_tune *tune, const char *key, const lti_choice *choice, bool *stored);
 void lti_tune_end(lti_tune *tune); // only after a begin that succeeded
 
-// ---- convolution: conv.c makes a kernel of one implementation, conv_pick.c decides which
+// ---- convolution: conv.c makes a kernel of one implementation, conv_select.c decides which
 typedef struct lti_conv_shape {
     lti_conv_pass pass;
     dnnl_dim_t n, c, h, w, k, r, s, oh, ow, stride, pad;
     bool bias, relu;
-    bool residual, mask; // what is made is finished: conv_finish.c
+    bool residual, mask; // what is made is finished: conv_epilogue.c
     bool masked;         // the residual is 0 where the mask is
     bool constant;       // the weights stay the same for many runs
-    bool half;           // products of bf16 are allowed
+    bool bf16;           // products of bf16 are allowed
     bool direct;         // no Winograd
     bool own;            // no Winograd of oneDNN's
     lt_layout x_layout, y_layout;
@@ -115,22 +115,23 @@ lt_status lti_conv_pd(const lti_dn *dn, const lti_conv_shape *shape, const lti_c
                       dnnl_primitive_desc_t *pd);
 lt_status lti_conv_make(const lti_dn *dn, const lti_conv_shape *shape, const lti_choice *choice, lt_kernel *k);
 // The shape without what comes after the convolution, for kernels that cannot do it.
-lti_conv_shape lti_conv_unfinished(const lti_conv_shape *shape);
+lti_conv_shape lti_conv_without_epilogue(const lti_conv_shape *shape);
 // Makes *k, a kernel of the unfinished shape, one of `shape`: it adds, masks and cuts off in place afterwards. Owns *k
-// as it was. conv_finish.c
-lt_status lti_conv_finish_make(const lti_dn *dn, const lti_conv_shape *shape, size_t count, lt_kernel *k);
+// as it was. conv_epilogue.c
+lt_status lti_conv_epilogue_make(const lti_dn *dn, const lti_conv_shape *shape, size_t count, lt_kernel *k);
 // Our own: Winograd, wino.c; the image gradient of a first layer, stem.c; 1x1 filters, conv_1x1.c.
 bool lti_wino_fits(const lti_conv_shape *shape);
-lt_status lti_wino_make(const lti_dn *dn, const lti_conv_shape *shape, bool half, lt_kernel *k);
+lt_status lti_wino_make(const lti_dn *dn, const lti_conv_shape *shape, bool bf16, lt_kernel *k);
 bool lti_stem_fits(const lti_dn *dn, const lti_conv_shape *shape);
 lt_status lti_stem_make(const lti_dn *dn, const lti_conv_shape *shape, lt_kernel *k);
-bool lti_point_fits(const lti_dn *dn, const lti_conv_shape *shape);
-bool lti_point_adds(const lti_dn *dn, const lti_conv_shape *shape); // does it finish its output itself, in place?
-lt_status lti_point_make(const lti_dn *dn, const lti_conv_shape *shape, lt_kernel *k);
+bool lti_conv_1x1_fits(const lti_dn *dn, const lti_conv_shape *shape);
+bool lti_conv_1x1_applies_epilogue(const lti_dn *dn,
+                                   const lti_conv_shape *shape); // does it finish its output itself, in place?
+lt_status lti_conv_1x1_make(const lti_dn *dn, const lti_conv_shape *shape, lt_kernel *k);
 // LT_E_UNSUPPORTED without a record when oneDNN has nothing. tune = false: the fixed rule.
-lt_status lti_conv_pick(const lti_dn *dn, const lti_conv_shape *shape, bool tune, lti_choice *choice);
+lt_status lti_conv_select(const lti_dn *dn, const lti_conv_shape *shape, bool tune, lti_choice *choice);
 // Parts of the batch, each a kernel of one thread: the same bits with any number of threads. one: a backend of one
-// thread. The choice is the fixed rule's for a part. conv_parts.c
-lt_status lti_parts_make(const lti_dn *one, int n_threads, const lti_conv_shape *shape, lt_kernel *k,
-                         lti_choice *choice);
+// thread. The choice is the fixed rule's for a part. conv_batch_split.c
+lt_status lti_batch_split_make(const lti_dn *one, int n_threads, const lti_conv_shape *shape, lt_kernel *k,
+                               lti_choice *choice);
 #endif

@@ -5,7 +5,7 @@
 // matrix product with 27 of 32 columns in use), and each plane of t is added to the image shifted by (r, s). One image
 // belongs to one thread, so the order of sums is fixed.
 #include "backend/onednn/onednn_impl.h"
-#include "backend/onednn/shares.h"
+#include "backend/onednn/work_partition.h"
 #include "backend/onednn/wino.h"
 #include "base/base.h"
 #include <string.h>
@@ -45,9 +45,9 @@ static void multiply_image(const stem *d, const float *dy, const float *u, float
                 .v = dy + at * LTI_LANES,
                 .u = u + j * d->k_b * LTI_LANES,
                 .m = t + j * d->px + at * LTI_LANES,
-                .v_blocks = d->k_b,
-                .v_stride = d->px * LTI_LANES,
-                .m_stride = d->px * LTI_LANES,
+                .in_tiles_blocks = d->k_b,
+                .in_tiles_stride = d->px * LTI_LANES,
+                .products_stride = d->px * LTI_LANES,
                 .times = 1,
                 .rows = (int)rows,
                 .n = (int)n,
@@ -83,7 +83,7 @@ static void one_image(const stem *d, const float *dy, const float *u, float *t, 
     }
 }
 
-static lt_status run(const lt_kernel *k, void *const *arg, void *scratch)
+static lt_status run_stem(const lt_kernel *k, void *const *arg, void *scratch)
 {
     const stem *d = k->data;
     const float *dy = arg[0];
@@ -124,7 +124,7 @@ lt_status lti_stem_make(const lti_dn *dn, const lti_conv_shape *s, lt_kernel *k)
     d->thread_floats = (size_t)((d->tap_b + 1) * LTI_LANES * d->px);
     k->data = d;
     k->destroy = destroy;
-    k->run = run;
+    k->run = run_stem;
     k->scratch_bytes = (d->u_floats + d->thread_floats * (size_t)d->n_threads) * sizeof(float);
     return LT_OK;
 }

@@ -21,9 +21,10 @@
 #include <string.h>
 
 enum {
-    PREPARED_MAX = 12 << 20,  // constant filters are kept transformed up to this size
-    OWN_FILTER_MAX = 3 << 20, // few threads transform them each for itself up to this one: larger ones take too much
-    OWN_TILES_MAX = 5 << 20,  // of the third-level cache; and tiles, where these are few
+    PREPARED_MAX = 12 << 20, // constant filters are kept transformed up to this size
+    PRIVATE_FILTER_MAX =
+        3 << 20,                 // few threads transform them each for itself up to this one: larger ones take too much
+    PRIVATE_TILES_MAX = 5 << 20, // of the third-level cache; and tiles, where these are few
 };
 
 // ---- the transformed filter: u[point][panel][channel][columns], a panel being kern->width columns or what is left
@@ -73,13 +74,14 @@ static void transform_panel(const wino *d, const part *p, const float *w, int64_
             float g[FILTERS], t[2][MAX_POINTS * LTI_LANES];
             float *to = u + b * d->lanes * columns + k;
             load_filters(d, w, b, (first + k) / LTI_LANES, g);
-            for (int c = 0; !d->half && c < LTI_LANES; c++)
-                p->form->filter(g + c * TAPS * LTI_LANES, p->tap, to + c * columns, d->u_stride);
-            for (int c = 0; d->half && c < LTI_LANES; c += 2) {
+            for (int c = 0; !d->bf16 && c < LTI_LANES; c++)
+                p->form->filter(g + c * TAPS * LTI_LANES, p->tap, to + c * columns, d->weights_t_stride);
+            for (int c = 0; d->bf16 && c < LTI_LANES; c += 2) {
                 for (int i = 0; i < 2; i++)
                     p->form->filter(g + (c + i) * TAPS * LTI_LANES, p->tap, t[i], LTI_LANES);
                 for (int i = 0; i < p->form->points; i++)
-                    d->kern->pack(t[0] + i * LTI_LANES, t[1] + i * LTI_LANES, to + c / 2 * columns + i * d->u_stride);
+                    d->kern->pack(t[0] + i * LTI_LANES, t[1] + i * LTI_LANES,
+                                  to + c / 2 * columns + i * d->weights_t_stride);
             }
         }
 }
@@ -90,7 +92,7 @@ static void transform_panels(const wino *d, const float *w, float *u)
     const int64_t columns = d->out_b * LTI_LANES;
     for (const part *p = d->part; p < d->part + d->n_parts; p++)
         for (int64_t k = 0; k < columns; k += d->kern->width)
-            transform_panel(d, p, w, k, 0, d->in_b, u + p->point * d->u_stride + k * d->in_b * d->lanes);
+            transform_panel(d, p, w, k, 0, d->in_b, u + p->point * d->weights_t_stride + k * d->in_b * d->lanes);
 }
 
 // By all threads.
@@ -102,7 +104,7 @@ static void transform_filter(const wino *d, const float *w, float *u)
     for (int64_t i = 0; i < n_panels * d->in_b; i++) {
         const int64_t first = i / d->in_b * width, b = i % d->in_b;
         for (const part *p = d->part; p < d->part + d->n_parts; p++)
-            transform_panel(d, p, w, first, b, b + 1, u + p->point * d->u_stride + first * depth);
+            transform_panel(d, p, w, first, b, b + 1, u + p->point * d->weights_t_stride + first * depth);
     }
 }
 
@@ -111,7 +113,7 @@ static void block_inputs(const wino *d, const part *p, const float *x, int64_t f
 {
     const int64_t depth = d->in_b * d->lanes;
     const groups all = groups_of(d, n_tiles);
-    lti_wino_transform *transform = d->half ? p->form->input_half : p->form->input;
+    lti_wino_transform *transform = d->bf16 ? p->form->input_bf16 : p->form->input;
     for (int64_t b = 0; b < d->in_b; b++) {
         tile t = tile_at(d, first);
         for (int64_t i = 0; i < all.n; i++) {
@@ -121,21 +123,21 @@ static void block_inputs(const wino *d, const part *p, const float *x, int64_t f
                 const lti_wino_patch at = in_patch(d, p, &t);
                 run = run_length(d, p, &t, g.n - r);
                 if (run > 1)
-                    p->form->input_run(in_plane(d, x, t.n, b), &at, run, to, d->v_stride);
+                    p->form->input_run(in_plane(d, x, t.n, b), &at, run, to, d->in_tiles_stride);
                 else
-                    transform(in_plane(d, x, t.n, b), &at, to, d->v_stride);
+                    transform(in_plane(d, x, t.n, b), &at, to, d->in_tiles_stride);
             }
         }
     }
 }
 
 // What the products of a block have time to fetch: its outputs, what is added to them, and the inputs of another.
-typedef struct coming {
-    ahead of[4];
+typedef struct prefetch_list {
+    prefetch of[4];
     int n;
-} coming;
+} prefetch_list;
 
-static void also_coming(coming *c, ahead what)
+static void prefetch_list_add(prefetch_list *c, prefetch what)
 {
     if (what.base)
         c->of[c->n++] = what;
@@ -143,12 +145,12 @@ static void also_coming(coming *c, ahead what)
 
 // Products of n_tiles with the columns from first to end; u and m point at the first of them.
 static void block_products(const wino *d, int points, const float *v, int64_t n_tiles, const float *u, int64_t first,
-                           int64_t end, float *m, coming *c)
+                           int64_t end, float *m, prefetch_list *c)
 {
     const int64_t width = d->kern->width, depth = d->in_b * d->lanes, columns = end - first;
     const groups all = groups_of(d, n_tiles);
-    lti_wino_multiply *multiply = d->half ? d->kern->multiply_half : d->kern->multiply;
-    for (int p = 0; p < points; p++, v += d->v_stride, u += d->u_stride, m += d->m_stride)
+    lti_wino_multiply *multiply = d->bf16 ? d->kern->multiply_bf16 : d->kern->multiply;
+    for (int p = 0; p < points; p++, v += d->in_tiles_stride, u += d->weights_t_stride, m += d->products_stride)
         for (int64_t k = 0; k < columns; k += width) {
             for (int more = all.more > 0; more >= 0; more--) { // the groups of one tile more come first
                 const group g = group_at(&all, more ? 0 : all.more);
@@ -156,38 +158,38 @@ static void block_products(const wino *d, int points, const float *v, int64_t n_
                     .v = v + g.first * depth,
                     .u = u + k * depth,
                     .m = m + g.first * columns + k * g.rows,
-                    .v_blocks = d->in_b,
-                    .v_stride = g.rows * d->lanes,
-                    .v_step = g.rows * depth,
-                    .m_stride = g.rows * LTI_LANES,
-                    .m_step = g.rows * columns,
+                    .in_tiles_blocks = d->in_b,
+                    .in_tiles_stride = g.rows * d->lanes,
+                    .in_tiles_step = g.rows * depth,
+                    .products_stride = g.rows * LTI_LANES,
+                    .products_step = g.rows * columns,
                     .times = more ? all.more : all.n - all.more,
                     .rows = g.rows,
                     .n = (int)smaller(width, columns - k),
                 });
             }
             for (int i = 0; i < c->n; i++)
-                fetch(&c->of[i]);
+                prefetch_lines(&c->of[i]);
         }
 }
 
 // The output of a convolution and what goes into it beside the products; NULL = nothing.
-typedef struct ends {
+typedef struct epilogue_args {
     float *y;
     const float *bias, *residual, *mask;
-} ends;
+} epilogue_args;
 
 // Output blocks begin..end, which is what m holds. Forward, y is the sum of the parts; backward, each makes its own
 // pixels.
 static void block_outputs(const wino *d, const part *p, const float *m, int64_t begin, int64_t end, int64_t first,
-                          int64_t n_tiles, const ends *e)
+                          int64_t n_tiles, const epilogue_args *e)
 {
     const int64_t columns = (end - begin) * LTI_LANES;
     const groups all = groups_of(d, n_tiles);
     const bool sum = d->pass == LTI_CONV_FWD, last = !sum || p->last;
     for (int64_t b = begin; b < end; b++) {
         float add[LTI_LANES] = {0};
-        lti_wino_finish finish = {
+        lti_wino_epilogue epilogue = {
             .bias = e->bias && p->first ? add : NULL, .add = sum && !p->first, .relu = d->relu && last};
         if (e->bias)
             memcpy(add, e->bias + b * LTI_LANES, (size_t)smaller(LTI_LANES, d->out - b * LTI_LANES) * sizeof *add);
@@ -198,39 +200,41 @@ static void block_outputs(const wino *d, const part *p, const float *m, int64_t 
             for (int r = 0; r < g.n; r++, from += LTI_LANES, tile_step(d, &t)) {
                 const lti_wino_patch at = out_patch(d, p, &t);
                 const int64_t plane = out_plane(d, t.n, b);
-                finish.residual = e->residual && last ? e->residual + plane : NULL;
-                finish.mask = e->mask && last ? e->mask + plane : NULL;
-                p->form->output(from, d->m_stride, e->y + plane, &at, &finish);
+                epilogue.residual = e->residual && last ? e->residual + plane : NULL;
+                epilogue.mask = e->mask && last ? e->mask + plane : NULL;
+                p->form->output(from, d->products_stride, e->y + plane, &at, &epilogue);
             }
         }
     }
 }
 
 // w NULL: u holds the transformed filter; else every thread makes its own.
-static void run_tiles(const lt_kernel *k, const float *x, const float *w, const float *u, const ends *e, void *scratch)
+static void run_tiles(const lt_kernel *k, const float *x, const float *w, const float *u, const epilogue_args *e,
+                      void *scratch)
 {
     const wino *d = k->data;
     const int64_t columns = d->out_b * LTI_LANES, n_blocks = (d->tiles + d->block - 1) / d->block;
     const int64_t calls = d->points * ((columns + d->kern->width - 1) / d->kern->width);
-    lti_shares blocks;
-    lti_shares_init(&blocks, n_blocks, d->n_threads);
+    lti_work_partition blocks;
+    lti_work_partition_init(&blocks, n_blocks, d->n_threads);
 #pragma omp parallel num_threads(d->n_threads)
-    for (int64_t b, n = 0; lti_shares_take(&blocks, false, &b); n++) {
-        float *v = lti_piece(k, lti_thread(), scratch), *m = v + d->most * d->v_stride;
-        const float *from = w ? v + d->own_at : u;
+    for (int64_t b, n = 0; lti_work_partition_next(&blocks, false, &b); n++) {
+        float *v = lti_thread_scratch(k, lti_thread(), scratch), *m = v + d->max_points * d->in_tiles_stride;
+        const float *from = w ? v + d->private_offset : u;
         if (w && n == 0)
-            transform_panels(d, w, v + d->own_at);
+            transform_panels(d, w, v + d->private_offset);
         const int64_t first = b * d->block, next = first + d->block;
         const int64_t n_tiles = smaller(d->block, d->tiles - first);
         const int64_t px = d->oh * d->ow, soon = calls / d->n_parts;
-        coming c = {.n = 0};
-        also_coming(&c, ahead_of(d, e->y, d->out_b, px, first, n_tiles, soon));
-        also_coming(&c, ahead_of(d, e->residual, d->out_b, px, first, n_tiles, soon));
-        also_coming(&c, ahead_of(d, e->mask, d->out_b, px, first, n_tiles, soon));
-        also_coming(&c, ahead_of(d, next < d->tiles ? x : NULL, d->in_b, d->ih * d->iw, next, n_tiles, calls));
+        prefetch_list c = {.n = 0};
+        prefetch_list_add(&c, prefetch_range(d, e->y, d->out_b, px, first, n_tiles, soon));
+        prefetch_list_add(&c, prefetch_range(d, e->residual, d->out_b, px, first, n_tiles, soon));
+        prefetch_list_add(&c, prefetch_range(d, e->mask, d->out_b, px, first, n_tiles, soon));
+        prefetch_list_add(&c,
+                          prefetch_range(d, next < d->tiles ? x : NULL, d->in_b, d->ih * d->iw, next, n_tiles, calls));
         for (const part *p = d->part; p < d->part + d->n_parts; p++) {
             block_inputs(d, p, x, first, n_tiles, v);
-            block_products(d, p->form->points, v, n_tiles, from + p->point * d->u_stride, 0, columns, m, &c);
+            block_products(d, p->form->points, v, n_tiles, from + p->point * d->weights_t_stride, 0, columns, m, &c);
             block_outputs(d, p, m, 0, d->out_b, first, n_tiles, e);
         }
     }
@@ -238,33 +242,33 @@ static void run_tiles(const lt_kernel *k, const float *x, const float *w, const 
 
 // w NULL: u holds the whole transformed filter.
 static void run_panels(const lt_kernel *kernel, const part *p, const float *x, const float *w, const float *u,
-                       const ends *e, void *scratch)
+                       const epilogue_args *e, void *scratch)
 {
     const wino *d = kernel->data;
     const int64_t columns = d->out_b * LTI_LANES, depth = d->in_b * d->lanes;
     const groups all = groups_of(d, d->tiles);
-    float *shared_v = lti_shared(kernel, scratch);
-    lti_shares shares;
-    lti_shares_init(&shares, all.n, d->n_threads);
-#pragma omp parallel num_threads(d->n_threads) if (!d->own)
-    for (int64_t i; !d->own && lti_shares_take(&shares, false, &i);) {
+    float *shared_v = lti_shared_scratch(kernel, scratch);
+    lti_work_partition partition;
+    lti_work_partition_init(&partition, all.n, d->n_threads);
+#pragma omp parallel num_threads(d->n_threads) if (!d->private_copies)
+    for (int64_t i; !d->private_copies && lti_work_partition_next(&partition, false, &i);) {
         const group g = group_at(&all, i);
         block_inputs(d, p, x, g.first, g.n, shared_v + g.first * depth);
     }
-    lti_shares panels;
-    lti_shares_init(&panels, (columns + d->kern->width - 1) / d->kern->width, d->n_threads);
+    lti_work_partition panels;
+    lti_work_partition_init(&panels, (columns + d->kern->width - 1) / d->kern->width, d->n_threads);
 #pragma omp parallel num_threads(d->n_threads)
-    for (int64_t i, done = 0; lti_shares_take(&panels, false, &i); done++) {
-        float *m = lti_piece(kernel, lti_thread(), scratch), *own_u = m + d->most * d->m_stride;
-        float *v = d->own ? m + d->own_at : shared_v;
+    for (int64_t i, done = 0; lti_work_partition_next(&panels, false, &i); done++) {
+        float *m = lti_thread_scratch(kernel, lti_thread(), scratch), *own_u = m + d->max_points * d->products_stride;
+        float *v = d->private_copies ? m + d->private_offset : shared_v;
         const int64_t k = i * d->kern->width, end = k + panel_columns(d, k);
-        coming nothing = {0};
-        if (d->own && done == 0)
+        prefetch_list nothing = {0};
+        if (d->private_copies && done == 0)
             block_inputs(d, p, x, 0, d->tiles, v);
         if (w)
             transform_panel(d, p, w, k, 0, d->in_b, own_u);
-        block_products(d, p->form->points, v, d->tiles, w ? own_u : u + p->point * d->u_stride + k * depth, k, end, m,
-                       &nothing);
+        block_products(d, p->form->points, v, d->tiles, w ? own_u : u + p->point * d->weights_t_stride + k * depth, k,
+                       end, m, &nothing);
         block_outputs(d, p, m, k / LTI_LANES, end / LTI_LANES, 0, d->tiles, e);
     }
 }
@@ -273,7 +277,7 @@ static lt_status forward_run(const lt_kernel *k, void *const *arg, void *scratch
 {
     const wino *d = k->data;
     const float *x = arg[0];
-    ends e = {0};
+    epilogue_args e = {0};
     void *const *next = arg + 2; // forward: bias, residual; backward: mask, residual; then what is made
     if (d->bias)
         e.bias = *next++;
@@ -282,15 +286,15 @@ static lt_status forward_run(const lt_kernel *k, void *const *arg, void *scratch
     if (d->residual)
         e.residual = *next++;
     e.y = *next;
-    if (d->by_panel) {
+    if (d->panel_major) {
         for (const part *p = d->part; p < d->part + d->n_parts; p++)
-            run_panels(k, p, x, d->keep ? NULL : arg[1], k->prepared, &e, scratch);
+            run_panels(k, p, x, d->prepared_filter ? NULL : arg[1], k->prepared, &e, scratch);
         return LT_OK;
     }
-    float *u = d->keep ? k->prepared : lti_shared(k, scratch);
-    if (!d->keep && !d->own)
+    float *u = d->prepared_filter ? k->prepared : lti_shared_scratch(k, scratch);
+    if (!d->prepared_filter && !d->private_copies)
         transform_filter(d, arg[1], u);
-    run_tiles(k, x, d->own ? arg[1] : NULL, u, &e, scratch);
+    run_tiles(k, x, d->private_copies ? arg[1] : NULL, u, &e, scratch);
     return LT_OK;
 }
 
@@ -310,7 +314,7 @@ bool lti_wino_fits(const lti_conv_shape *s)
 // floats: of a transformed channel and a product, for all channels of a tile.
 static int64_t tiles_of_block(const wino *d, int64_t floats)
 {
-    const int64_t fit = BLOCK_BYTES / (d->most * floats * (int64_t)sizeof(float));
+    const int64_t fit = BLOCK_BYTES / (d->max_points * floats * (int64_t)sizeof(float));
     return fit >= 8 * MIN_TILES ? 4 * MIN_TILES : fit >= 2 * MIN_TILES ? 2 * MIN_TILES : MIN_TILES;
 }
 
@@ -321,32 +325,35 @@ static void plan_forward(wino *d, lt_kernel *k)
     const int64_t depth = d->in_b * d->lanes; // floats of the transformed channels of a tile
     const size_t filter_bytes = (size_t)(d->points * spread(depth * out)) * sizeof(float);
     int64_t own, shared;
-    d->by_panel = pairs >= 2 * d->tiles * in; // few tiles, many filters
-    d->keep = d->keep && filter_bytes <= PREPARED_MAX;
-    if (d->by_panel) {
+    d->panel_major = pairs >= 2 * d->tiles * in; // few tiles, many filters
+    d->prepared_filter = d->prepared_filter && filter_bytes <= PREPARED_MAX;
+    if (d->panel_major) {
         d->block = d->tiles < least ? least : d->tiles;
-        d->m_stride = spread(d->block * smaller(d->kern->width, out));
-        d->u_stride = !d->keep ? spread(depth * smaller(d->kern->width, out)) : spread(depth * out);
-        d->v_stride = spread(d->block * depth);
-        d->own_at = (size_t)(d->most * (d->m_stride + (d->keep ? 0 : d->u_stride)));
-        d->own = d->n_threads > 1 && d->n_threads <= LTI_OWN_THREADS &&
-                 d->most * d->v_stride * (int64_t)sizeof(float) <= OWN_TILES_MAX;
-        own = shared = d->most * d->v_stride;
+        d->products_stride = spread(d->block * smaller(d->kern->width, out));
+        d->weights_t_stride = !d->prepared_filter ? spread(depth * smaller(d->kern->width, out)) : spread(depth * out);
+        d->in_tiles_stride = spread(d->block * depth);
+        d->private_offset =
+            (size_t)(d->max_points * (d->products_stride + (d->prepared_filter ? 0 : d->weights_t_stride)));
+        d->private_copies = d->n_threads > 1 && d->n_threads <= LTI_PRIVATE_COPY_MAX_THREADS &&
+                            d->max_points * d->in_tiles_stride * (int64_t)sizeof(float) <= PRIVATE_TILES_MAX;
+        own = shared = d->max_points * d->in_tiles_stride;
     } else {
         d->block = smaller(whole_rows(d, tiles_of_block(d, depth + out)), share);
         const int64_t room = d->block < least ? least : d->block;
-        d->v_stride = spread(room * depth);
-        d->m_stride = spread(room * out);
-        d->u_stride = spread(depth * out);
-        d->own_at = (size_t)(d->most * (d->v_stride + d->m_stride));
-        d->own = !d->keep && d->n_threads > 1 && d->n_threads <= LTI_OWN_THREADS && filter_bytes <= OWN_FILTER_MAX;
-        own = shared = d->keep ? 0 : d->points * d->u_stride;
+        d->in_tiles_stride = spread(room * depth);
+        d->products_stride = spread(room * out);
+        d->weights_t_stride = spread(depth * out);
+        d->private_offset = (size_t)(d->max_points * (d->in_tiles_stride + d->products_stride));
+        d->private_copies = !d->prepared_filter && d->n_threads > 1 && d->n_threads <= LTI_PRIVATE_COPY_MAX_THREADS &&
+                            filter_bytes <= PRIVATE_FILTER_MAX;
+        own = shared = d->prepared_filter ? 0 : d->points * d->weights_t_stride;
     }
     k->run = forward_run;
     // A pixel of the residual is read before that pixel is written, unless the output is summed up from parts.
     k->in_place = d->residual && (d->pass == LTI_CONV_DX || d->n_parts == 1) ? 1u << 3 : 0;
-    lti_plan_scratch(k, d->n_threads, d->own_at + (size_t)(d->own ? own : 0), (size_t)(d->own ? 0 : shared));
-    if (d->keep) {
+    lti_plan_scratch(k, d->n_threads, d->private_offset + (size_t)(d->private_copies ? own : 0),
+                     (size_t)(d->private_copies ? 0 : shared));
+    if (d->prepared_filter) {
         k->prepare = forward_prepare;
         k->prepared_bytes = filter_bytes;
     }
@@ -360,7 +367,7 @@ static void add_part(wino *d, lti_wino_form_id form, const part *where)
     p->point = d->points;
     p->first = d->n_parts == 1;
     d->points += p->form->points;
-    d->most = d->most > p->form->points ? d->most : p->form->points;
+    d->max_points = d->max_points > p->form->points ? d->max_points : p->form->points;
 }
 
 static void plan_stride_1(wino *d, const lti_conv_shape *s)
@@ -412,24 +419,24 @@ static void destroy(lt_kernel *k)
     lti_free(k->data);
 }
 
-lt_status lti_wino_make(const lti_dn *dn, const lti_conv_shape *s, bool half, lt_kernel *k)
+lt_status lti_wino_make(const lti_dn *dn, const lti_conv_shape *s, bool bf16, lt_kernel *k)
 {
     wino *d = lti_calloc(1, sizeof *d);
     if (!d)
         return LTI_NOMEM("convolution");
     const bool dx = s->pass == LTI_CONV_DX;
     *d = (wino){
-        .kern = half ? dn->wino_half : dn->kern->wino,
+        .kern = bf16 ? dn->wino_bf16 : dn->kern->wino,
         .blk = dn->kern,
-        .half = half,
-        .lanes = half ? LTI_LANES / 2 : LTI_LANES,
+        .bf16 = bf16,
+        .lanes = bf16 ? LTI_LANES / 2 : LTI_LANES,
         .n_threads = dn->n_threads,
         .pass = s->pass,
         .relu = s->relu,
         .bias = s->bias,
         .residual = s->residual,
         .mask = s->mask,
-        .keep = s->constant,
+        .prepared_filter = s->constant,
         .n = s->n,
         .in = dx ? s->k : s->c,
         .out = dx ? s->c : s->k,

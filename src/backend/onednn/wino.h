@@ -27,13 +27,13 @@ typedef struct lti_wino_patch {
 
 // What becomes of 16 channels of an output tile, in this order; NULL = none. add: to what is there. residual and mask
 // lie like y.
-typedef struct lti_wino_finish {
+typedef struct lti_wino_epilogue {
     const float *bias;
     bool add;
     const float *residual; // added
     bool relu;
     const float *mask; // zero where this is not positive
-} lti_wino_finish;
+} lti_wino_epilogue;
 
 typedef void lti_wino_transform(const float *plane, const lti_wino_patch *at, float *to, int64_t stride);
 // n tiles that follow one another in a row, at most LTI_WINO_MAX_RUN; each 16 floats behind the one before it.
@@ -43,9 +43,10 @@ typedef struct lti_wino_form {
     lti_wino_transform *input;         // V = B^T x B, zero outside the plane
     lti_wino_transform_run *input_run; // the same; NULL where tiles share too little
     lti_wino_transform *gradient;      // D = A dy A^T of the 4x4 patch, zero outside the plane
-    lti_wino_transform *input_half;    // as input; 16 values of a tile take 8 floats
+    lti_wino_transform *input_bf16;    // as input; 16 values of a tile take 8 floats
     // y = A^T M A, finished, written where it lies inside the plane; at's y and x are not negative
-    void (*output)(const float *m, int64_t stride, float *y, const lti_wino_patch *at, const lti_wino_finish *finish);
+    void (*output)(const float *m, int64_t stride, float *y, const lti_wino_patch *at,
+                   const lti_wino_epilogue *epilogue);
     // U = G g G^T for 16 filters: tap i of the form is at g[tap[i]][16], point i goes to u + i * stride
     void (*filter)(const float *g, const int *tap, float *u, int64_t stride);
     // g = G^T U G, the adjoint of filter
@@ -58,7 +59,7 @@ typedef struct lti_wino_form {
 typedef struct lti_wino_product {
     const float *v, *u;
     float *m;
-    int64_t v_blocks, v_stride, v_step, m_stride, m_step, times;
+    int64_t in_tiles_blocks, in_tiles_stride, in_tiles_step, products_stride, products_step, times;
     int rows, n;
 } lti_wino_product;
 
@@ -77,14 +78,14 @@ typedef struct lti_wino_kern {
     lti_wino_multiply *multiply;
     // For 16 rows c and n = 16 or 32 columns k: u[c][k] (row stride u_stride) (+)= sum over tiles of v[tile][c] *
     // d[tile][k]; d_stride: floats from the first to the second 16 columns of d
-    void (*accumulate)(const float *v, const float *d, float *u, int64_t tiles, int64_t d_stride, int64_t u_stride,
-                       int n, bool first);
+    void (*accumulate)(const float *v, const float *d, float *u, int64_t tiles, int64_t d_stride,
+                       int64_t weights_t_stride, int n, bool first);
     // 16 pairs (a[i], b[i])
     void (*pack)(const float *a, const float *b, float *pairs);
-    lti_wino_multiply *multiply_half; // u in pairs of channels
+    lti_wino_multiply *multiply_bf16; // u in pairs of channels
     // As accumulate; tiles: pairs of them
-    void (*accumulate_half)(const float *v, const float *d, float *u, int64_t tiles, int64_t d_stride, int64_t u_stride,
-                            int n, bool first);
+    void (*accumulate_bf16)(const float *v, const float *d, float *u, int64_t tiles, int64_t d_stride,
+                            int64_t weights_t_stride, int n, bool first);
 } lti_wino_kern;
 
 extern const lti_wino_kern lti_wino_generic;
@@ -92,5 +93,5 @@ extern const lti_wino_kern lti_wino_generic;
 extern const lti_wino_kern lti_wino_avx2, lti_wino_avx512, lti_wino_avx512bf16;
 #endif
 // The best table for the _half functions: products of bf16 where the processor has them, else made of f32 ones.
-const lti_wino_kern *lti_wino_best_half(void);
+const lti_wino_kern *lti_wino_best_bf16(void);
 #endif

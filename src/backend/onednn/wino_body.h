@@ -429,25 +429,25 @@ static WAPART void wino_input_run_33(const float *x, const lti_wino_patch *at, i
 
 // n neighbouring values of y at `at`, finished and written.
 WINLINE void output_row(wvec *o, const int n, float *y, int64_t at, int64_t pixel, const wvec bias,
-                        const lti_wino_finish *finish)
+                        const lti_wino_epilogue *epilogue)
 {
     WUNROLL
     for (int j = 0; j < n; j++)
-        o[j] += finish->add ? (wvec)WLOAD(y + at + j * pixel) : bias;
-    if (finish->residual) {
+        o[j] += epilogue->add ? (wvec)WLOAD(y + at + j * pixel) : bias;
+    if (epilogue->residual) {
         WUNROLL
         for (int j = 0; j < n; j++)
-            o[j] += WLOAD(finish->residual + at + j * pixel);
+            o[j] += WLOAD(epilogue->residual + at + j * pixel);
     }
-    if (finish->relu) {
+    if (epilogue->relu) {
         WUNROLL
         for (int j = 0; j < n; j++)
             o[j] = WRELU(o[j]);
     }
-    if (finish->mask) {
+    if (epilogue->mask) {
         WUNROLL
         for (int j = 0; j < n; j++)
-            o[j] = WMASK(o[j], WLOAD(finish->mask + at + j * pixel));
+            o[j] = WMASK(o[j], WLOAD(epilogue->mask + at + j * pixel));
     }
     WUNROLL
     for (int j = 0; j < n; j++)
@@ -456,7 +456,7 @@ WINLINE void output_row(wvec *o, const int n, float *y, int64_t at, int64_t pixe
 
 // 4x4 outputs of WINO_LANES channels; y, bias and what finish points to begin with them.
 WINLINE void output_lanes(const float *m, int64_t stride, float *y, const lti_wino_patch *at,
-                          const lti_wino_finish *finish, const wvec bias, const int taps_y, const int taps_x,
+                          const lti_wino_epilogue *epilogue, const wvec bias, const int taps_y, const int taps_x,
                           const bool clipped)
 {
     const int n_y = 3 + taps_y, n_x = 3 + taps_x;
@@ -473,21 +473,21 @@ WINLINE void output_lanes(const float *m, int64_t stride, float *y, const lti_wi
     for (int k = 0; k < LTI_WINO_OUT; k++, to += row) {
         output_1d(t + n_x * k, 1, o, 1, taps_x);
         if (!clipped) {
-            output_row(o, LTI_WINO_OUT, y, to, pixel, bias, finish);
+            output_row(o, LTI_WINO_OUT, y, to, pixel, bias, epilogue);
             continue;
         }
         WUNROLL
         for (int j = 0; j < LTI_WINO_OUT; j++)
             if (at->y + k * at->step < at->h && at->x + j * at->step < at->w)
-                output_row(o + j, 1, y, to + j * pixel, 0, bias, finish);
+                output_row(o + j, 1, y, to + j * pixel, 0, bias, epilogue);
     }
 }
 
 WINLINE void output_any(const float *m, int64_t stride, float *y, const lti_wino_patch *at,
-                        const lti_wino_finish *finish, const int taps_y, const int taps_x, const bool clipped)
+                        const lti_wino_epilogue *epilogue, const int taps_y, const int taps_x, const bool clipped)
 {
     for (int l = 0; l < LTI_LANES; l += WINO_LANES) {
-        lti_wino_finish f = *finish;
+        lti_wino_epilogue f = *epilogue;
         const wvec bias = f.bias ? (wvec)WLOAD(f.bias + l) : (wvec){0};
         f.residual = f.residual ? f.residual + l : NULL;
         f.mask = f.mask ? f.mask + l : NULL;
@@ -557,20 +557,20 @@ WINLINE void filter_gradient_tile(const float *u, int64_t stride, float *g, cons
     WINO_SIDE(input_half_##R##S, WINO_INPUT, R, S, true)                                                               \
     WINO_SIDE(gradient_##R##S, WINO_GRADIENT, R, S, false)                                                             \
     static WAPART void wino_output_any_##R##S(const float *m, int64_t stride, float *y, const lti_wino_patch *at,      \
-                                              const lti_wino_finish *finish)                                           \
+                                              const lti_wino_epilogue *epilogue)                                       \
     {                                                                                                                  \
         if (wino_inside(at, LTI_WINO_OUT, LTI_WINO_OUT))                                                               \
-            output_any(m, stride, y, at, finish, R, S, false);                                                         \
+            output_any(m, stride, y, at, epilogue, R, S, false);                                                       \
         else                                                                                                           \
-            output_any(m, stride, y, at, finish, R, S, true);                                                          \
+            output_any(m, stride, y, at, epilogue, R, S, true);                                                        \
     }                                                                                                                  \
     static void wino_output_##R##S(const float *m, int64_t stride, float *y, const lti_wino_patch *at,                 \
-                                   const lti_wino_finish *finish)                                                      \
+                                   const lti_wino_epilogue *epilogue)                                                  \
     {                                                                                                                  \
-        static const lti_wino_finish nothing = {0};                                                                    \
-        if (finish->bias || finish->add || finish->residual || finish->relu || finish->mask ||                         \
+        static const lti_wino_epilogue nothing = {0};                                                                  \
+        if (epilogue->bias || epilogue->add || epilogue->residual || epilogue->relu || epilogue->mask ||               \
             !wino_inside(at, LTI_WINO_OUT, LTI_WINO_OUT))                                                              \
-            wino_output_any_##R##S(m, stride, y, at, finish);                                                          \
+            wino_output_any_##R##S(m, stride, y, at, epilogue);                                                        \
         else                                                                                                           \
             output_any(m, stride, y, at, &nothing, R, S, false);                                                       \
     }                                                                                                                  \
@@ -594,7 +594,7 @@ WINO_FORM(1, 1)
         .input = wino_input_##R##S,                                                                                    \
         .input_run = (R) == 3 ? wino_input_run_33 : NULL,                                                              \
         .gradient = wino_gradient_##R##S,                                                                              \
-        .input_half = wino_input_half_##R##S,                                                                          \
+        .input_bf16 = wino_input_half_##R##S,                                                                          \
         .output = wino_output_##R##S,                                                                                  \
         .filter = wino_filter_##R##S,                                                                                  \
         .filter_gradient = wino_filter_gradient_##R##S,                                                                \
@@ -612,8 +612,8 @@ const lti_wino_kern LTI_WINO_TABLE = {
     .multiply = wino_multiply,
     .accumulate = wino_accumulate,
     .pack = wino_pack,
-    .multiply_half = wino_multiply_half,
-    .accumulate_half = wino_accumulate_half,
+    .multiply_bf16 = wino_multiply_half,
+    .accumulate_bf16 = wino_accumulate_half,
 };
 
 #undef WLOAD

@@ -16,7 +16,7 @@ enum {
     SUM_TILES = 128,         // at most, of one product: those of 16 rows and 32 columns fit the first-level cache
     GROUP_BYTES = 4 << 20,   // of V and transformed filters of a group of input channels, where there are no chunks
     POINT_THREADS = 8,       // up to this many threads take a whole point of a group each
-    OWN_BYTES = 5 << 20,     // few threads transform all of dy each for itself up to this size, in the third-level
+    PRIVATE_BYTES = 5 << 20, // few threads transform all of dy each for itself up to this size, in the third-level
                              // cache, half a group beside it
 };
 
@@ -47,7 +47,7 @@ static const float *side_plane(const wino *d, const side *s, int64_t n, int64_t 
 // One row: a tile, or n of a pair. Moves t on.
 static void dw_row(const wino *d, const part *p, const side *s, tile *t, int n, int64_t b, float *to)
 {
-    const int64_t stride = s->dy ? d->m_stride : d->v_stride;
+    const int64_t stride = s->dy ? d->products_stride : d->in_tiles_stride;
     lti_wino_transform *transform = s->dy ? p->form->gradient : p->form->input;
     const float *plane[2] = {0};
     lti_wino_patch at[2] = {{0}};
@@ -55,7 +55,7 @@ static void dw_row(const wino *d, const part *p, const side *s, tile *t, int n, 
         plane[i] = side_plane(d, s, t->n, b);
         at[i] = s->dy ? out_patch(d, p, t) : in_patch(d, p, t);
     }
-    if (d->half)
+    if (d->bf16)
         pair_of_tiles(d, p->form->points, transform, plane, at, n, to, stride);
     else
         transform(plane[0], &at[0], to, stride);
@@ -69,11 +69,11 @@ static void dw_rows(const wino *d, const part *p, const side *s, int64_t first, 
         n = s->dy ? 1 : run_length(d, p, &t, n_tiles - i);
         if (n > 1) {
             const lti_wino_patch at = in_patch(d, p, &t);
-            p->form->input_run(side_plane(d, s, t.n, b), &at, (int)n, to, d->v_stride);
+            p->form->input_run(side_plane(d, s, t.n, b), &at, (int)n, to, d->in_tiles_stride);
             tile_skip(d, &t, (int)n);
             to += n * LTI_LANES;
         } else {
-            n = d->half ? smaller(2, n_tiles - i) : 1;
+            n = d->bf16 ? smaller(2, n_tiles - i) : 1;
             dw_row(d, p, s, &t, (int)n, b, to);
             to += LTI_LANES;
         }
@@ -115,18 +115,18 @@ static void dw_products(const wino *d, int p, int64_t b, const float *v, const f
                         float *u)
 {
     const int64_t columns = d->out_b * LTI_LANES, step = d->kern->width, block = d->block * d->lanes;
-    const bool far = d->points * d->u_stride * (int64_t)sizeof(float) > NEAR_SUMS;
-    const int64_t n_rows = d->half ? (n_tiles + 1) / 2 : n_tiles;
-    float *sums = u + p * d->u_stride + b * LTI_LANES * columns;
-    v += p * d->v_stride + b * block;
-    e += p * d->m_stride;
+    const bool far = d->points * d->weights_t_stride * (int64_t)sizeof(float) > NEAR_SUMS;
+    const int64_t n_rows = d->bf16 ? (n_tiles + 1) / 2 : n_tiles;
+    float *sums = u + p * d->weights_t_stride + b * LTI_LANES * columns;
+    v += p * d->in_tiles_stride + b * block;
+    e += p * d->products_stride;
     for (int64_t i = 0; i < n_rows; i += SUM_TILES, first = false)
         for (int64_t k = 0; k < columns; k += step) {
             if (far && k + step < columns)
                 fetch_sums(sums + k + step, columns, smaller(step, columns - k - step));
             else if (far && b + 1 < d->group)
                 fetch_sums(sums + LTI_LANES * columns, columns, smaller(step, columns));
-            (d->half ? d->kern->accumulate_half : d->kern->accumulate)(
+            (d->bf16 ? d->kern->accumulate_bf16 : d->kern->accumulate)(
                 v + i * LTI_LANES, e + k / LTI_LANES * block + i * LTI_LANES, sums + k, smaller(SUM_TILES, n_rows - i),
                 block, columns, (int)smaller(step, columns - k), first);
         }
@@ -141,7 +141,7 @@ typedef struct sums {
 // Adds n partial sums of every point to those of the first chunk; in that, those of the first point begin at `at`.
 static void add_sums(const wino *d, const part *p, const sums *u, int64_t at, int64_t n)
 {
-    for (int i = 0; i < p->form->points; i++, at += d->u_stride)
+    for (int i = 0; i < p->form->points; i++, at += d->weights_t_stride)
         for (int64_t s = 1; s < u->n; s++)
             d->blk->add(u->of[0] + at, u->of[s] + at, u->of[0] + at, n, 1.0f, false);
 }
@@ -158,7 +158,7 @@ static void dw_taps(const wino *d, const part *p, int n_threads, const sums *u, 
         add_sums(d, p, u, at + first * columns, (last - first) * columns);
         for (int64_t c = first; c < last; c++)
             for (int64_t b = 0; b < d->out_b; b++)
-                p->form->filter_gradient(u->of[0] + at + c * columns + b * LTI_LANES, d->u_stride,
+                p->form->filter_gradient(u->of[0] + at + c * columns + b * LTI_LANES, d->weights_t_stride,
                                          g + (b * d->in + begin + c) * TAPS * LTI_LANES, p->tap);
     }
 }
@@ -177,7 +177,7 @@ static void dw_store(const wino *d, const float *g, float *dw)
 static int64_t chunk_start(const wino *d, int64_t c)
 {
     const int64_t at = d->tiles * c / d->chunks;
-    return d->half && c < d->chunks ? at & ~(int64_t)1 : at;
+    return d->bf16 && c < d->chunks ? at & ~(int64_t)1 : at;
 }
 
 // What a thread takes: some blocks of input channels of a chunk of tiles. More threads than chunks share the channels.
@@ -198,18 +198,18 @@ static piece piece_of(const wino *d, int64_t i)
 
 // All parts of one block of tiles; sum: where this chunk's sums begin.
 static void dw_block(const wino *d, const piece *own, const float *x, const float *dy, int64_t first, int64_t n_tiles,
-                     bool start, float *v, float *sum, ahead *read_x, ahead *read_dy)
+                     bool start, float *v, float *sum, prefetch *read_x, prefetch *read_dy)
 {
-    float *e = v + d->most * d->v_stride;
+    float *e = v + d->max_points * d->in_tiles_stride;
     for (const part *p = d->part; p < d->part + d->n_parts; p++) {
         dw_tiles(d, p, &(side){x, false}, first, n_tiles, own->begin, own->end, v);
         dw_tiles(d, p, &(side){dy, true}, first, n_tiles, 0, d->out_b, e);
-        float *to = sum + p->point * d->u_stride + own->begin * LTI_LANES * d->out_b * LTI_LANES;
+        float *to = sum + p->point * d->weights_t_stride + own->begin * LTI_LANES * d->out_b * LTI_LANES;
         for (int i = 0; i < p->form->points; i++)
             for (int64_t b = 0; b < own->end - own->begin; b++) {
                 dw_products(d, i, b, v, e, n_tiles, start, to);
-                fetch(read_x);
-                fetch(read_dy);
+                prefetch_lines(read_x);
+                prefetch_lines(read_dy);
             }
     }
 }
@@ -218,36 +218,40 @@ static void dw_block(const wino *d, const piece *own, const float *x, const floa
 static float *sums_of(const lt_kernel *k, int64_t chunk, void *scratch)
 {
     const wino *d = k->data;
-    const int64_t owner = lti_shares_owner(chunk, d->chunks, d->n_threads), first = d->chunks * owner / d->n_threads;
-    return lti_piece(k, owner, scratch) + d->own_at + (size_t)((chunk - first) * d->points * d->u_stride);
+    const int64_t owner = lti_work_partition_owner(chunk, d->chunks, d->n_threads),
+                  first = d->chunks * owner / d->n_threads;
+    return lti_thread_scratch(k, owner, scratch) + d->private_offset +
+           (size_t)((chunk - first) * d->points * d->weights_t_stride);
 }
 
 static lt_status dw_chunks_run(const lt_kernel *k, void *const *arg, void *scratch)
 {
     const wino *d = k->data;
     const float *x = arg[0], *dy = arg[1];
-    float *g = lti_shared(k, scratch);
+    float *g = lti_shared_scratch(k, scratch);
     sums u = {.n = d->chunks};
     for (int64_t c = 0; c < d->chunks; c++)
         u.of[c] = sums_of(k, c, scratch);
     const int64_t n_pieces = d->chunks * n_splits(d);
-    lti_shares pieces;
-    lti_shares_init(&pieces, n_pieces, d->n_threads);
+    lti_work_partition pieces;
+    lti_work_partition_init(&pieces, n_pieces, d->n_threads);
 #pragma omp parallel num_threads(d->n_threads)
-    for (int64_t s; lti_shares_take(&pieces, false, &s);) {
+    for (int64_t s; lti_work_partition_next(&pieces, false, &s);) {
         const piece own = piece_of(d, s);
-        float *v = lti_piece(k, lti_thread(), scratch), *sum = u.of[own.chunk];
+        float *v = lti_thread_scratch(k, lti_thread(), scratch), *sum = u.of[own.chunk];
         const int64_t start = chunk_start(d, own.chunk), end = chunk_start(d, own.chunk + 1);
         const int64_t calls = d->points * (own.end - own.begin);
         for (int64_t i = start; i < end; i += d->block) {
             const int64_t n_tiles = smaller(d->block, end - i), next = i + d->block;
-            ahead read_x = ahead_of(d, next < d->tiles ? x : NULL, d->in_b, d->ih * d->iw, next, n_tiles, calls);
-            ahead read_dy = ahead_of(d, next < d->tiles ? dy : NULL, d->out_b, d->oh * d->ow, next, n_tiles, calls);
+            prefetch read_x =
+                prefetch_range(d, next < d->tiles ? x : NULL, d->in_b, d->ih * d->iw, next, n_tiles, calls);
+            prefetch read_dy =
+                prefetch_range(d, next < d->tiles ? dy : NULL, d->out_b, d->oh * d->ow, next, n_tiles, calls);
             dw_block(d, &own, x, dy, i, n_tiles, i == start, v, sum, &read_x, &read_dy);
         }
     }
     for (const part *p = d->part; p < d->part + d->n_parts; p++)
-        dw_taps(d, p, d->n_threads, &u, p->point * d->u_stride, 0, d->in, g);
+        dw_taps(d, p, d->n_threads, &u, p->point * d->weights_t_stride, 0, d->in, g);
     dw_store(d, g, arg[2]);
     return LT_OK;
 }
@@ -271,8 +275,9 @@ static lt_status dw_groups_run(const lt_kernel *k, void *const *arg, void *scrat
 {
     const wino *d = k->data;
     const float *dy = arg[1];
-    float *v = lti_shared(k, scratch), *e = v + d->most * d->v_stride, *u = e + d->most * d->m_stride;
-    float *g = v + d->taps_at;
+    float *v = lti_shared_scratch(k, scratch), *e = v + d->max_points * d->in_tiles_stride,
+          *u = e + d->max_points * d->products_stride;
+    float *g = v + d->taps_offset;
     for (const part *p = d->part; p < d->part + d->n_parts; p++) {
         dw_all_tiles(d, p, &(side){dy, true}, 0, d->out_b, e);
         for (int64_t b = 0; b < d->in_b; b += d->group)
@@ -288,14 +293,14 @@ static lt_status dw_own_run(const lt_kernel *k, void *const *arg, void *scratch)
 {
     const wino *d = k->data;
     const side x = {arg[0], false}, dy = {arg[1], true};
-    float *g = lti_shared(k, scratch);
+    float *g = lti_shared_scratch(k, scratch);
     for (const part *p = d->part; p < d->part + d->n_parts; p++) {
-        lti_shares shares;
-        lti_shares_init(&shares, (d->in_b + d->group - 1) / d->group, d->n_threads);
+        lti_work_partition partition;
+        lti_work_partition_init(&partition, (d->in_b + d->group - 1) / d->group, d->n_threads);
 #pragma omp parallel num_threads(d->n_threads)
-        for (int64_t i, n = 0; lti_shares_take(&shares, false, &i); n++) {
-            float *v = lti_piece(k, lti_thread(), scratch), *e = v + d->most * d->v_stride,
-                  *u = e + d->most * d->m_stride;
+        for (int64_t i, n = 0; lti_work_partition_next(&partition, false, &i); n++) {
+            float *v = lti_thread_scratch(k, lti_thread(), scratch), *e = v + d->max_points * d->in_tiles_stride,
+                  *u = e + d->max_points * d->products_stride;
             const int64_t begin = i * d->group, end = smaller(begin + d->group, d->in_b);
             if (n == 0)
                 dw_tiles(d, p, &dy, 0, d->tiles, 0, d->out_b, e);
@@ -312,7 +317,7 @@ static lt_status dw_own_run(const lt_kernel *k, void *const *arg, void *scratch)
 
 void lti_wino_plan_dw(wino *d, lt_kernel *k)
 {
-    const int64_t unit = d->half ? 2 : 1;
+    const int64_t unit = d->bf16 ? 2 : 1;
     const int64_t pairs = d->in_b * d->out_b * LTI_LANES * LTI_LANES;
     d->chunks = smaller(pairs <= CHUNK_PAIRS ? CHUNKS : CHUNKS / 2, d->tiles / CHUNK_TILES);
     if (d->chunks < MIN_CHUNKS)
@@ -321,38 +326,41 @@ void lti_wino_plan_dw(wino *d, lt_kernel *k)
         d->chunks = 0;
     if (d->chunks) {
         const int64_t share = (d->tiles + d->chunks - 1) / d->chunks;
-        const int64_t twice = d->most * (d->in_b + d->out_b) * d->lanes * (int64_t)sizeof(float) * 2 * BLOCK_TILES;
+        const int64_t twice =
+            d->max_points * (d->in_b + d->out_b) * d->lanes * (int64_t)sizeof(float) * 2 * BLOCK_TILES;
         const bool few = share <= 4 * BLOCK_TILES;
         const int64_t n_tiles = few || twice <= TWICE_BYTES ? 2 * BLOCK_TILES : BLOCK_TILES;
         d->block = round_up(smaller(whole_rows(d, n_tiles), share), unit);
         d->group = d->in_b;
     } else {
         d->block = round_up(d->tiles, unit);
-        const int64_t one = d->most * (d->lanes * d->block + d->out_b * LTI_LANES * LTI_LANES) * (int64_t)sizeof(float);
-        const int64_t e_bytes = d->most * d->out_b * d->lanes * d->block * (int64_t)sizeof(float);
-        d->own = d->n_threads > 1 && d->n_threads <= LTI_OWN_THREADS && d->in_b >= d->n_threads && e_bytes <= OWN_BYTES;
-        const int64_t room = d->own ? GROUP_BYTES / 2 : GROUP_BYTES;
+        const int64_t one =
+            d->max_points * (d->lanes * d->block + d->out_b * LTI_LANES * LTI_LANES) * (int64_t)sizeof(float);
+        const int64_t e_bytes = d->max_points * d->out_b * d->lanes * d->block * (int64_t)sizeof(float);
+        d->private_copies = d->n_threads > 1 && d->n_threads <= LTI_PRIVATE_COPY_MAX_THREADS &&
+                            d->in_b >= d->n_threads && e_bytes <= PRIVATE_BYTES;
+        const int64_t room = d->private_copies ? GROUP_BYTES / 2 : GROUP_BYTES;
         d->group = smaller(room > one ? room / one : 1, d->in_b);
-        if (d->own)
+        if (d->private_copies)
             d->group = smaller(d->group, (d->in_b + d->n_threads - 1) / d->n_threads);
     }
-    d->v_stride = spread(d->block * d->group * d->lanes);
-    d->m_stride = spread(d->block * d->out_b * d->lanes);
-    d->u_stride = spread(d->group * d->out_b * LTI_LANES * LTI_LANES);
+    d->in_tiles_stride = spread(d->block * d->group * d->lanes);
+    d->products_stride = spread(d->block * d->out_b * d->lanes);
+    d->weights_t_stride = spread(d->group * d->out_b * LTI_LANES * LTI_LANES);
     const size_t taps = (size_t)(d->out_b * d->in * TAPS * LTI_LANES),
-                 tiles = (size_t)(d->most * (d->v_stride + d->m_stride));
-    const size_t one_sum = (size_t)(d->most * d->u_stride);
+                 tiles = (size_t)(d->max_points * (d->in_tiles_stride + d->products_stride));
+    const size_t one_sum = (size_t)(d->max_points * d->weights_t_stride);
     if (d->chunks) {
         const int64_t sums_each = (d->chunks + d->n_threads - 1) / d->n_threads;
         k->run = dw_chunks_run;
-        d->own_at = tiles;
-        lti_plan_scratch(k, d->n_threads, tiles + (size_t)(sums_each * d->points * d->u_stride), taps);
-    } else if (d->own) {
+        d->private_offset = tiles;
+        lti_plan_scratch(k, d->n_threads, tiles + (size_t)(sums_each * d->points * d->weights_t_stride), taps);
+    } else if (d->private_copies) {
         k->run = dw_own_run;
         lti_plan_scratch(k, d->n_threads, tiles + one_sum, taps);
     } else {
         k->run = dw_groups_run;
-        d->taps_at = tiles + one_sum;
-        lti_plan_scratch(k, d->n_threads, 0, d->taps_at + taps);
+        d->taps_offset = tiles + one_sum;
+        lti_plan_scratch(k, d->n_threads, 0, d->taps_offset + taps);
     }
 }

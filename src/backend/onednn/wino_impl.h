@@ -3,7 +3,7 @@
 #ifndef LT_WINO_IMPL_H
 #define LT_WINO_IMPL_H
 #include "backend/onednn/onednn_impl.h"
-#include "backend/onednn/shares.h"
+#include "backend/onednn/work_partition.h"
 #include "backend/onednn/wino.h"
 #include "base/base.h"
 
@@ -31,25 +31,25 @@ typedef struct wino {
     int n_threads;
     lti_conv_pass pass;
     bool relu, bias, residual, mask;
-    bool keep; // the transformed filter lives in prepared memory
-    bool half;
+    bool prepared_filter; // the transformed filter lives in prepared memory
+    bool bf16;
     int64_t lanes; // floats that 16 transformed values take
     part part[MAX_PARTS];
     int n_parts;
-    int64_t points, most; // of all parts; of the largest
-    int64_t n, in, out;   // images; channels of the tensor that is read in overlapping tiles and of the other one
-    int64_t in_b, out_b;  // in blocks of 16
+    int64_t points, max_points; // of all parts; of the largest
+    int64_t n, in, out;         // images; channels of the tensor that is read in overlapping tiles and of the other one
+    int64_t in_b, out_b;        // in blocks of 16
     int64_t ih, iw, oh, ow;
     int64_t in_step, out_step; // from one pixel of a tile to the next
     int64_t th, tw, tiles;
-    int64_t block;              // tiles a block
-    int64_t v_stride, m_stride; // floats from one point to the next
-    int64_t u_stride;
-    bool by_panel;          // all tiles for a panel of filters at a time, instead of all filters for a block of tiles
-    bool own;               // every thread makes its own copy of the transformed filter or, by panel, of the tiles
-    int64_t chunks;         // filter gradient: partial sums; 0 = all of dy is transformed first, then
-    int64_t group;          // this many blocks of input channels at a time
-    size_t own_at, taps_at; // in scratch: in a thread's piece, behind V and M; behind all pieces
+    int64_t block;                            // tiles a block
+    int64_t in_tiles_stride, products_stride; // floats from one point to the next
+    int64_t weights_t_stride;
+    bool panel_major;    // all tiles for a panel of filters at a time, instead of all filters for a block of tiles
+    bool private_copies; // every thread makes its own copy of the transformed filter or, by panel, of the tiles
+    int64_t chunks;      // filter gradient: partial sums; 0 = all of dy is transformed first, then
+    int64_t group;       // this many blocks of input channels at a time
+    size_t private_offset, taps_offset; // in scratch: in a thread's piece, behind V and M; behind all pieces
 } wino;
 
 static inline int64_t round_up(int64_t n, int64_t to)
@@ -99,7 +99,7 @@ static inline void tile_step(const wino *d, tile *t)
 // How many tiles follow in the row from t on, of at most n that a transform takes at once.
 static inline int run_length(const wino *d, const part *p, const tile *t, int64_t n)
 {
-    return p->form->input_run && !d->half ? (int)smaller(smaller(n, d->tw - t->x), LTI_WINO_MAX_RUN) : 1;
+    return p->form->input_run && !d->bf16 ? (int)smaller(smaller(n, d->tw - t->x), LTI_WINO_MAX_RUN) : 1;
 }
 
 // n tiles on in the same row, or to the next one.
@@ -158,16 +158,16 @@ static inline int64_t out_plane(const wino *d, int64_t n, int64_t b)
 
 // What a thread will touch after the products of a block: the block it is about to write and the one it will probably
 // read next. Fetched a few lines at a time between products, which need no memory, so that the waiting is hidden.
-typedef struct ahead {
+typedef struct prefetch {
     const float *base;
     int64_t blocks, plane_px, first_px, n_px; // pixels of one channel block, counted through all images
     int64_t block, px;                        // where the next run of neighbouring pixels starts
     const float *at;                          // next pixel (16 channels: one cache line) and how many follow it
     int64_t left, per_call;
-} ahead;
+} prefetch;
 
 // Moves on to the next run, which ends with its plane; base becomes NULL when there is none.
-static inline void ahead_run(ahead *a)
+static inline void prefetch_next_run(prefetch *a)
 {
     if (a->px == a->n_px) {
         a->px = 0;
@@ -185,21 +185,21 @@ static inline void ahead_run(ahead *a)
 
 // About what n_tiles from first_tile on cover of a tensor, to be fetched in the given number of calls. base NULL:
 // nothing.
-static inline ahead ahead_of(const wino *d, const float *base, int64_t blocks, int64_t plane_px, int64_t first_tile,
-                             int64_t n_tiles, int64_t calls)
+static inline prefetch prefetch_range(const wino *d, const float *base, int64_t blocks, int64_t plane_px,
+                                      int64_t first_tile, int64_t n_tiles, int64_t calls)
 {
     const int64_t tile_px = plane_px / (d->th * d->tw);
-    ahead a = {.base = base, .blocks = blocks, .plane_px = plane_px, .first_px = first_tile * tile_px};
+    prefetch a = {.base = base, .blocks = blocks, .plane_px = plane_px, .first_px = first_tile * tile_px};
     a.n_px = n_tiles * tile_px;
     a.per_call = (blocks * a.n_px + calls - 1) / calls;
     if (a.per_call == 0)
         a.base = NULL;
     if (a.base)
-        ahead_run(&a);
+        prefetch_next_run(&a);
     return a;
 }
 
-static inline void fetch(ahead *a)
+static inline void prefetch_lines(prefetch *a)
 {
     for (int64_t n = a->per_call; a->base && n > 0;) {
         const int64_t run = smaller(n, a->left);
@@ -209,7 +209,7 @@ static inline void fetch(ahead *a)
         a->at += run * LTI_LANES;
         a->left -= run;
         if (a->left == 0)
-            ahead_run(a);
+            prefetch_next_run(a);
     }
 }
 

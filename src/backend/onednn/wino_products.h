@@ -9,8 +9,8 @@ static void wino_pack(const float *a, const float *b, float *pairs)
 }
 
 // rows times n_vec vectors of columns; every accumulator lives in a register, so both must be literals at the call.
-WINLINE void multiply(const float *v, int64_t v_blocks, int64_t v_stride, const float *u, float *m, int64_t m_stride,
-                      const int rows, const int n_vec, const bool half)
+WINLINE void multiply(const float *v, int64_t in_tiles_blocks, int64_t in_tiles_stride, const float *u, float *m,
+                      int64_t products_stride, const int rows, const int n_vec, const bool half)
 {
     const int steps = half ? LTI_LANES / 2 : LTI_LANES;
     wvec acc[WINO_ROWS][WINO_WIDTH / WINO_LANES], col[WINO_WIDTH / WINO_LANES];
@@ -21,7 +21,7 @@ WINLINE void multiply(const float *v, int64_t v_blocks, int64_t v_stride, const 
             acc[i][j] = (wvec){0};
     }
     // Unrolled by four: the end of a loop of sixteen turns may come as a surprise to the processor.
-    for (int64_t b = 0; b < v_blocks; b++, v += v_stride) {
+    for (int64_t b = 0; b < in_tiles_blocks; b++, v += in_tiles_stride) {
         WSOME
         for (int c = 0; c < steps; c++, u += n_vec * WINO_LANES) {
             WUNROLL
@@ -40,7 +40,8 @@ WINLINE void multiply(const float *v, int64_t v_blocks, int64_t v_stride, const 
     for (int i = 0; i < rows; i++) {
         WUNROLL
         for (int j = 0; j < n_vec; j++)
-            WSTORE(m + j * WINO_LANES / LTI_LANES * m_stride + i * LTI_LANES + j * WINO_LANES % LTI_LANES, acc[i][j]);
+            WSTORE(m + j * WINO_LANES / LTI_LANES * products_stride + i * LTI_LANES + j * WINO_LANES % LTI_LANES,
+                   acc[i][j]);
     }
 }
 
@@ -50,8 +51,8 @@ WINLINE void multiply(const float *v, int64_t v_blocks, int64_t v_stride, const 
     {                                                                                                                  \
         const float *v = p->v;                                                                                         \
         float *m = p->m;                                                                                               \
-        for (int64_t i = 0; i < p->times; i++, v += p->v_step, m += p->m_step)                                         \
-            multiply(v, p->v_blocks, p->v_stride, p->u, m, p->m_stride, ROWS, n_vec, half);                            \
+        for (int64_t i = 0; i < p->times; i++, v += p->in_tiles_step, m += p->products_step)                           \
+            multiply(v, p->in_tiles_blocks, p->in_tiles_stride, p->u, m, p->products_stride, ROWS, n_vec, half);       \
     }                                                                                                                  \
     static void wino_multiply_##ROWS(const lti_wino_product *p)                                                        \
     {                                                                                                                  \
@@ -95,12 +96,12 @@ static void wino_multiply_half(const lti_wino_product *p)
 
 // rows times n_vec vectors, d_step floats apart in d and u_step in u; rows and n_vec literals at the call.
 WINLINE void accumulate(const float *v, const float *d, float *u, int64_t tiles, int64_t d_step, int64_t u_step,
-                        int64_t u_stride, bool first, const int rows, const int n_vec, const bool half)
+                        int64_t weights_t_stride, bool first, const int rows, const int n_vec, const bool half)
 {
     wvec acc[LTI_LANES][2], col[2];
     const float *from = u;
     WUNROLL
-    for (int i = 0; i < rows; i++, from += u_stride) {
+    for (int i = 0; i < rows; i++, from += weights_t_stride) {
         WOPAQUE(from);
         WUNROLL
         for (int j = 0; j < n_vec; j++)
@@ -119,7 +120,7 @@ WINLINE void accumulate(const float *v, const float *d, float *u, int64_t tiles,
         }
     }
     WUNROLL
-    for (int i = 0; i < rows; i++, u += u_stride) {
+    for (int i = 0; i < rows; i++, u += weights_t_stride) {
         WOPAQUE(u);
         WUNROLL
         for (int j = 0; j < n_vec; j++)
@@ -127,35 +128,36 @@ WINLINE void accumulate(const float *v, const float *d, float *u, int64_t tiles,
     }
 }
 
-WINLINE void accumulate_16(const float *v, const float *d, float *u, int64_t tiles, int64_t d_stride, int64_t u_stride,
-                           int n, bool first, const bool half)
+WINLINE void accumulate_16(const float *v, const float *d, float *u, int64_t tiles, int64_t d_stride,
+                           int64_t weights_t_stride, int n, bool first, const bool half)
 {
 #if WINO_LANES == 16
     if (n == LTI_LANES) {
-        accumulate(v, d, u, tiles, 0, 0, u_stride, first, LTI_LANES, 1, half);
+        accumulate(v, d, u, tiles, 0, 0, weights_t_stride, first, LTI_LANES, 1, half);
         return;
     }
     for (int c = 0; c < LTI_LANES; c += 8)
-        accumulate(v + c, d, u + c * u_stride, tiles, d_stride, LTI_LANES, u_stride, first, 8, 2, half);
+        accumulate(v + c, d, u + c * weights_t_stride, tiles, d_stride, LTI_LANES, weights_t_stride, first, 8, 2, half);
 #else
     (void)d_stride;
     (void)n;
     for (int k = 0; k < LTI_LANES; k += 2 * WINO_LANES)
         for (int c = 0; c < LTI_LANES; c += 4)
-            accumulate(v + c, d + k, u + c * u_stride + k, tiles, WINO_LANES, WINO_LANES, u_stride, first, 4, 2, half);
+            accumulate(v + c, d + k, u + c * weights_t_stride + k, tiles, WINO_LANES, WINO_LANES, weights_t_stride,
+                       first, 4, 2, half);
 #endif
 }
 
-static void wino_accumulate(const float *v, const float *d, float *u, int64_t tiles, int64_t d_stride, int64_t u_stride,
-                            int n, bool first)
+static void wino_accumulate(const float *v, const float *d, float *u, int64_t tiles, int64_t d_stride,
+                            int64_t weights_t_stride, int n, bool first)
 {
-    accumulate_16(v, d, u, tiles, d_stride, u_stride, n, first, false);
+    accumulate_16(v, d, u, tiles, d_stride, weights_t_stride, n, first, false);
 }
 
 static void wino_accumulate_half(const float *v, const float *d, float *u, int64_t tiles, int64_t d_stride,
-                                 int64_t u_stride, int n, bool first)
+                                 int64_t weights_t_stride, int n, bool first)
 {
-    accumulate_16(v, d, u, tiles, d_stride, u_stride, n, first, true);
+    accumulate_16(v, d, u, tiles, d_stride, weights_t_stride, n, first, true);
 }
 
 #undef WINO_MULTIPLY

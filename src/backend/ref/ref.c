@@ -16,7 +16,7 @@ static const lti_ref_row *find(const lt_op *op)
     return NULL;
 }
 
-static lt_status run(const lt_kernel *k, void *const *arg, void *scratch)
+static lt_status run_ref_kernel(const lt_kernel *k, void *const *arg, void *scratch)
 {
     const lti_ref_call *c = k->data;
     return c->run(c, arg, scratch);
@@ -39,7 +39,8 @@ lt_status lti_ref_bind(const lt_bind_in *in, lt_kernel *k)
     c->n_in = in->n_in;
     memcpy(c->arg, in->arg, (size_t)(in->n_in + in->n_out) * sizeof *in->arg);
     c->run = in->real == LT_F64 ? row->f64 : row->f32;
-    *k = (lt_kernel){.run = run, .destroy = destroy, .data = c, .scratch_bytes = row->scratch ? row->scratch(c) : 0};
+    *k = (lt_kernel){
+        .run = run_ref_kernel, .destroy = destroy, .data = c, .scratch_bytes = row->scratch ? row->scratch(c) : 0};
     snprintf(k->impl, sizeof k->impl, "ref");
     return LT_OK;
 }

@@ -33,7 +33,7 @@ LTI_HOST_DEVICE void ltc_row_look(const ltc_args *a, uint32_t i)
     bool finite = length - length == 0.0;
     for (int32_t k = 0; k < n_k; k++)
         finite = finite && z[k] - z[k] == 0.0f;
-    seen->length = length;
+    seen->norm = length;
     seen->pred = lti_arg_max(z, n_k);
     seen->finite = finite;
 }

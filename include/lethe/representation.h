@@ -3,23 +3,23 @@
 //
 // Probes and CKA are pure functions of arrays in double, row-major (n samples, p features); they read nothing but their
 // arguments and may run in parallel. Features and relearning curves run a model; they read it and leave it as it is.
-#ifndef LT_DEPTH_H
-#define LT_DEPTH_H
+#ifndef LT_REPRESENTATION_H
+#define LT_REPRESENTATION_H
 #include "lethe/audit.h"
 LT_BEGIN
 
-typedef struct lt_depth_cfg { // rows of lt_depth_options
-    int64_t depth_samples;    // at most so many samples of each group
+typedef struct lt_representation_cfg { // rows of lt_representation_options
+    int64_t depth_samples;             // at most so many samples of each group
     double probe_ridge, probe_tol;
     int32_t probe_folds, relearn_steps, relearn_every;
     int64_t relearn_batch;
     float relearn_lr;
-} lt_depth_cfg;
-LT_API extern const lt_option lt_depth_options[];
+} lt_representation_cfg;
+LT_API extern const lt_option lt_representation_options[];
 
 // At most max of the rows of `from`, ascending: a function of (seed, group, number of rows, max). Owned.
-LT_API lt_status lt_depth_draw(const lt_index_set *from, lt_group group, int64_t max, uint64_t seed,
-                               lt_index_set *drawn);
+LT_API lt_status lt_representation_draw(const lt_index_set *from, lt_group group, int64_t max, uint64_t seed,
+                                        lt_index_set *drawn);
 
 // ---- linear probe: (multinomial) logistic regression on standardised features
 //
@@ -37,8 +37,8 @@ typedef struct lt_probe {
 } lt_probe;
 // x (n,p), y (n) in 0..k-1, k >= 2. Reads probe_ridge (above 0) and probe_tol of cfg. Fails with LT_E_USAGE for other
 // values, LT_E_FORMAT for features that are not finite, LT_E_DIVERGED when the tolerance is not reached.
-LT_API lt_status lt_probe_fit(const double *x, int64_t n, int64_t p, const int32_t *y, int k, const lt_depth_cfg *cfg,
-                              lt_probe *probe);
+LT_API lt_status lt_probe_fit(const double *x, int64_t n, int64_t p, const int32_t *y, int k,
+                              const lt_representation_cfg *cfg, lt_probe *probe);
 LT_API void lt_probe_clear(lt_probe *probe);
 LT_API void lt_probe_logits(const lt_probe *probe, const double *x, int64_t n, double *z);       // z (n,k)
 LT_API double lt_probe_acc(const lt_probe *probe, const double *x, int64_t n, const int32_t *y); // NAN when n = 0
@@ -46,7 +46,7 @@ LT_API double lt_probe_acc(const lt_probe *probe, const double *x, int64_t n, co
 // random (seed) into probe_folds folds; no sample is scored by a probe it trained; mean of the folds' AUCs. *auc = NAN
 // when one side has fewer than two samples.
 LT_API lt_status lt_probe_membership(const double *member, int64_t n_m, const double *other, int64_t n_o, int64_t p,
-                                     const lt_depth_cfg *cfg, uint64_t seed, double *auc);
+                                     const lt_representation_cfg *cfg, uint64_t seed, double *auc);
 
 // ---- linear CKA [Kornblith, Norouzi, Lee, Hinton 2019]
 //
@@ -86,7 +86,7 @@ typedef struct lt_relearn { // owned; one entry every relearn_every steps, the f
 } lt_relearn;
 // forget: rows of the training split of ds. test: the view evaluated as `test_*`.
 LT_API lt_status lt_relearn_run(const lt_model *model, const lt_dataset *ds, const lt_index_set *forget,
-                                const lt_view *test, const lt_depth_cfg *cfg, uint64_t seed, const lt_env *env,
+                                const lt_view *test, const lt_representation_cfg *cfg, uint64_t seed, const lt_env *env,
                                 lt_relearn *curve);
 LT_API void lt_relearn_clear(lt_relearn *curve);
 // Mean of value (n) over the steps (trapezia).

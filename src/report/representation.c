@@ -48,17 +48,17 @@ static void widen(lti_axis *x, double v)
 
 // ---- probes
 
-typedef lt_report_three (*three_of)(const lt_report_probe *p);
-static lt_report_three auc_of(const lt_report_probe *p)
+typedef lt_report_by_model (*by_model_of)(const lt_report_probe *p);
+static lt_report_by_model auc_of(const lt_report_probe *p)
 {
     return p->membership_auc;
 }
-static lt_report_three acc_of(const lt_report_probe *p)
+static lt_report_by_model acc_of(const lt_report_probe *p)
 {
     return p->class_acc;
 }
 
-static void describe_three(lti_buf *b, const char *stage, lt_report_three t, double scale)
+static void describe_by_model(lti_buf *b, const char *stage, lt_report_by_model t, double scale)
 {
     lti_buf_printf(b, " %s:", stage);
     if (isfinite(t.original))
@@ -70,20 +70,20 @@ static void describe_three(lti_buf *b, const char *stage, lt_report_three t, dou
     lti_buf_printf(b, ".");
 }
 
-static void probe_chart(lti_doc *d, const lt_report_depth *depth, const char *title, const char *axis, three_of get,
-                        double neutral)
+static void probe_chart(lti_doc *d, const lt_report_representation *depth, const char *title, const char *axis,
+                        by_model_of get, double neutral)
 {
     lti_axis x = {.label = axis, .lo = neutral, .hi = neutral, .want = 5};
     lti_buf desc = {0};
     lti_plot p;
     lti_buf_printf(&desc, "By stage, in per cent.");
     for (int i = 0; i < depth->n_probes; i++) {
-        lt_report_three t = get(&depth->probe[i]);
+        lt_report_by_model t = get(&depth->probe[i]);
         widen(&x, 100 * t.original);
         widen(&x, 100 * t.unlearned);
         for (int k = 0; k < t.n_retrained; k++)
             widen(&x, 100 * t.retrained[k]);
-        describe_three(&desc, depth->probe[i].stage, t, 100);
+        describe_by_model(&desc, depth->probe[i].stage, t, 100);
     }
     lti_plot_open(d,
                   &(lti_frame){.title = title,
@@ -97,7 +97,7 @@ static void probe_chart(lti_doc *d, const lt_report_depth *depth, const char *ti
     if (neutral > 0)
         lti_plot_zero(&p, neutral);
     for (int i = 0; i < depth->n_probes; i++) {
-        lt_report_three t = get(&depth->probe[i]);
+        lt_report_by_model t = get(&depth->probe[i]);
         lti_plot_row(&p, i, depth->probe[i].stage, -1);
         box_of(&p, t.retrained, t.n_retrained, 100, i);
         lti_plot_mark(&p, 100 * mean_of(t.retrained, t.n_retrained), i + 0.5, LTI_TICK, retrained);
@@ -109,7 +109,7 @@ static void probe_chart(lti_doc *d, const lt_report_depth *depth, const char *ti
 
 // ---- similarity
 
-static void cka_chart(lti_doc *d, const lt_report_depth *depth)
+static void cka_chart(lti_doc *d, const lt_report_representation *depth)
 {
     lti_axis x = {.label = "linear CKA on the forgotten samples, 1 = alike", .hi = 1, .want = 5};
     lti_buf desc = {0};
@@ -151,8 +151,8 @@ static void cka_chart(lti_doc *d, const lt_report_depth *depth)
 
 // ---- relearning
 
-static void percent_line(lti_plot *p, const lt_report_depth *depth, const double *acc, lti_style style, lti_buf *failed,
-                         const char *name)
+static void percent_line(lti_plot *p, const lt_report_representation *depth, const double *acc, lti_style style,
+                         lti_buf *failed, const char *name)
 {
     if (!acc)
         return;
@@ -169,12 +169,13 @@ static void percent_line(lti_plot *p, const lt_report_depth *depth, const double
     lti_free(y);
 }
 
-static bool any_curve(const lt_report_depth *depth, const lt_report_relearn *r)
+static bool any_curve(const lt_report_representation *depth, const lt_report_relearn *r)
 {
     return depth->n_steps > 0 && (r->original || r->unlearned || r->n_retrained > 0);
 }
 
-static void relearn_chart(lti_doc *d, const lt_report_depth *depth, const lt_report_relearn *r, const char *title)
+static void relearn_chart(lti_doc *d, const lt_report_representation *depth, const lt_report_relearn *r,
+                          const char *title)
 {
     lti_plot p;
     if (!any_curve(depth, r))
@@ -200,7 +201,7 @@ static void relearn_chart(lti_doc *d, const lt_report_depth *depth, const lt_rep
 
 // ---- sections
 
-static void legend(lti_doc *d, const lt_report_depth *depth)
+static void legend(lti_doc *d, const lt_report_representation *depth)
 {
     lti_legend_open(d);
     lti_legend_mark(d, LTI_DOT, unlearned, LT_KIND_UNLEARNED " model");
@@ -213,7 +214,7 @@ static void legend(lti_doc *d, const lt_report_depth *depth)
     lti_legend_close(d);
 }
 
-static void show(lti_doc *d, const lt_report_depth *depth)
+static void show(lti_doc *d, const lt_report_representation *depth)
 {
     if (depth->row >= 0 && depth->row < d->spec->n_rows) {
         lti_buf_printf(&d->b, "<h3>");
@@ -236,7 +237,7 @@ static void show(lti_doc *d, const lt_report_depth *depth)
     lti_buf_printf(&d->b, "</div>\n");
 }
 
-lt_status lti_put_depth(lti_doc *d)
+lt_status lti_put_representation(lti_doc *d)
 {
     if (d->spec->n_depth == 0)
         return LT_OK;

@@ -1,11 +1,11 @@
-// conv_pick.c - chooses oneDNN's implementation of one convolution: by the clock, by memory, or by a fixed rule.
+// conv_select.c - chooses oneDNN's implementation of one convolution: by the clock, by memory, or by a fixed rule.
 //
 // Candidates are what oneDNN offers for the algorithms "direct" and, for 3x3 filters of stride 1 with enough channels,
 // "Winograd" (on x86 up to oneDNN 3.1), reference code excluded, and our own Winograd for strides 1 and 2. The first
 // candidate is the one of the fixed rule; another must beat it clearly, so that repeated measurements on an empty cache
 // mostly agree.
 #include "backend/onednn/onednn_impl.h"
-#include "backend/onednn/race.h"
+#include "backend/onednn/autotune.h"
 #include "backend/onednn/wino.h"
 #include "base/base.h"
 #include <stdio.h>
@@ -13,7 +13,7 @@
 #include <time.h>
 
 enum {
-    MAX_CANDIDATES = LTI_RACE_CANDIDATES,
+    MAX_CANDIDATES = LTI_AUTOTUNE_CANDIDATES,
     PER_ALGORITHM = 3,  // later ones are ever more general and never faster
     WINOGRAD_MIN = 16,  // channels on either side: below, most of a tile's multiplications are padding
     WINOGRAD_RULE = 32, // the fixed rule asks for more
@@ -74,17 +74,17 @@ static bool own_fits(const lti_conv_shape *s)
 // Does the fixed rule take our own Winograd? A strided one saves less than half of the multiplications.
 static bool own_pays(const lti_dn *dn, const lti_conv_shape *s)
 {
-    const lti_wino_kern *kern = s->half ? dn->wino_half : dn->kern->wino;
+    const lti_wino_kern *kern = s->bf16 ? dn->wino_bf16 : dn->kern->wino;
     const dnnl_dim_t tiles = s->n * ((s->oh + 3) / 4) * ((s->ow + 3) / 4);
     return s->stride == 1 || (least_channels(s) >= kern->strided_rule &&
                               (s->pass == LTI_CONV_DW || s->constant || tiles >= STRIDED_TILES));
 }
 
-static void collect_winograd(const lti_dn *dn, const lti_conv_shape *s, bool half, list *l)
+static void collect_winograd(const lti_dn *dn, const lti_conv_shape *s, bool bf16, list *l)
 {
     const bool strided = s->stride == 2;
-    if (half)
-        collect_own(LTI_OWN_WINOGRAD_BF16, strided ? "winograd 4x2 bf16" : "winograd 4x3 bf16", dn->wino_half->isa, l);
+    if (bf16)
+        collect_own(LTI_OWN_WINOGRAD_BF16, strided ? "winograd 4x2 bf16" : "winograd 4x3 bf16", dn->wino_bf16->isa, l);
     else
         collect_own(LTI_OWN_WINOGRAD, strided ? "winograd 4x2" : "winograd 4x3", dn->kern->isa, l);
 }
@@ -103,17 +103,17 @@ static lt_status collect_all(const lti_dn *dn, const lti_conv_shape *s, list *l)
     const bool can = s->r == 3 && s->s == 3 && s->stride == 1 && least_channels(s) >= WINOGRAD_MIN && !s->direct;
     const bool own = own_fits(s), first = own && own_pays(dn, s);
     const lti_choice direct = {.algorithm = LTI_DIRECT}, winograd = {.algorithm = LTI_DNNL_WINOGRAD};
-    if (s->half && first)
+    if (s->bf16 && first)
         collect_winograd(dn, s, true, l);
-    if (s->half)
+    if (s->bf16)
         LT_TRY(collect(dn, s, (lti_choice){.algorithm = LTI_DIRECT_BF16}, false, l));
-    if (s->half && own && !first)
+    if (s->bf16 && own && !first)
         collect_winograd(dn, s, true, l);
     if (first)
         collect_winograd(dn, s, false, l);
     if (lti_stem_fits(dn, s))
         collect_own(LTI_OWN_STEM, "stem", dn->kern->isa, l);
-    const bool point = lti_point_fits(dn, s);
+    const bool point = lti_conv_1x1_fits(dn, s);
     if (point && s->pass != LTI_CONV_DW)
         collect_own(LTI_OWN_POINTWISE, "1x1", dn->kern->isa, l);
     if (can && !s->own)
@@ -140,7 +140,7 @@ static lt_status candidates(const lti_dn *dn, const lti_conv_shape *s, list *l)
 // ---- timing
 typedef struct bench {
     lt_kernel k[MAX_CANDIDATES];
-    lti_race race;
+    lti_autotune autotune;
     clockid_t clock;
     void *arg[4], *scratch, *prepared;
 } bench;
@@ -219,22 +219,22 @@ static lt_status time_once(const lti_conv_shape *s, bench *b, int i, double *sec
 
 // Candidates take turns, so that a disturbance from outside hits all of them; hopeless ones drop out. Goes on while the
 // machine is too noisy to tell, for a while.
-static lt_status race(const lti_conv_shape *s, const list *l, bench *b)
+static lt_status time_candidates(const lti_conv_shape *s, const list *l, bench *b)
 {
-    lti_race *r = &b->race;
+    lti_autotune *r = &b->autotune;
     double t;
     for (int i = 0; i < l->n; i++)
         LT_TRY(time_once(s, b, i, &t)); // cold: pages, code
-    lti_race_start(r, l->n);
+    lti_autotune_start(r, l->n);
     const double start = seconds_of(b);
-    for (int round = 0; round < LTI_RACE_ROUNDS && (round == 0 || seconds_of(b) - start < patience_s); round++) {
+    for (int round = 0; round < LTI_AUTOTUNE_ROUNDS && (round == 0 || seconds_of(b) - start < patience_s); round++) {
         for (int i = 0; i < l->n; i++) {
-            if (lti_race_hopeless(r, i))
+            if (lti_autotune_eliminated(r, i))
                 continue;
             LT_TRY(time_once(s, b, i, &t));
-            lti_race_note(r, i, t);
+            lti_autotune_record(r, i, t);
         }
-        if (round >= MIN_ROUNDS && lti_race_told(r))
+        if (round >= MIN_ROUNDS && lti_autotune_decided(r))
             break;
     }
     return LT_OK;
@@ -243,10 +243,10 @@ static lt_status race(const lti_conv_shape *s, const list *l, bench *b)
 // Without a measurement that tells the fixed rule stands: a wrong choice would stay in the cache.
 static void decide(list *l, const bench *b, lti_choice *choice)
 {
-    int win = lti_race_winner(&b->race);
+    int win = lti_autotune_winner(&b->autotune);
     size_t n = 0;
     char log[sizeof choice->log] = "";
-    const bool sure = win == 0 || lti_race_told(&b->race);
+    const bool sure = win == 0 || lti_autotune_decided(&b->autotune);
     if (!sure)
         win = 0;
     for (int i = 0; i < l->n && n < sizeof log; i++)
@@ -254,9 +254,9 @@ static void decide(list *l, const bench *b, lti_choice *choice)
                               i      ? ", "
                               : sure ? ""
                                      : "noisy: ",
-                              l->c[i].impl, b->race.best[i] * 1e6);
+                              l->c[i].impl, b->autotune.best[i] * 1e6);
     *choice = l->c[win];
-    choice->us = b->race.best[win] * 1e6;
+    choice->us = b->autotune.best[win] * 1e6;
     memcpy(choice->log, log, sizeof log);
 }
 
@@ -265,7 +265,7 @@ static lt_status measure(const lti_dn *dn, const lti_conv_shape *s, list *l, lti
     bench b = {.clock = dn->n_threads == 1 ? CLOCK_THREAD_CPUTIME_ID : CLOCK_MONOTONIC};
     lt_status status = bench_make(dn, s, l, &b);
     if (status == LT_OK)
-        status = race(s, l, &b);
+        status = time_candidates(s, l, &b);
     if (status == LT_OK)
         decide(l, &b, choice);
     bench_clear(&b, l->n);
@@ -279,12 +279,12 @@ static void key_of(const lti_conv_shape *s, char *key, size_t key_size)
     snprintf(key, key_size, "%s,n%lld,c%lld,%lldx%lld,k%lld,%lldx%lld,s%lld,p%lld,b%d,r%d,i%d,l%d%d%s%s%s",
              pass[s->pass], (long long)s->n, (long long)s->c, (long long)s->h, (long long)s->w, (long long)s->k,
              (long long)s->r, (long long)s->s, (long long)s->stride, (long long)s->pad, s->bias, s->relu, s->constant,
-             s->x_layout == LT_LAYOUT_BLOCKED16, s->y_layout == LT_LAYOUT_BLOCKED16, s->half ? ",bf16" : "",
+             s->x_layout == LT_LAYOUT_BLOCKED16, s->y_layout == LT_LAYOUT_BLOCKED16, s->bf16 ? ",bf16" : "",
              s->direct ? ",direct" : "", s->own ? ",own" : "");
 }
 
 // Is a remembered choice still what oneDNN offers under that number?
-static bool still_there(const list *l, const lti_choice *c)
+static bool still_offered(const list *l, const lti_choice *c)
 {
     for (int i = 0; i < l->n; i++)
         if (l->c[i].algorithm == c->algorithm && l->c[i].free_layout == c->free_layout && l->c[i].index == c->index &&
@@ -293,7 +293,7 @@ static bool still_there(const list *l, const lti_choice *c)
     return false;
 }
 
-static lt_status pick_timed(const lti_dn *dn, const lti_conv_shape *s, list *l, lti_choice *choice)
+static lt_status select_timed(const lti_dn *dn, const lti_conv_shape *s, list *l, lti_choice *choice)
 {
     char key[128];
     bool stored = false;
@@ -301,7 +301,7 @@ static lt_status pick_timed(const lti_dn *dn, const lti_conv_shape *s, list *l, 
     key_of(s, key, sizeof key);
     LT_TRY(lti_tune_begin(dn->tune, key));
     lt_status status = LT_OK;
-    if (lti_tune_get(dn->tune, key, &found) && still_there(l, &found)) {
+    if (lti_tune_get(dn->tune, key, &found) && still_offered(l, &found)) {
         *choice = found;
     } else if (lti_tune_persistent(dn->tune)) {
         status = measure(dn, s, l, &found);
@@ -314,7 +314,7 @@ static lt_status pick_timed(const lti_dn *dn, const lti_conv_shape *s, list *l, 
     return status;
 }
 
-lt_status lti_conv_pick(const lti_dn *dn, const lti_conv_shape *s, bool tune, lti_choice *choice)
+lt_status lti_conv_select(const lti_dn *dn, const lti_conv_shape *s, bool tune, lti_choice *choice)
 {
     list l;
     LT_TRY(candidates(dn, s, &l));
@@ -322,6 +322,6 @@ lt_status lti_conv_pick(const lti_dn *dn, const lti_conv_shape *s, bool tune, lt
         return LT_E_UNSUPPORTED;
     *choice = l.c[0];
     if (tune && l.n > 1)
-        LT_TRY(pick_timed(dn, s, &l, choice));
+        LT_TRY(select_timed(dn, s, &l, choice));
     return LT_OK;
 }

@@ -46,7 +46,7 @@ static lt_status pair(lti_buf *b, const lt_report_spec *s, int i, float factor, 
     return LT_OK;
 }
 
-lt_status lti_put_pictures(lti_doc *d)
+lt_status lti_put_image_grid(lti_doc *d)
 {
     const lt_report_spec *s = d->spec;
     lti_buf *b = &d->b;

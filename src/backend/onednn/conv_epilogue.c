@@ -1,19 +1,19 @@
-// conv_finish.c - finishing the output of a convolution whose kernel cannot do it: sum and ReLU of a residual block, or
-// sum and mask of gradients, in place. Same operations in the same order as the kernels of their own, same bits.
+// conv_epilogue.c - finishing the output of a convolution whose kernel cannot do it: sum and ReLU of a residual block,
+// or sum and mask of gradients, in place. Same operations in the same order as the kernels of their own, same bits.
 #include "backend/onednn/onednn_impl.h"
 #include "base/base.h"
 
 enum { CHUNK = 16384 }; // floats a work item
 
-typedef struct finish {
+typedef struct epilogue {
     lt_kernel inner;
     const lti_kern *kern;
     int n_threads;
     bool bias, residual, mask, relu;
     int64_t count; // floats of the output
-} finish;
+} epilogue;
 
-static void finish_chunk(const finish *f, int64_t n, const float *residual, const float *mask, float *y)
+static void apply_epilogue(const epilogue *f, int64_t n, const float *residual, const float *mask, float *y)
 {
     if (!mask)
         f->kern->add(y, residual, y, n, 1.0f, f->relu);
@@ -23,9 +23,9 @@ static void finish_chunk(const finish *f, int64_t n, const float *residual, cons
         f->kern->relu_dx(y, mask, y, n, 1.0f);
 }
 
-static lt_status run(const lt_kernel *k, void *const *arg, void *scratch)
+static lt_status run_with_epilogue(const lt_kernel *k, void *const *arg, void *scratch)
 {
-    const finish *f = k->data;
+    const epilogue *f = k->data;
     lt_kernel inner = f->inner;
     void *const *next = arg + 2;
     void *bias = f->bias ? *next++ : NULL;
@@ -37,27 +37,27 @@ static lt_status run(const lt_kernel *k, void *const *arg, void *scratch)
     LT_TRY(inner.run(&inner, without, scratch));
 #pragma omp parallel for num_threads(f->n_threads) schedule(static)
     for (int64_t i = 0; i < f->count; i += CHUNK)
-        finish_chunk(f, f->count - i < CHUNK ? f->count - i : CHUNK, residual ? residual + i : NULL,
-                     mask ? mask + i : NULL, y + i);
+        apply_epilogue(f, f->count - i < CHUNK ? f->count - i : CHUNK, residual ? residual + i : NULL,
+                       mask ? mask + i : NULL, y + i);
     return LT_OK;
 }
 
 // Kernels of convolutions prepare from their filter, argument 1 here as there.
 static lt_status prepare(const lt_kernel *k, void *const *arg, void *prepared)
 {
-    const finish *f = k->data;
+    const epilogue *f = k->data;
     return f->inner.prepare(&f->inner, arg, prepared);
 }
 
 static void destroy(lt_kernel *k)
 {
-    finish *f = k->data;
+    epilogue *f = k->data;
     if (f->inner.destroy)
         f->inner.destroy(&f->inner);
     lti_free(f);
 }
 
-lti_conv_shape lti_conv_unfinished(const lti_conv_shape *s)
+lti_conv_shape lti_conv_without_epilogue(const lti_conv_shape *s)
 {
     lti_conv_shape plain = *s;
     plain.residual = plain.mask = plain.masked = false;
@@ -65,21 +65,21 @@ lti_conv_shape lti_conv_unfinished(const lti_conv_shape *s)
     return plain;
 }
 
-lt_status lti_conv_finish_make(const lti_dn *dn, const lti_conv_shape *s, size_t count, lt_kernel *k)
+lt_status lti_conv_epilogue_make(const lti_dn *dn, const lti_conv_shape *s, size_t count, lt_kernel *k)
 {
-    finish *f = lti_calloc(1, sizeof *f);
+    epilogue *f = lti_calloc(1, sizeof *f);
     if (!f)
         return LTI_NOMEM("convolution");
-    *f = (finish){.inner = *k,
-                  .kern = dn->kern,
-                  .n_threads = dn->n_threads,
-                  .bias = s->bias,
-                  .residual = s->residual,
-                  .mask = s->mask,
-                  .relu = s->relu,
-                  .count = (int64_t)count};
+    *f = (epilogue){.inner = *k,
+                    .kern = dn->kern,
+                    .n_threads = dn->n_threads,
+                    .bias = s->bias,
+                    .residual = s->residual,
+                    .mask = s->mask,
+                    .relu = s->relu,
+                    .count = (int64_t)count};
     k->data = f;
-    k->run = run;
+    k->run = run_with_epilogue;
     k->destroy = destroy;
     if (k->prepare)
         k->prepare = prepare;

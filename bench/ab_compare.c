@@ -1,11 +1,11 @@
-// in_turns.c - two builds of lethe in one process: every kernel of a training step of one, then of the other, and so
+// ab_compare.c - two builds of lethe in one process: every kernel of a training step of one, then of the other, and so
 // on.
 //
-// usage: in_turns OLD.so NEW.so [model] [batch] [threads] [rounds]
-// The modules are bench/in_turns_step.so of two build folders. Whole programs run in turns tell changes of a tenth on a
-// machine whose speed swings; kernels in turns see the same machine within milliseconds and tell one in a hundred. Each
-// kernel finds the other build's data in the caches, so times are a little longer than in a step of its own.
-#include "in_turns.h"
+// usage: ab_compare OLD.so NEW.so [model] [batch] [threads] [rounds]
+// The modules are bench/ab_compare_step.so of two build folders. Whole programs run in turns tell changes of a tenth on
+// a machine whose speed swings; kernels in turns see the same machine within milliseconds and tell one in a hundred.
+// Each kernel finds the other build's data in the caches, so times are a little longer than in a step of its own.
+#include "ab_compare.h"
 #include <dlfcn.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,13 +18,13 @@ typedef struct op_time {
     double old_s, new_s; // sums over kernels of medians
 } op_time;
 
-static const turn_step *load(const char *path)
+static const ab_module *load(const char *path)
 {
     void *module = dlopen(path, RTLD_NOW | RTLD_LOCAL);
-    const turn_step *step = module ? dlsym(module, "lethe_turn_step") : NULL;
+    const ab_module *step = module ? dlsym(module, "lethe_ab_module") : NULL;
     if (step)
         return step;
-    fprintf(stderr, "in_turns: %s\n", dlerror());
+    fprintf(stderr, "ab_compare: %s\n", dlerror());
     exit(1);
 }
 
@@ -49,7 +49,7 @@ static op_time *entry(op_time *ops, const char *name)
     return &ops[i];
 }
 
-static void time_kernel(const turn_step *const side[2], int step, int rounds, op_time *to)
+static void time_kernel(const ab_module *const side[2], int step, int rounds, op_time *to)
 {
     double old_s[MOST_ROUNDS], ratio[MOST_ROUNDS];
     for (int r = -1; r < rounds; r++) { // the first warms up
@@ -65,7 +65,7 @@ static void time_kernel(const turn_step *const side[2], int step, int rounds, op
 }
 
 // Argument i, a number from 1 to most.
-static int number(int argc, char **argv, int i, const char *name, int most, int unless_given)
+static int parse_number(int argc, char **argv, int i, const char *name, int most, int unless_given)
 {
     if (i >= argc)
         return unless_given;
@@ -73,35 +73,35 @@ static int number(int argc, char **argv, int i, const char *name, int most, int 
     const long n = strtol(argv[i], &end, 10);
     if (end != argv[i] && !*end && n >= 1 && n <= most)
         return (int)n;
-    fprintf(stderr, "in_turns: %s '%s': expected 1 to %d\n", name, argv[i], most);
+    fprintf(stderr, "ab_compare: %s '%s': expected 1 to %d\n", name, argv[i], most);
     exit(2);
 }
 
 int main(int argc, char **argv)
 {
     if (argc < 3 || argc > 7) {
-        fprintf(stderr, "usage: in_turns OLD.so NEW.so [model] [batch] [threads] [rounds]\n");
+        fprintf(stderr, "usage: ab_compare OLD.so NEW.so [model] [batch] [threads] [rounds]\n");
         return 2;
     }
     const char *model = argc > 3 ? argv[3] : "resnet18:width=16";
-    const int batch = number(argc, argv, 4, "batch", MOST_BATCH, 128);
-    const int threads = number(argc, argv, 5, "threads", MOST_THREADS, 1);
-    const int rounds = number(argc, argv, 6, "rounds", MOST_ROUNDS, 20);
-    const turn_step *const side[2] = {load(argv[1]), load(argv[2])};
+    const int batch = parse_number(argc, argv, 4, "batch", MOST_BATCH, 128);
+    const int threads = parse_number(argc, argv, 5, "threads", MOST_THREADS, 1);
+    const int rounds = parse_number(argc, argv, 6, "rounds", MOST_ROUNDS, 20);
+    const ab_module *const side[2] = {load(argv[1]), load(argv[2])};
     if (side[0] == side[1]) {
-        fprintf(stderr, "in_turns: %s and %s are one module; copy it to compare it with itself\n", argv[1], argv[2]);
+        fprintf(stderr, "ab_compare: %s and %s are one module; copy it to compare it with itself\n", argv[1], argv[2]);
         return 2;
     }
     for (int i = 0; i < 2; i++)
         side[i]->make(model, batch, threads);
     if (side[0]->n_steps() != side[1]->n_steps()) {
-        fprintf(stderr, "in_turns: the plans differ: %d and %d steps\n", side[0]->n_steps(), side[1]->n_steps());
+        fprintf(stderr, "ab_compare: the plans differ: %d and %d steps\n", side[0]->n_steps(), side[1]->n_steps());
         return 1;
     }
     op_time ops[MOST_OPS] = {{0}}, all = {"all", 0, 0};
     for (int i = 0; i < side[0]->n_steps(); i++) {
         if (strcmp(side[0]->op_of(i), side[1]->op_of(i)) != 0) {
-            fprintf(stderr, "in_turns: step %d is %s and %s\n", i, side[0]->op_of(i), side[1]->op_of(i));
+            fprintf(stderr, "ab_compare: step %d is %s and %s\n", i, side[0]->op_of(i), side[1]->op_of(i));
             return 1;
         }
         time_kernel(side, i, rounds, entry(ops, side[0]->op_of(i)));

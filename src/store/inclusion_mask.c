@@ -4,7 +4,7 @@
 // a sequence of its own, so no order of drawing can matter.
 #include "store_impl.h"
 
-lt_status lt_keep_matrix(int count, int64_t n, uint64_t seed, uint8_t *member)
+lt_status lt_inclusion_mask(int count, int64_t n, uint64_t seed, uint8_t *member)
 {
     if (count < 2 || count % 2 != 0) {
         LT_FAIL(LT_E_USAGE, "reference models: expected an even number of at least 2, found %d", count);

@@ -1,4 +1,5 @@
-// test_keep.c - the keep matrix: every sample is IN for exactly half of the models, drawn fairly and reproducibly.
+// test_inclusion_mask.c - the keep matrix: every sample is IN for exactly half of the models, drawn fairly and
+// reproducibly.
 #include "lt_test.h"
 
 #include <math.h>
@@ -9,7 +10,7 @@
 static uint8_t *keep(int count, int64_t n, uint64_t seed)
 {
     uint8_t *m = malloc((size_t)count * (size_t)n);
-    assert_ok(lt_keep_matrix(count, n, seed, m));
+    assert_ok(lt_inclusion_mask(count, n, seed, m));
     return m;
 }
 
@@ -77,9 +78,9 @@ static void refused(void **state)
 {
     (void)state;
     uint8_t m[64];
-    assert_fails(LT_E_USAGE, "expected an even number of at least 2, found 7", lt_keep_matrix(7, 4, 0, m));
-    assert_fails(LT_E_USAGE, "found 0", lt_keep_matrix(0, 4, 0, m));
-    assert_fails(LT_E_USAGE, "found -2", lt_keep_matrix(-2, 4, 0, m));
+    assert_fails(LT_E_USAGE, "expected an even number of at least 2, found 7", lt_inclusion_mask(7, 4, 0, m));
+    assert_fails(LT_E_USAGE, "found 0", lt_inclusion_mask(0, 4, 0, m));
+    assert_fails(LT_E_USAGE, "found -2", lt_inclusion_mask(-2, 4, 0, m));
 }
 
 int main(void)

@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""Writes depth_golden.npz: logistic probes solved by Newton's method in NumPy, and CKA from whole kernel matrices.
+"""Writes representation_golden.npz: logistic probes solved by Newton's method in NumPy, and CKA from whole kernel matrices.
 
 Both are written from the formulas, with another algorithm than the library's (dense Newton steps instead of L-BFGS,
 Gram matrices instead of products of columns). Committed output: NumPy 1.24.2, SHA-256 printed at the end.
 
-    python3 tests/methods/golden/make_depth_golden.py
+    python3 tests/methods/golden/make_representation_golden.py
 """
 import hashlib
 import os
@@ -89,7 +89,7 @@ def main():
     c = np.tanh(wide[:, :20]) + rng.normal(0, 0.5, (12, 20))
     out.update(a=a, b=b, wide=wide, c=c)
     out["cka"] = np.array([cka(a, b, False), cka(a, b, True), cka(wide, c, False), cka(wide, c, True)])
-    path = os.path.join(os.path.dirname(os.path.abspath(__file__)), "depth_golden.npz")
+    path = os.path.join(os.path.dirname(os.path.abspath(__file__)), "representation_golden.npz")
     np.savez(path, **{k: np.ascontiguousarray(v) for k, v in out.items()})
     print(out["cka"], np.__version__, hashlib.sha256(open(path, "rb").read()).hexdigest())
 

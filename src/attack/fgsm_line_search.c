@@ -1,5 +1,5 @@
-// fgsm_march.c - a weak attack for comparison: march along one gradient sign until the prediction changes. [AMUN 8.4]
-// [FFGSM]
+// fgsm_line_search.c - a weak attack for comparison: march along one gradient sign until the prediction changes.
+// [AMUN 8.4] [FFGSM]
 //
 // Per sample: s = sign(grad_x CE(x, y)) once, then x' = clamp(x + k step s) for k = 1, 2, ... until the prediction is
 // not the label. After `steps` failures the length is reset, and the march starts again from x plus uniform noise with
@@ -15,10 +15,10 @@
 #include <string.h>
 
 #define SELF(field) field
-const lt_option lt_fgsm_march_options[] = {LTI_FGSM_MARCH_ROWS(lt_fgsm_march_cfg, SELF), LT_OPT_END};
+const lt_option lt_fgsm_line_search_options[] = {LTI_FGSM_LINE_SEARCH_ROWS(lt_fgsm_line_search_cfg, SELF), LT_OPT_END};
 
-typedef struct march {
-    const lt_fgsm_march_cfg *cfg;
+typedef struct line_search {
+    const lt_fgsm_line_search_cfg *cfg;
     const lt_model *model;
     const lt_view *view;
     const lt_env *env;
@@ -33,9 +33,9 @@ typedef struct march {
     bool *done;
     float *start, *sign, *x; // (batch,C,H,W)
     double emit_s, start_s;
-} march;
+} line_search;
 
-static int64_t dim(const march *m)
+static int64_t dim(const line_search *m)
 {
     return lti_adv_set_dim(m->set);
 }
@@ -46,7 +46,8 @@ static float clamp(float v)
 }
 
 // Logits by the evaluation path. images NULL = clean ones; row NULL = the view's.
-static lt_status look(march *m, const int64_t *row, const int32_t *label, int64_t n, const float *images)
+static lt_status evaluate_logits(line_search *m, const int64_t *row, const int32_t *label, int64_t n,
+                                 const float *images)
 {
     lt_eval_result result;
     lt_view view = *m->view;
@@ -62,7 +63,7 @@ static lt_status look(march *m, const int64_t *row, const int32_t *label, int64_
     return lt_evaluator_run(m->evaluator, &view, m->logits, NULL, &result);
 }
 
-static lt_status prepare(march *m)
+static lt_status predict_clean(line_search *m)
 {
     lt_adv_set *set = m->set;
     const int k = m->model->shape.n_classes;
@@ -71,7 +72,7 @@ static lt_status prepare(march *m)
         set->label[i] = lti_view_label(m->view, i);
         lti_view_image(m->view, i, set->x_adv + i * dim(m));
     }
-    LT_TRY(look(m, NULL, set->label, set->n, set->x_adv));
+    LT_TRY(evaluate_logits(m, NULL, set->label, set->n, set->x_adv));
     for (int64_t i = 0; i < set->n; i++) {
         set->clean_pred[i] = set->adv_pred[i] = lti_arg_max(m->logits + i * k, k);
         if (set->clean_pred[i] != set->label[i])
@@ -83,7 +84,7 @@ static lt_status prepare(march *m)
 }
 
 // Starting points of samples queue[from..from+n-1], and the signs there.
-static lt_status aim(march *m, int64_t from, int64_t n, int32_t restart)
+static lt_status init_step(line_search *m, int64_t from, int64_t n, int32_t restart)
 {
     const int64_t d = dim(m);
     for (int64_t r = 0; r < n; r++) {
@@ -122,17 +123,17 @@ static lt_status aim(march *m, int64_t from, int64_t n, int32_t restart)
 }
 
 // One batch of the queue, from its starting points until the length is used up.
-static lt_status march_batch(march *m, int64_t from, int64_t n, int32_t restart)
+static lt_status search_batch(line_search *m, int64_t from, int64_t n, int32_t restart)
 {
     const int64_t d = dim(m);
     const int k = m->model->shape.n_classes;
     int64_t left = n;
-    LT_TRY(aim(m, from, n, restart));
+    LT_TRY(init_step(m, from, n, restart));
     for (int32_t s = 1; s <= m->cfg->steps && left > 0; s++) {
         const float length = (float)s * m->cfg->step;
         for (int64_t j = 0; j < n * d; j++)
             m->x[j] = clamp(m->start[j] + length * m->sign[j]);
-        LT_TRY(look(m, m->row, m->label, n, m->x));
+        LT_TRY(evaluate_logits(m, m->row, m->label, n, m->x));
         for (int64_t r = 0; r < n; r++) {
             const int64_t i = m->queue[from + r];
             if (m->done[r])
@@ -156,7 +157,7 @@ static lt_status march_batch(march *m, int64_t from, int64_t n, int32_t restart)
     return LT_OK;
 }
 
-static void progress(march *m, int64_t left)
+static void report_progress(line_search *m, int64_t left)
 {
     const double now = lti_now_s();
     if (now - m->emit_s < 0.2 && left > 0)
@@ -172,7 +173,7 @@ static void progress(march *m, int64_t left)
 }
 
 // All that are still in the queue, once. What is left afterwards is the new queue.
-static lt_status march_queue(march *m, int32_t restart)
+static lt_status search_queue(line_search *m, int32_t restart)
 {
     int64_t kept = 0;
     for (int64_t at = 0; at < m->n_queue; at += m->cfg->batch) {
@@ -180,22 +181,22 @@ static lt_status march_queue(march *m, int32_t restart)
         if (lt_interrupted(m->env->stop))
             return LT_FAIL(LT_E_INTERRUPTED, "fgsm-march interrupted with %lld of %lld samples left",
                            (long long)(m->n_queue - at), (long long)m->set->n);
-        LT_TRY(march_batch(m, at, n, restart));
+        LT_TRY(search_batch(m, at, n, restart));
         for (int64_t r = 0; r < n; r++)
             if (!m->done[r])
                 m->queue[kept++] = m->queue[at + r]; // behind what is still to be read
-        progress(m, m->n_queue - at - n + kept);
+        report_progress(m, m->n_queue - at - n + kept);
     }
     m->n_queue = kept;
     return LT_OK;
 }
 
 // The last look: final predictions; samples that the whole set's evaluation calls right go back to the queue.
-static lt_status verify(march *m)
+static lt_status verify_set(line_search *m)
 {
     lt_adv_set *set = m->set;
     const int k = m->model->shape.n_classes;
-    LT_TRY(look(m, NULL, set->label, set->n, set->x_adv));
+    LT_TRY(evaluate_logits(m, NULL, set->label, set->n, set->x_adv));
     m->n_queue = 0;
     for (int64_t i = 0; i < set->n; i++) {
         if (set->status[i] == LT_ADV_FAILED)
@@ -209,7 +210,7 @@ static lt_status verify(march *m)
     return LT_OK;
 }
 
-static void finish(march *m)
+static void finalize_set(line_search *m)
 {
     lt_adv_set *set = m->set;
     const int64_t d = dim(m);
@@ -237,7 +238,7 @@ static void finish(march *m)
                 .kind = LT_EV_METRIC, .name = "attack.done", .epoch = -1, .step = -1, .fields = fields, .n_fields = 4});
 }
 
-static lt_status march_init(march *m)
+static lt_status line_search_init(line_search *m)
 {
     const lt_model_shape *s = &m->model->shape;
     const size_t n = (size_t)m->view->n, batch = (size_t)m->cfg->batch;
@@ -258,7 +259,7 @@ static lt_status march_init(march *m)
     return lt_evaluator_create(m->model, m->env, m->cfg->batch, &m->evaluator);
 }
 
-static void march_clear(march *m)
+static void line_search_clear(line_search *m)
 {
     lt_adv_set_destroy(m->set);
     lti_grad_clear(&m->grad);
@@ -273,35 +274,35 @@ static void march_clear(march *m)
     lti_free(m->x);
 }
 
-static lt_status march_all(march *m)
+static lt_status search_all(line_search *m)
 {
     int32_t restart = 0;
-    LT_TRY(prepare(m));
+    LT_TRY(predict_clean(m));
     do {
         for (; m->n_queue > 0 && restart <= m->cfg->restarts; restart++)
-            LT_TRY(march_queue(m, restart));
-        LT_TRY(verify(m));
+            LT_TRY(search_queue(m, restart));
+        LT_TRY(verify_set(m));
     } while (m->n_queue > 0 && restart <= m->cfg->restarts);
     return LT_OK;
 }
 
-static lt_status run(const lt_model *model, const lt_view *view, const void *cfg, const lt_env *env, const char *state,
-                     lt_adv_set **set)
+static lt_status run_line_search(const lt_model *model, const lt_view *view, const void *cfg, const lt_env *env,
+                                 const char *state, lt_adv_set **set)
 {
-    march m = {.cfg = cfg, .model = model, .view = view, .env = env};
+    line_search m = {.cfg = cfg, .model = model, .view = view, .env = env};
     lt_status status = LT_OK;
     (void)state;
-    LT_TRY_GOTO(march_init(&m), out);
-    LT_TRY_GOTO(march_all(&m), out);
-    finish(&m);
+    LT_TRY_GOTO(line_search_init(&m), out);
+    LT_TRY_GOTO(search_all(&m), out);
+    finalize_set(&m);
     *set = m.set;
     m.set = NULL;
 out:
-    march_clear(&m);
+    line_search_clear(&m);
     return status;
 }
 
-const lt_attack lti_attack_fgsm_march = {
+const lt_attack lti_attack_fgsm_line_search = {
     .name = "fgsm-march",
     .title = "march along one gradient sign (weak, for comparison)",
     .cite = "ffgsm",
@@ -309,7 +310,7 @@ const lt_attack lti_attack_fgsm_march = {
         "Takes the sign of the gradient once and walks along it in equal steps until the prediction changes; after too "
         "many steps it starts again from a slightly disturbed image. Finds points far beyond the decision boundary. "
         "[AMUN 8.4] The numbers of steps, the noise and the restarts are ours: the source gives none.",
-    .cfg_size = sizeof(lt_fgsm_march_cfg),
-    .opts = lt_fgsm_march_options,
-    .run = run,
+    .cfg_size = sizeof(lt_fgsm_line_search_cfg),
+    .opts = lt_fgsm_line_search_options,
+    .run = run_line_search,
 };

@@ -1,11 +1,11 @@
-// conv_parts.c - a convolution of oneDNN whose bits do not depend on the number of threads.
+// conv_batch_split.c - a convolution of oneDNN whose bits do not depend on the number of threads.
 //
 // oneDNN divides the sum of a weight gradient among its threads, and it may choose its blocks by their number. Here
 // the batch is cut into parts, a function of the shape alone; each part is a kernel that was described for one thread
 // and runs on one, and threads share out the parts. Forward and gradient of the input: the images of a part are its
 // own. Gradient of the filter: every part makes a sum of its own, and these are added in the order of the batch.
 #include "backend/onednn/onednn_impl.h"
-#include "backend/onednn/shares.h"
+#include "backend/onednn/work_partition.h"
 #include "base/base.h"
 #include <stdio.h>
 
@@ -66,7 +66,7 @@ static void add_sums(const parts *d, const float *sums, float *dw)
     }
 }
 
-static lt_status run(const lt_kernel *k, void *const *arg, void *scratch)
+static lt_status run_batch_split(const lt_kernel *k, void *const *arg, void *scratch)
 {
     const parts *d = k->data;
     float *sums = (float *)((char *)scratch + d->sums_at);
@@ -125,7 +125,7 @@ static lt_status make_kernels(const lti_dn *one, lti_conv_shape shape, int64_t n
                               lti_choice *choice)
 {
     shape.n = n;
-    const lt_status status = lti_conv_pick(one, &shape, false, choice);
+    const lt_status status = lti_conv_select(one, &shape, false, choice);
     if (status != LT_OK)
         return status;
     for (int t = 0; t < d->n_threads; t++)
@@ -154,7 +154,8 @@ static lt_status fill(const lti_dn *one, const lti_conv_shape *s, parts *d, lt_k
     return LT_OK;
 }
 
-lt_status lti_parts_make(const lti_dn *one, int n_threads, const lti_conv_shape *s, lt_kernel *k, lti_choice *choice)
+lt_status lti_batch_split_make(const lti_dn *one, int n_threads, const lti_conv_shape *s, lt_kernel *k,
+                               lti_choice *choice)
 {
     parts *d = lti_calloc(1, sizeof *d);
     if (!d)
@@ -174,7 +175,7 @@ lt_status lti_parts_make(const lti_dn *one, int n_threads, const lti_conv_shape 
     d->kernel = lti_calloc((size_t)d->n_threads, sizeof *d->kernel);
     k->data = d;
     k->destroy = destroy;
-    k->run = run;
+    k->run = run_batch_split;
     const lt_status status = d->kernel ? fill(one, s, d, k, choice) : LTI_NOMEM("convolution");
     if (status != LT_OK)
         destroy(k);

@@ -1,17 +1,17 @@
-// test_depth.c - probes against NumPy's Newton, CKA against whole kernel matrices and its invariances, features of
-// stages against the network's own head, relearning curves against what they must do.
+// test_representation.c - probes against NumPy's Newton, CKA against whole kernel matrices and its invariances,
+// features of stages against the network's own head, relearning curves against what they must do.
 #include "method_test.h"
-#include "lethe/depth.h"
+#include "lethe/representation.h"
 #include "lethe/tensorfile.h"
 #include "audit/audit_impl.h"
 
-#define GOLDEN LT_TEST_SOURCE_DIR "/tests/methods/golden/depth_golden.npz"
+#define GOLDEN LT_TEST_SOURCE_DIR "/tests/methods/golden/representation_golden.npz"
 #define assert_near(a, b, tol) assert_true(fabs((a) - (b)) <= (tol))
 
-static lt_depth_cfg config(void)
+static lt_representation_cfg config(void)
 {
-    lt_depth_cfg cfg;
-    lt_options_defaults(lt_depth_options, &cfg);
+    lt_representation_cfg cfg;
+    lt_options_defaults(lt_representation_options, &cfg);
     return cfg;
 }
 
@@ -47,7 +47,7 @@ static void probe_equals_newton(void **state)
     for (size_t c = 0; c < 3; c++) {
         const lt_tensor *x = golden(f, cases[c].set, "x"), *y = golden(f, cases[c].set, "y"),
                         *w = golden(f, cases[c].set, "w");
-        lt_depth_cfg cfg = config();
+        lt_representation_cfg cfg = config();
         lt_probe probe;
         cfg.probe_ridge = *(const double *)golden(f, "", "ridge")->data;
         cfg.probe_tol = 1e-9;
@@ -68,7 +68,7 @@ static void probe_is_a_minimum(void **state)
     enum { N = 50, P = 4 };
     double x[N * P], z[N * 2];
     int32_t y[N];
-    lt_depth_cfg cfg = config();
+    lt_representation_cfg cfg = config();
     lt_probe probe;
     normal(1, N * P, x);
     for (int i = 0; i < N; i++)
@@ -102,7 +102,7 @@ static void probe_refuses_nonsense(void **state)
     (void)state;
     double x[] = {1, 2, 3, 4};
     const int32_t y[] = {0, 1, 0, 1}, far[] = {0, 1, 2, 1};
-    lt_depth_cfg cfg = config();
+    lt_representation_cfg cfg = config();
     lt_probe probe;
     assert_fails(LT_E_FORMAT, "label 2 of sample 2", lt_probe_fit(x, 4, 1, far, 2, &cfg, &probe));
     cfg.probe_ridge = 0;
@@ -121,7 +121,7 @@ static void membership_tells_what_there_is(void **state)
     (void)state;
     enum { N = 400, P = 6 };
     static double member[N * P], other[N * P];
-    const lt_depth_cfg cfg = config();
+    const lt_representation_cfg cfg = config();
     double null, shifted, again, swapped;
     normal(10, N * P, member);
     normal(11, N * P, other);
@@ -152,7 +152,7 @@ static void membership_is_the_mean_over_folds(void **state)
     double x[2][N1 * P], sum = 0, got, few;
     const int64_t n[2] = {N0, N1};
     int64_t perm[2][N1];
-    lt_depth_cfg cfg = config();
+    lt_representation_cfg cfg = config();
     cfg.probe_folds = FOLDS;
     for (uint32_t side = 0; side < 2; side++) {
         normal(12 + side, n[side] * P, x[side]);
@@ -324,7 +324,7 @@ static void every_architecture_names_its_stages(void **state)
 static void a_model_learns_again_and_stays_as_it_was(void **state)
 {
     (void)state;
-    lt_depth_cfg cfg = config();
+    lt_representation_cfg cfg = config();
     lt_relearn curve, again, trained;
     lt_view test = lt_view_split(world.ds, LT_TEST);
     char before[65], after[65];
@@ -368,7 +368,7 @@ static void relearning_is_this_job(void **state)
 {
     (void)state;
     enum { STEPS = 7, BATCH = 16, ROWS = STEPS * BATCH };
-    lt_depth_cfg cfg = config();
+    lt_representation_cfg cfg = config();
     lt_relearn curve;
     lt_view test = lt_view_split(world.ds, LT_TEST), forget = lt_view_rows(world.ds, LT_TRAIN, &world.forget);
     lt_eval_result r;
@@ -421,7 +421,7 @@ static void memory_may_run_out(void **state)
     (void)state;
     enum { N = 12, P = 3 };
     double x[N * P], y[N * P], v;
-    const lt_depth_cfg cfg = config();
+    const lt_representation_cfg cfg = config();
     lt_status status = LT_E_NOMEM;
     normal(30, N * P, x);
     normal(31, N * P, y);

@@ -1,16 +1,16 @@
-// test_fgsm_march.c - the weak attack keeps the promises of every attack, marches as described, and serves AMUN, as do
-// sets of another model.
+// test_fgsm_line_search.c - the weak attack keeps the promises of every attack, marches as described, and serves AMUN,
+// as do sets of another model.
 #include "unlearn_test.h"
 
-static lt_fgsm_march_cfg defaults(void)
+static lt_fgsm_line_search_cfg defaults(void)
 {
-    lt_fgsm_march_cfg cfg;
-    lt_options_defaults(lt_fgsm_march_options, &cfg);
+    lt_fgsm_line_search_cfg cfg;
+    lt_options_defaults(lt_fgsm_line_search_options, &cfg);
     cfg.batch = 16;
     return cfg;
 }
 
-static lt_adv_set *march(const lt_model *model, lt_fgsm_march_cfg cfg)
+static lt_adv_set *march(const lt_model *model, lt_fgsm_line_search_cfg cfg)
 {
     const lt_attack *a;
     const lt_view view = lt_view_split(world.ds, LT_TRAIN);
@@ -44,7 +44,7 @@ static void predict(const float *images, int32_t pred[TOY_TRAIN])
 static void marches_to_the_first_change(void **state)
 {
     (void)state;
-    lt_fgsm_march_cfg cfg = defaults();
+    lt_fgsm_line_search_cfg cfg = defaults();
     lt_adv_set *set = march(world.model, cfg);
     int32_t pred[TOY_TRAIN];
     float *back = lti_malloc((size_t)TOY_TRAIN * TOY_DIM * sizeof *back);
@@ -135,7 +135,7 @@ static void is_the_weaker_one(void **state)
 static void restarts_follow_the_seed(void **state)
 {
     (void)state;
-    lt_fgsm_march_cfg cfg = defaults();
+    lt_fgsm_line_search_cfg cfg = defaults();
     cfg.steps = 3;
     cfg.noise = 0.1f;
     cfg.restarts = 10;
@@ -163,7 +163,7 @@ static void restarts_follow_the_seed(void **state)
 static void failures_are_marked(void **state)
 {
     (void)state;
-    lt_fgsm_march_cfg cfg = defaults();
+    lt_fgsm_line_search_cfg cfg = defaults();
     cfg.step = 1e-6f;
     cfg.steps = 1;
     cfg.restarts = 0;
@@ -188,7 +188,7 @@ static void every_allocation_may_fail(void **state)
     (void)state;
     const lt_attack *a;
     const lt_view view = lt_view_rows(world.ds, LT_TRAIN, &world.forget);
-    lt_fgsm_march_cfg cfg = defaults();
+    lt_fgsm_line_search_cfg cfg = defaults();
     lt_status status = LT_E_NOMEM;
     assert_ok(lt_attack_find("fgsm-march", &a));
     for (int64_t n = 1; status != LT_OK; n = toy_next_failure(n)) {
@@ -222,7 +222,7 @@ static void serves_amun(void **state)
 {
     (void)state;
     lt_unlearn_result r;
-    lt_fgsm_march_cfg cfg = defaults();
+    lt_fgsm_line_search_cfg cfg = defaults();
     lt_adv_set *own = march(world.model, cfg);
     amun_with("search=fgsm-march,march.batch=16", LT_OK, "", &r);
     assert_int_equal(r.adv->n, TOY_FORGET);

@@ -1,5 +1,6 @@
-// in_turns_step.c - a training step of one build of lethe as a module that in_turns loads beside that of another build.
-#include "in_turns.h"
+// ab_compare_step.c - a training step of one build of lethe as a module that ab_compare loads beside that of another
+// build.
+#include "ab_compare.h"
 #include "loss_net.h"
 
 static loss_net net;
@@ -25,7 +26,7 @@ static const char *op_of(int i)
     return node < 0 ? "reorder" : plan->g->node[node].op->name;
 }
 
-static double run(int i)
+static double time_step(int i)
 {
     const lti_step *s = &plan->step[i];
     const double start = lti_now_s();
@@ -35,4 +36,4 @@ static double run(int i)
     return lti_now_s() - start;
 }
 
-__attribute__((visibility("default"))) const turn_step lethe_turn_step = {make, n_steps, op_of, run};
+__attribute__((visibility("default"))) const ab_module lethe_ab_module = {make, n_steps, op_of, time_step};

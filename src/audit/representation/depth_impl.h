@@ -1,8 +1,0 @@
-// depth_impl.h - what the files of depth share.
-#ifndef LT_DEPTH_IMPL_H
-#define LT_DEPTH_IMPL_H
-#include "base/base.h"
-#include "lethe/depth.h"
-
-double lti_dot(const double *a, const double *b, int64_t n);
-#endif
