@@ -11,6 +11,7 @@ typedef struct lt_split_data {
     const uint8_t *x;  // (n, C, H, W)
     const int32_t *y;  // (n), 0..n_classes-1
     const int64_t *id; // (n) index in the official order of the whole set (subsets keep the original index)
+    const char *const *name; // (n) file of each sample, relative to the path of the set; NULL for kinds without files
 } lt_split_data;
 
 // Owned by its creator, immutable after opening, so shared freely between threads.
@@ -57,9 +58,15 @@ typedef struct lt_index_set {
     int64_t *row; // ascending for sets, as drawn for lists
 } lt_index_set;
 LT_API void lt_index_set_clear(lt_index_set *set);
-// spec: random:10% | random:5000 | class:3,7 | file:IDS.csv (bare indices or the AMUN authors' layout with a header
-// `unlearn_idx`); indices are official ids and must exist in the training split. Duplicates, out-of-range and empty
-// lists fail with LT_E_FORMAT naming line and value. `random` is drawn class-blind, without replacement, with
+// spec: random:10% | random:5000 | class:3,7 | name:cat/0017.png (or a pattern such as name:cat/00*.png) |
+// digest:HEX | file:LIST[,column=NAME].
+//
+// A list names samples of the training split, one a line: by official index, by file name (its path within the set, or
+// its last part where that is unique), by a pattern with * ? [], or by content ("digest:" and at least 16 hexadecimal
+// digits of lt_sample_digest). In a CSV the column is `column=`, else the first of unlearn_idx, forget_idx, index, idx,
+// id, file, file_name, filename, path, image, name, digest that its header has. Lines that match nothing, or several
+// samples without being a pattern, fail with LT_E_FORMAT, which counts them and lists the first; so do indices that are
+// out of range or appear twice, and empty lists. `random` is drawn class-blind, without replacement, with
 // LT_STREAM_FORGET.
 LT_API lt_status lt_forget_parse(const lt_dataset *ds, const char *spec, uint64_t seed, lt_index_set *forget);
 LT_API lt_status lt_index_set_complement(int64_t n, const lt_index_set *set, lt_index_set *rest);
@@ -70,6 +77,32 @@ LT_API void lt_index_set_digest(const lt_dataset *ds, lt_split split, const lt_i
                                 char out[65]); // over official ids
 LT_API lt_status lt_forget_write(const lt_dataset *ds, const lt_index_set *forget,
                                  const char *path); // forget.csv, official ids
+
+// ---- samples by content
+// The first 16 bytes of BLAKE2b-256 over the shape and the pixels of a sample, hex: the same image has the same digest
+// wherever it lies.
+enum { LT_SAMPLE_DIGEST_HEX = 33 };
+LT_API void lt_sample_digest(const lt_dataset *ds, lt_split split, int64_t row, char out[LT_SAMPLE_DIGEST_HEX]);
+
+// What a training set was, without its pixels: written beside a model, so that later requests mean the same images
+// whatever has been added, deleted or renamed since.
+typedef struct lt_sample_list lt_sample_list;
+LT_API lt_status lt_sample_list_write(const lt_dataset *ds, const char *path); // of the training split
+LT_API lt_status lt_sample_list_open(const char *path, lt_sample_list **list);
+LT_API void lt_sample_list_close(lt_sample_list *list); // NULL is fine
+LT_API int64_t lt_sample_list_count(const lt_sample_list *list);
+
+typedef struct lt_identity { // of a data set, held against a sample list
+    int64_t n_found, n_new;  // samples of the list that are there; samples of the set that the list does not have
+    int64_t n_missing;
+    int64_t *missing; // (n_missing) official ids of the list, ascending; freed by lt_identity_clear
+    bool changed;     // the set was not the list already
+} lt_identity;
+LT_API void lt_identity_clear(lt_identity *identity);
+// Makes the training split what the list says, as far as its images are there: samples get the ids of the list, classes
+// its numbers, samples that it does not have are dropped. Only before `ds` is used by anyone else. LT_E_FORMAT when the
+// images have another shape or a class is unknown.
+LT_API lt_status lt_dataset_identify(lt_dataset *ds, const lt_sample_list *list, lt_identity *identity);
 
 // ---- a stream of requests, each forgotten after the ones before it [AMUN 8.1]
 typedef struct lt_request {

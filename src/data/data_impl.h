@@ -21,6 +21,7 @@ typedef struct lti_raw_split {
     uint8_t *x;  // (cap, C, H, W)
     int32_t *y;  // (cap)
     int64_t *id; // (cap), ascending: the place in the official order
+    const char **name; // (n) once all samples are there, texts in the arena; NULL for kinds without files
 } lti_raw_split;
 
 typedef struct lti_raw { // zero-initialised; set c, h, w before the first append
@@ -66,6 +67,15 @@ typedef struct lti_dataset {
 lt_status lti_dataset_make(const char *kind, const char *spec, lti_raw *raw,
                            lt_dataset **ds);                                     // takes over raw's memory
 int64_t lti_dataset_row_of_id(const lt_dataset *ds, lt_split split, int64_t id); // -1 when absent
+void lti_dataset_refresh(lti_dataset *ds); // after a change of `raw`: splits, classes, digest
+
+// ---- samples by name and content (sample_match.c)
+typedef struct lti_matcher lti_matcher; // of the training split; makes its indices when they are first needed
+lt_status lti_matcher_create(const lt_dataset *ds, lti_matcher **matcher);
+void lti_matcher_destroy(lti_matcher *matcher);
+bool lti_is_pattern(const char *text);
+// Rows that `text` names, in the matcher's memory until the next call. n 0: none.
+lt_status lti_matcher_find(lti_matcher *matcher, const char *text, const int64_t **row, int64_t *n);
 
 // ---- files
 typedef struct lti_paths { // names or paths, sorted bytewise
@@ -157,6 +167,10 @@ lt_status lti_shard_parse(lti_tar *tar, const char *label, lt_split s, lti_image
 lt_status lti_tar_folder_parse(lti_tar *tar, const lti_open_args *args, bool *has_test, lti_image_list *list);
 lt_status lti_forget_ids_parse(const lt_dataset *ds, const char *text, size_t n, const char *label,
                                lt_index_set *forget);
+lt_status lti_forget_file_parse(const lt_dataset *ds, const char *path_and_column, lt_index_set *forget);
+// A set of the n rows whose mark is 1. code: LT_E_USAGE when the command line said it, LT_E_FORMAT when a file did.
+lt_status lti_forget_from_marks(const lt_dataset *ds, const uint8_t *mark, int64_t n, lt_status code, const char *name,
+                                lt_index_set *set);
 lt_status lti_forget_list_read(const lt_dataset *ds, const char *path, lt_index_set *list); // rows in the file's order
 lt_status lti_forget_amount(const char *text, int64_t n, int64_t *amount);                  // "10%" or "5000" of n
 // The bytes of a requests file; relative file: lines are looked for in dir.

@@ -233,14 +233,24 @@ lt_status lti_dataset_make(const char *kind, const char *spec, lti_raw *raw, lt_
                            .kind = kind_copy,
                            .spec = spec_copy,
                            .owner = ds};
-    for (int s = 0; s < 2; s++) {
-        const lti_raw_split *d = &r->split[s];
-        ds->pub.split[s] = (lt_split_data){.n = d->n, .x = d->x, .y = d->y, .id = d->id};
-        ds->n_read[s] = d->n;
-    }
-    digest_of(r, ds->pub.digest);
+    for (int s = 0; s < 2; s++)
+        ds->n_read[s] = r->split[s].n;
+    lti_dataset_refresh(ds);
     *out = &ds->pub;
     return LT_OK;
+}
+
+void lti_dataset_refresh(lti_dataset *ds)
+{
+    const lti_raw *r = &ds->raw;
+    ds->pub.n_classes = r->n_classes;
+    ds->pub.class_names = r->class_name;
+    for (int s = 0; s < 2; s++) {
+        const lti_raw_split *d = &r->split[s];
+        ds->pub.split[s] =
+            (lt_split_data){.n = d->n, .x = d->x, .y = d->y, .id = d->id, .name = (const char *const *)d->name};
+    }
+    digest_of(r, ds->pub.digest);
 }
 
 static lt_status open_kind(int kind, lti_open_args *args, const char *text, lt_dataset **ds)

@@ -173,6 +173,18 @@ static lt_status check_classes(const lti_image_list *list, uint8_t *in_train)
     return LT_OK;
 }
 
+// The path of a file within the set: what is opened need not be named to find a sample.
+static const char *relative_path(const char *root, const char *path)
+{
+    const size_t n = root ? strlen(root) : 0;
+    if (!n || strncmp(path, root, n) != 0)
+        return path;
+    path += n;
+    while (*path == '/')
+        path++;
+    return path;
+}
+
 static lt_status move_split(lti_image_list *list, lt_split s, const int32_t *number, lti_raw *raw)
 {
     int64_t n = list->split[s].n;
@@ -187,11 +199,17 @@ static lt_status move_split(lti_image_list *list, lt_split s, const int32_t *num
         qsort(order, (size_t)n, sizeof *order, by_class_and_path);
     size_t len = lti_raw_sample_bytes(raw), stored = 3 * (size_t)raw->h * (size_t)raw->w;
     lt_status status = lti_raw_reserve(raw, s, n);
+    const char **name = lti_calloc((size_t)n + 1, sizeof *name);
+    if (!name && status == LT_OK)
+        status = LTI_NOMEM("image names");
+    raw->split[s].name = name;
     for (int64_t i = 0; status == LT_OK && i < n; i++) {
         uint8_t *x;
         status = lti_raw_append(raw, s, order[i].y, &x);
         if (status == LT_OK)
             memcpy(x, list->split[s].x + (size_t)order[i].from * stored, len);
+        if (status == LT_OK && !(name[i] = lti_arena_strdup(&raw->arena, relative_path(list->args->path, order[i].path))))
+            status = LTI_NOMEM("image names");
     }
     lti_free(order);
     lti_free(list->split[s].x);

@@ -60,6 +60,8 @@ void lti_raw_keep(lti_raw *raw, lt_split s, const uint8_t *keep)
             memcpy(d->x + (size_t)n * bytes, d->x + (size_t)i * bytes, bytes);
         d->y[n] = d->y[i];
         d->id[n] = d->id[i];
+        if (d->name)
+            d->name[n] = d->name[i];
         n++;
     }
     d->n = n;
@@ -77,6 +79,7 @@ void lti_raw_clear(lti_raw *raw)
         lti_free(raw->split[s].x);
         lti_free(raw->split[s].y);
         lti_free(raw->split[s].id);
+        lti_free(raw->split[s].name);
     }
     lti_arena_clear(&raw->arena);
     *raw = (lti_raw){0};

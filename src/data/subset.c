@@ -197,10 +197,13 @@ static lt_status cut_holdout(const lti_open_args *args, lti_raw *raw, int64_t n,
     lti_free(t.x);
     lti_free(t.y);
     lti_free(t.id);
+    lti_free(t.name);
     if (n >= train->n)
         return LT_FAIL(LT_E_USAGE, "%s: holdout=%lld, but there are only %lld samples", args->kind, (long long)n,
                        (long long)train->n);
     LT_TRY(lti_raw_reserve(raw, LT_TEST, n));
+    if (train->name && !(test->name = lti_calloc((size_t)n, sizeof *test->name)))
+        return LTI_NOMEM("holdout");
     uint8_t *keep = lti_malloc((size_t)train->n);
     if (!keep)
         return LTI_NOMEM("holdout");
@@ -210,6 +213,8 @@ static lt_status cut_holdout(const lti_open_args *args, lti_raw *raw, int64_t n,
         if (keep[i]) {
             memcpy(test->x + (size_t)test->n * bytes, train->x + (size_t)i * bytes, bytes);
             test->y[test->n] = train->y[i];
+            if (train->name)
+                test->name[test->n] = train->name[i];
             test->id[test->n++] = train->id[i];
         }
         keep[i] = !keep[i];

@@ -150,7 +150,7 @@ static void bad_lists(void **state)
         {"5\n6.0\n", "list:2: '6.0' is not an index"},
         {"5\n6,7\n", "list:2: '6,7' is not an index"},
         {"5\n-\n", "list:2: '-' is not an index"},
-        {"name\n5\n", "list:1: 'name' is neither an index nor a header"},
+        {"who\n5\n", "list:1: 'who' is neither an index nor a header"},
         {"unlearn_idx\n5\nunlearn_idx\n", "list:3: 'unlearn_idx' is not an index"},
         {"a,id\n1,5\n2\n", "list:3: no column 2"},
         {"a,id\n1,\n", "list:2: '' is not an index"},
