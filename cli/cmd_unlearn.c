@@ -135,6 +135,8 @@ struct job {
     lt_unlearn_result result;
     bool use_retain;
     lt_signals *signals;
+    int n_forgotten_classes; // as a whole
+    lt_class_acc class_acc;
     char parent_digest[65], forget_digest[65], forgotten_digest[65], first_digest[65], cache[4096];
 };
 
@@ -316,6 +318,17 @@ static void put_accuracies(json_t *r, const struct job *job)
     cli_put_real(r, "test_loss", mean_loss(job->signals, LT_GROUP_TEST));
 }
 
+// Of classes that were forgotten as a whole; nothing otherwise.
+static void put_class_accuracies(json_t *r, const struct job *job)
+{
+    if (job->n_forgotten_classes == 0)
+        return;
+    cli_put_real(r, "acc_f", job->class_acc.acc_f);
+    cli_put_real(r, "acc_r", job->class_acc.acc_r);
+    cli_put_real(r, "acc_f_train", job->class_acc.acc_f_train);
+    cli_put_real(r, "acc_r_train", job->class_acc.acc_r_train);
+}
+
 // The change of every parameter tensor; relative: to what it was.
 static json_t *layers_json(const lt_unlearn_result *result)
 {
@@ -365,6 +378,7 @@ static json_t *result_json(cli_call *call, const struct job *job, double start_s
     cli_put(r, "n_retain", json_integer(job->sets.retain.n));
     cli_put(r, "n_forgotten_before", json_integer(job->sets.n_before));
     put_accuracies(r, job);
+    put_class_accuracies(r, job);
     cli_put_real(r, "delta_norm_l2", job->result.delta_norm_l2);
     cli_put(r, "delta_layers", layers_json(&job->result));
     cli_put(r, "n_trainable", json_integer(job->result.n_trainable));
@@ -417,6 +431,8 @@ static lt_status run_job(cli_call *call, struct job *job)
     LT_TRY(unlearn(call, job));
     double eval_start_s = cli_now_s();
     LT_TRY(lt_signals_compute(job->src.model, job->ds, &job->sets.forget, &job->sets.retain, &job->env, &job->signals));
+    job->n_forgotten_classes = lt_signals_class_roles(job->signals, NULL);
+    LT_TRY(lt_signals_class_acc(job->signals, &job->class_acc));
     double eval_s = cli_now_s() - eval_start_s;
     LT_TRY(save_artefacts(call, job));
     return cli_run_finish(&job->run, result_json(call, job, start_s, eval_s));
@@ -494,6 +510,9 @@ static void print(const cli_call *call, FILE *out)
     fprintf(out, "%s forgot %.0f samples: forget accuracy %s %%, retain accuracy %s %%, test accuracy %s %%\n",
             cli_text(r, "title"), cli_real(r, "n_forget"), cli_percent(cli_real(r, "forget_acc"), forget),
             cli_percent(cli_real(r, "retain_acc"), retain), cli_percent(cli_real(r, "test_acc"), test));
+    if (json_object_get(r, "acc_f"))
+        fprintf(out, "test accuracy of the forgotten classes %s %%, of the others %s %%\n",
+                cli_percent(cli_real(r, "acc_f"), forget), cli_percent(cli_real(r, "acc_r"), retain));
     fprintf(out, "parameter change %.4g (L2); search %.1f s, update %.1f s, evaluation %.1f s\n",
             cli_real(r, "delta_norm_l2"), cli_real(r, "time.search_s"), cli_real(r, "time.update_s"),
             cli_real(r, "time.eval_s"));

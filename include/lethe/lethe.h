@@ -3,6 +3,7 @@
 #define LT_LETHE_H
 #include "lethe/attack.h"
 #include "lethe/audit.h"
+#include "lethe/class_audit.h"
 #include "lethe/common.h"
 #include "lethe/data.h"
 #include "lethe/representation.h"

@@ -13,10 +13,12 @@ enum {
     LTI_DRAW_AUC = 16,       // + group
     LTI_DRAW_BOOTSTRAP = 32, // + group; index = draw
     LTI_DRAW_BOOTSTRAP_MEAN = 35,
-    LTI_DRAW_PROBE = 48,     // + side; folds of the membership probe
-    LTI_DRAW_DEPTH = 56,     // + group; samples of the depth audit
-    LTI_DRAW_POWER = 62,     // start of a power iteration
-    LTI_DRAW_RELEARN = 4096, // + round over the forget set
+    LTI_DRAW_PROBE = 48,             // + side; folds of the membership probe
+    LTI_DRAW_DEPTH = 56,             // + group; samples of the depth audit
+    LTI_DRAW_POWER = 62,             // start of a power iteration
+    LTI_DRAW_CLASS_MEMBER = 1 << 20, // + class; samples of a discriminator
+    LTI_DRAW_CLASS_OTHER = 2 << 20,  // + class; those it is told apart from
+    LTI_DRAW_RELEARN = 4096,         // + round over the forget set
 };
 
 // Rows of the signals that serve as shadow members and non-members; n of each, as drawn.
@@ -60,8 +62,20 @@ double lti_normal_log_cdf(double x, double mean, double sd); // no cancellation 
 double lti_student_tail(double t, double df);                // P(T > t), t >= 0
 double lti_student_quantile(double p, double df);            // t with P(T > t) = p, 0 < p <= 0.5
 
-// C-SVC on dense features: non-members (class 0) then members (class 1), each (n,d) row-major. decision: (n_target),
-// positive = class 0 = non-member.
+// C-SVC on dense features (row-major): class 0 = negative rows, then class 1 = positive rows.
+typedef struct lti_svc_cfg {
+    bool linear; // else RBF
+    double c, gamma;
+} lti_svc_cfg;
+typedef struct lti_svc_problem {
+    const double *negative, *positive; // (n_negative,d), (n_positive,d)
+    int64_t n_negative, n_positive;
+    int d;
+    lti_svc_cfg cfg;
+} lti_svc_problem;
+// decision: (n_target), above 0 = negative (class 0).
+lt_status lti_svc_decide(const lti_svc_problem *problem, const double *target, int64_t n_target, double *decision);
+// That of the SVC-MIA: C = 3, gamma = 1 / d, n rows of each; non-members are class 0.
 lt_status lti_svc(const double *non_member, const double *member, int64_t n, const double *target, int64_t n_target,
                   int d, double *decision);
 #endif

@@ -25,52 +25,53 @@ static void fill_nodes(const double *x, int64_t n, int d, struct svm_node *node,
     }
 }
 
-typedef struct problem {
-    struct svm_node *node, **row; // 2n training rows and one for prediction
+typedef struct nodes {
+    struct svm_node *node, **row; // training rows and one for prediction
     double *y;
-} problem;
+} nodes;
 
-static void problem_clear(problem *p)
+static void nodes_clear(nodes *p)
 {
     lti_free(p->node);
     lti_free(p->row);
     lti_free(p->y);
 }
 
-static lt_status problem_init(const double *non_member, const double *member, int64_t n, int d, problem *p)
+static lt_status nodes_init(const lti_svc_problem *problem, nodes *p)
 {
-    size_t rows = 2 * (size_t)n, width = (size_t)d + 1;
+    const size_t n = (size_t)problem->n_negative, rows = n + (size_t)problem->n_positive;
+    const size_t width = (size_t)problem->d + 1;
     p->node = lti_calloc((rows + 1) * width, sizeof *p->node);
     p->row = lti_calloc(rows + 1, sizeof(struct svm_node *));
     p->y = lti_calloc(rows, sizeof *p->y);
     if (!p->node || !p->row || !p->y)
         return LTI_NOMEM("SVM problem");
-    fill_nodes(non_member, n, d, p->node, p->row);
-    fill_nodes(member, n, d, p->node + (size_t)n * width, p->row + n);
+    fill_nodes(problem->negative, problem->n_negative, problem->d, p->node, p->row);
+    fill_nodes(problem->positive, problem->n_positive, problem->d, p->node + n * width, p->row + n);
     p->row[rows] = p->node + rows * width;
-    for (int64_t i = n; i < 2 * n; i++)
+    for (size_t i = n; i < rows; i++)
         p->y[i] = 1.0;
     return LT_OK;
 }
 
-lt_status lti_svc(const double *non_member, const double *member, int64_t n, const double *target, int64_t n_target,
-                  int d, double *decision)
+lt_status lti_svc_decide(const lti_svc_problem *problem, const double *target, int64_t n_target, double *decision)
 {
-    if (n > INT_MAX / 2)
-        return LT_FAIL(LT_E_UNSUPPORTED, "SVC-MIA: expected at most %d shadow samples per class, found %lld",
-                       INT_MAX / 2, (long long)n);
-    problem p = {0};
+    const int64_t rows = problem->n_negative + problem->n_positive;
+    const int d = problem->d;
+    if (rows > INT_MAX)
+        return LT_FAIL(LT_E_UNSUPPORTED, "SVM: expected at most %d samples, found %lld", INT_MAX, (long long)rows);
+    nodes p = {0};
     struct svm_model *model = NULL;
     struct svm_parameter param = {.svm_type = C_SVC,
-                                  .kernel_type = RBF,
-                                  .gamma = 1.0 / d,
+                                  .kernel_type = problem->cfg.linear ? LINEAR : RBF,
+                                  .gamma = problem->cfg.gamma,
                                   .cache_size = 200.0,
                                   .eps = 1e-3,
-                                  .C = 3.0,
+                                  .C = problem->cfg.c,
                                   .shrinking = 1};
     lt_status status = LT_OK;
-    LT_TRY_GOTO(problem_init(non_member, member, n, d, &p), out);
-    struct svm_problem prob = {.l = (int)(2 * n), .y = p.y, .x = p.row};
+    LT_TRY_GOTO(nodes_init(problem, &p), out);
+    struct svm_problem prob = {.l = (int)rows, .y = p.y, .x = p.row};
     const char *wrong = svm_check_parameter(&prob, &param);
     if (wrong)
         LT_BUG("libsvm refuses its parameters: %s", wrong);
@@ -81,14 +82,29 @@ lt_status lti_svc(const double *non_member, const double *member, int64_t n, con
         goto out;
     }
     for (int64_t i = 0; i < n_target; i++) {
-        fill_nodes(target + i * d, 1, d, p.row[2 * n], &p.row[2 * n]);
-        svm_predict_values(model, p.row[2 * n], &decision[i]);
+        fill_nodes(target + i * d, 1, d, p.row[rows], &p.row[rows]);
+        svm_predict_values(model, p.row[rows], &decision[i]);
     }
 out:
     if (model)
         svm_free_and_destroy_model(&model);
-    problem_clear(&p);
+    nodes_clear(&p);
     return status;
+}
+
+lt_status lti_svc(const double *non_member, const double *member, int64_t n, const double *target, int64_t n_target,
+                  int d, double *decision)
+{
+    if (n > INT_MAX / 2)
+        return LT_FAIL(LT_E_UNSUPPORTED, "SVC-MIA: expected at most %d shadow samples per class, found %lld",
+                       INT_MAX / 2, (long long)n);
+    const lti_svc_problem problem = {.negative = non_member,
+                                     .positive = member,
+                                     .n_negative = n,
+                                     .n_positive = n,
+                                     .d = d,
+                                     .cfg = {.c = 3, .gamma = 1.0 / d}};
+    return lti_svc_decide(&problem, target, n_target, decision);
 }
 
 // d values of a row: one feature, or (f = LT_N_FEATURES) the whole probability vector.

@@ -1,4 +1,5 @@
 // unlearn.c - runs a method: checks that it has what it needs, lets it describe its job, trains, measures the change.
+#include "unlearn/class_targets.h"
 #include "unlearn/recipe.h"
 #include "model/model_impl.h"
 #include <math.h>
@@ -60,6 +61,14 @@ static lt_status check_stream(const lt_unlearn_in *in)
     return status;
 }
 
+static lt_status check_classes(const lt_unlearn_method *method, const lt_unlearn_in *in)
+{
+    lti_class_set set;
+    LT_TRY(lti_class_set_make(in, method->name, &set));
+    lti_class_set_clear(&set);
+    return LT_OK;
+}
+
 lt_status lt_unlearn_check(const lt_unlearn_method *method, const lt_unlearn_in *in)
 {
     bool has_retain = in->retain && in->retain->n > 0;
@@ -80,6 +89,8 @@ lt_status lt_unlearn_check(const lt_unlearn_method *method, const lt_unlearn_in 
                        method->name, m->c, m->h, m->w, m->n_classes, in->ds->c, in->ds->h, in->ds->w,
                        in->ds->n_classes);
     LT_TRY(check_sets(in));
+    if (method->needs & LT_WHOLE_CLASSES)
+        LT_TRY(check_classes(method, in));
     return in->stream ? check_stream(in) : LT_OK;
 }
 

@@ -1,0 +1,385 @@
+// class_audit.c - the figures of a model that forgot whole classes, beside those of retrained models. [class-audit]
+#include "audit/class_impl.h"
+#include <math.h>
+#include <string.h>
+
+static const lt_opt_value forms[] = {
+    {"own", LT_CLASS_MIA_OWN, "discriminators learnt on the model under test"},
+    {"transfer", LT_CLASS_MIA_TRANSFER, "learnt on the retrained models, applied to the model under test"},
+    {"argmax", LT_CLASS_MIA_ARGMAX, "no discriminator: the largest output among the classes that stay"},
+    {NULL, 0, NULL},
+};
+static const lt_opt_value features[] = {
+    {"probabilities", LT_CLASS_MIA_PROBABILITIES, "over the classes that stay"},
+    {"logits", LT_CLASS_MIA_LOGITS, "of the classes that stay"},
+    {"all-logits", LT_CLASS_MIA_ALL_LOGITS, "of all classes"},
+    {NULL, 0, NULL},
+};
+static const lt_opt_value kernels[] = {
+    {"rbf", 0, "C = 3, gamma = 1 / (features x variance)"}, {"linear", 1, "C = 1"}, {NULL, 0, NULL}};
+static const lt_opt_value data[] = {
+    {"test", LT_GROUP_TEST, "test images: the attacker needs no training data"},
+    {"retain", LT_GROUP_RETAIN, "retained training images"},
+    {NULL, 0, NULL},
+};
+const lt_option lt_class_audit_options[] = {
+    LT_ENUM(lt_class_audit_cfg, class_mia_form, LT_CLASS_MIA_OWN, forms, "reading of class-mia (a reconstruction)"),
+    LT_ENUM(lt_class_audit_cfg, class_mia_features, LT_CLASS_MIA_PROBABILITIES, features,
+            "what its discriminators look at"),
+    LT_ENUM(lt_class_audit_cfg, class_mia_kernel, 0, kernels, "kernel of its SVMs"),
+    LT_ENUM(lt_class_audit_cfg, class_mia_data, LT_GROUP_TEST, data, "images its discriminators learn from"),
+    LT_I64(lt_class_audit_cfg, class_mia_limit, 1000, 2, 100000, "samples",
+           "images of a class that its discriminator learns from, at most"),
+    LT_I64(lt_class_audit_cfg, class_svc_limit, 4000, 4, 1000000, "samples",
+           "training images that the class SVC-MIA learns from, at most"),
+    LT_OPT_END,
+};
+
+// ---- classes
+
+int lt_signals_class_roles(const lt_signals *s, uint8_t *role)
+{
+    int n = 0;
+    for (int32_t c = 0; c < s->k; c++) {
+        const bool kept = lti_class_rows(s, LT_GROUP_RETAIN, c, NULL) > 0;
+        const bool forgotten = !kept && lti_class_rows(s, LT_GROUP_FORGET, c, NULL) > 0;
+        n += forgotten;
+        if (role)
+            role[c] = kept ? LT_CLASS_KEPT : forgotten ? LT_CLASS_FORGOTTEN : LT_CLASS_ABSENT;
+    }
+    return n;
+}
+
+// Share of right predictions on the samples of a group whose class has the role.
+static double role_acc(const lt_signals *s, int group, const uint8_t *role, lt_class_role wanted)
+{
+    int64_t n = 0, right = 0;
+    for (int64_t i = 0; i < s->n; i++)
+        if (s->group[i] == group && role[s->label[i]] == wanted) {
+            n++;
+            right += lt_signals_predicted(s, i) == s->label[i];
+        }
+    return n > 0 ? (double)right / (double)n : (double)NAN;
+}
+
+static void class_acc(const lt_signals *s, const uint8_t *role, lt_class_acc *out)
+{
+    *out = (lt_class_acc){.acc_f = role_acc(s, LT_GROUP_TEST, role, LT_CLASS_FORGOTTEN),
+                          .acc_r = role_acc(s, LT_GROUP_TEST, role, LT_CLASS_KEPT),
+                          .acc_f_train = role_acc(s, LT_GROUP_FORGET, role, LT_CLASS_FORGOTTEN),
+                          .acc_r_train = role_acc(s, LT_GROUP_RETAIN, role, LT_CLASS_KEPT)};
+}
+
+lt_status lt_signals_class_acc(const lt_signals *s, lt_class_acc *out)
+{
+    uint8_t *role = lti_calloc((size_t)s->k, sizeof *role);
+    if (!role)
+        return LTI_NOMEM("classes");
+    lt_signals_class_roles(s, role);
+    class_acc(s, role, out);
+    lti_free(role);
+    return LT_OK;
+}
+
+// ---- SVC-MIA in the class setting
+
+// The true class's probability of n rows of a group with the role, evenly spread over all of them.
+static int64_t spread(const lt_signals *s, int group, const uint8_t *role, lt_class_role wanted, int64_t limit,
+                      double *out)
+{
+    int64_t n = 0, at = 0, m = 0;
+    for (int64_t i = 0; i < s->n; i++)
+        n += s->group[i] == group && role[s->label[i]] == wanted;
+    const int64_t take = n < limit ? n : limit;
+    for (int64_t i = 0; i < s->n && out; i++) {
+        if (s->group[i] != group || role[s->label[i]] != wanted)
+            continue;
+        if (at * take / n != (at + 1) * take / n)
+            out[m++] = lti_feature(s->logits + i * s->k, s->k, s->label[i], LT_FEAT_CONFIDENCE);
+        at++;
+    }
+    return out ? m : n;
+}
+
+lt_status lti_class_svc_mia(const lti_class_world *w, const lt_signals *s, double *share)
+{
+    const int64_t n_r = spread(s, LT_GROUP_RETAIN, w->role, LT_CLASS_KEPT, 0, NULL);
+    const int64_t n_f = spread(s, LT_GROUP_FORGET, w->role, LT_CLASS_FORGOTTEN, 0, NULL);
+    const double keep = fmin(1, (double)w->cfg->class_svc_limit / (double)(n_r + n_f));
+    const int64_t most_r = (int64_t)ceil(keep * (double)n_r), most_f = (int64_t)ceil(keep * (double)n_f);
+    double *x = lti_calloc(3 * (size_t)s->n, sizeof *x);
+    *share = (double)NAN;
+    if (!x)
+        return LTI_NOMEM("SVC-MIA");
+    double *member = x, *non_member = x + s->n, *test = x + 2 * s->n;
+    const int64_t n_member = spread(s, LT_GROUP_RETAIN, w->role, LT_CLASS_KEPT, most_r, member);
+    const int64_t n_non = spread(s, LT_GROUP_FORGET, w->role, LT_CLASS_FORGOTTEN, most_f, non_member);
+    const int64_t n_test = spread(s, LT_GROUP_TEST, w->role, LT_CLASS_FORGOTTEN, s->n, test);
+    double *decision = lti_calloc((size_t)n_test + 1, sizeof *decision);
+    lt_status status = decision ? LT_OK : LTI_NOMEM("SVC-MIA");
+    const lti_svc_problem p = {.negative = non_member,
+                               .n_negative = n_non,
+                               .positive = member,
+                               .n_positive = n_member,
+                               .d = 1,
+                               .cfg = {.c = 3, .gamma = 1}};
+    if (status == LT_OK)
+        status = lti_svc_decide(&p, test, n_test, decision);
+    double out = 0;
+    for (int64_t i = 0; i < n_test; i++)
+        out += decision && decision[i] > 0;
+    if (status == LT_OK)
+        *share = out / (double)n_test;
+    lti_free(decision);
+    lti_free(x);
+    return status;
+}
+
+// ---- outputs on the forgotten classes
+
+static void describe_outputs(const lt_signals *s, int32_t f, double *predicted, double *output, double *p)
+{
+    const int64_t n = lti_class_rows(s, LT_GROUP_TEST, f, NULL);
+    for (int64_t i = 0; i < s->n; i++) {
+        if (s->group[i] != LT_GROUP_TEST || s->label[i] != f)
+            continue;
+        lti_probabilities(s->logits + i * s->k, s->k, p);
+        predicted[lt_signals_predicted(s, i)] += 1 / (double)n;
+        for (int k = 0; k < s->k; k++)
+            output[k] += p[k] / (double)n;
+    }
+}
+
+// Mean over the class's test samples of the total variation between the outputs of two models.
+static double mean_tv(const lt_signals *a, const lt_signals *b, int32_t f, double *p, double *q)
+{
+    double sum = 0;
+    int64_t n = 0;
+    for (int64_t i = 0; i < a->n; i++) {
+        if (a->group[i] != LT_GROUP_TEST || a->label[i] != f)
+            continue;
+        lti_probabilities(a->logits + i * a->k, a->k, p);
+        lti_probabilities(b->logits + i * b->k, b->k, q);
+        for (int k = 0; k < a->k; k++)
+            sum += 0.5 * fabs(p[k] - q[k]);
+        n++;
+    }
+    return n > 0 ? sum / (double)n : (double)NAN;
+}
+
+// ---- one model against the retrained ones
+
+static bool is_reference(int m, int r) // of model m: every retrained model but itself
+{
+    return r >= 1 && r != m;
+}
+
+static void compare_outputs(const lti_class_world *w, int m, int f, lt_class_audits *all, double *p)
+{
+    lt_class_result *of = &all->audit[m].of[f];
+    double *mean = p + 2 * w->k;
+    int n = 0;
+    memset(mean, 0, (size_t)w->k * sizeof *mean);
+    of->tv = of->tv_mean = 0;
+    for (int r = 1; r < w->n_models; r++) {
+        if (!is_reference(m, r))
+            continue;
+        of->tv += mean_tv(w->model[m], w->model[r], w->forgotten[f], p, p + w->k);
+        for (int k = 0; k < w->k; k++)
+            mean[k] += all->audit[r].of[f].output[k];
+        n++;
+    }
+    of->tv = n ? of->tv / n : (double)NAN;
+    for (int k = 0; k < w->k; k++)
+        of->tv_mean += 0.5 * fabs(of->output[k] - mean[k] / n);
+    if (n == 0)
+        of->tv_mean = (double)NAN;
+}
+
+// Acceptance by the neighbour's discriminator: of the model (mean over the retrained models it was learnt on, in the
+// transfer form), and mean and spread of the references.
+static lt_status measure_mia(const lti_class_world *w, int m, int f, const double *accept, lt_class_result *of,
+                             double *mean)
+{
+    const size_t stride = (size_t)w->n_forgotten * (size_t)w->k;
+    const double *own = accept + (size_t)m * stride + (size_t)f * (size_t)w->k;
+    double m2 = 0, transferred = 0;
+    int n = 0;
+    for (int k = 0; k < w->k; k++)
+        mean[k] = own[k] * 0; // NAN where there is no discriminator
+    for (int r = 1; r < w->n_models; r++) {
+        if (!is_reference(m, r))
+            continue;
+        n++;
+        for (int k = 0; k < w->k; k++)
+            mean[k] += accept[(size_t)r * stride + (size_t)f * (size_t)w->k + (size_t)k];
+    }
+    of->neighbour = -1;
+    for (int k = 0; k < w->k; k++) {
+        mean[k] = n ? mean[k] / n : (double)NAN;
+        if (n && isfinite(mean[k]) && (of->neighbour < 0 || mean[k] > mean[of->neighbour]))
+            of->neighbour = k;
+    }
+    of->score = of->reference = of->reference_sd = of->gap = (double)NAN;
+    if (n == 0)
+        return LT_OK;
+    of->reference = mean[of->neighbour];
+    for (int r = 1; r < w->n_models; r++) {
+        if (!is_reference(m, r))
+            continue;
+        const double v = accept[(size_t)r * stride + (size_t)f * (size_t)w->k + (size_t)of->neighbour];
+        double t = 0;
+        if (w->cfg->class_mia_form == LT_CLASS_MIA_TRANSFER)
+            LT_TRY(lti_class_transfer(w, w->model[r], w->model[m], of->neighbour, w->forgotten[f], &t));
+        m2 += (v - of->reference) * (v - of->reference);
+        transferred += t / n;
+    }
+    of->score = w->cfg->class_mia_form == LT_CLASS_MIA_TRANSFER ? transferred : own[of->neighbour];
+    of->reference_sd = n > 1 ? sqrt(m2 / (n - 1)) : (double)NAN;
+    of->gap = fabs(of->score - of->reference);
+    return LT_OK;
+}
+
+static lt_status measure_model(const lti_class_world *w, int m, const double *accept, lt_class_audits *all, double *p)
+{
+    lt_class_audit *a = &all->audit[m];
+    const lt_signals *s = w->model[m];
+    const int first = m == 1 ? 2 : 1; // a retrained model that is not this one
+    class_acc(s, w->role, &a->acc);
+    a->composite = a->acc.acc_r * (1 - a->acc.acc_f);
+    LT_TRY(lti_class_svc_mia(w, s, &a->svc_mia));
+    for (int f = 0; f < w->n_forgotten; f++) {
+        lt_class_result *of = &a->of[f];
+        compare_outputs(w, m, f, all, p);
+        LT_TRY(measure_mia(w, m, f, accept, of, (double *)of->accept_retrained));
+        of->two_sample = (double)NAN;
+        if (first < w->n_models)
+            LT_TRY(lti_class_two_sample(w, s, w->model[first], w->forgotten[f], &of->two_sample));
+        a->score += of->score / w->n_forgotten;
+        a->reference += of->reference / w->n_forgotten;
+        a->gap += of->gap / w->n_forgotten;
+        a->tv += of->tv / w->n_forgotten;
+        a->tv_mean += of->tv_mean / w->n_forgotten;
+    }
+    return LT_OK;
+}
+
+// ---- the whole
+
+static lt_status check_signals(const lti_class_world *w)
+{
+    const lt_signals *s = w->model[0];
+    if (w->n_forgotten == 0) {
+        (void)LT_FAIL(LT_E_FORMAT, "class audit: expected a class that was forgotten as a whole, found none");
+        return lt_error_hint("a class is forgotten when it has samples in group 1 and none in group 0");
+    }
+    for (int f = 0; f < w->n_forgotten; f++)
+        if (lti_class_rows(s, LT_GROUP_TEST, w->forgotten[f], NULL) == 0)
+            return LT_FAIL(LT_E_FORMAT, "class audit: expected test samples of forgotten class %d, found none",
+                           (int)w->forgotten[f]);
+    for (int m = 1; m < w->n_models; m++)
+        if (w->model[m]->n != s->n || w->model[m]->k != s->k ||
+            memcmp(w->model[m]->id, s->id, (size_t)s->n * sizeof *s->id) != 0 ||
+            memcmp(w->model[m]->label, s->label, (size_t)s->n * sizeof *s->label) != 0 ||
+            memcmp(w->model[m]->group, s->group, (size_t)s->n * sizeof *s->group) != 0)
+            return LT_FAIL(LT_E_FORMAT,
+                           "class audit: expected the samples, labels and groups of the audited model in the same "
+                           "order, found others in retrained model %d",
+                           m);
+    return LT_OK;
+}
+
+typedef struct block { // everything that a result refers to
+    lti_arena arena;
+} block;
+
+static lt_status alloc_results(const lti_class_world *w, lt_class_audits *all, double **accept, double **scratch)
+{
+    lti_arena *arena = &((block *)all->memory)->arena;
+    const size_t n = (size_t)w->n_models, f = (size_t)w->n_forgotten, k = (size_t)w->k;
+    all->audit = lti_arena_alloc(arena, n * sizeof *all->audit);
+    *accept = lti_arena_alloc(arena, n * f * k * sizeof **accept);
+    *scratch = lti_arena_alloc(arena, 3 * k * sizeof **scratch);
+    double *values = lti_arena_alloc(arena, 3 * n * f * k * sizeof *values);
+    lt_class_result *of = lti_arena_alloc(arena, n * f * sizeof *of);
+    if (!all->audit || !*accept || !*scratch || !values || !of)
+        return LTI_NOMEM("class audit");
+    for (size_t m = 0; m < n; m++) {
+        all->audit[m].n_classes = w->n_forgotten;
+        all->audit[m].of = of + m * f;
+        for (size_t c = 0; c < f; c++, values += 3 * k) {
+            of[m * f + c] = (lt_class_result){.forgotten = w->forgotten[c],
+                                              .accept = *accept + (m * f + c) * k,
+                                              .accept_retrained = values,
+                                              .predicted = values + k,
+                                              .output = values + 2 * k};
+            describe_outputs(w->model[m], w->forgotten[c], values + k, values + 2 * k, *scratch);
+        }
+    }
+    return LT_OK;
+}
+
+static lt_status run_world(const lti_class_world *w, lt_class_audits *all)
+{
+    double *accept, *scratch;
+    LT_TRY(check_signals(w));
+    LT_TRY(alloc_results(w, all, &accept, &scratch));
+    LT_TRY(lti_class_accept(w, accept));
+    for (int m = 0; m < w->n_models; m++)
+        LT_TRY(measure_model(w, m, accept, all, scratch));
+    return LT_OK;
+}
+
+void lt_class_audit_destroy(lt_class_audits *audits)
+{
+    if (!audits)
+        return;
+    if (audits->memory)
+        lti_arena_clear(&((block *)audits->memory)->arena);
+    lti_free(audits->memory);
+    lti_free(audits);
+}
+
+lt_status lt_class_audit_run(const lt_signals *s, const lt_signals *const *retrained, int m,
+                             const lt_class_audit_cfg *cfg, uint64_t seed, lt_class_audits **out)
+{
+    *out = NULL;
+    lt_class_audits *all = lti_calloc(1, sizeof *all);
+    const lt_signals **model = lti_calloc((size_t)m + 1, sizeof *model);
+    uint8_t *role = lti_calloc((size_t)s->k, sizeof *role);
+    int32_t *forgotten = lti_calloc(2 * (size_t)s->k, sizeof *forgotten), *kept = forgotten ? forgotten + s->k : NULL;
+    lti_class_world w = {.model = model,
+                         .n_models = m + 1,
+                         .k = s->k,
+                         .role = role,
+                         .forgotten = forgotten,
+                         .kept = kept,
+                         .cfg = cfg,
+                         .seed = seed};
+    lt_status status = all && (all->memory = lti_calloc(1, sizeof(block))) && model && role && forgotten
+                           ? LT_OK
+                           : LTI_NOMEM("class audit");
+    if (status == LT_OK) {
+        all->k = s->k;
+        all->n_retrained = m;
+        model[0] = s;
+        for (int i = 0; i < m; i++)
+            model[i + 1] = retrained[i];
+        lt_signals_class_roles(s, role);
+        for (int32_t c = 0; c < s->k; c++) {
+            if (role[c] == LT_CLASS_FORGOTTEN)
+                forgotten[w.n_forgotten++] = c;
+            if (role[c] == LT_CLASS_KEPT)
+                kept[w.n_kept++] = c;
+        }
+        status = run_world(&w, all);
+    }
+    lti_free(model);
+    lti_free(role);
+    lti_free(forgotten);
+    if (status != LT_OK)
+        lt_class_audit_destroy(all);
+    else
+        *out = all;
+    return status;
+}
