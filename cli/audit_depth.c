@@ -61,7 +61,7 @@ static void choose_peers(look *l)
 static lt_status draw_samples(look *l)
 {
     const cli_depth *in = l->in;
-    const int64_t max = in->cfg->depth_samples;
+    const int64_t max = in->cfg->representation_samples;
     lt_index_set all;
     LT_TRY(lt_representation_draw(&in->sets->forget, LT_GROUP_FORGET, max, in->seed, &l->forget));
     LT_TRY(lt_representation_draw(&in->sets->retain, LT_GROUP_RETAIN, max, in->seed, &l->retain));
@@ -469,7 +469,7 @@ static json_t *settings_json(const look *l)
     cli_put(j, "n_test_of_forgotten_classes", json_integer(l->n_peers));
     cli_put(j, "n_retain", json_integer(l->retain.n));
     cli_put_text(j, "cka", "linear, debiased");
-    cli_put_real(j, "probe_ridge", c->probe_ridge);
+    cli_put_real(j, "probe_ridge", c->probe_l2);
     cli_put_real(j, "probe_tol", c->probe_tol);
     cli_put(j, "probe_folds", json_integer(c->probe_folds));
     cli_put(j, "relearn_batch", json_integer(c->relearn_batch));

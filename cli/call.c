@@ -102,6 +102,8 @@ static lt_status check_device(cli_call *call)
 lt_status cli_call_parse(cli_call *call)
 {
     LT_TRY(lt_optset_parse(call->set, call->argc, call->argv, call->positional, &call->n_positional));
+    for (int i = 0; i < lt_optset_n_notices(call->set); i++)
+        cli_say(call->session, "notice: %s", lt_optset_notice(call->set, i));
     for (int i = 0; i < call->n_positional; i++) // more likely a shell variable without a value than a wish
         if (!*call->positional[i])
             return LT_FAIL(LT_E_USAGE, "%s: expected %s, found an empty argument", call->verb->name, call->verb->usage);

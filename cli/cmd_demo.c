@@ -259,7 +259,7 @@ static void print(const cli_call *call, FILE *out)
 
 static lt_status prepare(cli_call *call)
 {
-    return lt_optset_set(call->set, "audit.max-shadow", "1000", "demo"); // the SVC costs the square of it
+    return lt_optset_set(call->set, "audit.shadow-cap", "1000", "demo"); // the SVC costs the square of it
 }
 
 const cli_verb cli_verb_demo = {

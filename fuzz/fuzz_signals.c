@@ -23,7 +23,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         if (lt_auc(x, s->n, x, s->n) != 0.5)
             abort();
     }
-    lt_audit_cfg cfg = {.max_shadow = 16}; // the cost of an audit grows with the square of the shadow set
+    lt_audit_cfg cfg = {.shadow_cap = 16}; // the cost of an audit grows with the square of the shadow set
     lt_audit audit;
     if (s->n <= 64 && s->k <= 16)
         (void)lt_audit_run_cfg(s, &cfg, &audit);

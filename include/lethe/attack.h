@@ -57,9 +57,9 @@ LT_API lt_status lt_attack_run(const lt_attack *attack, const lt_model *model, c
 typedef struct lt_adv_search_cfg { // rows of lt_adv_search_options
     float eps0;                    // first radius, L2 in raw pixels, 0.04
     int32_t steps;                 // per round, 50
-    float rho;                     // step / radius, 0.1
+    float step_ratio;              // step / radius, 0.1
     int32_t max_doublings;         // 11
-    bool fresh;                    // restart each radius from x (paper) instead of the last iterate (authors' code)
+    bool restart_from_clean;       // restart each radius from x (paper) instead of the last iterate (authors' code)
     int64_t batch;                 // 128
 } lt_adv_search_cfg;
 LT_API extern const lt_option lt_adv_search_options[];

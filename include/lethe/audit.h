@@ -59,13 +59,13 @@ LT_API double lt_tpr_at_fpr(const double *pos, int64_t n_pos, const double *neg,
 
 typedef struct lt_audit_cfg {
     uint64_t seed;      // of the draws below; not a row: every verb has one --seed
-    int64_t max_shadow; // at most so many shadow samples per class; 0 = no cap, as in the paper (row)
+    int64_t shadow_cap; // at most so many shadow samples per class; 0 = no cap, as in the paper (row)
 } lt_audit_cfg;
 LT_API extern const lt_option lt_audit_options[];
 
 // SVC-MIA [AMUN 7.2]: fraction of the forget set predicted non-member, one classifier per feature (libsvm C-SVC, RBF, C
 // = 3, gamma = 1 / number of features). Shadow members: |test| samples of the retain set drawn without replacement;
-// shadow non-members: the test set. Where the retain set is smaller than the test set, or max_shadow is set, both
+// shadow non-members: the test set. Where the retain set is smaller than the test set, or shadow_cap is set, both
 // classes are drawn down to the same number n_shadow. Fails with LT_E_FORMAT when a group is empty.
 typedef struct lt_svc_mia {
     double correctness, confidence, entropy, m_entropy, prob; // fractions in [0,1]; MIS = 100 * confidence
@@ -183,7 +183,7 @@ LT_API lt_status lt_mia_risk(const lt_signals *s, const double *score, double *r
 typedef struct lt_verdict_cfg { // rows of lt_verdict_options
     double verdict_level;       // 0.05
     double verdict_margin;      // 0.02
-    double verdict_negligible;  // 0.001
+    double verdict_min_effect;  // 0.001
     int32_t bootstrap;          // 1000 draws; 0 = no intervals
 } lt_verdict_cfg;
 LT_API extern const lt_option lt_verdict_options[];

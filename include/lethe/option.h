@@ -125,6 +125,11 @@ LT_API lt_status lt_optset_load_yaml(lt_optset *set, const char *path);
 // underscores. LETHE_DATA and LETHE_HOME are directories and never read as options; an empty variable counts as unset.
 LT_API lt_status lt_optset_load_env(lt_optset *set);
 
+// Options that were renamed are still found under their old names by all of the above; each old name that was used
+// leaves one line for the user, "option OLD is now called NEW", valid as long as the set. NULL beyond the last one.
+LT_API int lt_optset_n_notices(const lt_optset *set);
+LT_API const char *lt_optset_notice(const lt_optset *set, int i);
+
 // All return malloc'ed text the caller frees, NULL when out of memory.
 LT_API char *lt_optset_help(const lt_optset *set);     // option section of --help
 LT_API char *lt_optset_markdown(const lt_optset *set); // docs table

@@ -9,8 +9,8 @@
 LT_BEGIN
 
 typedef struct lt_representation_cfg { // rows of lt_representation_options
-    int64_t depth_samples;             // at most so many samples of each group
-    double probe_ridge, probe_tol;
+    int64_t representation_samples;    // at most so many samples of each group
+    double probe_l2, probe_tol;
     int32_t probe_folds, relearn_steps, relearn_every;
     int64_t relearn_batch;
     float relearn_lr;
@@ -35,7 +35,7 @@ typedef struct lt_probe {
     double loss, grad_max; // the objective and the largest component of its gradient at the end
     int32_t n_iterations;
 } lt_probe;
-// x (n,p), y (n) in 0..k-1, k >= 2. Reads probe_ridge (above 0) and probe_tol of cfg. Fails with LT_E_USAGE for other
+// x (n,p), y (n) in 0..k-1, k >= 2. Reads probe_l2 (above 0) and probe_tol of cfg. Fails with LT_E_USAGE for other
 // values, LT_E_FORMAT for features that are not finite, LT_E_DIVERGED when the tolerance is not reached.
 LT_API lt_status lt_probe_fit(const double *x, int64_t n, int64_t p, const int32_t *y, int k,
                               const lt_representation_cfg *cfg, lt_probe *probe);

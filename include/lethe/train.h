@@ -11,7 +11,7 @@
 LT_BEGIN
 
 typedef enum lt_optimizer_kind { LT_SGD, LT_ADAMW } lt_optimizer_kind;
-// Weight of the l1 penalty in epoch e of E: l1; l1 (1 - e / (E - l1_free_epochs)), then 0; l1 times the product of
+// Weight of the l1 penalty in epoch e of E: l1; l1 (1 - e / (E - l1_off_last_epochs)), then 0; l1 times the product of
 // 2 - 2i/E over the epochs i before e.
 typedef enum lt_l1_schedule { LT_L1_CONST, LT_L1_LINEAR, LT_L1_CUMULATIVE } lt_l1_schedule;
 typedef enum lt_schedule_kind { LT_SCHED_CONST, LT_SCHED_STEP, LT_SCHED_COSINE, LT_SCHED_ONECYCLE } lt_schedule_kind;
@@ -30,16 +30,16 @@ typedef struct lt_train_cfg { // every field is a row of lt_train_options
     int32_t lr_step_every; // epochs
     int32_t warmup_epochs;
     float label_smoothing;
-    bool augment;       // master switch: a view is augmented when view.augment and cfg.augment are both set
-    float spike_factor; // stop (LT_E_DIVERGED) when the loss is not finite, or exceeds spike_factor * max(its running
-                        // mean in that phase, log of the number of classes); 0 = only not finite
-    int32_t eval_every; // epochs; 0 = only at the end
+    bool augment;            // master switch: a view is augmented when view.augment and cfg.augment are both set
+    float divergence_factor; // stop (LT_E_DIVERGED) when the loss is not finite, or exceeds divergence_factor * max(its
+                             // running mean in that phase, log of the number of classes); 0 = only not finite
+    int32_t eval_every;      // epochs; 0 = only at the end
     int32_t checkpoint_every_s; // 0 = only when interrupted and at the end
     int32_t adversarial;        // form of adversarial training, see lt_adversarial_find; 0 = none
     int32_t adv_norm;           // lt_adv_norm, of raw pixels
     float adv_eps, adv_step;    // radius; step of the attack, 0 = the form's own
     int32_t adv_steps;
-    float adv_beta; // trades: weight of the KL
+    float trades_beta; // trades: weight of the KL
 } lt_train_cfg;
 LT_API extern const lt_option lt_train_options[];
 
@@ -150,7 +150,7 @@ typedef struct lt_job {
     uint64_t seed;
     float l1; // penalty l1 * ||theta||_1 over all parameters (subgradient), 0 = none
     lt_l1_schedule l1_schedule;
-    int32_t l1_free_epochs; // last epochs without a penalty (linear schedule)
+    int32_t l1_off_last_epochs; // last epochs without a penalty (linear schedule)
     // Further terms, after l1. Their own parameters are updated in place.
     lt_penalty penalty[LT_JOB_MAX_PENALTIES];
     int n_penalties;

@@ -34,7 +34,7 @@ static void add_step(lti_search *s, int64_t row, int64_t grad_row, double g_leng
 {
     const int64_t i = s->queue[row];
     lti_search_item *item = &s->item[i];
-    const double length = (double)s->cfg->rho * (double)item->eps;
+    const double length = (double)s->cfg->step_ratio * (double)item->eps;
     s->move[s->n_moves++] = (lti_row_step){
         .row = (int32_t)row, .grad_row = (int32_t)grad_row, .scale = (float)(length / g_length), .eps = item->eps};
     item->step++;
@@ -64,7 +64,7 @@ static verdict advance(lti_search *s, int64_t i, const lti_row_stats *stats)
         item->round++;
         item->step = 0;
         item->eps *= 2.0f;
-        if (s->cfg->fresh) // this gradient belongs to the old image
+        if (s->cfg->restart_from_clean) // this gradient belongs to the old image
             return RESTART;
     }
     return stats->norm < GRADIENT_FLOOR ? FLAT : STEP;

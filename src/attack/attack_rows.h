@@ -13,9 +13,9 @@
 #define LTI_ADV_SEARCH_ROWS(T, F) \
     LTI_ROW_F32(T, F(eps0), 0.04, 1e-6, 1e6, "L2, pixels in [0,1]", "first radius"), \
     LTI_ROW_I32(T, F(steps), 50, 1, 100000, "", "gradient steps per radius"), \
-    LTI_ROW_F32(T, F(rho), 0.1, 1e-6, 10, "", "step length as a share of the radius"), \
+    LTI_ROW_F32(T, F(step_ratio), 0.1, 1e-6, 10, "", "step length as a share of the radius"), \
     LTI_ROW_I32(T, F(max_doublings), 11, 0, 60, "", "doublings of the radius before a sample counts as failed"), \
-    LTI_ROW_BOOL(T, F(fresh), 0, "start each radius from the clean image (paper) instead of the last iterate (authors' code)"), \
+    LTI_ROW_BOOL(T, F(restart_from_clean), 0, "start each radius from the clean image (paper) instead of the last iterate (authors' code)"), \
     LTI_ROW_I64(T, F(batch), 128, 1, 4096, "images", "largest batch of the search")
 #define LTI_FGSM_LINE_SEARCH_ROWS(T, F) \
     LTI_ROW_F32(T, F(step), 0.03, 1e-6, 1, "pixels in [0,1]", "length of a step in each pixel"), \

@@ -13,9 +13,9 @@ enum { LTI_RMIA_EVERYONE, LTI_RMIA_NON_MEMBERS };
 typedef struct lti_rmia_cfg {
     int32_t signal, taylor_terms, population;
     double temperature, margin, gamma;
-    double a;      // offline only
-    bool tune_a;   // offline only
-    bool balanced; // online only
+    double a;                 // offline only
+    bool tune_a;              // offline only
+    bool equal_weight_in_out; // online only
 } lti_rmia_cfg;
 extern const lt_opt_value lti_rmia_signals[], lti_rmia_populations[];
 // clang-format off

@@ -5,7 +5,7 @@
 
 static const lt_option opts[] = {
     LTI_RMIA_ROWS,
-    LT_BOOL(lti_rmia_cfg, balanced, 0,
+    LT_BOOL(lti_rmia_cfg, equal_weight_in_out, 0,
             "mean of the IN mean and the OUT mean, for references that are not IN for half of their models"),
     LT_OPT_END,
 };
@@ -14,7 +14,7 @@ static const lt_option opts[] = {
 static double mean_of_all(const lti_moments m[3], const lti_rmia_cfg *cfg)
 {
     const lti_moments *in = &m[LT_MEMBER_IN], *out = &m[LT_MEMBER_OUT];
-    if (cfg->balanced)
+    if (cfg->equal_weight_in_out)
         return 0.5 * (in->mean + out->mean);
     return ((double)in->n * in->mean + (double)out->n * out->mean) / (double)(in->n + out->n);
 }

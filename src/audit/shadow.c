@@ -58,8 +58,8 @@ lt_status lti_shadow_draw(const lt_signals *s, const lt_audit_cfg *cfg, lti_shad
     LT_TRY(lt_signals_need_groups(s, "signals"));
     int64_t n_retain = lti_group_rows(s, LT_GROUP_RETAIN, NULL), n_test = lti_group_rows(s, LT_GROUP_TEST, NULL);
     int64_t n = n_retain < n_test ? n_retain : n_test;
-    if (cfg->max_shadow > 0 && cfg->max_shadow < n)
-        n = cfg->max_shadow;
+    if (cfg->shadow_cap > 0 && cfg->shadow_cap < n)
+        n = cfg->shadow_cap;
     shadow->n = n;
     lt_status status = draw(s, LT_GROUP_RETAIN, n, cfg->seed, LTI_DRAW_SHADOW_RETAIN, false, &shadow->member);
     if (status == LT_OK)

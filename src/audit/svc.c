@@ -4,7 +4,7 @@
 // The solver is libsvm, the one inside scikit-learn, called with scikit-learn's defaults (stopping tolerance 1e-3,
 // shrinking, 200 MB cache) and its class order (0 before 1), so that fractions agree sample by sample with
 // SVC(C=3, gamma='auto', kernel='rbf'). Cost grows with the square of n_shadow when classes overlap, which is what a
-// good unlearner makes them do; lt_audit_cfg.max_shadow bounds it.
+// good unlearner makes them do; lt_audit_cfg.shadow_cap bounds it.
 #include "audit/audit_impl.h"
 #include <limits.h>
 #include <svm.h>

@@ -14,7 +14,7 @@ const lt_option lt_verdict_options[] = {
            "probability of calling a retrained model distinguishable, and of a margin that does not hold"),
     LT_F64(lt_verdict_cfg, verdict_margin, 0.02, 0, 1, "",
            "distance to the mean of retraining that must be excluded to say indistinguishable"),
-    LT_F64(lt_verdict_cfg, verdict_negligible, 0.001, 0, 1, "",
+    LT_F64(lt_verdict_cfg, verdict_min_effect, 0.001, 0, 1, "",
            "differences up to this are never called distinguishable"),
     LT_I32(lt_verdict_cfg, bootstrap, 1000, 0, 1000000, "draws",
            "draws of the samples for the intervals of the figures; 0 = no intervals"),
@@ -44,8 +44,8 @@ static void compute_verdict(double s, double df, double of_models, double of_ora
 {
     double d = fabs(out->difference), of_both = s * sqrt(of_models + of_oracles), of_mean = s * sqrt(of_oracles);
     double band = lti_student_quantile(0.5 * cfg->verdict_level, df) * of_both;
-    out->band = band > cfg->verdict_negligible ? band : cfg->verdict_negligible;
-    out->p = d <= cfg->verdict_negligible ? 1.0 : of_both > 0.0 ? 2.0 * lti_student_tail(d / of_both, df) : 0.0;
+    out->band = band > cfg->verdict_min_effect ? band : cfg->verdict_min_effect;
+    out->p = d <= cfg->verdict_min_effect ? 1.0 : of_both > 0.0 ? 2.0 * lti_student_tail(d / of_both, df) : 0.0;
     out->bound = d + lti_student_quantile(fmin(cfg->verdict_level, 0.5), df) * of_mean;
     out->margin = fmax(cfg->verdict_margin, SCALED_MARGIN * s);
     if (d > out->band)

@@ -24,6 +24,7 @@ void lt_optset_destroy(lt_optset *set)
     lti_arena_clear(&set->arena);
     lti_free(set->group);
     lti_free(set->row);
+    lti_free(set->notice);
     lti_free(set);
 }
 
@@ -167,6 +168,8 @@ lt_status lti_optset_require(const lt_optset *set, const char *key, unsigned how
 {
     const lti_opt_row *other;
     *row = lti_optset_find(set, key, how, &other);
+    if (!*row)
+        *row = lti_optset_find_alias(set, key, how, &other);
     if (*row && other) {
         LT_FAIL(LT_E_USAGE, "%s%s%s: expected one option, found several of this name", where, dashes, key);
         return lt_error_hint("write %s%s or %s%s", dashes, (*row)->key, dashes, other->key);
@@ -407,6 +410,7 @@ lt_status lt_optset_set(lt_optset *set, const char *key, const char *value, cons
     const bool is_flag = !strcmp(origin, "flag"), is_set = !strcmp(origin, "--set");
     LT_TRY(
         lti_optset_require(set, key, is_flag ? LTI_FIND_FLAG : 0, is_set ? "--set: " : "", is_flag ? "--" : "", &row));
+    LT_TRY(lti_optset_note_alias(set, key, row));
     char *what = lti_asprintf("%s%s", is_flag ? "--" : is_set ? "--set " : "", key);
     if (!what)
         return LTI_NOMEM(key);

@@ -35,13 +35,22 @@ struct lt_optset {
     lti_opt_row *row;
     int n_groups, n_rows;
     unsigned n_yaml;
+    const char **notice; // (n_notices) old names that were used
+    int n_notices;
 };
 
 enum { LTI_FIND_FLAG = 1 }; // bare names are looked for in LT_OPTGROUP_FLAGS groups only
 
 // The row of `key`, NULL when there is none; *ambiguous is the second candidate, or NULL.
 lti_opt_row *lti_optset_find(const lt_optset *set, const char *key, unsigned how, const lti_opt_row **ambiguous);
-// As lti_optset_find, with an error. where: "" or "file.yaml:3: "; dashes: "--" or "".
+// The row whose old name is `key`, option_alias.c.
+lti_opt_row *lti_optset_find_alias(const lt_optset *set, const char *key, unsigned how, const lti_opt_row **ambiguous);
+// Keeps a notice when `key`, which led to `row`, is an old name.
+lt_status lti_optset_note_alias(lt_optset *set, const char *key, const lti_opt_row *row);
+// Reads the environment twins of the old names of `name`, which is a name of `row`.
+typedef lt_status lti_load_variable(lt_optset *set, lti_opt_row *row, const char *name, bool *found);
+lt_status lti_optset_load_env_aliases(lt_optset *set, lti_opt_row *row, const char *name, lti_load_variable *load);
+// As lti_optset_find, old names included, with an error. where: "" or "file.yaml:3: "; dashes: "--" or "".
 lt_status lti_optset_require(const lt_optset *set, const char *key, unsigned how, const char *where, const char *dashes,
                              lti_opt_row **row);
 bool lti_optset_is_source(const char *key); // "config", "set": where values come from; no key can set them

@@ -56,7 +56,7 @@ static lt_status apply_set(lt_optset *set, const char *text, const char *what)
 }
 
 // "no-x" -> "x", "plan.no-x" -> "plan.x" when that is a switch and the name as written is no option; else *row is NULL.
-static lt_status find_negated(const lt_optset *set, const char *name, lti_opt_row **row)
+static lt_status find_negated(lt_optset *set, const char *name, lti_opt_row **row)
 {
     const lti_opt_row *other;
     const char *dot = strrchr(name, '.');
@@ -68,10 +68,13 @@ static lt_status find_negated(const lt_optset *set, const char *name, lti_opt_ro
     if (!plain)
         return LTI_NOMEM(name);
     lti_opt_row *found = lti_optset_find(set, plain, LTI_FIND_FLAG, &other);
+    if (!found)
+        found = lti_optset_find_alias(set, plain, LTI_FIND_FLAG, &other);
+    lt_status status = found ? lti_optset_note_alias(set, plain, found) : LT_OK;
     lti_free(plain);
     if (found && !other && found->o->type == LT_OPT_BOOL)
         *row = found;
-    return LT_OK;
+    return status;
 }
 
 static lt_status walk_flag(walk *w, const char *name, const char *after_equals)
@@ -84,6 +87,7 @@ static lt_status walk_flag(walk *w, const char *name, const char *after_equals)
             return LT_FAIL(LT_E_USAGE, "--%s: expected no value, found '%s'", name, after_equals);
     } else {
         LT_TRY(lti_optset_require(w->set, name, LTI_FIND_FLAG, "", "--", &row));
+        LT_TRY(lti_optset_note_alias(w->set, name, row));
         if (row->o->type == LT_OPT_BOOL)
             value = after_equals ? after_equals : "true";
         else
@@ -174,7 +178,7 @@ static bool is_reserved(const char *variable)
     return !strcmp(variable, "LETHE_DATA") || !strcmp(variable, "LETHE_HOME");
 }
 
-static lt_status load_variable(lt_optset *set, lti_opt_row *row, const char *name)
+static lt_status load_variable(lt_optset *set, lti_opt_row *row, const char *name, bool *found)
 {
     char *variable = lti_asprintf("LETHE_%s", name);
     if (!variable)
@@ -183,7 +187,8 @@ static lt_status load_variable(lt_optset *set, lti_opt_row *row, const char *nam
         *p = *p == '-' || *p == '.' ? '_' : *p >= 'a' && *p <= 'z' ? (char)(*p - 'a' + 'A') : *p;
     const char *value = is_reserved(variable) ? NULL : getenv(variable);
     lt_status status = LT_OK;
-    if (value && *value) { // empty counts as not set
+    *found = value && *value; // empty counts as not set
+    if (*found) {
         char *origin = lti_asprintf("env %s", variable);
         status = origin ? lti_optset_assign(set, row, value, origin, variable) : LTI_NOMEM(name);
         lti_free(origin);
@@ -194,11 +199,16 @@ static lt_status load_variable(lt_optset *set, lti_opt_row *row, const char *nam
 
 lt_status lt_optset_load_env(lt_optset *set)
 {
+    bool found;
     for (int i = 0; i < set->n_rows; i++) {
         lti_opt_row *row = &set->row[i];
-        if (row->name != row->key && lti_opt_is_flag(set, row))
-            LT_TRY(load_variable(set, row, row->name));
-        LT_TRY(load_variable(set, row, row->key)); // the longer name wins
+        const bool bare = row->name != row->key && lti_opt_is_flag(set, row);
+        if (bare)
+            LT_TRY(lti_optset_load_env_aliases(set, row, row->name, load_variable));
+        LT_TRY(lti_optset_load_env_aliases(set, row, row->key, load_variable));
+        if (bare)
+            LT_TRY(load_variable(set, row, row->name, &found));
+        LT_TRY(load_variable(set, row, row->key, &found)); // the longer name wins, and a current one over an old one
     }
     return LT_OK;
 }

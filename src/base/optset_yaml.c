@@ -13,6 +13,8 @@ static lt_status assign(lt_optset *set, const char *label, int line, const char 
         status = LT_FAIL(LT_E_USAGE, "%s: a file of options takes no others in: write --%s", what, key);
     if (status == LT_OK)
         status = lti_optset_require(set, key, 0, where, "", &row);
+    if (status == LT_OK)
+        status = lti_optset_note_alias(set, key, row);
     if (status == LT_OK && row->seen == set->n_yaml) // under another name: as a dotted key, or without its prefix
         status = LT_FAIL(LT_E_USAGE, "%s: expected each option once, found it again", what);
     if (status == LT_OK) {

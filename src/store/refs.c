@@ -236,7 +236,7 @@ static lt_status try_one(void *ctx, int i, const lt_env *env)
     lt_job job = make_job(c->plan, i, &h, model);
     job.cfg.epochs = 1;
     job.cfg.warmup_epochs = 0;
-    job.cfg.spike_factor = 0;
+    job.cfg.divergence_factor = 0;
     job.on_step = on_step;
     job.step_ctx = &w;
     job.step_only = true;

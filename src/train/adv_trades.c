@@ -16,7 +16,7 @@ static lt_val objective(lt_graph *g, lt_val logits, lt_val labels, lt_val clean)
 
 static lt_val loss(lt_graph *g, const lt_train_cfg *cfg, lt_val clean, lt_val ce, lt_val adv)
 {
-    return lt_add(g, ce, lt_scale(g, lt_kl_pair(g, adv, clean, 1), cfg->adv_beta));
+    return lt_add(g, ce, lt_scale(g, lt_kl_pair(g, adv, clean, 1), cfg->trades_beta));
 }
 
 // The gradient of the objective is 0 at x itself: the noise is what breaks the tie.

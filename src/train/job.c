@@ -37,9 +37,9 @@ static lt_status check_job(const lt_job *job)
         return LT_FAIL(LT_E_USAGE, "training job: expected 1 to %d phases, found %d", LT_JOB_MAX_PHASES, job->n_phases);
     if (!(job->l1 >= 0) || !isfinite(job->l1))
         return LT_FAIL(LT_E_USAGE, "training job: expected an l1 penalty of 0 or more, found %g", (double)job->l1);
-    if (job->l1_free_epochs < 0)
+    if (job->l1_off_last_epochs < 0)
         return LT_FAIL(LT_E_USAGE, "training job: expected 0 or more epochs without a penalty, found %d",
-                       job->l1_free_epochs);
+                       job->l1_off_last_epochs);
     if (job->n_penalties < 0 || job->n_penalties > LT_JOB_MAX_PENALTIES)
         return LT_FAIL(LT_E_USAGE, "training job: expected 0 to %d penalties, found %d", LT_JOB_MAX_PENALTIES,
                        job->n_penalties);

@@ -45,7 +45,7 @@ const lt_option lt_train_options[] = {
     LT_F32(lt_train_cfg, label_smoothing, 0, 0, 0.999, "", "target = (1-s) onehot + s/K"),
     LT_BOOL(lt_train_cfg, augment, 1, "random crop (padding 4) and horizontal flip"),
     LT_F32(
-        lt_train_cfg, spike_factor, 20, 0, 1e9, "",
+        lt_train_cfg, divergence_factor, 20, 0, 1e9, "",
         "stop as diverged when the loss exceeds this times the larger of its running mean and log(classes); 0 = never"),
     LT_I32(lt_train_cfg, eval_every, 1, 0, 100000, "epochs", "epochs between evaluations; 0 = only at the end"),
     LT_I32(lt_train_cfg, checkpoint_every_s, 300, 0, 1000000, "s",
@@ -57,7 +57,7 @@ const lt_option lt_train_options[] = {
            "step of its attack; 0 = the form's own (trades: 0.007 at radius 0.031, l2: 2 eps / steps; pgd: 2.5 eps / "
            "steps)"),
     LT_I32(lt_train_cfg, adv_steps, 10, 0, 10000, "steps", "steps of its attack"),
-    LT_F32(lt_train_cfg, adv_beta, 6, 0, 1e6, "", "weight of the KL term of trades"),
+    LT_F32(lt_train_cfg, trades_beta, 6, 0, 1e6, "", "weight of the KL term of trades"),
     LT_OPT_END,
 };
 

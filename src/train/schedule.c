@@ -52,7 +52,7 @@ double lt_train_l1(const lt_job *job, int32_t epoch)
     const double l1 = (double)job->l1, epochs = job->cfg.epochs;
     switch (job->l1_schedule) {
     case LT_L1_LINEAR: {
-        const double until = epochs - job->l1_free_epochs;
+        const double until = epochs - job->l1_off_last_epochs;
         return epoch < until ? l1 * (1 - epoch / until) : 0;
     }
     case LT_L1_CUMULATIVE: {

@@ -48,11 +48,11 @@ static void hash_recipe(lti_hash *h, const lt_job *job)
     HASH(h, c->epochs), HASH(h, c->batch), HASH(h, c->optimizer), HASH(h, c->lr), HASH(h, c->momentum);
     HASH(h, c->weight_decay), HASH(h, c->nesterov), HASH(h, c->beta1), HASH(h, c->beta2), HASH(h, c->adam_eps);
     HASH(h, c->schedule), HASH(h, c->lr_step_gamma), HASH(h, c->lr_step_every), HASH(h, c->warmup_epochs);
-    HASH(h, c->label_smoothing), HASH(h, c->augment), HASH(h, c->spike_factor);
+    HASH(h, c->label_smoothing), HASH(h, c->augment), HASH(h, c->divergence_factor);
     HASH(h, c->adversarial), HASH(h, c->adv_norm), HASH(h, c->adv_eps), HASH(h, c->adv_step), HASH(h, c->adv_steps);
-    HASH(h, c->adv_beta);
+    HASH(h, c->trades_beta);
     HASH(h, job->seed), HASH(h, job->l1), HASH(h, job->n_phases), HASH(h, job->bn_eval), HASH(h, job->temperature);
-    HASH(h, job->l1_schedule), HASH(h, job->l1_free_epochs);
+    HASH(h, job->l1_schedule), HASH(h, job->l1_off_last_epochs);
     hash_doors(h, job);
     for (int i = 0; i < LT_JOB_MAX_TEACHERS; i++) {
         char digest[65] = "none";

@@ -142,7 +142,7 @@ static bool out_of_bounds(lti_trainer *t, double loss)
     double *mean = &t->sums.mean[t->at.phase];
     int64_t *n = &t->at.n_mean[t->at.phase];
     const double usual = fmax(*mean, log(t->job->model->shape.n_classes));
-    const double factor = (double)t->job->cfg.spike_factor;
+    const double factor = (double)t->job->cfg.divergence_factor;
     if (!isfinite(loss) || (factor > 0 && *n >= SPIKE_WARMUP && loss > factor * usual))
         return true;
     ++*n;

@@ -7,12 +7,12 @@
 //     forget data only: min CE over D_F(y) + D_A(y_adv)              adv_only: D_A
 // One shuffle over the union each epoch. D_A is never augmented: a crop or flip loses most adversarial labels
 // [AMUN 11.19], unless augment_adv asks for it (amun_rand of the authors' code). Samples whose search failed have no
-// partner and are left out of D_A.
+// counterpart and are left out of D_A.
 //
 // Of a stream of requests [AMUN 8.1] D_A is one search for all of them on the first model, of which each request takes
 // its rows; with `adaptive` (AMUN-A) each request searches on the model it starts from.
 //
-// `partner` replaces D_A by the substitutes of the ablation [AMUN 8.3]; random directions and labels are drawn anew
+// `counterpart` replaces D_A by the substitutes of the ablation [AMUN 8.3]; random directions and labels are drawn anew
 // each epoch. `search` and `adv_model` replace the attack, and the model that is attacked [AMUN 8.4]. AMUN+SalUn is
 // this method with mask=salun, amun_l1 with l1=5e-4.
 #include "attack/attack_rows.h"
@@ -42,28 +42,29 @@ static const lt_opt_value counterparts[] = {
 struct cfg {
     LTI_RECIPE_FIELDS
     bool adv_only, augment_adv, adaptive;
-    int32_t partner;
+    int32_t counterpart;
     const char *search, *adv_model;
     lt_adv_search_cfg attack;
-    lt_fgsm_line_search_cfg march;
+    lt_fgsm_line_search_cfg fgsm;
 };
 
 #define ATTACK(field) attack.field
-#define MARCH(field) march.field
+#define FGSM(field) fgsm.field
 static const lt_option opts[] = {
     LTI_RECIPE_ROWS(struct cfg, 10, 0.01, 1),
     LT_BOOL(struct cfg, adv_only, 0, "leave the forget set itself out (advised when it is a large part of the data)"),
-    LT_ENUM(struct cfg, partner, COUNTERPART_ADV, counterparts, "what stands in for the adversarial set (ablation)"),
+    LT_ENUM(struct cfg, counterpart, COUNTERPART_ADV, counterparts,
+            "what stands in for the adversarial set (ablation)"),
     LT_BOOL(struct cfg, augment_adv, 0, "crop and flip adversarial images too (authors' amun_rand)"),
     LT_BOOL(struct cfg, adaptive, 0, "requests: a search on the current model for each (AMUN-A), not one on the first"),
     LT_STR(struct cfg, search, NULL, "attack that makes the adversarial set; default: amun-search"),
     LT_STR(struct cfg, adv_model, NULL, "run or model file that is attacked in place of this model (transfer)"),
     LTI_ADV_SEARCH_ROWS(struct cfg, ATTACK),
-    LTI_FGSM_LINE_SEARCH_ROWS(struct cfg, MARCH),
+    LTI_FGSM_LINE_SEARCH_ROWS(struct cfg, FGSM),
     LT_OPT_END,
 };
 
-// ---- the partner set: borrowed from the search where it serves as it is; a copy when failed samples leave gaps or
+// ---- the counterpart set: borrowed from the search where it serves as it is; a copy when failed samples leave gaps or
 // when substitutes stand in for it
 
 typedef struct counterpart_set {
@@ -96,7 +97,7 @@ static lt_status counterpart_create(const lt_unlearn_in *in, const lt_adv_set *a
 {
     counterpart_set *p = lti_calloc(1, sizeof *p);
     if (!p)
-        return LTI_NOMEM("adversarial partners");
+        return LTI_NOMEM("adversarial counterparts");
     *p = (counterpart_set){.adv = adv, .ds = in->ds, .kind = kind, .seed = in->seed};
     p->d = (int64_t)adv->c * adv->h * adv->w;
     p->row = lti_calloc((size_t)adv->n, sizeof *p->row);
@@ -109,7 +110,7 @@ static lt_status counterpart_create(const lt_unlearn_in *in, const lt_adv_set *a
     }
     if (!p->row || !p->at || (copy && (!p->image || !p->label || !p->v))) {
         counterpart_free(p);
-        return LTI_NOMEM("adversarial partners");
+        return LTI_NOMEM("adversarial counterparts");
     }
     for (int64_t i = 0; i < adv->n; i++) {
         if (adv->status[i] == LT_ADV_FAILED)
@@ -194,7 +195,7 @@ static lt_status run_attack(const lt_unlearn_in *in, const struct cfg *c, const 
     const lt_attack *a;
     LT_TRY(lt_attack_find(c->search && *c->search ? c->search : "amun-search", &a));
     const void *own = a->opts == lt_adv_search_options         ? (const void *)&c->attack
-                      : a->opts == lt_fgsm_line_search_options ? (const void *)&c->march
+                      : a->opts == lt_fgsm_line_search_options ? (const void *)&c->fgsm
                                                                : NULL;
     if (own)
         return lt_attack_run(a, model, &forget, own, in->env, in->cache_dir, adv);
@@ -254,7 +255,7 @@ static lt_status make_adversarial_set(const lt_unlearn_in *in, const struct cfg 
 
 static bool draws_labels(const struct cfg *c)
 {
-    return c->partner == COUNTERPART_ADV_RL || c->partner == COUNTERPART_ORIG_RL;
+    return c->counterpart == COUNTERPART_ADV_RL || c->counterpart == COUNTERPART_ORIG_RL;
 }
 
 static lt_status plan(const lt_unlearn_in *in, const void *cfg, lt_unlearn_plan_ctx *ctx, lt_job *job)
@@ -265,7 +266,7 @@ static lt_status plan(const lt_unlearn_in *in, const void *cfg, lt_unlearn_plan_
                        in->ds->n_classes);
     LT_TRY(make_adversarial_set(in, c, &ctx->adv));
     counterpart_set *p = NULL;
-    LT_TRY(counterpart_create(in, ctx->adv, c->partner, &p));
+    LT_TRY(counterpart_create(in, ctx->adv, c->counterpart, &p));
     ctx->own = p;
     ctx->own_free = counterpart_free;
     if (p->n == 0)
@@ -279,12 +280,12 @@ static lt_status plan(const lt_unlearn_in *in, const void *cfg, lt_unlearn_plan_
         lti_add_view(job, phase, lti_retain_view(in, c->augment));
     if (!c->adv_only)
         lti_add_view(job, phase, lti_forget_view(in, c->augment));
-    lt_view partner = lt_view_rows(in->ds, LT_TRAIN, &(lt_index_set){.n = p->n, .row = p->row});
-    partner.augment = c->augment_adv;
-    partner.images = p->image ? p->image : p->adv->x_adv;
-    partner.labels = p->label ? p->label : p->adv->adv_pred;
-    lti_add_view(job, phase, partner);
-    if (draws_labels(c) || c->partner == COUNTERPART_ADV_RS) {
+    lt_view counterpart = lt_view_rows(in->ds, LT_TRAIN, &(lt_index_set){.n = p->n, .row = p->row});
+    counterpart.augment = c->augment_adv;
+    counterpart.images = p->image ? p->image : p->adv->x_adv;
+    counterpart.labels = p->label ? p->label : p->adv->adv_pred;
+    lti_add_view(job, phase, counterpart);
+    if (draws_labels(c) || c->counterpart == COUNTERPART_ADV_RS) {
         job->on_epoch = on_epoch;
         job->ctx = p;
     }

@@ -1,7 +1,7 @@
 // l1_sparse.c - fine-tuning on the retain set towards a sparse network. [L1-sparse] [AMUN 5, 11.8]
 //
 // min E_{D_R} CE(z,y) + a_t |theta|_1 over all parameters, a_t falling to 0 in a straight line over the epochs without
-// l1_free_epochs. l1_schedule=cumulative is what the AMUN repository runs instead: it multiplies the weight after
+// l1_off_last_epochs. l1_schedule=cumulative is what the AMUN repository runs instead: it multiplies the weight after
 // every epoch e of E by 2 - 2e/E, so that 5e-4 first grows to 4.8e-3.
 #include "unlearn/recipe.h"
 

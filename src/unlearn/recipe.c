@@ -27,11 +27,11 @@ lt_status lti_recipe_apply(const lt_unlearn_in *in, lti_recipe recipe, lt_unlear
     c->lr_step_every = recipe.lr_step_every > 0 ? recipe.lr_step_every : 1;
     c->lr_step_gamma = recipe.lr_step_gamma;
     c->augment = recipe.augment;
-    c->spike_factor = 0.0f; // a rising loss is the purpose of some methods
+    c->divergence_factor = 0.0f; // a rising loss is the purpose of some methods
     c->eval_every = 0;
     job->l1 = recipe.l1;
     job->l1_schedule = (lt_l1_schedule)recipe.l1_schedule;
-    job->l1_free_epochs = recipe.l1_free_epochs;
+    job->l1_off_last_epochs = recipe.l1_off_last_epochs;
     job->bn_eval = recipe.freeze_bn;
     LT_TRY(lti_mask_make(in, LTI_MASK_OF(&recipe), recipe.batch, ctx));
     job->mask = ctx->mask;

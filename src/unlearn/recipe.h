@@ -46,7 +46,7 @@ int lti_last_layer(const lt_model *model, lt_val param[2]);
     float momentum, weight_decay;                                                                                      \
     bool augment;                                                                                                      \
     float l1;                                                                                                          \
-    int32_t l1_schedule, l1_free_epochs;                                                                               \
+    int32_t l1_schedule, l1_off_last_epochs;                                                                           \
     bool freeze_bn;                                                                                                    \
     LTI_MASK_FIELDS
 // clang-format off
@@ -62,7 +62,7 @@ int lti_last_layer(const lt_model *model, lt_val param[2]);
     LT_BOOL(T, augment, 1, "random crop and flip of retain and forget images (never of adversarial ones)"), \
     LT_F32(T, l1, l1_, 0, 1000, "", "weight of an l1 penalty on all parameters"), \
     LT_ENUM(T, l1_schedule, l1_schedule_, lti_l1_values, "how the weight of the l1 penalty moves with the epochs"), \
-    LT_I32(T, l1_free_epochs, 0, 0, 100000, "epochs", "last epochs without a penalty (linear schedule)"), \
+    LT_I32(T, l1_off_last_epochs, 0, 0, 100000, "epochs", "last epochs without a penalty (linear schedule)"), \
     LT_BOOL(T, freeze_bn, freeze_bn_, "batch norm uses and keeps its running statistics"), \
     LTI_MASK_ROWS(T, mask_)
 #define LTI_RECIPE_ROWS(T, epochs_, lr_, every_) \
@@ -76,7 +76,7 @@ typedef struct lti_recipe {
     (lti_recipe)                                                                                                       \
     {                                                                                                                  \
         (c)->epochs, (c)->lr, (c)->lr_step_every, (c)->lr_step_gamma, (c)->batch, (c)->optimizer, (c)->momentum,       \
-            (c)->weight_decay, (c)->augment, (c)->l1, (c)->l1_schedule, (c)->l1_free_epochs, (c)->freeze_bn,           \
+            (c)->weight_decay, (c)->augment, (c)->l1, (c)->l1_schedule, (c)->l1_off_last_epochs, (c)->freeze_bn,       \
             (c)->mask, (c)->mask_ratio, (c)->mask_file                                                                 \
     }
 

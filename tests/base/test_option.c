@@ -439,6 +439,66 @@ static void nearest(void **state)
     assert_null(lt_nearest(word, names));
 }
 
+// Options that were renamed are found under their old names from every source, and say so once each.
+typedef struct renamed {
+    float divergence_factor, step_ratio;
+    bool equal_weight_in_out;
+} renamed;
+static const lt_option renamed_rows[] = {
+    LT_F32(renamed, divergence_factor, 20, 0, 1e9, "", "as of training"),
+    LT_F32(renamed, step_ratio, 0.1, 0, 10, "", "as of an attack"),
+    LT_BOOL(renamed, equal_weight_in_out, true, "as of an audit"),
+    LT_OPT_END,
+};
+
+static void check_renamed(fixture *f, const char *const *args, const char *key, const char *value, const char *origin,
+                          const char *notice)
+{
+    renamed r;
+    lt_optset *first = f->set;
+    assert_ok(lt_optset_create(&f->set));
+    assert_ok(lt_optset_add(f->set, "train", renamed_rows, &r, LT_OPTGROUP_FLAGS));
+    assert_int_equal(lt_optset_n_notices(f->set), 0);
+    assert_ok(parse_only(f, args));
+    check_value(f, key, value, origin);
+    assert_int_equal(lt_optset_n_notices(f->set), notice != NULL);
+    if (notice)
+        assert_string_equal(lt_optset_notice(f->set, 0), notice);
+    assert_null(lt_optset_notice(f->set, 1));
+    lt_optset_destroy(f->set);
+    f->set = first;
+}
+
+static void old_names(void **state)
+{
+    fixture *f = *state;
+    const char *const bare = "option spike-factor is now called divergence-factor";
+    const char *const full = "option train.spike-factor is now called train.divergence-factor";
+    const char *const key = "train.divergence-factor";
+    char config[64], origin[64];
+    check_renamed(f, ARGS("--divergence-factor", "3"), key, "3", "flag", NULL);
+    check_renamed(f, ARGS("--spike-factor", "3"), key, "3", "flag", bare);
+    check_renamed(f, ARGS("--train.spike_factor=3"), key, "3", "flag",
+                  "option train.spike_factor is now called train.divergence-factor");
+    check_renamed(f, ARGS("--no-balanced"), "train.equal-weight-in-out", "false", "flag",
+                  "option balanced is now called equal-weight-in-out");
+    check_renamed(f, ARGS("--set", "train.spike-factor=4"), key, "4", "--set", full);
+    check_renamed(f, ARGS("--set", "rho=0.5"), "train.step-ratio", "0.5", "--set",
+                  "option rho is now called step-ratio");
+    write_yaml(f, "train: {spike-factor: 5}\n");
+    snprintf(config, sizeof config, "--config=%s", f->yaml);
+    snprintf(origin, sizeof origin, "config %s:1", f->yaml);
+    check_renamed(f, ARGS(config), key, "5", origin, full);
+    setenv("LETHE_TRAIN_SPIKE_FACTOR", "6", 1);
+    check_renamed(f, ARGS("--step-ratio", "1"), key, "6", "env LETHE_TRAIN_SPIKE_FACTOR", full);
+    setenv("LETHE_TRAIN_DIVERGENCE_FACTOR", "7", 1); // a current name over an old one
+    check_renamed(f, ARGS("--step-ratio", "1"), key, "7", "env LETHE_TRAIN_DIVERGENCE_FACTOR", full);
+    unsetenv("LETHE_TRAIN_SPIKE_FACTOR");
+    unsetenv("LETHE_TRAIN_DIVERGENCE_FACTOR");
+    assert_fails(LT_E_USAGE, "unknown option --spike-factor", parse_only(f, ARGS("--spike-factor", "3")));
+    assert_false(lt_optset_has(f->set, "spike-factor"));
+}
+
 // Everything an option set does, with the n-th allocation failing, for every n.
 static lt_status whole_life(const char *yaml)
 {
@@ -497,6 +557,7 @@ int main(void)
         TEST(digests),
         TEST(yaml_round_trip),
         TEST(nearest),
+        TEST(old_names),
         TEST(failing_allocations),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,6 +1,6 @@
 # lethe audit --depth: keys, lengths, one value computed by hand, runs left as they were, and what is refused.
 . "$(dirname "$0")/lib.sh"
-deep="--depth --depth-samples 60 --relearn-steps 7 --relearn-every 3 --relearn-batch 10 --relearn-lr 0.01 --threads 1"
+deep="--depth --representation-samples 60 --relearn-steps 7 --relearn-every 3 --relearn-batch 10 --relearn-lr 0.01 --threads 1"
 
 run 0 train $tiny --epochs 3 --out runs/base --json
 run 0 unlearn runs/base --method ft --epochs 1 --out runs/ft --threads 1 --json
@@ -55,7 +55,7 @@ same "accuracy on a class that is not retained" "$(value out depth.probe.0.class
 error 2 "needs runs" audit --signals runs/ft/signals.npz --depth
 error 2 "goes with --depth" audit runs/ft --original runs/base
 error 1 "nowhere" audit runs/ft --depth --original nowhere
-error 2 "probe-ridge" audit runs/ft --depth --probe-ridge 0
+error 2 "probe-l2" audit runs/ft --depth --probe-l2 0
 run 0 train $tiny --epochs 1 --seed 7 --out runs/other --json
 mv runs/base runs/moved
 error 1 "runs/base" audit runs/ft $deep

@@ -209,11 +209,11 @@ static void searches_find_the_cpus_neighbours(void **state)
         compare(world.model, cfg);
     }
     cfg = toy_search_defaults();
-    cfg.fresh = true;
+    cfg.restart_from_clean = true;
     compare(world.model, cfg);
-    cfg.fresh = false;
+    cfg.restart_from_clean = false;
     cfg.steps = 12;
-    cfg.rho = 0.3f;
+    cfg.step_ratio = 0.3f;
     compare(world.model, cfg);
     cfg = toy_search_defaults();
     cfg.eps0 = 1e-5f; // doublings are used up: failed samples

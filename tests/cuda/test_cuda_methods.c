@@ -99,7 +99,7 @@ static void methods_follow_the_cpu(void **state)
         {"fisher", "alpha=1e-6,samples=12"},
         {"influence", "samples=20"},
         {"amun", "lr=0.01"},
-        {"amun", "lr=0.01,partner=adv-rs,augment=true,augment_adv=true"},
+        {"amun", "lr=0.01,counterpart=adv-rs,augment=true,augment_adv=true"},
     };
     for (size_t c = 0; c < sizeof cases / sizeof *cases; c++)
         compare(cases[c].name, cases[c].values);

@@ -112,12 +112,12 @@ static plain_result plain_search(oracle *o, int row, const lt_adv_search_cfg *cf
         return r;
     }
     for (r.rounds = 1; r.rounds <= cfg->max_doublings + 1; r.rounds++) {
-        if (cfg->fresh)
+        if (cfg->restart_from_clean)
             memcpy(r.x, x, sizeof x);
         for (int s = 0; s < cfg->steps; s++) {
             if ((r.pred = oracle_run(o, r.x, y, &g)) != y)
                 goto done;
-            plain_step(x, g, (double)cfg->rho, &r);
+            plain_step(x, g, (double)cfg->step_ratio, &r);
         }
         if ((r.pred = oracle_run(o, r.x, y, &g)) != y)
             goto done;
@@ -158,11 +158,11 @@ static void equals_the_plain_algorithm(void **state)
     (void)state;
     compare_with_plain(toy_search_defaults());
     lt_adv_search_cfg cfg = toy_search_defaults();
-    cfg.fresh = true;
+    cfg.restart_from_clean = true;
     compare_with_plain(cfg);
     cfg.steps = 12;
-    cfg.rho = 0.3f;
-    cfg.fresh = false;
+    cfg.step_ratio = 0.3f;
+    cfg.restart_from_clean = false;
     compare_with_plain(cfg);
 }
 
@@ -468,7 +468,7 @@ static void an_interrupted_search_ends_with_the_same_bits(void **state)
     (void)state;
     lt_adv_search_cfg cfg = toy_search_defaults();
     cfg.steps = 80;
-    cfg.rho = 0.04f; // long enough to be interrupted
+    cfg.step_ratio = 0.04f; // long enough to be interrupted
     lt_view view = lt_view_split(world.ds, LT_TRAIN);
     lt_adv_set *whole = search(world.model, cfg), *set = NULL;
     // At two certain points: in the first evaluation, of which nothing is kept, and before the verification.

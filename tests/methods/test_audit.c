@@ -165,7 +165,7 @@ static void shadow_sets_are_balanced_and_capped(void **state)
     assert_ok(lti_shadow_draw(&t.s, &(lt_audit_cfg){.seed = 2}, &b));
     assert_memory_not_equal(a.non_member, b.non_member, 50 * sizeof *a.member);
     lti_shadow_clear(&b);
-    assert_ok(lti_shadow_draw(&t.s, &(lt_audit_cfg){.seed = 1, .max_shadow = 20}, &b));
+    assert_ok(lti_shadow_draw(&t.s, &(lt_audit_cfg){.seed = 1, .shadow_cap = 20}, &b));
     assert_int_equal(b.n, 20);
     assert_memory_equal(a.non_member, b.non_member, 20 * sizeof *a.member); // the cap takes a prefix
     lti_shadow_clear(&a);

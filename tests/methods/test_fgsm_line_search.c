@@ -224,7 +224,7 @@ static void serves_amun(void **state)
     lt_unlearn_result r;
     lt_fgsm_line_search_cfg cfg = defaults();
     lt_adv_set *own = march(world.model, cfg);
-    amun_with("search=fgsm-march,march.batch=16", LT_OK, "", &r);
+    amun_with("search=fgsm-march,fgsm.batch=16", LT_OK, "", &r);
     assert_int_equal(r.adv->n, TOY_FORGET);
     for (int i = 0; i < TOY_FORGET; i++) // the same set, row by row
         if (own->rounds[world.forget.row[i]] <= 1)

@@ -102,7 +102,7 @@ static void unequal_references_can_be_balanced(void **state)
     memset(member, LT_MEMBER_IN, 60);
     refs.member = member;
     lti_rmia_cfg c = rmia_cfg(&lti_mia_rmia);
-    c.signal = LTI_RMIA_SOFTMAX, c.gamma = 1, c.balanced = true;
+    c.signal = LTI_RMIA_SOFTMAX, c.gamma = 1, c.equal_weight_in_out = true;
     check_golden(g, &lti_mia_rmia, &refs, &c, "rmia_balanced");
 }
 

@@ -49,7 +49,7 @@ static void probe_equals_newton(void **state)
                         *w = golden(f, cases[c].set, "w");
         lt_representation_cfg cfg = config();
         lt_probe probe;
-        cfg.probe_ridge = *(const double *)golden(f, "", "ridge")->data;
+        cfg.probe_l2 = *(const double *)golden(f, "", "ridge")->data;
         cfg.probe_tol = 1e-9;
         assert_ok(lt_probe_fit(x->data, x->dim[0], x->dim[1], y->data, cases[c].k, &cfg, &probe));
         assert_true(probe.grad_max <= 1e-9);
@@ -86,7 +86,7 @@ static void probe_is_a_minimum(void **state)
             for (int i = 0; i < N; i++)
                 loss += (log(exp(z[2 * i]) + exp(z[2 * i + 1])) - z[2 * i + y[i]]) / N;
             for (int c = 0; c < P; c++)
-                loss += 0.5 * cfg.probe_ridge * probe.w[c] * probe.w[c];
+                loss += 0.5 * cfg.probe_l2 * probe.w[c] * probe.w[c];
             if (j < 0)
                 assert_near(least = loss, probe.loss, 1e-12);
             else
@@ -105,7 +105,7 @@ static void probe_refuses_nonsense(void **state)
     lt_representation_cfg cfg = config();
     lt_probe probe;
     assert_fails(LT_E_FORMAT, "label 2 of sample 2", lt_probe_fit(x, 4, 1, far, 2, &cfg, &probe));
-    cfg.probe_ridge = 0;
+    cfg.probe_l2 = 0;
     assert_fails(LT_E_USAGE, "ridge", lt_probe_fit(x, 4, 1, y, 2, &cfg, &probe));
     cfg = config();
     x[1] = NAN;
@@ -392,7 +392,7 @@ static void relearning_is_this_job(void **state)
     job.cfg.weight_decay = 0;
     job.cfg.schedule = LT_SCHED_CONST;
     job.cfg.augment = false;
-    job.cfg.spike_factor = 0;
+    job.cfg.divergence_factor = 0;
     job.phase[0].view[0] = lt_view_rows(world.ds, LT_TRAIN, &(lt_index_set){.n = ROWS, .row = row});
     job.phase[0].n_views = 1;
     assert_ok(lt_train_run(&job, &world.env, NULL, false, NULL));

@@ -326,7 +326,7 @@ static void partners_are_the_ablation(void **state)
     for (int k = 0; k < 6; k++) {
         planned p;
         char values[64];
-        snprintf(values, sizeof values, "partner=%s,adv_only=true", kind[k].name);
+        snprintf(values, sizeof values, "counterpart=%s,adv_only=true", kind[k].name);
         plan_open(&p, "amun", values, false);
         const lt_view *v = &p.job.phase[0].view[0];
         const lt_adv_set *set = p.ctx.adv;
@@ -437,13 +437,13 @@ static void an_interrupted_run_ends_with_the_same_bits(void **state)
     for (int i = 0; i < 3; i++) {
         lt_unlearn_result r;
         armed = 0;
-        lt_model *whole = unlearn(names[i], strcmp(names[i], "amun") ? "" : "partner=adv-rs", true, 3, &r);
+        lt_model *whole = unlearn(names[i], strcmp(names[i], "amun") ? "" : "counterpart=adv-rs", true, 3, &r);
         lt_unlearn_result_clear(&r);
         char *dir = toy_temp_dir();
         lt_model *model = toy_trained(&world);
         lt_unlearn_in in = input(model);
         in.run_dir = in.cache_dir = dir;
-        void *cfg = config(find(names[i]), strcmp(names[i], "amun") ? "" : "partner=adv-rs");
+        void *cfg = config(find(names[i]), strcmp(names[i], "amun") ? "" : "counterpart=adv-rs");
         armed = 1;
         assert_fails(LT_E_INTERRUPTED, "", lt_unlearn_run(find(names[i]), &in, cfg, &r));
         world.stop = armed = 0;

@@ -180,7 +180,7 @@ static void penalties_and_masks_are_options(void **state)
     check_phase(&p.job.phase[0], &world.retain, 1, 0, 0);
     assert_true(p.job.l1 == 5e-4f && p.job.l1_schedule == LT_L1_LINEAR && p.job.cfg.schedule == LT_SCHED_CONST);
     assert_true(fabs(lt_train_l1(&p.job, 0) - 5e-4) < 1e-9 && fabs(lt_train_l1(&p.job, 9) - 5e-5) < 1e-9);
-    p.job.l1_free_epochs = 5;
+    p.job.l1_off_last_epochs = 5;
     assert_true(fabs(lt_train_l1(&p.job, 4) - 1e-4) < 1e-9 && lt_train_l1(&p.job, 5) == 0);
     plan_close(&p);
     plan_open(&p, "l1-sparse", "epochs=10,l1_schedule=cumulative", true);

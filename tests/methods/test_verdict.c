@@ -84,7 +84,7 @@ static void pooled_error_rates_are_nominal(void **state)
     (void)state;
     enum { WORLDS = 4000, C = 4, K = 2, R = 3 };
     lt_verdict_cfg cfg = verdict_cfg();
-    cfg.verdict_negligible = 0;
+    cfg.verdict_min_effect = 0;
     int n_different[2] = {0};
     for (int shift = 0; shift < 2; shift++)
         for (int i = 0; i < WORLDS; i++) {

@@ -56,7 +56,7 @@ static void the_documented_example_is_read(void **state)
     assert_string_equal(value_of(&s->references.train, "epochs"), "12");
     assert_int_equal(s->references.train.n, 2);
     assert_string_equal(s->attacks, "rmia,rmia_offline,lira,loss");
-    assert_string_equal(value_of(&s->audit, "max-shadow"), "1000");
+    assert_string_equal(value_of(&s->audit, "shadow-cap"), "1000");
     assert_string_equal(value_of(&s->audit, "rmia-offline.tune-a"), "true");
     assert_string_equal(s->tuning.objective, "gap-auc");
     assert_true(s->tuning.uses_oracle);

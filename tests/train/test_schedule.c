@@ -111,7 +111,7 @@ static void rejects(void **state)
     REJECT(lr_step_every, 0);
     REJECT(warmup_epochs, -2);
     REJECT(label_smoothing, 1);
-    REJECT(spike_factor, -1);
+    REJECT(divergence_factor, -1);
     REJECT(eval_every, -1);
     REJECT(checkpoint_every_s, -1);
     lt_train_cfg c = cfg_of(LT_SCHED_ONECYCLE, 1, 5);

@@ -368,7 +368,7 @@ static void diverges(void **state)
     f.job.cfg.schedule = LT_SCHED_CONST;
     f.job.on_epoch = rate_epoch;
     f.job.ctx = start;
-    f.job.cfg.spike_factor = 0;                     // only what is not finite
+    f.job.cfg.divergence_factor = 0;                // only what is not finite
     f.job.phase[0].view[0].row = (int64_t[512]){0}; // one sample over and over: many steps within an epoch
     f.job.phase[0].view[0].n = 512;
     lt_train_result r;
@@ -401,7 +401,7 @@ static void spikes(void **state)
         t_open(&f, "ref", 1);
         f.job.cfg.epochs = 10;
         f.job.cfg.lr = 1e-4f;
-        f.job.cfg.spike_factor = guard ? 20 : 0;
+        f.job.cfg.divergence_factor = guard ? 20 : 0;
         f.job.on_epoch = spike_epoch;
         if (guard)
             assert_fails(LT_E_DIVERGED, "epoch 9", lt_train_run(&f.job, &f.env, NULL, false, NULL));

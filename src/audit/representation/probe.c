@@ -195,7 +195,7 @@ static lt_status minimise(const problem *q, double tol, solver *s, lt_probe *pro
     }
     LT_FAIL(LT_E_DIVERGED, "probe: gradient %g after %d iterations, expected %g", probe->grad_max,
             (int)probe->n_iterations, tol);
-    return lt_error_hint("a larger probe-ridge, or a larger probe-tol");
+    return lt_error_hint("a larger probe-l2, or a larger probe-tol");
 }
 
 static lt_status solver_init(solver *s, int64_t dim)
@@ -249,8 +249,8 @@ static lt_status check_input(int64_t n, int64_t p, const int32_t *y, int k, cons
     if (n < 1 || p < 1 || k < 2)
         return LT_FAIL(LT_E_USAGE, "probe: %lld samples of %lld features in %d classes, expected 1, 1 and 2 or more",
                        (long long)n, (long long)p, k);
-    if (!(cfg->probe_ridge > 0) || !(cfg->probe_tol > 0))
-        return LT_FAIL(LT_E_USAGE, "probe: ridge %g and tolerance %g, expected both above 0", cfg->probe_ridge,
+    if (!(cfg->probe_l2 > 0) || !(cfg->probe_tol > 0))
+        return LT_FAIL(LT_E_USAGE, "probe: ridge %g and tolerance %g, expected both above 0", cfg->probe_l2,
                        cfg->probe_tol);
     for (int64_t i = 0; i < n; i++)
         if (y[i] < 0 || y[i] >= k)
@@ -268,7 +268,7 @@ static lt_status fit(const double *x, int64_t n, const int32_t *y, const lt_repr
         lti_free(z);
         return LTI_NOMEM("probe");
     }
-    const problem q = {.n = n, .p = p, .k = probe->k, .m = probe->m, .ridge = cfg->probe_ridge, .f = f, .y = y, .z = z};
+    const problem q = {.n = n, .p = p, .k = probe->k, .m = probe->m, .ridge = cfg->probe_l2, .f = f, .y = y, .z = z};
     lt_status status = LT_OK;
     LT_TRY_GOTO(column_scales(x, n, probe), done);
     for (int64_t i = 0; i < n; i++)

@@ -88,7 +88,7 @@ static lt_status train(lt_model *copy, const lt_dataset *ds, const lt_index_set 
     job.cfg.weight_decay = 0;
     job.cfg.schedule = LT_SCHED_CONST;
     job.cfg.augment = false;
-    job.cfg.spike_factor = 0;
+    job.cfg.divergence_factor = 0;
     job.phase[0].view[0] = lt_view_rows(ds, LT_TRAIN, rows);
     job.phase[0].n_views = 1;
     LT_TRY(record(w, 0));

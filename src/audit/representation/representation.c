@@ -5,9 +5,9 @@
 
 const lt_option lt_representation_options[] = {
     LT_I64(
-        lt_representation_cfg, depth_samples, 5000, 10, 1000000000, "samples",
+        lt_representation_cfg, representation_samples, 5000, 10, 1000000000, "samples",
         "at most so many forget, test and retain samples in probes, CKA and the test curve, drawn once for all models"),
-    LT_F64(lt_representation_cfg, probe_ridge, 1e-3, 1e-9, 1e3, "",
+    LT_F64(lt_representation_cfg, probe_l2, 1e-3, 1e-9, 1e3, "",
            "ridge of the probes, per sample and standardised feature"),
     LT_F64(lt_representation_cfg, probe_tol, 1e-5, 1e-10, 1, "", "largest component of a probe's gradient at its end"),
     LT_I32(lt_representation_cfg, probe_folds, 5, 2, 100, "folds", "folds of the membership probe"),
