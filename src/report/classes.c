@@ -131,7 +131,7 @@ lt_status lti_put_classes(lti_doc *d)
         k = d->spec->rows[i].signals ? d->spec->rows[i].signals->k : 0;
     if (k == 0)
         return LT_OK;
-    lti_section(d, "Class by class");
+    lti_section(d, "Per-class accuracy");
     lti_small(d, "Accuracy in %, below it the gap to the mean of the oracles in points: orange above retraining, blue "
                  "below, full colour from 30 points on. Few samples move a class far.");
     LT_TRY(matrix_fill(d, LT_GROUP_FORGET, k, &m));

@@ -105,7 +105,7 @@ lt_status lti_put_forest(lti_doc *d)
         n += d->spec->metrics[m].chart && isfinite(d->spec->metrics[m].mean);
     if (n == 0 || !lti_has_values(d))
         return LT_OK;
-    lti_section(d, "Gap to retraining");
+    lti_section(d, "Difference from retraining, with intervals");
     lti_small(d, "Each row is one method: its mean over the runs minus the mean of the oracles. Bars are 95 % "
                  "intervals: of the mean over several runs, else over the draw of the samples. Inside the shaded "
                  "null band a model differs from retraining no more than one more retrained model would; ticks are "

@@ -226,9 +226,9 @@ static void show(lti_doc *d, const lt_report_representation *depth)
         legend(d, depth);
     lti_buf_printf(&d->b, "<div class=\"grid\">\n");
     if (depth->n_probes) {
-        probe_chart(d, depth, "What a probe tells of membership", "AUC of forgotten against test samples, %", auc_of,
+        probe_chart(d, depth, "Membership probe AUC by stage", "AUC of forgotten against test samples, %", auc_of,
                     50);
-        probe_chart(d, depth, "What a probe tells of the class", "class of forgotten samples found, %", acc_of, 0);
+        probe_chart(d, depth, "Class probe accuracy by stage", "class of forgotten samples found, %", acc_of, 0);
     }
     if (depth->n_cka)
         cka_chart(d, depth);
@@ -241,7 +241,7 @@ lt_status lti_put_representation(lti_doc *d)
 {
     if (d->spec->n_depth == 0)
         return LT_OK;
-    lti_section(d, "Depth of forgetting");
+    lti_section(d, "Representation audit");
     lti_small(d, "A model may answer as if it had forgotten and still hold the samples inside. Linear probes ask every "
                  "stage; similarity compares the stages with those of other models; relearning asks how fast the "
                  "forgotten samples come back. Good forgetting looks like the retrained models, not like the "
@@ -266,7 +266,7 @@ lt_status lti_put_streams(lti_doc *d)
     }
     if (n_max == 0)
         return LT_OK;
-    lti_section(d, "Request by request");
+    lti_section(d, "Sequential requests");
     lti_small(d, "The AUC of retained against forgotten samples minus that of forgotten against test samples, after "
                  "each request: higher is better. Solid: the samples of that request; dashed: all so far.");
     lti_buf_printf(&d->b, "<div class=\"grid\">\n");

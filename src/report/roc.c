@@ -272,7 +272,7 @@ lt_status lti_put_roc(lti_doc *d)
     lt_status status = all && found ? LT_OK : LTI_NOMEM("ROC curves");
     log_grid(fpr);
     if (status == LT_OK) {
-        lti_section(d, "What an attacker finds");
+        lti_section(d, "Membership inference: ROC curves");
         lti_small(d, "ROC curves, forgotten against test samples, both axes logarithmic: on the left the attacker who "
                      "must be nearly sure. After good unlearning the curve lies on that of the oracle. Bands: range "
                      "over the runs of a method, or 95 % of the draws of the samples where there is one run. Rates "

@@ -50,7 +50,7 @@ lt_status lti_put_comparison(lti_doc *d)
     if (s->n_rows == 0)
         return LT_OK;
     double best_mis = best_gap(s, false), best_auc = best_gap(s, true);
-    lti_section(d, "How close to retraining");
+    lti_section(d, "Comparison with retraining");
     lti_buf_printf(&d->b, "<div class=\"scroll\" tabindex=\"0\"><table>\n<thead><tr><th scope=\"col\">Method</th>"
                           "<th scope=\"col\">Forget acc., %%</th><th scope=\"col\">Retain acc., %%</th>"
                           "<th scope=\"col\">Test acc., %%</th><th scope=\"col\">MIA (MIS), %%</th>"
@@ -120,7 +120,7 @@ lt_status lti_put_metrics_table(lti_doc *d)
     lti_buf *b = &d->b;
     if (!lti_has_values(d))
         return LT_OK;
-    lti_section(d, "Every figure and its verdict");
+    lti_section(d, "Metrics and verdicts");
     lti_small(d, "In %, with the interval over the draw of the samples and the verdict against the oracles. The null "
                  "band is where one more retrained model would fall; it needs two oracles or more.");
     lti_buf_printf(b, "<div class=\"scroll tall\" tabindex=\"0\"><table>\n<thead><tr><th scope=\"col\">Figure, %%</th>"
@@ -210,7 +210,7 @@ lt_status lti_put_costs(lti_doc *d)
         n += s->rows[i].cost != NULL;
     if (n == 0)
         return LT_OK;
-    lti_section(d, "What deletion costs");
+    lti_section(d, "Cost");
     lti_buf_printf(&d->b, "<div class=\"scroll\" tabindex=\"0\"><table>\n<thead><tr><th scope=\"col\">Method</th>"
                           "<th scope=\"col\">Search, s</th><th scope=\"col\">Mask, s</th>"
                           "<th scope=\"col\">Update, s</th><th scope=\"col\">Evaluation, s</th>"
@@ -260,7 +260,7 @@ lt_status lti_put_lint(lti_doc *d)
     const lt_report_spec *s = d->spec;
     if (s->n_lint == 0)
         return LT_OK;
-    lti_section(d, "What makes the figures less certain");
+    lti_section(d, "Warnings (linter)");
     lti_buf_printf(&d->b, "<ul class=\"lint\">\n");
     for (int severity = LT_LINT_ERROR; severity >= LT_LINT_NOTE; severity--)
         for (int i = 0; i < s->n_lint; i++)

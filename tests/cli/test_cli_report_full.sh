@@ -39,8 +39,8 @@ echo '{"method": "amun", "requests": [{"fr_minus_ft_auc": 0.06, "cumulative": {"
 runs="retrain-2 retrain-3 ft-2 ft-3 amun stream"
 run 0 report $runs "amun with <other> & options" --references refs.npz --audit-json depth.json --out page.html --json
 json out report n_forget lint rows.0.rmia.ft_auc rows.3.verdict.overall rows.3.null_band.ua.low rows.3.interval.ua.0 rows.3.lint rows.3.seed
-contains page.html "Depth of forgetting"
-contains page.html "Request by request"
+contains page.html "Representation audit"
+contains page.html "Sequential requests"
 contains page.html "amun with &lt;other&gt; &amp; options"
 contains page.html "null band"
 lacks page.html "<script"
@@ -83,8 +83,8 @@ contains numbers.csv '^request_fr_minus_ft_auc,"amun","","","","3",0.02'
 run 0 report $runs --format md
 contains report.md "^## gap$"
 run 0 report stream --out only.html
-contains only.html "Request by request"
-lacks only.html "How close to retraining"
+contains only.html "Sequential requests"
+lacks only.html "Comparison with retraining"
 error 1 "nowhere.json" report amun --audit-json nowhere.json
 error 2 "none of the runs of this report" report retrain-2 ft-2 --audit-json depth.json --out x.html
 echo '{"ua": 1}' >bad.json
