@@ -73,6 +73,14 @@ LT_API void *lt_plan_grad(lt_plan *plan, int i);
 
 LT_API lt_status lt_plan_run(lt_plan *plan);
 
+// The two halves of a run of an evaluation-mode plan with a seed, so that the seed may be chosen after the outputs are
+// known (losses on the host, early stops). run_forward makes `outs` and keeps the activations; run_backward makes the
+// gradients from them and from the seed as it is then. Their bits are those of lt_plan_run. Several backward halves may
+// follow one forward half when the plan has LT_PLAN_NO_REUSE (else the first one reuses the memory of activations).
+// Devices run both halves in each call: correct, not faster. LT_E_UNSUPPORTED for training plans.
+LT_API lt_status lt_plan_run_forward(lt_plan *plan);
+LT_API lt_status lt_plan_run_backward(lt_plan *plan);
+
 typedef struct lt_plan_stats {
     double flop;        // nominal floating point operations of one run (2 per multiply-add, padding counted)
     int64_t slab_bytes; // activations, gradients and scratch

@@ -137,6 +137,26 @@ static lt_status mark_read(lt_plan *plan, const lt_plan_spec *s)
     return LT_OK;
 }
 
+// Everything before the first step that depends on the seed makes the outputs.
+static lt_status find_backward(lt_plan *plan, lt_val seed)
+{
+    const lt_graph *g = plan->g;
+    plan->backward = plan->n_steps;
+    if (seed == LT_NONE)
+        return LT_OK;
+    bool *depends = lti_calloc((size_t)g->n_values, sizeof *depends);
+    if (!depends)
+        return LTI_NOMEM("plan");
+    depends[seed] = true;
+    lti_graph_mark_dependents(g, depends);
+    for (int32_t i = plan->n_steps - 1; i >= 0; i--)
+        for (int j = 0; j < plan->step[i].n_args; j++)
+            if (depends[plan->tensor[plan->step[i].arg[j]].value])
+                plan->backward = i;
+    lti_free(depends);
+    return LT_OK;
+}
+
 static lt_status compile(lt_plan *plan, const lt_graph *g, const lt_plan_spec *s)
 {
     LT_TRY(lt_graph_dup(g, &plan->g));
@@ -151,6 +171,7 @@ static lt_status compile(lt_plan *plan, const lt_graph *g, const lt_plan_spec *s
     LT_TRY(lti_plan_bind_kernels(plan, s->wrt));
     for (int i = 0; i < s->n_outs; i++)
         plan->shown[s->outs[i]] = plan->of_value[s->outs[i]][LT_LAYOUT_PLAIN];
+    LT_TRY(find_backward(plan, s->grad_of == LT_NONE ? LT_NONE : s->seed));
     return lti_plan_place(plan);
 }
 
@@ -316,6 +337,47 @@ lt_status lt_plan_run(lt_plan *plan)
     zero_unreached(plan);
     LT_TRY(lti_plan_run_steps(plan, plan->dirty || plan->train));
     plan->dirty = false;
+    return LT_OK;
+}
+
+// ---- the two halves
+
+static lt_status check_halves(const lt_plan *plan)
+{
+    if (!plan->bound)
+        return LT_FAIL(LT_E_USAGE, "plan: run before lt_plan_bind gave it the parameters");
+    if (plan->train)
+        return LT_FAIL(LT_E_UNSUPPORTED, "plan: the halves of a training plan cannot run apart");
+    return LT_OK;
+}
+
+lt_status lt_plan_run_forward(lt_plan *plan)
+{
+    LT_TRY(check_halves(plan));
+    if (plan->device_plan)
+        return lti_device_plan_run(plan);
+    // What depends on parameters only may stand among the later steps, too.
+    for (int32_t i = 0; i < plan->n_steps; i++) {
+        const lti_step *s = &plan->step[i];
+        if (s->prologue ? plan->dirty : i < plan->backward)
+            LT_TRY(run_step(plan, s, plan->dirty));
+        else if (plan->dirty && s->kernel.prepare && !s->prepare_always)
+            LT_TRY(s->kernel.prepare(&s->kernel, s->ptr, s->kernel.prepared));
+    }
+    plan->dirty = false;
+    return LT_OK;
+}
+
+lt_status lt_plan_run_backward(lt_plan *plan)
+{
+    LT_TRY(check_halves(plan));
+    if (plan->device_plan)
+        return lti_device_plan_run(plan);
+    if (plan->dirty)
+        return LT_FAIL(LT_E_USAGE, "plan: expected lt_plan_run_forward before lt_plan_run_backward, found none");
+    for (int32_t i = plan->backward; i < plan->n_steps; i++)
+        if (!plan->step[i].prologue)
+            LT_TRY(run_step(plan, &plan->step[i], false));
     return LT_OK;
 }
 

@@ -57,6 +57,7 @@ struct lt_plan {
     lt_val *param;      // (n_param_grads) the PARAM each of the later ones belongs to
     int32_t *shown;     // (n_user_values) tensor of an INPUT or output, -1 = not readable
     int32_t *grad;      // (n_wrt) tensors
+    int32_t backward;   // first step that depends on the seed; n_steps when there is none
 
     char *slab[LTI_N_PLACES]; // ACT and KEEP owned, the others the caller's
     size_t slab_bytes[LTI_N_PLACES], scratch_bytes;
