@@ -3,6 +3,7 @@
 // Every step of training first attacks its batch with the model as it is, in evaluation mode. The noise an attack
 // starts from is a function of (seed, step, phase, row), so a resumed job makes the same images.
 #include "adversarial.h"
+#include "base/pgd_step.h"
 #include <math.h>
 #include <string.h>
 
@@ -128,10 +129,9 @@ static float clip(float v, float low, float high)
 
 static void climb_linf(const lt_train_cfg *cfg, double step, const float *x, const float *g, int64_t n, float *a)
 {
-    for (int64_t i = 0; i < n; i++) {
-        const float up = a[i] + (float)step * (float)((g[i] > 0) - (g[i] < 0));
-        a[i] = clip(clip(up, x[i] - cfg->adv_eps, x[i] + cfg->adv_eps), 0, 1);
-    }
+    lti_pgd_step_linf((float)step, g, n, a);
+    for (int64_t i = 0; i < n; i++)
+        a[i] = clip(clip(a[i], x[i] - cfg->adv_eps, x[i] + cfg->adv_eps), 0, 1);
 }
 
 // Along the gradient, into [0,1], then back into the ball: shorter deltas of an image in [0,1] stay in it. g is spoilt.
@@ -139,9 +139,12 @@ static void climb_linf(const lt_train_cfg *cfg, double step, const float *x, con
 static void climb_l2(const lt_train_cfg *cfg, double step, lt_rng *rng, const float *x, float *g, int64_t n, float *a)
 {
     const double norm = length(g, n);
+    if (norm > 0)
+        lti_pgd_step_l2(step, g, norm, n, a);
     for (int64_t i = 0; i < n; i++) {
-        const double d = norm > 0 ? (double)g[i] / norm : lt_rng_normal(rng);
-        g[i] = clip((float)((double)a[i] + step * d), 0, 1) - x[i];
+        if (!(norm > 0))
+            a[i] = (float)((double)a[i] + step * lt_rng_normal(rng));
+        g[i] = clip(a[i], 0, 1) - x[i];
     }
     const double delta = length(g, n), scale = delta > (double)cfg->adv_eps ? (double)cfg->adv_eps / delta : 1;
     for (int64_t i = 0; i < n; i++)
