@@ -15,6 +15,7 @@
 #include "lethe/population.h"
 #include "lethe/report.h"
 #include "lethe/rng.h"
+#include "lethe/robust.h"
 #include "lethe/run.h"
 #include "lethe/runs.h"
 #include "lethe/status.h"

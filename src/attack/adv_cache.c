@@ -5,6 +5,7 @@
 // search.
 #include "lethe/run.h"
 #include "attack/attack_impl.h"
+#include "attack/engine.h"
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -140,6 +141,13 @@ static lt_status store(const lt_adv_set *set, const char *dir)
     return status;
 }
 
+static lt_status run_attack(const lt_attack *attack, const lt_model *model, const lt_view *view, const void *cfg,
+                            const lt_env *env, const char *part, lt_adv_set **set)
+{
+    return attack->run ? attack->run(model, view, cfg, env, part, set)
+                       : lti_engine_adv_set(attack, model, view, cfg, env, set);
+}
+
 static lt_status run_cached(const lt_attack *attack, const lt_model *model, const lt_view *view, const void *cfg,
                             const lt_env *env, const char *dir, const char *part, const char *digest, lt_adv_set **set)
 {
@@ -148,7 +156,7 @@ static lt_status run_cached(const lt_attack *attack, const lt_model *model, cons
         *set = found;
         return LT_OK;
     }
-    LT_TRY(attack->run(model, view, cfg, env, part, &found));
+    LT_TRY(run_attack(attack, model, view, cfg, env, part, &found));
     memcpy(found->digest, digest, sizeof found->digest);
     if (store(found, dir) == LT_OK) {
         (void)unlink(part);
@@ -181,7 +189,7 @@ lt_status lt_attack_run(const lt_attack *attack, const lt_model *model, const lt
 {
     LT_TRY(check_view(model, view));
     if (!cache_dir)
-        return attack->run(model, view, cfg, env, NULL, set);
+        return run_attack(attack, model, view, cfg, env, NULL, set);
     char digest[65];
     question_digest(attack, model, view, cfg, env, digest);
     LT_TRY(lt_make_dirs(cache_dir));

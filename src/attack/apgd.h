@@ -1,0 +1,15 @@
+// apgd.h - the machine behind apgd-ce, apgd-dlr, apgd-t and apgd-min.
+#ifndef LTI_APGD_H
+#define LTI_APGD_H
+#include "attack/engine.h"
+
+typedef struct lti_apgd {
+    double eta, best, check, last; // step size; losses: best, best at the last check, of the last point
+    int32_t window, least_window, shrink, count, n_up;
+    bool halved, improved, stop_at_success; // the last: although the mode of the slot would go on
+} lti_apgd;
+
+lti_next lti_apgd_begin(lti_slot *s, lti_apgd *a);
+lti_next lti_apgd_see(lti_slot *s, lti_apgd *a, int32_t loss);
+lti_next lti_apgd_climb(lti_slot *s, lti_apgd *a);
+#endif

@@ -1,0 +1,400 @@
+// engine.c - many samples at once: gather, evaluate, ask each attack what is next, refill. [ATT 1]
+//
+// A slot holds one sample from its first run to its last (restarts, target classes). When it is done the next waiting
+// sample takes its place, so batches stay full; what remains at the end moves to smaller plans. Every pass of a sample
+// is counted.
+#include "attack/engine.h"
+#include <math.h>
+#include <string.h>
+
+enum { FLOATS_PER_SLOT = 4 + LTI_SLOT_WORK }; // lo, hi, x, best, work; of n pixels each
+#define NOISE_SEED 0x6e6f697365u
+
+typedef struct engine {
+    const lti_engine_job *job;
+    lti_oracle *oracle;
+    int64_t n_slots, n_active, n_taken, n_done, n; // n: pixels
+    int kind;                                      // of plans
+    lti_slot *slot;                                // (n_slots) the first n_active are in use
+    float *pixels;                                 // (n_slots, FLOATS_PER_SLOT, n)
+    char *state;                                   // (n_slots, state_bytes)
+    // of the rows that run together, (n_slots,...)
+    lti_query *query;
+    lti_next *next;
+    float *z, *dz, *dx, *draw_z, *draw_dx;
+    int32_t *pred, *votes;
+    double emit_s, start_s;
+} engine;
+
+static lt_status engine_init(engine *e)
+{
+    const lti_engine_job *job = e->job;
+    const size_t slots = (size_t)e->n_slots, n = (size_t)e->n, k = (size_t)job->k;
+    e->slot = lti_calloc(slots, sizeof *e->slot);
+    e->pixels = lti_calloc(slots * FLOATS_PER_SLOT, n * sizeof *e->pixels);
+    e->state = lti_calloc(slots, job->ops->state_bytes ? job->ops->state_bytes : 1);
+    e->query = lti_calloc(slots, sizeof *e->query);
+    e->next = lti_calloc(slots, sizeof *e->next);
+    e->z = lti_calloc(slots, k * sizeof *e->z);
+    e->dz = lti_calloc(slots, k * sizeof *e->dz);
+    e->dx = lti_calloc(slots, n * sizeof *e->dx);
+    e->draw_z = lti_calloc(slots, k * sizeof *e->draw_z);
+    e->draw_dx = lti_calloc(slots, n * sizeof *e->draw_dx);
+    e->pred = lti_calloc(slots, sizeof *e->pred);
+    e->votes = lti_calloc(slots, k * sizeof *e->votes);
+    const bool ok = e->slot && e->pixels && e->state && e->query && e->next && e->z && e->dz && e->dx && e->draw_z &&
+                    e->draw_dx && e->pred && e->votes;
+    e->start_s = e->emit_s = lti_now_s();
+    return ok ? LT_OK : LTI_NOMEM("attack");
+}
+
+static void engine_clear(engine *e)
+{
+    void *all[] = {e->slot, e->pixels, e->state,  e->query,   e->next, e->z,
+                   e->dz,   e->dx,     e->draw_z, e->draw_dx, e->pred, e->votes};
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++)
+        lti_free(all[i]);
+}
+
+// ---- one sample
+
+static void begin_run(engine *e, lti_slot *s)
+{
+    const lti_engine_job *job = e->job;
+    const uint32_t key = job->ops->number << 20 | (uint32_t)(s->rank & 0xff) << 12 | (uint32_t)(s->restart & 0xfff);
+    s->step = 0;
+    s->target = s->goal >= 0                                ? s->goal
+                : (job->ops->flags & LTI_ATTACK_PER_TARGET) ? lti_slot_ranked_class(s, s->rank)
+                                                            : -1;
+    s->rng = lt_rng_at(job->spec->seed, LT_STREAM_ATTACK, key, (uint64_t)s->id);
+    memset(s->state, 0, job->ops->state_bytes);
+    e->next[s - e->slot] = job->ops->begin(s, job->cfg);
+}
+
+static void begin_sample(engine *e, lti_slot *s)
+{
+    const lti_engine_job *job = e->job;
+    const int64_t i = job->todo[e->n_taken++], at = s - e->slot;
+    const lti_sample *sample = &job->sample[i];
+    float *pixels = e->pixels + at * FLOATS_PER_SLOT * e->n;
+    *s = (lti_slot){.i = i,
+                    .id = sample->id,
+                    .n = e->n,
+                    .n_classes = job->k,
+                    .label = sample->label,
+                    .goal = sample->goal,
+                    .c = job->c,
+                    .h = job->h,
+                    .w = job->w,
+                    .norm = (lt_norm)job->spec->norm,
+                    .mode = job->mode,
+                    .eps = sample->eps,
+                    .x0 = sample->x0,
+                    .clean_z = sample->clean_z,
+                    .spec = job->spec,
+                    .steps = job->steps,
+                    .known = sample->found ? sample->distance : (double)INFINITY,
+                    .known_x = sample->x_adv,
+                    .state = e->state + (size_t)at * job->ops->state_bytes,
+                    .best_distance = INFINITY,
+                    .best_loss = -INFINITY};
+    s->lo = pixels;
+    s->hi = pixels + e->n;
+    s->x = pixels + 2 * e->n;
+    s->best = pixels + 3 * e->n;
+    for (int w = 0; w < LTI_SLOT_WORK; w++)
+        s->work[w] = pixels + (4 + w) * e->n;
+    lti_box(s->x0, s->eps, s->n, s->lo, s->hi);
+    begin_run(e, s);
+}
+
+static void retire(engine *e, lti_slot *s)
+{
+    lti_sample *sample = &e->job->sample[s->i];
+    const bool always = s->mode == LTI_MODE_TRANSFER || s->mode == LTI_MODE_BEST_LOSS;
+    sample->invalid = sample->invalid || s->invalid;
+    sample->n_forward += s->n_forward;
+    sample->n_backward += s->n_backward;
+    sample->n_zero += s->n_zero;
+    sample->n_gradients += s->n_gradients;
+    sample->zero_at_start = sample->zero_at_start || s->zero_at_start;
+    if (s->invalid)
+        return;
+    const double distance =
+        s->mode == LTI_MODE_TRANSFER ? lti_distance(s->norm, s->best, s->x0, s->n) : s->best_distance;
+    const bool nearer = s->mode != LTI_MODE_MIN_NORM || !sample->found || distance < sample->distance;
+    if (!always && !(s->found && nearer))
+        return;
+    memcpy(sample->x_adv, s->best, (size_t)s->n * sizeof *s->best);
+    sample->distance = distance;
+    sample->adv_pred = s->best_pred;
+    sample->found = s->found;
+    sample->found_step = s->found_step;
+    sample->run_steps = s->run_steps;
+}
+
+// The run of a slot is over. True: another one begins.
+static bool begin_next_run(engine *e, lti_slot *s)
+{
+    const lti_engine_job *job = e->job;
+    if (s->invalid || (s->mode == LTI_MODE_BUDGET && s->found))
+        return false;
+    if (++s->rank == job->n_ranks) {
+        s->rank = 0;
+        s->restart++;
+    }
+    if (s->restart >= job->restarts)
+        return false;
+    begin_run(e, s);
+    return true;
+}
+
+// ---- rows from..from+n-1 of the slots
+
+static bool is_finite(const float *v, int64_t n)
+{
+    float sum = 0; // becomes NaN when one value is not finite
+    for (int64_t j = 0; j < n; j++)
+        sum += v[j] * 0.0f;
+    return sum == 0.0f;
+}
+
+static void ask(engine *e, int64_t from, int64_t n)
+{
+    for (int64_t r = 0; r < n; r++) {
+        const lti_slot *s = &e->slot[from + r];
+        e->query[from + r] = (lti_query){s->x, e->job->spec->seed ^ NOISE_SEED, (uint64_t)s->id,
+                                         e->job->ops->number << 24 | ((uint32_t)s->n_forward & 0xffffff)};
+    }
+}
+
+// One evaluation, or the average of several: z the mean, pred the majority.
+static lt_status evaluate_rows(engine *e, int64_t from, int64_t n)
+{
+    const int k = e->job->k, draws = e->job->spec->eot;
+    float *z = e->z + from * k, *draw_z = e->draw_z + from * k;
+    int32_t *pred = e->pred + from, *votes = e->votes + from * k;
+    ask(e, from, n);
+    if (draws == 1) {
+        LT_TRY(lti_oracle_forward(e->oracle, e->kind, e->query + from, n, z, pred));
+    } else {
+        memset(z, 0, (size_t)(n * k) * sizeof *z);
+        memset(votes, 0, (size_t)(n * k) * sizeof *votes);
+        for (int d = 0; d < draws; d++) {
+            LT_TRY(lti_oracle_forward(e->oracle, LTI_ORACLE_FORWARD, e->query + from, n, draw_z, pred));
+            for (int64_t r = 0; r < n; r++) {
+                votes[r * k + pred[r]]++;
+                e->query[from + r].draw++;
+                for (int j = 0; j < k; j++)
+                    z[r * k + j] += draw_z[r * k + j] / (float)draws;
+            }
+        }
+        for (int64_t r = 0; r < n; r++) {
+            pred[r] = 0;
+            for (int32_t j = 1; j < k; j++)
+                pred[r] = votes[r * k + j] > votes[r * k + pred[r]] ? j : pred[r];
+        }
+    }
+    for (int64_t r = 0; r < n; r++)
+        e->slot[from + r].n_forward += draws;
+    return LT_OK;
+}
+
+static void see_rows(engine *e, int64_t from, int64_t n)
+{
+    const int k = e->job->k;
+    for (int64_t r = from; r < from + n; r++) {
+        lti_slot *s = &e->slot[r];
+        s->z = e->z + r * k;
+        s->dz = e->dz + r * k;
+        s->dx = e->dx + r * e->n;
+        s->pred = e->pred[r];
+        s->loss = -1;
+        s->invalid = !is_finite(s->z, k);
+        e->next[r] = s->invalid ? LTI_STOP : e->job->ops->see(s, e->job->cfg);
+    }
+}
+
+static void clear_unused(engine *e, int64_t from, int64_t n)
+{
+    for (int64_t r = from; r < from + n; r++)
+        if (e->next[r] != LTI_GRADIENT)
+            memset(e->dz + r * e->job->k, 0, (size_t)e->job->k * sizeof *e->dz);
+}
+
+// The mean over draws of the noise of gradients, each of its own loss.
+static lt_status average_gradients(engine *e, int64_t from, int64_t n)
+{
+    const int k = e->job->k, draws = e->job->spec->eot;
+    float *dx = e->dx + from * e->n, *z = e->draw_z + from * k, *draw_dx = e->draw_dx + from * e->n;
+    memset(dx, 0, (size_t)(n * e->n) * sizeof *dx);
+    ask(e, from, n);
+    for (int d = 0; d < draws; d++) {
+        LT_TRY(lti_oracle_forward(e->oracle, e->kind, e->query + from, n, z, e->pred + from));
+        for (int64_t r = 0; r < n; r++) {
+            lti_slot *s = &e->slot[from + r];
+            s->n_forward += e->next[from + r] == LTI_GRADIENT;
+            s->n_backward += e->next[from + r] == LTI_GRADIENT;
+            e->query[from + r].draw++;
+            if (e->next[from + r] == LTI_GRADIENT && s->loss >= 0)
+                lti_loss(s->loss, &(lti_loss_in){z + r * k, k, s->label, s->target}, s->dz);
+        }
+        LT_TRY(lti_oracle_backward(e->oracle, e->kind, e->dz + from * k, n, draw_dx));
+        for (int64_t j = 0; j < n * e->n; j++)
+            dx[j] += draw_dx[j] / (float)draws;
+    }
+    return LT_OK;
+}
+
+static lt_status gradient_rows(engine *e, int64_t from, int64_t n)
+{
+    clear_unused(e, from, n);
+    if (e->job->spec->eot > 1)
+        return average_gradients(e, from, n);
+    for (int64_t r = from; r < from + n; r++)
+        e->slot[r].n_backward += e->next[r] == LTI_GRADIENT;
+    return lti_oracle_backward(e->oracle, e->kind, e->dz + from * e->job->k, n, e->dx + from * e->n);
+}
+
+static void climb_rows(engine *e, int64_t from, int64_t n)
+{
+    for (int64_t r = from; r < from + n; r++) {
+        lti_slot *s = &e->slot[r];
+        if (e->next[r] != LTI_GRADIENT)
+            continue;
+        float most = 0, bad = 0;
+        for (int64_t j = 0; j < s->n; j++) {
+            const float v = fabsf(s->dx[j]);
+            most = v > most ? v : most;
+            bad += v * 0.0f;
+        }
+        s->dx_max = (double)most;
+        s->invalid = bad != 0.0f;
+        e->next[r] = s->invalid ? LTI_STOP : e->job->ops->climb(s, e->job->cfg);
+    }
+}
+
+static bool any_wants_gradient(const engine *e, int64_t from, int64_t n)
+{
+    for (int64_t r = from; r < from + n; r++)
+        if (e->next[r] == LTI_GRADIENT)
+            return true;
+    return false;
+}
+
+static lt_status step_rows(engine *e, int64_t from, int64_t n)
+{
+    LT_TRY(evaluate_rows(e, from, n));
+    see_rows(e, from, n);
+    while (any_wants_gradient(e, from, n)) {
+        LT_TRY(gradient_rows(e, from, n));
+        climb_rows(e, from, n);
+    }
+    return LT_OK;
+}
+
+// ---- all samples
+
+// Slots swap places without moving what they point to.
+static void close_gap(engine *e, int64_t r)
+{
+    const int64_t last = --e->n_active;
+    if (r == last)
+        return;
+    const lti_slot slot = e->slot[last];
+    const int64_t n = e->n;
+    float *to = e->pixels + r * FLOATS_PER_SLOT * n;
+    memcpy(to, e->pixels + last * FLOATS_PER_SLOT * n, (size_t)(FLOATS_PER_SLOT * n) * sizeof *to);
+    memcpy(e->state + (size_t)r * e->job->ops->state_bytes, e->state + (size_t)last * e->job->ops->state_bytes,
+           e->job->ops->state_bytes);
+    lti_slot *s = &e->slot[r];
+    *s = slot;
+    s->lo = to;
+    s->hi = to + n;
+    s->x = to + 2 * n;
+    s->best = to + 3 * n;
+    for (int w = 0; w < LTI_SLOT_WORK; w++)
+        s->work[w] = to + (4 + w) * n;
+    s->state = e->state + (size_t)r * e->job->ops->state_bytes;
+    e->next[r] = e->next[last];
+}
+
+static void fill_slots(engine *e)
+{
+    while (e->n_active < e->n_slots && e->n_taken < e->job->n_todo)
+        begin_sample(e, &e->slot[e->n_active++]);
+}
+
+// Slots whose run is over start the next one, or make room.
+static void turn_over(engine *e)
+{
+    for (int64_t r = 0; r < e->n_active;) {
+        lti_slot *s = &e->slot[r];
+        if (e->next[r] != LTI_STOP || begin_next_run(e, s)) {
+            r += e->next[r] != LTI_STOP; // a run may be over before it begins
+            continue;
+        }
+        retire(e, s);
+        e->n_done++;
+        if (e->n_taken < e->job->n_todo)
+            begin_sample(e, s);
+        else
+            close_gap(e, r);
+    }
+}
+
+static void emit_progress(engine *e)
+{
+    const double now = lti_now_s();
+    const lti_engine_job *job = e->job;
+    if (now - e->emit_s < 0.2 && e->n_active > 0)
+        return;
+    e->emit_s = now;
+    int64_t n_forward = 0;
+    for (int64_t i = 0; i < job->n_todo; i++)
+        n_forward += job->sample[job->todo[i]].n_forward;
+    const lt_field fields[] = {{"images_per_s", now > e->start_s ? (double)n_forward / (now - e->start_s) : 0}};
+    lt_emit(job->env->events, &(lt_event){.kind = LT_EV_PROGRESS,
+                                          .name = "attack.progress",
+                                          .done = job->n_all - job->n_todo + e->n_done,
+                                          .total = job->n_all,
+                                          .unit = "samples",
+                                          .epoch = -1,
+                                          .step = -1,
+                                          .fields = fields,
+                                          .n_fields = 1});
+}
+
+static lt_status run_all(engine *e)
+{
+    fill_slots(e);
+    turn_over(e);
+    while (e->n_active > 0) {
+        if (lt_interrupted(e->job->env->stop))
+            return LT_FAIL(LT_E_INTERRUPTED, "attack interrupted with %lld of %lld samples done", (long long)e->n_done,
+                           (long long)e->job->n_todo);
+        for (int64_t at = 0, rows = 0; at < e->n_active; at += rows) {
+            rows = lti_oracle_rows(e->oracle, e->n_active - at);
+            LT_TRY(step_rows(e, at, rows));
+        }
+        turn_over(e);
+        emit_progress(e);
+    }
+    return LT_OK;
+}
+
+lt_status lti_engine_run(lti_oracle *oracle, const lti_engine_job *job)
+{
+    engine e = {.job = job, .oracle = oracle, .n = (int64_t)job->c * job->h * job->w};
+    e.n_slots = job->spec->batch < job->n_todo ? job->spec->batch : job->n_todo;
+    e.kind = job->ops->flags & LTI_ATTACK_FORWARD_ONLY     ? LTI_ORACLE_FORWARD
+             : job->ops->flags & LTI_ATTACK_MANY_GRADIENTS ? LTI_ORACLE_GRADIENTS
+                                                           : LTI_ORACLE_GRADIENT;
+    if (job->n_todo == 0)
+        return LT_OK;
+    lt_status status = engine_init(&e);
+    if (status == LT_OK)
+        status = run_all(&e);
+    engine_clear(&e);
+    return status;
+}

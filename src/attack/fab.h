@@ -1,0 +1,15 @@
+// fab.h - the machine behind fab and fab-t.
+#ifndef LTI_FAB_H
+#define LTI_FAB_H
+#include "attack/engine.h"
+
+typedef struct lti_fab {
+    double ratio, df; // of the nearest class so far: |df| / ||w||, df
+    int32_t class;    // whose gradient is on its way
+    bool pulled;      // x was moved towards the image after a success
+} lti_fab;
+
+lti_next lti_fab_begin(lti_slot *s, lti_fab *f);
+lti_next lti_fab_see(lti_slot *s, lti_fab *f, bool to_target);
+lti_next lti_fab_climb(lti_slot *s, lti_fab *f, bool to_target);
+#endif

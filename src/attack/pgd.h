@@ -1,0 +1,14 @@
+// pgd.h - the family of fixed-step gradient attacks: what differs is the start, the step and the momentum.
+#ifndef LTI_PGD_H
+#define LTI_PGD_H
+#include "attack/engine.h"
+
+typedef struct lti_pgd_form {
+    bool random_start;
+    double step; // a = step * eps / N, unless the spec says otherwise
+    double momentum;
+} lti_pgd_form;
+lti_next lti_pgd_begin(lti_slot *s, const lti_pgd_form *form);
+lti_next lti_pgd_see(lti_slot *s);
+lti_next lti_pgd_climb(lti_slot *s, const lti_pgd_form *form);
+#endif

@@ -1,0 +1,382 @@
+// test_robust_flags.c - evaluations that should not be trusted say so; ensembles, noise, ties, and the border of
+// square.
+#include "robust_test.h"
+
+// A model of the test's own: `build` adds the graph from x to the logits; parameters are filled from the test's stream.
+typedef lt_val (*build_fn)(lt_graph *g, lt_val flat);
+
+static void open_net(rt_world *t, int k, int64_t n, build_fn build, double scale)
+{
+    memset(t, 0, sizeof *t);
+    rt_open_data(t, RT_C, RT_H, RT_H, k, n);
+    assert_ok(lt_graph_create(&t->g));
+    const lt_val x = lt_input(t->g, "x", LT_F32, LT_SHAPE(LT_BATCH, RT_C, RT_H, RT_H));
+    const lt_val z = build(t->g, lt_flatten(t->g, x));
+    assert_ok(lt_graph_status(t->g));
+    t->model = (lt_model){.spec = "test", .shape = {RT_C, RT_H, RT_H, k}, .graph = t->g, .x = x, .logits = z};
+    t->model.n_params = lt_graph_n_params(t->g);
+    t->model.params = calloc((size_t)t->model.n_params, sizeof(float));
+    lt_rng rng = lt_rng_at(6, LT_STREAM_TEST, 1, 0);
+    for (int64_t j = 0; j < t->model.n_params; j++)
+        t->model.params[j] = (float)(scale * lt_rng_normal(&rng));
+    for (int64_t j = 0; j < n * RT_N; j++)
+        t->x[j] = 0.2f + 0.6f * lt_rng_uniform(&rng);
+}
+
+// Labels as the model answers.
+static void label_by_model(rt_world *t)
+{
+    lt_attack_spec spec = rt_spec(LT_NORM_LINF, "0");
+    spec.steps = 1;
+    lt_robust_result *r = rt_attack(t, "fgsm", &spec);
+    memcpy(t->y, r->clean_pred, (size_t)t->n * sizeof *t->y);
+    lt_robust_result_destroy(r);
+}
+
+static lt_val build_softmax(lt_graph *g, lt_val x)
+{
+    return lt_softmax(g, lt_linear(g, x, lt_param(g, "w", LT_SHAPE(4, RT_N)), lt_param(g, "b", LT_SHAPE(4))));
+}
+
+static void test_softmax(void **state)
+{
+    (void)state;
+    rt_world t;
+    open_net(&t, 4, 12, build_softmax, 0.1);
+    label_by_model(&t);
+    lt_attack_spec spec = rt_spec(LT_NORM_LINF, "0.01");
+    lt_robust_result *r = rt_attack(&t, "pgd", &spec);
+    assert_true(r->flags & LT_FLAG_SOFTMAX);
+    lt_robust_result_destroy(r);
+    rt_close(&t);
+}
+
+// sign(W x) as relu(h) - relu(h - 1) of a steep h: its gradient is 0 nearly everywhere.
+static lt_val build_steps(lt_graph *g, lt_val x)
+{
+    enum { HIDDEN = 24 };
+    const lt_val h = lt_linear(g, x, lt_param(g, "w1", LT_SHAPE(HIDDEN, RT_N)), lt_param(g, "b1", LT_SHAPE(HIDDEN)));
+    const lt_val steep = lt_scale(g, h, 1e5f), one = lt_param(g, "one", LT_SHAPE(HIDDEN));
+    const lt_val shifted = lt_linear(g, steep, lt_param(g, "eye", LT_SHAPE(HIDDEN, HIDDEN)), one);
+    const lt_val s = lt_add(g, lt_relu(g, steep), lt_scale(g, lt_relu(g, shifted), -1));
+    return lt_linear(g, s, lt_param(g, "w2", LT_SHAPE(4, HIDDEN)), lt_param(g, "b2", LT_SHAPE(4)));
+}
+
+static void test_dead_gradients(void **state)
+{
+    (void)state;
+    enum { HIDDEN = 24 };
+    rt_world t;
+    open_net(&t, 4, 24, build_steps, 0.3);
+    float *one = t.model.params + HIDDEN * RT_N + HIDDEN, *eye = one + HIDDEN;
+    for (int j = 0; j < HIDDEN; j++)
+        one[j] = -1;
+    for (int j = 0; j < HIDDEN * HIDDEN; j++)
+        eye[j] = j / HIDDEN == j % HIDDEN;
+    label_by_model(&t);
+    lt_attack_spec spec = rt_spec(LT_NORM_LINF, "0.25");
+    spec.parity = true; // no random direction where the gradient vanishes
+    lt_robust_result *blind = rt_attack(&t, "bim", &spec);
+    assert_true(blind->success_rate < 0.2);
+    assert_true(blind->flags & LT_FLAG_ZERO_GRADIENT);
+    assert_true(blind->n_zero_gradient > 0);
+    spec.steps = 400;
+    lt_robust_result *r = rt_attack(&t, "bim,square", &spec);
+    assert_true(r->success_rate > 0.5);
+    assert_true(r->flags & LT_FLAG_SQUARE_BETTER);
+    lt_robust_result_destroy(blind);
+    lt_robust_result_destroy(r);
+    rt_close(&t);
+}
+
+// Noise in front of the model: F1. Averages of evaluations make the attack stronger than one of them, and what is
+// counted as a success holds for the majority of fresh evaluations.
+static void test_noise(void **state)
+{
+    (void)state;
+    rt_world t;
+    rt_open_linear(&t, RT_K, 24, 0.6, false);
+    const lt_model *model = &t.model;
+    const lt_attack_target target = {.model = &model, .n_models = 1, .noise_std = 0.03};
+    lt_attack_spec spec = rt_spec(LT_NORM_LINF, "0.02");
+    spec.eot = 20;
+    spec.steps = 10;
+    lt_robust_result *r = NULL;
+    assert_ok(lt_robust_evaluate(&target, &t.view, "pgd", &spec, NULL, NULL, &t.env, &r));
+    assert_true(r->flags & LT_FLAG_RANDOMISED);
+    assert_int_equal(r->flags & LT_FLAG_MISMATCH, 0);
+    assert_true(r->success_rate > 0);
+    for (int64_t i = 0; i < r->n; i++)
+        assert_true(r->queries_f[i] % 20 == 0 && r->queries_b[i] % 20 == 0);
+    lt_robust_result_destroy(r);
+    rt_close(&t);
+}
+
+// A tie between the label and a later class belongs to the label: square has nothing to show for reaching it.
+static lt_val build_constant(lt_graph *g, lt_val x)
+{
+    return lt_linear(g, lt_scale(g, x, 0), lt_param(g, "w", LT_SHAPE(4, RT_N)), lt_param(g, "b", LT_SHAPE(4)));
+}
+
+static void test_ties(void **state)
+{
+    (void)state;
+    rt_world t;
+    open_net(&t, 4, 4, build_constant, 0);
+    lt_attack_spec spec = rt_spec(LT_NORM_LINF, "0.1");
+    spec.steps = 30;
+    lt_robust_result *r = rt_attack(&t, "square,pgd", &spec);
+    assert_true(r->clean_acc == 1 && r->robust_acc == 1);
+    assert_true(r->flags & LT_FLAG_ZERO_GRADIENT);
+    lt_robust_result_destroy(r);
+    t.y[0] = t.y[1] = t.y[2] = t.y[3] = 1; // class 0 wins the tie
+    r = rt_attack(&t, "square", &spec);
+    assert_true(r->clean_acc == 0);
+    lt_robust_result_destroy(r);
+    rt_close(&t);
+}
+
+// ---- square, one sample by hand: the model never answers better, so every proposal starts from the first point
+
+typedef struct by_hand {
+    lti_slot s;
+    float pixels[4 + LTI_SLOT_WORK][RT_N], x0[RT_N], z[4], dz[4];
+    double state[8];
+    lt_attack_spec spec;
+} by_hand;
+
+static const lt_attack *begin_by_hand(by_hand *b, lt_norm norm, double eps)
+{
+    const lt_attack *a = NULL;
+    assert_ok(lt_attack_find("square", &a));
+    lt_attack_spec_init(&b->spec);
+    b->s = (lti_slot){.n = RT_N, .n_classes = 4, .goal = -1, .target = -1, .c = RT_C, .h = RT_H, .w = RT_H};
+    b->s.norm = norm;
+    b->s.eps = eps;
+    b->s.x0 = b->x0;
+    b->s.clean_z = b->s.z = b->z;
+    b->s.dz = b->dz;
+    b->s.spec = &b->spec;
+    b->s.steps = 100000;
+    b->s.state = b->state;
+    b->s.lo = b->pixels[0];
+    b->s.hi = b->pixels[1];
+    b->s.x = b->pixels[2];
+    b->s.best = b->pixels[3];
+    for (int w = 0; w < LTI_SLOT_WORK; w++)
+        b->s.work[w] = b->pixels[4 + w];
+    b->s.rng = lt_rng_at(1, LT_STREAM_TEST, 3, 0);
+    for (int j = 0; j < RT_N; j++)
+        b->x0[j] = 0.3f + 0.4f * (float)j / RT_N;
+    memset(b->state, 0, sizeof b->state);
+    b->z[0] = 1;
+    lti_box(b->x0, eps, RT_N, b->s.lo, b->s.hi);
+    return a;
+}
+
+static void test_square_positions(void **state)
+{
+    (void)state;
+    struct {
+        double p_init;
+        bool rescale;
+    } cfg = {0.01, false}; // windows of one pixel
+    by_hand b = {0};
+    const lt_attack *a = begin_by_hand(&b, LT_NORM_LINF, 0.05);
+    int64_t hits[RT_H * RT_H] = {0}, total = 0;
+    assert_int_equal(a->ops->begin(&b.s, &cfg), LTI_EVALUATE);
+    float first[RT_N];
+    memcpy(first, b.s.x, sizeof first);
+    for (int q = 0; q < 20000; q++) {
+        assert_int_equal(a->ops->see(&b.s, &cfg), LTI_EVALUATE);
+        int at = -1;
+        for (int j = 0; j < RT_N; j++) {
+            const double d = fabs((double)b.s.x[j] - (double)b.x0[j]);
+            assert_true(d <= 0.05 && d > 0.0499999); // every pixel at the edge of the ball
+            if (b.s.x[j] != first[j])
+                at = j % (RT_H * RT_H);
+        }
+        if (at >= 0) {
+            hits[at]++;
+            total++;
+        }
+    }
+    assert_true(total > 15000);
+    double chi = 0;
+    const double expected = (double)total / (RT_H * RT_H);
+    for (int j = 0; j < RT_H * RT_H; j++)
+        chi += ((double)hits[j] - expected) * ((double)hits[j] - expected) / expected;
+    assert_true(chi < 108); // 63 degrees of freedom, p = 0.0004
+}
+
+static void test_square_l2(void **state)
+{
+    (void)state;
+    struct {
+        double p_init;
+        bool rescale;
+    } cfg = {0.8, false};
+    by_hand b = {0};
+    const lt_attack *a = begin_by_hand(&b, LT_NORM_L2, 1.0);
+    assert_int_equal(a->ops->begin(&b.s, &cfg), LTI_EVALUATE);
+    for (int q = 0; q < 500; q++) {
+        const double d = lti_distance(LT_NORM_L2, b.s.x, b.x0, RT_N);
+        assert_true(d <= 1.0 && d > 0.9);
+        assert_int_equal(a->ops->see(&b.s, &cfg), LTI_EVALUATE);
+        b.z[0] -= 1e-3f; // accepted, so that differences pile up
+        b.z[1] = b.z[0] - 1;
+    }
+}
+
+// ---- ensembles: three heads; the gradient of the softmax head against differences of log mean softmax
+
+static double log_mean_softmax(const float *z, int n_models, int k, int c)
+{
+    double sum = 0;
+    for (int m = 0; m < n_models; m++) {
+        double all = 0;
+        for (int j = 0; j < k; j++)
+            all += exp((double)z[m * k + j]);
+        sum += exp((double)z[m * k + c]) / all;
+    }
+    return log(sum / n_models);
+}
+
+static void test_ensemble_head(void **state)
+{
+    (void)state;
+    enum { M = 3, K = 5 };
+    rt_world t[M];
+    const lt_model *models[M];
+    for (int m = 0; m < M; m++) {
+        rt_open_linear(&t[m], K, 6, 0.05, false);
+        lt_rng rng = lt_rng_at(8, LT_STREAM_TEST, 1, (uint64_t)m);
+        for (int j = 0; j < K * RT_N; j++)
+            t[m].model.params[j] += (float)(0.1 * lt_rng_normal(&rng));
+        models[m] = &t[m].model;
+    }
+    lti_oracle *o = NULL;
+    const lt_attack_target target = {.model = models, .n_models = M, .combine = LT_COMBINE_SOFTMAX};
+    assert_ok(lti_oracle_create(&target, &t[0].env, 4, &o));
+    float x[RT_N], z[K], dz[K] = {0.3f, -1, 0.5f, 0, 0.2f}, dx[RT_N], zs[M * K];
+    int32_t pred;
+    memcpy(x, t[0].x, sizeof x);
+    const lti_query q = {.x = x};
+    assert_ok(lti_oracle_forward(o, LTI_ORACLE_GRADIENT, &q, 1, z, &pred));
+    assert_ok(lti_oracle_backward(o, LTI_ORACLE_GRADIENT, dz, 1, dx));
+    for (int m = 0; m < M; m++)
+        for (int c = 0; c < K; c++) {
+            double sum = (double)t[m].model.params[K * RT_N + c];
+            for (int j = 0; j < RT_N; j++)
+                sum += (double)t[m].model.params[c * RT_N + j] * (double)x[j];
+            zs[m * K + c] = (float)sum;
+        }
+    for (int c = 0; c < K; c++)
+        assert_true(fabs((double)z[c] - log_mean_softmax(zs, M, K, c)) < 1e-5);
+    for (int j = 0; j < RT_N; j += 37) { // differences along single pixels
+        double up = 0, down = 0;
+        const float h = 1.0f / 256;
+        for (int side = 0; side < 2; side++) {
+            float moved[M * K];
+            for (int m = 0; m < M; m++)
+                for (int c = 0; c < K; c++)
+                    moved[m * K + c] = zs[m * K + c] + (side ? -h : h) * t[m].model.params[c * RT_N + j];
+            for (int c = 0; c < K; c++)
+                *(side ? &down : &up) += (double)dz[c] * log_mean_softmax(moved, M, K, c);
+        }
+        assert_true(fabs((up - down) / (2 * (double)h) - (double)dx[j]) < 2e-3 * (1 + fabs((double)dx[j])));
+    }
+    lti_oracle_destroy(o);
+    // All heads can be attacked, and a vote is decided by votes.
+    for (int32_t head = LT_COMBINE_SOFTMAX; head <= LT_COMBINE_VOTE; head++) {
+        const lt_attack_target all = {.model = models, .n_models = M, .combine = head};
+        lt_attack_spec spec = rt_spec(LT_NORM_LINF, "0.2");
+        lt_robust_result *r = NULL;
+        assert_ok(lt_robust_evaluate(&all, &t[0].view, "pgd", &spec, NULL, NULL, &t[0].env, &r));
+        assert_true(r->clean_acc > 0 && r->robust_acc == 0);
+        lt_robust_result_destroy(r);
+    }
+    for (int m = 0; m < M; m++)
+        rt_close(&t[m]);
+}
+
+// Logits of 1e4: no probability is too small for its logarithm.
+static void test_ensemble_extremes(void **state)
+{
+    (void)state;
+    rt_world t;
+    rt_open_linear(&t, 4, 4, 0.05, false);
+    for (int64_t j = 0; j < t.model.n_params; j++)
+        t.model.params[j] *= 1e4f;
+    const lt_model *models[2] = {&t.model, &t.model};
+    const lt_attack_target target = {.model = models, .n_models = 2};
+    lt_attack_spec spec = rt_spec(LT_NORM_LINF, "0.2");
+    lt_robust_result *r = NULL;
+    assert_ok(lt_robust_evaluate(&target, &t.view, "pgd", &spec, NULL, NULL, &t.env, &r));
+    assert_true(r->robust_acc == 0 && r->n_invalid == 0 && r->n_zero_gradient == 0);
+    lt_robust_result_destroy(r);
+    rt_close(&t);
+}
+
+// ---- transfer: of a model to itself everything that fools it transfers; counts add up
+static void test_transfer(void **state)
+{
+    (void)state;
+    rt_world t[2];
+    const lt_model *models[2];
+    for (int m = 0; m < 2; m++) {
+        rt_open_linear(&t[m], RT_K, 24, 0.1, false);
+        models[m] = &t[m].model;
+    }
+    lt_rng rng = lt_rng_at(8, LT_STREAM_TEST, 2, 0);
+    for (int j = 0; j < RT_K * RT_N; j++)
+        t[1].model.params[j] += (float)(0.15 * lt_rng_normal(&rng));
+    const lt_attack_target targets[2] = {{.model = &models[0], .n_models = 1}, {.model = &models[1], .n_models = 1}};
+    lt_attack_spec spec = rt_spec(LT_NORM_LINF, "0.02");
+    spec.steps = 10;
+    const lt_transfer_job job = {.source = targets,
+                                 .target = targets,
+                                 .n_sources = 2,
+                                 .n_targets = 2,
+                                 .view = &t[0].view,
+                                 .attack = "bim",
+                                 .spec = &spec};
+    lt_transfer_matrix m;
+    assert_ok(lt_transfer_run(&job, &t[0].env, &m));
+    assert_true(m.rate[0] == 1 && m.rate[3] == 1);
+    assert_true(m.rate[1] > 0 && m.rate[1] < 1);
+    for (int c = 0; c < 4; c++)
+        assert_true(m.numerator[c] <= m.eligible[c] && m.eligible[c] <= m.both_right[c] && m.both_right[c] <= m.n);
+    assert_true(m.clean_acc[0] == 1 && m.clean_acc[1] <= 1);
+    lt_robust_result *r = NULL;
+    const lt_transfer_job black_box = {.source = &targets[1],
+                                       .target = &targets[0],
+                                       .n_sources = 1,
+                                       .n_targets = 1,
+                                       .view = &t[0].view,
+                                       .attack = "bim",
+                                       .spec = &spec};
+    assert_ok(lt_transfer_evaluate(&black_box, &t[0].env, &r));
+    assert_true(r->clean_acc == 1);
+    assert_int_equal((int64_t)lround(r->robust_acc * (double)r->n), m.robust[2]);
+    lt_robust_result_destroy(r);
+    lt_transfer_matrix_clear(&m);
+    rt_close(&t[0]);
+    rt_close(&t[1]);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_softmax),
+        cmocka_unit_test(test_dead_gradients),
+        cmocka_unit_test(test_noise),
+        cmocka_unit_test(test_ties),
+        cmocka_unit_test(test_square_positions),
+        cmocka_unit_test(test_square_l2),
+        cmocka_unit_test(test_ensemble_head),
+        cmocka_unit_test(test_ensemble_extremes),
+        cmocka_unit_test(test_transfer),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
