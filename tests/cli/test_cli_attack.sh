@@ -1,0 +1,48 @@
+# lethe attack: keys, files, exit codes, the same bits for any batch and number of threads.
+. "$(dirname "$0")/lib.sh"
+
+run 0 train $tiny --epochs 12 --seed 1 --out base --quiet
+run 0 train $tiny --epochs 12 --seed 2 --out other --quiet
+run 0 attack base --attack pgd --eps 8/255 --steps 10 --limit 40 --threads 1 --save a.npz --json
+json out clean_acc robust_acc success_rate mean_l2 median_l2 images_per_s robust_interval queries_f queries_b flags attacks
+[ -s a.npz ] || fail "no file of examples"
+contains out '"attack": "pgd"'
+
+# Every attack by name.
+for a in fgsm bim mi-fgsm apgd-ce apgd-dlr apgd-t fab-t square; do
+    run 0 attack base --attack $a --eps 4/255 --steps 3 --limit 8 --threads 1 --json
+done
+for a in deepfool fmn; do
+    run 0 attack base --attack $a --norm l2 --steps 5 --limit 8 --threads 1 --json
+done
+run 0 attack base --attack ddn,cw --norm l2 --steps 5 --limit 4 --threads 1
+contains out "robust accuracy"
+run 0 attack base base --combine vote --attack pgd --steps 2 --limit 4 --threads 1 --json
+
+# Other models: as surrogates, and every one against every one.
+run 0 attack base --surrogate other --attack mi-fgsm --eps 16/255 --limit 20 --threads 1 --json
+json out robust_acc surrogates
+run 0 attack base other --transfer-matrix --attack fgsm --eps 16/255 --limit 20 --threads 1 --json
+json out transfer transfer_numerator transfer_eligible both_right
+run 0 attack base other --transfer-matrix --attack fgsm --eps 16/255 --limit 20 --threads 1
+contains out "crafted on the row"
+
+# The same bits whatever the batch and the threads.
+for bt in "1 1" "7 2" "128 1" "128 2"; do
+    set -- $bt
+    run 0 attack base --attack pgd,square --eps 4/255 --steps 8 --limit 20 --batch $1 --threads $2 --fixed-order --save s.npz --json
+    [ -e first.npz ] || cp s.npz first.npz
+    cmp -s first.npz s.npz || fail "batch $1, $2 threads: other examples"
+done
+
+# Radius 0 changes nothing.
+run 0 attack base --attack pgd --eps 0 --steps 3 --limit 20 --threads 1 --json
+contains out '"success_rate": 0.0'
+
+error 2 "unknown attack 'pdg'" attack base --attack pdg
+error 2 "eps: expected a number" attack base --eps x/255
+error 2 "attack ddn: expected norm l2, found linf" attack base --attack ddn
+error 2 "makes sets for unlearning" attack base --attack amun-search
+error 2 "expected RUN" attack
+error 1 "missing" attack missing
+finish
