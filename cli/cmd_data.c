@@ -103,8 +103,9 @@ static json_t *split_json(const lt_dataset *ds, lt_split split)
 static lt_status open_named(cli_call *call, const lt_dataset **ds)
 {
     if (call->n_positional != 2) {
-        LT_FAIL(LT_E_USAGE, "data %s: expected one data set", call->positional[0]);
-        return lt_error_hint("for example: lethe data %s cifar10:/data/cifar-10-batches-bin", call->positional[0]);
+        const lt_status status = LT_FAIL(LT_E_USAGE, "data %s: expected one data set", call->positional[0]);
+        lt_error_hint("for example: lethe data %s cifar10:/data/cifar-10-batches-bin", call->positional[0]);
+        return status;
     }
     return cli_dataset(call, call->positional[1], ds);
 }

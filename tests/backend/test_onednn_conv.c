@@ -383,16 +383,23 @@ static void test_instruction_sets(void **state)
     with_other_kernels(convolutions, state);
 }
 
+#ifdef LT_TEST_OTHER_ISA
+enum { OTHER_ISA = 1 }; // test_onednn_conv_isa_full.c
+#else
+enum { OTHER_ISA = 0 };
+#endif
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_conv),          cmocka_unit_test(test_same_bits),
         cmocka_unit_test(test_own_winograd),  cmocka_unit_test(test_many_threads),
         cmocka_unit_test(test_strided_rule),  cmocka_unit_test(test_prepares_from_the_filter),
-        cmocka_unit_test(test_bf16),          cmocka_unit_test(test_instruction_sets),
-        cmocka_unit_test(test_other_threads), cmocka_unit_test(test_point),
+        cmocka_unit_test(test_bf16),          cmocka_unit_test(test_point),
+        cmocka_unit_test(test_other_threads),
     };
-    return cmocka_run_group_tests(tests, setup, teardown);
+    const struct CMUnitTest other[] = {cmocka_unit_test(test_instruction_sets)};
+    return OTHER_ISA ? cmocka_run_group_tests(other, setup, teardown) : cmocka_run_group_tests(tests, setup, teardown);
 }
 #else
 int main(void)

@@ -72,4 +72,4 @@ finish() {
 }
 
 # The small job of all scripts: 200 images, a network that trains in a second.
-tiny="--data synthetic,train-limit=200,test-limit=100 --model simple-conv:width=8 --batch 50 --threads 1"
+tiny="--data synthetic,train=200,test=100 --model simple-conv:width=8 --batch 50 --threads 1"

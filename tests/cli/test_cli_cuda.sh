@@ -1,7 +1,7 @@
 # --device cuda: what is said when something is missing, and the verbs on a card that is emulated on the host.
 . "$(dirname "$0")/lib.sh"
 : "${EMU:?}"
-small="--data synthetic,train-limit=40,test-limit=20 --model simple-conv:width=4 --batch 20 --threads 1"
+small="--data synthetic,train=40,test=20 --model simple-conv:width=4 --batch 20 --threads 1"
 
 # What is missing is said in one line, before any data is looked for.
 export LETHE_CUDA_PLUGIN="$work/none.so"

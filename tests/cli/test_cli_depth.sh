@@ -63,6 +63,6 @@ contains err "original"
 mv runs/other runs/base
 error 4 "was made from" audit runs/ft $deep
 run 0 audit runs/ft --original runs/moved $deep --json
-run 0 train --data synthetic,train-limit=200,test-limit=100 --model resnet18:width=2 --epochs 1 --threads 1 --out runs/deepnet --json
+run 0 train --data synthetic,train=60,test=20 --model resnet18:width=2 --epochs 1 --threads 1 --out runs/deepnet --json
 error 2 "other stages" audit runs/ft --original runs/deepnet $deep
 finish

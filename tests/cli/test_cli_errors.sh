@@ -2,7 +2,7 @@
 . "$(dirname "$0")/lib.sh"
 
 run 0 train $tiny --epochs 1 --out base --json
-data=synthetic,train-limit=200,test-limit=100
+data=synthetic,train=200,test=100
 
 # files that are not what they should be
 mkdir cifar && for i in 1 2 3 4 5; do head -c 30730 /dev/zero >"cifar/data_batch_$i.bin"; done

@@ -1,13 +1,13 @@
 # With --fixed-order a run ends with the same weights whatever the number of threads.
 . "$(dirname "$0")/lib.sh"
-data="--data synthetic,train-limit=200,test-limit=100 --batch 50 --epochs 2"
+data="--data synthetic,train=80,test=40 --batch 32 --epochs 2"
 
 # digests MODEL OPTIONS...: of one job with 1, 2 and 3 threads
 digests() {
     model=$1
     shift
     first=
-    for n in 1 2 3; do
+    for n in 1 3; do
         run 0 train $data --model "$model" --fixed-order --threads $n "$@" --out "run-$n" --force --json
         digest=$(value out model_digest)
         same "digest of $model $* with 1 thread and with $n" "${first:=$digest}" "$digest"
@@ -31,7 +31,7 @@ for n in 1 3; do
     same "digest of unlearning with 1 thread and with $n" "${first:=$digest}" "$digest"
 done
 
-job="--data synthetic,train-limit=200,test-limit=100 --batch 50 --model simple-conv:width=8 --epochs 60 --fixed-order"
+job="--data synthetic,train=200,test=100 --batch 50 --model simple-conv:width=8 --epochs 60 --fixed-order"
 run 0 train $job --threads 1 --out whole --json
 digest=$(value out model_digest)
 "$LETHE" train $job --threads 1 --out parted >out 2>err &

@@ -30,7 +30,7 @@ json out model_digest
 run 0 eval runs/base --json
 json out train_acc test_acc test_loss epochs images_per_s wall_s run model_digest splits.test.per_class splits.train.ece
 same "test accuracy of train and eval" "$(value out test_acc)" "$(value runs/base/result.json test_acc)"
-run 0 eval runs/base/model.safetensors --data synthetic,train-limit=200,test-limit=100 --no-train --forget class:3 --json
+run 0 eval runs/base/model.safetensors --data synthetic,train=200,test=100 --no-train --forget class:3 --json
 json out forget_acc splits.forget.n
 
 for method in retrain ft amun; do
@@ -102,15 +102,15 @@ json out machine.cpu backends.0.name libraries cache.ok
 
 run 0 data list
 contains out synthetic
-run 0 data info synthetic,train-limit=50,test-limit=50 --json
+run 0 data info synthetic,train=50,test=50 --json
 json out digest train.n test.per_class
 digest=$(value out digest)
-run 0 data verify synthetic,train-limit=50,test-limit=50 --digest "$digest" --json
-error 4 "expected digest" data verify synthetic,train-limit=50,test-limit=50 --digest 00
-run 0 data export synthetic,train-limit=50,test-limit=50 --out set.npz
+run 0 data verify synthetic,train=50,test=50 --digest "$digest" --json
+error 4 "expected digest" data verify synthetic,train=50,test=50 --digest 00
+run 0 data export synthetic,train=50,test=50 --out set.npz
 run 0 data info npz:set.npz --json
 same "images in the exported set" "$(value out train.n) $(value out test.n)" "50 50"
-run 0 data export synthetic,train-limit=50,test-limit=50 --format png --out pictures
+run 0 data export synthetic,train=50,test=50 --format png --out pictures
 run 0 data info folder:pictures --json
 same "exported pictures" "$(value out train.n) $(value out test.n)" "50 50"
 error 2 "expected one of list" data infoo

@@ -73,7 +73,7 @@ error 2 "expected one run, or one for each of 3 requests, found 2" \
     unlearn base --method amun $quick --requests stream.txt --oracle o/request-1 --oracle o/request-2 --out s
 
 # reference models of all samples
-store="--data synthetic,train-limit=200,test-limit=100 --model simple-conv:width=8 --batch 50 --epochs 2 --count 4 --store st"
+store="--data synthetic,train=200,test=100 --model simple-conv:width=8 --batch 50 --epochs 2 --count 4 --store st"
 run 0 store train $store --json
 run 0 store signals $store --out refs.npz --json
 run 0 unlearn base --method amun $quick --requests stream.txt --references refs.npz --out s --json

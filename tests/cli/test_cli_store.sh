@@ -49,7 +49,7 @@ assert (l["member"] == r["member"][:, place]).all()
 assert np.allclose(l["logits"], r["logits"][:, place], atol=1e-4)
 END
 fi
-run 0 data export synthetic,train-limit=100,test-limit=50,subset-seed=3 --out other.npz
+run 0 data export synthetic,train=100,test=50,seed=9 --out other.npz
 run 0 train --data npz:other.npz --model simple-conv:width=8 --epochs 1 --threads 1 --out stranger
 run 0 eval stranger --signals stranger.npz --threads 1
 error 3 "stranger.npz: row 0" store signals $refs --like stranger.npz --out x.npz

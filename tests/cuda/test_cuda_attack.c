@@ -149,9 +149,18 @@ static void rows_are_gathered_and_seen(void **state)
 
 // ---- searches
 
+enum { SEARCHED = 40 }; // training images, of every class
+
+static lt_view searched(void)
+{
+    lt_view view = lt_view_split(world.ds, LT_TRAIN);
+    view.n = SEARCHED;
+    return view;
+}
+
 static lt_adv_set *search_on(lt_backend *b, const lt_model *model, lt_adv_search_cfg cfg, const char *dir)
 {
-    const lt_view view = lt_view_split(world.ds, LT_TRAIN);
+    const lt_view view = searched();
     lt_env env = world.env;
     env.backend = b;
     lt_adv_set *set;
@@ -269,7 +278,7 @@ static void steps_move_little(void **state)
     const lt_adv_search_cfg cfg = toy_search_defaults();
     const emu_counts before = *c;
     lt_adv_set *set = search_on(card, world.model, cfg, NULL);
-    const long image = TOY_DIM * 4, n = TOY_TRAIN, params = 4 * (long)(world.model->n_params + world.model->n_state);
+    const long image = TOY_DIM * 4, n = SEARCHED, params = 4 * (long)(world.model->n_params + world.model->n_state);
     const long row = 64; // of a step: label, weight, places, what was seen, the move
     const long evaluations = (long)(set->n_forward - set->n_backward), gradients = (long)set->n_backward;
     assert_true(gradients > 8 * n);
@@ -300,7 +309,7 @@ static void interruption_does_not_show(void **state)
     const lt_backend_ops *const real = card->ops;
     lt_device_ops device = *real->device;
     lt_backend_ops ops = *real;
-    const lt_view view = lt_view_split(world.ds, LT_TRAIN);
+    const lt_view view = searched();
     lt_env env = world.env;
     env.backend = card;
     const lt_adv_search_cfg cfg = toy_search_defaults();
@@ -321,7 +330,7 @@ static void interruption_does_not_show(void **state)
             fail_msg("%s", lt_error_get()->message);
         assert_true(n_turns >= 3);
         expect_same_neighbours(part, whole, 0);
-        assert_memory_equal(part->x_adv, whole->x_adv, TOY_TRAIN * TOY_DIM * sizeof(float));
+        assert_memory_equal(part->x_adv, whole->x_adv, SEARCHED * TOY_DIM * sizeof(float));
         lt_adv_set_destroy(part);
         toy_remove_dir(dir);
     }

@@ -431,7 +431,7 @@ static void kept_within_a_budget(void **state)
     int all, none, some = 0, again, all_sums, sums;
     float *bits = train_bits(&n, b, 0, 1, &count, &least, &all, &all_sums);
     free(train_bits(&n, b, LT_PLAN_NO_RECOMPUTE, 0, &count, &most, &none, &sums));
-    for (size_t budget = 1024; budget <= 1u << 22; budget += budget / 16) {
+    for (size_t budget = 1024; budget <= 1u << 22; budget += budget / 9) {
         float *with = train_bits(&n, b, 0, budget, &count, &bytes, &again, &sums);
         assert_memory_equal(with, bits, (size_t)count * sizeof *bits);
         assert_true(again <= all && again >= none && bytes >= least && bytes <= most);

@@ -5,9 +5,18 @@
 #include "lethe/run.h"
 #include "attack/attack_impl.h"
 
-static lt_adv_set *search(const lt_model *model, lt_adv_search_cfg cfg)
+enum { SEARCHED = 48 }; // training images, of every class
+
+static lt_view searched(void)
 {
     lt_view view = lt_view_split(world.ds, LT_TRAIN);
+    view.n = SEARCHED;
+    return view;
+}
+
+static lt_adv_set *search(const lt_model *model, lt_adv_search_cfg cfg)
+{
+    const lt_view view = searched();
     lt_adv_set *set;
     assert_ok(lt_adv_search(model, &view, &cfg, &world.env, NULL, &set));
     return set;
@@ -137,7 +146,7 @@ static void compare_with_plain(lt_adv_search_cfg cfg)
     lt_adv_set *set = search(world.model, cfg);
     int n_ok = 0;
     oracle_init(&o, world.model);
-    for (int i = 0; i < TOY_TRAIN; i++) {
+    for (int i = 0; i < SEARCHED; i++) {
         plain_result r = plain_search(&o, i, &cfg);
         assert_int_equal(set->status[i], r.status);
         assert_int_equal(set->clean_pred[i], r.clean);
@@ -148,7 +157,7 @@ static void compare_with_plain(lt_adv_search_cfg cfg)
         assert_true(fabs((double)set->delta_norm[i] - r.delta) < 2e-3 * r.eps);
         n_ok += r.status == LT_ADV_OK;
     }
-    assert_true(n_ok > TOY_TRAIN / 2);
+    assert_true(n_ok > SEARCHED / 2);
     oracle_clear(&o);
     lt_adv_set_destroy(set);
 }
@@ -176,10 +185,10 @@ static void batch_size_changes_nothing(void **state)
     for (int b = 0; b < 3; b++) {
         cfg.batch = sizes[b];
         lt_adv_set *many = search(world.model, cfg);
-        assert_memory_equal(one->status, many->status, TOY_TRAIN);
-        assert_memory_equal(one->adv_pred, many->adv_pred, TOY_TRAIN * sizeof(int32_t));
-        assert_memory_equal(one->iters, many->iters, TOY_TRAIN * sizeof(int32_t));
-        for (int i = 0; i < TOY_TRAIN * TOY_DIM; i++)
+        assert_memory_equal(one->status, many->status, SEARCHED);
+        assert_memory_equal(one->adv_pred, many->adv_pred, SEARCHED * sizeof(int32_t));
+        assert_memory_equal(one->iters, many->iters, SEARCHED * sizeof(int32_t));
+        for (int i = 0; i < SEARCHED * TOY_DIM; i++)
             assert_true(fabsf(one->x_adv[i] - many->x_adv[i]) < 1e-3f);
         // Finished samples cost nothing: as many gradients as with one sample at a time.
         assert_int_equal(one->n_backward, many->n_backward);
@@ -192,13 +201,13 @@ static void batch_size_changes_nothing(void **state)
 
 static void check_guarantees(const lt_model *model, const lt_adv_set *set)
 {
-    lt_view clean = lt_view_split(world.ds, LT_TRAIN), view = clean;
+    lt_view clean = searched(), view = clean;
     view.images = set->x_adv;
-    float z[TOY_TRAIN * TOY_K];
+    float z[SEARCHED * TOY_K];
     lt_eval_result result;
     assert_ok(lt_evaluate(model, &view, &world.env, 16, z, NULL, &result));
     float x[TOY_DIM];
-    for (int i = 0; i < TOY_TRAIN; i++) {
+    for (int i = 0; i < SEARCHED; i++) {
         double dist = 0;
         lti_view_image(&clean, i, x);
         for (int j = 0; j < TOY_DIM; j++) {
@@ -228,12 +237,12 @@ static void the_set_keeps_its_promises(void **state)
     lt_adv_set *set = search(world.model, toy_search_defaults());
     check_guarantees(world.model, set);
     assert_int_equal(lt_adv_set_count(set, LT_ADV_FAILED), 0);
-    assert_true(lt_adv_set_count(set, LT_ADV_OK) > TOY_TRAIN * 3 / 4);
+    assert_true(lt_adv_set_count(set, LT_ADV_OK) > SEARCHED * 3 / 4);
     lt_adv_set_destroy(set);
     lt_model *raw = toy_model(); // untrained: mostly wrong
     set = search(raw, toy_search_defaults());
     check_guarantees(raw, set);
-    assert_true(lt_adv_set_count(set, LT_ADV_CLEAN_WRONG) > TOY_TRAIN / 2);
+    assert_true(lt_adv_set_count(set, LT_ADV_CLEAN_WRONG) > SEARCHED / 2);
     lt_adv_set_destroy(set);
     lt_model_destroy(raw);
 }
@@ -260,8 +269,8 @@ static void doublings_are_capped(void **state)
     cfg.max_doublings = 2;
     lt_adv_set *set = search(world.model, cfg);
     int64_t n_failed = lt_adv_set_count(set, LT_ADV_FAILED);
-    assert_true(n_failed > TOY_TRAIN * 3 / 4);
-    for (int i = 0; i < TOY_TRAIN; i++) {
+    assert_true(n_failed > SEARCHED * 3 / 4);
+    for (int i = 0; i < SEARCHED; i++) {
         if (set->status[i] != LT_ADV_FAILED)
             continue;
         assert_int_equal(set->rounds[i], 3);
@@ -291,9 +300,9 @@ static void a_saturated_loss_falls_back_to_the_margin(void **state)
     for (int64_t i = 0; i < w.shape.dim[0] * w.shape.dim[1]; i++)
         sharp->params[w.slab_offset + i] = 0.0f; // a constant classifier: no gradient of any kind
     set = search(sharp, toy_search_defaults());
-    for (int i = 0; i < TOY_TRAIN; i++)
+    for (int i = 0; i < SEARCHED; i++)
         assert_int_equal(set->status[i], set->clean_pred[i] == set->label[i] ? LT_ADV_FAILED : LT_ADV_CLEAN_WRONG);
-    assert_int_equal(lt_adv_set_count(set, LT_ADV_FAILED), TOY_TRAIN / TOY_K);
+    assert_int_equal(lt_adv_set_count(set, LT_ADV_FAILED), SEARCHED / TOY_K);
     lt_adv_set_destroy(set);
     lt_model_destroy(sharp);
 }
@@ -322,10 +331,10 @@ static void sets_survive_a_file(void **state)
     assert_ok(lt_adv_set_save(a, dir));
     assert_ok(lt_adv_set_open(dir, &b));
     assert_int_equal(a->n, b->n);
-    assert_memory_equal(a->x_adv, b->x_adv, TOY_TRAIN * TOY_DIM * sizeof(float));
-    assert_memory_equal(a->id, b->id, TOY_TRAIN * sizeof(int64_t));
-    assert_memory_equal(a->status, b->status, TOY_TRAIN);
-    assert_memory_equal(a->eps_final, b->eps_final, TOY_TRAIN * sizeof(float));
+    assert_memory_equal(a->x_adv, b->x_adv, SEARCHED * TOY_DIM * sizeof(float));
+    assert_memory_equal(a->id, b->id, SEARCHED * sizeof(int64_t));
+    assert_memory_equal(a->status, b->status, SEARCHED);
+    assert_memory_equal(a->eps_final, b->eps_final, SEARCHED * sizeof(float));
     assert_true(a->search_s == b->search_s && a->n_backward == b->n_backward && a->n_forward == b->n_forward);
     char *csv = lti_asprintf("%s/adv.csv", dir), *text;
     size_t n;
@@ -335,7 +344,7 @@ static void sets_survive_a_file(void **state)
     int lines = 0;
     for (const char *p = text; *p; p++)
         lines += *p == '\n';
-    assert_int_equal(lines, TOY_TRAIN + 1);
+    assert_int_equal(lines, SEARCHED + 1);
     lti_free(csv);
     free(text);
     lt_adv_set_destroy(a);
@@ -469,7 +478,7 @@ static void an_interrupted_search_ends_with_the_same_bits(void **state)
     lt_adv_search_cfg cfg = toy_search_defaults();
     cfg.steps = 80;
     cfg.step_ratio = 0.04f; // long enough to be interrupted
-    lt_view view = lt_view_split(world.ds, LT_TRAIN);
+    const lt_view view = searched();
     lt_adv_set *whole = search(world.model, cfg), *set = NULL;
     // At two certain points: in the first evaluation, of which nothing is kept, and before the verification.
     static const char *const points[] = {"eval.progress", "attack.progress"};
@@ -522,7 +531,7 @@ static void misuse_is_named(void **state)
     assert_fails(LT_E_USAGE, "at least one sample", lt_adv_search(world.model, &view, &cfg, &world.env, NULL, &set));
     lt_model *wide;
     assert_ok(lt_model_create(TOY_MODEL, (lt_model_shape){TOY_C, 16, 16, TOY_K}, &wide));
-    view.n = TOY_TRAIN;
+    view.n = SEARCHED;
     assert_fails(LT_E_SHAPE, "1x16x16", lt_adv_search(wide, &view, &cfg, &world.env, NULL, &set));
     lt_model_destroy(wide);
     const lt_attack *attack;

@@ -1,4 +1,4 @@
-// test_cuda_graph.c - the operation graphs of cuDNN for the convolutions of ResNet-18, on cards described by their
+// test_cuda_graph_full.c - the operation graphs of cuDNN for the convolutions of ResNet-18, on cards described by their
 // properties: which have engines, and which of those compile, needs no card. What an engine computes does.
 //
 // Engines that cuDNN compiles at run time ask for the driver library; the toolkit's stand-in for it (no function of it
