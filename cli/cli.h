@@ -155,6 +155,9 @@ void cli_progress_destroy(struct cli_progress *p);
 void cli_progress_config(struct cli_progress *p, bool quiet, bool verbose);
 void cli_progress_stage(struct cli_progress *p, const char *fmt, ...) LT_PRINTF(2, 3); // names what follows
 void cli_progress_clear(struct cli_progress *p);                                       // erases the bar
+// What follows is the part of a longer job between these shares of its work, 0 to 1: remaining times are then of the
+// whole job.
+void cli_progress_part(struct cli_progress *p, double from, double to);
 void cli_say(cli_session *s, const char *fmt, ...) LT_PRINTF(2, 3); // a line on stderr unless --quiet
 bool cli_color(FILE *f);                                            // a terminal, NO_COLOR unset
 
