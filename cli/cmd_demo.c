@@ -83,7 +83,7 @@ static lt_status choose_data(cli_call *call, struct demo *d)
     d->spec =
         cli_format("cifar10,train-limit=%lld,test-limit=%lld", (long long)o->train_limit, (long long)o->test_limit);
     lt_status status = cli_dataset(call, d->spec, &ds);
-    if (status == LT_OK || (status != LT_E_USAGE && status != LT_E_IO))
+    if (status == LT_OK || (status != LT_E_USAGE && status != LT_E_INPUT))
         return status; // found; or found and damaged, which must not be passed over
     lt_error_clear();
     free(d->spec);

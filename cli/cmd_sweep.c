@@ -111,7 +111,7 @@ static lt_status lock(const sweep *s, int *fd)
         if (*fd < 0)
             status = LT_FAIL(LT_E_IO, "%s: cannot be created", path);
         else if (flock(*fd, LOCK_EX | LOCK_NB) != 0)
-            status = LT_FAIL(LT_E_USAGE, "%s: another `lethe sweep` works in this directory", s->out);
+            status = LT_FAIL(LT_E_BUSY, "%s: another `lethe sweep` works in this directory", s->out);
     }
     free(path);
     return status;

@@ -34,7 +34,7 @@ typedef struct lt_dataset {
 //   train-limit=N, test-limit=N   at most N samples, class-balanced, ids and order kept
 //   subset-seed=S     which samples holdout and limits take (0)
 //   allow-partial=1   a split may be missing (n = 0), files of fixed length may be shorter
-// Fails with LT_E_FORMAT (file, offset, expected, found), LT_E_IO, LT_E_USAGE (unknown kind or key, with the nearest
+// Fails with LT_E_FORMAT (file, offset, expected, found), LT_E_INPUT, LT_E_USAGE (unknown kind or key, with the nearest
 // name). Emits the information "data.open".
 LT_API lt_status lt_dataset_open(const char *spec, lt_events *events, lt_dataset **ds);
 LT_API void lt_dataset_close(lt_dataset *ds); // NULL is fine

@@ -25,7 +25,7 @@ typedef struct lt_trained_model { // owned; all zero = nothing is open
     struct json_t *resolved, *result; // resolved.json and result.json of the run, parsed, or NULL
 } lt_trained_model;
 // run_or_file: the directory of a finished run, or a model file in any format that lt_model_open reads. fallback and ds
-// (which gives the shape of images and the number of classes) may be NULL. LT_E_IO, LT_E_FORMAT; LT_E_INTEGRITY when
+// (which gives the shape of images and the number of classes) may be NULL. LT_E_INPUT, LT_E_FORMAT; LT_E_INTEGRITY when
 // the weights are not those that result.json reports; LT_E_USAGE and LT_E_SHAPE as lt_model_open. Fills *m also when it
 // fails: close it in either case.
 LT_API lt_status lt_trained_model_open(const char *run_or_file, const lt_model_fallback *fallback, const lt_dataset *ds,

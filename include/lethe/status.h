@@ -14,8 +14,10 @@ LT_BEGIN
     X(LT_OK, 0, "ok")                                                                                                  \
     X(LT_E_FAIL, 1, "runtime error")                                                                                   \
     X(LT_E_IO, 1, "input/output error")                                                                                \
+    X(LT_E_BUSY, 1, "in use by another process")                                                                       \
     X(LT_E_UNSUPPORTED, 1, "not supported")                                                                            \
     X(LT_E_USAGE, 2, "usage error")                                                                                    \
+    X(LT_E_INPUT, 3, "missing or unreadable input")                                                                    \
     X(LT_E_FORMAT, 3, "bad input or format")                                                                           \
     X(LT_E_SHAPE, 3, "shape mismatch")                                                                                 \
     X(LT_E_INTEGRITY, 4, "integrity mismatch")                                                                         \

@@ -92,9 +92,9 @@ void lti_writer_abort(lti_writer *w);              // removes the temporary file
 bool lti_is_temporary_name(const char *file_name); // a name lti_writer_open gives: left over when a process was killed
 bool lti_is_dir(const char *path);
 bool lti_is_file(const char *path);           // a regular file
-lt_status lti_need_regular(const char *path); // LT_E_IO for directories, devices and pipes
+lt_status lti_need_regular(const char *path); // LT_E_INPUT for directories, devices and pipes
 lt_status lti_errno_fail(const char *doing,
-                         const char *path); // from errno: LT_E_NOSPACE or LT_E_IO "cannot <doing> <path>: ..."
+                         const char *path); // from errno: LT_E_NOSPACE, LT_E_INPUT when doing begins with "read", else LT_E_IO
 
 // ---- options from YAML in memory (lt_optset_load_yaml reads the file and calls this)
 lt_status lti_optset_load_yaml_text(lt_optset *set, const char *text, size_t n, const char *label);

@@ -30,7 +30,8 @@ lt_status lti_errno_fail(const char *doing, const char *name)
     }
     if (e == ENOMEM)
         return LT_FAIL(LT_E_NOMEM, "cannot %s %s: %s", doing, path, reason);
-    return LT_FAIL(LT_E_IO, "cannot %s %s: %s", doing, path, reason);
+    const bool reading = strncmp(doing, "read", strlen("read")) == 0;
+    return LT_FAIL(reading ? LT_E_INPUT : LT_E_IO, "cannot %s %s: %s", doing, path, reason);
 }
 
 static lt_status write_all(int fd, const char *path, const unsigned char *p, size_t n)
@@ -243,7 +244,7 @@ lt_status lti_need_regular(const char *path)
         errno = EISDIR;
         return lti_errno_fail("read", path);
     }
-    return LT_FAIL(LT_E_IO, "%s: expected a file, found a device or a pipe", path);
+    return LT_FAIL(LT_E_INPUT, "%s: expected a file, found a device or a pipe", path);
 }
 
 static lt_status make_dir(const char *path)

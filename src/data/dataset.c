@@ -90,12 +90,12 @@ static lt_status check_path(const char *kind, const char *path)
     if (stat(path, &st) != 0) {
         if (errno != ENOENT && errno != ENOTDIR)
             return lti_errno_fail("read", path);
-        (void)LT_FAIL(LT_E_IO, "%s: %.400s: no such file or directory", kind, path);
+        (void)LT_FAIL(LT_E_INPUT, "%s: %.400s: no such file or directory", kind, path);
         return lt_error_hint("write %s:PATH; without PATH the set is looked up under $LETHE_DATA", kind);
     }
     if (S_ISDIR(st.st_mode) || S_ISREG(st.st_mode))
         return LT_OK;
-    return LT_FAIL(LT_E_IO, "%s: %.400s: expected a file or a folder, found a device or a pipe", kind, path);
+    return LT_FAIL(LT_E_INPUT, "%s: %.400s: expected a file or a folder, found a device or a pipe", kind, path);
 }
 
 // The given path, or the first usual folder that exists under $LETHE_DATA.
@@ -130,7 +130,7 @@ static lt_status find_path(const char *kind, const char *folders, lti_spec *spec
         }
     }
     lt_status status =
-        LT_FAIL(LT_E_IO, "%s: no folder %.*s in LETHE_DATA=%s", kind, (int)strcspn(folders, "|"), folders, root);
+        LT_FAIL(LT_E_INPUT, "%s: no folder %.*s in LETHE_DATA=%s", kind, (int)strcspn(folders, "|"), folders, root);
     lt_error_hint("write %s:PATH, or unpack the set there", kind);
     return status;
 }
@@ -144,7 +144,7 @@ static lt_status check_splits(const lti_open_args *args, const lti_raw *raw, boo
         int64_t other = raw->split[1 - s].n;
         if (raw->split[s].n > 0 || (other > 0 && (args->allow_partial || holdout)))
             continue;
-        lt_status status = LT_FAIL(LT_E_IO, "%s: %s: no %s split: %s", args->kind, args->path ? args->path : "-",
+        lt_status status = LT_FAIL(LT_E_INPUT, "%s: %s: no %s split: %s", args->kind, args->path ? args->path : "-",
                                    split_name[s], missing);
         if (other > 0)
             lt_error_hint(

@@ -175,7 +175,7 @@ static lt_status check_members(const lti_open_args *args, const family *f, const
         if (n_have == 0)
             raw->missing[s] = f->missing[s];
         else if (n_have < n && (!args->allow_partial || last > first_gap))
-            return LT_FAIL(LT_E_IO, "%s: %s: %s is missing, though %d of the %d training files are there", args->kind,
+            return LT_FAIL(LT_E_INPUT, "%s: %s: %s is missing, though %d of the %d training files are there", args->kind,
                            args->path, f->members[first_gap].name, n_have, n);
     }
     return LT_OK;

@@ -142,7 +142,7 @@ out:
 lt_status lti_open_folder(const lti_open_args *args, lti_raw *raw)
 {
     if (!lti_is_dir(args->path)) {
-        lt_status status = LT_FAIL(LT_E_IO, "%s: %s is not a folder", args->kind, args->path);
+        lt_status status = LT_FAIL(LT_E_INPUT, "%s: %s is not a folder", args->kind, args->path);
         lt_error_hint("archives are read by tar:FILE");
         return status;
     }

@@ -121,7 +121,7 @@ static lt_status open_idx(const lti_open_args *args, const char *const *names, l
             continue;
         }
         if (!labels)
-            return LT_FAIL(LT_E_IO, "%s: %s: there are images but no %s-labels-idx1-ubyte (or .gz)", args->kind,
+            return LT_FAIL(LT_E_INPUT, "%s: %s: there are images but no %s-labels-idx1-ubyte (or .gz)", args->kind,
                            args->path, prefix[s]);
         LT_TRY(read_pair(images, labels, (lt_split)s, raw));
     }

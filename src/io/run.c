@@ -288,7 +288,7 @@ static lt_status lock(lt_run *run)
         return lti_errno_fail("open", run->dir);
     // File systems without locks are fine; somebody else's lock is not.
     if (flock(run->lock_fd, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) {
-        LT_FAIL(LT_E_USAGE, "%s: expected a run that nobody else works on, found it in use", run->dir);
+        LT_FAIL(LT_E_BUSY, "%s: the run is in use by another process", run->dir);
         return lt_error_hint("wait for the other process or choose another --out");
     }
     return LT_OK;

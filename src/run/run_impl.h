@@ -5,7 +5,7 @@
 #include "lethe/runs.h"
 #include <jansson.h>
 
-lt_status lti_run_read_json(const char *path, json_t **out); // LT_E_IO, LT_E_FORMAT with the line
+lt_status lti_run_read_json(const char *path, json_t **out); // LT_E_INPUT, LT_E_FORMAT with the line
 // Values at "a.b"; "" and NAN when absent or of another type.
 const char *lti_run_json_text(const json_t *object, const char *path);
 double lti_run_json_real(const json_t *object, const char *path);

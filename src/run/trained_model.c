@@ -38,7 +38,7 @@ static lt_status find_model(const char *given, lt_trained_model *m)
     if (!m->name || !m->path)
         return LTI_NOMEM("path");
     if (!lti_is_file(m->path)) {
-        LT_FAIL(LT_E_IO, "%s: no model.safetensors in this directory", given);
+        LT_FAIL(LT_E_INPUT, "%s: no model.safetensors in this directory", given);
         return lt_error_hint("expected a finished run of `lethe train` or `lethe unlearn`, or a model file");
     }
     LT_TRY(load_optional(m->dir, "resolved.json", &m->resolved));

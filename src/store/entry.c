@@ -79,7 +79,7 @@ lt_status lti_entry_lock(const lti_entry *e, int *fd)
         return LT_OK;
     close(*fd);
     *fd = -1;
-    LT_FAIL(LT_E_USAGE, "%s: expected a model that nobody else works on, found it in use", e->dir);
+    LT_FAIL(LT_E_BUSY, "%s: the model is in use by another process", e->dir);
     return lt_error_hint("another process trains it; run the same command again when that one has finished");
 }
 
@@ -91,7 +91,7 @@ lt_status lti_entry_open_model(const lti_entry *e, lt_model **model)
     const char *expected = json_string_value(json_object_get(record, "model_digest"));
     lt_status status = lt_model_open(e->model, NULL, NULL, model);
     if (status == LT_E_FORMAT ||
-        (status == LT_E_IO && access(e->model, F_OK) != 0)) { // there is a record, so it was whole once
+        (status == LT_E_INPUT && access(e->model, F_OK) != 0)) { // there is a record, so it was whole once
         const lt_error error = *lt_error_get();
         LT_FAIL(LT_E_INTEGRITY, "%s", error.message);
         status = lt_error_hint("%s", damaged_hint);

@@ -69,8 +69,8 @@ static void bounded_reading(void **state)
     free(bytes);
     assert_fails(LT_E_FORMAT, "expected at most 1000 bytes", lt_read_file("/dev/zero", 1000, &bytes, &n));
     assert_null(bytes);
-    assert_fails(LT_E_IO, "No such file", lt_read_file(in("none"), 10, &bytes, &n));
-    assert_fails(LT_E_IO, "Is a directory", lt_read_file(dir, 10, &bytes, &n));
+    assert_fails(LT_E_INPUT, "No such file", lt_read_file(in("none"), 10, &bytes, &n));
+    assert_fails(LT_E_INPUT, "Is a directory", lt_read_file(dir, 10, &bytes, &n));
     lti_alloc_fail_at(1);
     assert_fails(LT_E_NOMEM, "", lt_read_file(in("a"), 10, &bytes, &n));
     lti_alloc_fail_at(0);

@@ -319,7 +319,7 @@ static void yaml_refusals(void **state)
         assert_fails(cases[i].status, cases[i].message, load_text(f, cases[i].text));
     load_text(f, "epoks: 3\n");
     assert_string_equal(lt_error_get()->hint, "did you mean epochs?");
-    assert_fails(LT_E_IO, "cannot read /none.yaml", parse_only(f, ARGS("--config", "/none.yaml")));
+    assert_fails(LT_E_INPUT, "cannot read /none.yaml", parse_only(f, ARGS("--config", "/none.yaml")));
 }
 
 static void texts(void **state)

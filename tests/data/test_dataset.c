@@ -85,7 +85,7 @@ static void names_and_keys_that_do_not_exist(void **state)
     assert_open_fails(LT_E_USAGE, "noise", "synthetic:noise=-1");
     assert_open_fails(LT_E_USAGE, "a path was given", "synthetic:/tmp");
     assert_open_fails(LT_E_USAGE, "folder: needs a path", "folder");
-    assert_open_fails(LT_E_IO, "cifar10: /no/such/place: no such file", "cifar10:/no/such/place");
+    assert_open_fails(LT_E_INPUT, "cifar10: /no/such/place: no such file", "cifar10:/no/such/place");
     assert_open_fails(LT_E_USAGE, "found no name", "");
 }
 
@@ -98,7 +98,7 @@ static void data_are_found_under_the_environment(void **state)
     assert_open_fails(LT_E_USAGE, "LETHE_DATA is not set", "cifar10");
     assert_contains(lt_error_get()->hint, "cifar-10-batches-bin");
     setenv("LETHE_DATA", in_scratch("store"), 1);
-    assert_open_fails(LT_E_IO, "no folder cifar-10-batches-bin in LETHE_DATA=", "cifar10,train-limit=5");
+    assert_open_fails(LT_E_INPUT, "no folder cifar-10-batches-bin in LETHE_DATA=", "cifar10,train-limit=5");
     lt_dataset *ds = must_open("synthetic:train=30,test=20"), *found;
     assert_ok(lt_dataset_export_cifar(ds, in_scratch("store/cifar-10-batches-bin")));
     found = must_open("cifar10,allow-partial=1"); // no colon: keys only

@@ -168,7 +168,7 @@ static void bad_lists(void **state)
         snprintf(all + strlen(all), sizeof all - strlen(all), "%d\n", i);
     lt_index_set f;
     assert_fails(LT_E_FORMAT, "nothing would be retained", lti_forget_ids_parse(set, all, strlen(all), "list", &f));
-    assert_fails(LT_E_IO, "none.csv", lt_forget_parse(set, "file:/no/such/none.csv", 0, &f));
+    assert_fails(LT_E_INPUT, "none.csv", lt_forget_parse(set, "file:/no/such/none.csv", 0, &f));
 }
 
 static void ids_of_a_subset(void **state)

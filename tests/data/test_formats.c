@@ -86,10 +86,10 @@ static void cifar10_files_of_the_wrong_size(void **state)
         spec_of("cifar10", "short", ",allow-partial=1"));
     free(bytes);
     unlink(in_scratch("short/data_batch_3.bin"));
-    assert_open_fails(LT_E_IO, "data_batch_3.bin is missing", spec_of("cifar10", "short", ",allow-partial=1"));
+    assert_open_fails(LT_E_INPUT, "data_batch_3.bin is missing", spec_of("cifar10", "short", ",allow-partial=1"));
     unlink(in_scratch("short/data_batch_4.bin"));
     unlink(in_scratch("short/data_batch_5.bin"));
-    assert_open_fails(LT_E_IO, "data_batch_3.bin is missing, though 2 of the 5", spec_of("cifar10", "short", ""));
+    assert_open_fails(LT_E_INPUT, "data_batch_3.bin is missing, though 2 of the 5", spec_of("cifar10", "short", ""));
     lt_dataset *ds = must_open(spec_of("cifar10", "short", ",allow-partial=1")); // ends early: ids stay right
     assert_int_equal(ds->split[LT_TRAIN].n, 8);
     lt_dataset_close(ds);
@@ -111,9 +111,9 @@ static void cifar10_without_files(void **state)
 {
     (void)state;
     put_text("nothing/readme.txt", "x");
-    assert_open_fails(LT_E_IO, "no training split: data_batch_1.bin to data_batch_5.bin are not there",
+    assert_open_fails(LT_E_INPUT, "no training split: data_batch_1.bin to data_batch_5.bin are not there",
                       spec_of("cifar10", "nothing", ""));
-    assert_open_fails(LT_E_IO, "no training split: train.bin is not there",
+    assert_open_fails(LT_E_INPUT, "no training split: train.bin is not there",
                       spec_of("cifar100", "nothing", ",allow-partial=1"));
 }
 
@@ -151,7 +151,7 @@ static void a_single_sample_file(void **state)
 {
     (void)state;
     put_cifar("sample/test500.bin", 40, 2, 0);
-    assert_open_fails(LT_E_IO, "no training split: there is only a test file", spec_of("cifar100", "sample", ""));
+    assert_open_fails(LT_E_INPUT, "no training split: there is only a test file", spec_of("cifar100", "sample", ""));
     lt_dataset *ds = must_open(spec_of("cifar100", "sample", ",allow-partial=1"));
     assert_int_equal(ds->split[LT_TRAIN].n, 0);
     assert_int_equal(ds->split[LT_TEST].n, 40);
@@ -208,7 +208,7 @@ static void cifar10_inside_a_tar(void **state)
     lt_dataset_close(tar);
     assert_open_fails(LT_E_FORMAT, "9219 bytes, expected 30730000", spec_of("cifar10", "c10.tar.gz", ""));
     put_tar("c10-gap.tar.gz", entries, 5);
-    assert_open_fails(LT_E_IO, "data_batch_3.bin is missing", spec_of("cifar10", "c10-gap.tar.gz", ",allow-partial=1"));
+    assert_open_fails(LT_E_INPUT, "data_batch_3.bin is missing", spec_of("cifar10", "c10-gap.tar.gz", ",allow-partial=1"));
     put_text("not.tar", "this is no archive at all");
     assert_open_fails(LT_E_FORMAT, "not.tar: cannot be read as a tar archive", spec_of("cifar10", "not.tar", ""));
 }
@@ -287,7 +287,7 @@ static void idx_with_one_split(void **state)
 {
     (void)state;
     put_idx_pair("t10k", "t10k", 100, false);
-    assert_open_fails(LT_E_IO, "no training split: train-images-idx3-ubyte", spec_of("mnist", "t10k", ""));
+    assert_open_fails(LT_E_INPUT, "no training split: train-images-idx3-ubyte", spec_of("mnist", "t10k", ""));
     assert_contains(lt_error_get()->hint, "holdout=N");
     lt_events *events;
     heard h = {0};
@@ -301,7 +301,7 @@ static void idx_with_one_split(void **state)
     lt_dataset_close(ds);
     lt_events_destroy(events);
     unlink(in_scratch("t10k/t10k-labels-idx1-ubyte"));
-    assert_open_fails(LT_E_IO, "no t10k-labels-idx1-ubyte", spec_of("mnist", "t10k", ",holdout=30"));
+    assert_open_fails(LT_E_INPUT, "no t10k-labels-idx1-ubyte", spec_of("mnist", "t10k", ",holdout=30"));
 }
 
 static void broken_idx(void **state)
@@ -495,7 +495,7 @@ static void broken_npz(void **state)
     assert_ok(lt_npz_write(in_scratch("bad.npz"), z.t, 3));
     assert_open_fails(LT_E_FORMAT, "there is test_x, but no array of its labels", spec);
     assert_ok(lt_npz_write(in_scratch("bad.npz"), z.t, 2));
-    assert_open_fails(LT_E_IO, "no test split: the file has no arrays test_x", spec);
+    assert_open_fails(LT_E_INPUT, "no test split: the file has no arrays test_x", spec);
     put_text("bad.npz", "PK not really");
     assert_open_fails(LT_E_FORMAT, "bad.npz", spec);
 }

@@ -326,15 +326,15 @@ static void bad_folders(void **state)
     lt_dataset_close(must_open(spec_of("folder", "bad", ",holdout=1"))); // leaves test unread
     put_text("bad/train/ant/readme", "x");
     assert_open_fails(LT_E_FORMAT, "ant: a class folder without JPEG or PNG images", spec_of("folder", "bad", ""));
-    assert_open_fails(LT_E_IO, "is not a folder", spec_of("folder", "bad/train/dog/a.png", ""));
+    assert_open_fails(LT_E_INPUT, "is not a folder", spec_of("folder", "bad/train/dog/a.png", ""));
     put_marked_png("deep/train/a/2/3/4/5/6/7/8/1.png", 6, 8, 1);
     lt_dataset_close(must_open(spec_of("folder", "deep", ",allow-partial=1")));
     put_marked_png("deep/train/a/2/3/4/5/6/7/8/9/1.png", 6, 8, 1);
     assert_open_fails(LT_E_FORMAT, "folders nested deeper than 8", spec_of("folder", "deep", ",allow-partial=1"));
     assert_ok(lt_make_dirs(in_scratch("empty")));
-    assert_open_fails(LT_E_IO, "there are no class folders", spec_of("folder", "empty", ""));
+    assert_open_fails(LT_E_INPUT, "there are no class folders", spec_of("folder", "empty", ""));
     put_marked_png("flat/1.png", 6, 8, 1);
-    assert_open_fails(LT_E_IO, "there are no class folders", spec_of("folder", "flat", ""));
+    assert_open_fails(LT_E_INPUT, "there are no class folders", spec_of("folder", "flat", ""));
 }
 
 // ---- archives
@@ -495,12 +495,12 @@ static void shards(void **state)
     assert_string_equal(ds->digest, same->digest);
     lt_dataset_close(same);
     lt_dataset_close(ds);
-    assert_open_fails(LT_E_IO, "no test split", spec_of("tar", "wds/train-000.tar", ""));
+    assert_open_fails(LT_E_INPUT, "no test split", spec_of("tar", "wds/train-000.tar", ""));
     ds = must_open(spec_of("tar", "wds/train-000.tar", ",holdout=1"));
     assert_int_equal(ds->split[LT_TRAIN].n, 1);
     lt_dataset_close(ds);
     assert_ok(lt_make_dirs(in_scratch("wds3")));
-    assert_open_fails(LT_E_IO, "no training shards", spec_of("tar", "wds3", ""));
+    assert_open_fails(LT_E_INPUT, "no training shards", spec_of("tar", "wds3", ""));
 }
 
 static void bad_shards(void **state)

@@ -127,7 +127,7 @@ static void wrong_lines(void **state)
         {"random:0%", "stream.txt:1: random:0%: empty", LT_E_USAGE},
         {"random:101", "stream.txt:1: ", LT_E_USAGE},
         {"class:9", "stream.txt:1: forget set class:9", LT_E_USAGE},
-        {"file:nowhere.csv", "nowhere.csv", LT_E_IO},
+        {"file:nowhere.csv", "nowhere.csv", LT_E_INPUT},
         {"file:bad.csv", "bad.csv:1: index 400 is out of range", LT_E_FORMAT},
         {"class:1\nfile:b.csv\nclass:2", "index 2 is in request 2 (file:b.csv) and in request 3 (class:2)",
          LT_E_FORMAT},
@@ -190,7 +190,7 @@ static void a_list_cut_in_order(void **state)
                                         "cut:1x99999999999999999:f"};
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++)
         assert_fails(LT_E_USAGE, "cut:KxN:IDS.csv", lt_requests_open(set, wrong[i], &ask, &r));
-    assert_fails(LT_E_IO, "nowhere", lt_requests_open(set, "nowhere", &ask, &r));
+    assert_fails(LT_E_INPUT, "nowhere", lt_requests_open(set, "nowhere", &ask, &r));
 }
 
 int main(void)

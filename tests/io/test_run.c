@@ -325,7 +325,7 @@ static void refusals(void **state)
     char file[100];
     lt_run_spec spec = spec_of(f);
     assert_ok(lt_run_open(&spec, &run, &finished));
-    assert_fails(LT_E_USAGE, "found it in use", lt_run_open(&spec, &second, &finished));
+    assert_fails(LT_E_BUSY, "in use by another process", lt_run_open(&spec, &second, &finished));
     lt_run_close(run);
     spec.dir = "";
     assert_fails(LT_E_USAGE, "--out: expected a directory", lt_run_open(&spec, &run, &finished));

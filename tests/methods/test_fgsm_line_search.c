@@ -265,7 +265,7 @@ static void sets_of_other_models_serve_amun(void **state)
         assert_true(memcmp(r[i].adv->x_adv, ours->x_adv, bytes) != 0);
         lt_unlearn_result_clear(&r[i]);
     }
-    amun_with("adv_model=/nowhere/model.safetensors", LT_E_IO, "/nowhere/model.safetensors", &r[0]);
+    amun_with("adv_model=/nowhere/model.safetensors", LT_E_INPUT, "/nowhere/model.safetensors", &r[0]);
     lt_adv_set_destroy(theirs);
     lt_adv_set_destroy(ours);
     lt_model_destroy(other);

@@ -58,7 +58,7 @@ static void signals_survive_a_file(void **state)
     assert_int_equal(lt_tensor_file_find(f, "ids")->dtype, LT_I64);
     assert_int_equal(lt_tensor_file_find(f, "group")->dtype, LT_I8);
     lt_tensor_file_close(f);
-    assert_fails(LT_E_IO, "nowhere", lt_signals_open("/nowhere/signals.npz", &b));
+    assert_fails(LT_E_INPUT, "nowhere", lt_signals_open("/nowhere/signals.npz", &b));
     lt_signals_destroy(a);
     lt_signals_destroy(b);
     lti_free(path);

@@ -130,7 +130,7 @@ static void bad_masks_are_named(void **state)
         lt_status status;
     } bad[] = {{"mask=file", "mask_file", LT_E_USAGE},
                {"mask_file=x.npz", "mask is not 'file'", LT_E_USAGE},
-               {"mask=file,mask_file=/nowhere/x.npz", "/nowhere/x.npz", LT_E_IO},
+               {"mask=file,mask_file=/nowhere/x.npz", "/nowhere/x.npz", LT_E_INPUT},
                {"mask=salun,mask_ratio=1e-9", "0 of", LT_E_CHECK}};
     for (int i = 0; i < 4; i++) {
         lt_optset *set;

@@ -199,7 +199,7 @@ static void test_contradictions(void **state)
     assert_fails(LT_E_SHAPE, "expected 5 classes, found 4",
                  lt_model_open(path, NULL, &(lt_model_shape){3, 16, 16, 5}, &back));
     assert_fails(LT_E_USAGE, "no such architecture", lt_model_open(path, "resnet", NULL, &back));
-    assert_fails(LT_E_IO, "", lt_model_open("/nonexistent/model.safetensors", NULL, NULL, &back));
+    assert_fails(LT_E_INPUT, "", lt_model_open("/nonexistent/model.safetensors", NULL, NULL, &back));
     assert_null(back);
 }
 

@@ -121,7 +121,7 @@ static void test_swapped_weights_are_refused(void **state)
     write_run(ds, NULL, "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef");
     assert_fails(LT_E_INTEGRITY, "model digest", lt_trained_model_open(in_dir("run"), NULL, NULL, &m));
     lt_trained_model_close(&m);
-    assert_fails(LT_E_IO, "no model.safetensors", lt_trained_model_open(dir, NULL, NULL, &m));
+    assert_fails(LT_E_INPUT, "no model.safetensors", lt_trained_model_open(dir, NULL, NULL, &m));
     lt_trained_model_close(&m);
     lt_dataset_close(ds);
 }

@@ -269,7 +269,7 @@ static void mistakes_are_named_with_their_line(void **state)
         assert_null(s);
     }
     lt_study *s;
-    assert_fails(LT_E_IO, "nowhere.yaml", lt_study_open("nowhere.yaml", &s));
+    assert_fails(LT_E_INPUT, "nowhere.yaml", lt_study_open("nowhere.yaml", &s));
     assert_fails(LT_E_FORMAT, "zero byte", lt_study_parse("data: \"a\\0b\"\n", 13, "s.yaml", &s));
 }
 
