@@ -39,6 +39,10 @@ void lti_raw_keep(lti_raw *raw, lt_split s, const uint8_t *keep); // drops the r
 void lti_raw_clear(lti_raw *raw);
 
 // ---- what a reader gets
+typedef struct lti_skipped { // entries of folders that are neither files nor folders of the data set
+    int64_t n;
+    char first[256]; // path of the first one
+} lti_skipped;
 typedef struct lti_open_args {
     const char *kind;
     const char *path;     // given, or found under $LETHE_DATA; NULL for kinds without files
@@ -46,6 +50,8 @@ typedef struct lti_open_args {
     bool allow_partial;   // splits may be missing, files of fixed length may be shorter
     bool skip_test;       // a test split will be cut from the training files: do not read the other one
     lt_events *events;
+    const char *root;     // resolved path of the folder that symbolic links must not lead out of; NULL = any
+    lti_skipped *skipped; // may be NULL
 } lti_open_args;
 typedef lt_status lti_open_fn(const lti_open_args *args, lti_raw *raw);
 #define LT_SET(id, name, title, keys, folders) lti_open_fn lti_open_##id;
@@ -86,7 +92,10 @@ typedef struct lti_paths { // names or paths, sorted bytewise
 lt_status lti_paths_add(lti_paths *p, const char *name);
 void lti_paths_sort(lti_paths *p);
 void lti_paths_clear(lti_paths *p);
-lt_status lti_list_dir(const char *dir, lti_paths *names); // without dot files
+// The files and folders in dir, without dot files. Pipes, sockets, devices, dangling links and links that lead out of
+// the data set are left out and counted in args->skipped: opening a pipe would wait for a writer for ever.
+lt_status lti_list_dir(const lti_open_args *args, const char *dir, lti_paths *names);
+bool lti_is_set_dir(const lti_open_args *args, const char *path); // a folder that such a list would name
 char *lti_join(lti_arena *a, const char *dir, const char *name);
 lt_status lti_read_gz(const char *path, size_t max_bytes, uint8_t **bytes, size_t *n); // plain files too; lti_free
 

@@ -271,6 +271,25 @@ fail:
     return status;
 }
 
+// The folder that links must not lead out of: the set's own, or the one its file lies in.
+static char *resolve_root(const char *path)
+{
+    char *root = path ? realpath(path, NULL) : NULL, *slash = root ? strrchr(root, '/') : NULL;
+    if (slash && !lti_is_dir(root))
+        slash[slash == root] = '\0';
+    return root;
+}
+
+static void warn_of_skipped(const lti_open_args *args)
+{
+    if (args->skipped->n > 0)
+        lt_warn(
+            args->events, "data.skipped",
+            "%s: %s: %lld entries were skipped because they are pipes, sockets, devices or symbolic links that lead "
+            "out of the data set or nowhere; the first is %s",
+            args->kind, args->path, (long long)args->skipped->n, args->skipped->first);
+}
+
 lt_status lt_dataset_open(const char *text, lt_events *events, lt_dataset **ds)
 {
     *ds = NULL;
@@ -279,6 +298,8 @@ lt_status lt_dataset_open(const char *text, lt_events *events, lt_dataset **ds)
     int kind = 0;
     int64_t partial;
     lti_open_args args = {.spec = &spec, .events = events};
+    lti_skipped skipped = {0};
+    char *root = NULL; // of realpath
     lt_status status = LT_OK;
     LT_TRY_GOTO(find_kind(spec.name, &kind), out);
     args.kind = kinds[kind].name;
@@ -287,11 +308,16 @@ lt_status lt_dataset_open(const char *text, lt_events *events, lt_dataset **ds)
     args.allow_partial = partial != 0;
     args.skip_test = lti_spec_get(&spec, "holdout") != NULL;
     LT_TRY_GOTO(find_path(args.kind, readers[kind].folders, &spec, &args.path), out);
-    LT_TRY_GOTO(open_kind(kind, &args, text, ds), out);
+    args.root = root = resolve_root(args.path);
+    args.skipped = &skipped;
+    status = open_kind(kind, &args, text, ds);
+    warn_of_skipped(&args); // also where it is why the set cannot be read
+    LT_TRY_GOTO(status, out);
     lt_info(events, "data.open", "%s: %lld training and %lld test images, %dx%dx%d, %d classes", text,
             (long long)(*ds)->split[LT_TRAIN].n, (long long)(*ds)->split[LT_TEST].n, (*ds)->c, (*ds)->h, (*ds)->w,
             (*ds)->n_classes);
 out:
+    free(root);
     lti_spec_clear(&spec);
     return status;
 }

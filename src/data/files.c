@@ -54,7 +54,48 @@ void lti_paths_clear(lti_paths *p)
     *p = (lti_paths){0};
 }
 
-lt_status lti_list_dir(const char *dir, lti_paths *names)
+// Does the link `path` lead to something below root?
+static bool leads_inside(const char *root, const char *path)
+{
+    char *real = realpath(path, NULL);
+    const size_t n = strlen(root);
+    const bool inside =
+        real && strncmp(real, root, n) == 0 && (real[n] == '/' || real[n] == '\0' || root[n - 1] == '/');
+    free(real); // realpath's, not ours
+    return inside;
+}
+
+// A file or folder of the data set; what is not is counted.
+static bool belongs_to_set(const lti_open_args *args, const char *path)
+{
+    struct stat link, st;
+    const bool there = lstat(path, &link) == 0;
+    bool ok = there && stat(path, &st) == 0 && (S_ISREG(st.st_mode) || S_ISDIR(st.st_mode));
+    if (ok && S_ISLNK(link.st_mode) && args->root)
+        ok = leads_inside(args->root, path);
+    if (!ok && there && args->skipped && args->skipped->n++ == 0)
+        snprintf(args->skipped->first, sizeof args->skipped->first, "%.255s", path);
+    return ok;
+}
+
+bool lti_is_set_dir(const lti_open_args *args, const char *path)
+{
+    struct stat st;
+    return stat(path, &st) == 0 && S_ISDIR(st.st_mode) && belongs_to_set(args, path);
+}
+
+static lt_status add_entry(const lti_open_args *args, const char *dir, const char *name, lti_paths *names)
+{
+    lti_arena arena = {0};
+    const char *path = lti_join(&arena, dir, name);
+    lt_status status = path ? LT_OK : LTI_NOMEM("path");
+    if (path && belongs_to_set(args, path))
+        status = lti_paths_add(names, name);
+    lti_arena_clear(&arena);
+    return status;
+}
+
+lt_status lti_list_dir(const lti_open_args *args, const char *dir, lti_paths *names)
 {
     *names = (lti_paths){0};
     DIR *d = opendir(dir);
@@ -64,7 +105,7 @@ lt_status lti_list_dir(const char *dir, lti_paths *names)
     errno = 0;
     for (const struct dirent *e; status == LT_OK && (e = readdir(d)); errno = 0)
         if (e->d_name[0] != '.')
-            status = lti_paths_add(names, e->d_name);
+            status = add_entry(args, dir, e->d_name, names);
     if (status == LT_OK && errno != 0)
         status = lti_errno_fail("read directory", dir);
     closedir(d);

@@ -175,8 +175,8 @@ static lt_status check_members(const lti_open_args *args, const family *f, const
         if (n_have == 0)
             raw->missing[s] = f->missing[s];
         else if (n_have < n && (!args->allow_partial || last > first_gap))
-            return LT_FAIL(LT_E_INPUT, "%s: %s: %s is missing, though %d of the %d training files are there", args->kind,
-                           args->path, f->members[first_gap].name, n_have, n);
+            return LT_FAIL(LT_E_INPUT, "%s: %s: %s is missing, though %d of the %d training files are there",
+                           args->kind, args->path, f->members[first_gap].name, n_have, n);
     }
     return LT_OK;
 }
@@ -197,10 +197,10 @@ static lt_status read_single(const family *f, const char *path, lti_raw *raw)
 }
 
 // A folder without any official file may hold one sample.
-static lt_status read_sample_dir(const family *f, const char *dir, lti_raw *raw)
+static lt_status read_sample_dir(const lti_open_args *args, const family *f, const char *dir, lti_raw *raw)
 {
     lti_paths names;
-    LT_TRY(lti_list_dir(dir, &names));
+    LT_TRY(lti_list_dir(args, dir, &names));
     const char *only = NULL;
     int n_found = 0;
     for (int64_t i = 0; i < names.n; i++) {
@@ -229,7 +229,7 @@ static lt_status read_dir(const lti_open_args *args, const family *f, const char
     }
     LT_TRY(check_members(args, f, have, raw));
     if (raw->missing[LT_TRAIN] && raw->missing[LT_TEST])
-        return read_sample_dir(f, dir, raw);
+        return read_sample_dir(args, f, dir, raw);
     for (int i = 0; i < f->n_members; i++)
         if (have[i] && !(args->skip_test && f->members[i].split == LT_TEST && !raw->missing[LT_TRAIN]))
             LT_TRY(read_member(args, f, &f->members[i], path[i], raw));

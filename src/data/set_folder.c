@@ -12,6 +12,7 @@
 enum { MAX_DEPTH = 8 };
 
 typedef struct walk {
+    const lti_open_args *args;
     lti_image_list *list;
     lt_split split;
     int32_t y;
@@ -54,7 +55,7 @@ static lt_status walk_dir(walk *w, const char *dir, int depth)
         return LT_FAIL(LT_E_FORMAT, "%s: folders nested deeper than %d", dir, MAX_DEPTH);
     lti_paths names;
     lt_status status = LT_OK;
-    LT_TRY(lti_list_dir(dir, &names));
+    LT_TRY(lti_list_dir(w->args, dir, &names));
     for (int64_t i = 0; i < names.n; i++) {
         const char *path = lti_join(&names.arena, dir, names.name[i]);
         if (!path)
@@ -73,7 +74,7 @@ static lt_status read_split(walk *w, const char *dir)
 {
     lti_paths names;
     lt_status status = LT_OK;
-    LT_TRY(lti_list_dir(dir, &names));
+    LT_TRY(lti_list_dir(w->args, dir, &names));
     for (int64_t i = 0; i < names.n; i++) {
         const char *path = lti_join(&names.arena, dir, names.name[i]);
         if (!path) {
@@ -97,7 +98,7 @@ out:
     return status;
 }
 
-static lt_status read_splits(const char *dir, bool skip_test, walk *w, lti_raw *raw)
+static lt_status read_splits(const char *dir, walk *w, lti_raw *raw)
 {
     static const char *const test_names[] = {"test", "val", "valid"};
     const char *train = lti_join(&raw->arena, dir, "train"), *test = NULL;
@@ -105,11 +106,11 @@ static lt_status read_splits(const char *dir, bool skip_test, walk *w, lti_raw *
         const char *path = lti_join(&raw->arena, dir, test_names[k]);
         if (!path)
             return LTI_NOMEM("path");
-        test = lti_is_dir(path) ? path : NULL;
+        test = lti_is_set_dir(w->args, path) ? path : NULL;
     }
     if (!train)
         return LTI_NOMEM("path");
-    bool has_train = lti_is_dir(train);
+    bool has_train = lti_is_set_dir(w->args, train);
     if (!has_train && !test) { // class folders right here
         raw->missing[LT_TRAIN] = "there are no class folders with images";
         raw->missing[LT_TEST] = "there is no folder test, val or valid";
@@ -120,16 +121,16 @@ static lt_status read_splits(const char *dir, bool skip_test, walk *w, lti_raw *
     if (has_train)
         LT_TRY(read_split(w, train));
     w->split = LT_TEST;
-    return test && !(skip_test && has_train) ? read_split(w, test) : LT_OK;
+    return test && !(w->args->skip_test && has_train) ? read_split(w, test) : LT_OK;
 }
 
 lt_status lti_read_folder(const lti_open_args *args, const char *dir, lti_raw *raw)
 {
     lti_image_list list;
     LT_TRY(lti_image_list_init(&list, args));
-    walk w = {.list = &list, .split = LT_TRAIN, .y = -1};
+    walk w = {.args = args, .list = &list, .split = LT_TRAIN, .y = -1};
     lt_status status = LT_OK;
-    LT_TRY_GOTO(read_splits(dir, args->skip_test, &w, raw), out);
+    LT_TRY_GOTO(read_splits(dir, &w, raw), out);
     LT_TRY_GOTO(lti_image_list_finish(&list, raw), out);
     if (w.n_skipped > 0)
         lt_info(args->events, "data.skipped", "%s: %s: %lld files that are not images were skipped", args->kind, dir,

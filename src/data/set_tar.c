@@ -253,11 +253,12 @@ static bool is_test_shard(const char *name)
 }
 
 // The shards of one split; by_name: the folder holds both, and names tell.
-static lt_status read_shards(const char *dir, lt_split split, bool by_name, lti_image_list *list)
+static lt_status read_shards(const lti_open_args *args, const char *dir, lt_split split, bool by_name,
+                             lti_image_list *list)
 {
     lti_paths names;
     lt_status status = LT_OK;
-    LT_TRY(lti_list_dir(dir, &names));
+    LT_TRY(lti_list_dir(args, dir, &names));
     for (int64_t i = 0; i < names.n && status == LT_OK; i++) {
         const char *name = names.name[i];
         if (!is_shard_name(name) || (by_name && is_test_shard(name) != (split == LT_TEST)))
@@ -278,15 +279,15 @@ static lt_status read_shard_dir(const lti_open_args *args, lti_arena *arena, lti
         path[k] = lti_join(arena, args->path, sub[k]);
         if (!path[k])
             return LTI_NOMEM("path");
-        if (k > 0 && !test && lti_is_dir(path[k]))
+        if (k > 0 && !test && lti_is_set_dir(args, path[k]))
             test = path[k];
     }
-    bool train = lti_is_dir(path[0]), apart = train || test;
+    bool train = lti_is_set_dir(args, path[0]), apart = train || test;
     if (!apart || train)
-        LT_TRY(read_shards(apart ? path[0] : args->path, LT_TRAIN, !apart, list));
+        LT_TRY(read_shards(args, apart ? path[0] : args->path, LT_TRAIN, !apart, list));
     if ((apart && !test) || (args->skip_test && list->split[LT_TRAIN].n > 0))
         return LT_OK;
-    return read_shards(apart ? test : args->path, LT_TEST, !apart, list);
+    return read_shards(args, apart ? test : args->path, LT_TEST, !apart, list);
 }
 
 static lt_status has_labels(const char *path, bool *labels)

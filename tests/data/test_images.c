@@ -301,6 +301,39 @@ static void grey_and_colour(void **state)
     lt_dataset_close(ds);
 }
 
+// What is no file of the set is left out and said, and nothing waits for a pipe that nobody writes to.
+static void pipes_and_links_are_skipped(void **state)
+{
+    (void)state;
+    put_folder("odd");
+    put_marked_png("outside/1.png", 6, 8, 99);
+    assert_int_equal(mkfifo(in_scratch("odd/train/cat/0.png"), 0600), 0);
+    assert_int_equal(symlink("../../../outside/1.png", in_scratch("odd/train/cat/9.png")), 0);
+    assert_int_equal(symlink("nowhere.png", in_scratch("odd/train/cat/8.png")), 0);
+    assert_int_equal(symlink("../../outside", in_scratch("odd/train/emu")), 0);
+    lt_events *events;
+    heard h = {0};
+    lt_dataset *ds;
+    assert_ok(lt_events_create(&events));
+    assert_ok(lt_events_add(events, (lt_sink){hear, &h}));
+    assert_ok(lt_dataset_open(spec_of("folder", "odd", ""), events, &ds));
+    assert_true(heard_of(&h, "data.skipped", "4 entries were skipped because they are pipes"));
+    assert_true(heard_of(&h, "data.skipped", "odd/train/"));
+    check_folder(ds);
+    lt_dataset_close(ds);
+    // Links inside the set count as what they lead to.
+    assert_int_equal(symlink("../dog/a.png", in_scratch("odd/train/cat/7.png")), 0);
+    assert_ok(lt_dataset_open(spec_of("folder", "odd", ""), events, &ds));
+    assert_int_equal(ds->split[LT_TRAIN].n, 6);
+    lt_dataset_close(ds);
+    lt_events_destroy(events);
+    assert_int_equal(mkfifo(in_scratch("fifo.tar"), 0600), 0);
+    assert_open_fails(LT_E_INPUT, "a device or a pipe", spec_of("tar", "fifo.tar", ""));
+    assert_ok(lt_make_dirs(in_scratch("shards")));
+    assert_int_equal(mkfifo(in_scratch("shards/train-000.tar"), 0600), 0);
+    assert_open_fails(LT_E_INPUT, "no training shards", spec_of("tar", "shards", ""));
+}
+
 static void bad_folders(void **state)
 {
     (void)state;
@@ -565,6 +598,7 @@ int main(void)
         cmocka_unit_test(resizing),
         cmocka_unit_test(class_folders),
         cmocka_unit_test(grey_and_colour),
+        cmocka_unit_test(pipes_and_links_are_skipped),
         cmocka_unit_test(bad_folders),
         cmocka_unit_test(class_folders_in_a_tar),
         cmocka_unit_test(cifar10_from_images),
