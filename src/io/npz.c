@@ -5,9 +5,11 @@
 #include "io/tensorfile_impl.h"
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 #include <zip.h>
 
 enum { NPY_HEADER_MAX = 1 << 20, MEMBERS_MAX = 1 << 16, DEFLATE_MOST = 1100, NAME_MAX_BYTES = 4096 };
+enum { EXPANSION_MOST = 100, EXPANSION_FREE_BYTES = 64 << 20 };
 
 typedef struct npy {
     const lti_raw_type *type;
@@ -267,6 +269,33 @@ static lt_status open_member(zip_t *zip, zip_uint64_t i, const char *label, lt_t
     return status;
 }
 
+// All members together may not claim more than numbers plausibly expand to, nor than this machine could hold: a file of
+// 4 MB must not ask for 4 GB. Small archives may hold constant arrays, which deflate compresses a thousandfold.
+static lt_status check_expansion(zip_t *zip, zip_int64_t n, const char *label)
+{
+    uint64_t size = 0, packed = 0;
+    for (zip_int64_t i = 0; i < n; i++) {
+        zip_stat_t st;
+        if (zip_stat_index(zip, (zip_uint64_t)i, 0, &st) != 0 || !(st.valid & ZIP_STAT_SIZE) ||
+            !(st.valid & ZIP_STAT_COMP_SIZE) || __builtin_add_overflow(size, st.size, &size) ||
+            __builtin_add_overflow(packed, st.comp_size, &packed))
+            return LT_FAIL(LT_E_FORMAT, "%s: expected a list of arrays, found a broken archive (%s)", label,
+                           zip_strerror(zip));
+    }
+    if (size > EXPANSION_FREE_BYTES && size / EXPANSION_MOST > packed) {
+        LT_FAIL(LT_E_FORMAT,
+                "%s: expected arrays of at most %d times their compressed size, found %llu MiB from %.1f MiB", label,
+                EXPANSION_MOST, (unsigned long long)(size >> 20), (double)packed / (1 << 20));
+        return lt_error_hint("write the file with np.savez, uncompressed, if it really holds that much");
+    }
+    const long pages = sysconf(_SC_PHYS_PAGES), page_bytes = sysconf(_SC_PAGESIZE);
+    if (pages > 0 && page_bytes > 0 && size / (uint64_t)page_bytes > (uint64_t)pages)
+        return LT_FAIL(LT_E_NOMEM, "%s: its arrays take %llu MiB, this machine has %llu MiB of memory", label,
+                       (unsigned long long)(size >> 20),
+                       (unsigned long long)((uint64_t)pages * (uint64_t)page_bytes >> 20));
+    return LT_OK;
+}
+
 static lt_status read_members(zip_t *zip, const char *label, lt_tensor_file **file)
 {
     lt_tensor_file *f = NULL;
@@ -274,6 +303,8 @@ static lt_status read_members(zip_t *zip, const char *label, lt_tensor_file **fi
     lt_status status = n >= 0 && n <= MEMBERS_MAX ? lti_tensor_file_new((size_t)n, 0, &f)
                                                   : LT_FAIL(LT_E_FORMAT, "%s: expected at most %d arrays, found %lld",
                                                             label, MEMBERS_MAX, (long long)n);
+    if (status == LT_OK)
+        status = check_expansion(zip, n, label);
     for (zip_int64_t i = 0; i < n && status == LT_OK; i++)
         status = open_member(zip, (zip_uint64_t)i, label, f);
     if (status != LT_OK) {

@@ -180,7 +180,8 @@ static void bad_members(void **state)
     assert_fails(LT_E_FORMAT, "expected only .npy members, found 'readme.txt'",
                  parse_member("readme.txt", bytes, n, &f));
     assert_fails(LT_E_FORMAT, "found '.npy'", parse_member(".npy", bytes, n, &f));
-    assert_fails(LT_E_FORMAT, "pickle byte 0: expected a value on the stack", parse_member("archive/data.pkl", bytes, n, &f));
+    assert_fails(LT_E_FORMAT, "pickle byte 0: expected a value on the stack",
+                 parse_member("archive/data.pkl", bytes, n, &f));
     assert_fails(LT_E_FORMAT, "a.npy: expected 8 more bytes, found 3", parse_member("a.npy", bytes, 3, &f));
     assert_fails(LT_E_FORMAT, "header within the member", parse_member("a.npy", bytes, 40, &f));
     bytes[6] = 4;
@@ -221,7 +222,30 @@ static void bomb(void **state)
         if (!memcmp(all + i, "PK\1\2", 4))
             memcpy(all + i + 24, &claim, 4);
     }
-    assert_fails(LT_E_FORMAT, "a.npy: expected at most 1100-fold compression", lt_npz_parse(all, n, "f", &f));
+    assert_fails(LT_E_FORMAT, "expected arrays of at most 100 times their compressed size",
+                 lt_npz_parse(all, n, "f", &f));
+    free(all);
+    free(bytes);
+}
+
+// An honest archive of zeros: a few may be what they say, hundreds of megabytes out of a few hundred kilobytes are not.
+static void expansion_is_bounded(void **state)
+{
+    (void)state;
+    lt_tensor_file *f;
+    size_t n, n_npy;
+    char *bytes = npy(D("|u1", "False", "(20000000,)"), 20000000, &n_npy);
+    char *all = archive("a.npy", bytes, n_npy, true, &n);
+    assert_true(n * 500 < n_npy);
+    assert_ok(lt_npz_parse(all, n, "f", &f));
+    lt_tensor_file_close(f);
+    free(all);
+    free(bytes);
+    bytes = npy(D("|u1", "False", "(70000000,)"), 70000000, &n_npy);
+    all = archive("a.npy", bytes, n_npy, true, &n);
+    assert_fails(LT_E_FORMAT, "f: expected arrays of at most 100 times their compressed size, found 66 MiB from",
+                 lt_npz_parse(all, n, "f", &f));
+    assert_null(f);
     free(all);
     free(bytes);
 }
@@ -292,7 +316,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(round_trip),    cmocka_unit_test(zip64), cmocka_unit_test(bad_members),
         cmocka_unit_test(lying_headers), cmocka_unit_test(twice), cmocka_unit_test(values_that_do_not_fit),
-        cmocka_unit_test(damaged),       cmocka_unit_test(bomb),
+        cmocka_unit_test(damaged),       cmocka_unit_test(bomb),  cmocka_unit_test(expansion_is_bounded),
     };
     return cmocka_run_group_tests(tests, make, clean);
 }
