@@ -8,9 +8,9 @@ typedef enum lt_split { LT_TRAIN = 0, LT_TEST = 1 } lt_split;
 
 typedef struct lt_split_data {
     int64_t n;
-    const uint8_t *x;  // (n, C, H, W)
-    const int32_t *y;  // (n), 0..n_classes-1
-    const int64_t *id; // (n) index in the official order of the whole set (subsets keep the original index)
+    const uint8_t *x;        // (n, C, H, W)
+    const int32_t *y;        // (n), 0..n_classes-1
+    const int64_t *id;       // (n) index in the official order of the whole set (subsets keep the original index)
     const char *const *name; // (n) file of each sample, relative to the path of the set; NULL for kinds without files
 } lt_split_data;
 

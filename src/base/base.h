@@ -93,8 +93,9 @@ bool lti_is_temporary_name(const char *file_name); // a name lti_writer_open giv
 bool lti_is_dir(const char *path);
 bool lti_is_file(const char *path);           // a regular file
 lt_status lti_need_regular(const char *path); // LT_E_INPUT for directories, devices and pipes
-lt_status lti_errno_fail(const char *doing,
-                         const char *path); // from errno: LT_E_NOSPACE, LT_E_INPUT when doing begins with "read", else LT_E_IO
+lt_status
+lti_errno_fail(const char *doing,
+               const char *path); // from errno: LT_E_NOSPACE, LT_E_INPUT when doing begins with "read", else LT_E_IO
 
 // ---- options from YAML in memory (lt_optset_load_yaml reads the file and calls this)
 lt_status lti_optset_load_yaml_text(lt_optset *set, const char *text, size_t n, const char *label);

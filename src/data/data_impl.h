@@ -18,9 +18,9 @@ enum {
 // ---- what a reader makes
 typedef struct lti_raw_split {
     int64_t n, cap;
-    uint8_t *x;  // (cap, C, H, W)
-    int32_t *y;  // (cap)
-    int64_t *id; // (cap), ascending: the place in the official order
+    uint8_t *x;        // (cap, C, H, W)
+    int32_t *y;        // (cap)
+    int64_t *id;       // (cap), ascending: the place in the official order
     const char **name; // (n) once all samples are there, texts in the arena; NULL for kinds without files
 } lti_raw_split;
 

@@ -208,7 +208,8 @@ static lt_status move_split(lti_image_list *list, lt_split s, const int32_t *num
         status = lti_raw_append(raw, s, order[i].y, &x);
         if (status == LT_OK)
             memcpy(x, list->split[s].x + (size_t)order[i].from * stored, len);
-        if (status == LT_OK && !(name[i] = lti_arena_strdup(&raw->arena, relative_path(list->args->path, order[i].path))))
+        if (status == LT_OK &&
+            !(name[i] = lti_arena_strdup(&raw->arena, relative_path(list->args->path, order[i].path))))
             status = LTI_NOMEM("image names");
     }
     lti_free(order);

@@ -121,9 +121,11 @@ lt_status lt_torch_write(const char *path, const lt_tensor *tensors, int n)
     part[1] = (lti_zip_part){.head = "", .name = "archive/byteorder", .body = order, .body_bytes = sizeof order - 1};
     for (int i = 0; i < n; i++) {
         snprintf(key[i], KEY_ROOM, "archive/data/%d", i);
-        part[2 + i] = (lti_zip_part){.head = "", .name = key[i], .body = tensors[i].data, .body_bytes = tensors[i].n_bytes};
+        part[2 + i] =
+            (lti_zip_part){.head = "", .name = key[i], .body = tensors[i].data, .body_bytes = tensors[i].n_bytes};
     }
-    part[n_parts - 1] = (lti_zip_part){.head = "", .name = "archive/version", .body = version, .body_bytes = sizeof version - 1};
+    part[n_parts - 1] =
+        (lti_zip_part){.head = "", .name = "archive/version", .body = version, .body_bytes = sizeof version - 1};
     status = lti_zip_write(path, part, n_parts, 0xffffffffu);
 done:
     lti_buf_clear(&pickle);

@@ -36,7 +36,7 @@ error 2 "needs the outputs of reference models" audit --signals "$target" --atta
 error 3 "expected 360 samples as in the target, found 60" audit --signals "$golden/svc_golden.npz" --references "$refs"
 error 3 "array 'logits': expected 3 dimensions" audit --signals "$target" --references "$target"
 error 3 "expected the samples" audit --signals "$target" --before "$golden/svc_golden.npz"
-error 1 "nowhere.npz" audit --signals "$target" --references nowhere.npz
+error 3 "nowhere.npz" audit --signals "$target" --references nowhere.npz
 error 3 "expected a reference model that has unlearned it (member 2)" audit --signals "$target" --references "$refs" --attacks ulira
 error 2 "rmia.gamma" audit --signals "$target" --references "$refs" --rmia.gamma 0
 head -c 9000 "$refs" >cut.npz
@@ -90,7 +90,7 @@ same "tables" "$(grep -c '^forget accuracy %' out)" 2
 run 6 audit runs/r3 --also runs/r2 --oracle runs/r3 --max-gap 1e-9
 error 2 "scores is of one run" audit runs/r2 --also runs/ft --scores scores2.npz
 error 2 "leave --also out" audit --signals "$target" --also runs/ft
-error 1 "nowhere" audit runs/r2 --also nowhere
+error 3 "nowhere" audit runs/r2 --also nowhere
 run 0 audit --signals "$target" --references "$refs" --attacks rmia_offline --rmia_offline.tune-a --json
 json out references.chosen.rmia_offline.a references.chosen.rmia_offline.tried.10.auc
 a=$(value out references.chosen.rmia_offline.a) auc=$(value out rmia_offline.ft_auc)

@@ -54,11 +54,11 @@ same "accuracy on a class that is not retained" "$(value out depth.probe.0.class
 
 error 2 "needs runs" audit --signals runs/ft/signals.npz --depth
 error 2 "goes with --depth" audit runs/ft --original runs/base
-error 1 "nowhere" audit runs/ft --depth --original nowhere
+error 3 "nowhere" audit runs/ft --depth --original nowhere
 error 2 "probe-l2" audit runs/ft --depth --probe-l2 0
 run 0 train $tiny --epochs 1 --seed 7 --out runs/other --json
 mv runs/base runs/moved
-error 1 "runs/base" audit runs/ft $deep
+error 3 "runs/base" audit runs/ft $deep
 contains err "original"
 mv runs/other runs/base
 error 4 "was made from" audit runs/ft $deep

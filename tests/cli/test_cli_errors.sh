@@ -12,7 +12,7 @@ head -c 30000 /dev/zero >cifar/data_batch_3.bin
 error 3 "data_batch_3.bin" train --data cifar10:cifar,allow-partial=1 --out x1
 head -c 30730 /dev/zero | tr '\000' '\377' >cifar/data_batch_3.bin
 error 3 "data_batch_3.bin" train --data cifar10:cifar,allow-partial=1 --out x1
-error 1 "no such file" train --data cifar10:nowhere --out x1
+error 3 "no such file" train --data cifar10:nowhere --out x1
 [ ! -e x1 ] || fail "a training without data left a directory"
 
 cp -r base nan
@@ -27,7 +27,7 @@ head -c 1000 base/model.safetensors >short.safetensors
 error 3 "short.safetensors" eval short.safetensors --data $data
 echo nonsense >bad.safetensors
 error 3 "bad.safetensors" inspect bad.safetensors
-error 1 "no model.safetensors" eval "$work/home"
+error 3 "no model.safetensors" eval "$work/home"
 
 # forget lists
 printf '5\n7\n5\n' >twice.csv
@@ -36,7 +36,7 @@ printf '5\n99999999\n' >range.csv
 error 3 "range.csv" unlearn base --method ft --forget file:range.csv --out x2
 : >empty.csv
 error 3 "empty" unlearn base --method ft --forget file:empty.csv --out x2
-error 1 "nowhere.csv" unlearn base --method ft --forget file:nowhere.csv --out x2
+error 3 "nowhere.csv" unlearn base --method ft --forget file:nowhere.csv --out x2
 error 2 "forget" unlearn base --method ft --forget random:0% --out x2
 error 2 "retain" unlearn base --method ft --no-retain --out x2
 [ ! -e x2/DONE ] || fail "an unlearning that failed says it is done"
@@ -80,9 +80,9 @@ error 5 "not finite" eval huge.safetensors --data $data --signals huge.npz
 error 5 "not finite" audit huge.safetensors --forget random:10% --data $data
 [ ! -e huge.npz ] || fail "outputs that are no numbers were written"
 # names are shown on one line, devices and pipes are no model files
-error 1 "new?line" eval "$(printf 'new\nline')" --data $data
-error 1 "device or a pipe" inspect /dev/zero
-error 1 "device or a pipe" data info cifar10:/dev/zero
+error 3 "new?line" eval "$(printf 'new\nline')" --data $data
+error 3 "device or a pipe" inspect /dev/zero
+error 3 "device or a pipe" data info cifar10:/dev/zero
 # what is refused leaves no directory
 error 2 "not built in" train $tiny --epochs 1 --backend nope --out x4
 error 2 "retain" unlearn base --method ft --no-retain --out x4
@@ -148,7 +148,7 @@ run 4 data verify $data --digest 00 --json
 json out error.message
 run 4 data get cifar10 --out sets --url "file://$work/mirror" --quiet --json
 json out error.message
-run 1 eval "$(printf 'not\377utf8')" --json
+run 3 eval "$(printf 'not\377utf8')" --json
 json out error.message
 contains out 'not.*utf8'
 run 0 train $tiny --epochs 1 --out "$(printf 'run\377')" --json

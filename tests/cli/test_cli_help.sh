@@ -66,7 +66,7 @@ json out "seed.value"
 LETHE_CONFIG=config.yaml LETHE_SET=momentum=0.25 run 0 train --show-config
 contains out "^train.lr = 0.3 *# config config.yaml"
 contains out "^train.momentum = 0.25 *# --set"
-LETHE_CONFIG=nowhere.yaml error 1 "nowhere.yaml" train --show-config
+LETHE_CONFIG=nowhere.yaml error 3 "nowhere.yaml" train --show-config
 LETHE_SET=momentum error 2 "LETHE_SET: expected key=value" train --show-config
 error 2 "write --config" train --set config=config.yaml --show-config
 printf 'config: other.yaml\n' >config.yaml

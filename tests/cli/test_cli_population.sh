@@ -29,7 +29,7 @@ run 0 train $job --population 3 --threads 2 --out crowd
 contains out "3 of 3 models"
 error 2 "another" train $job --population 4 --out crowd
 error 2 "population" train $tiny --population -1
-error 1 "model.safetensors" eval crowd
+error 3 "model.safetensors" eval crowd
 
 # only what is missing is made
 rm -rf crowd/001 crowd/DONE

@@ -161,7 +161,7 @@ error 2 "leave --forget out" unlearn base --method ft --requests stream.txt --fo
 error 2 "goes with --requests" unlearn base --method ft --oracle o/request-1 --out never
 error 2 "go together" unlearn base --method ft --stream-first base --out never
 error 2 "has no lr" unlearn base --method ssd --requests stream.txt --request-lr-decay 0.9 --out never
-error 1 "nowhere.txt" unlearn base --method ft --requests nowhere.txt --out never
+error 3 "nowhere.txt" unlearn base --method ft --requests nowhere.txt --out never
 error 3 "list.csv:1: 'unlearn_idx' is not a forget set" unlearn base --method ft --requests list.csv --out never
 contains err "cut:KxN:IDS.csv"
 error 2 "expected cut:KxN:IDS.csv" unlearn base --method ft --requests cut:3:list.csv --out never

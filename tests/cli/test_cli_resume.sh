@@ -51,6 +51,6 @@ wait $pid
 same "exit code of unlearn after SIGINT" "$?" 75
 run 0 unlearn --resume ft --threads 1 --json
 same "digest of unlearn after --resume" "$(value out model_digest)" "$digest"
-error 1 "resolved.json" train --resume "$work/home"
+error 3 "resolved.json" train --resume "$work/home"
 contains err "^hint: --resume takes a run directory"
 finish

@@ -111,7 +111,7 @@ contains err "of $n_parts parts are done"
 "$LETHE" sweep study.yaml --jobs 1 --out cut --json --quiet >out 2>err &
 pid=$!
 wait_for cut/parts/runs/ft/retain/b1-random-25pct-s1-r3.json $pid || fail "the sweep ended before it was killed"
-error 2 "another .lethe sweep. works" sweep study.yaml --jobs 1 --out cut
+error 1 "another .lethe sweep. works" sweep study.yaml --jobs 1 --out cut
 kill -KILL $pid
 wait $pid 2>/dev/null
 run 0 sweep study.yaml --jobs 1 --out cut --json --quiet
@@ -195,7 +195,7 @@ fi
 lacks sweeps/blind/parts/audits/tuning-ft-retain.json "--oracle"
 
 # mistakes
-error 1 "nowhere.yaml" sweep nowhere.yaml
+error 3 "nowhere.yaml" sweep nowhere.yaml
 error 2 "expected STUDY.yaml" sweep
 error 2 "without commas" sweep study.yaml --out a,b
 sed 's/^data: .*/data: synthetick/' study.yaml >bad.yaml

@@ -77,9 +77,12 @@ static const char *line(void)
 {
     static char text[4096];
     char got[4096];
+    size_t used = 0;
+    ssize_t n;
     fflush(stderr);
-    ssize_t n = read(master, got, sizeof got - 1);
-    got[n > 0 ? n : 0] = '\0';
+    while (used < sizeof got - 1 && (n = read(master, got + used, sizeof got - 1 - used)) > 0) // one write at a time
+        used += (size_t)n;
+    got[used] = '\0';
     const char *last = strrchr(got, '\r');
     snprintf(text, sizeof text, "%s", last ? last + 1 : got);
     return strncmp(text, "\033[K", 3) ? text : text + 3;
@@ -89,10 +92,10 @@ static void widths_are_kept(void **state)
 {
     (void)state;
     static const int width[] = {160, 100, 80, 60, 40, 24};
-    cli_progress_stage(progress, "training resnet18:width=8,proj-half=1");
+    cli_progress_stage(progress, "training resnet18:width=8");
     for (size_t i = 0; i < sizeof width / sizeof *width; i++) {
         set_width(width[i]);
-        cli_progress_stage(progress, "training resnet18:width=8,proj-half=1");
+        cli_progress_stage(progress, "training resnet18:width=8");
         emit("train.progress", 0, 1000);
         nap(450);
         emit("train.progress", 450, 1000);

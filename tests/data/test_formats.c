@@ -208,7 +208,8 @@ static void cifar10_inside_a_tar(void **state)
     lt_dataset_close(tar);
     assert_open_fails(LT_E_FORMAT, "9219 bytes, expected 30730000", spec_of("cifar10", "c10.tar.gz", ""));
     put_tar("c10-gap.tar.gz", entries, 5);
-    assert_open_fails(LT_E_INPUT, "data_batch_3.bin is missing", spec_of("cifar10", "c10-gap.tar.gz", ",allow-partial=1"));
+    assert_open_fails(LT_E_INPUT, "data_batch_3.bin is missing",
+                      spec_of("cifar10", "c10-gap.tar.gz", ",allow-partial=1"));
     put_text("not.tar", "this is no archive at all");
     assert_open_fails(LT_E_FORMAT, "not.tar: cannot be read as a tar archive", spec_of("cifar10", "not.tar", ""));
 }

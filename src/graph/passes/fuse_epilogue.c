@@ -1,4 +1,5 @@
-// fuse_epilogue.c - fusions that need the finished list of nodes, gradients included, because no gradient rule knows them:
+// fuse_epilogue.c - fusions that need the finished list of nodes, gradients included, because no gradient rule knows
+// them:
 //     relu?(bn_train(x) + r) -> bn_train with a residual      relu_dx(a + b, y) -> add_relu_dx
 //     relu?(conv2d(x, w, bias) + r) -> conv2d with a residual
 //     relu_dx(conv2d_dx(dy, w), y) -> conv2d_dx with a mask   add_relu_dx(conv2d_dx(dy, w), r, y) -> with a sum, too
