@@ -111,6 +111,10 @@ static void more_help(const cli_call *call, FILE *out)
     if (chosen) {
         fprintf(out, "\n%s\n", chosen->title);
         cli_print_wrapped(chosen->doc, out);
+        char *defaults = lt_unlearn_defaults_text(chosen);
+        if (defaults && *defaults)
+            fprintf(out, "\n%s\n", defaults);
+        free(defaults);
         if (chosen->opts[0].name)
             cli_print_options(out, NULL, "", chosen->opts, call->extra_cfg);
         return;
@@ -362,6 +366,21 @@ static json_t *passes_json(const lt_unlearn_result *result)
     return all;
 }
 
+static void put_setup(json_t *r, const struct job *job)
+{
+    const lt_unlearn_setup *s = &job->result.setup;
+    if (!(job->method->needs & LT_FINE_TUNES))
+        return;
+    cli_put_real(r, "lr", s->lr);
+    cli_put(r, "lr_step_every", s->lr_step_every > 0 ? json_integer(s->lr_step_every) : json_null());
+    cli_put_real(r, "lr_area", s->lr_area);
+    cli_put_real(r, "lr_area_default", s->lr_area_default);
+    cli_put_real(r, "lr_area_wanted", s->lr_area_wanted);
+    cli_put(r, "batch", json_integer(s->batch));
+    cli_put_text(r, "form", s->form.name);
+    cli_put(r, "published", json_boolean(s->is_published));
+}
+
 static json_t *result_json(cli_call *call, const struct job *job, double start_s, double eval_s)
 {
     const struct opts *o = call->opts;
@@ -384,6 +403,8 @@ static json_t *result_json(cli_call *call, const struct job *job, double start_s
     cli_put(r, "n_trainable", json_integer(job->result.n_trainable));
     cli_put(r, "passes", passes_json(&job->result));
     cli_put(r, "epochs", json_integer(job->result.train.epochs));
+    cli_put(r, "steps", json_integer(job->result.train.steps));
+    put_setup(r, job);
     cli_put_real(r, "images_per_s", job->result.train.images_per_s);
     cli_put_real(r, "wall_s", cli_now_s() - start_s);
     cli_put_real(time, "search_s", job->result.search_s);

@@ -86,6 +86,11 @@ static lt_status markdown(cli_session *s, FILE *out)
     for (const lt_unlearn_method *const *m = lt_unlearn_methods(); *m; m++) {
         char *prefix = cli_format("unlearn.%s", (*m)->name);
         fprintf(out, "### %s: %s\n\n%s\n\n", (*m)->name, (*m)->title, (*m)->doc);
+        char *defaults = lt_unlearn_defaults_text(*m);
+        for (const char *line = defaults; line && *line; line = strchr(line, '\n') + 1)
+            fprintf(out, "- %.*s\n", (int)strcspn(line, "\n"), line);
+        fputs(defaults && *defaults ? "\n" : "", out);
+        free(defaults);
         lt_status status = markdown_table(out, NULL, prefix, (*m)->opts, (*m)->cfg_size);
         free(prefix);
         LT_TRY(status);
@@ -128,7 +133,7 @@ static void roff(FILE *out, const char *text)
 static void man_option(FILE *out, const lt_option *o)
 {
     fputs(".TP\n\\fB\\-\\-", out);
-    if (o->type == LT_OPT_BOOL)
+    if (o->type == LT_OPT_BOOL || o->values == lt_auto_values)
         fputs("[no\\-]", out);
     for (const char *p = o->name; *p; p++)
         fputs(*p == '_' || *p == '-' ? "\\-" : (char[]){*p, '\0'}, out);

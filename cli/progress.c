@@ -254,6 +254,10 @@ static void emit(void *self, const lt_event *e)
         cli_progress_clear(p);
         fprintf(stderr, "lethe: warning: %s\n", e->text ? e->text : e->name);
         break;
+    case LT_EV_NOTE:
+        cli_progress_clear(p);
+        fprintf(stderr, "%s\n", e->text ? e->text : e->name);
+        break;
     case LT_EV_INFO:
         if (p->verbose) {
             cli_progress_clear(p);

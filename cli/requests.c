@@ -132,15 +132,26 @@ static lt_status open_references(struct stream *s)
     return LT_OK;
 }
 
+// Value of an option of the method, NAN when it has none.
+static double method_option(cli_call *call, const lt_unlearn_method *m, const char *name)
+{
+    char *key = cli_format("unlearn.%s.%s", m->name, name);
+    const char *value;
+    double x = NAN;
+    if (lt_optset_has(call->set, key) && lt_optset_get(call->set, key, &value, NULL) == LT_OK)
+        x = strtod(value, NULL);
+    free(key);
+    return x;
+}
+
 static lt_status check_decay(cli_call *call, const struct stream *s)
 {
     const cli_request_ask *ask = s->ask;
-    char *key = cli_format("unlearn.%s.lr", ask->method->name);
-    bool has = lt_optset_has(call->set, key);
-    free(key);
-    if (ask->lr_decay < 1 && !has)
-        return LT_FAIL(LT_E_USAGE, "--request-lr-decay: method %s has no lr", ask->method->name);
-    return LT_OK;
+    const double lr = method_option(call, ask->method, "lr"), area = method_option(call, ask->method, "lr-area");
+    if (!(ask->lr_decay < 1) || lr > 0 || area > 0)
+        return LT_OK;
+    LT_FAIL(LT_E_USAGE, "--request-lr-decay: expected a learning rate that can fall, found none");
+    return lt_error_hint(isnan(lr) ? "method %s has no lr" : "give --lr or --lr-area for method %s", ask->method->name);
 }
 
 static lt_status open_inputs(cli_call *call, struct stream *s)
@@ -204,8 +215,8 @@ static lt_status add_method_options(cli_call *call, const struct stream *s, int 
         char *key = cli_format("unlearn.%s.%s", m->name, row->name);
         const char *value, *origin;
         lt_status status = lt_optset_get(call->set, key, &value, &origin);
-        bool lr = !strcmp(row->name, "lr") && s->ask->lr_decay < 1;
-        if (status == LT_OK && lr)
+        bool is_rate = s->ask->lr_decay < 1 && (!strcmp(row->name, "lr") || !strcmp(row->name, "lr_area"));
+        if (status == LT_OK && is_rate && strtod(value, NULL) > 0)
             add_arg(args, cli_format("--%s=%.9g", key, strtod(value, NULL) * pow(s->ask->lr_decay, k)));
         else if (status == LT_OK && strcmp(origin, "default") != 0)
             add_arg(args, cli_format("--%s=%s", key, value));

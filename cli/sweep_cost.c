@@ -38,7 +38,8 @@ static double unlearn_passes(const sweep *s, const sweep_part *p)
     const char *epochs = point >= 0 ? value_of(&m->point[point], "epochs") : NULL;
     if (!epochs)
         epochs = value_of(&m->options, "epochs");
-    const double n = epochs ? strtod(epochs, NULL) : default_of(m->method->opts, "epochs", 1);
+    const double given = epochs ? strtod(epochs, NULL) : 0;
+    const double n = given > 0 ? given : lt_unlearn_default_epochs(m->method, p->access == LT_ACCESS_RETAIN);
     const double forget = (double)f->n * (m->method->needs & LT_NEED_ATTACK ? 2 : 1);
     return n * (forget + (p->access == LT_ACCESS_RETAIN ? (double)f->n_retain : 0));
 }

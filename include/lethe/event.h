@@ -9,6 +9,7 @@ LT_BEGIN
 
 typedef enum lt_event_kind {
     LT_EV_INFO,
+    LT_EV_NOTE, // information that a terminal shows unasked: one line before long work
     LT_EV_WARNING,
     LT_EV_PROGRESS,
     LT_EV_METRIC,
@@ -46,6 +47,7 @@ LT_API lt_status lt_events_add(lt_events *events, lt_sink sink);
 LT_API void lt_events_remove(lt_events *events, void *self); // every sink with this self
 LT_API void lt_emit(lt_events *events, const lt_event *event);
 LT_API void lt_info(lt_events *events, const char *name, const char *fmt, ...) LT_PRINTF(3, 4);
+LT_API void lt_note(lt_events *events, const char *name, const char *fmt, ...) LT_PRINTF(3, 4);
 LT_API void lt_warn(lt_events *events, const char *name, const char *fmt, ...) LT_PRINTF(3, 4);
 
 // Cooperative interruption: a signal handler, or any thread, calls lt_interrupt; long loops ask lt_interrupted and

@@ -81,11 +81,17 @@ typedef struct lt_option {
         .name = #field, .type = LT_OPT_ENUM, .offset = LT_OPT_TYPED(T, field, int32_t), .def = def_,                   \
         .values = values_, .unit = "", .help = help_                                                                   \
     }
+// A switch with a third state, "auto": what it means then is said in its help. Written as --name, --no-name or
+// --name=auto|yes|no; the words of a BOOL serve, too. The field holds an lt_auto.
+#define LT_SWITCH(T, field, help_) LT_ENUM(T, field, LT_AUTO, lt_auto_values, help_)
 #define LT_OPT_END                                                                                                     \
     {                                                                                                                  \
         .name = NULL                                                                                                   \
     }
 // NOLINTEND(bugprone-macro-parentheses)
+
+typedef enum lt_auto { LT_NO, LT_YES, LT_AUTO } lt_auto;
+LT_API extern const lt_opt_value lt_auto_values[];
 
 // Fill a config struct with the table's defaults. For code that needs no lt_optset.
 LT_API void lt_options_defaults(const lt_option *table, void *cfg);

@@ -12,6 +12,7 @@ enum {
     LT_FORGET_ONLY = 8,    // never reads the retain set
     LT_WHOLE_CLASSES = 16, // forgets whole classes only
     LT_CLOSED_FORM = 32,   // changes parameters by a formula: no random choice, no mask of parameters
+    LT_FINE_TUNES = 64,    // its config begins with a recipe; what that leaves open is filled in before `plan`
 };
 
 typedef struct lt_unlearn_stream { // of requests, of which this is one [AMUN 8.1]
@@ -29,7 +30,9 @@ typedef struct lt_unlearn_in {
     const char *cache_dir; // adversarial sets; may be NULL
     const char *run_dir;   // checkpoints; may be NULL
     bool resume;
-    const lt_train_cfg *train_cfg; // recipe of the original model (retrain uses it)
+    // Recipe of the original model, or NULL when it is not known: retrain trains with it; the default batch, the
+    // largest default learning rate and the default augmentation of the other methods follow from it.
+    const lt_train_cfg *train_cfg;
     // NULL = a single request. A saliency mask is then that of stream->first and stream->all [AMUN 6], and amun without
     // `adaptive` takes its adversarial set from one search for stream->all on stream->first.
     const lt_unlearn_stream *stream;
@@ -44,7 +47,52 @@ typedef struct lt_layer_delta { // of one parameter tensor
     double delta_l2, norm_l2; // of its change, and of what it was before
 } lt_layer_delta;
 
+// ---- what a method runs with unless told otherwise: docs/methods/learning-rate-area.md
+//
+// The learning-rate area A is the sum of the learning rate over all optimiser steps of a run. To first order the
+// parameters move by A / (1 - momentum) mean gradients, so A says how much a run spends, whatever the size of the data,
+// of the batch and the number of epochs; learning rates do not. A method states its default area, from which the rate
+// follows: lr = A / (n S), with n steps an epoch and S the sum of the schedule's factors over the epochs [AREA 1].
+
+enum { // lt_unlearn_default.when
+    LT_WITH_RETAIN = 1,
+    LT_WITHOUT_RETAIN = 2,
+    LT_AUGMENTED = 4, // the method augments its images, as the base run did
+    LT_UNAUGMENTED = 8,
+    LT_FIRST_FORM = 16,
+    LT_SECOND_FORM = 32, // of lt_unlearn_method.choose_form
+    LT_OF_CLASSES = 64,  // the forget set is one or several whole classes
+};
+enum { LT_STEP_HALF = -2, LT_STEP_COSINE = -3 }; // lr_step_every: half of the epochs; a cosine to 0 instead of steps
+typedef struct lt_unlearn_default {
+    uint32_t when;         // the settings it is for: all of these hold; 0 = all settings
+    double area;           // learning-rate area at momentum 0.9; 0 = none is known, lr is the default
+    float lr;              // used without an area, and by published values
+    int32_t epochs;        // 0 ends a list
+    int64_t batch;         // 0 = that of the base run
+    int32_t lr_step_every; // epochs; 0 = constant; LT_STEP_HALF, LT_STEP_COSINE
+} lt_unlearn_default;
+
+typedef struct lt_unlearn_form { // one of two forms of a method, chosen by a rule or an option
+    bool is_second;
+    const char *name, *reason; // static texts; reason NULL = an option said so
+} lt_unlearn_form;
+
+typedef struct lt_unlearn_setup {  // what a run was made with; filled for methods with LT_FINE_TUNES
+    double lr;                     // the largest
+    int32_t epochs, lr_step_every; // lr_step_every: as lt_unlearn_default, never LT_STEP_HALF
+    float lr_step_gamma;
+    int64_t batch, steps_per_epoch;
+    double lr_area, lr_area_default; // lr_area_default: of this setting; NAN = the method states none
+    double lr_area_wanted;           // more than lr_area where the largest learning rate allowed no more; else the same
+    bool is_published, has_batchnorm, raised_epochs;
+    lt_unlearn_form form; // name NULL = the method has one form
+} lt_unlearn_setup;
+// One line: "amun: adversarial only (...), lr 0.0144 x0.1 after 5 epochs, 63 steps an epoch, learning-rate area 5.0".
+LT_API void lt_unlearn_setup_text(const char *method, const lt_unlearn_setup *setup, char *out, size_t out_size);
+
 typedef struct lt_unlearn_result {
+    lt_unlearn_setup setup;
     lt_train_result train; // all zero for a method that does not train
     // The time the method costs: search_s is the adversarial search's own, also when its result came from a cache;
     // mask_s that of a saliency mask; update_s the training.
@@ -82,7 +130,17 @@ typedef struct lt_unlearn_method {
     // Instead of a plan, for methods that do not train: changes in->model. When interrupted (LT_E_INTERRUPTED) it
     // leaves the model as it was, and starts over when resumed.
     lt_status (*run)(const lt_unlearn_in *in, const void *cfg, lt_unlearn_plan_ctx *ctx);
+    // What its options stand for when they are left open, by setting: the first row that applies. With LT_FINE_TUNES.
+    const lt_unlearn_default *defaults, *published; // published: the values of its source; NULL = there are none
+    // For methods with two forms: sets cfg to the one that its option or the method's rule chooses. NULL = one form.
+    void (*choose_form)(const lt_unlearn_in *in, void *cfg, lt_unlearn_form *form);
 } lt_unlearn_method;
+
+// Lines of text for help and documentation: default learning-rate areas and published values, or "". malloc'ed; NULL
+// when out of memory.
+LT_API char *lt_unlearn_defaults_text(const lt_unlearn_method *method);
+// Epochs that a run of the method takes when nothing is said: of the first row of its defaults that fits the access.
+LT_API int32_t lt_unlearn_default_epochs(const lt_unlearn_method *method, bool use_retain);
 
 LT_API const lt_unlearn_method *const *lt_unlearn_methods(void); // NULL-terminated registry
 LT_API lt_status lt_unlearn_find(const char *name,
@@ -90,10 +148,13 @@ LT_API lt_status lt_unlearn_find(const char *name,
 // What lt_unlearn_run refuses before any work: LT_E_USAGE when the method lacks data it needs, LT_E_SHAPE when model
 // and data do not fit. Needs no env.
 LT_API lt_status lt_unlearn_check(const lt_unlearn_method *method, const lt_unlearn_in *in);
-// cfg: cfg_size bytes described by method->opts (after an lt_optset or lt_options_defaults filled them).
+// cfg: cfg_size bytes described by method->opts (after an lt_optset or lt_options_defaults filled them). What it leaves
+// open is filled in a copy; result->setup and the note "unlearn.setup" say with what. A rule that asks for more
+// than the largest learning rate allows gives the warning "unlearn.area".
 // Fails with LT_E_USAGE when the method lacks data it needs (retain set, classes) and before anything is changed; with
-// LT_E_CHECK when the parameters did not change at all; otherwise as lt_attack_run and lt_train_run. After
-// LT_E_INTERRUPTED the same call with the same trained model and resume = true continues.
+// LT_E_CHECK when the parameters did not change at all (at a learning-rate area of 0 they do not); otherwise as
+// lt_attack_run and lt_train_run. After LT_E_INTERRUPTED the same call with the same trained model and resume = true
+// continues.
 LT_API lt_status lt_unlearn_run(const lt_unlearn_method *method, const lt_unlearn_in *in, const void *cfg,
                                 lt_unlearn_result *result);
 

@@ -95,6 +95,16 @@ void lt_info(lt_events *events, const char *name, const char *fmt, ...)
     va_end(args);
 }
 
+void lt_note(lt_events *events, const char *name, const char *fmt, ...)
+{
+    if (!events)
+        return;
+    va_list args;
+    va_start(args, fmt);
+    emit_text(events, LT_EV_NOTE, name, fmt, args);
+    va_end(args);
+}
+
 void lt_warn(lt_events *events, const char *name, const char *fmt, ...)
 {
     if (!events)

@@ -3,6 +3,13 @@
 #include "base/base.h"
 #include <string.h>
 
+const lt_opt_value lt_auto_values[] = {
+    {"auto", LT_AUTO, NULL},
+    {"yes", LT_YES, NULL},
+    {"no", LT_NO, NULL},
+    {NULL, 0, NULL},
+};
+
 void lt_options_defaults(const lt_option *table, void *cfg)
 {
     for (const lt_option *o = table; o->name; o++) {

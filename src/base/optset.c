@@ -191,15 +191,27 @@ typedef union opt_data {
     const char *str;
 } opt_data;
 
-static lt_status parse_bool(const char *text, const char *what, bool *out)
+static bool is_bool_word(const char *text, bool *out)
 {
     static const char *const words[] = {"false", "true", "no", "yes", "off", "on", "0", "1"};
     for (size_t i = 0; i < sizeof words / sizeof *words; i++)
         if (!strcmp(text, words[i])) {
             *out = i % 2 == 1;
-            return LT_OK;
+            return true;
         }
+    return false;
+}
+
+static lt_status parse_bool(const char *text, const char *what, bool *out)
+{
+    if (is_bool_word(text, out))
+        return LT_OK;
     return LT_FAIL(LT_E_USAGE, "%s: expected true or false, found '%s'", what, text);
+}
+
+bool lti_opt_is_switch(const lt_option *o)
+{
+    return o->type == LT_OPT_BOOL || (o->type == LT_OPT_ENUM && o->values == lt_auto_values);
 }
 
 static lt_status parse_enum(const lt_option *o, const char *text, const char *what, int32_t *out)
@@ -207,6 +219,11 @@ static lt_status parse_enum(const lt_option *o, const char *text, const char *wh
     lti_buf list = {0};
     const char *names[64];
     size_t n = 0;
+    bool on;
+    if (lti_opt_is_switch(o) && is_bool_word(text, &on)) {
+        *out = on ? LT_YES : LT_NO;
+        return LT_OK;
+    }
     for (const lt_opt_value *v = o->values; v->name; v++) {
         if (lti_same_key(v->name, text)) {
             *out = v->value;

@@ -34,6 +34,18 @@ static lt_status take_value(walk *w, const char *name, const char *after_equals,
     return LT_OK;
 }
 
+// "--name" alone is yes; a switch that has a third state also takes the word after it.
+static const char *take_switch_word(walk *w, const lt_option *o)
+{
+    const char *next = w->at + 1 < w->argc ? w->argv[w->at + 1] : NULL;
+    for (const lt_opt_value *v = o->type == LT_OPT_ENUM && next ? o->values : NULL; v && v->name; v++)
+        if (!strcmp(v->name, next)) {
+            w->at++;
+            return next;
+        }
+    return "true";
+}
+
 bool lti_optset_is_source(const char *key)
 {
     return !strcmp(key, "config") || !strcmp(key, "set");
@@ -72,7 +84,7 @@ static lt_status find_negated(lt_optset *set, const char *name, lti_opt_row **ro
         found = lti_optset_find_alias(set, plain, LTI_FIND_FLAG, &other);
     lt_status status = found ? lti_optset_note_alias(set, plain, found) : LT_OK;
     lti_free(plain);
-    if (found && !other && found->o->type == LT_OPT_BOOL)
+    if (found && !other && lti_opt_is_switch(found->o))
         *row = found;
     return status;
 }
@@ -88,8 +100,8 @@ static lt_status walk_flag(walk *w, const char *name, const char *after_equals)
     } else {
         LT_TRY(lti_optset_require(w->set, name, LTI_FIND_FLAG, "", "--", &row));
         LT_TRY(lti_optset_note_alias(w->set, name, row));
-        if (row->o->type == LT_OPT_BOOL)
-            value = after_equals ? after_equals : "true";
+        if (lti_opt_is_switch(row->o))
+            value = after_equals ? after_equals : take_switch_word(w, row->o);
         else
             LT_TRY(take_value(w, name, after_equals, &value));
     }

@@ -59,6 +59,8 @@ static void add_wrapped(lti_buf *b, int column, const char *text)
 
 static const char *placeholder(const lt_option *o)
 {
+    if (lti_opt_is_switch(o))
+        return "";
     switch (o->type) {
     case LT_OPT_BOOL:
         return "";
@@ -110,7 +112,7 @@ static void add_help_row(lti_buf *b, const lt_optset *set, const lti_opt_row *ro
     const char *name = lti_opt_is_flag(set, row) ? row->name : row->key;
     const char *dot = strrchr(name, '.');
     const int head = dot ? (int)(dot - name) + 1 : 0;
-    lti_buf_printf(&option, "--%.*s%s%s%s", head, name, o->type == LT_OPT_BOOL ? "[no-]" : "", name + head,
+    lti_buf_printf(&option, "--%.*s%s%s%s", head, name, lti_opt_is_switch(o) ? "[no-]" : "", name + head,
                    placeholder(o));
     describe(&text, o);
     if (option.data && text.data)

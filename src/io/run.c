@@ -236,8 +236,11 @@ static void metric_line(lt_run *run, const lt_event *e)
 
 static void emit(void *self, const lt_event *e)
 {
-    static const char *const level[] = {
-        [LT_EV_INFO] = "info", [LT_EV_WARNING] = "warning", [LT_EV_BEGIN] = "begin", [LT_EV_END] = "end"};
+    static const char *const level[] = {[LT_EV_INFO] = "info",
+                                        [LT_EV_NOTE] = "info",
+                                        [LT_EV_WARNING] = "warning",
+                                        [LT_EV_BEGIN] = "begin",
+                                        [LT_EV_END] = "end"};
     if (e->kind == LT_EV_METRIC)
         metric_line(self, e);
     else if (e->kind != LT_EV_PROGRESS)

@@ -41,18 +41,23 @@ static const lt_opt_value counterparts[] = {
 
 struct cfg {
     LTI_RECIPE_FIELDS
-    bool adv_only, augment_adv, adaptive;
+    int32_t adv_only; // lt_auto
+    bool augment_adv, adaptive;
     int32_t counterpart;
     const char *search, *adv_model;
     lt_adv_search_cfg attack;
     lt_fgsm_line_search_cfg fgsm;
 };
 
+#define LARGE_SHARE 0.2 // of the training data
 #define ATTACK(field) attack.field
 #define FGSM(field) fgsm.field
 static const lt_option opts[] = {
-    LTI_RECIPE_ROWS(struct cfg, 10, 0.01, 1),
-    LT_BOOL(struct cfg, adv_only, 0, "leave the forget set itself out (advised when it is a large part of the data)"),
+    LTI_RECIPE_ROWS_OPEN(struct cfg),
+    LT_SWITCH(
+        struct cfg, adv_only,
+        "leave the forget set itself out; auto: when the base run was trained without augmentation, or more than a "
+        "fifth of the data is forgotten"),
     LT_ENUM(struct cfg, counterpart, COUNTERPART_ADV, counterparts,
             "what stands in for the adversarial set (ablation)"),
     LT_BOOL(struct cfg, augment_adv, 0, "crop and flip adversarial images too (authors' amun_rand)"),
@@ -278,7 +283,7 @@ static lt_status plan(const lt_unlearn_in *in, const void *cfg, lt_unlearn_plan_
     lt_phase *phase = lti_add_phase(job, true);
     if (in->use_retain)
         lti_add_view(job, phase, lti_retain_view(in, c->augment));
-    if (!c->adv_only)
+    if (c->adv_only != LT_YES)
         lti_add_view(job, phase, lti_forget_view(in, c->augment));
     lt_view counterpart = lt_view_rows(in->ds, LT_TRAIN, &(lt_index_set){.n = p->n, .row = p->row});
     counterpart.augment = c->augment_adv;
@@ -292,6 +297,36 @@ static lt_status plan(const lt_unlearn_in *in, const void *cfg, lt_unlearn_plan_
     return LT_OK;
 }
 
+// Without augmentation (x, y) and (x_adv, y_adv) are both fitted exactly, and nothing is forgotten. [AMUN 3.1]
+static void choose_form(const lt_unlearn_in *in, void *cfg, lt_unlearn_form *form)
+{
+    struct cfg *c = cfg;
+    const double share = (double)in->forget->n / (double)in->ds->split[LT_TRAIN].n;
+    if (c->adv_only == LT_AUTO && c->preset == LTI_PRESET_PUBLISHED) {
+        c->adv_only = LT_NO;
+    } else if (c->adv_only == LT_AUTO) {
+        const bool memorises = in->train_cfg && !in->train_cfg->augment, is_large = share > LARGE_SHARE;
+        c->adv_only = memorises || is_large ? LT_YES : LT_NO;
+        form->reason = memorises  ? "base was trained without augmentation"
+                       : is_large ? "more than a fifth of the data is forgotten"
+                                  : "base was trained with augmentation";
+    }
+    form->is_second = c->adv_only == LT_YES;
+    form->name = form->is_second ? "adversarial only" : "plain form";
+}
+
+static const lt_unlearn_default defaults[] = {
+    {.when = LT_WITH_RETAIN, .area = 5, .epochs = 10, .lr_step_every = LT_STEP_HALF},
+    {.when = LT_WITHOUT_RETAIN | LT_FIRST_FORM, .area = 0.4, .epochs = 10, .lr_step_every = 1},
+    {.when = LT_WITHOUT_RETAIN | LT_SECOND_FORM, .area = 0.2, .epochs = 10, .lr_step_every = LT_STEP_HALF},
+    {.epochs = 0},
+};
+
+static const lt_unlearn_default published[] = {
+    {.lr = 0.01f, .epochs = 10, .batch = 128, .lr_step_every = 1},
+    {.epochs = 0},
+};
+
 const lt_unlearn_method lti_unlearn_amun = {
     .name = "amun",
     .title = "AMUN, adversarial machine unlearning",
@@ -301,8 +336,11 @@ const lt_unlearn_method lti_unlearn_amun = {
            "with the retain set when it may be used. The boundary moves locally and the confidence on the forget set "
            "drops to that "
            "of unseen data.",
-    .needs = LT_NEED_ATTACK,
+    .needs = LT_NEED_ATTACK | LT_FINE_TUNES,
     .cfg_size = sizeof(struct cfg),
     .opts = opts,
     .plan = plan,
+    .defaults = defaults,
+    .published = published,
+    .choose_form = choose_form,
 };

@@ -14,7 +14,7 @@ struct cfg {
 };
 
 static const lt_option opts[] = {
-    LTI_RECIPE_ROWS_OF(struct cfg, 1, 1e-4, 0, 256, LT_ADAMW, 0, 0, LT_L1_CONST, 0, LTI_MASK_NONE),
+    LTI_RECIPE_ROWS_OPEN_OF(struct cfg, LT_ADAMW, 0, 0, LT_L1_CONST, 0, LTI_MASK_NONE),
     LT_F32(struct cfg, temperature, 1, 1e-3, 1000, "", "temperature of the distillation"),
     LT_F64(struct cfg, retain_share, 0.3, 1e-9, 1, "", "share of the retain set that is used, drawn by the seed"),
     LT_OPT_END,
@@ -81,6 +81,16 @@ static lt_status plan(const lt_unlearn_in *in, const void *cfg, lt_unlearn_plan_
     return LT_OK;
 }
 
+static const lt_unlearn_default defaults[] = {
+    {.lr = 1e-4f, .epochs = 1, .batch = 256},
+    {.epochs = 0},
+};
+
+static const lt_unlearn_default published[] = {
+    {.lr = 1e-4f, .epochs = 1, .batch = 256},
+    {.epochs = 0},
+};
+
 const lt_unlearn_method lti_unlearn_bad_teacher = {
     .name = "bad-teacher",
     .title = "Bad teacher",
@@ -90,7 +100,10 @@ const lt_unlearn_method lti_unlearn_bad_teacher = {
         "labels are not used. Defaults are those of the authors' code (one epoch of Adam, 30 % of the retain set). "
         "Without retain data only the bad teacher is left. Deviation: no division of the loss by the number of "
         "classes, to which Adam is blind.",
+    .needs = LT_FINE_TUNES,
     .cfg_size = sizeof(struct cfg),
     .opts = opts,
     .plan = plan,
+    .defaults = defaults,
+    .published = published,
 };

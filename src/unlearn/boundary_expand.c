@@ -11,7 +11,7 @@ struct cfg {
     LTI_RECIPE_FIELDS
 };
 
-static const lt_option opts[] = {LTI_RECIPE_ROWS(struct cfg, 10, 1e-5, 0), LT_OPT_END};
+static const lt_option opts[] = {LTI_RECIPE_ROWS_OPEN(struct cfg), LT_OPT_END};
 
 typedef struct expand {
     lt_model *wide;
@@ -123,15 +123,27 @@ static lt_status finish(const lt_unlearn_in *in, const void *cfg, lt_unlearn_pla
     return LT_OK;
 }
 
+static const lt_unlearn_default defaults[] = {
+    {.when = 0, .area = 0.04, .epochs = 10, .lr_step_every = 1},
+    {.epochs = 0},
+};
+
+static const lt_unlearn_default published[] = {
+    {.lr = 1e-5f, .epochs = 10, .batch = 128, .lr_step_every = 0},
+    {.epochs = 0},
+};
+
 const lt_unlearn_method lti_unlearn_boundary_expand = {
     .name = "boundary-expand",
     .title = "Boundary expanding",
     .cite = "boundary",
     .doc = "Adds one class to the last layer, trains the forget set towards it, and removes it again. Never looks at "
            "retain data. The new row starts from the default initialisation drawn by the seed.",
-    .needs = LT_FORGET_ONLY,
+    .needs = LT_FORGET_ONLY | LT_FINE_TUNES,
     .cfg_size = sizeof(struct cfg),
     .opts = opts,
     .plan = plan,
+    .defaults = defaults,
+    .published = published,
     .finish = finish,
 };

@@ -13,7 +13,7 @@ struct cfg {
 };
 
 static const lt_option opts[] = {
-    LTI_RECIPE_ROWS(struct cfg, 10, 1e-5, 0),
+    LTI_RECIPE_ROWS_OPEN(struct cfg),
     LT_F32(struct cfg, bound, 0.1, 1e-6, 1, "pixels in [0,1]", "length of the step across the boundary, in each pixel"),
     LT_OPT_END,
 };
@@ -62,6 +62,17 @@ static lt_status finish(const lt_unlearn_in *in, const void *cfg, lt_unlearn_pla
     return LT_OK;
 }
 
+static const lt_unlearn_default defaults[] = {
+    {.when = LT_OF_CLASSES, .area = 0.03, .epochs = 10, .lr_step_every = LT_STEP_COSINE},
+    {.when = 0, .area = 0.04, .epochs = 10, .lr_step_every = 1},
+    {.epochs = 0},
+};
+
+static const lt_unlearn_default published[] = {
+    {.lr = 1e-5f, .epochs = 10, .batch = 128, .lr_step_every = 0},
+    {.epochs = 0},
+};
+
 const lt_unlearn_method lti_unlearn_boundary_shrink = {
     .name = "boundary-shrink",
     .title = "Boundary shrinking",
@@ -69,9 +80,11 @@ const lt_unlearn_method lti_unlearn_boundary_shrink = {
     .doc =
         "Trains the forget set alone towards the classes across its nearest boundaries: what the trained model, kept "
         "frozen, predicts after one signed gradient step of length bound. The form of the authors' code.",
-    .needs = LT_FORGET_ONLY,
+    .needs = LT_FORGET_ONLY | LT_FINE_TUNES,
     .cfg_size = sizeof(struct cfg),
     .opts = opts,
     .plan = plan,
+    .defaults = defaults,
+    .published = published,
     .finish = finish,
 };

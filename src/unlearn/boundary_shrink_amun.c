@@ -12,7 +12,7 @@ struct cfg {
 };
 
 static const lt_option opts[] = {
-    LTI_RECIPE_ROWS(struct cfg, 10, 1e-3, 1),
+    LTI_RECIPE_ROWS_OPEN(struct cfg),
     LT_F32(struct cfg, bound, 0.1, 1e-6, 1, "pixels in [0,1]", "length of the step across the boundary, in each pixel"),
     LT_OPT_END,
 };
@@ -102,6 +102,17 @@ static lt_status finish(const lt_unlearn_in *in, const void *cfg, lt_unlearn_pla
     return LT_OK;
 }
 
+static const lt_unlearn_default defaults[] = {
+    {.when = LT_WITH_RETAIN, .area = 2, .epochs = 10, .lr_step_every = 1},
+    {.when = LT_WITHOUT_RETAIN, .area = 0.04, .epochs = 10, .lr_step_every = 1},
+    {.epochs = 0},
+};
+
+static const lt_unlearn_default published[] = {
+    {.lr = 1e-3f, .epochs = 10, .batch = 128, .lr_step_every = 1},
+    {.epochs = 0},
+};
+
 const lt_unlearn_method lti_unlearn_boundary_shrink_amun = {
     .name = "boundary-shrink-amun",
     .title = "Boundary shrinking with a retain pass",
@@ -110,8 +121,11 @@ const lt_unlearn_method lti_unlearn_boundary_shrink_amun = {
         "The form behind the BS rows of the AMUN tables: every epoch descends once over the retain set (unshuffled), "
         "freezes a copy of the model, and trains the forget set towards the classes across that copy's boundaries. "
         "Without retain data only the second part is left.",
+    .needs = LT_FINE_TUNES,
     .cfg_size = sizeof(struct cfg),
     .opts = opts,
     .plan = plan,
+    .defaults = defaults,
+    .published = published,
     .finish = finish,
 };

@@ -12,7 +12,7 @@ struct cfg {
 };
 
 static const lt_option opts[] = {
-    LTI_RECIPE_ROWS_OF(struct cfg, 10, 0.01, 0, 128, LT_SGD, 5e-4, 0, LT_L1_CONST, 1, LTI_MASK_CLASSIFIER),
+    LTI_RECIPE_ROWS_OPEN_OF(struct cfg, LT_SGD, 5e-4, 0, LT_L1_CONST, 1, LTI_MASK_CLASSIFIER),
     LT_BOOL(struct cfg, reinit, 0, "give the last layer a new initialisation first"),
     LT_OPT_END,
 };
@@ -42,6 +42,11 @@ static lt_status plan(const lt_unlearn_in *in, const void *cfg, lt_unlearn_plan_
     return c->reinit ? reinit_last_layer(in->model, in->seed) : LT_OK;
 }
 
+static const lt_unlearn_default defaults[] = {
+    {.lr = 0.01f, .epochs = 10},
+    {.epochs = 0},
+};
+
 const lt_unlearn_method lti_unlearn_classifier_only = {
     .name = "classifier-only",
     .title = "Last layer only (control)",
@@ -49,8 +54,9 @@ const lt_unlearn_method lti_unlearn_classifier_only = {
     .doc =
         "Fine-tunes the last layer on the retain set and keeps every feature, running statistics included: a control "
         "that cannot forget what the features know. reinit starts the layer anew, which is EU-1 of the cited work.",
-    .needs = LT_NEED_RETAIN,
+    .needs = LT_NEED_RETAIN | LT_FINE_TUNES,
     .cfg_size = sizeof(struct cfg),
     .opts = opts,
     .plan = plan,
+    .defaults = defaults,
 };

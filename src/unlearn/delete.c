@@ -8,12 +8,10 @@
 
 struct cfg {
     LTI_RECIPE_FIELDS
-    bool cosine;
 };
 
 static const lt_option opts[] = {
-    LTI_RECIPE_ROWS(struct cfg, 20, 1e-4, 0),
-    LT_BOOL(struct cfg, cosine, 0, "the learning rate falls to 0 along a cosine; steps and constant rates without"),
+    LTI_RECIPE_ROWS_OPEN(struct cfg),
     LT_OPT_END,
 };
 
@@ -21,12 +19,20 @@ static lt_status plan(const lt_unlearn_in *in, const void *cfg, lt_unlearn_plan_
 {
     const struct cfg *c = cfg;
     LT_TRY(lti_recipe_apply(in, LTI_RECIPE_OF(c), ctx, job));
-    if (c->cosine)
-        job->cfg.schedule = LT_SCHED_COSINE;
     return lti_class_targets_plan(
         in, "delete", &(lti_class_targets_cfg){.similarity = {LTI_SIM_COSINE, 1, 1}, .forget_weight = 1, .rounds = 1},
         c->augment, ctx, job);
 }
+
+static const lt_unlearn_default defaults[] = {
+    {.when = 0, .area = 0.03, .epochs = 20, .lr_step_every = LT_STEP_COSINE},
+    {.epochs = 0},
+};
+
+static const lt_unlearn_default published[] = {
+    {.lr = 1e-4f, .epochs = 20, .batch = 128, .lr_step_every = 0},
+    {.epochs = 0},
+};
 
 const lt_unlearn_method lti_unlearn_delete = {
     .name = "delete",
@@ -35,8 +41,10 @@ const lt_unlearn_method lti_unlearn_delete = {
     .doc = "Distils the frozen model, its forgotten classes masked, into the model on images of the forgotten classes "
            "alone. Defaults of the authors' code: 20 epochs, lr 1e-4 (CIFAR-10). The same as trw at beta 0 without "
            "retained images.",
-    .needs = LT_FORGET_ONLY | LT_WHOLE_CLASSES,
+    .needs = LT_FORGET_ONLY | LT_WHOLE_CLASSES | LT_FINE_TUNES,
     .cfg_size = sizeof(struct cfg),
     .opts = opts,
     .plan = plan,
+    .defaults = defaults,
+    .published = published,
 };

@@ -5,7 +5,7 @@ struct cfg {
     LTI_RECIPE_FIELDS
 };
 
-static const lt_option opts[] = {LTI_RECIPE_ROWS(struct cfg, 10, 0.01, 1), LT_OPT_END};
+static const lt_option opts[] = {LTI_RECIPE_ROWS_OPEN(struct cfg), LT_OPT_END};
 
 static lt_status plan(const lt_unlearn_in *in, const void *cfg, lt_unlearn_plan_ctx *ctx, lt_job *job)
 {
@@ -15,14 +15,26 @@ static lt_status plan(const lt_unlearn_in *in, const void *cfg, lt_unlearn_plan_
     return LT_OK;
 }
 
+static const lt_unlearn_default defaults[] = {
+    {.when = 0, .area = 30, .epochs = 10, .lr_step_every = LT_STEP_HALF},
+    {.epochs = 0},
+};
+
+static const lt_unlearn_default published[] = {
+    {.lr = 0.01f, .epochs = 10, .batch = 128, .lr_step_every = 1},
+    {.epochs = 0},
+};
+
 const lt_unlearn_method lti_unlearn_ft = {
     .name = "ft",
     .title = "Fine-tuning on the retain set",
     .cite = "warnecke2023",
     .doc = "Minimises the cross-entropy on the retain set, starting from the trained model. Meaningless without retain "
            "data.",
-    .needs = LT_NEED_RETAIN,
+    .needs = LT_NEED_RETAIN | LT_FINE_TUNES,
     .cfg_size = sizeof(struct cfg),
     .opts = opts,
     .plan = plan,
+    .defaults = defaults,
+    .published = published,
 };

@@ -8,7 +8,7 @@ struct cfg {
     LTI_RECIPE_FIELDS
 };
 
-static const lt_option opts[] = {LTI_RECIPE_ROWS(struct cfg, 5, 1e-4, 0), LT_OPT_END};
+static const lt_option opts[] = {LTI_RECIPE_ROWS_OPEN(struct cfg), LT_OPT_END};
 
 static lt_status plan(const lt_unlearn_in *in, const void *cfg, lt_unlearn_plan_ctx *ctx, lt_job *job)
 {
@@ -20,6 +20,16 @@ static lt_status plan(const lt_unlearn_in *in, const void *cfg, lt_unlearn_plan_
     return LT_OK;
 }
 
+static const lt_unlearn_default defaults[] = {
+    {.when = 0, .area = 0.08, .epochs = 5, .lr_step_every = 1},
+    {.epochs = 0},
+};
+
+static const lt_unlearn_default published[] = {
+    {.lr = 1e-4f, .epochs = 5, .batch = 128, .lr_step_every = 0},
+    {.epochs = 0},
+};
+
 const lt_unlearn_method lti_unlearn_ga = {
     .name = "ga",
     .title = "Gradient ascent on the forget set",
@@ -27,8 +37,10 @@ const lt_unlearn_method lti_unlearn_ga = {
     .doc = "Maximises the cross-entropy on the forget set and never looks at retain data, in either access setting. "
            "Inert with a small "
            "learning rate, collapses with a larger one.",
-    .needs = LT_FORGET_ONLY,
+    .needs = LT_FORGET_ONLY | LT_FINE_TUNES,
     .cfg_size = sizeof(struct cfg),
     .opts = opts,
     .plan = plan,
+    .defaults = defaults,
+    .published = published,
 };

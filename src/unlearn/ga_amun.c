@@ -9,7 +9,7 @@ struct cfg {
     LTI_RECIPE_FIELDS
 };
 
-static const lt_option opts[] = {LTI_RECIPE_ROWS(struct cfg, 10, 1e-3, 1), LT_OPT_END};
+static const lt_option opts[] = {LTI_RECIPE_ROWS_OPEN(struct cfg), LT_OPT_END};
 
 static lt_status plan(const lt_unlearn_in *in, const void *cfg, lt_unlearn_plan_ctx *ctx, lt_job *job)
 {
@@ -23,6 +23,17 @@ static lt_status plan(const lt_unlearn_in *in, const void *cfg, lt_unlearn_plan_
     return LT_OK;
 }
 
+static const lt_unlearn_default defaults[] = {
+    {.when = LT_WITH_RETAIN, .area = 3, .epochs = 10, .lr_step_every = LT_STEP_HALF},
+    {.when = LT_WITHOUT_RETAIN, .area = 0.08, .epochs = 10, .lr_step_every = 1},
+    {.epochs = 0},
+};
+
+static const lt_unlearn_default published[] = {
+    {.lr = 1e-3f, .epochs = 10, .batch = 128, .lr_step_every = 1},
+    {.epochs = 0},
+};
+
 const lt_unlearn_method lti_unlearn_ga_amun = {
     .name = "ga-amun",
     .title = "Gradient ascent with a retain pass",
@@ -30,7 +41,10 @@ const lt_unlearn_method lti_unlearn_ga_amun = {
     .doc = "The form behind the GA rows of the AMUN tables: every epoch descends once over the retain set (unshuffled) "
            "and then ascends "
            "over the forget set. Without retain data only the ascent is left.",
+    .needs = LT_FINE_TUNES,
     .cfg_size = sizeof(struct cfg),
     .opts = opts,
     .plan = plan,
+    .defaults = defaults,
+    .published = published,
 };

@@ -10,7 +10,7 @@ struct cfg {
 };
 
 static const lt_option opts[] = {
-    LTI_RECIPE_ROWS_OF(struct cfg, 10, 0.01, 0, 128, LT_SGD, 5e-4, 5e-4, LT_L1_LINEAR, 0, LTI_MASK_NONE),
+    LTI_RECIPE_ROWS_OPEN_OF(struct cfg, LT_SGD, 5e-4, 5e-4, LT_L1_LINEAR, 0, LTI_MASK_NONE),
     LT_OPT_END,
 };
 
@@ -21,6 +21,16 @@ static lt_status plan(const lt_unlearn_in *in, const void *cfg, lt_unlearn_plan_
     return lti_recipe_apply(in, LTI_RECIPE_OF(c), ctx, job);
 }
 
+static const lt_unlearn_default defaults[] = {
+    {.when = 0, .area = 30, .epochs = 10, .lr_step_every = LT_STEP_HALF},
+    {.epochs = 0},
+};
+
+static const lt_unlearn_default published[] = {
+    {.lr = 0.01f, .epochs = 10, .batch = 128, .lr_step_every = 0},
+    {.epochs = 0},
+};
+
 const lt_unlearn_method lti_unlearn_l1_sparse = {
     .name = "l1-sparse",
     .title = "Fine-tuning with an l1 penalty",
@@ -28,8 +38,10 @@ const lt_unlearn_method lti_unlearn_l1_sparse = {
     .doc = "Minimises the cross-entropy on the retain set plus an l1 penalty on all parameters whose weight falls to 0 "
            "over the epochs. l1_schedule=cumulative gives the schedule that the AMUN repository runs under this name, "
            "which grows tenfold before it falls. The published code has no value for the weight; 5e-4 is that of AMUN.",
-    .needs = LT_NEED_RETAIN,
+    .needs = LT_NEED_RETAIN | LT_FINE_TUNES,
     .cfg_size = sizeof(struct cfg),
     .opts = opts,
     .plan = plan,
+    .defaults = defaults,
+    .published = published,
 };

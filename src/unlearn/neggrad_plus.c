@@ -11,7 +11,7 @@ struct cfg {
 };
 
 static const lt_option opts[] = {
-    LTI_RECIPE_ROWS_OF(struct cfg, 10, 0.01, 0, 128, LT_SGD, 0, 0, LT_L1_CONST, 0, LTI_MASK_NONE),
+    LTI_RECIPE_ROWS_OPEN_OF(struct cfg, LT_SGD, 0, 0, LT_L1_CONST, 0, LTI_MASK_NONE),
     LT_F32(struct cfg, alpha, 0.95, 0, 1, "", "weight of the retain batch; 1 - alpha is that of the ascent"),
     LT_I64(struct cfg, forget_batch, 128, 1, 65536, "images", "forget samples beside each retain batch"),
     LT_OPT_END,
@@ -31,6 +31,16 @@ static lt_status plan(const lt_unlearn_in *in, const void *cfg, lt_unlearn_plan_
     return lti_recipe_apply(in, LTI_RECIPE_OF(c), ctx, job);
 }
 
+static const lt_unlearn_default defaults[] = {
+    {.when = 0, .area = 3, .epochs = 10, .lr_step_every = LT_STEP_HALF},
+    {.epochs = 0},
+};
+
+static const lt_unlearn_default published[] = {
+    {.lr = 0.01f, .epochs = 10, .batch = 128, .lr_step_every = 0},
+    {.epochs = 0},
+};
+
 const lt_unlearn_method lti_unlearn_neggrad_plus = {
     .name = "neggrad-plus",
     .title = "NegGrad+",
@@ -39,8 +49,10 @@ const lt_unlearn_method lti_unlearn_neggrad_plus = {
         "Every step goes down the loss of a retain batch (weight alpha) and up that of a forget batch (1 - alpha); the "
         "forget set is read round and round. Defaults are those of the SCRUB authors' code: alpha 0.95, lr 0.01, 10 "
         "epochs, no weight decay.",
-    .needs = LT_NEED_RETAIN,
+    .needs = LT_NEED_RETAIN | LT_FINE_TUNES,
     .cfg_size = sizeof(struct cfg),
     .opts = opts,
     .plan = plan,
+    .defaults = defaults,
+    .published = published,
 };

@@ -13,6 +13,20 @@ const lt_opt_value lti_l1_values[] = {
     {NULL, 0, NULL},
 };
 
+const lt_opt_value lti_preset_values[] = {
+    {"area", LTI_PRESET_AREA,
+     "the learning rate from the method's learning-rate area, batch and augmentation of the base run"},
+    {"published", LTI_PRESET_PUBLISHED, "the values of the method's source, whatever the size of the data"},
+    {NULL, 0, NULL},
+};
+const lt_opt_value lti_schedule_values[] = {
+    {"auto", LTI_SCHEDULE_AUTO, "the method's own, or what lr-step-every says"},
+    {"const", LTI_SCHEDULE_CONST, "constant"},
+    {"step", LTI_SCHEDULE_STEP, "times lr-step-gamma every lr-step-every epochs"},
+    {"cosine", LTI_SCHEDULE_COSINE, "half a cosine down to 0, step by step"},
+    {NULL, 0, NULL},
+};
+
 lt_status lti_recipe_apply(const lt_unlearn_in *in, lti_recipe recipe, lt_unlearn_plan_ctx *ctx, lt_job *job)
 {
     lt_train_cfg *c = &job->cfg;
@@ -23,10 +37,12 @@ lt_status lti_recipe_apply(const lt_unlearn_in *in, lti_recipe recipe, lt_unlear
     c->lr = recipe.lr;
     c->momentum = recipe.momentum;
     c->weight_decay = recipe.weight_decay;
-    c->schedule = recipe.lr_step_every > 0 ? LT_SCHED_STEP : LT_SCHED_CONST;
+    c->schedule = recipe.schedule == LTI_SCHEDULE_COSINE ? LT_SCHED_COSINE
+                  : recipe.lr_step_every > 0             ? LT_SCHED_STEP
+                                                         : LT_SCHED_CONST;
     c->lr_step_every = recipe.lr_step_every > 0 ? recipe.lr_step_every : 1;
     c->lr_step_gamma = recipe.lr_step_gamma;
-    c->augment = recipe.augment;
+    c->augment = recipe.augment != LT_NO;
     c->divergence_factor = 0.0f; // a rising loss is the purpose of some methods
     c->eval_every = 0;
     job->l1 = recipe.l1;

@@ -3,15 +3,13 @@
 
 struct cfg {
     LTI_RECIPE_FIELDS
-    bool cosine;
     float forget_weight;
     double remain_frac;
     const char *save_targets;
 };
 
 static const lt_option opts[] = {
-    LTI_RECIPE_ROWS(struct cfg, 10, 0.01, 0),
-    LT_BOOL(struct cfg, cosine, 1, "the learning rate falls to 0 along a cosine; steps and constant rates without"),
+    LTI_RECIPE_ROWS_OPEN(struct cfg),
     LT_F32(struct cfg, forget_weight, 1, 0, 1e6, "", "weight of the forgotten images' term"),
     LT_F64(struct cfg, remain_frac, 1, 0, 1, "",
            "share of the retained images used in each epoch, drawn anew; 0 = forget data only"),
@@ -24,8 +22,6 @@ static lt_status plan(const lt_unlearn_in *in, const void *cfg, lt_unlearn_plan_
 {
     const struct cfg *c = cfg;
     LT_TRY(lti_recipe_apply(in, LTI_RECIPE_OF(c), ctx, job));
-    if (c->cosine)
-        job->cfg.schedule = LT_SCHED_COSINE;
     return lti_class_targets_plan(in, "rwft",
                                   &(lti_class_targets_cfg){.similarity = {LTI_SIM_COSINE, 1, 1},
                                                            .forget_weight = c->forget_weight,
@@ -35,14 +31,21 @@ static lt_status plan(const lt_unlearn_in *in, const void *cfg, lt_unlearn_plan_
                                   c->augment, ctx, job);
 }
 
+static const lt_unlearn_default defaults[] = {
+    {.when = LT_WITHOUT_RETAIN, .area = 0.03, .epochs = 10, .lr_step_every = LT_STEP_COSINE},
+    {.when = 0, .area = 3, .epochs = 10, .lr_step_every = LT_STEP_COSINE},
+    {.epochs = 0},
+};
+
 const lt_unlearn_method lti_unlearn_rwft = {
     .name = "rwft",
     .title = "RWFT",
     .cite = "trw",
     .doc = "The ancestor of trw: images of the forgotten classes are trained towards the frozen model's distribution, "
            "renormalised over the classes that stay, without a tilt. Equal to trw at beta 0.",
-    .needs = LT_WHOLE_CLASSES,
+    .needs = LT_WHOLE_CLASSES | LT_FINE_TUNES,
     .cfg_size = sizeof(struct cfg),
     .opts = opts,
     .plan = plan,
+    .defaults = defaults,
 };

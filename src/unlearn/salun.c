@@ -14,7 +14,7 @@ struct cfg {
 };
 
 static const lt_option opts[] = {
-    LTI_RECIPE_ROWS_OF(struct cfg, 10, 0.013, 0, 128, LT_SGD, 5e-4, 0, LT_L1_CONST, 0, LTI_MASK_SALUN),
+    LTI_RECIPE_ROWS_OPEN_OF(struct cfg, LT_SGD, 5e-4, 0, LT_L1_CONST, 0, LTI_MASK_SALUN),
     LT_ENUM(struct cfg, order, LTI_RL_UPSTREAM, lti_rl_orders, "order of retain and forget samples within an epoch"),
     LT_BOOL(struct cfg, true_label, 1, "a random label may be the true one (as upstream)"),
     LT_OPT_END,
@@ -28,6 +28,19 @@ static lt_status plan(const lt_unlearn_in *in, const void *cfg, lt_unlearn_plan_
     return lti_recipe_apply(in, LTI_RECIPE_OF(c), ctx, job);
 }
 
+static const lt_unlearn_default defaults[] = {
+    {.when = LT_OF_CLASSES | LT_WITH_RETAIN, .area = 3, .epochs = 10, .lr_step_every = LT_STEP_COSINE},
+    {.when = LT_WITH_RETAIN | LT_UNAUGMENTED, .area = 0.7, .epochs = 10, .lr_step_every = 1},
+    {.when = LT_WITH_RETAIN | LT_AUGMENTED, .area = 5, .epochs = 10, .lr_step_every = 1},
+    {.when = LT_WITHOUT_RETAIN, .area = 0.04, .epochs = 10, .lr_step_every = 1},
+    {.epochs = 0},
+};
+
+static const lt_unlearn_default published[] = {
+    {.lr = 0.013f, .epochs = 10, .batch = 128, .lr_step_every = 0},
+    {.epochs = 0},
+};
+
 const lt_unlearn_method lti_unlearn_salun = {
     .name = "salun",
     .title = "SalUn, saliency unlearning",
@@ -37,7 +50,10 @@ const lt_unlearn_method lti_unlearn_salun = {
         "loss on the forget set is most sensitive (mask_ratio of them). Defaults are those of the authors' code: each "
         "epoch the forget set first, with labels drawn from all classes; order=joint and no-true-label give the form "
         "of the AMUN tables. Deviations: un-augmented images make the mask, and what is masked keeps its bits.",
+    .needs = LT_FINE_TUNES,
     .cfg_size = sizeof(struct cfg),
     .opts = opts,
     .plan = plan,
+    .defaults = defaults,
+    .published = published,
 };

@@ -22,7 +22,7 @@ struct cfg {
 };
 
 static const lt_option opts[] = {
-    LTI_RECIPE_ROWS(struct cfg, 3, 5e-4, 0),
+    LTI_RECIPE_ROWS_OPEN(struct cfg),
     LT_F32(struct cfg, gamma, 0.99, 0, 1000, "", "weight of the cross-entropy on the retain set"),
     LT_F32(struct cfg, alpha, 0.001, 0, 1000, "", "weight of the distillation on the retain set"),
     LT_F32(struct cfg, temperature, 4, 1e-3, 1000, "", "temperature of the distillation"),
@@ -180,6 +180,16 @@ static lt_status finish(const lt_unlearn_in *in, const void *cfg, lt_unlearn_pla
     return LT_OK;
 }
 
+static const lt_unlearn_default defaults[] = {
+    {.lr = 0.02f, .epochs = 3},
+    {.epochs = 0},
+};
+
+static const lt_unlearn_default published[] = {
+    {.lr = 5e-4f, .epochs = 3, .batch = 128, .lr_step_every = 0},
+    {.epochs = 0},
+};
+
 const lt_unlearn_method lti_unlearn_scrub = {
     .name = "scrub",
     .title = "SCRUB",
@@ -189,9 +199,11 @@ const lt_unlearn_method lti_unlearn_scrub = {
         "epochs) and stays with it and the labels on the retain set. rewind gives SCRUB+R. Defaults are those of the "
         "authors' large-scale experiment. Deviation of rewind: the held-out data is the test split, its classes "
         "weighted as in the forget set, so figures on the test split are no longer independent of the choice.",
-    .needs = LT_NEED_RETAIN,
+    .needs = LT_NEED_RETAIN | LT_FINE_TUNES,
     .cfg_size = sizeof(struct cfg),
     .opts = opts,
     .plan = plan,
+    .defaults = defaults,
+    .published = published,
     .finish = finish,
 };

@@ -4,7 +4,6 @@
 
 struct cfg {
     LTI_RECIPE_FIELDS
-    bool cosine;
     double beta, expected_similarity;
     int32_t similarity, pca_dims;
     double softmax_temperature;
@@ -15,8 +14,7 @@ struct cfg {
 };
 
 static const lt_option opts[] = {
-    LTI_RECIPE_ROWS(struct cfg, 10, 0.01, 0),
-    LT_BOOL(struct cfg, cosine, 1, "the learning rate falls to 0 along a cosine; steps and constant rates without"),
+    LTI_RECIPE_ROWS_OPEN(struct cfg),
     LT_F64(struct cfg, beta, 10, -1e6, 1e6, "", "tilt towards similar classes; 0 = only renormalised (rwft)"),
     LT_F64(struct cfg, expected_similarity, -2, -2, 1, "",
            "expected similarity of the targets: sets the tilt of every image instead of beta; -2 = not used"),
@@ -39,8 +37,6 @@ static lt_status plan(const lt_unlearn_in *in, const void *cfg, lt_unlearn_plan_
 {
     const struct cfg *c = cfg;
     LT_TRY(lti_recipe_apply(in, LTI_RECIPE_OF(c), ctx, job));
-    if (c->cosine)
-        job->cfg.schedule = LT_SCHED_COSINE;
     return lti_class_targets_plan(
         in, "trw",
         &(lti_class_targets_cfg){.similarity = {c->similarity, c->pca_dims, c->softmax_temperature},
@@ -54,6 +50,21 @@ static lt_status plan(const lt_unlearn_in *in, const void *cfg, lt_unlearn_plan_
         c->augment, ctx, job);
 }
 
+static void choose_form(const lt_unlearn_in *in, void *cfg, lt_unlearn_form *form)
+{
+    const struct cfg *c = cfg;
+    (void)in;
+    form->is_second = c->remain_frac == 0;
+    form->name = form->is_second ? "without retained images" : NULL;
+}
+
+static const lt_unlearn_default defaults[] = {
+    {.when = LT_WITHOUT_RETAIN, .area = 0.03, .epochs = 10, .lr_step_every = LT_STEP_COSINE},
+    {.when = LT_SECOND_FORM, .area = 0.03, .epochs = 10, .lr_step_every = LT_STEP_COSINE},
+    {.when = 0, .area = 3, .epochs = 10, .lr_step_every = LT_STEP_COSINE},
+    {.epochs = 0},
+};
+
 const lt_unlearn_method lti_unlearn_trw = {
     .name = "trw",
     .title = "TRW",
@@ -63,8 +74,10 @@ const lt_unlearn_method lti_unlearn_trw = {
            "from the weight rows of the last layer). Reconstructed where the paper is not public: similarity, its "
            "scale, the weight of the term, the share of retained images, learning rate and epochs are options. "
            "Without retain data it is forget-only; at beta 0 that is delete.",
-    .needs = LT_WHOLE_CLASSES,
+    .needs = LT_WHOLE_CLASSES | LT_FINE_TUNES,
     .cfg_size = sizeof(struct cfg),
     .opts = opts,
     .plan = plan,
+    .defaults = defaults,
+    .choose_form = choose_form,
 };

@@ -144,10 +144,23 @@ static lt_status train(const lt_unlearn_in *in, lt_job *job, lt_train_result *re
 
 // By a job: the method's plan, the trainer, the method's last word.
 static lt_status run_job(const lt_unlearn_method *method, const lt_unlearn_in *in, const void *cfg,
-                         lt_unlearn_plan_ctx *ctx, lt_unlearn_result *result)
+                         lti_setting *setting, lt_unlearn_plan_ctx *ctx, lt_unlearn_result *result)
 {
+    enum { LINE_MAX_BYTES = 512 };
     lt_job job = {.model = in->model, .seed = in->seed};
     LT_TRY(method->plan(in, cfg, ctx, &job));
+    if (method->needs & LT_FINE_TUNES) {
+        char line[LINE_MAX_BYTES];
+        LT_TRY(lti_set_lr(method, setting, &job));
+        result->setup = setting->setup;
+        lt_unlearn_setup_text(method->name, &setting->setup, line, sizeof line);
+        lt_note(in->env->events, "unlearn.setup", "%s", line);
+        if (setting->setup.lr_area_wanted > setting->setup.lr_area)
+            lt_warn(in->env->events, "unlearn.area",
+                    "%s: a learning-rate area of %.3g asks for a rate above %.3g, the largest of the base run; with it "
+                    "the area is %.3g",
+                    method->name, setting->setup.lr_area_wanted, (double)setting->lr_cap, setting->setup.lr_area);
+    }
     const double start_s = lti_now_s();
     if (method->needs & LT_FROM_SCRATCH)
         lt_model_init(in->model, in->seed);
@@ -180,20 +193,24 @@ static void account(const lt_unlearn_in *in, const lt_unlearn_plan_ctx *ctx, lt_
     result->n_trainable = count_free(ctx->mask, in->model->n_params);
 }
 
-static lt_status run_method(const lt_unlearn_method *method, const lt_unlearn_in *in, const void *cfg,
+static lt_status run_method(const lt_unlearn_method *method, const lt_unlearn_in *in, void *cfg,
                             lt_unlearn_plan_ctx *ctx, const float *before, lt_unlearn_result *result)
 {
+    lti_setting own = {0}, *setting = &own;
+    if (method->needs & LT_FINE_TUNES)
+        LT_TRY(lti_fill_defaults(method, in, cfg, setting));
     if (method->run)
         LT_TRY(run_alone(method, in, cfg, ctx, result));
     else
-        LT_TRY(run_job(method, in, cfg, ctx, result));
+        LT_TRY(run_job(method, in, cfg, setting, ctx, result));
     account(in, ctx, result);
     LT_TRY(measure_delta(in->model, before, result));
-    if (!(result->delta_norm_l2 > 0.0)) {
+    const bool stands_still = !isnan(setting->area) && setting->area == 0 && (method->needs & LT_FINE_TUNES);
+    if (!(result->delta_norm_l2 > 0.0) && !stands_still) {
         (void)LT_FAIL(LT_E_CHECK, "%s: the parameters did not change in %lld steps; %lld of %lld were free to",
                       method->name, (long long)result->train.steps, (long long)result->n_trainable,
                       (long long)in->model->n_params);
-        return lt_error_hint("raise the strength of the method (lr, alpha) or free more parameters");
+        return lt_error_hint("raise the strength of the method (lr-area, alpha) or free more parameters");
     }
     return LT_OK;
 }
@@ -208,11 +225,19 @@ lt_status lt_unlearn_run(const lt_unlearn_method *method, const lt_unlearn_in *i
     if (!before)
         return LTI_NOMEM("copy of the parameters");
     memcpy(before, in->model->params, bytes);
+    void *filled = lti_calloc(1, method->cfg_size + 1); // what the options leave open is filled in
+    if (!filled) {
+        lti_free(before);
+        return LTI_NOMEM("options");
+    }
+    if (method->cfg_size)
+        memcpy(filled, cfg, method->cfg_size);
     lt_unlearn_plan_ctx ctx = {0};
-    lt_status status = run_method(method, in, cfg, &ctx, before, result);
+    lt_status status = run_method(method, in, filled, &ctx, before, result);
     if (ctx.own)
         ctx.own_free(ctx.own);
     lti_free(ctx.mask);
+    lti_free(filled);
     lti_free(before);
     result->adv = ctx.adv;
     if (status != LT_OK)

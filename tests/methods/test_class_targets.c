@@ -236,9 +236,9 @@ static void delete_is_trw_without_tilt_and_retain_data(void **state)
 {
     (void)state;
     lt_unlearn_result r;
-    lt_model *a = unlearn("delete", "lr=0.01", true, 3, &r);
+    lt_model *a = unlearn("delete", "lr=0.01,schedule=const", true, 3, &r);
     lt_unlearn_result_clear(&r);
-    static const char *const same[] = {"lr=0.01,beta=0,remain_frac=0,cosine=false", "lr=0.01,beta=0,cosine=false"};
+    static const char *const same[] = {"lr=0.01,beta=0,remain_frac=0,schedule=const", "lr=0.01,beta=0,schedule=const"};
     for (int i = 0; i < 2; i++) {
         lt_model *b = unlearn("trw", same[i], i == 0, 3, &r);
         assert_true(same_params(a, b));
@@ -246,7 +246,7 @@ static void delete_is_trw_without_tilt_and_retain_data(void **state)
         lt_unlearn_result_clear(&r);
         lt_model_destroy(b);
     }
-    lt_model *c = unlearn("trw", "lr=0.01,beta=1,remain_frac=0,cosine=false", true, 3, &r);
+    lt_model *c = unlearn("trw", "lr=0.01,beta=1,remain_frac=0,schedule=const", true, 3, &r);
     assert_false(same_params(a, c));
     lt_unlearn_result_clear(&r);
     lt_model *d = unlearn("trw", "beta=0", true, 3, &r),

@@ -196,7 +196,7 @@ static void recipes_are_as_published(void **state)
     assert_true(p.job.cfg.momentum == 0.9f && p.job.cfg.weight_decay == 5e-4f && !p.job.cfg.nesterov);
     plan_close(&p);
 
-    plan_open(&p, "ga", "", true); // never reads retain data
+    plan_open(&p, "ga", "preset=published", true); // never reads retain data
     assert_int_equal(p.job.n_phases, 1);
     check_view(&p.job.phase[0].view[0], &world.forget, -1, LT_RELABEL_NONE);
     assert_int_equal(p.job.cfg.schedule, LT_SCHED_CONST);
@@ -237,9 +237,9 @@ static void amun_trains_on_the_right_set(void **state)
         const char *values;
         bool retain;
         int n_views;
-    } setting[] = {{"augment=true", true, 3},
+    } setting[] = {{"augment=true,adv_only=no", true, 3},
                    {"augment=true,adv_only=true", true, 2},
-                   {"augment=true", false, 2},
+                   {"augment=true,adv_only=no", false, 2},
                    {"augment=true,adv_only=true", false, 1}};
     for (int s = 0; s < 4; s++) {
         planned p;
@@ -252,7 +252,7 @@ static void amun_trains_on_the_right_set(void **state)
             check_view(&phase->view[v], &world.retain, 1, LT_RELABEL_NONE);
             assert_true(phase->view[v++].augment);
         }
-        if (!strstr(setting[s].values, "adv_only")) {
+        if (strstr(setting[s].values, "adv_only=no")) {
             check_view(&phase->view[v], &world.forget, 1, LT_RELABEL_NONE);
             assert_true(phase->view[v++].augment);
         }
@@ -269,7 +269,7 @@ static void failed_samples_have_no_partner(void **state)
 {
     (void)state;
     planned p;
-    plan_open(&p, "amun", "attack.eps0=0.4,attack.max_doublings=0", true);
+    plan_open(&p, "amun", "adv_only=no,attack.eps0=0.4,attack.max_doublings=0", true);
     const lt_view *adv = &p.job.phase[0].view[2];
     const lt_adv_set *set = p.ctx.adv;
     int64_t n_failed = lt_adv_set_count(set, LT_ADV_FAILED), at = 0;
@@ -389,7 +389,7 @@ static void forgetting_beats_doing_nothing(void **state)
     } run[] = {{"amun", "", true},
                {"amun", "", false},
                {"rl", "", true},
-               {"ga", "lr=0.02", true},
+               {"ga", "lr=0.02,lr_step_every=0", true},
                {"ga-amun", "lr=0.01", true}};
     double before = forget_loss(world.model), acc = test_acc(world.model);
     for (int i = 0; i < 5; i++) {

@@ -176,7 +176,7 @@ static void penalties_and_masks_are_options(void **state)
 {
     (void)state;
     planned p;
-    plan_open(&p, "l1-sparse", "epochs=10", true);
+    plan_open(&p, "l1-sparse", "epochs=10,preset=published", true);
     check_phase(&p.job.phase[0], &world.retain, 1, 0, 0);
     assert_true(p.job.l1 == 5e-4f && p.job.l1_schedule == LT_L1_LINEAR && p.job.cfg.schedule == LT_SCHED_CONST);
     assert_true(fabs(lt_train_l1(&p.job, 0) - 5e-4) < 1e-9 && fabs(lt_train_l1(&p.job, 9) - 5e-5) < 1e-9);
@@ -188,11 +188,11 @@ static void penalties_and_masks_are_options(void **state)
     for (int e = 0; e < 8; e++)
         assert_true(fabs(lt_train_l1(&p.job, e) - 5e-4 * rise[e]) < 1e-8);
     plan_close(&p);
-    plan_open(&p, "amun", "l1=5e-4,mask=salun", true); // amun_l1 and AMUN+SalUn
+    plan_open(&p, "amun", "l1=5e-4,mask=salun,adv_only=no", true); // amun_l1 and AMUN+SalUn
     assert_true(p.job.l1 == 5e-4f && p.job.l1_schedule == LT_L1_CONST && p.job.mask == p.ctx.mask && p.job.mask);
     assert_int_equal(p.job.phase[0].n_views, 3);
     plan_close(&p);
-    plan_open(&p, "salun", "", true);
+    plan_open(&p, "salun", "preset=published", true);
     assert_true(p.job.mask && p.job.n_phases == 2 && p.job.cfg.lr == 0.013f);
     assert_int_equal(p.job.phase[0].view[0].relabel, LT_RELABEL_RANDOM_ANY);
     plan_close(&p);
@@ -208,7 +208,7 @@ static void descents_and_ascents_are_as_published(void **state)
 {
     (void)state;
     planned p;
-    plan_open(&p, "neggrad-plus", "forget_batch=8", true);
+    plan_open(&p, "neggrad-plus", "forget_batch=8,preset=published", true);
     assert_int_equal(p.job.n_phases, 2);
     check_phase(&p.job.phase[0], &world.retain, 0.95f, 0, 0);
     check_phase(&p.job.phase[1], &world.forget, -(1.0f - 0.95f), 0, 0);
@@ -216,7 +216,7 @@ static void descents_and_ascents_are_as_published(void **state)
     assert_true(p.job.cfg.weight_decay == 0 && p.job.cfg.lr == 0.01f);
     plan_close(&p);
 
-    plan_open(&p, "scrub", "epochs=4", true);
+    plan_open(&p, "scrub", "epochs=4,preset=published", true);
     assert_true(p.job.teacher[0] && p.job.teacher[0] != p.model && same_params(p.job.teacher[0], p.model));
     assert_true(p.job.temperature == 4 && p.job.n_phases == 2 && p.job.cfg.lr == 5e-4f);
     for (int32_t e = 0; e < 4; e++) { // two epochs with a max pass, then min passes alone

@@ -99,6 +99,7 @@ typedef struct planned {
     lt_unlearn_in in;
     lt_unlearn_plan_ctx ctx;
     lt_job job;
+    lti_setting setting;
 } planned;
 
 static inline void plan_open(planned *p, const char *name, const char *values, bool use_retain)
@@ -107,7 +108,12 @@ static inline void plan_open(planned *p, const char *name, const char *values, b
     p->in = input_for(find(name), p->model);
     p->in.use_retain = use_retain;
     p->job = (lt_job){.model = p->model, .seed = p->in.seed};
+    const bool fine_tunes = (find(name)->needs & LT_FINE_TUNES) != 0;
+    if (fine_tunes)
+        assert_ok(lti_fill_defaults(find(name), &p->in, p->cfg, &p->setting));
     assert_ok(find(name)->plan(&p->in, p->cfg, &p->ctx, &p->job));
+    if (fine_tunes)
+        assert_ok(lti_set_lr(find(name), &p->setting, &p->job));
 }
 
 static inline void plan_close(planned *p)
