@@ -150,8 +150,10 @@ static lt_status check_decay(cli_call *call, const struct stream *s)
     const double lr = method_option(call, ask->method, "lr"), area = method_option(call, ask->method, "lr-area");
     if (!(ask->lr_decay < 1) || lr > 0 || area > 0)
         return LT_OK;
-    LT_FAIL(LT_E_USAGE, "--request-lr-decay: expected a learning rate that can fall, found none");
-    return lt_error_hint(isnan(lr) ? "method %s has no lr" : "give --lr or --lr-area for method %s", ask->method->name);
+    if (isnan(lr))
+        return LT_FAIL(LT_E_USAGE, "--request-lr-decay: method %s has no lr", ask->method->name);
+    return LT_FAIL(LT_E_USAGE, "--request-lr-decay: expected --lr or --lr-area of method %s, found neither",
+                   ask->method->name);
 }
 
 static lt_status open_inputs(cli_call *call, struct stream *s)
