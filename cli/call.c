@@ -15,6 +15,7 @@ static const lt_option common_options[] = {
 static const lt_option compute_options[] = {
     LT_I32(cli_compute, threads, 0, 0, 4096, "", "compute threads; 0 = every core this process may use"),
     LT_I32(cli_compute, loader_threads, 1, 0, 64, "", "threads that prepare batches; the result does not depend on it"),
+    LT_BOOL(cli_compute, oversubscribe, 0, "take more threads than this process may use cores, if --threads says so"),
     LT_OPT_END,
 };
 static const lt_opt_value precisions[] = {
@@ -109,6 +110,7 @@ lt_status cli_call_parse(cli_call *call)
             return LT_FAIL(LT_E_USAGE, "%s: expected %s, found an empty argument", call->verb->name, call->verb->usage);
     if ((call->verb->uses & CLI_RESUME) && call->resume.resume && *call->resume.resume)
         LT_TRY(cli_resume_options(call));
+    cli_limit_threads(call);
     return check_device(call);
 }
 

@@ -16,6 +16,7 @@ typedef struct cli_common {
 } cli_common;
 typedef struct cli_compute {
     int32_t threads, loader_threads;
+    bool oversubscribe;
 } cli_compute;
 typedef struct cli_where {
     const char *device, *backend;
@@ -137,6 +138,8 @@ typedef struct cli_shared_group {
 extern const cli_shared_group cli_shared_groups[]; // ends with table NULL
 
 // ---- env.c: what runs need
+void cli_limit_threads(cli_call *call);             // --threads to the usable cores, with a warning
+void cli_warn_unknown_variables(cli_session *s);    // LETHE_* that no verb, method or attack has
 int cli_threads(const cli_call *call);              // --threads, or every usable core
 const char *cli_backend_name(const cli_call *call); // of lt_backend_create: --device, or --backend on the CPU
 lt_status cli_open_backend(cli_call *call);         // into the session, unless it is there
@@ -176,6 +179,7 @@ typedef struct cli_table {
     bool left[CLI_TABLE_MAX_COLUMNS]; // alignment
     char **cell;                      // n_rows x n_columns
 } cli_table;
+void cli_keep_printable(char *text);   // control characters, with which a terminal could be taken over, become '?'
 void cli_table_row(cli_table *t, ...); // n_columns strings, copied; the first row is the head
 void cli_table_print(const cli_table *t, FILE *out);
 void cli_table_clear(cli_table *t);
@@ -234,17 +238,8 @@ void cli_print_population(const json_t *result, FILE *out);
 lt_status cli_check_population(const cli_call *call); // the error of the first member that failed
 
 // ---- machine.c
-typedef struct cli_machine {
-    char cpu[128], isa[128];
-    int n_cpus, n_usable; // online; usable by this process (affinity, cgroup quota)
-    double memory_gib, available_gib;
-} cli_machine;
-void cli_machine_read(cli_machine *m);
-double cli_peak_rss_mib(void);
 void cli_calm_openmp(char **argv);
-void cli_peak_rss_reset(void); // where the kernel allows it
 double cli_now_s(void);
-double cli_peak_gflops(int n_threads, double seconds); // measured float32 FMA peak
 
 // ---- plans.c
 typedef enum cli_plan_kind { CLI_PLAN_INFER, CLI_PLAN_INPUT_GRAD, CLI_PLAN_TRAIN } cli_plan_kind;
@@ -252,13 +247,6 @@ typedef enum cli_plan_kind { CLI_PLAN_INFER, CLI_PLAN_INPUT_GRAD, CLI_PLAN_TRAIN
 lt_status cli_plan_create(const lt_model *m, cli_plan_kind kind, int64_t batch, unsigned flags, lt_backend *backend,
                           lt_plan **plan);
 lt_status cli_parse_input(const char *text, lt_model_shape *shape); // "3x32x32"
-
-// ---- fetch.c: official downloads
-bool cli_fetch_known(const char *name);
-const char *cli_fetch_names(void);
-const char *
-cli_fetch_digest(const char *name); // digest of the complete official set once opened; NULL when not recorded
-lt_status cli_fetch(cli_call *call, const char *name, const char *dir, const char *base_url, json_t *result);
 
 // ---- lint.c: appends {"id", "severity", "text"} objects; severity: what the table of lint.c says of the id
 void cli_lint(json_t *lint, const char *id, const char *fmt, ...) LT_PRINTF(3, 4);

@@ -175,11 +175,11 @@ static lt_status time_one(cli_call *call, int workload, lt_model *m, const lt_en
     struct timing t = {.n = o->repeat, .n_warmup = o->warmup};
     t.step_s = cli_alloc((size_t)o->repeat, sizeof *t.step_s);
     cli_progress_stage(call->session->progress, "timing %s", workloads[workload].name);
-    cli_peak_rss_reset();
+    lt_peak_rss_reset();
     lt_status status = workload == WORK_TRAIN
                            ? time_train(o, m, env, &t)
                            : time_plan(o, m, workload == WORK_INFER ? CLI_PLAN_INFER : CLI_PLAN_INPUT_GRAD, env, &t);
-    t.rss_mib = cli_peak_rss_mib();
+    t.rss_mib = (double)lt_peak_rss_bytes() / 0x1p20;
     if (status == LT_OK)
         *out = timing_json(o, &t, peak);
     free(t.step_s);
@@ -193,7 +193,9 @@ static lt_status run_model(cli_call *call, lt_model *m)
     LT_TRY(cli_env(call, &env));
     int n_threads = lt_backend_n_threads(env.backend);
     const bool cpu = strcmp(call->where.device, "cpu") == 0; // the peak of a card is not measured
-    double peak = cpu ? cli_peak_gflops(n_threads, 0.6) : 0, rss = 0;
+    double peak = 0, rss = 0;
+    if (cpu)
+        LT_TRY(lt_measure_fma_peak(n_threads, 0.6, &peak));
     json_t *all = json_object(), *first = NULL;
     for (int w = WORK_TRAIN; w <= WORK_INFER; w++) {
         json_t *one = NULL;

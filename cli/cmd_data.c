@@ -39,7 +39,7 @@ static lt_status run_list(cli_call *call)
         cli_put(one, "name", json_string(kind[i].name));
         cli_put(one, "title", json_string(kind[i].title));
         cli_put(one, "keys", json_string(kind[i].keys));
-        cli_put(one, "download", json_boolean(cli_fetch_known(kind[i].name)));
+        cli_put(one, "download", json_boolean(lt_can_download(kind[i].name)));
         json_array_append_new(list, one);
     }
     call->result = json_object();
@@ -161,8 +161,6 @@ static lt_status run_verify(cli_call *call)
     const lt_dataset *ds;
     LT_TRY(open_named(call, &ds));
     LT_TRY(run_info(call));
-    const char *official = cli_fetch_digest(ds->kind);
-    cli_put(call->result, "official", official ? json_boolean(!strcmp(official, ds->digest)) : json_null());
     cli_put(call->result, "n_shared_images", json_integer(cli_shared_images(ds)));
     if (o->digest && *o->digest && strcmp(o->digest, ds->digest) != 0)
         return LT_FAIL(LT_E_INTEGRITY, "%s: expected digest %s, found %s", ds->spec, o->digest, ds->digest);
@@ -171,12 +169,8 @@ static lt_status run_verify(cli_call *call)
 
 static void print_verify(const json_t *r, FILE *out)
 {
-    const json_t *official = json_object_get(r, "official");
-    fprintf(out, "%s is readable and sound: %.0f training and %.0f test images\ndigest %s%s\n", cli_text(r, "data"),
-            cli_real(r, "train.n"), cli_real(r, "test.n"), cli_text(r, "digest"),
-            json_is_true(official)    ? " (the official set)"
-            : json_is_false(official) ? " (not the complete official set)"
-                                      : "");
+    fprintf(out, "%s is readable and sound: %.0f training and %.0f test images\ndigest %s\n", cli_text(r, "data"),
+            cli_real(r, "train.n"), cli_real(r, "test.n"), cli_text(r, "digest"));
     fprintf(out, "%.0f test images are also in the training split, pixel for pixel\n", cli_real(r, "n_shared_images"));
 }
 
@@ -277,15 +271,27 @@ static lt_status run_get(cli_call *call)
     const struct opts *o = call->opts;
     char dir[4096];
     if (call->n_positional != 2) {
-        LT_FAIL(LT_E_USAGE, "data get: expected the name of one data set");
-        return lt_error_hint("%s can be downloaded", cli_fetch_names());
+        const lt_status status = LT_FAIL(LT_E_USAGE, "data get: expected the name of one data set");
+        lt_error_hint("%s can be downloaded", lt_downloadable());
+        return status;
     }
     if (o->out && *o->out)
         snprintf(dir, sizeof dir, "%s", o->out);
     else
         LT_TRY(cli_data_dir(dir));
+    cli_session *s = call->session;
+    lt_download got;
+    cli_catch_signals(s);
+    cli_progress_stage(s->progress, "%s", call->positional[1]);
+    LT_TRY(lt_download_dataset(
+        &(lt_download_spec){
+            .name = call->positional[1], .dir = dir, .url = o->url, .events = s->events, .stop = &s->stop},
+        &got));
     call->result = json_object();
-    return cli_fetch(call, call->positional[1], dir, o->url, call->result);
+    cli_put_text(call->result, "name", call->positional[1]);
+    cli_put_text(call->result, "dir", got.dir);
+    cli_put(call->result, "cached", json_boolean(got.cached));
+    return LT_OK;
 }
 
 static void print_get(const json_t *r, FILE *out)

@@ -13,15 +13,15 @@ static const cli_group groups[] = {{NULL, NULL, NULL, 0, 0}};
 
 static json_t *machine_json(void)
 {
-    cli_machine m;
+    lt_machine m;
     json_t *j = json_object();
-    cli_machine_read(&m);
+    lt_machine_read(&m);
     cli_put(j, "cpu", json_string(m.cpu));
     cli_put(j, "isa", json_string(m.isa));
-    cli_put(j, "cores", json_integer(m.n_cpus));
+    cli_put(j, "cores", json_integer(m.n_cores));
     cli_put(j, "cores_usable", json_integer(m.n_usable));
-    cli_put_real(j, "memory_gib", m.memory_gib);
-    cli_put_real(j, "memory_available_gib", m.available_gib);
+    cli_put_real(j, "memory_gib", (double)m.memory_bytes / 0x1p30);
+    cli_put_real(j, "memory_available_gib", (double)m.available_bytes / 0x1p30);
     return j;
 }
 

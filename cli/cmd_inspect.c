@@ -1,5 +1,6 @@
 // cmd_inspect.c - `lethe inspect`: what is in a tensor file or a run, and how a model is compiled.
 #include "cli.h"
+#include <ctype.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -23,13 +24,6 @@ static const lt_option own[] = {
     LT_OPT_END,
 };
 static const cli_group groups[] = {{"", "What to show", own, 0, LT_OPTGROUP_FLAGS}, {NULL, NULL, NULL, 0, 0}};
-
-static const char *dtype_name(lt_dtype t)
-{
-    static const char *const names[] = {
-        [LT_F32] = "f32", [LT_F64] = "f64", [LT_I32] = "i32", [LT_U8] = "u8", [LT_I64] = "i64", [LT_BF16] = "bf16"};
-    return (size_t)t < sizeof names / sizeof *names && names[t] ? names[t] : "?";
-}
 
 static double value_at(const lt_tensor *t, int64_t i)
 {
@@ -77,13 +71,24 @@ static void put_stats(json_t *j, const lt_tensor *t)
     cli_put(j, "not_finite", json_integer(n_bad));
 }
 
-static json_t *tensor_json(const lt_tensor *t, bool stats)
+// The type in the file: half precision arrives in memory as f32.
+static json_t *stored_type(const lt_tensor_file *file, int i)
 {
+    char name[16];
+    snprintf(name, sizeof name, "%s", lt_tensor_file_stored_type(file, i));
+    for (char *p = name; *p; p++)
+        *p = (char)tolower((unsigned char)*p);
+    return json_string(name);
+}
+
+static json_t *tensor_json(const lt_tensor_file *file, int i, bool stats)
+{
+    const lt_tensor *t = lt_tensor_file_at(file, i);
     json_t *j = json_object(), *shape = json_array();
     cli_put_text(j, "name", t->name);
-    cli_put(j, "dtype", json_string(dtype_name(t->dtype)));
-    for (int i = 0; i < t->n_dims; i++)
-        json_array_append_new(shape, json_integer(t->dim[i]));
+    cli_put(j, "dtype", stored_type(file, i));
+    for (int k = 0; k < t->n_dims; k++)
+        json_array_append_new(shape, json_integer(t->dim[k]));
     cli_put(j, "shape", shape);
     if (stats)
         put_stats(j, t);
@@ -99,7 +104,7 @@ static lt_status list_file(const char *path, bool stats, json_t *r)
     for (int i = 0; i < lt_tensor_file_count(file); i++) {
         const lt_tensor *t = lt_tensor_file_at(file, i);
         n_elements += element_count(t);
-        json_array_append_new(tensors, tensor_json(t, stats));
+        json_array_append_new(tensors, tensor_json(file, i, stats));
     }
     for (int i = 0; i < lt_tensor_file_n_meta(file); i++) {
         lt_meta m = lt_tensor_file_meta_at(file, i);
@@ -239,7 +244,12 @@ static void print(const cli_call *call, FILE *out)
         fprintf(out, "\n%.0f elements; file digest %s\n", cli_real(r, "n_elements"), cli_text(r, "file_digest"));
     }
     json_object_foreach(json_object_get(r, "metadata"), key, value)
-        fprintf(out, "%s = %s\n", key, json_string_value(value));
+    {
+        char *line = cli_format("%s = %s", key, json_string_value(value));
+        cli_keep_printable(line);
+        fprintf(out, "%s\n", line);
+        free(line);
+    }
     if (*cli_text(r, "model"))
         fprintf(out, "%s: %.0f parameters, %.0f of state; model digest %s\n", cli_text(r, "model"),
                 cli_real(r, "parameters"), cli_real(r, "state"), cli_text(r, "model_digest"));

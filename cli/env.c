@@ -2,6 +2,7 @@
 //
 // The session keeps the backend and the last data set, so that a verb that calls others (demo) opens each once.
 #include "cli.h"
+#include <ctype.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -26,11 +27,100 @@ void cli_catch_signals(cli_session *s)
 
 int cli_threads(const cli_call *call)
 {
-    if (call->compute.threads > 0)
-        return call->compute.threads;
-    cli_machine m;
-    cli_machine_read(&m);
-    return m.n_usable;
+    return call->compute.threads > 0 ? call->compute.threads : lt_usable_cores();
+}
+
+// Threads that share a core wait for each other at every barrier: 64 on two cores were 25 times slower than two.
+void cli_limit_threads(cli_call *call)
+{
+    const int usable = lt_usable_cores();
+    if (!(call->verb->uses & CLI_COMPUTE) || call->compute.threads <= usable || call->compute.oversubscribe)
+        return;
+    if (!call->common.quiet)
+        lt_warn(
+            call->session->events, "threads",
+            "--threads %d: this process may use %d core%s, so it takes as many threads; --oversubscribe takes all %d",
+            (int)call->compute.threads, usable, usable == 1 ? "" : "s", (int)call->compute.threads);
+    call->compute.threads = usable;
+}
+
+// ---- variables that look like options but are none
+
+extern char **environ;
+enum { PREFIX = sizeof "LETHE_" - 1 };
+
+// "unlearn.amun.lr-area" -> LETHE_UNLEARN_AMUN_LR_AREA, and of its last word LETHE_LR_AREA
+static void add_variable(cli_list *known, const char *key)
+{
+    const char *last = strrchr(key, '.');
+    for (int whole = 0; whole < 2; whole++) {
+        char *name = cli_format("LETHE_%s", whole || !last ? key : last + 1);
+        for (char *p = name; *p; p++)
+            *p = *p == '.' || *p == '-' ? '_' : (char)toupper((unsigned char)*p);
+        cli_list_push(known, name, strlen(name));
+        free(name);
+    }
+}
+
+static void add_table(cli_list *known, const char *prefix, const lt_option *table)
+{
+    for (; table->name; table++) {
+        char *key = cli_format("%s%s%s", prefix, *prefix ? "." : "", table->name);
+        add_variable(known, key);
+        free(key);
+    }
+}
+
+static void add_verb(cli_list *known, cli_session *s, const cli_verb *verb)
+{
+    cli_call call;
+    if (cli_call_begin(s, verb, 0, NULL, &call) == LT_OK) {
+        char *text = lt_optset_json(call.set);
+        json_t *all = text ? json_loads(text, 0, NULL) : NULL, *value;
+        const char *key;
+        json_object_foreach(all, key, value) add_variable(known, key);
+        json_decref(all);
+        free(text);
+    }
+    cli_call_end(&call);
+}
+
+void cli_warn_unknown_variables(cli_session *s)
+{
+    static const char *const others[] = {"LETHE_DATA",       "LETHE_HOME",         "LETHE_CACHE",  "LETHE_TRACE",
+                                         "LETHE_CONFIG",     "LETHE_SET",          "LETHE_METHOD", "LETHE_CUDA_PLUGIN",
+                                         "LETHE_EMU",        "LETHE_FUZZ_SECONDS", "LETHE_WERROR", "LETHE_PYTHON",
+                                         "LETHE_NEW_PYTHON", "LETHE_TEST_CARD"};
+    cli_list known = {0};
+    for (char **v = environ; *v; v++) {
+        if (strncmp(*v, "LETHE_", PREFIX) != 0)
+            continue;
+        if (known.n == 0) {
+            for (size_t i = 0; i < sizeof others / sizeof *others; i++)
+                cli_list_push(&known, others[i], strlen(others[i]));
+            for (const cli_row *r = cli_rows; r->name; r++)
+                add_verb(&known, s, r->verb);
+            for (const lt_unlearn_method *const *m = lt_unlearn_methods(); *m; m++) {
+                char *prefix = cli_format("unlearn.%s", (*m)->name);
+                add_table(&known, prefix, (*m)->opts);
+                free(prefix);
+            }
+            for (const lt_mia *const *m = lt_mia_list(); *m; m++)
+                add_table(&known, (*m)->name, (*m)->opts);
+            for (const lt_attack *const *a = lt_attacks(); *a; a++)
+                add_table(&known, (*a)->name, (*a)->opts);
+        }
+        char *name = cli_format("%.*s", (int)strcspn(*v, "="), *v);
+        bool found = false;
+        for (int i = 0; i < known.n && !found; i++)
+            found = !strcmp(known.item[i], name);
+        const char *near = found ? NULL : lt_nearest(name, (const char *const *)known.item);
+        if (!found)
+            lt_warn(s->events, "variable", "%s: no option has this name%s%s%s", name, near ? "; did you mean " : "",
+                    near ? near : "", near ? "?" : ", and the variable is ignored");
+        free(name);
+    }
+    cli_list_clear(&known);
 }
 
 unsigned cli_plan_flags(const cli_where *where)

@@ -31,11 +31,17 @@ lt_status cli_find_verb(const char *name, const cli_row **row)
             return LT_OK;
         names[n++] = (*row)->name;
     }
-    LT_FAIL(LT_E_USAGE, "unknown command '%s'", name);
+    const lt_status status = LT_FAIL(LT_E_USAGE, "unknown command '%s'", name);
     const char *near = lt_nearest(name, names);
+    char list[400] = "";
+    size_t used = 0;
+    for (int i = 0; i < n && used < sizeof list; i++)
+        used += (size_t)snprintf(list + used, sizeof list - used, "%s%s", i ? ", " : "", names[i]);
     if (near)
-        return lt_error_hint("did you mean `lethe %s`?", near);
-    return lt_error_hint("`lethe --help` lists the commands");
+        lt_error_hint("did you mean `lethe %s`? The commands are %s", near, list);
+    else
+        lt_error_hint("the commands are %s; `lethe COMMAND --help` explains one", list);
+    return status;
 }
 
 static void print_error_json(const lt_error *e, int code)
@@ -129,6 +135,7 @@ static lt_status run_call(cli_call *call, struct telling *t)
     LT_TRY(cli_call_parse(call));
     t->json = call->common.json;
     cli_progress_config(call->session->progress, call->common.quiet, call->common.verbose);
+    cli_warn_unknown_variables(call->session);
     if (call->common.show_config)
         return show_config(call);
     LT_TRY(call->verb->run(call));

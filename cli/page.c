@@ -187,8 +187,8 @@ static void add_facts(struct page *p, cli_call *call, const cli_board *board)
     const lt_dataset *ds = board->ds;
     const lt_model *m = board->entry[0].src.model;
     const char *recipe = cli_source_meta(&board->entry[0].src, "lethe.recipe");
-    cli_machine machine;
-    cli_machine_read(&machine);
+    lt_machine machine;
+    lt_machine_read(&machine);
     add_fact(p, "Data",
              cli_format("%s: %lld training and %lld test images, %dx%dx%d, %d classes", ds->spec,
                         (long long)ds->split[LT_TRAIN].n, (long long)ds->split[LT_TEST].n, ds->c, ds->h, ds->w,
@@ -200,7 +200,7 @@ static void add_facts(struct page *p, cli_call *call, const cli_board *board)
     add_fact(p, "Forget set",
              cli_format("%lld samples, digest %s", (long long)board->sets.forget.n, board->forget_digest));
     add_fact(p, "Machine",
-             cli_format("%s, %d of %d cores usable, %s", machine.cpu, machine.n_usable, machine.n_cpus, machine.isa));
+             cli_format("%s, %d of %d cores usable, %s", machine.cpu, machine.n_usable, machine.n_cores, machine.isa));
     add_fact(p, "lethe",
              cli_format("%s%s%s", LT_VERSION, call->session->backend ? ", " : "",
                         call->session->backend ? lt_backend_version(call->session->backend) : ""));

@@ -75,14 +75,16 @@ void cli_progress_part(struct cli_progress *p, double from, double to)
 
 void cli_say(cli_session *s, const char *fmt, ...)
 {
+    char text[2048];
     if (s->progress->quiet)
         return;
     cli_progress_clear(s->progress);
     va_list args;
     va_start(args, fmt);
-    vfprintf(stderr, fmt, args);
+    vsnprintf(text, sizeof text, fmt, args);
     va_end(args);
-    fputc('\n', stderr);
+    cli_keep_printable(text);
+    fprintf(stderr, "%s\n", text);
 }
 
 static void format_time(double seconds, char out[24])

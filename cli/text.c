@@ -134,6 +134,16 @@ const char *cli_percent(double fraction, char buf[24])
     return buf;
 }
 
+// Also the control characters of Latin-1, which are two bytes in UTF-8.
+void cli_keep_printable(char *text)
+{
+    for (unsigned char *p = (unsigned char *)text; *p; p++)
+        if (*p < ' ' || *p == 127 || (p[0] == 0xc2 && p[1] >= 0x80 && p[1] < 0xa0))
+            *p = '?';
+        else if (p > (unsigned char *)text && p[-1] == '?' && *p >= 0x80 && *p < 0xa0)
+            *p = '?'; // the second byte of one
+}
+
 void cli_table_row(cli_table *t, ...)
 {
     size_t n = (size_t)t->n_rows * (size_t)t->n_columns;
@@ -144,8 +154,10 @@ void cli_table_row(cli_table *t, ...)
     t->cell = cell;
     va_list args;
     va_start(args, t);
-    for (int i = 0; i < t->n_columns; i++)
+    for (int i = 0; i < t->n_columns; i++) {
         t->cell[n + (size_t)i] = cli_format("%s", va_arg(args, const char *));
+        cli_keep_printable(t->cell[n + (size_t)i]); // names of classes and tensors come from files
+    }
     va_end(args);
     t->n_rows++;
 }

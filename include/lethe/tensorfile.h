@@ -34,6 +34,8 @@ LT_API lt_status lt_torch_stream_parse(const void *bytes, size_t n, const char *
 LT_API void lt_tensor_file_close(lt_tensor_file *file);
 LT_API int lt_tensor_file_count(const lt_tensor_file *file);
 LT_API const lt_tensor *lt_tensor_file_at(const lt_tensor_file *file, int i);
+// The element type that tensor i has in the file, by its safetensors name: "F16" and "BF16" arrive as LT_F32. Static.
+LT_API const char *lt_tensor_file_stored_type(const lt_tensor_file *file, int i);
 LT_API const lt_tensor *lt_tensor_file_find(const lt_tensor_file *file, const char *name); // NULL when absent
 LT_API const char *lt_tensor_file_meta(const lt_tensor_file *file, const char *key);       // NULL when absent
 LT_API int lt_tensor_file_n_meta(const lt_tensor_file *file);

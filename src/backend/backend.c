@@ -1,5 +1,6 @@
 // backend.c - the registry of compute backends, made from backends.list and devices.list.
 #include "base/base.h"
+#include "lethe/machine.h"
 #include "graph/backend.h"
 #include <string.h>
 #include <unistd.h>
@@ -81,8 +82,7 @@ static lt_status open_backend(const lt_backend_ops *ops, const char *spec, int n
     b->ops = ops;
     make_lock(b);
     b->fallback = lti_ref_bind;
-    long online = sysconf(_SC_NPROCESSORS_ONLN);
-    b->n_threads = n_threads > 0 ? n_threads : online > 0 && online < 4096 ? (int)online : 1;
+    b->n_threads = n_threads > 0 ? n_threads : lt_usable_cores();
     const lt_status status = open_parts(b, spec, sibling);
     if (status != LT_OK) {
         free_backend(b);

@@ -158,6 +158,17 @@ static lt_status read_member(const lti_open_args *args, const family *f, const m
     return status;
 }
 
+static lt_status missing_member(const lti_open_args *args, const char *name, int n_have, int n)
+{
+    const lt_status status = LT_FAIL(LT_E_INPUT, "%s: %s: %s is missing, though %d of the %d training files are there",
+                                     args->kind, args->path, name, n_have, n);
+    lt_error_hint(
+        "`lethe data get %s` fetches the whole set; allow-partial=1 opens it when only the last files of a split "
+        "are missing",
+        args->kind);
+    return status;
+}
+
 // have[i]: member i is there. A split may be absent as a whole, or end early with allow-partial; a gap would shift the
 // ids.
 static lt_status check_members(const lti_open_args *args, const family *f, const bool *have, lti_raw *raw)
@@ -175,8 +186,7 @@ static lt_status check_members(const lti_open_args *args, const family *f, const
         if (n_have == 0)
             raw->missing[s] = f->missing[s];
         else if (n_have < n && (!args->allow_partial || last > first_gap))
-            return LT_FAIL(LT_E_INPUT, "%s: %s: %s is missing, though %d of the %d training files are there",
-                           args->kind, args->path, f->members[first_gap].name, n_have, n);
+            return missing_member(args, f->members[first_gap].name, n_have, n);
     }
     return LT_OK;
 }

@@ -204,6 +204,7 @@ static lt_status fill_tensors(const parser *p, lt_tensor_file *f, unsigned char 
             if (!t->name)
                 return LTI_NOMEM(p->label);
             memcpy(t->dim, e->dim, sizeof t->dim);
+            f->stored[f->n_tensors] = e->type->safetensors;
             f->n_tensors++; // owned[] stays false
         } else {
             LT_TRY(lti_tensor_file_add(f, e->name, e->type, e->n_dims, e->dim, e->n_elements, &t));

@@ -128,8 +128,9 @@ lt_status lti_tensor_file_new(size_t n_tensors, size_t n_meta, lt_tensor_file **
         return LTI_NOMEM("tensor file");
     *f = (lt_tensor_file){.tensor = lti_calloc(n_tensors, sizeof *f->tensor),
                           .owned = lti_calloc(n_tensors, sizeof *f->owned),
+                          .stored = lti_calloc(n_tensors, sizeof *f->stored),
                           .meta = lti_calloc(n_meta, sizeof *f->meta)};
-    if (!f->tensor || !f->owned || !f->meta) {
+    if (!f->tensor || !f->owned || !f->stored || !f->meta) {
         lt_tensor_file_close(f);
         return LTI_NOMEM("tensor file");
     }
@@ -149,6 +150,7 @@ lt_status lti_tensor_file_add(lt_tensor_file *file, const char *name, const lti_
         !(t->data = lti_aligned_alloc(64, n_bytes)))
         return LTI_NOMEM(name);
     t->n_bytes = n_bytes;
+    file->stored[file->n_tensors] = type->safetensors;
     file->owned[file->n_tensors++] = true;
     *tensor = t;
     return LT_OK;
@@ -181,9 +183,15 @@ void lt_tensor_file_close(lt_tensor_file *file)
     lti_arena_clear(&file->arena);
     lti_free(file->tensor);
     lti_free(file->owned);
+    lti_free(file->stored);
     lti_free(file->meta);
     lti_free(file->bytes);
     lti_free(file);
+}
+
+const char *lt_tensor_file_stored_type(const lt_tensor_file *file, int i)
+{
+    return file->stored[i];
 }
 
 int lt_tensor_file_count(const lt_tensor_file *file)

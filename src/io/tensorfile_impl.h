@@ -9,8 +9,9 @@ struct lt_tensor_file {
     lt_tensor *tensor;
     lt_meta *meta;
     int n_tensors, n_meta;
-    char *bytes; // the file itself when tensors point into it; else NULL
-    bool *owned; // per tensor: is data its own allocation?
+    char *bytes;         // the file itself when tensors point into it; else NULL
+    bool *owned;         // per tensor: is data its own allocation?
+    const char **stored; // per tensor: name of the element type in the file
 };
 
 // An element type as files know it, and how it arrives in memory.

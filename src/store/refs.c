@@ -4,6 +4,7 @@
 // both augmented [AMUN 4.3]. Views of test samples have another tag, because official ids of the two splits overlap and
 // augmentation is a function of tag and id.
 #include "store_impl.h"
+#include "lethe/machine.h"
 #include <math.h>
 #include <string.h>
 #include <time.h>
@@ -250,8 +251,8 @@ done:
 
 lt_status lt_ref_measure(const lt_ref_plan *plan, const lt_ref_env *env, lt_ref_cost *cost)
 {
-    const long online = sysconf(_SC_NPROCESSORS_ONLN);
-    const int n_open = plan->n_missing + plan->n_unfinished, most = env->n_workers > 0 ? env->n_workers : (int)online;
+    const int n_open = plan->n_missing + plan->n_unfinished,
+              most = env->n_workers > 0 ? env->n_workers : lt_usable_cores();
     const int n = n_open < most ? n_open : most; // models side by side
     *cost = (lt_ref_cost){.n_workers = n};
     if (n < 1)

@@ -5,6 +5,7 @@
 // backend for one thread never forms a team. Kernel choices are stored per thread count, and the first worker that
 // needs one keeps the others waiting while it measures, so a population chooses as a lone run does.
 #include "lethe/population.h"
+#include "lethe/machine.h"
 #include "train_impl.h"
 
 #include <pthread.h>
@@ -185,8 +186,7 @@ static void *worker_main(void *arg)
 
 static int worker_count(const lt_population *spec)
 {
-    const long online = sysconf(_SC_NPROCESSORS_ONLN);
-    const int n = spec->n_workers > 0 ? spec->n_workers : online > 0 && online < 4096 ? (int)online : 1;
+    const int n = spec->n_workers > 0 ? spec->n_workers : lt_usable_cores();
     return n < spec->n ? n : spec->n;
 }
 

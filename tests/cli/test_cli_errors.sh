@@ -129,11 +129,54 @@ fi
 # downloads: official digests are checked; no network is one clear line
 mkdir -p mirror && echo "not CIFAR" >mirror/cifar-10-binary.tar.gz
 error 4 "cifar-10-binary.tar.gz" data get cifar10 --out sets --url "file://$work/mirror" --quiet
-[ -z "$(find sets -type f)" ] || fail "a download that failed left a file"
+[ ! -e sets ] || fail "a download that failed left a folder or a file"
+mkdir -p kept/cifar-10-batches-bin
+error 4 "cifar-10-binary.tar.gz" data get cifar10 --out kept --url "file://$work/mirror" --quiet
+[ -d kept/cifar-10-batches-bin ] || fail "a download that failed removed a folder that it did not make"
 error 1 "cifar-10-binary.tar.gz" data get cifar10 --out sets --url "file://$work/nowhere" --quiet
 error 1 "127.0.0.1" data get mnist --out sets --url http://127.0.0.1:9/x --quiet
 error 2 "mnits" data get mnits
 contains err "did you mean mnist"
+
+# what is not as it was meant is said: threads, variables, verbs
+run 0 eval base --threads 4096 --json
+contains err "warning: --threads 4096: this process may use [0-9]* core"
+run 0 eval base --threads 1 --json
+lacks err "warning"
+LETHE_EPOCH=3 run 0 eval base --threads 1 --json
+contains err "warning: LETHE_EPOCH: no option has this name; did you mean LETHE_EPOCHS?"
+LETHE_UNLEARN_AMUN_EPOCHS=3 LETHE_METHOD=ft LETHE_RMIA_GAMMA=1 LETHE_DATA=$work run 0 eval base --threads 1 --json
+lacks err "warning: LETHE"
+error 2 "unknown command 'evla'" evla
+contains err "did you mean .lethe eval."
+error 2 "unknown command 'fly'" fly
+contains err "the commands are .*unlearn"
+# a missing batch: what to do
+mkdir gap && for i in 1 2 4 5; do cp "cifar/data_batch_$i.bin" gap; done && cp cifar/test_batch.bin gap
+error 3 "data_batch_3.bin is missing" data info cifar10:gap
+contains err "^hint: .*lethe data get cifar10"
+
+# names of classes and types of tensors as they are
+if python3 -c 'import numpy' 2>/dev/null; then
+    mkdir -p "names/$(printf 'a\033[31mred')" names/b
+    python3 - <<'END' || fail "no pictures and tensors"
+import json, struct, zlib, glob
+def chunk(kind, data):
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+png = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">IIBBBBB", 2, 2, 8, 2, 0, 0, 0)) + chunk(b"IDAT", zlib.compress((b"\0" + b"\x80" * 6) * 2)) + chunk(b"IEND", b"")
+for folder in glob.glob("names/*"):
+    open(folder + "/1.png", "wb").write(png)
+head = {"a": {"dtype": "F16", "shape": [2], "data_offsets": [0, 4]}, "b": {"dtype": "BF16", "shape": [2], "data_offsets": [4, 8]},
+        "c": {"dtype": "F32", "shape": [1], "data_offsets": [8, 12]}}
+text = json.dumps(head).encode()
+open("half.safetensors", "wb").write(struct.pack("<Q", len(text)) + text + b"\x00\x3c" * 2 + b"\x80\x3f" * 2 + b"\0" * 4)
+END
+    run 0 data info folder:names,allow-partial=1
+    contains out 'a?\[31mred'
+    ! LC_ALL=C grep -q "$(printf '\033')" out || fail "a class name reaches the terminal with an escape sequence"
+    run 0 inspect half.safetensors --json
+    same "types in the file" "$(value out tensors.0.dtype) $(value out tensors.1.dtype) $(value out tensors.2.dtype)" "f16 bf16 f32"
+fi
 
 # every error is one JSON object with --json, however it was asked for, and only then
 run 3 eval short.safetensors --data $data --json

@@ -8,7 +8,7 @@ digests() {
     shift
     first=
     for n in 1 3; do
-        run 0 train $data --model "$model" --fixed-order --threads $n "$@" --out "run-$n" --force --json
+        run 0 train $data --model "$model" --fixed-order --threads $n --oversubscribe "$@" --out "run-$n" --force --json
         digest=$(value out model_digest)
         same "digest of $model $* with 1 thread and with $n" "${first:=$digest}" "$digest"
     done
@@ -20,13 +20,13 @@ digests simple-conv:width=8
 # what evaluates it is as independent
 run 0 eval run-1 --fixed-order --threads 1 --json
 loss=$(value out test_loss)
-run 0 eval run-1 --fixed-order --threads 3 --json
+run 0 eval run-1 --fixed-order --threads 3 --oversubscribe --json
 same "test loss with 1 thread and with 3" "$(value out test_loss)" "$loss"
 
 # so are unlearning with an attack, and a run that goes on with another number of threads
 first=
 for n in 1 3; do
-    run 0 unlearn run-1 --method amun --forget random:10 --epochs 1 --fixed-order --threads $n --out "amun-$n" --json
+    run 0 unlearn run-1 --method amun --forget random:10 --epochs 1 --fixed-order --threads $n --oversubscribe --out "amun-$n" --json
     digest=$(value out model_digest)
     same "digest of unlearning with 1 thread and with $n" "${first:=$digest}" "$digest"
 done

@@ -1,12 +1,13 @@
-// fetch.c - downloads official data sets with libcurl and checks size and SHA-256 before a file gets its name.
+// download.c - downloads official data sets with libcurl and checks size and SHA-256 before a file gets its name.
 //
 // The digests are those of the publishers' files as the large dataset libraries pin them. Only https, http and file
 // addresses are followed; a file that does not match is removed and never becomes part of a data directory.
-#include "cli.h"
+#include "lethe/download.h"
+#include "base/base.h"
 #include <curl/curl.h>
 #include <errno.h>
 #include <sodium.h>
-#include <stdlib.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -18,23 +19,20 @@ struct file {
 };
 enum { MAX_FILES = 4 };
 static const struct set {
-    const char *name, *folder, *url, *digest; // folder under the data directory; digest of the opened set, or NULL
-    struct file file[MAX_FILES];              // ends with name NULL when shorter
+    const char *name, *folder, *url; // folder under the data directory
+    struct file file[MAX_FILES];     // ends with name NULL when shorter
 } sets[] = {
     {"cifar10",
      "cifar-10-batches-bin",
      "https://www.cs.toronto.edu/~kriz/",
-     NULL,
      {{"cifar-10-binary.tar.gz", 170052171, "c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd"}}},
     {"cifar100",
      "cifar-100-binary",
      "https://www.cs.toronto.edu/~kriz/",
-     NULL,
      {{"cifar-100-binary.tar.gz", 168513733, "58a81ae192c23a4be8b1804d68e518ed807d710a4eb253b1f2a199162a40d8ec"}}},
     {"mnist",
      "mnist",
      "https://storage.googleapis.com/cvdf-datasets/mnist/",
-     NULL,
      {{"train-images-idx3-ubyte.gz", 9912422, "440fcabf73cc546fa21475e81ea370265605f56be210a4024d2ca8f203523609"},
       {"train-labels-idx1-ubyte.gz", 28881, "3552534a0a558bbed6aed32b30c495cca23d567ec52cac8be1a0730e8010255c"},
       {"t10k-images-idx3-ubyte.gz", 1648877, "8d422c7b0a1c1c79245a5bcf07fe86e33eeafee792b84584aec276f5a2dbc4e6"},
@@ -42,7 +40,6 @@ static const struct set {
     {"fashion-mnist",
      "fashion-mnist",
      "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",
-     NULL,
      {{"train-images-idx3-ubyte.gz", 26421880, "3aede38d61863908ad78613f6a32ed271626dd12800ba2636569512369268a84"},
       {"train-labels-idx1-ubyte.gz", 29515, "a04f17134ac03560a47e3764e11b92fc97de4d1bfaf8ba1a3aa29af54cc90845"},
       {"t10k-images-idx3-ubyte.gz", 4422102, "346e55b948d973a97e58d2351dde16a484bd415d4595297633bb08f03db6a073"},
@@ -58,18 +55,12 @@ static const struct set *find_set(const char *name)
     return NULL;
 }
 
-bool cli_fetch_known(const char *name)
+bool lt_can_download(const char *kind)
 {
-    return find_set(name) != NULL;
+    return find_set(kind) != NULL;
 }
 
-const char *cli_fetch_digest(const char *name)
-{
-    const struct set *set = find_set(name);
-    return set ? set->digest : NULL;
-}
-
-const char *cli_fetch_names(void)
+const char *lt_downloadable(void)
 {
     return "cifar10, cifar100, mnist and fashion-mnist";
 }
@@ -80,21 +71,23 @@ static lt_status sha256_of(const char *path, char out[65])
 {
     enum { CHUNK = 1 << 16 };
     crypto_hash_sha256_state state;
-    unsigned char digest[crypto_hash_sha256_BYTES], *chunk = cli_alloc(CHUNK, 1);
-    FILE *f = fopen(path, "rb");
+    unsigned char digest[crypto_hash_sha256_BYTES], *chunk = lti_malloc(CHUNK);
+    if (!chunk)
+        return LTI_NOMEM(path);
+    FILE *f = fopen(path, "rbe");
     size_t n;
     if (!f) {
-        free(chunk);
-        return LT_FAIL(LT_E_IO, "%s: %s", path, strerror(errno));
+        lti_free(chunk);
+        return lti_errno_fail("read", path);
     }
     crypto_hash_sha256_init(&state);
     while ((n = fread(chunk, 1, CHUNK, f)) > 0)
         crypto_hash_sha256_update(&state, chunk, n);
     bool failed = ferror(f) != 0;
     fclose(f);
-    free(chunk);
+    lti_free(chunk);
     if (failed)
-        return LT_FAIL(LT_E_IO, "%s: read error", path);
+        return LT_FAIL(LT_E_INPUT, "%s: read error", path);
     crypto_hash_sha256_final(&state, digest);
     sodium_bin2hex(out, 65, digest, sizeof digest);
     return LT_OK;
@@ -105,7 +98,7 @@ static lt_status check_file(const struct file *file, const char *path)
     struct stat st;
     char found[65];
     if (stat(path, &st) != 0)
-        return LT_FAIL(LT_E_IO, "%s: %s", path, strerror(errno));
+        return lti_errno_fail("read", path);
     if (st.st_size != file->n_bytes)
         return LT_FAIL(LT_E_INTEGRITY, "%s: expected %lld bytes, found %lld", file->name, (long long)file->n_bytes,
                        (long long)st.st_size);
@@ -118,7 +111,7 @@ static lt_status check_file(const struct file *file, const char *path)
 // ---- transfer
 
 struct transfer {
-    cli_call *call;
+    const lt_download_spec *spec;
     FILE *out;
     const struct file *file;
     bool write_failed;
@@ -148,8 +141,8 @@ static int on_progress(void *self, curl_off_t total, curl_off_t now, curl_off_t 
                       .unit = "KiB",
                       .epoch = -1,
                       .step = -1};
-    lt_emit(t->call->session->events, &event);
-    return lt_interrupted(&t->call->session->stop); // not 0: libcurl stops
+    lt_emit(t->spec->events, &event);
+    return lt_interrupted(t->spec->stop); // not 0: libcurl stops
 }
 
 static lt_status configure(CURL *curl, struct transfer *t, const char *url, char *message)
@@ -188,12 +181,12 @@ static lt_status explain(const struct transfer *t, CURLcode code, const char *ur
                          t->file->name);
 }
 
-static lt_status transfer(cli_call *call, const struct file *file, const char *url, const char *path)
+static lt_status transfer(const lt_download_spec *spec, const struct file *file, const char *url, const char *path)
 {
     char message[CURL_ERROR_SIZE] = "";
-    struct transfer t = {.call = call, .out = fopen(path, "wb"), .file = file};
+    struct transfer t = {.spec = spec, .out = fopen(path, "wbe"), .file = file};
     if (!t.out)
-        return LT_FAIL(errno == ENOSPC ? LT_E_NOSPACE : LT_E_IO, "%s: %s", path, strerror(errno));
+        return lti_errno_fail("write", path);
     CURL *curl = curl_easy_init();
     lt_status status = curl ? configure(curl, &t, url, message) : LT_FAIL(LT_E_NOMEM, "out of memory: libcurl");
     if (status == LT_OK) {
@@ -210,55 +203,86 @@ static lt_status transfer(cli_call *call, const struct file *file, const char *u
     return status;
 }
 
-static lt_status fetch_file(cli_call *call, const struct file *file, const char *base, const char *dir, bool *cached)
+static lt_status fetch_file(const lt_download_spec *spec, const struct file *file, const char *base, const char *dir,
+                            bool *cached)
 {
-    char *path = cli_format("%s/%s", dir, file->name), *part = cli_format("%s.part", path);
-    char *url = cli_format("%s%s%s", base, base[strlen(base) - 1] == '/' ? "" : "/", file->name);
-    lt_status status = check_file(file, path);
-    if (status == LT_OK)
+    char *path = lti_asprintf("%s/%s", dir, file->name), *part = lti_asprintf("%s/%s.part", dir, file->name);
+    char *url = lti_asprintf("%s%s%s", base, base[strlen(base) - 1] == '/' ? "" : "/", file->name);
+    lt_status status = path && part && url ? check_file(file, path) : LTI_NOMEM("file names");
+    if (status == LT_OK || status == LT_E_NOMEM)
         goto done;
-    lt_error_clear(); // not there, or another file: get it
+    lt_error_clear(); // missing, or another file: get it
     *cached = false;
-    cli_progress_stage(call->session->progress, "%s", file->name);
-    cli_say(call->session, "downloading %s", url);
-    status = transfer(call, file, url, part);
+    lt_info(spec->events, "data.download", "downloading %s", url);
+    status = transfer(spec, file, url, part);
     if (status == LT_OK)
         status = check_file(file, part);
     if (status == LT_OK && rename(part, path) != 0)
-        status = LT_FAIL(LT_E_IO, "%s: %s", path, strerror(errno));
+        status = lti_errno_fail("write", path);
     if (status != LT_OK)
         unlink(part);
 done:
-    free(path);
-    free(part);
-    free(url);
+    lti_free(path);
+    lti_free(part);
+    lti_free(url);
     return status;
 }
 
-lt_status cli_fetch(cli_call *call, const char *name, const char *dir, const char *base, json_t *result)
+// How many bytes of `path` name folders that exist already.
+static size_t existing_prefix(const char *path)
+{
+    struct stat st;
+    char copy[4096];
+    snprintf(copy, sizeof copy, "%s", path);
+    while (stat(copy, &st) != 0) {
+        char *slash = strrchr(copy, '/');
+        if (!slash)
+            return 0;
+        *slash = '\0';
+    }
+    return strlen(copy);
+}
+
+// The folders below the first `keep` bytes of path, where they are empty.
+static void remove_empty(const char *path, size_t keep)
+{
+    char copy[4096];
+    snprintf(copy, sizeof copy, "%s", path);
+    while (strlen(copy) > keep && rmdir(copy) == 0) {
+        char *slash = strrchr(copy, '/');
+        if (!slash)
+            return;
+        *slash = '\0';
+    }
+}
+
+lt_status lt_download_dataset(const lt_download_spec *spec, lt_download *result)
 {
     const char *names[N_SETS + 1] = {NULL};
     for (int i = 0; i < N_SETS; i++)
         names[i] = sets[i].name;
-    const struct set *set = find_set(name);
+    *result = (lt_download){.cached = true};
+    const struct set *set = find_set(spec->name);
     if (!set) {
-        LT_FAIL(LT_E_USAGE, "data get: '%s' has no official download here", name);
-        const char *near = lt_nearest(name, names);
-        return near ? lt_error_hint("did you mean %s?", near)
-                    : lt_error_hint("%s can be downloaded", cli_fetch_names());
+        const lt_status status = LT_FAIL(LT_E_USAGE, "data get: '%s' has no official download here", spec->name);
+        const char *near = lt_nearest(spec->name, names);
+        if (near)
+            lt_error_hint("did you mean %s?", near);
+        lt_error_hint("%s can be downloaded", lt_downloadable());
+        return status;
     }
-    bool cached = true;
-    char *folder = cli_format("%s/%s", dir, set->folder);
-    lt_status status = lt_make_dirs(folder);
+    const int n = snprintf(result->dir, sizeof result->dir, "%s/%s", spec->dir, set->folder);
+    if (n < 0 || (size_t)n >= sizeof result->dir)
+        return LT_FAIL(LT_E_USAGE, "data get: the path of the folder is longer than %zu bytes", sizeof result->dir - 1);
+    const size_t existed = existing_prefix(result->dir);
+    lt_status status = lt_make_dirs(result->dir);
     if (status == LT_OK && (sodium_init() < 0 || curl_global_init(CURL_GLOBAL_DEFAULT) != 0))
         status = LT_FAIL(LT_E_FAIL, "libsodium or libcurl does not start");
-    cli_catch_signals(call->session);
     for (int i = 0; i < MAX_FILES && set->file[i].name && status == LT_OK; i++)
-        status = fetch_file(call, &set->file[i], base && *base ? base : set->url, folder, &cached);
-    cli_put(result, "name", json_string(set->name));
-    cli_put_text(result, "dir", folder);
-    cli_put(result, "cached", json_boolean(cached));
+        status = fetch_file(spec, &set->file[i], spec->url && *spec->url ? spec->url : set->url, result->dir,
+                            &result->cached);
+    if (status != LT_OK)
+        remove_empty(result->dir, existed);
     curl_global_cleanup();
-    free(folder);
     return status;
 }

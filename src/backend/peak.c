@@ -4,7 +4,8 @@
 // The widest vectors the CPU has, enough chains to hide the latency of an FMA (4 to 5 cycles, 2 a cycle): 12
 // accumulators. The figure is the ceiling that `bench` compares convolution rates with; padding counted in nominal
 // FLOPs can exceed it.
-#include "cli.h"
+#include "lethe/peak.h"
+#include "base/base.h"
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -15,9 +16,9 @@
 
 enum { CHAINS = 12, INNER = 4096 };
 #if defined(__clang__)
-#define CLI_UNROLL _Pragma("unroll")
+#define LTI_UNROLL _Pragma("unroll")
 #else
-#define CLI_UNROLL _Pragma("GCC unroll 12") // so that the accumulators live in registers
+#define LTI_UNROLL _Pragma("GCC unroll 12") // so that the accumulators live in registers
 #endif
 
 #if defined(__x86_64__)
@@ -27,7 +28,7 @@ __attribute__((target("avx512f"))) static float chunk_avx512(float seed)
     for (int k = 0; k < CHAINS; k++)
         acc[k] = _mm512_set1_ps(seed + (float)k);
     for (int i = 0; i < INNER; i++)
-        CLI_UNROLL for (int k = 0; k < CHAINS; k++) acc[k] = _mm512_fmadd_ps(acc[k], a, b);
+        LTI_UNROLL for (int k = 0; k < CHAINS; k++) acc[k] = _mm512_fmadd_ps(acc[k], a, b);
     for (int k = 1; k < CHAINS; k++)
         acc[0] = _mm512_add_ps(acc[0], acc[k]);
     return _mm512_cvtss_f32(acc[0]);
@@ -39,7 +40,7 @@ __attribute__((target("avx2,fma"))) static float chunk_avx2(float seed)
     for (int k = 0; k < CHAINS; k++)
         acc[k] = _mm256_set1_ps(seed + (float)k);
     for (int i = 0; i < INNER; i++)
-        CLI_UNROLL for (int k = 0; k < CHAINS; k++) acc[k] = _mm256_fmadd_ps(acc[k], a, b);
+        LTI_UNROLL for (int k = 0; k < CHAINS; k++) acc[k] = _mm256_fmadd_ps(acc[k], a, b);
     for (int k = 1; k < CHAINS; k++)
         acc[0] = _mm256_add_ps(acc[0], acc[k]);
     return _mm256_cvtss_f32(acc[0]);
@@ -54,7 +55,7 @@ static float chunk_plain(float seed)
     for (int k = 0; k < CHAINS; k++)
         acc[k] = (vec4){seed + (float)k, seed, seed, seed};
     for (int i = 0; i < INNER; i++)
-        CLI_UNROLL for (int k = 0; k < CHAINS; k++) acc[k] = acc[k] * a + b;
+        LTI_UNROLL for (int k = 0; k < CHAINS; k++) acc[k] = acc[k] * a + b;
     for (int k = 1; k < CHAINS; k++)
         acc[0] += acc[k];
     return acc[0][0];
@@ -74,7 +75,7 @@ struct member {
     float sink; // keeps the sums alive
 };
 
-static void *work(void *self)
+static void *run_chunks(void *self)
 {
     struct member *m = self;
     struct team *t = m->team;
@@ -105,43 +106,52 @@ static void choose_kernel(struct team *t)
 #endif
 }
 
-static double measure(struct team *t, int n_threads)
+static lt_status measure(struct team *t, int n_threads, double *gflops)
 {
-    struct member *m = cli_alloc((size_t)n_threads, sizeof *m);
+    struct member *m = lti_calloc((size_t)n_threads, sizeof *m);
     int started = 0;
     int64_t chunks = 0;
+    if (!m)
+        return LTI_NOMEM("threads of the peak measurement");
     for (; started < n_threads; started++) {
         m[started].team = t;
-        if (pthread_create(&m[started].thread, NULL, work, &m[started]) != 0)
+        if (pthread_create(&m[started].thread, NULL, run_chunks, &m[started]) != 0)
             break;
     }
     while (atomic_load(&t->ready) < started)
         ;
-    double start_s = cli_now_s();
+    const double start_s = lti_now_s();
     atomic_store(&t->go, 1);
-    while (cli_now_s() - start_s < t->seconds) {
-        struct timespec nap = {.tv_nsec = 1000000};
+    while (started > 0 && lti_now_s() - start_s < t->seconds) {
+        const struct timespec nap = {.tv_nsec = 1000000};
         nanosleep(&nap, NULL);
     }
     atomic_store(&t->stop, 1);
-    double elapsed = cli_now_s() - start_s;
+    const double elapsed = lti_now_s() - start_s;
     for (int i = 0; i < started; i++) {
         pthread_join(m[i].thread, NULL);
         chunks += m[i].n_chunks;
     }
-    free(m);
-    return (double)chunks * INNER * CHAINS * t->width * 2 / elapsed / 1e9;
+    lti_free(m);
+    if (started == 0)
+        return LT_FAIL(LT_E_FAIL, "peak measurement: no thread could be started");
+    *gflops = (double)chunks * INNER * CHAINS * t->width * 2 / elapsed / 1e9;
+    return LT_OK;
 }
 
-double cli_peak_gflops(int n_threads, double seconds)
+lt_status lt_measure_fma_peak(int n_threads, double seconds, double *gflops)
 {
-    enum { TRIES = 3 };
-    double best = 0;
+    enum { TRIES = 3, MOST_THREADS = 4096 };
+    *gflops = 0;
+    if (n_threads < 1 || n_threads > MOST_THREADS || !(seconds > 0))
+        return LT_FAIL(LT_E_USAGE, "peak measurement: expected 1..%d threads and a time, found %d and %g s",
+                       MOST_THREADS, n_threads, seconds);
     for (int i = 0; i < TRIES; i++) {
         struct team t = {.seconds = seconds / TRIES};
+        double rate;
         choose_kernel(&t);
-        double rate = measure(&t, n_threads);
-        best = rate > best ? rate : best;
+        LT_TRY(measure(&t, n_threads, &rate));
+        *gflops = rate > *gflops ? rate : *gflops;
     }
-    return best;
+    return LT_OK;
 }
