@@ -135,6 +135,21 @@ LT_API lt_status lt_robust_save(const lt_robust_result *r, const char *path);
 // for every radius; of attacks with a budget, radii below eps count only examples that lie within them. Non-decreasing.
 LT_API double lt_robust_success_at(const lt_robust_result *r, double radius);
 
+// Robust accuracy at ascending radii, out (n): a sample broken at one radius counts as broken at all larger ones and is
+// not attacked again, so the curve never rises. Attacks of minimum norm run once. Arguments as lt_robust_evaluate;
+// spec.eps is not read. LT_E_USAGE for radii that do not ascend.
+typedef struct lt_robust_curve_job {
+    const lt_attack_target *target;
+    const lt_view *view;
+    const char *attacks;
+    const lt_attack_spec *spec;
+    lt_attack_cfg_fn cfg; // may be NULL
+    void *cfg_ctx;
+    const double *radius; // (n)
+    int n;
+} lt_robust_curve_job;
+LT_API lt_status lt_robust_curve(const lt_robust_curve_job *job, const lt_env *env, double *robust_acc);
+
 // Wilson interval of k successes of n at 95 %.
 LT_API void lt_wilson(int64_t k, int64_t n, double interval[2]);
 

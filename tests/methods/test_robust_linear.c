@@ -265,12 +265,43 @@ static void test_autoattack(void **state)
     lt_robust_result_destroy(all);
 }
 
+// The curve is the distribution of the distances, whichever kind of attack draws it, and never rises.
+static void test_curve(void **state)
+{
+    (void)state;
+    const double radius[] = {0, 0.004, 0.008, 0.012, 0.02, 0.5};
+    const lt_model *model = &worlds[1].model;
+    const lt_attack_target target = {.model = &model, .n_models = 1};
+    static const char *const attacks[] = {"apgd-t", "min-norm"};
+    for (int a = 0; a < 2; a++) {
+        lt_attack_spec spec = rt_spec(LT_NORM_LINF, "1");
+        double acc[6];
+        const lt_robust_curve_job job = {
+            .target = &target, .view = &worlds[1].view, .attacks = attacks[a], .spec = &spec, .radius = radius, .n = 6};
+        assert_ok(lt_robust_curve(&job, &worlds[1].env, acc));
+        for (int k = 0; k < 6; k++) {
+            int n = 0;
+            for (int i = 0; i < IMAGES; i++)
+                n += truth[1][LT_NORM_LINF][i] > radius[k];
+            assert_true(fabs(acc[k] - n / (double)IMAGES) <= 1.0 / IMAGES + 1e-12);
+            assert_true(k == 0 || acc[k] <= acc[k - 1]);
+        }
+        assert_true(acc[0] == 1 && acc[5] == 0);
+    }
+    lt_attack_spec spec = rt_spec(LT_NORM_LINF, "1");
+    const double falling[] = {0.1, 0.05};
+    double acc[2];
+    const lt_robust_curve_job job = {
+        .target = &target, .view = &worlds[1].view, .attacks = "pgd", .spec = &spec, .radius = falling, .n = 2};
+    assert_int_equal(lt_robust_curve(&job, &worlds[1].env, acc), LT_E_USAGE);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_hyperplane), cmocka_unit_test(test_radius), cmocka_unit_test(test_fab),
         cmocka_unit_test(test_fmn),        cmocka_unit_test(test_others), cmocka_unit_test(test_two_classes),
-        cmocka_unit_test(test_autoattack),
+        cmocka_unit_test(test_autoattack), cmocka_unit_test(test_curve),
     };
     return cmocka_run_group_tests(tests, open_worlds, close_worlds);
 }
