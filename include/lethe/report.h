@@ -2,6 +2,7 @@
 #ifndef LT_REPORT_H
 #define LT_REPORT_H
 #include "lethe/audit.h"
+#include "lethe/robust.h"
 LT_BEGIN
 
 typedef enum lt_report_role { LT_ROW_METHOD, LT_ROW_ORIGINAL, LT_ROW_ORACLE } lt_report_role;
@@ -94,6 +95,13 @@ typedef struct lt_report_stream { // requests served one after another
     const double *current, *cumulative; // (n) AUC retain/forget minus AUC forget/test; NaN = not measured
 } lt_report_stream;
 
+typedef struct lt_report_attack { // one evaluation of robustness
+    const char *model, *attack;
+    const lt_robust_result *result;
+    const double *radius, *robust_acc; // (n_radii) of lt_robust_curve; may be NULL
+    int n_radii;
+} lt_report_attack;
+
 typedef struct lt_report_spec {
     const char *title, *subtitle;
     const char *note;         // a paragraph under the title: what was done, on which data; may be NULL
@@ -118,6 +126,8 @@ typedef struct lt_report_spec {
     int n_depth;
     const lt_report_stream *streams;
     int n_streams;
+    const lt_report_attack *robust;
+    int n_robust;
 } lt_report_spec;
 // One file, no scripts, nothing fetched; written atomically. All text of the spec is escaped.
 LT_API lt_status lt_report_html(const lt_report_spec *spec, const char *path);
@@ -129,6 +139,9 @@ LT_API char *lt_report_csv(const lt_report_spec *spec);      // the comparison, 
 LT_API char *lt_report_all_markdown(const lt_report_spec *spec);
 LT_API char *lt_report_all_csv(const lt_report_spec *spec);
 
+// The first adversarial examples of a result: image, example and magnified difference above one another, in one
+// picture. LT_E_FAIL when there is none.
+LT_API lt_status lt_robust_picture(const lt_robust_result *r, const char *path);
 // One picture (C,H,W), C = 1 or 3, as a PNG file.
 LT_API lt_status lt_png_write(const char *path, int c, int h, int w, const uint8_t *x);
 

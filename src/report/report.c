@@ -7,9 +7,9 @@
 #include "report/report_impl.h"
 
 static lt_status (*const sections[])(lti_doc *d) = {
-    lti_put_comparison, lti_put_lint,    lti_put_forest,  lti_put_metrics_table,  lti_put_roc,
-    lti_put_histograms, lti_put_classes, lti_put_streams, lti_put_representation, lti_put_costs,
-    lti_put_image_grid, lti_put_curves,  lti_put_runs,
+    lti_put_comparison, lti_put_lint,       lti_put_forest,  lti_put_metrics_table,  lti_put_roc,
+    lti_put_histograms, lti_put_classes,    lti_put_streams, lti_put_representation, lti_put_costs,
+    lti_put_image_grid, lti_put_robustness, lti_put_curves,  lti_put_runs,
 };
 
 static void contents(lti_buf *b, const lti_doc *d)

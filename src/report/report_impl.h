@@ -79,6 +79,7 @@ lt_status lti_put_representation(lti_doc *d); // depth.c
 lt_status lti_put_streams(lti_doc *d);
 lt_status lti_put_image_grid(lti_doc *d); // strip.c
 lt_status lti_put_curves(lti_doc *d);     // curves.c
+lt_status lti_put_robustness(lti_doc *d); // robustness.c
 
 // ---- what a deletion costs (tables.c): search, mask and update, and its shares of the oracles' mean; NaN without one
 typedef struct lti_deletion {
