@@ -7,7 +7,7 @@
 enum { MAX_MODELS = 16 };
 
 struct opts {
-    const char *run, *data, *attack, *save, *surrogate;
+    const char *run, *data, *attack, *save, *surrogate, *radii, *picture, *report;
     int32_t split, combine;
     int64_t limit;
     double model_noise;
@@ -34,11 +34,14 @@ static const lt_option what[] = {
     LT_STR(struct opts, attack, "pgd", "attack, or several with commas; `lethe attack --help` lists them"),
     LT_STR(struct opts, surrogate, NULL,
            "craft on this run or file instead (several: an ensemble), and evaluate the model on the results"),
+    LT_STR(struct opts, radii, NULL, "also the robust accuracy at these radii, ascending: 0,1/255,2/255,4/255"),
     LT_BOOL(struct opts, transfer_matrix, 0, "craft on every model, evaluate on every one: transfer rates"),
     LT_OPT_END,
 };
 static const lt_option outputs[] = {
     LT_STR(struct opts, save, NULL, "write images, examples, predictions and distances to this .npz"),
+    LT_STR(struct opts, picture, NULL, "draw the first examples into this .png: image, example, difference"),
+    LT_STR(struct opts, report, NULL, "write a page with the table and the curve of --radii to this .html"),
     LT_BOOL(struct opts, strict, 0, "exit with 6 when a flag says that the evaluation is unreliable"),
     LT_BOOL(struct opts, allow_invalid, 0, "do not fail when a logit is not finite"),
     LT_OPT_END,
@@ -233,7 +236,69 @@ static json_t *describe(cli_call *call, const struct job *job)
     return j;
 }
 
-static lt_status attack_models(cli_call *call, struct job *job)
+// ---- accuracy against the radius
+
+enum { MAX_RADII = 64 };
+typedef struct curve {
+    int n;
+    double radius[MAX_RADII], robust_acc[MAX_RADII];
+} curve;
+
+static lt_status make_curve(cli_call *call, struct job *job, curve *c)
+{
+    const struct opts *o = call->opts;
+    const lt_attack_target target = target_of(o, &job->victims);
+    cli_list list = {0};
+    lt_status status = LT_OK;
+    cli_list_add(&list, o->radii);
+    if (list.n > MAX_RADII)
+        status = LT_FAIL(LT_E_USAGE, "--radii: expected at most %d, found %d", MAX_RADII, list.n);
+    for (int i = 0; i < list.n && status == LT_OK; i++)
+        status = lt_attack_parse_eps(list.item[i], &c->radius[c->n++]);
+    cli_list_clear(&list);
+    if (status != LT_OK || c->n == 0)
+        return status;
+    const lt_robust_curve_job ask = {.target = &target,
+                                     .view = &job->view,
+                                     .attacks = o->attack,
+                                     .spec = &o->spec,
+                                     .cfg = cfg_of,
+                                     .cfg_ctx = call,
+                                     .radius = c->radius,
+                                     .n = c->n};
+    return lt_robust_curve(&ask, &job->env, c->robust_acc);
+}
+
+static void put_curve(json_t *r, const curve *c)
+{
+    json_t *j = json_object(), *radius = json_array(), *acc = json_array();
+    for (int i = 0; i < c->n; i++) {
+        json_array_append_new(radius, json_real(c->radius[i]));
+        json_array_append_new(acc, json_real(c->robust_acc[i]));
+    }
+    cli_put(j, "radius", radius);
+    cli_put(j, "robust_acc", acc);
+    if (c->n > 0)
+        cli_put(r, "curve", j);
+    else
+        json_decref(j);
+}
+
+static lt_status write_report(const cli_call *call, const lt_robust_result *r, const curve *c)
+{
+    const struct opts *o = call->opts;
+    const lt_report_attack attack = {.model = o->run,
+                                     .attack = o->attack,
+                                     .result = r,
+                                     .radius = c->radius,
+                                     .robust_acc = c->robust_acc,
+                                     .n_radii = c->n};
+    const lt_report_spec page = {
+        .title = "Robustness", .subtitle = cli_text(call->result, "data"), .robust = &attack, .n_robust = 1};
+    return lt_report_html(&page, o->report);
+}
+
+static lt_status evaluate(cli_call *call, struct job *job, lt_robust_result **r)
 {
     const struct opts *o = call->opts;
     const lt_attack_target target = target_of(o, &job->victims), source = target_of(o, &job->surrogates);
@@ -246,20 +311,43 @@ static lt_status attack_models(cli_call *call, struct job *job)
                                       .spec = &o->spec,
                                       .cfg = cfg_of,
                                       .cfg_ctx = call};
-    lt_robust_result *r = NULL;
     cli_progress_stage(call->session->progress, "attacking %s with %s", o->run, o->attack);
     if (job->surrogates.n > 0)
-        LT_TRY(lt_transfer_evaluate(&transfer, &job->env, &r));
-    else
-        LT_TRY(lt_robust_evaluate(&target, &job->view, o->attack, &o->spec, cfg_of, call, &job->env, &r));
-    lt_status status = o->save && *o->save ? lt_robust_save(r, o->save) : LT_OK;
+        return lt_transfer_evaluate(&transfer, &job->env, r);
+    return lt_robust_evaluate(&target, &job->view, o->attack, &o->spec, cfg_of, call, &job->env, r);
+}
+
+static bool given(const char *text)
+{
+    return text && *text;
+}
+
+static lt_status write_outputs(cli_call *call, const lt_robust_result *r, const curve *c)
+{
+    const struct opts *o = call->opts;
+    if (given(o->save)) {
+        LT_TRY(lt_robust_save(r, o->save));
+        cli_put_text(call->result, "save", o->save);
+    }
+    if (given(o->picture))
+        LT_TRY(lt_robust_picture(r, o->picture));
+    return given(o->report) ? write_report(call, r, c) : LT_OK;
+}
+
+static lt_status attack_models(cli_call *call, struct job *job)
+{
+    const struct opts *o = call->opts;
+    lt_robust_result *r = NULL;
+    curve c = {0};
+    LT_TRY(evaluate(call, job, &r));
+    lt_status status = given(o->radii) ? make_curve(call, job, &c) : LT_OK;
     if (status == LT_OK) {
         call->result = describe(call, job);
         put_summary(call->result, r);
+        put_curve(call->result, &c);
         if (job->surrogates.n > 0)
             cli_put(call->result, "surrogates", names_json(&job->surrogates));
-        if (o->save && *o->save)
-            cli_put_text(call->result, "save", o->save);
+        status = write_outputs(call, r, &c);
     }
     lt_robust_result_destroy(r);
     return status;
@@ -398,6 +486,23 @@ static void print_parts(const json_t *r, FILE *out)
     cli_table_clear(&t);
 }
 
+static void print_curve(const json_t *r, FILE *out)
+{
+    const json_t *c = json_object_get(r, "curve"), *radius = json_object_get(c, "radius");
+    if (!c)
+        return;
+    cli_table t = {.n_columns = 2};
+    cli_table_row(&t, "radius", "robust %");
+    for (size_t i = 0; i < json_array_size(radius); i++) {
+        char acc[24], *at = cli_format("%.5f", json_number_value(json_array_get(radius, i)));
+        cli_table_row(&t, at, cli_percent(json_number_value(json_array_get(json_object_get(c, "robust_acc"), i)), acc));
+        free(at);
+    }
+    fputc('\n', out);
+    cli_table_print(&t, out);
+    cli_table_clear(&t);
+}
+
 static void print_matrix(const json_t *r, FILE *out)
 {
     json_t *rows = json_object_get(r, "transfer"), *row, *cell;
@@ -427,6 +532,7 @@ static void print_summary(const json_t *r, FILE *out)
         fprintf(out, "L2 of examples   median %.4g, mean %.4g\n", cli_real(r, "median_l2"), cli_real(r, "mean_l2"));
     fputc('\n', out);
     print_parts(r, out);
+    print_curve(r, out);
     for (int bit = 0; bit < LT_N_FLAGS; bit++)
         if (has_flag(r, bit))
             fprintf(out, "\n%s: %s\n", lt_robust_flag_name(bit), lt_robust_flag_meaning(bit));

@@ -35,6 +35,13 @@ for bt in "1 1" "7 2" "128 1" "128 2"; do
     cmp -s first.npz s.npz || fail "batch $1, $2 threads: other examples"
 done
 
+# The curve over radii, a picture and a page.
+run 0 attack base --attack bim --eps 16/255 --steps 10 --limit 20 --threads 1 --radii 0,4/255,16/255 --picture p.png --report r.html --json
+json out curve
+[ "$(head -c 4 p.png | tail -c 3)" = PNG ] || fail "--picture: no PNG"
+contains r.html "Accuracy against the radius"
+error 2 "ascending radii" attack base --attack bim --limit 4 --threads 1 --radii 4/255,1/255
+
 # Radius 0 changes nothing.
 run 0 attack base --attack pgd --eps 0 --steps 3 --limit 20 --threads 1 --json
 contains out '"success_rate": 0.0'
@@ -44,5 +51,5 @@ error 2 "eps: expected a number" attack base --eps x/255
 error 2 "attack ddn: expected norm l2, found linf" attack base --attack ddn
 error 2 "makes sets for unlearning" attack base --attack amun-search
 error 2 "expected RUN" attack
-error 1 "missing" attack missing
+error 3 "missing" attack missing
 finish
