@@ -1,52 +1,30 @@
-// board.c - several runs side by side: their signals on one forget set, audits, and the gap to the oracles.
+// board.c - several runs side by side: opening them, and their outputs on one forget set.
 //
-// All models are asked about the same samples: those that the first run with a forget set has forgotten. The runs made
-// by `retrain` are the oracles; the parent of the unlearned runs is added as the original. Runs that differ in nothing
-// but their seed form a group; options in which runs of one method differ become part of their setting.
+// All models see the same samples: those that the first run with a forget set has forgotten. The runs made by a method
+// that retrains are the oracles; the parent of the unlearned runs is added as the original.
 #include "board.h"
-#include <ctype.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
-static lt_report_role role_of(const cli_source *src)
+// Options that change no weights, or that the comparison shows otherwise.
+static const char *const ignored_options[] = {"run",         "out",    "force",        "resume",      "json",
+                                              "quiet",       "set",    "verbose",      "show-config", "config",
+                                              "threads",     "device", "seed",         "method",      "loader-threads",
+                                              "backend",     "cache",  "save-adv",     "retain",      "forget",
+                                              "forget-seed", "data",   "unlearn.seed", NULL};
+
+static bool is_ignored(const char *key)
 {
-    const char *method = cli_text(src->result, "method");
-    return !*method ? LT_ROW_ORIGINAL : !strcmp(method, "retrain") ? LT_ROW_ORACLE : LT_ROW_METHOD;
-}
-
-static char *name_of(const cli_entry *e)
-{
-    if (e->role == LT_ROW_ORIGINAL)
-        return cli_format("Original");
-    if (e->role == LT_ROW_ORACLE)
-        return cli_format("Retrain");
-    char *name = cli_format("%s", cli_text(e->src.result, "method"));
-    for (char *p = name; *p; p++)
-        *p = (char)toupper((unsigned char)*p);
-    return name;
-}
-
-// ---- options that tell runs of one method apart
-
-// Options that change no weights, or that the board shows otherwise.
-static const char *const not_told[] = {"run",    "out",     "force",          "resume",  "json",         "quiet",
-                                       "set",    "verbose", "show-config",    "config",  "threads",      "device",
-                                       "seed",   "method",  "loader-threads", "backend", "cache",        "save-adv",
-                                       "retain", "forget",  "forget-seed",    "data",    "unlearn.seed", NULL};
-
-static bool is_told(const char *key)
-{
-    for (const char *const *k = not_told; *k; k++)
+    for (const char *const *k = ignored_options; *k; k++)
         if (!strcmp(*k, key))
-            return false;
-    return true;
+            return true;
+    return false;
 }
 
-static char *option_text(const cli_entry *e, const char *key)
+static char *option_text(const json_t *value)
 {
-    const json_t *value = json_object_get(json_object_get(e->src.resolved, key), "value");
     if (!value || json_is_null(value))
         return cli_format("-");
     if (json_is_string(value))
@@ -56,103 +34,54 @@ static char *option_text(const cli_entry *e, const char *key)
     return text;
 }
 
-static bool same_method(const cli_entry *a, const cli_entry *b)
+static lt_status add_options(const cli_source *src, lt_comparison_row *row)
 {
-    return a->role == b->role && !strcmp(cli_text(a->src.result, "method"), cli_text(b->src.result, "method")) &&
-           json_equal(json_object_get(a->src.result, "use_retain"), json_object_get(b->src.result, "use_retain"));
-}
-
-static bool differs(const cli_board *board, const cli_entry *e, const char *key)
-{
-    bool found = false;
-    char *own = option_text(e, key);
-    for (int i = 0; i < board->n && !found; i++)
-        if (same_method(e, &board->entry[i])) {
-            char *other = option_text(&board->entry[i], key);
-            found = strcmp(own, other) != 0;
-            free(other);
-        }
-    free(own);
-    return found;
-}
-
-// "key=value; ..." of the options in which the runs of this method differ; "" when in none. No commas: the comparison
-// as CSV is read by scripts that split at them.
-static char *told_options(const cli_board *board, const cli_entry *e)
-{
-    char *text = cli_format("%s", "");
     const char *key;
-    json_t *value;
-    json_object_foreach(e->src.resolved, key, value)
+    json_t *entry;
+    lt_status status = LT_OK;
+    json_object_foreach(src->resolved, key, entry)
     {
-        if (!is_told(key) || !differs(board, e, key))
+        if (is_ignored(key) || status != LT_OK)
             continue;
-        const char *dot = strncmp(key, "unlearn.", 8) ? NULL : strchr(key + 8, '.');
-        char *own = option_text(e, key),
-             *longer = cli_format("%s%s%s=%s", text, *text ? "; " : "", dot ? dot + 1 : key, own);
-        free(own);
+        char *text = option_text(json_object_get(entry, "value"));
+        status = lt_comparison_add_option(row, key, text);
         free(text);
-        text = longer;
     }
-    return text;
-}
-
-static char *setting_of(const cli_entry *e, const char *options)
-{
-    const json_t *use = json_object_get(e->src.result, "use_retain");
-    const char *what = e->role == LT_ROW_ORIGINAL ? "before unlearning"
-                       : e->role == LT_ROW_ORACLE ? "from scratch: the oracle"
-                       : json_is_true(use)        ? "with retained data"
-                                                  : "forget data only";
-    return cli_format("%s%s%s", what, *options ? "; " : "", options);
-}
-
-static void tell_apart(cli_board *board)
-{
-    for (int i = 0; i < board->n; i++) {
-        cli_entry *e = &board->entry[i];
-        char *options = told_options(board, e);
-        e->setting = setting_of(e, options);
-        e->group = cli_format("%s|%s", e->name, e->setting);
-        free(options);
-    }
+    return status;
 }
 
 // What the model cost: search, mask and update of a method; all of it for a training.
-static double seconds_of(const cli_entry *e)
+static double seconds_of(const json_t *r)
 {
-    const json_t *r = e->src.result;
     double parts = cli_real(r, "time.search_s") + cli_real(r, "time.mask_s") + cli_real(r, "time.update_s");
     return isfinite(parts) ? parts : cli_real(r, "wall_s");
 }
 
-static lt_status add_entry(cli_board *board, const char *run)
+static lt_status fill_row(const cli_source *src, lt_comparison_row *row)
 {
-    cli_entry *entry = cli_alloc((size_t)board->n + 1, sizeof *entry);
-    if (board->n)
-        memcpy(entry, board->entry, (size_t)board->n * sizeof *entry);
-    free(board->entry);
-    board->entry = entry;
-    cli_entry *e = &entry[board->n++];
-    LT_TRY(cli_source_open(run, NULL, &e->src));
-    e->role = role_of(&e->src);
-    e->name = name_of(e);
-    if (json_is_integer(json_object_get(e->src.result, "seed")))
-        e->seed = cli_format("%lld", (long long)json_integer_value(json_object_get(e->src.result, "seed")));
-    e->seconds = seconds_of(e);
-    e->gap_mis = e->gap_auc = NAN;
-    return LT_OK;
+    const json_t *use = json_object_get(src->result, "use_retain"), *seed = json_object_get(src->result, "seed");
+    row->run = cli_format("%s", src->name);
+    row->method = cli_format("%s", cli_text(src->result, "method"));
+    row->uses_retain = json_is_boolean(use) ? json_is_true(use) : -1;
+    if (json_is_integer(seed))
+        row->seed = cli_format("%lld", (long long)json_integer_value(seed));
+    row->seconds = seconds_of(src->result);
+    row->last_train_acc = cli_last_train_acc(src);
+    lt_model_identify(src->model, &row->identity);
+    return add_options(src, row);
 }
 
-static void entry_clear(cli_entry *e)
+static lt_status add_run(cli_board *board, const char *run)
 {
-    cli_source_close(&e->src);
-    cli_audited_clear(&e->audited);
-    json_decref(e->result);
-    free(e->name);
-    free(e->setting);
-    free(e->seed);
-    free(e->group);
+    lt_comparison_row *row;
+    cli_source *source = cli_alloc((size_t)board->n_sources + 1, sizeof *source);
+    if (board->n_sources)
+        memcpy(source, board->source, (size_t)board->n_sources * sizeof *source);
+    free(board->source);
+    board->source = source;
+    LT_TRY(cli_source_open(run, NULL, &source[board->n_sources++]));
+    LT_TRY(lt_comparison_add(&board->comparison, &row));
+    return fill_row(&source[board->n_sources - 1], row);
 }
 
 // A directory whose result lists requests is no row: its children forgot different samples.
@@ -164,135 +93,131 @@ static lt_status add_stream(cli_board *board, const char *run, bool *is_stream)
     lt_status status = stat(path, &st) == 0 ? cli_json_load(path, &result) : LT_OK;
     free(path);
     *is_stream = json_is_array(json_object_get(result, "requests"));
-    if (!*is_stream) {
-        json_decref(result);
-        return status;
-    }
-    cli_stream *stream = cli_alloc((size_t)board->n_streams + 1, sizeof *stream);
-    if (board->n_streams)
-        memcpy(stream, board->stream, (size_t)board->n_streams * sizeof *stream);
-    free(board->stream);
-    board->stream = stream;
-    stream[board->n_streams++] = (cli_stream){cli_format("%s", run), result};
-    return LT_OK;
+    if (*is_stream)
+        cli_list_push(&board->streams, run, strlen(run));
+    json_decref(result);
+    return status;
 }
+
+// ---- the parent
 
 static bool has_original(const cli_board *board)
 {
-    for (int i = 0; i < board->n; i++)
-        if (board->entry[i].role == LT_ROW_ORIGINAL)
+    for (int i = 0; i < board->n_sources; i++)
+        if (!*cli_text(board->source[i].result, "method"))
             return true;
     return false;
 }
 
-// The path of the parent as its child wrote it, or, when the runs have moved together, beside the child.
-// The parent, when it is still there with the weights the children started from.
+// The parent, when it still exists with the weights the children started from.
 static lt_status add_parent(cli_call *call, cli_board *board)
 {
     char digest[65];
-    if (!*cli_text(board->entry[0].src.result, "parent") || has_original(board))
+    if (!*cli_text(board->source[0].result, "parent") || has_original(board))
         return LT_OK;
-    char *path = cli_find_parent(&board->entry[0].src);
-    int n = board->n;
-    lt_status status = add_entry(board, path);
+    char *path = cli_find_parent(&board->source[0]);
+    const int n_rows = board->comparison.n, n = board->n_sources;
+    lt_status status = add_run(board, path);
     if (status == LT_OK) {
-        lt_model_digest(board->entry[n].src.model, digest);
-        if (strcmp(digest, cli_text(board->entry[0].src.result, "parent_digest")) != 0)
+        lt_model_digest(board->source[n].model, digest);
+        if (strcmp(digest, cli_text(board->source[0].result, "parent_digest")) != 0)
             status = LT_FAIL(LT_E_INTEGRITY, "%s: its weights are not those that %s started from", path,
-                             board->entry[0].src.name);
+                             board->source[0].name);
     }
     if (status != LT_OK) { // the table is complete without it
         lt_warn(call->session->events, "report.parent", "original model left out: %s", lt_error_get()->message);
-        entry_clear(&board->entry[n]);
-        board->n = n;
+        if (board->comparison.n > n_rows)
+            lt_comparison_drop_last(&board->comparison);
+        cli_source_close(&board->source[n]);
+        board->n_sources = n;
         lt_error_clear();
-        status = LT_OK;
     }
     free(path);
-    return status;
+    return LT_OK;
 }
 
-static int rank(const cli_entry *e)
+// ---- samples and outputs
+
+static cli_source *source_of(const cli_board *board, const lt_comparison_row *row)
 {
-    return e->role == LT_ROW_ORIGINAL ? 0 : e->role == LT_ROW_ORACLE ? 1 : 2;
+    for (int i = 0; i < board->n_sources; i++)
+        if (!strcmp(board->source[i].name, row->run))
+            return &board->source[i];
+    return NULL;
 }
 
-// Original, oracles, methods; stable.
-static void order(cli_board *board)
+const lt_model *cli_board_model(const cli_board *board)
 {
-    for (int i = 1; i < board->n; i++)
-        for (int k = i; k > 0 && rank(&board->entry[k]) < rank(&board->entry[k - 1]); k--) {
-            cli_entry t = board->entry[k];
-            board->entry[k] = board->entry[k - 1];
-            board->entry[k - 1] = t;
-        }
+    return source_of(board, &board->comparison.row[0])->model;
+}
+
+static const lt_comparison_row *first_unlearned(const lt_comparison *c)
+{
+    for (int i = 0; i < c->n; i++)
+        if (c->row[i].role != LT_ROW_ORIGINAL)
+            return &c->row[i];
+    return NULL;
 }
 
 static lt_status choose_sets(cli_call *call, cli_board *board)
 {
-    const cli_entry *first = NULL;
-    for (int i = 0; i < board->n && !first; i++)
-        if (board->entry[i].role != LT_ROW_ORIGINAL)
-            first = &board->entry[i];
+    lt_comparison *c = &board->comparison;
+    const lt_comparison_row *first = first_unlearned(c);
     if (!first) {
-        LT_FAIL(LT_E_USAGE, "%s: expected at least one run that forgot something", board->entry[0].src.name);
+        LT_FAIL(LT_E_USAGE, "%s: expected at least one run that forgot something", c->row[0].run);
         return lt_error_hint("give runs of `lethe unlearn`, retrain among them");
     }
-    LT_TRY(cli_source_data(call, &first->src, NULL, &board->ds));
-    LT_TRY(cli_sets_of_run(&first->src, board->ds, &(cli_forget){0}, &board->sets));
-    lt_index_set_digest(board->ds, LT_TRAIN, &board->sets.forget, board->forget_digest);
-    for (int i = 0; i < board->n; i++) {
-        const char *own = cli_text(board->entry[i].src.result, "forget_digest");
-        if (*own && strcmp(own, board->forget_digest) != 0)
+    const cli_source *src = source_of(board, first);
+    LT_TRY(cli_source_data(call, src, NULL, &board->ds));
+    LT_TRY(cli_sets_of_run(src, board->ds, &(cli_forget){0}, &board->sets));
+    lt_index_set_digest(board->ds, LT_TRAIN, &board->sets.forget, c->forget_digest);
+    for (int i = 0; i < c->n; i++) {
+        const char *own = cli_text(source_of(board, &c->row[i])->result, "forget_digest");
+        if (*own && strcmp(own, c->forget_digest) != 0)
             return LT_FAIL(LT_E_USAGE, "%s and %s forgot different samples and cannot be compared in one table",
-                           first->src.name, board->entry[i].src.name);
+                           first->run, c->row[i].run);
     }
-    return LT_OK;
+    return lt_dataset_duplicates(board->ds, &board->sets.forget, &board->sets.retain, &c->duplicates);
 }
 
-static lt_status audit_entries(cli_call *call, const cli_board_spec *spec, cli_board *board)
+static lt_status open_attacks(cli_call *call, const cli_board_spec *spec, const lt_signals *s, lt_comparison *c)
 {
-    for (int i = 0; i < board->n; i++) {
-        cli_entry *e = &board->entry[i];
+    void *cfg[CLI_MAX_ATTACKS];
+    const lt_mia_set_spec attacks = cli_attacks_spec(call, spec->attacks, spec->references, cfg);
+    return lt_mia_set_open(&attacks, s, &c->attacks);
+}
+
+static lt_status measure_rows(cli_call *call, const cli_board_spec *spec, cli_board *board)
+{
+    lt_comparison *c = &board->comparison;
+    for (int i = 0; i < c->n; i++) {
+        lt_comparison_row *row = &c->row[i];
         lt_signals *s;
-        cli_progress_stage(call->session->progress, "auditing %s", e->src.name);
-        LT_TRY(cli_signals(call, &e->src, board->ds, &board->sets, &s));
-        lt_status status = i == 0 ? cli_attacks_open(call, spec->attacks, spec->references, s, &board->attacks) : LT_OK;
-        if (status == LT_OK && !cli_same_samples(s, i ? board->entry[0].audited.signals : s))
+        cli_progress_stage(call->session->progress, "auditing %s", row->run);
+        LT_TRY(cli_signals(call, source_of(board, row), board->ds, &board->sets, &s));
+        lt_status status = i == 0 ? open_attacks(call, spec, s, c) : LT_OK;
+        if (status == LT_OK && !lt_signals_same_samples(s, i ? c->row[0].audited.signals : s))
             status = LT_FAIL(LT_E_FORMAT, "%s: its signals hold other samples than those of %s, or in another order",
-                             e->src.name, board->entry[0].src.name);
+                             row->run, c->row[0].run);
         if (status != LT_OK) {
             lt_signals_destroy(s);
             return status;
         }
-        LT_TRY(cli_audited_measure(&board->attacks, spec->audit, s, &e->audited));
+        LT_TRY(lt_audited_measure(&c->attacks, spec->audit, s, &row->audited));
     }
     return LT_OK;
 }
 
-static void fill_gaps(cli_board *board)
+bool cli_same_place(const char *a, const char *b)
 {
-    lt_audit *oracle = cli_alloc((size_t)board->n, sizeof *oracle);
-    int n = 0;
-    for (int i = 0; i < board->n; i++)
-        if (board->entry[i].role == LT_ROW_ORACLE)
-            oracle[n++] = board->entry[i].audited.audit;
-    for (int i = 0; i < board->n && n > 0; i++) {
-        cli_entry *e = &board->entry[i];
-        if (e->role == LT_ROW_ORACLE)
-            continue;
-        e->gap_mis = lt_avg_gap(&e->audited.audit, oracle, n, LT_GAP_MIS);
-        e->gap_auc = lt_avg_gap(&e->audited.audit, oracle, n, LT_GAP_PHI_AUC);
-    }
-    free(oracle);
+    struct stat x, y;
+    if (!strcmp(a, b))
+        return true;
+    return stat(a, &x) == 0 && stat(b, &y) == 0 && x.st_dev == y.st_dev && x.st_ino == y.st_ino;
 }
 
-lt_status cli_board_build(cli_call *call, const cli_board_spec *spec, cli_board *board)
+static lt_status add_runs(const cli_board_spec *spec, cli_board *board)
 {
-    lt_verdict_cfg verdict;
-    *board = (cli_board){.lint = json_array(), .depth = json_array()};
-    lt_options_defaults(lt_verdict_options, &verdict);
-    cli_attacks_defaults(call);
     for (int i = 0; i < spec->n_runs; i++) {
         bool is_stream;
         for (int k = 0; k < i; k++) // twice would look like two seeds that agree
@@ -301,119 +226,93 @@ lt_status cli_board_build(cli_call *call, const cli_board_spec *spec, cli_board 
                                spec->runs[i]);
         LT_TRY(add_stream(board, spec->runs[i], &is_stream));
         if (!is_stream)
-            LT_TRY(add_entry(board, spec->runs[i]));
+            LT_TRY(add_run(board, spec->runs[i]));
     }
-    if (board->n == 0) // requests alone: no table to compare
+    return LT_OK;
+}
+
+lt_status cli_board_build(cli_call *call, const cli_board_spec *spec, cli_board *board)
+{
+    lt_verdict_cfg verdict;
+    *board = (cli_board){0};
+    lt_options_defaults(lt_verdict_options, &verdict);
+    LT_TRY(add_runs(spec, board));
+    if (board->comparison.n == 0) // requests alone: no table to compare
         return LT_OK;
     LT_TRY(add_parent(call, board));
-    order(board);
-    tell_apart(board);
+    lt_comparison_sort(&board->comparison);
+    LT_TRY(lt_comparison_label(&board->comparison));
     LT_TRY(choose_sets(call, board));
-    LT_TRY(audit_entries(call, spec, board));
-    fill_gaps(board);
-    LT_TRY(cli_board_judge(call, spec->verdict ? spec->verdict : &verdict, board));
-    cli_board_lint(board);
-    return cli_board_read_audits(spec->audits, board);
+    LT_TRY(measure_rows(call, spec, board));
+    cli_progress_stage(call->session->progress, "intervals");
+    return lt_comparison_judge(&board->comparison, spec->verdict ? spec->verdict : &verdict, call->seed.seed);
 }
 
 void cli_board_clear(cli_board *board)
 {
-    for (int i = 0; i < board->n; i++)
-        entry_clear(&board->entry[i]);
-    for (int i = 0; i < board->n_streams; i++) {
-        free(board->stream[i].name);
-        json_decref(board->stream[i].result);
-    }
-    free(board->entry);
-    free(board->stream);
-    json_decref(board->lint);
-    json_decref(board->depth);
-    cli_attacks_clear(&board->attacks);
+    lt_comparison_clear(&board->comparison);
+    for (int i = 0; i < board->n_sources; i++)
+        cli_source_close(&board->source[i]);
+    free(board->source);
+    cli_list_clear(&board->streams);
     cli_sets_clear(&board->sets);
     *board = (cli_board){0};
 }
 
-// ---- output
-
-json_t *cli_audit_json(const lt_audit *a)
+lt_status cli_board_json(const cli_board *board, json_t **rows)
 {
-    static const char *const group[3] = {"retain", "forget", "test"};
-    json_t *j = json_object(), *svc = json_object(), *threshold = json_object(), *auc = json_object(),
-           *median = json_object();
-    cli_put_real(j, "ua", a->ua);
-    cli_put_real(j, "ra", a->ra);
-    cli_put_real(j, "ta", a->ta);
-    cli_put_real(svc, "correctness", a->svc.correctness);
-    cli_put_real(svc, "confidence", a->svc.confidence);
-    cli_put_real(svc, "entropy", a->svc.entropy);
-    cli_put_real(svc, "m_entropy", a->svc.m_entropy);
-    cli_put_real(svc, "prob", a->svc.prob);
-    cli_put(svc, "n_shadow", json_integer(a->svc.n_shadow));
-    cli_put(j, "svc_mia", svc);
-    cli_put_real(threshold, "correctness", a->threshold.correctness);
-    cli_put_real(threshold, "confidence", a->threshold.confidence);
-    cli_put_real(threshold, "entropy", a->threshold.entropy);
-    cli_put_real(threshold, "m_entropy", a->threshold.m_entropy);
-    cli_put(j, "threshold", threshold);
-    for (int i = 0; i < 2; i++) {
-        const lt_auc_triple *t = i ? &a->conf : &a->phi;
-        json_t *triple = json_object();
-        cli_put_real(triple, "ft", t->ft);
-        cli_put_real(triple, "fr", t->fr);
-        cli_put_real(triple, "rt", t->rt);
-        cli_put(auc, i ? "confidence" : "phi", triple);
-    }
-    cli_put_real(auc, "phi_tpr_at_1_fpr", a->phi_tpr_1);
-    cli_put_real(auc, "phi_tpr_at_0_1_fpr", a->phi_tpr_01);
-    cli_put(j, "auc", auc);
-    for (int g = 0; g < 3; g++)
-        cli_put_real(median, group[g], a->phi_median[g]);
-    cli_put(j, "phi_median", median);
-    return j;
+    return cli_json_take(lt_comparison_json(&board->comparison), rows);
 }
 
-json_t *cli_board_json(const cli_board *board)
+// ---- the table
+
+// Without words that the unit and the title of the table say.
+static char *short_head(const lt_metric *m)
 {
-    static const char *const role[] = {
-        [LT_ROW_METHOD] = "method", [LT_ROW_ORIGINAL] = "original", [LT_ROW_ORACLE] = "oracle"};
-    json_t *rows = json_array();
-    for (int i = 0; i < board->n; i++) {
-        const cli_entry *e = &board->entry[i];
-        json_t *row = json_deep_copy(e->result);
-        cli_put_text(row, "name", e->name);
-        cli_put(row, "setting", json_string(e->setting));
-        cli_put(row, "role", json_string(role[e->role]));
-        cli_put_text(row, "run", e->src.name);
-        cli_put(row, "seed", e->seed ? json_deep_copy(json_object_get(e->src.result, "seed")) : json_null());
-        cli_put_real(row, "avg_gap", e->gap_mis);
-        cli_put_real(row, "avg_gap_auc", e->gap_auc);
-        cli_put_real(row, "seconds", e->seconds);
-        json_array_append_new(rows, row);
-    }
-    return rows;
+    const char *acc = strstr(m->head, " acc."), *gap = strncmp(m->head, "avg. ", 5) ? m->head : m->head + 5;
+    return acc ? cli_format("%.*s %%", (int)(acc - m->head), m->head)
+               : cli_format("%s%s", gap, m->unit == LT_UNIT_FRACTION ? " %" : "");
 }
 
-static char *number(double value, int decimals)
+static const char *metric_text(const json_t *row, lt_metric_id id, char text[24])
 {
-    return isfinite(value) ? cli_format("%.*f", decimals, value) : cli_format("-");
+    const lt_metric *m = lt_metric_get(id);
+    const double value = cli_real(row, m->key), scale = m->unit == LT_UNIT_SECONDS ? 1 : 100;
+    if (!isfinite(value))
+        return "-";
+    snprintf(text, 24, "%.*f", m->decimals, scale * value);
+    return text;
 }
 
 void cli_board_print(const json_t *rows, FILE *out)
 {
-    cli_table t = {.n_columns = 8, .left = {true, true}};
-    cli_table_row(&t, "method", "", "forget %", "retain %", "test %", "MIA %", "avg gap", "seconds");
+    cli_table t = {.n_columns = 2, .left = {true, true}};
+    lt_metric_id column[CLI_TABLE_MAX_COLUMNS];
+    const char *cell[CLI_TABLE_MAX_COLUMNS] = {"method", ""};
+    char text[CLI_TABLE_MAX_COLUMNS][24], *head[CLI_TABLE_MAX_COLUMNS] = {NULL};
     size_t i;
     const json_t *row;
+    t.drop[1] = 1; // the setting may be cut, and goes last
+    for (int id = 0; id < LT_N_METRICS; id++) {
+        const lt_metric *m = lt_metric_get((lt_metric_id)id);
+        if (!(m->flags & LT_METRIC_COLUMN) || t.n_columns == CLI_TABLE_MAX_COLUMNS)
+            continue;
+        head[t.n_columns] = short_head(m);
+        t.drop[t.n_columns] = m->drop_priority;
+        cell[t.n_columns] = head[t.n_columns];
+        column[t.n_columns++] = (lt_metric_id)id;
+    }
+    cli_table_cells(&t, cell);
     json_array_foreach((json_t *)rows, i, row)
     {
-        char forget[24], retain[24], test[24], mia[24];
-        char *gap = number(100 * cli_real(row, "avg_gap"), 2), *seconds = number(cli_real(row, "seconds"), 1);
-        cli_table_row(&t, cli_text(row, "name"), cli_text(row, "setting"), cli_percent(cli_real(row, "ua"), forget),
-                      cli_percent(cli_real(row, "ra"), retain), cli_percent(cli_real(row, "ta"), test),
-                      cli_percent(cli_real(row, "svc_mia.confidence"), mia), gap, seconds);
-        free(gap);
-        free(seconds);
+        cell[0] = cli_text(row, "name");
+        cell[1] = cli_text(row, "setting");
+        for (int c = 2; c < t.n_columns; c++)
+            cell[c] = metric_text(row, column[c], text[c]);
+        cli_table_cells(&t, cell);
     }
+    for (int c = 0; c < t.n_columns; c++)
+        free(head[c]);
     cli_table_print(&t, out);
     cli_table_clear(&t);
 }

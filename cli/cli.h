@@ -173,14 +173,17 @@ const char *cli_text(const json_t *object, const char *path);         // "" when
 char *cli_json_text(const json_t *object);                            // malloc'ed, ends with a newline
 lt_status cli_json_load(const char *path, json_t **out);
 lt_status cli_json_parse(const char *text, const char *label, json_t **out);
+lt_status cli_json_take(char *text, json_t **out); // of a result that the library wrote as JSON; frees text
 enum { CLI_TABLE_MAX_COLUMNS = 12 };
 typedef struct cli_table {
     int n_columns, n_rows;
     bool left[CLI_TABLE_MAX_COLUMNS]; // alignment
+    int drop[CLI_TABLE_MAX_COLUMNS];  // where the table is too wide, columns with the largest go first; 0 = stays
     char **cell;                      // n_rows x n_columns
 } cli_table;
 void cli_keep_printable(char *text);   // control characters, with which a terminal could be taken over, become '?'
-void cli_table_row(cli_table *t, ...); // n_columns strings, copied; the first row is the head
+void cli_table_row(cli_table *t, ...);                        // n_columns strings, copied; the first row is the head
+void cli_table_cells(cli_table *t, const char *const *cells); // the same, of n_columns strings
 void cli_table_print(const cli_table *t, FILE *out);
 void cli_table_clear(cli_table *t);
 char *cli_format(const char *fmt, ...) LT_PRINTF(1, 2); // malloc'ed; aborts when out of memory
@@ -248,15 +251,7 @@ lt_status cli_plan_create(const lt_model *m, cli_plan_kind kind, int64_t batch, 
                           lt_plan **plan);
 lt_status cli_parse_input(const char *text, lt_model_shape *shape); // "3x32x32"
 
-// ---- lint.c: appends {"id", "severity", "text"} objects; severity: what the table of lint.c says of the id
+// ---- lint_study.c: appends {"id", "severity", "text"} objects
 void cli_lint(json_t *lint, const char *id, const char *fmt, ...) LT_PRINTF(3, 4);
-void cli_lint_counts(json_t *lint, const lt_audit *a, int n_oracles);
-void cli_lint_target(json_t *lint, const cli_source *target);
-void cli_lint_oracle(json_t *lint, const cli_source *target, const cli_source *oracle, const char *forget_digest);
-void cli_lint_twins(json_t *lint, const lt_dataset *ds, const cli_sets *sets);
 void cli_lint_study(json_t *lint, const lt_study *study, const json_t *audits); // and what its audits say
-int64_t cli_shared_images(const lt_dataset *ds); // test images that the training split holds too
-
-// ---- board.c; the rest of the comparison is in board.h
-json_t *cli_audit_json(const lt_audit *a);
 #endif

@@ -5,6 +5,7 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 struct opts {
     const char *run, *also, *oracle, *signals, *oracle_signals, *forget, *data, *model;
@@ -43,291 +44,318 @@ static const lt_option own[] = {
 static const cli_group groups[] = {
     {"", "What to audit", own, 0, LT_OPTGROUP_FLAGS},
     {"audit", "How to audit", lt_audit_options, offsetof(struct opts, audit), LT_OPTGROUP_FLAGS},
-    {"audit", "How to look inside (--depth)", lt_representation_options, offsetof(struct opts, how_deep),
-     LT_OPTGROUP_FLAGS},
+    {"audit", "How to look inside (--depth)", lt_representation_options, offsetof(struct opts, how_deep), LT_OPTGROUP_FLAGS},
     {"audit", "How to judge", lt_verdict_options, offsetof(struct opts, verdict), LT_OPTGROUP_FLAGS},
     {NULL, NULL, NULL, 0, 0},
 };
 
-struct job {
-    const char *name;                 // of the audited model
-    cli_source source, oracle_source; // of runs
-    cli_list oracles, also;
+struct job { // one audited model; oracles, data and attacks are those of the first
+    const char *name;
+    cli_source source;
     const lt_dataset *ds;
     cli_sets sets;
-    cli_attacks attacks;
-    cli_audited target, *oracle;
+    cli_list oracles, further;
+    lt_audit_subject *oracle;    // (oracles.n)
+    lt_audited target, *audited; // audited: (oracles.n)
+    lt_mia_set attacks;
     lt_signals *before;
-    json_t *lint, *diagnostics;
-    char forget_digest[65];
+    char forget_digest[65], *original_name, *parent_name, *adv_dir;
+    lt_audit_subject original, parent;
+    lt_env env;
+    lt_audit_in in;
+    lt_audit_report *report;
 };
 
+static bool is_set(const char *text)
+{
+    return text && *text;
+}
+
+// ---- models
+
 // Signals that have become the audited model's: references and attacks are chosen for these samples.
-static lt_status audit_target(cli_call *call, struct job *job, lt_signals *s)
+static lt_status measure_target(cli_call *call, struct job *job, lt_signals *s)
 {
     const struct opts *o = call->opts;
-    lt_status status = cli_attacks_open(call, o->attacks, o->references, s, &job->attacks);
+    void *cfg[CLI_MAX_ATTACKS];
+    const lt_mia_set_spec spec = cli_attacks_spec(call, o->attacks, o->references, cfg);
+    const lt_status status = lt_mia_set_open(&spec, s, &job->attacks);
     if (status != LT_OK) {
         lt_signals_destroy(s);
         return status;
     }
-    LT_TRY(cli_audited_measure(&job->attacks, &o->audit, s, &job->target));
-    cli_lint_signals(job->lint, job->target.signals);
-    if (job->attacks.refs)
-        cli_lint_references(job->lint, job->attacks.refs, job->target.signals);
-    return LT_OK;
+    return lt_audited_measure(&job->attacks, &o->audit, s, &job->target);
 }
 
 // An oracle with other samples has accuracies to compare, but no references that fit it.
-static lt_status audit_oracle(cli_call *call, struct job *job, int i, lt_signals *s)
+static lt_status measure_oracle(cli_call *call, struct job *job, int i, lt_signals *s)
 {
     const struct opts *o = call->opts;
-    bool same = cli_same_samples(job->target.signals, s);
-    if (!same)
-        cli_lint(job->lint, "oracle-other-samples",
-                 "%s holds other samples, labels or groups than the audited model, or in another order",
-                 job->oracles.item[i]);
-    return cli_audited_measure(same ? &job->attacks : NULL, &o->audit, s, &job->oracle[i]);
-}
-
-// ---- from runs
-
-static lt_status oracle_from_run(cli_call *call, struct job *job, int i)
-{
-    lt_signals *s;
-    cli_progress_stage(call->session->progress, "auditing oracle %s", job->oracles.item[i]);
-    LT_TRY(cli_source_open(job->oracles.item[i], NULL, &job->oracle_source));
-    cli_lint_oracle(job->lint, &job->source, &job->oracle_source, job->forget_digest);
-    LT_TRY(cli_signals(call, &job->oracle_source, job->ds, &job->sets, &s));
-    LT_TRY(audit_oracle(call, job, i, s));
-    cli_source_close(&job->oracle_source);
+    const bool same = lt_signals_same_samples(job->target.signals, s);
+    LT_TRY(lt_audited_measure(same ? &job->attacks : NULL, &o->audit, s, &job->audited[i]));
+    job->oracle[i].audited = &job->audited[i];
     return LT_OK;
 }
 
-static cli_depth describe_depth(const struct opts *o, const struct job *job)
+static lt_status open_oracle_run(cli_call *call, struct job *job, int i)
 {
-    return (cli_depth){.source = &job->source,
-                       .original = o->original,
-                       .oracles = &job->oracles,
-                       .ds = job->ds,
-                       .sets = &job->sets,
-                       .cfg = &o->how_deep,
-                       .verdict = &o->verdict,
-                       .seed = o->audit.seed};
+    cli_source src;
+    lt_signals *s;
+    cli_progress_stage(call->session->progress, "auditing oracle %s", job->oracles.item[i]);
+    lt_status status = cli_source_open(job->oracles.item[i], NULL, &src);
+    if (status == LT_OK) {
+        job->oracle[i] = cli_subject(&src, job->oracles.item[i]);
+        status = cli_signals(call, &src, job->ds, &job->sets, &s);
+    }
+    if (status == LT_OK)
+        status = measure_oracle(call, job, i, s);
+    cli_source_close(&src);
+    return status;
 }
 
-static lt_status diagnose(cli_call *call, struct job *job)
+// The model before unlearning: the named one, or the one that the run started from.
+static lt_status find_original(cli_call *call, struct job *job)
 {
     const struct opts *o = call->opts;
-    if (!o->diagnose)
+    const bool given = is_set(o->original);
+    job->parent_name = cli_find_parent(&job->source);
+    job->original_name = cli_format("%s", given ? o->original : job->parent_name);
+    if (*job->parent_name)
+        job->parent = cli_subject(NULL, job->parent_name);
+    if (*job->original_name)
+        job->original = cli_subject(NULL, job->original_name);
+    if (!o->depth || given || !*job->original_name)
         return LT_OK;
-    return cli_theorem(call,
-                       &(cli_theorem_ask){.source = &job->source,
-                                          .ds = job->ds,
-                                          .oracle = job->oracles.item,
-                                          .n_oracles = job->oracles.n,
-                                          .npz = o->diagnostics,
-                                          .lint = job->lint},
-                       &job->diagnostics);
+    const lt_status status = cli_check_parent(&job->source, job->original_name);
+    if (status != LT_OK)
+        lt_error_hint("the model before unlearning is named with --original RUN");
+    return status;
 }
 
-static lt_status audit_run(cli_call *call, struct job *job)
+static void find_adversarial_set(struct job *job)
+{
+    if (!job->source.dir)
+        return;
+    char *file = cli_format("%s/adv/adv.safetensors", job->source.dir);
+    if (access(file, F_OK) == 0)
+        job->adv_dir = cli_format("%s/adv", job->source.dir);
+    free(file);
+}
+
+static void describe(const cli_call *call, struct job *job)
+{
+    const struct opts *o = call->opts;
+    job->in = (lt_audit_in){.unlearned = {.name = job->name, .audited = &job->target},
+                            .retrained = job->oracle,
+                            .n_retrained = job->oracles.n,
+                            .attacks = &job->attacks,
+                            .verdict = &o->verdict,
+                            .seed = o->audit.seed};
+    if (!job->source.model)
+        return;
+    job->in.unlearned.model = job->source.model;
+    lt_model_identify(job->source.model, &job->in.unlearned.identity);
+    job->in.original = job->original.name ? &job->original : NULL;
+    job->in.parent = job->parent.name ? &job->parent : NULL;
+    job->in.env = &job->env;
+    job->in.ds = job->ds;
+    job->in.forget = &job->sets.forget;
+    job->in.retain = &job->sets.retain;
+    job->in.adv_dir = job->adv_dir;
+}
+
+static lt_status check_kinds(const cli_call *call, struct job *job)
+{
+    const struct opts *o = call->opts;
+    describe(call, job);
+    return o->depth ? lt_audit_kind_check(LT_AUDIT_representation, &job->in, &o->how_deep) : LT_OK;
+}
+
+static lt_status open_run(cli_call *call, struct job *job)
 {
     const struct opts *o = call->opts;
     cli_foreign foreign = {.model = o->model};
     lt_signals *s;
-    if (o->data && *o->data)
+    if (is_set(o->data))
         LT_TRY(cli_dataset(call, o->data, &foreign.ds));
-    LT_TRY(cli_source_open(o->run, &foreign, &job->source));
+    LT_TRY(cli_source_open(job->name, &foreign, &job->source));
     LT_TRY(cli_source_data(call, &job->source, o->data, &job->ds));
     LT_TRY(
         cli_sets_of_run(&job->source, job->ds, &(cli_forget){.spec = o->forget, .seed = o->forget_seed}, &job->sets));
     lt_index_set_digest(job->ds, LT_TRAIN, &job->sets.forget, job->forget_digest);
-    if (o->depth) {
-        const cli_depth in = describe_depth(o, job);
-        LT_TRY(cli_depth_check(&in));
-    }
-    cli_progress_stage(call->session->progress, "auditing %s", o->run);
+    LT_TRY(cli_env(call, &job->env));
+    LT_TRY(find_original(call, job));
+    find_adversarial_set(job);
+    LT_TRY(check_kinds(call, job));
+    cli_progress_stage(call->session->progress, "auditing %s", job->name);
     LT_TRY(cli_signals(call, &job->source, job->ds, &job->sets, &s));
-    LT_TRY(audit_target(call, job, s));
+    LT_TRY(measure_target(call, job, s));
     for (int i = 0; i < job->oracles.n; i++)
-        LT_TRY(oracle_from_run(call, job, i));
-    cli_lint_target(job->lint, &job->source);
-    cli_lint_stale(job->lint, &job->source, &job->target.audit);
-    cli_lint_twins(job->lint, job->ds, &job->sets);
-    return diagnose(call, job);
+        LT_TRY(open_oracle_run(call, job, i));
+    return LT_OK;
 }
 
-// ---- from arrays
+// ---- arrays
 
 static lt_status open_arrays(const char *npz, lt_signals **s)
 {
     LT_TRY(lt_signals_open(npz, s));
-    lt_status status = lt_signals_need_groups(*s, npz);
+    const lt_status status = lt_signals_need_groups(*s, npz);
     if (status != LT_OK)
         lt_signals_destroy(*s);
     return status;
 }
 
-static lt_status audit_arrays(cli_call *call, struct job *job)
+static lt_status need_same_samples(const struct job *job, const lt_signals *s, const char *npz)
 {
-    const struct opts *o = call->opts;
+    if (lt_signals_same_samples(job->target.signals, s))
+        return LT_OK;
+    return LT_FAIL(LT_E_FORMAT,
+                   "%s: expected the samples, labels and groups of the audited model in the same order (%lld rows), "
+                   "found others (%lld rows)",
+                   npz, (long long)job->target.signals->n, (long long)s->n);
+}
+
+static lt_status open_oracle_arrays(cli_call *call, struct job *job, int i)
+{
+    const char *npz = job->oracles.item[i];
     lt_signals *s;
-    cli_progress_stage(call->session->progress, "auditing %s", o->signals);
-    LT_TRY(open_arrays(o->signals, &s));
-    LT_TRY(audit_target(call, job, s));
-    for (int i = 0; i < job->oracles.n; i++) {
-        LT_TRY(open_arrays(job->oracles.item[i], &s));
-        LT_TRY(audit_oracle(call, job, i, s));
-        if (cli_same_outputs(job->target.signals, s))
-            cli_lint(job->lint, "oracle-is-target", "%s holds the outputs of the audited model", job->oracles.item[i]);
+    LT_TRY(open_arrays(npz, &s));
+    const lt_status status = need_same_samples(job, s, npz);
+    if (status != LT_OK) {
+        lt_signals_destroy(s);
+        return status;
     }
+    job->oracle[i] = (lt_audit_subject){.name = npz};
+    return measure_oracle(call, job, i, s);
+}
+
+static lt_status open_target_arrays(cli_call *call, struct job *job)
+{
+    lt_signals *s;
+    cli_progress_stage(call->session->progress, "auditing %s", job->name);
+    LT_TRY(open_arrays(job->name, &s));
+    LT_TRY(measure_target(call, job, s));
+    for (int i = 0; i < job->oracles.n; i++)
+        LT_TRY(open_oracle_arrays(call, job, i));
     return LT_OK;
-}
-
-// ---- result
-
-static json_t *oracle_json(const struct job *job)
-{
-    json_t *list = json_array();
-    for (int i = 0; i < job->oracles.n; i++) {
-        json_t *one = json_copy(job->oracle[i].json);
-        cli_put_text(one, "run", job->oracles.item[i]);
-        json_array_append_new(list, one);
-    }
-    return list;
-}
-
-static void put_gaps(const struct job *job, json_t *r)
-{
-    int n = job->oracles.n;
-    lt_audit *of = cli_alloc((size_t)n, sizeof *of);
-    for (int i = 0; i < n; i++)
-        of[i] = job->oracle[i].audit;
-    cli_put_real(r, "avg_gap", n ? lt_avg_gap(&job->target.audit, of, n, LT_GAP_MIS) : (double)NAN);
-    cli_put_real(r, "avg_gap_auc", n ? lt_avg_gap(&job->target.audit, of, n, LT_GAP_PHI_AUC) : (double)NAN);
-    free(of);
-}
-
-static void put_counts(const struct job *job, json_t *r)
-{
-    const lt_audit *a = &job->target.audit;
-    int n_classes;
-    cli_put(r, "n_forget", json_integer(a->n[LT_GROUP_FORGET]));
-    cli_put(r, "n_retain", json_integer(a->n[LT_GROUP_RETAIN]));
-    cli_put(r, "n_test", json_integer(a->n[LT_GROUP_TEST]));
-    double other = cli_other_classes_acc(job->target.signals, &n_classes);
-    cli_put(r, "n_forgotten_classes", json_integer(n_classes));
-    cli_put_real(r, "ta_other_classes", other);
 }
 
 static lt_status open_before(cli_call *call, struct job *job)
 {
     const struct opts *o = call->opts;
-    if (!o->before || !*o->before)
+    if (!is_set(o->before))
         return LT_OK;
     LT_TRY(lt_signals_open(o->before, &job->before));
-    if (!cli_same_samples(job->target.signals, job->before))
-        return LT_FAIL(
-            LT_E_FORMAT,
-            "%s: expected the samples, labels and groups of the audited model in the same order (%lld rows), "
-            "found others (%lld rows)",
-            o->before, (long long)job->target.signals->n, (long long)job->before->n);
-    if (cli_same_outputs(job->target.signals, job->before))
-        cli_lint(job->lint, "no-change", "%s holds the outputs of the audited model: nothing was unlearned", o->before);
+    return need_same_samples(job, job->before, o->before);
+}
+
+// ---- the audit
+
+static lt_status run_kinds(const cli_call *call, struct job *job)
+{
+    const struct opts *o = call->opts;
+    LT_TRY(lt_audit_report_create(&job->in, &job->report));
+    LT_TRY(lt_audit_kind_run(LT_AUDIT_membership, NULL, job->report));
+    if (o->diagnose)
+        LT_TRY(lt_audit_kind_run(LT_AUDIT_amun_bound, NULL, job->report));
+    if (is_set(o->diagnostics))
+        LT_TRY(lt_amun_bound_save(job->report, o->diagnostics));
+    if (o->depth)
+        LT_TRY(lt_audit_kind_run(LT_AUDIT_representation, &o->how_deep, job->report));
+    return lt_audit_judge(job->report);
+}
+
+static lt_status run_lint(const cli_call *call, struct job *job)
+{
+    const struct opts *o = call->opts;
+    lt_duplicates duplicates = {0};
+    lt_lint_in extra = {.role = LT_LINT_OF_UNLEARNED,
+                        .expects_retrained = true,
+                        .before_name = o->before,
+                        .before = job->before,
+                        .last_train_acc = NAN};
+    if (job->source.model) {
+        LT_TRY(lt_dataset_duplicates(job->ds, &job->sets.forget, &job->sets.retain, &duplicates));
+        extra.forget_digest = job->forget_digest;
+        extra.last_train_acc = cli_last_train_acc(&job->source);
+        extra.duplicates = &duplicates;
+    }
+    return lt_audit_report_lint(job->report, &extra);
+}
+
+static lt_status write_files(const cli_call *call, struct job *job)
+{
+    const struct opts *o = call->opts;
+    LT_TRY(lt_risk_measure(&job->attacks, &job->target, job->before, &job->report->risk));
+    if (is_set(o->risk) && job->report->risk)
+        LT_TRY(lt_risk_save(job->report->risk, o->risk));
+    if (is_set(o->scores))
+        LT_TRY(lt_scores_save(&job->attacks, &job->target, o->scores));
     return LT_OK;
 }
 
-static lt_status put_depth(cli_call *call, struct job *job, json_t *r)
+static lt_status finish(cli_call *call, struct job *job, json_t **out)
 {
-    const struct opts *o = call->opts;
-    json_t *depth;
-    if (!o->depth)
-        return LT_OK;
-    const cli_depth in = describe_depth(o, job);
-    LT_TRY(cli_depth_json(call, &in, &depth));
-    cli_put(r, "depth", depth);
-    return LT_OK;
-}
-
-static lt_status fill_result(cli_call *call, struct job *job, json_t **out)
-{
-    const struct opts *o = call->opts;
-    json_t *risk, *r = *out = json_deep_copy(job->target.json);
+    describe(call, job);
     LT_TRY(open_before(call, job));
-    cli_put_text(r, "run", job->name);
-    put_counts(job, r);
-    put_gaps(job, r);
-    LT_TRY(cli_verdict_put(&job->attacks, &job->target, job->oracle, job->oracles.n, &o->verdict, o->audit.seed, r));
-    cli_put(r, "oracles", oracle_json(job));
-    cli_put(r, "references", cli_references_json(&job->attacks, job->target.signals));
-    LT_TRY(cli_risk(&job->attacks, &job->target, job->before, o->risk, &risk));
-    cli_put(r, "risk", risk);
-    LT_TRY(put_depth(call, job, r));
-    if (o->scores && *o->scores)
-        LT_TRY(cli_scores_save(&job->attacks, &job->target, o->scores));
-    cli_put(r, "diagnostics", json_incref(job->diagnostics));
-    cli_lint_counts(job->lint, &job->target.audit, job->oracles.n);
-    cli_lint_oracles(job->lint, job->oracle, job->oracles.item, job->oracles.n);
-    cli_lint_scores(job->lint, &job->attacks, &job->target, r);
-    cli_put(r, "lint", json_incref(job->lint));
-    return LT_OK;
+    LT_TRY(run_kinds(call, job));
+    LT_TRY(write_files(call, job));
+    LT_TRY(run_lint(call, job));
+    return cli_json_take(lt_audit_report_json(job->report), out);
+}
+
+// Frees what is one model's own.
+static void clear_model(struct job *job)
+{
+    lt_audit_report_destroy(job->report);
+    lt_audited_clear(&job->target);
+    lt_signals_destroy(job->before);
+    free(job->original_name);
+    free(job->parent_name);
+    free(job->adv_dir);
+    cli_source_close(&job->source);
 }
 
 // ---- further runs on the same samples: the first one's oracles and attacks serve all of them
 
-static lt_status audit_next(cli_call *call, const struct job *first, struct job *job)
+static lt_status audit_further(cli_call *call, const struct job *first, struct job *job, json_t **out)
 {
+    const struct opts *o = call->opts;
     lt_signals *s;
     cli_progress_stage(call->session->progress, "auditing %s", job->name);
     LT_TRY(cli_source_open(job->name, NULL, &job->source));
+    LT_TRY(find_original(call, job));
+    find_adversarial_set(job);
     LT_TRY(cli_signals(call, &job->source, job->ds, &job->sets, &s));
-    if (!cli_same_samples(first->target.signals, s)) {
+    if (!lt_signals_same_samples(first->target.signals, s)) {
         lt_signals_destroy(s);
         return LT_FAIL(LT_E_FORMAT, "--also %s: expected outputs on the samples of %s, found others", job->name,
                        first->name);
     }
-    LT_TRY(cli_audited_measure(&job->attacks, &((const struct opts *)call->opts)->audit, s, &job->target));
-    cli_lint_signals(job->lint, job->target.signals);
-    if (job->attacks.refs)
-        cli_lint_references(job->lint, job->attacks.refs, job->target.signals);
-    for (int i = 0; i < job->oracles.n; i++) {
-        LT_TRY(cli_source_open(job->oracles.item[i], NULL, &job->oracle_source));
-        cli_lint_oracle(job->lint, &job->source, &job->oracle_source, job->forget_digest);
-        cli_source_close(&job->oracle_source);
-    }
-    cli_lint_target(job->lint, &job->source);
-    cli_lint_stale(job->lint, &job->source, &job->target.audit);
-    cli_lint_twins(job->lint, job->ds, &job->sets);
-    if (((const struct opts *)call->opts)->depth) {
-        const cli_depth in = describe_depth(call->opts, job);
-        LT_TRY(cli_depth_check(&in));
-    }
-    return diagnose(call, job);
+    LT_TRY(lt_audited_measure(&job->attacks, &o->audit, s, &job->target));
+    LT_TRY(check_kinds(call, job));
+    return finish(call, job, out);
 }
 
 static lt_status audit_also(cli_call *call, const struct job *first, json_t *list)
 {
     lt_status status = LT_OK;
-    for (int i = 0; i < first->also.n && status == LT_OK; i++) {
-        struct job job = *first; // borrows data, sets, oracles, attacks
+    for (int i = 0; i < first->further.n && status == LT_OK; i++) {
+        struct job job = {.name = first->further.item[i], // borrows data, sets, oracles, attacks
+                          .ds = first->ds,
+                          .sets = first->sets,
+                          .oracles = first->oracles,
+                          .oracle = first->oracle,
+                          .attacks = first->attacks,
+                          .env = first->env};
         json_t *r = NULL;
-        job.name = first->also.item[i];
-        job.source = job.oracle_source = (cli_source){0};
-        job.target = (cli_audited){0};
-        job.lint = json_array();
-        job.diagnostics = NULL;
-        status = audit_next(call, first, &job);
-        if (status == LT_OK)
-            status = fill_result(call, &job, &r);
+        memcpy(job.forget_digest, first->forget_digest, sizeof job.forget_digest);
+        status = audit_further(call, first, &job, &r);
         if (status == LT_OK)
             json_array_append(list, r);
         json_decref(r);
-        json_decref(job.lint);
-        json_decref(job.diagnostics);
-        cli_audited_clear(&job.target);
-        cli_source_close(&job.source);
-        cli_source_close(&job.oracle_source);
+        clear_model(&job);
     }
     return status;
 }
@@ -357,10 +385,10 @@ static lt_status collect(cli_call *call, struct job *job)
         return LT_FAIL(LT_E_USAGE, "--signals audits arrays alone: leave --diagnostics out");
     if (!o->diagnose && o->diagnostics && *o->diagnostics)
         return LT_FAIL(LT_E_USAGE, "--diagnostics and --no-diagnose contradict each other");
-    cli_list_option(&job->also, call, "also");
-    if (arrays && job->also.n)
+    cli_list_option(&job->further, call, "also");
+    if (arrays && job->further.n)
         return LT_FAIL(LT_E_USAGE, "--signals audits arrays alone: leave --also out");
-    if (job->also.n && (o->scores || o->before || o->risk || o->diagnostics || o->original))
+    if (job->further.n && (o->scores || o->before || o->risk || o->diagnostics || o->original))
         return LT_FAIL(LT_E_USAGE, "--also: --%s is of one run: leave it out",
                        o->scores        ? "scores"
                        : o->before      ? "before"
@@ -381,40 +409,37 @@ static lt_status collect(cli_call *call, struct job *job)
     if (o->max_gap > 0 && job->oracles.n == 0)
         return LT_FAIL(LT_E_USAGE, "--max-gap: there is no gap to check without an --oracle");
     job->oracle = cli_alloc((size_t)job->oracles.n, sizeof *job->oracle);
+    job->audited = cli_alloc((size_t)job->oracles.n, sizeof *job->audited);
     return LT_OK;
 }
 
 static void job_clear(struct job *job)
 {
-    for (int i = 0; job->oracle && i < job->oracles.n; i++)
-        cli_audited_clear(&job->oracle[i]);
+    clear_model(job);
+    for (int i = 0; job->audited && i < job->oracles.n; i++)
+        lt_audited_clear(&job->audited[i]);
+    free(job->audited);
     free(job->oracle);
-    cli_audited_clear(&job->target);
-    cli_attacks_clear(&job->attacks);
-    lt_signals_destroy(job->before);
-    json_decref(job->lint);
-    json_decref(job->diagnostics);
+    lt_mia_set_clear(&job->attacks);
     cli_list_clear(&job->oracles);
-    cli_list_clear(&job->also);
+    cli_list_clear(&job->further);
     cli_sets_clear(&job->sets);
-    cli_source_close(&job->source);
-    cli_source_close(&job->oracle_source);
 }
 
 static lt_status run(cli_call *call)
 {
     struct opts *o = call->opts;
-    struct job job = {.lint = json_array()};
+    struct job job = {0};
     lt_status status = LT_OK;
     json_t *also = json_array();
     o->audit.seed = call->seed.seed;
-    LT_TRY_GOTO(cli_positional(call, "run", o->signals && *o->signals ? 0 : 1, 1 << 20), done);
+    LT_TRY_GOTO(cli_positional(call, "run", is_set(o->signals) ? 0 : 1, 1 << 20), done);
     LT_TRY_GOTO(collect(call, &job), done);
-    LT_TRY_GOTO(o->signals && *o->signals ? audit_arrays(call, &job) : audit_run(call, &job), done);
-    job.name = o->signals && *o->signals ? o->signals : o->run;
-    LT_TRY_GOTO(fill_result(call, &job, &call->result), done);
+    job.name = is_set(o->signals) ? o->signals : o->run;
+    LT_TRY_GOTO(is_set(o->signals) ? open_target_arrays(call, &job) : open_run(call, &job), done);
+    LT_TRY_GOTO(finish(call, &job, &call->result), done);
     LT_TRY_GOTO(audit_also(call, &job, also), done);
-    if (job.also.n)
+    if (job.further.n)
         cli_put(call->result, "also", json_incref(also));
 done:
     json_decref(also);
@@ -423,84 +448,17 @@ done:
     return status;
 }
 
-static double oracle_mean(const json_t *r, const char *path)
-{
-    double sum = 0;
-    size_t i;
-    json_t *one, *list = json_object_get(r, "oracles");
-    json_array_foreach(list, i, one) sum += cli_real(one, path);
-    return json_array_size(list) ? sum / (double)json_array_size(list) : (double)NAN;
-}
-
-static void print_row(cli_table *t, const json_t *r, const char *name, const char *path)
-{
-    char text[3][24], key[80];
-    double value = cli_real(r, path), mean = oracle_mean(r, path);
-    snprintf(key, sizeof key, "verdict.%s", path);
-    cli_table_row(t, name, cli_percent(value, text[0]), cli_percent(mean, text[1]),
-                  isfinite(value - mean) ? cli_percent(fabs(value - mean), text[2]) : "-",
-                  json_array_size(json_object_get(r, "oracles")) ? cli_text(r, key) : "");
-}
-
-static void print_attacks(cli_table *t, const json_t *r)
-{
-    static const char *const row[3][2] = {
-        {"ft_auc", "forget / test"}, {"fr_auc", "retain / forget"}, {"rt_auc", "retain / test"}};
-    for (const lt_mia *const *m = lt_mia_list(); *m; m++)
-        for (int i = 0; i < 3 && json_is_object(json_object_get(r, (*m)->name)); i++) {
-            char *name = cli_format("%s AUC %s %%", (*m)->title, row[i][1]);
-            char *path = cli_format("%s.%s", (*m)->name, row[i][0]);
-            print_row(t, r, name, path);
-            free(name);
-            free(path);
-        }
-}
-
-static void print_one(const json_t *r, FILE *out)
-{
-    static const char *const rows[][2] = {
-        {"forget accuracy %", "ua"},
-        {"retain accuracy %", "ra"},
-        {"test accuracy %", "ta"},
-        {"SVC-MIA confidence (MIS) %", "svc_mia.confidence"},
-        {"SVC-MIA correctness %", "svc_mia.correctness"},
-        {"SVC-MIA entropy %", "svc_mia.entropy"},
-        {"SVC-MIA modified entropy %", "svc_mia.m_entropy"},
-        {"SVC-MIA probabilities %", "svc_mia.prob"},
-        {"phi AUC forget / test %", "auc.phi.ft"},
-        {"phi AUC retain / forget %", "auc.phi.fr"},
-        {"phi AUC retain / test %", "auc.phi.rt"},
-    };
-    cli_table t = {.n_columns = 5, .left = {true, false, false, false, true}};
-    cli_table_row(&t, "figure", LT_KIND_UNLEARNED, LT_KIND_RETRAINED, "difference",
-                  json_array_size(json_object_get(r, "oracles")) ? "verdict" : "");
-    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
-        print_row(&t, r, rows[i][0], rows[i][1]);
-    print_attacks(&t, r);
-    cli_table_print(&t, out);
-    cli_table_clear(&t);
-    if (isfinite(cli_real(r, "avg_gap")))
-        fprintf(out, "average gap: %.2f points with MIS, %.2f with phi AUC; all figures together: %s\n",
-                100 * cli_real(r, "avg_gap"), 100 * cli_real(r, "avg_gap_auc"), cli_text(r, "verdict.overall"));
-    cli_theorem_print(json_object_get(r, "diagnostics"), out);
-    if (json_object_get(r, "depth"))
-        cli_depth_print(json_object_get(r, "depth"), out);
-    size_t i;
-    const json_t *item;
-    json_array_foreach(json_object_get(r, "lint"), i, item) fprintf(out, "note: %s\n", cli_text(item, "text"));
-}
-
 static void print(const cli_call *call, FILE *out)
 {
     size_t i;
     const json_t *one, *also = json_object_get(call->result, "also");
     if (also)
         fprintf(out, "%s\n", cli_text(call->result, "run"));
-    print_one(call->result, out);
+    cli_audit_print(call->result, out);
     json_array_foreach((json_t *)also, i, one)
     {
         fprintf(out, "\n%s\n", cli_text(one, "run"));
-        print_one(one, out);
+        cli_audit_print(one, out);
     }
 }
 

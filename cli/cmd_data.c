@@ -159,9 +159,11 @@ static lt_status run_verify(cli_call *call)
 {
     const struct opts *o = call->opts;
     const lt_dataset *ds;
+    int64_t n_shared;
     LT_TRY(open_named(call, &ds));
     LT_TRY(run_info(call));
-    cli_put(call->result, "n_shared_images", json_integer(cli_shared_images(ds)));
+    LT_TRY(lt_dataset_shared_images(ds, &n_shared));
+    cli_put(call->result, "n_shared_images", json_integer(n_shared));
     if (o->digest && *o->digest && strcmp(o->digest, ds->digest) != 0)
         return LT_FAIL(LT_E_INTEGRITY, "%s: expected digest %s, found %s", ds->spec, o->digest, ds->digest);
     return LT_OK;

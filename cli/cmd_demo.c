@@ -199,6 +199,9 @@ static lt_status report(cli_call *call, struct demo *d, double start_s)
     if (status == LT_OK)
         status = cli_board_report(call, &board,
                                   &(cli_outputs){.title = "lethe demo: what forgetting looks like", .page = html});
+    json_t *rows = NULL;
+    if (status == LT_OK)
+        status = cli_board_json(&board, &rows);
     if (status == LT_OK) {
         call->result = json_object();
         cli_put_text(call->result, "data", d->spec);
@@ -206,7 +209,7 @@ static lt_status report(cli_call *call, struct demo *d, double start_s)
         cli_put_text(call->result, "out", d->out);
         cli_put_text(call->result, "report", html);
         cli_put(call->result, "n_forget", json_integer(board.sets.forget.n));
-        cli_put(call->result, "rows", cli_board_json(&board));
+        cli_put(call->result, "rows", rows);
         cli_put_real(call->result, "wall_s", cli_now_s() - start_s);
     }
     cli_progress_clear(call->session->progress);

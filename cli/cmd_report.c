@@ -47,6 +47,7 @@ static lt_status run(cli_call *call)
     struct opts *o = call->opts;
     cli_board board = {0};
     cli_list audits = {0};
+    json_t *rows, *lint;
     lt_status status = LT_OK;
     if (call->n_positional < 1) {
         LT_FAIL(LT_E_USAGE, "report: expected at least one run");
@@ -59,8 +60,7 @@ static lt_status run(cli_call *call)
                                  .attacks = o->attacks,
                                  .references = o->references,
                                  .audit = &o->audit,
-                                 .verdict = &o->verdict,
-                                 .audits = &audits};
+                                 .verdict = &o->verdict};
     LT_TRY_GOTO(cli_board_build(call, &spec, &board), done);
     LT_TRY_GOTO(cli_board_report(call, &board,
                                  &(cli_outputs){.title = o->title,
@@ -68,13 +68,16 @@ static lt_status run(cli_call *call)
                                                 .format = (cli_page_format)o->format,
                                                 .markdown = o->markdown,
                                                 .csv = o->csv,
+                                                .audits = &audits,
                                                 .seed = call->seed.seed}),
                 done);
     call->result = json_object();
     cli_put_text(call->result, "report", out_of(o));
     cli_put(call->result, "n_forget", json_integer(board.sets.forget.n));
-    cli_put(call->result, "rows", cli_board_json(&board));
-    cli_put(call->result, "lint", json_incref(board.lint));
+    LT_TRY_GOTO(cli_board_json(&board, &rows), done);
+    cli_put(call->result, "rows", rows);
+    LT_TRY_GOTO(cli_json_take(lt_lint_json(&board.comparison.lint), &lint), done);
+    cli_put(call->result, "lint", lint);
 done:
     cli_progress_clear(call->session->progress);
     cli_board_clear(&board);

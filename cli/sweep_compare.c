@@ -101,7 +101,7 @@ json_t *sweep_band_json(const sweep *s, const lt_verdict_cfg *cfg, const json_t 
 {
     side *oracle = collect(s, rows, m->column, "oracle", NULL, NULL);
     lt_pooled pooled = {.of_models = 1, .of_oracles = 1.0 / s->study->oracles.seeds.n, .resolution = resolution(s, m)};
-    lt_comparison c;
+    lt_equivalence c;
     pool_spread(s, oracle, &pooled);
     free(oracle);
     lt_compare_pooled(&pooled, cfg, &c);
@@ -149,7 +149,7 @@ static bool pool(const sweep *s, const side *run, const side *oracle, lt_pooled 
     return true;
 }
 
-static void put(json_t *metric, const lt_comparison *c)
+static void put(json_t *metric, const lt_equivalence *c)
 {
     cli_put_real(metric, "difference", c->difference);
     cli_put_real(metric, "band", c->band);
@@ -162,7 +162,7 @@ static void put(json_t *metric, const lt_comparison *c)
 lt_verdict sweep_compare_put(const sweep *s, const lt_verdict_cfg *cfg, const json_t *rows,
                              const sweep_metrics *metrics, const char *method, const char *access, json_t *to)
 {
-    lt_comparison *all = cli_alloc((size_t)metrics->n, sizeof *all);
+    lt_equivalence *all = cli_alloc((size_t)metrics->n, sizeof *all);
     int n = 0;
     for (int i = 0; i < metrics->n; i++) {
         const sweep_metric *m = &metrics->metric[i];

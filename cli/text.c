@@ -7,6 +7,8 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
 
 void *cli_alloc(size_t n, size_t size)
 {
@@ -102,6 +104,16 @@ char *cli_json_text(const json_t *object)
     return text;
 }
 
+// text: malloc'ed by the library, NULL when it was out of memory; freed here.
+lt_status cli_json_take(char *text, json_t **out)
+{
+    if (!text)
+        return LT_FAIL(LT_E_NOMEM, "out of memory: result");
+    *out = json_loads(text, 0, NULL);
+    free(text);
+    return *out ? LT_OK : LT_FAIL(LT_E_FAIL, "the result is not JSON");
+}
+
 lt_status cli_json_load(const char *path, json_t **out)
 {
     enum { MAX_BYTES = 1 << 26 };
@@ -144,7 +156,7 @@ void cli_keep_printable(char *text)
             *p = '?'; // the second byte of one
 }
 
-void cli_table_row(cli_table *t, ...)
+void cli_table_cells(cli_table *t, const char *const *cells)
 {
     size_t n = (size_t)t->n_rows * (size_t)t->n_columns;
     char **cell = cli_alloc(n + (size_t)t->n_columns, sizeof *cell);
@@ -152,14 +164,22 @@ void cli_table_row(cli_table *t, ...)
         memcpy(cell, t->cell, n * sizeof *cell);
     free(t->cell);
     t->cell = cell;
-    va_list args;
-    va_start(args, t);
     for (int i = 0; i < t->n_columns; i++) {
-        t->cell[n + (size_t)i] = cli_format("%s", va_arg(args, const char *));
+        t->cell[n + (size_t)i] = cli_format("%s", cells[i]);
         cli_keep_printable(t->cell[n + (size_t)i]); // names of classes and tensors come from files
     }
-    va_end(args);
     t->n_rows++;
+}
+
+void cli_table_row(cli_table *t, ...)
+{
+    const char *cells[CLI_TABLE_MAX_COLUMNS];
+    va_list args;
+    va_start(args, t);
+    for (int i = 0; i < t->n_columns; i++)
+        cells[i] = va_arg(args, const char *);
+    va_end(args);
+    cli_table_cells(t, cells);
 }
 
 // Columns on the screen: UTF-8 continuation bytes take none.
@@ -171,26 +191,73 @@ static int width_of(const char *text)
     return n;
 }
 
-void cli_table_print(const cli_table *t, FILE *out)
+// Columns of the screen that `out` is; 80 where it is none, so that what is piped looks the same everywhere.
+static int screen_columns(FILE *out)
 {
-    int width[CLI_TABLE_MAX_COLUMNS] = {0};
+    enum { USUAL = 80 };
+    struct winsize size;
+    const int fd = fileno(out);
+    if (fd >= 0 && isatty(fd) && ioctl(fd, TIOCGWINSZ, &size) == 0 && size.ws_col > 0)
+        return size.ws_col;
+    return USUAL;
+}
+
+static int total_width(const int *width, int n)
+{
+    int sum = 0, shown = 0;
+    for (int c = 0; c < n; c++) {
+        sum += width[c];
+        shown += width[c] > 0;
+    }
+    return sum + 2 * (shown > 0 ? shown - 1 : 0);
+}
+
+// Width of every column; 0 = it is left out because the table would be wider than the screen.
+static void choose_columns(const cli_table *t, int columns, int *width)
+{
     for (int r = 0; r < t->n_rows; r++)
         for (int c = 0; c < t->n_columns; c++) {
             int w = width_of(t->cell[r * t->n_columns + c]);
             width[c] = w > width[c] ? w : width[c];
         }
+    while (total_width(width, t->n_columns) > columns) {
+        int last = -1;
+        for (int c = 0; c < t->n_columns; c++)
+            if (width[c] > 0 && t->drop[c] > 0 && (last < 0 || t->drop[c] >= t->drop[last]))
+                last = c;
+        if (last < 0)
+            return;
+        width[last] = 0;
+    }
+}
+
+static void print_cells(const cli_table *t, int row, const int *width, FILE *out)
+{
+    int last = 0;
+    bool first = true;
+    for (int c = 0; c < t->n_columns; c++)
+        last = width[c] > 0 ? c : last;
+    for (int c = 0; c < t->n_columns; c++) {
+        const char *text = t->cell[row * t->n_columns + c];
+        const int pad = width[c] - width_of(text);
+        if (width[c] == 0)
+            continue;
+        if (t->left[c])
+            fprintf(out, "%s%s%*s", first ? "" : "  ", text, c == last ? 0 : pad, "");
+        else
+            fprintf(out, "%s%*s%s", first ? "" : "  ", pad, "", text);
+        first = false;
+    }
+}
+
+void cli_table_print(const cli_table *t, FILE *out)
+{
+    int width[CLI_TABLE_MAX_COLUMNS] = {0};
+    choose_columns(t, screen_columns(out), width);
     for (int r = 0; r < t->n_rows; r++) {
         bool bold = r == 0 && cli_color(out);
         fputs(bold ? "\033[1m" : "", out);
-        for (int c = 0; c < t->n_columns; c++) {
-            const char *text = t->cell[r * t->n_columns + c];
-            int pad = width[c] - width_of(text);
-            bool last = c + 1 == t->n_columns;
-            if (t->left[c])
-                fprintf(out, "%s%s%*s", c ? "  " : "", text, last ? 0 : pad, "");
-            else
-                fprintf(out, "%s%*s%s", c ? "  " : "", pad, "", text);
-        }
+        print_cells(t, r, width, out);
         fputs(bold ? "\033[0m\n" : "\n", out);
     }
 }

@@ -21,6 +21,8 @@ typedef struct lt_signals {
     int8_t *group;  // (n) lt_group
 } lt_signals;
 LT_API void lt_signals_destroy(lt_signals *s);
+LT_API bool lt_signals_same_samples(const lt_signals *a, const lt_signals *b); // ids, labels, groups, in order
+LT_API bool lt_signals_same_outputs(const lt_signals *a, const lt_signals *b); // to the last bit
 LT_API int lt_signals_predicted(const lt_signals *s, int64_t row); // class of the largest logit, the first of equals
 // Rows in the order retain, forget, test. forget and retain are rows of the training split; either may be NULL or
 // empty.
@@ -190,7 +192,7 @@ LT_API extern const lt_option lt_verdict_options[];
 
 typedef enum lt_verdict { LT_VERDICT_TOO_FEW, LT_VERDICT_SAME, LT_VERDICT_DIFFERENT } lt_verdict;
 LT_API const char *lt_verdict_text(lt_verdict v); // "too few seeds", "indistinguishable", "distinguishable"
-typedef struct lt_comparison {
+typedef struct lt_equivalence {
     int n_oracles;
     double mean, sd;   // of the oracles' values
     double difference; // value - mean
@@ -199,11 +201,11 @@ typedef struct lt_comparison {
     double bound;      // with 1 - level the model is less than this away from the mean of retraining
     double margin;     // that the bound is held against
     lt_verdict verdict;
-} lt_comparison;
+} lt_equivalence;
 // One metric of a model against the same metric of n oracles. resolution: the step of the metric (1 / samples), the
 // least spread that oracles of one value can have. Fields that need two oracles are NAN for fewer.
 LT_API void lt_compare(double value, const double *oracle, int n, double resolution, const lt_verdict_cfg *cfg,
-                       lt_comparison *out);
+                       lt_equivalence *out);
 // The same for the mean of several models against retraining, where the spread of retraining is pooled over several
 // sets of oracles (one per forget set, say). of_models, of_oracles: variances of the mean of the models and of the mean
 // of the oracles that `difference` is made of, in units of the variance of one retrained model: 1/n for n models.
@@ -213,10 +215,10 @@ typedef struct lt_pooled {
     int df; // degrees of freedom of sd
     double of_models, of_oracles, resolution;
 } lt_pooled;
-LT_API void lt_compare_pooled(const lt_pooled *pooled, const lt_verdict_cfg *cfg, lt_comparison *out);
+LT_API void lt_compare_pooled(const lt_pooled *pooled, const lt_verdict_cfg *cfg, lt_equivalence *out);
 // All metrics together: different when the smallest p is at most level / n (Bonferroni); else too few seeds when one
 // bound is larger than its margin; else the same (an intersection-union test, so no correction).
-LT_API lt_verdict lt_compare_all(const lt_comparison *metric, int n, const lt_verdict_cfg *cfg);
+LT_API lt_verdict lt_compare_all(const lt_equivalence *metric, int n, const lt_verdict_cfg *cfg);
 
 typedef struct lt_interval {
     double low, high; // NAN where there is nothing to draw from

@@ -72,6 +72,14 @@ LT_API lt_status lt_forget_parse(const lt_dataset *ds, const char *spec, uint64_
 LT_API lt_status lt_index_set_complement(int64_t n, const lt_index_set *set, lt_index_set *rest);
 // Row of an official id in a split, or -1.
 LT_API int64_t lt_dataset_row_of_id(const lt_dataset *ds, lt_split split, int64_t id);
+typedef struct lt_duplicates { // forgotten images that another group holds too, pixel for pixel
+    int64_t in_retain, in_test;
+} lt_duplicates;
+// forget, retain: rows of the training split. LT_E_NOMEM.
+LT_API lt_status lt_dataset_duplicates(const lt_dataset *ds, const lt_index_set *forget, const lt_index_set *retain,
+                                       lt_duplicates *out);
+// Test images that the training split holds too. LT_E_NOMEM.
+LT_API lt_status lt_dataset_shared_images(const lt_dataset *ds, int64_t *n_shared);
 LT_API lt_status lt_index_set_range(int64_t n, lt_index_set *all);
 LT_API void lt_index_set_digest(const lt_dataset *ds, lt_split split, const lt_index_set *set,
                                 char out[65]); // over official ids

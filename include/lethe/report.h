@@ -1,11 +1,9 @@
 // report.h - the self-contained HTML report: tables and inline SVG, readable without scripts; and single PNG files.
 #ifndef LT_REPORT_H
 #define LT_REPORT_H
-#include "lethe/audit.h"
+#include "lethe/comparison.h"
 #include "lethe/robust.h"
 LT_BEGIN
-
-typedef enum lt_report_role { LT_ROW_METHOD, LT_ROW_ORIGINAL, LT_ROW_ORACLE } lt_report_role;
 
 typedef struct lt_report_metric {    // one figure, compared with retraining; all are fractions
     const char *key, *title;         // "rmia.ft_auc", "RMIA AUC forget / test"
@@ -28,10 +26,9 @@ typedef struct lt_report_cost { // NaN = not known
 
 typedef struct lt_report_row {  // one model
     const char *name, *setting; // "AMUN", "with retain data"
-    lt_report_role role;
+    lt_row_role role;
     lt_audit audit;
-    double gap_mis, gap_auc;   // NaN = oracle or not computed
-    double seconds;            // NaN = unknown
+    lt_audit_summary summary;  // gaps NaN = oracle or not computed; seconds NaN = unknown
     const lt_signals *signals; // histograms, matrices, ROC; may be NULL
     const char *run_dir;
     // All of the following may be NULL.
@@ -49,11 +46,9 @@ typedef struct lt_report_curve { // one training curve
     const double *epoch, *loss, *train_acc, *test_acc; // fractions; test_acc may be NULL or hold NaN
 } lt_report_curve;
 
-typedef enum lt_report_severity { LT_LINT_NOTE, LT_LINT_WARNING, LT_LINT_ERROR } lt_report_severity;
-LT_API const char *lt_report_severity_text(lt_report_severity severity); // "note", "warning", "error"
 typedef struct lt_report_lint {
     int row; // -1 = all of the page
-    lt_report_severity severity;
+    lt_severity severity;
     const char *id, *text;
 } lt_report_lint;
 
@@ -102,6 +97,7 @@ typedef struct lt_report_attack { // one evaluation of robustness
     int n_radii;
 } lt_report_attack;
 
+enum { LT_REPORT_MAX_SECTIONS = 32 };
 typedef struct lt_report_spec {
     const char *title, *subtitle;
     const char *note;         // a paragraph under the title: what was done, on which data; may be NULL
@@ -128,7 +124,29 @@ typedef struct lt_report_spec {
     int n_streams;
     const lt_report_attack *robust;
     int n_robust;
+    void *own[LT_REPORT_MAX_SECTIONS]; // data of sections that have no field of their own
 } lt_report_spec;
+// A report made from runs: the comparison, and what the directories of its rows hold beyond it (options, costs, curves,
+// adversarial sets, earlier audits).
+typedef struct lt_report_source {
+    const char *title;
+    uint64_t seed;                   // of the draws behind the bands of ROC curves
+    const lt_comparison *comparison; // labelled and judged; n = 0 when there are streams alone
+    const lt_dataset *ds;            // of the comparison; may be NULL without rows
+    int64_t n_forget;
+    const lt_model *model;     // of the first row
+    const char *const *facts;  // key, value, ..., NULL: what else to say of the whole; may be NULL
+    const char *const *audits; // files of `lethe audit --json` of these runs; RUN/audit.json is read in any case
+    int n_audits;
+    const char *const *streams; // directories of requests served one after another
+    int n_streams;
+} lt_report_source;
+typedef struct lt_report lt_report; // owns what its spec points to, but for the source
+// LT_E_FORMAT for audits that are none, LT_E_USAGE for audits of other runs, errors of lt_adv_set_open.
+LT_API lt_status lt_report_from_runs(const lt_report_source *source, lt_report **report);
+LT_API const lt_report_spec *lt_report_get(const lt_report *report);
+LT_API void lt_report_destroy(lt_report *report); // NULL is fine
+
 // One file, no scripts, nothing fetched; written atomically. All text of the spec is escaped.
 LT_API lt_status lt_report_html(const lt_report_spec *spec, const char *path);
 LT_API char *lt_report_markdown(const lt_report_spec *spec); // the comparison; malloc'ed, NULL when out of memory

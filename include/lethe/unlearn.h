@@ -8,7 +8,7 @@ LT_BEGIN
 enum {
     LT_NEED_RETAIN = 1,
     LT_NEED_ATTACK = 2,
-    LT_FROM_SCRATCH = 4,
+    LT_FROM_SCRATCH = 4,   // exact: trains again without the forget set; its results are the oracles
     LT_FORGET_ONLY = 8,    // never reads the retain set
     LT_WHOLE_CLASSES = 16, // forgets whole classes only
     LT_CLOSED_FORM = 32,   // changes parameters by a formula: no random choice, no mask of parameters
@@ -118,6 +118,7 @@ typedef struct lt_unlearn_plan_ctx { // a method's working memory for one call; 
 
 typedef struct lt_unlearn_method {
     const char *name, *title, *cite; // cite: key in docs/refs.bib
+    const char *label;               // in tables and charts: "SalUn"
     const char *doc;                 // one paragraph: objective, source, deviations
     uint32_t needs;                  // checked before any work starts
     size_t cfg_size;                 // may be 0: no options

@@ -7,6 +7,7 @@
 #include "audit/audit_impl.h"
 #include <limits.h>
 #include <math.h>
+#include <string.h>
 
 enum { EVAL_BATCH = 128 };
 
@@ -228,4 +229,16 @@ lt_status lt_signals_parse(const void *bytes, size_t n, const char *label, lt_si
     lt_status status = from_file(file, label, s);
     lt_tensor_file_close(file);
     return status;
+}
+
+bool lt_signals_same_samples(const lt_signals *a, const lt_signals *b)
+{
+    return a->n == b->n && a->k == b->k && !memcmp(a->label, b->label, (size_t)a->n * sizeof *a->label) &&
+           !memcmp(a->id, b->id, (size_t)a->n * sizeof *a->id) && !memcmp(a->group, b->group, (size_t)a->n);
+}
+
+bool lt_signals_same_outputs(const lt_signals *a, const lt_signals *b)
+{
+    return a->n == b->n && a->k == b->k &&
+           !memcmp(a->logits, b->logits, (size_t)a->n * (size_t)a->k * sizeof *a->logits);
 }

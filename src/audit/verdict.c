@@ -40,7 +40,7 @@ static void mean_and_sd(const double *v, int n, double *mean, double *sd)
 // s: deviation of retraining with df degrees of freedom; of_models, of_oracles: variances of the two means that differ
 // by out->difference, in units of s^2.
 static void compute_verdict(double s, double df, double of_models, double of_oracles, const lt_verdict_cfg *cfg,
-                            lt_comparison *out)
+                            lt_equivalence *out)
 {
     double d = fabs(out->difference), of_both = s * sqrt(of_models + of_oracles), of_mean = s * sqrt(of_oracles);
     double band = lti_student_quantile(0.5 * cfg->verdict_level, df) * of_both;
@@ -55,21 +55,21 @@ static void compute_verdict(double s, double df, double of_models, double of_ora
 }
 
 void lt_compare(double value, const double *oracle, int n, double resolution, const lt_verdict_cfg *cfg,
-                lt_comparison *out)
+                lt_equivalence *out)
 {
     double mean = NAN, sd = NAN;
     if (n > 0)
         mean_and_sd(oracle, n, &mean, &sd);
-    *out = (lt_comparison){.n_oracles = n, .mean = mean, .sd = sd, .difference = value - mean};
+    *out = (lt_equivalence){.n_oracles = n, .mean = mean, .sd = sd, .difference = value - mean};
     out->band = out->p = out->bound = out->margin = (double)NAN;
     if (n < 2 || isnan(out->difference))
         return;
     compute_verdict(sd > resolution ? sd : resolution, n - 1, 1.0, 1.0 / n, cfg, out);
 }
 
-void lt_compare_pooled(const lt_pooled *pooled, const lt_verdict_cfg *cfg, lt_comparison *out)
+void lt_compare_pooled(const lt_pooled *pooled, const lt_verdict_cfg *cfg, lt_equivalence *out)
 {
-    *out = (lt_comparison){.n_oracles = pooled->df + 1, .sd = pooled->sd, .difference = pooled->difference};
+    *out = (lt_equivalence){.n_oracles = pooled->df + 1, .sd = pooled->sd, .difference = pooled->difference};
     out->mean = out->band = out->p = out->bound = out->margin = (double)NAN;
     if (pooled->df < 1 || isnan(pooled->difference) || isnan(pooled->sd))
         return;
@@ -77,7 +77,7 @@ void lt_compare_pooled(const lt_pooled *pooled, const lt_verdict_cfg *cfg, lt_co
                     pooled->of_oracles, cfg, out);
 }
 
-lt_verdict lt_compare_all(const lt_comparison *metric, int n, const lt_verdict_cfg *cfg)
+lt_verdict lt_compare_all(const lt_equivalence *metric, int n, const lt_verdict_cfg *cfg)
 {
     lt_verdict all = n > 0 ? LT_VERDICT_SAME : LT_VERDICT_TOO_FEW;
     for (int i = 0; i < n; i++) {

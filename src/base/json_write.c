@@ -1,5 +1,6 @@
 // json_write.c - JSON text with two blanks of indentation a level.
 #include "base/json_write.h"
+#include <math.h>
 #include <string.h>
 
 static void start_item(lti_json *j, const char *key)
@@ -41,8 +42,15 @@ void lti_json_text(lti_json *j, const char *key, const char *text)
 
 void lti_json_real(lti_json *j, const char *key, double value)
 {
+    char text[LTI_NUMBER_MAX];
     start_item(j, key);
-    lti_buf_json_number(&j->buf, value);
+    if (!isfinite(value)) {
+        lti_buf_puts(&j->buf, "null"); // JSON has no NaN
+        return;
+    }
+    lti_buf_puts(&j->buf, lti_number_text(value, false, text));
+    if (!strpbrk(text, ".eE")) // a real stays a real when it is read back
+        lti_buf_puts(&j->buf, ".0");
 }
 
 void lti_json_int(lti_json *j, const char *key, int64_t value)

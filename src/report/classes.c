@@ -1,6 +1,6 @@
 // classes.c - accuracy per class of forgotten and test samples, and its gap to the oracles, as a table of numbers on
 // colour: orange above retraining, blue below. The numbers carry what the colours do.
-#include "report/report_impl.h"
+#include "report/section.h"
 #include <math.h>
 
 void lti_class_accuracies(const lt_signals *s, int group, double *acc, int64_t *n)
@@ -123,7 +123,7 @@ static void table(lti_doc *d, const char *caption, const matrix *m)
     lti_buf_printf(b, "</tbody></table></div>\n");
 }
 
-lt_status lti_put_classes(lti_doc *d)
+static lt_status put_classes(lti_doc *d)
 {
     int k = 0;
     matrix m;
@@ -142,3 +142,38 @@ lt_status lti_put_classes(lti_doc *d)
     matrix_clear(&m);
     return LT_OK;
 }
+
+static void write_classes(lti_lines *w)
+{
+    static const struct {
+        const char *name;
+        int group;
+    } of[2] = {{"class_forget_acc", LT_GROUP_FORGET}, {"class_test_acc", LT_GROUP_TEST}};
+    const lt_report_spec *s = w->d->spec;
+    for (int i = 0; i < s->n_rows; i++) {
+        const lt_signals *signals = s->rows[i].signals;
+        if (!signals)
+            continue;
+        double *acc = lti_calloc((size_t)signals->k, sizeof *acc);
+        int64_t *n = lti_calloc((size_t)signals->k, sizeof *n);
+        for (int g = 0; acc && n && g < 2; g++) {
+            lti_class_accuracies(signals, of[g].group, acc, n);
+            for (int c = 0; c < signals->k; c++) {
+                char number[24];
+                lti_format(number, sizeof number, "%d", c);
+                if (n[c] > 0)
+                    lti_lines_row(w, of[g].name, i, s->class_names ? s->class_names[c] : number, acc[c]);
+            }
+        }
+        bool failed = !acc || !n;
+        lti_free(acc);
+        lti_free(n);
+        w->b->failed = w->b->failed || failed;
+    }
+}
+
+const lti_report_section lti_section_classes = {
+    .name = "classes",
+    .put = put_classes,
+    .lines = write_classes,
+};

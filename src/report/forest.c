@@ -3,7 +3,7 @@
 // A row is a method: the mean over its runs minus the mean of the oracles, in percentage points, with its interval. The
 // shaded band is where one more retrained model would fall (docs/decisions/0004-equivalence-test.md); the first row
 // shows what retraining does to itself, each oracle against the others.
-#include "report/report_impl.h"
+#include "report/section.h"
 #include <math.h>
 
 enum { ROW_H = 20, HEAD = 48, NAMES = 104 };
@@ -98,7 +98,7 @@ static void panel(lti_doc *d, int metric)
     lti_plot_close(&p);
 }
 
-lt_status lti_put_forest(lti_doc *d)
+static lt_status put_forest(lti_doc *d)
 {
     int n = 0;
     for (int m = 0; m < d->spec->n_metrics; m++)
@@ -118,3 +118,21 @@ lt_status lti_put_forest(lti_doc *d)
     lti_buf_printf(&d->b, "</div>\n");
     return LT_OK;
 }
+
+static void write_gaps(lti_lines *w)
+{
+    const lt_report_spec *s = w->d->spec;
+    for (int g = 0; g < w->d->n_groups; g++)
+        for (int m = 0; m < s->n_metrics && w->d->group[g].role != LT_ROW_ORACLE; m++) {
+            lti_gap gap = lti_group_gap(w->d, &w->d->group[g], m);
+            if (gap.n > 0)
+                lti_lines_add(
+                    w, &(lti_line){"gap", NULL, w->d->group[g].name, s->metrics[m].key, NULL, gap.mean, gap.interval});
+        }
+}
+
+const lti_report_section lti_section_forest = {
+    .name = "forest",
+    .put = put_forest,
+    .lines = write_gaps,
+};

@@ -2,7 +2,7 @@
 // [AMUN 7.8]
 //
 // One panel a method, of its first run; all panels of one kind share their axes, so that shapes compare.
-#include "report/report_impl.h"
+#include "report/section.h"
 #include <math.h>
 #include <string.h>
 
@@ -203,7 +203,7 @@ static lt_status show(lti_doc *d, const kind *k, const char *title, const char *
     return status;
 }
 
-lt_status lti_put_histograms(lti_doc *d)
+static lt_status put_histograms(lti_doc *d)
 {
     const kind phi = {.attack = -1,
                       .x_label = PHI " = log( p(true class) / p(any other) ), nats",
@@ -225,3 +225,8 @@ lt_status lti_put_histograms(lti_doc *d)
     lti_free(label);
     return status;
 }
+
+const lti_report_section lti_section_histograms = {
+    .name = "histograms",
+    .put = put_histograms,
+};

@@ -52,6 +52,14 @@ void lti_html_text(lti_buf *b, const char *text)
     }
 }
 
+void lti_html_title(lti_buf *b, const char *text)
+{
+    const bool small = *text >= 'a' && *text <= 'z' && strncmp(text, "phi", 3) != 0;
+    if (small)
+        lti_buf_printf(b, "%c", *text - 'a' + 'A');
+    lti_html_text(b, small ? text + 1 : text);
+}
+
 void lti_html_short(lti_buf *b, const char *text, int max_chars)
 {
     size_t n = text ? strlen(text) : 0, end = 0, cut = 0;
@@ -161,7 +169,8 @@ static const char *const style[] = {
     "dt{color:var(--soft)}dd{margin:0;overflow-wrap:anywhere;font-variant-numeric:tabular-nums}\n",
     "section:target h3{background:var(--mark)}\n",
     "footer{margin-top:3rem;color:var(--soft);font-size:.8125rem}\n",
-    "@media(max-width:40rem){th,td{padding:.4rem .45rem}thead th{min-width:3.75rem}th:first-child{max-width:9rem}"
+    "@media(max-width:40rem){.wide{display:none}td.text{white-space:normal}th,td{padding:.4rem .45rem}thead "
+    "th{min-width:3.75rem}th:first-child{max-width:9rem}"
     "tbody th{min-width:6.5rem}}\n",
     "@media print{main{max-width:none;padding:0}nav{display:none}figure,tr,dl,.strip div{break-inside:avoid}h2,h3"
     "{break-after:avoid}.scroll,.tall{overflow:visible;max-height:none}table{font-size:.75rem;min-width:0}th,td{p"

@@ -1,6 +1,10 @@
 // strip.c - forgotten images beside their adversarial neighbours and the difference of both, magnified. [AMUN 2]
-#include "report/report_impl.h"
+#include "report/section.h"
+#include "lethe/attack.h"
+#include <jansson.h>
 #include <math.h>
+#include <string.h>
+#include <sys/stat.h>
 
 static void to_bytes(const float *x, size_t n, uint8_t *out)
 {
@@ -46,7 +50,7 @@ static lt_status pair(lti_buf *b, const lt_report_spec *s, int i, float factor, 
     return LT_OK;
 }
 
-lt_status lti_put_image_grid(lti_doc *d)
+static lt_status put_pictures(lti_doc *d)
 {
     const lt_report_spec *s = d->spec;
     lti_buf *b = &d->b;
@@ -72,3 +76,88 @@ lt_status lti_put_image_grid(lti_doc *d)
     lti_free(diff);
     return status;
 }
+
+// ---- from the adversarial set of the first run that keeps one: of different classes where there are enough
+
+enum { MAX_PAIRS = 12 };
+
+static int choose_pairs(const lt_adv_set *adv, int n_classes, int64_t *chosen)
+{
+    int n = 0, want = n_classes < MAX_PAIRS ? n_classes : MAX_PAIRS;
+    for (int round = 0; round < MAX_PAIRS && n < MAX_PAIRS; round++)
+        for (int k = 0; k < want && n < MAX_PAIRS; k++) {
+            int seen = 0;
+            for (int64_t i = 0; i < adv->n; i++)
+                if (adv->status[i] == LT_ADV_OK && adv->label[i] == k && seen++ == round) {
+                    chosen[n++] = i;
+                    break;
+                }
+        }
+    return n;
+}
+
+static lt_status fill_pairs(lti_gather *g, const lt_adv_set *adv)
+{
+    const lt_dataset *ds = g->source->ds;
+    int64_t chosen[MAX_PAIRS];
+    const size_t image = (size_t)ds->c * (size_t)ds->h * (size_t)ds->w;
+    const int n = choose_pairs(adv, ds->n_classes, chosen);
+    float *clean = lti_gather_alloc(g, (size_t)n * image, sizeof *clean),
+          *moved = lti_gather_alloc(g, (size_t)n * image, sizeof *moved);
+    const char **text = lti_gather_alloc(g, (size_t)n, sizeof *text);
+    if (!clean || !moved || !text)
+        return LTI_NOMEM("report");
+    int used = 0;
+    for (int i = 0; i < n; i++) {
+        const int64_t at = chosen[i], row = lt_dataset_row_of_id(ds, LT_TRAIN, adv->id[at]);
+        if (row < 0)
+            continue;
+        for (size_t k = 0; k < image; k++)
+            clean[(size_t)used * image + k] = (float)ds->split[LT_TRAIN].x[(size_t)row * image + k] / 255.0f;
+        memcpy(moved + (size_t)used * image, adv->x_adv + (size_t)at * image, image * sizeof(float));
+        text[used++] = lti_gather_text(g, "%s \xe2\x86\x92 %s, distance %.2f", ds->class_names[adv->label[at]],
+                                       ds->class_names[adv->adv_pred[at]], (double)adv->delta_norm[at]);
+    }
+    g->spec->n_pairs = used;
+    g->spec->c = ds->c;
+    g->spec->h = ds->h;
+    g->spec->w = ds->w;
+    g->spec->clean = clean;
+    g->spec->adv = moved;
+    g->spec->pair_text = text;
+    return LT_OK;
+}
+
+static lt_status open_first_set(lti_gather *g, lt_adv_set **adv)
+{
+    for (int i = 0; i < g->spec->n_rows && !*adv; i++) {
+        struct stat st; // made with --no-save-adv: no strip from this run
+        char *dir = lti_asprintf("%s/adv", g->source->comparison->row[i].run);
+        if (!dir)
+            return LTI_NOMEM("report");
+        const bool kept = json_object_get(g->result[i], "adversarial_set") && stat(dir, &st) == 0;
+        const lt_status status = kept ? lt_adv_set_open(dir, adv) : LT_OK;
+        lti_free(dir);
+        LT_TRY(status);
+    }
+    return LT_OK;
+}
+
+static lt_status gather_pictures(lti_gather *g)
+{
+    const lt_dataset *ds = g->source->ds;
+    lt_adv_set *adv = NULL;
+    if (!ds)
+        return LT_OK;
+    LT_TRY(open_first_set(g, &adv));
+    const bool fits = adv && adv->c == ds->c && adv->h == ds->h && adv->w == ds->w && (ds->c == 1 || ds->c == 3);
+    const lt_status status = fits ? fill_pairs(g, adv) : LT_OK;
+    lt_adv_set_destroy(adv);
+    return status;
+}
+
+const lti_report_section lti_section_pictures = {
+    .name = "pictures",
+    .gather = gather_pictures,
+    .put = put_pictures,
+};

@@ -7,7 +7,7 @@
 #include <math.h>
 #include <string.h>
 
-static lti_style style_of(lt_report_role role, int n_methods)
+static lti_style style_of(lt_row_role role, int n_methods)
 {
     if (role == LT_ROW_ORIGINAL)
         return (lti_style){.color = LTI_SOFT, .dash = 1};
@@ -117,13 +117,35 @@ void lti_row_name(lti_doc *d, const lt_report_row *r)
     lti_buf_printf(&d->b, "</small>");
 }
 
-void lti_cell(lti_doc *d, int row, double value, int decimals, bool best)
+void lti_row_head(lti_doc *d, int row)
 {
-    lti_buf_printf(&d->b, best ? "<td class=\"best\">" : "<td>");
+    const lt_report_row *r = &d->spec->rows[row];
+    lti_buf_printf(&d->b, r->role == LT_ROW_METHOD ? "<tr><th scope=\"row\">" : "<tr class=\"ref\"><th scope=\"row\">");
+    lti_link_open(d, row);
+    lti_row_name(d, r);
+    lti_buf_printf(&d->b, "</a></th>");
+}
+
+void lti_value(lti_doc *d, int row, double value, int decimals)
+{
     if (isfinite(value))
         lti_link_open(d, row);
     lti_html_number(&d->b, value, decimals);
-    lti_buf_printf(&d->b, isfinite(value) ? "</a></td>" : "</td>");
+    if (isfinite(value))
+        lti_buf_puts(&d->b, "</a>");
+}
+
+void lti_cell(lti_doc *d, int row, double value, int decimals)
+{
+    lti_buf_puts(&d->b, "<td>");
+    lti_value(d, row, value, decimals);
+    lti_buf_puts(&d->b, "</td>");
+}
+
+double lti_row_metric(const lt_report_row *r, lt_metric_id id)
+{
+    const bool of_summary = lt_metric_get(id)->source == LT_METRIC_OF_SUMMARY;
+    return lt_metric_field(id, of_summary ? (const void *)&r->summary : (const void *)&r->audit);
 }
 
 bool lti_has_values(const lti_doc *d)

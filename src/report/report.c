@@ -4,13 +4,14 @@
 // finds (ROC), what the confidences look like before and after [AMUN 7.8], for which classes, how deep the forgetting
 // goes, what it cost, what makes the figures uncertain, what the adversarial neighbours are [AMUN 2], how the models
 // were trained, and with which data, seeds and versions.
-#include "report/report_impl.h"
+#include "report/section.h"
 
-static lt_status (*const sections[])(lti_doc *d) = {
-    lti_put_comparison, lti_put_lint,       lti_put_forest,  lti_put_metrics_table,  lti_put_roc,
-    lti_put_histograms, lti_put_classes,    lti_put_streams, lti_put_representation, lti_put_costs,
-    lti_put_image_grid, lti_put_robustness, lti_put_curves,  lti_put_runs,
+const lti_report_section *const lti_sections[] = {
+#define LT_X(name) &lti_section_##name,
+#include "report/sections.list"
+#undef LT_X
 };
+const int lti_n_sections = sizeof lti_sections / sizeof *lti_sections;
 
 static void contents(lti_buf *b, const lti_doc *d)
 {
@@ -43,8 +44,8 @@ lt_status lt_report_html(const lt_report_spec *spec, const char *path)
     lti_doc d;
     lt_status status = LT_OK;
     LT_TRY(lti_doc_init(&d, spec));
-    for (size_t i = 0; i < sizeof sections / sizeof *sections; i++)
-        LT_TRY_GOTO(sections[i](&d), done);
+    for (int i = 0; i < lti_n_sections; i++)
+        LT_TRY_GOTO(lti_sections[i]->put(&d), done);
     put_head(&b, spec);
     contents(&b, &d);
     lti_buf_add(&b, d.b.data ? d.b.data : "", d.b.n);

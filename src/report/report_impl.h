@@ -7,6 +7,7 @@
 // ---- text (html.c)
 // Escapes & < > " ' and replaces control characters and bytes that are not UTF-8. NULL writes nothing.
 void lti_html_text(lti_buf *b, const char *text);
+void lti_html_title(lti_buf *b, const char *text);                // with a capital letter in front
 void lti_html_short(lti_buf *b, const char *text, int max_chars); // as above, cut with an ellipsis
 void lti_html_head(lti_buf *b, const char *title);                // doctype to <main>, style included
 void lti_html_tail(lti_buf *b);
@@ -26,7 +27,7 @@ typedef enum lti_shape { LTI_DOT, LTI_RING, LTI_SQUARE, LTI_DIAMOND, LTI_TICK } 
 typedef struct lti_group { // rows of one method, in their order
     char *name;            // of its own: numbered where another group has the same
     const char *setting;
-    lt_report_role role;
+    lt_row_role role;
     int n, *row; // row: indices into spec->rows
     lti_style style;
 } lti_group;
@@ -48,10 +49,12 @@ void lti_legend_open(lti_doc *d);                           // <ul>
 void lti_legend(lti_doc *d, lti_style s, const char *text); // a line of this style
 void lti_legend_mark(lti_doc *d, lti_shape shape, lti_style s, const char *text);
 void lti_legend_close(lti_doc *d);
-void lti_link_open(lti_doc *d, int row);               // <a> to the section of the run
-void lti_row_name(lti_doc *d, const lt_report_row *r); // name, setting and seed in a row's head, escaped
-// A value with its interval and link; NaN is a dash.
-void lti_cell(lti_doc *d, int row, double value, int decimals, bool best);
+void lti_link_open(lti_doc *d, int row);                         // <a> to the section of the run
+void lti_row_name(lti_doc *d, const lt_report_row *r);           // name, setting and seed in a row's head, escaped
+void lti_row_head(lti_doc *d, int row);                          // <tr> and the head of a row, which links to its run
+void lti_value(lti_doc *d, int row, double value, int decimals); // with its link; NaN is a dash
+void lti_cell(lti_doc *d, int row, double value, int decimals);  // <td> with one
+double lti_row_metric(const lt_report_row *r, lt_metric_id id);  // of a model or of a summary
 // Mean over the rows of a group of a metric minus the oracles' mean, with an interval: of the mean over several rows
 // (Student, 95 %), over the samples for one. NaN where not known.
 typedef struct lti_gap {
@@ -65,23 +68,8 @@ enum { LTI_METHODS_A_CHART = 5 };
 bool lti_in_part(const lti_doc *d, int group, int part); // original and oracles are in every part; part -1 = all
 void lti_group_legend(lti_doc *d, int part, bool guessing);
 
-// ---- sections, in the order of the page; each writes nothing when its data is absent
-lt_status lti_put_comparison(lti_doc *d); // tables.c
-lt_status lti_put_metrics_table(lti_doc *d);
-lt_status lti_put_costs(lti_doc *d);
-lt_status lti_put_lint(lti_doc *d);
-lt_status lti_put_runs(lti_doc *d);
-lt_status lti_put_forest(lti_doc *d);         // forest.c
-lt_status lti_put_roc(lti_doc *d);            // roc.c
-lt_status lti_put_histograms(lti_doc *d);     // hist.c
-lt_status lti_put_classes(lti_doc *d);        // classes.c
-lt_status lti_put_representation(lti_doc *d); // depth.c
-lt_status lti_put_streams(lti_doc *d);
-lt_status lti_put_image_grid(lti_doc *d); // strip.c
-lt_status lti_put_curves(lti_doc *d);     // curves.c
-lt_status lti_put_robustness(lti_doc *d); // robustness.c
-
-// ---- what a deletion costs (tables.c): search, mask and update, and its shares of the oracles' mean; NaN without one
+// ---- what a deletion costs (section_costs.c): search, mask and update, and its shares of the oracles' mean; NaN
+// without one
 typedef struct lti_deletion {
     double seconds, of_time, of_passes;
 } lti_deletion;

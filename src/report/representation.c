@@ -1,6 +1,7 @@
 // depth.c - how deep the forgetting goes (probes, similarity of representations, relearning), and what a stream of
 // requests does to it. Writes nothing where there are no such measurements.
-#include "report/report_impl.h"
+#include "report/section.h"
+#include <jansson.h>
 #include <math.h>
 
 enum { ROW_H = 22, HEAD = 48, NAMES = 84, LABELS = 78 };
@@ -48,7 +49,7 @@ static void widen(lti_axis *x, double v)
 
 // ---- probes
 
-typedef lt_report_by_model (*by_model_of)(const lt_report_probe *p);
+typedef lt_report_by_model (*three_of)(const lt_report_probe *p);
 static lt_report_by_model auc_of(const lt_report_probe *p)
 {
     return p->membership_auc;
@@ -58,7 +59,7 @@ static lt_report_by_model acc_of(const lt_report_probe *p)
     return p->class_acc;
 }
 
-static void describe_by_model(lti_buf *b, const char *stage, lt_report_by_model t, double scale)
+static void describe_three(lti_buf *b, const char *stage, lt_report_by_model t, double scale)
 {
     lti_buf_printf(b, " %s:", stage);
     if (isfinite(t.original))
@@ -70,8 +71,8 @@ static void describe_by_model(lti_buf *b, const char *stage, lt_report_by_model 
     lti_buf_printf(b, ".");
 }
 
-static void probe_chart(lti_doc *d, const lt_report_representation *depth, const char *title, const char *axis,
-                        by_model_of get, double neutral)
+static void probe_chart(lti_doc *d, const lt_report_representation *depth, const char *title, const char *axis, three_of get,
+                        double neutral)
 {
     lti_axis x = {.label = axis, .lo = neutral, .hi = neutral, .want = 5};
     lti_buf desc = {0};
@@ -83,7 +84,7 @@ static void probe_chart(lti_doc *d, const lt_report_representation *depth, const
         widen(&x, 100 * t.unlearned);
         for (int k = 0; k < t.n_retrained; k++)
             widen(&x, 100 * t.retrained[k]);
-        describe_by_model(&desc, depth->probe[i].stage, t, 100);
+        describe_three(&desc, depth->probe[i].stage, t, 100);
     }
     lti_plot_open(d,
                   &(lti_frame){.title = title,
@@ -151,8 +152,8 @@ static void cka_chart(lti_doc *d, const lt_report_representation *depth)
 
 // ---- relearning
 
-static void percent_line(lti_plot *p, const lt_report_representation *depth, const double *acc, lti_style style,
-                         lti_buf *failed, const char *name)
+static void percent_line(lti_plot *p, const lt_report_representation *depth, const double *acc, lti_style style, lti_buf *failed,
+                         const char *name)
 {
     if (!acc)
         return;
@@ -174,8 +175,7 @@ static bool any_curve(const lt_report_representation *depth, const lt_report_rel
     return depth->n_steps > 0 && (r->original || r->unlearned || r->n_retrained > 0);
 }
 
-static void relearn_chart(lti_doc *d, const lt_report_representation *depth, const lt_report_relearn *r,
-                          const char *title)
+static void relearn_chart(lti_doc *d, const lt_report_representation *depth, const lt_report_relearn *r, const char *title)
 {
     lti_plot p;
     if (!any_curve(depth, r))
@@ -226,8 +226,7 @@ static void show(lti_doc *d, const lt_report_representation *depth)
         legend(d, depth);
     lti_buf_printf(&d->b, "<div class=\"grid\">\n");
     if (depth->n_probes) {
-        probe_chart(d, depth, "Membership probe AUC by stage", "AUC of forgotten against test samples, %", auc_of,
-                    50);
+        probe_chart(d, depth, "Membership probe AUC by stage", "AUC of forgotten against test samples, %", auc_of, 50);
         probe_chart(d, depth, "Class probe accuracy by stage", "class of forgotten samples found, %", acc_of, 0);
     }
     if (depth->n_cka)
@@ -237,7 +236,7 @@ static void show(lti_doc *d, const lt_report_representation *depth)
     lti_buf_printf(&d->b, "</div>\n");
 }
 
-lt_status lti_put_representation(lti_doc *d)
+static lt_status put_depth(lti_doc *d)
 {
     if (d->spec->n_depth == 0)
         return LT_OK;
@@ -251,56 +250,172 @@ lt_status lti_put_representation(lti_doc *d)
     return LT_OK;
 }
 
-lt_status lti_put_streams(lti_doc *d)
+static void write_three(lti_lines *w, int row, const char *section, const char *stage, lt_report_by_model t)
 {
-    const lt_report_spec *s = d->spec;
-    int n_max = 0;
-    lti_axis y = {.label = "AUC retain/forget \xe2\x88\x92 forget/test, points", .want = 5};
-    lti_plot p;
-    for (int i = 0; i < s->n_streams; i++) {
-        n_max = s->streams[i].n > n_max ? s->streams[i].n : n_max;
-        for (int k = 0; k < s->streams[i].n; k++) {
-            widen(&y, 100 * s->streams[i].current[k]);
-            widen(&y, 100 * s->streams[i].cumulative[k]);
-        }
+    char name[160];
+    lti_format(name, sizeof name, "%s " LT_KIND_ORIGINAL, stage);
+    lti_lines_row(w, section, row, name, t.original);
+    lti_format(name, sizeof name, "%s " LT_KIND_UNLEARNED, stage);
+    lti_lines_row(w, section, row, name, t.unlearned);
+    lti_format(name, sizeof name, "%s " LT_KIND_RETRAINED, stage);
+    for (int k = 0; k < t.n_retrained; k++)
+        lti_lines_row(w, section, row, name, t.retrained[k]);
+}
+
+static void write_relearn(lti_lines *w, const lt_report_representation *d, const char *section, const lt_report_relearn *r)
+{
+    char name[80];
+    for (int i = 0; i < d->n_steps; i++) {
+        lti_format(name, sizeof name, "step %g", d->step[i]);
+        write_three(w, d->row, section, name,
+                    (lt_report_by_model){.original = r->original ? r->original[i] : (double)NAN,
+                                      .unlearned = r->unlearned ? r->unlearned[i] : (double)NAN});
+        lti_format(name, sizeof name, "step %g " LT_KIND_RETRAINED, d->step[i]);
+        for (int k = 0; k < r->n_retrained; k++)
+            lti_lines_row(w, section, d->row, name, r->retrained[k][i]);
     }
-    if (n_max == 0)
+}
+
+static void write_depth(lti_lines *w)
+{
+    char name[160];
+    for (int i = 0; i < w->d->spec->n_depth; i++) {
+        const lt_report_representation *d = &w->d->spec->depth[i];
+        for (int k = 0; k < d->n_probes; k++) {
+            write_three(w, d->row, "probe_membership_auc", d->probe[k].stage, d->probe[k].membership_auc);
+            write_three(w, d->row, "probe_class_acc", d->probe[k].stage, d->probe[k].class_acc);
+        }
+        for (int k = 0; k < d->n_cka; k++) {
+            lti_format(name, sizeof name, "%s to " LT_KIND_ORIGINAL, d->cka[k].stage);
+            lti_lines_row(w, "cka", d->row, name, d->cka[k].to_original);
+            lti_format(name, sizeof name, "%s to " LT_KIND_RETRAINED, d->cka[k].stage);
+            for (int r = 0; r < d->cka[k].n_retrained; r++)
+                lti_lines_row(w, "cka", d->row, name, d->cka[k].to_retrained[r]);
+            lti_format(name, sizeof name, "%s retrained pair", d->cka[k].stage);
+            lti_lines_row(w, "cka", d->row, name, d->cka[k].retrained_pair);
+        }
+        write_relearn(w, d, "relearn_forget_acc", &d->forget_acc);
+        write_relearn(w, d, "relearn_test_acc", &d->test_acc);
+    }
+}
+
+// ---- from the "depth" object of an audit's JSON, which may lack anything: what is not a number is NaN, and is left
+// out.
+
+static double number(const json_t *v)
+{
+    return json_is_number(v) ? json_number_value(v) : (double)NAN;
+}
+
+// A list of numbers, or one number as a list of one. n = 0 when it is neither.
+static const double *take_numbers(lti_gather *g, const json_t *v, int *n)
+{
+    const int n_items = json_is_number(v) ? 1 : (int)json_array_size(v);
+    double *out = lti_gather_alloc(g, (size_t)n_items, sizeof *out);
+    *n = out ? n_items : 0;
+    for (int i = 0; i < *n; i++)
+        out[i] = json_is_number(v) ? json_number_value(v) : number(json_array_get(v, (size_t)i));
+    return out;
+}
+
+static lt_report_by_model take_three(lti_gather *g, const json_t *v)
+{
+    lt_report_by_model t = {number(json_object_get(v, LT_KIND_ORIGINAL)), number(json_object_get(v, LT_KIND_UNLEARNED)),
+                         NULL, 0};
+    t.retrained = take_numbers(g, json_object_get(v, LT_KIND_RETRAINED), &t.n_retrained);
+    return t;
+}
+
+static void take_probes(lti_gather *g, const json_t *list, lt_report_representation *out)
+{
+    const int n = (int)json_array_size(list);
+    lt_report_probe *p = lti_gather_alloc(g, (size_t)n, sizeof *p);
+    for (int i = 0; p && i < n; i++) {
+        const json_t *item = json_array_get(list, (size_t)i);
+        p[i].stage = lti_json_text_at(item, "stage");
+        p[i].membership_auc = take_three(g, json_object_get(item, "membership_auc"));
+        p[i].class_acc = take_three(g, json_object_get(item, "class_acc"));
+    }
+    out->probe = p;
+    out->n_probes = p ? n : 0;
+}
+
+static void take_cka(lti_gather *g, const json_t *list, lt_report_representation *out)
+{
+    const int n = (int)json_array_size(list);
+    lt_report_cka *c = lti_gather_alloc(g, (size_t)n, sizeof *c);
+    for (int i = 0; c && i < n; i++) {
+        const json_t *item = json_array_get(list, (size_t)i);
+        c[i].stage = lti_json_text_at(item, "stage");
+        c[i].to_original = number(json_object_get(item, "to_original"));
+        c[i].retrained_pair = number(json_object_get(item, "retrained_pair"));
+        c[i].to_retrained = take_numbers(g, json_object_get(item, "to_retrained"), &c[i].n_retrained);
+    }
+    out->cka = c;
+    out->n_cka = c ? n : 0;
+}
+
+// A curve of n_steps values; shorter lists end in NaN. NULL when there is none.
+static const double *take_curve(lti_gather *g, const json_t *v, int n_steps)
+{
+    double *out = json_is_array(v) ? lti_gather_alloc(g, (size_t)n_steps, sizeof *out) : NULL;
+    for (int i = 0; out && i < n_steps; i++)
+        out[i] = number(json_array_get(v, (size_t)i));
+    return out;
+}
+
+static lt_report_relearn take_relearning(lti_gather *g, const json_t *v, int n_steps)
+{
+    const json_t *list = json_object_get(v, LT_KIND_RETRAINED);
+    lt_report_relearn r = {.original = take_curve(g, json_object_get(v, LT_KIND_ORIGINAL), n_steps),
+                           .unlearned = take_curve(g, json_object_get(v, LT_KIND_UNLEARNED), n_steps)};
+    const bool nested = json_is_array(json_array_get(list, 0));
+    const int n = json_array_size(list) == 0 ? 0 : nested ? (int)json_array_size(list) : 1;
+    const double **curves = lti_gather_alloc(g, (size_t)n, sizeof *curves);
+    for (int i = 0; curves && i < n; i++) {
+        const double *one = take_curve(g, nested ? json_array_get(list, (size_t)i) : list, n_steps);
+        if (one)
+            curves[r.n_retrained++] = one;
+    }
+    r.retrained = curves;
+    return r;
+}
+
+static lt_status take_row(lti_gather *g, int row, const json_t *audit, lt_report_representation *out, int *n)
+{
+    const json_t *depth = json_object_get(audit, lt_audit_kind_get(LT_AUDIT_representation)->key);
+    const json_t *relearn = json_object_get(depth, "relearn");
+    if (!depth || json_is_null(depth)) // an audit without representations
         return LT_OK;
-    lti_section(d, "Sequential requests");
-    lti_small(d, "The AUC of retained against forgotten samples minus that of forgotten against test samples, after "
-                 "each request: higher is better. Solid: the samples of that request; dashed: all so far.");
-    lti_buf_printf(&d->b, "<div class=\"grid\">\n");
-    lti_plot_open(
-        d,
-        &(lti_frame){.title = "Stream of requests",
-                     .desc = "Difference of the two AUCs in points by request.",
-                     .height = 260,
-                     .right = LABELS,
-                     .x = {.label = "request", .lo = 1, .hi = n_max, .tight = true, .want = n_max < 8 ? n_max : 8},
-                     .y = y},
-        &p);
-    for (int i = 0; i < s->n_streams; i++) {
-        const lt_report_stream *t = &s->streams[i];
-        double *v = lti_calloc((size_t)t->n * 3 + 1, sizeof *v);
-        if (!v) {
-            d->b.failed = true;
-            break;
-        }
-        for (int k = 0; k < t->n; k++) {
-            v[k] = k + 1;
-            v[t->n + k] = 100 * t->current[k];
-            v[2 * t->n + k] = 100 * t->cumulative[k];
-        }
-        lti_style style = {.color = i % LTI_N_COLORS};
-        lti_plot_line(&p, t->n, v, v + t->n, style);
-        for (int k = 0; k < t->n; k++)
-            lti_plot_mark(&p, v[k], v[t->n + k], LTI_DOT, style);
-        lti_plot_label(&p, v[2 * t->n - 1], style, t->name);
-        style.dash = 4;
-        lti_plot_line(&p, t->n, v, v + 2 * t->n, style);
-        lti_free(v);
-    }
-    lti_plot_close(&p);
-    lti_buf_printf(&d->b, "</div>\n");
+    if (!json_is_object(depth))
+        return LT_FAIL(LT_E_FORMAT, "%s%s: depth: expected an object as `lethe audit --depth --json` writes it",
+                       g->audit_path[row] ? g->audit_path[row] : g->source->comparison->row[row].run,
+                       g->audit_path[row] ? "" : "/audit.json");
+    lt_report_representation *d = &out[(*n)++];
+    d->row = row;
+    take_probes(g, json_object_get(depth, "probe"), d);
+    take_cka(g, json_object_get(depth, "cka"), d);
+    d->step = take_numbers(g, json_object_get(relearn, "steps"), &d->n_steps);
+    d->forget_acc = take_relearning(g, json_object_get(relearn, "forget_acc"), d->n_steps);
+    d->test_acc = take_relearning(g, json_object_get(relearn, "test_acc"), d->n_steps);
     return LT_OK;
 }
+
+static lt_status gather_depth(lti_gather *g)
+{
+    const int n_rows = g->spec->n_rows;
+    lt_report_representation *out = lti_gather_alloc(g, (size_t)n_rows, sizeof *out);
+    if (!out)
+        return LTI_NOMEM("report");
+    for (int i = 0; i < n_rows; i++)
+        LT_TRY(take_row(g, i, g->audit[i], out, &g->spec->n_depth));
+    g->spec->depth = out;
+    return LT_OK;
+}
+
+const lti_report_section lti_section_depth = {
+    .name = "depth",
+    .gather = gather_depth,
+    .put = put_depth,
+    .lines = write_depth,
+};

@@ -1,5 +1,5 @@
 // robustness.c - what attacks found: accuracies with intervals, accuracy against the radius, examples in pictures.
-#include "report/report_impl.h"
+#include "report/section.h"
 #include <math.h>
 #include <string.h>
 
@@ -67,7 +67,7 @@ static void put_curves(lti_doc *d)
     lti_plot_close(&p);
 }
 
-lt_status lti_put_robustness(lti_doc *d)
+static lt_status put_robustness(lti_doc *d)
 {
     if (d->spec->n_robust <= 0)
         return LT_OK;
@@ -129,3 +129,8 @@ lt_status lt_robust_picture(const lt_robust_result *r, const char *path)
     lti_free(grid);
     return status;
 }
+
+const lti_report_section lti_section_robustness = {
+    .name = "robustness",
+    .put = put_robustness,
+};

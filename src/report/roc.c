@@ -3,7 +3,7 @@
 //
 // Positives are the forgotten samples, negatives the test samples. Over several runs of a method the line is the mean
 // TPR at each FPR and the band their range; for one run the band holds 95 % of the draws of its samples.
-#include "report/report_impl.h"
+#include "report/section.h"
 #include "audit/audit_impl.h"
 #include <math.h>
 #include <stdlib.h>
@@ -257,7 +257,7 @@ static lt_status charts(lti_doc *d, int part, const double *fpr, curve *all, boo
     return LT_OK;
 }
 
-lt_status lti_put_roc(lti_doc *d)
+static lt_status put_roc(lti_doc *d)
 {
     int n_scored = 0, n_methods = 0;
     double fpr[LTI_ROC_POINTS];
@@ -284,3 +284,8 @@ lt_status lti_put_roc(lti_doc *d)
     lti_free(found);
     return status;
 }
+
+const lti_report_section lti_section_roc = {
+    .name = "roc",
+    .put = put_roc,
+};

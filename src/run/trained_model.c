@@ -149,7 +149,7 @@ double lt_trained_model_real(const lt_trained_model *m, const char *path)
 char *lt_trained_model_parent(const lt_trained_model *m)
 {
     const char *parent = lti_run_json_text(m->result, "parent"), *base = strrchr(parent, '/');
-    if (lti_is_dir(parent) || lti_is_file(parent) || !m->dir)
+    if (!*parent || lti_is_dir(parent) || lti_is_file(parent) || !m->dir)
         return lti_strdup(parent);
     char *sibling = lti_asprintf("%s/../%s", m->dir, base ? base + 1 : parent);
     if (!sibling || lti_is_dir(sibling) || lti_is_file(sibling))

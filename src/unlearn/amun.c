@@ -330,6 +330,7 @@ static const lt_unlearn_default published[] = {
 const lt_unlearn_method lti_unlearn_amun = {
     .name = "amun",
     .title = "AMUN, adversarial machine unlearning",
+    .label = "AMUN",
     .cite = "amun",
     .doc = "Fine-tunes on the forget set together with its nearest adversarial neighbours under the labels the model "
            "already gives them, "

@@ -94,6 +94,7 @@ static const lt_unlearn_default published[] = {
 const lt_unlearn_method lti_unlearn_bad_teacher = {
     .name = "bad-teacher",
     .title = "Bad teacher",
+    .label = "Bad teacher",
     .cite = "badteacher",
     .doc =
         "Distils a network of random parameters on the forget set and the trained model on a share of the retain set; "

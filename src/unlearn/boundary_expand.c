@@ -136,6 +136,7 @@ static const lt_unlearn_default published[] = {
 const lt_unlearn_method lti_unlearn_boundary_expand = {
     .name = "boundary-expand",
     .title = "Boundary expanding",
+    .label = "Boundary expanding",
     .cite = "boundary",
     .doc = "Adds one class to the last layer, trains the forget set towards it, and removes it again. Never looks at "
            "retain data. The new row starts from the default initialisation drawn by the seed.",

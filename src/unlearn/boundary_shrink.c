@@ -76,6 +76,7 @@ static const lt_unlearn_default published[] = {
 const lt_unlearn_method lti_unlearn_boundary_shrink = {
     .name = "boundary-shrink",
     .title = "Boundary shrinking",
+    .label = "Boundary shrinking",
     .cite = "boundary",
     .doc =
         "Trains the forget set alone towards the classes across its nearest boundaries: what the trained model, kept "

@@ -116,6 +116,7 @@ static const lt_unlearn_default published[] = {
 const lt_unlearn_method lti_unlearn_boundary_shrink_amun = {
     .name = "boundary-shrink-amun",
     .title = "Boundary shrinking with a retain pass",
+    .label = "Boundary shrinking + retain",
     .cite = "amun",
     .doc =
         "The form behind the BS rows of the AMUN tables: every epoch descends once over the retain set (unshuffled), "

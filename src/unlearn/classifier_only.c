@@ -50,6 +50,7 @@ static const lt_unlearn_default defaults[] = {
 const lt_unlearn_method lti_unlearn_classifier_only = {
     .name = "classifier-only",
     .title = "Last layer only (control)",
+    .label = "Last layer only",
     .cite = "goel2022",
     .doc =
         "Fine-tunes the last layer on the retain set and keeps every feature, running statistics included: a control "

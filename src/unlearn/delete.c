@@ -37,6 +37,7 @@ static const lt_unlearn_default published[] = {
 const lt_unlearn_method lti_unlearn_delete = {
     .name = "delete",
     .title = "DELETE",
+    .label = "DELETE",
     .cite = "delete",
     .doc = "Distils the frozen model, its forgotten classes masked, into the model on images of the forgotten classes "
            "alone. Defaults of the authors' code: 20 epochs, lr 1e-4 (CIFAR-10). The same as trw at beta 0 without "

@@ -124,6 +124,7 @@ out:
 const lt_unlearn_method lti_unlearn_fisher = {
     .name = "fisher",
     .title = "Fisher forgetting",
+    .label = "Fisher",
     .cite = "golatkar2020",
     .doc =
         "Adds Gaussian noise to every parameter, with a variance of alpha over the diagonal Fisher information on the "

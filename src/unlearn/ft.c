@@ -28,6 +28,7 @@ static const lt_unlearn_default published[] = {
 const lt_unlearn_method lti_unlearn_ft = {
     .name = "ft",
     .title = "Fine-tuning on the retain set",
+    .label = "FT",
     .cite = "warnecke2023",
     .doc = "Minimises the cross-entropy on the retain set, starting from the trained model. Meaningless without retain "
            "data.",

@@ -33,6 +33,7 @@ static const lt_unlearn_default published[] = {
 const lt_unlearn_method lti_unlearn_ga = {
     .name = "ga",
     .title = "Gradient ascent on the forget set",
+    .label = "GA",
     .cite = "thudi2022",
     .doc = "Maximises the cross-entropy on the forget set and never looks at retain data, in either access setting. "
            "Inert with a small "

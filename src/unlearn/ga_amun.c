@@ -37,6 +37,7 @@ static const lt_unlearn_default published[] = {
 const lt_unlearn_method lti_unlearn_ga_amun = {
     .name = "ga-amun",
     .title = "Gradient ascent with a retain pass",
+    .label = "GA + retain",
     .cite = "amun",
     .doc = "The form behind the GA rows of the AMUN tables: every epoch descends once over the retain set (unshuffled) "
            "and then ascends "

@@ -136,6 +136,7 @@ out:
 const lt_unlearn_method lti_unlearn_influence = {
     .name = "influence",
     .title = "Influence unlearning (WoodFisher)",
+    .label = "Influence",
     .cite = "izzo2021",
     .doc =
         "One step of length alpha along an estimate of F^-1 (g_F - g_R), the mean gradients of the forget and the "

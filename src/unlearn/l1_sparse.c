@@ -34,6 +34,7 @@ static const lt_unlearn_default published[] = {
 const lt_unlearn_method lti_unlearn_l1_sparse = {
     .name = "l1-sparse",
     .title = "Fine-tuning with an l1 penalty",
+    .label = "l1-sparse",
     .cite = "l1sparse",
     .doc = "Minimises the cross-entropy on the retain set plus an l1 penalty on all parameters whose weight falls to 0 "
            "over the epochs. l1_schedule=cumulative gives the schedule that the AMUN repository runs under this name, "

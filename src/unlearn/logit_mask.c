@@ -36,6 +36,7 @@ static lt_status run(const lt_unlearn_in *in, const void *cfg, lt_unlearn_plan_c
 const lt_unlearn_method lti_unlearn_logit_mask = {
     .name = "logit-mask",
     .title = "Logit mask (control)",
+    .label = "Logit mask",
     .cite = "delete",
     .doc = "A control that unlearns nothing: the bias of every forgotten class falls so far that the class is never "
            "answered. It passes every audit of outputs; an audit that tells it from retraining looks deeper. Its "

@@ -44,6 +44,7 @@ static const lt_unlearn_default published[] = {
 const lt_unlearn_method lti_unlearn_neggrad_plus = {
     .name = "neggrad-plus",
     .title = "NegGrad+",
+    .label = "NegGrad+",
     .cite = "scrub",
     .doc =
         "Every step goes down the loss of a retain batch (weight alpha) and up that of a forget batch (1 - alpha); the "

@@ -18,6 +18,7 @@ static lt_status plan(const lt_unlearn_in *in, const void *cfg, lt_unlearn_plan_
 const lt_unlearn_method lti_unlearn_retrain = {
     .name = "retrain",
     .title = "Retrain from scratch",
+    .label = "Retrain",
     .cite = "amun",
     .doc = "A new initialisation trained on the retain set with the recipe of the original model: the oracle. Has no "
            "options of its "

@@ -41,6 +41,7 @@ static const lt_unlearn_default published[] = {
 const lt_unlearn_method lti_unlearn_rl = {
     .name = "rl",
     .title = "Random labels",
+    .label = "RL",
     .cite = "golatkar2020",
     .doc = "Fine-tunes on the retain set and on the forget set with random labels, redrawn at every visit. The default "
            "is the AMUN form "

@@ -40,6 +40,7 @@ static const lt_unlearn_default defaults[] = {
 const lt_unlearn_method lti_unlearn_rwft = {
     .name = "rwft",
     .title = "RWFT",
+    .label = "RWFT",
     .cite = "trw",
     .doc = "The ancestor of trw: images of the forgotten classes are trained towards the frozen model's distribution, "
            "renormalised over the classes that stay, without a tilt. Equal to trw at beta 0.",

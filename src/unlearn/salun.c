@@ -44,6 +44,7 @@ static const lt_unlearn_default published[] = {
 const lt_unlearn_method lti_unlearn_salun = {
     .name = "salun",
     .title = "SalUn, saliency unlearning",
+    .label = "SalUn",
     .cite = "salun",
     .doc =
         "Random labels on the forget set and true ones on the retain set, but only the parameters move to which the "

@@ -193,6 +193,7 @@ static const lt_unlearn_default published[] = {
 const lt_unlearn_method lti_unlearn_scrub = {
     .name = "scrub",
     .title = "SCRUB",
+    .label = "SCRUB",
     .cite = "scrub",
     .doc =
         "A student that starts as the trained model moves away from it on the forget set (KL, in the first max_epochs "

@@ -105,6 +105,7 @@ out:
 const lt_unlearn_method lti_unlearn_ssd = {
     .name = "ssd",
     .title = "Selective synaptic dampening",
+    .label = "SSD",
     .cite = "ssd",
     .doc =
         "Measures the importance of every parameter (mean squared gradient) on all of the data and on the forget set, "

@@ -68,6 +68,7 @@ static const lt_unlearn_default defaults[] = {
 const lt_unlearn_method lti_unlearn_trw = {
     .name = "trw",
     .title = "TRW",
+    .label = "TRW",
     .cite = "trw",
     .doc = "Fine-tunes on the retained images and, for images of the forgotten classes, towards the outputs of the "
            "frozen model without those classes, tilted towards similar classes (an information projection; similarity "

@@ -40,9 +40,9 @@ same "difference from itself" "$(value out depth.relearn.difference | sed 's/^-*
 same "a pair of one" "$(value out depth.cka.1.retrained_pair)" null
 run 0 audit runs/ft $deep
 contains out "^stage3"
-contains out "^figure  *unlearned  *retrained  *difference"
+contains out "^metric  *unlearned  *retrained  *difference"
 contains out "AUC: unlearned  *original  *retrained"
-contains out "learning again"
+contains out "relearning"
 run 0 audit runs/base --forget random:10% $deep --json # no parent: no original
 same "the original of a base model" "$(value out depth.original)$(value out depth.probe.0.membership_auc.original)" nullnull
 

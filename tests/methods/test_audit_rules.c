@@ -179,7 +179,7 @@ static void a_pool_is_never_finer_than_its_resolution(void **state)
 {
     (void)state;
     lt_verdict_cfg cfg;
-    lt_comparison one, pooled;
+    lt_equivalence one, pooled;
     const double same[4] = {0.5, 0.5, 0.5, 0.5};
     lt_options_defaults(lt_verdict_options, &cfg);
     lt_compare(0.53, same, 4, 0.02, &cfg, &one);

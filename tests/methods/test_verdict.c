@@ -35,7 +35,7 @@ static void verdicts_follow_their_rules(void **state)
     (void)state;
     const lt_verdict_cfg cfg = verdict_cfg();
     const double close[5] = {0.501, 0.499, 0.5, 0.502, 0.498}, same[3] = {1, 1, 1}, far[2] = {0.45, 0.55};
-    lt_comparison c;
+    lt_equivalence c;
     lt_compare(0.5, close, 0, 0.001, &cfg, &c);
     assert_true(c.verdict == LT_VERDICT_TOO_FEW && isnan(c.mean) && isnan(c.p));
     lt_compare(0.9, close, 1, 0.001, &cfg, &c);
@@ -65,7 +65,7 @@ static void a_pool_of_one_set_is_that_set(void **state)
     (void)state;
     const lt_verdict_cfg cfg = verdict_cfg();
     const double oracle[4] = {0.51, 0.47, 0.5, 0.53};
-    lt_comparison one, pooled;
+    lt_equivalence one, pooled;
     lt_compare(0.62, oracle, 4, 0.001, &cfg, &one);
     const lt_pooled same = {one.difference, one.sd, 3, 1, 0.25, 0.001};
     lt_compare_pooled(&same, &cfg, &pooled);
@@ -101,7 +101,7 @@ static void pooled_error_rates_are_nominal(void **state)
             }
             const lt_pooled p = {difference, sqrt(squares / (C * (R - 1))), C * (R - 1), 1.0 / (K * C), 1.0 / (R * C),
                                  0};
-            lt_comparison out;
+            lt_equivalence out;
             lt_compare_pooled(&p, &cfg, &out);
             n_different[shift] += out.verdict == LT_VERDICT_DIFFERENT;
         }
@@ -147,9 +147,9 @@ static void all_metrics_make_one_verdict(void **state)
 {
     (void)state;
     const lt_verdict_cfg cfg = verdict_cfg();
-    lt_comparison c[4];
+    lt_equivalence c[4];
     for (int i = 0; i < 4; i++)
-        c[i] = (lt_comparison){.p = 0.5, .bound = 0.01, .margin = 0.02};
+        c[i] = (lt_equivalence){.p = 0.5, .bound = 0.01, .margin = 0.02};
     assert_int_equal(lt_compare_all(c, 4, &cfg), LT_VERDICT_SAME);
     c[2].p = 0.02; // of four metrics one is below 0.05 often enough
     assert_int_equal(lt_compare_all(c, 4, &cfg), LT_VERDICT_SAME);
@@ -174,7 +174,7 @@ static void error_rates_are_nominal(void **state)
         for (uint64_t t = 0; t < DRAWS; t++) {
             lt_rng rng = lt_rng_at(31, LT_STREAM_TEST, (uint32_t)n, t);
             double oracle[8];
-            lt_comparison c;
+            lt_equivalence c;
             for (int i = 0; i < n; i++)
                 oracle[i] = 0.5 + 0.01 * lt_rng_normal(&rng);
             lt_compare(0.5 + 0.01 * lt_rng_normal(&rng), oracle, n, 0.0, &cfg, &c);
@@ -210,7 +210,7 @@ static void count_verdicts(const world *w, bool leaky, int n_draws, int count[N_
     const lt_verdict_cfg cfg = verdict_cfg();
     for (int t = 0; t < n_draws; t++) {
         double value[N_METRICS], oracle[N_ORACLES][N_METRICS], column[N_ORACLES];
-        lt_comparison c[N_METRICS];
+        lt_equivalence c[N_METRICS];
         uint32_t first = 100000 + (uint32_t)t * (N_ORACLES + 1);
         metrics_of(w, first, leaky, value);
         for (uint32_t i = 0; i < N_ORACLES; i++)
@@ -299,7 +299,7 @@ static void stored_verdicts(const stored *r, int audited, int n_draws, int diffe
         int64_t order[64];
         int n_taken = 0;
         double column[N_METRICS][N_ORACLES];
-        lt_comparison c[N_METRICS];
+        lt_equivalence c[N_METRICS];
         lt_rng_permutation((uint64_t)t, LT_STREAM_TEST, (uint32_t)audited, r->n_retrained, order);
         for (int i = 0; n_taken < N_ORACLES; i++)
             if (order[i] != audited) {
