@@ -23,6 +23,9 @@ typedef enum lt_stream {
     LT_STREAM_UNLEARN = 11,  // noise and sampling of unlearning methods
     LT_STREAM_ROBUST = 12,   // attacks inside adversarial training; step = step, index = row
     LT_STREAM_STUDY = 13,    // random points of a study; step = digest of method and option, index = point
+    LT_STREAM_FAULT = 20,       // stuck cells; step = chip, index = tensor << 40 | weight
+    LT_STREAM_VARIABILITY = 21, // spread of cells; likewise
+    LT_STREAM_QUANT = 22,       // random parts of quantizers; step = step, index = weight
     LT_STREAM_TEST = 1000,
 } lt_stream;
 

@@ -87,6 +87,7 @@ typedef struct lt_update_at { // where in the job an update is made
     int32_t epoch, n_epochs;  // epoch: 0-based
     int64_t step, n_steps;    // of the epoch; step: 0-based
     double lr;                // of this update
+    int pass;                 // of lt_transform.n_passes
 } lt_update_at;
 
 // Parameters that belong to a penalty or a transform and not to the model: steps and levels of a quantizer. Updated by
@@ -126,10 +127,12 @@ typedef struct lt_transform {
     // used (n_params of the model) from p. `at` is NULL outside of training; train: for a step of training.
     lt_status (*forward)(void *ctx, const lt_update_at *at, bool train, const lt_model *model, const float *p,
                          float *used);
-    // g (n_params): gradient with respect to `used`, becomes that with respect to p; own_grad (own.n). NULL = the same.
+    // g (n_params): gradient with respect to `used`, becomes that with respect to p; its own is added to own_grad (own.n).
+    // NULL = the same.
     void (*backward)(void *ctx, const float *p, const float *used, float *g, float *own_grad);
     void (*own_updated)(void *ctx);
     lt_own_params own;
+    int n_passes; // forward and backward passes of a step, each with values of its own; losses and gradients add up; 0 = 1
     void *ctx;
 } lt_transform;
 // used (n_params, caller-owned) becomes what evaluation uses; transform NULL: a copy of the parameters.

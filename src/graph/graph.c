@@ -143,6 +143,21 @@ lt_status lt_graph_dup(const lt_graph *g, lt_graph **copy)
     return status;
 }
 
+int32_t lti_graph_n_nodes(const lt_graph *g)
+{
+    return g->n_nodes;
+}
+
+const lt_node *lti_graph_node(const lt_graph *g, int32_t i)
+{
+    return &g->node[i];
+}
+
+int32_t lti_graph_maker(const lt_graph *g, lt_val v)
+{
+    return v == LT_NONE ? -1 : g->value[v].node;
+}
+
 int32_t lt_graph_n_values(const lt_graph *g)
 {
     return g->n_values;

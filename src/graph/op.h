@@ -53,6 +53,11 @@ typedef struct lt_op {
     double (*flop)(const lt_attr *attr, int n_in, const lt_shape *in, const lt_shape *out); // nominal; NULL = 0
 } lt_op;
 
+// The nodes of a graph in topological order; borrowed until a node is added.
+int32_t lti_graph_n_nodes(const lt_graph *g);
+const lt_node *lti_graph_node(const lt_graph *g, int32_t i);
+int32_t lti_graph_maker(const lt_graph *g, lt_val v); // node that makes v, or -1
+
 #define LT_X(op) extern const lt_op lt_op_##op;
 #include "graph/ops.list"
 #undef LT_X

@@ -244,6 +244,8 @@ static lt_status open_doors(lti_trainer *t)
     LT_TRY(lti_own_init(&t->own[LT_JOB_MAX_PENALTIES], f->own, f->name));
     if (f->in_training && !(t->used = slab(job->model->n_params)))
         return LTI_NOMEM("transformed parameters");
+    if (f->in_training && f->n_passes > 1 && !(t->pass_grads = slab(job->model->n_params)))
+        return LTI_NOMEM("gradients of the model");
     t->used_eval = slab(job->model->n_params);
     t->evaluated = *job->model;
     t->evaluated.params = t->used_eval;
@@ -314,6 +316,7 @@ void lti_trainer_clear(lti_trainer *t)
     lti_free(t->used_eval);
     lti_free(t->grads);
     lti_free(t->companion_grads);
+    lti_free(t->pass_grads);
     lti_free(t->relabel);
     lti_free(t->start_params);
     lti_free(t->start_state);

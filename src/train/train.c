@@ -273,6 +273,39 @@ static lt_status add_companion(lti_trainer *t, const lt_batch *b, double *loss)
     return LT_OK;
 }
 
+// One pass of the model over the batches of a step; with a transform, its values and its gradient.
+static lt_status one_pass(lti_trainer *t, const lt_batch *b, const lt_batch *companion, const lt_update_at *at, double *loss)
+{
+    const lt_transform *f = t->job->transform;
+    LT_TRY(lti_trainer_use_params(t, at));
+    LT_TRY(forward_backward(t, (int)t->at.phase, b, loss));
+    if (companion)
+        LT_TRY(add_companion(t, companion, loss));
+    if (f && f->in_training && f->backward)
+        f->backward(f->ctx, t->job->model->params, t->used, t->grads, t->own[LT_JOB_MAX_PENALTIES].grad);
+    return LT_OK;
+}
+
+static lt_status all_passes(lti_trainer *t, const lt_batch *b, const lt_batch *companion, lt_update_at at, double *loss)
+{
+    const lt_transform *f = t->job->transform;
+    const int n_passes = f && f->in_training && f->n_passes > 1 ? f->n_passes : 1;
+    const int64_t n = t->job->model->n_params;
+    lti_own *own = &t->own[LT_JOB_MAX_PENALTIES];
+    if (own->grad)
+        memset(own->grad, 0, (size_t)own->params.n * sizeof *own->grad);
+    LT_TRY(one_pass(t, b, companion, &at, loss));
+    for (at.pass = 1; at.pass < n_passes; at.pass++) {
+        double more = 0;
+        copy_floats(t->pass_grads, t->grads, n);
+        LT_TRY(one_pass(t, b, companion, &at, &more));
+        for (int64_t i = 0; i < n; i++)
+            t->grads[i] += t->pass_grads[i];
+        *loss += more;
+    }
+    return LT_OK;
+}
+
 // Values of the penalties, and the update of what they and the transform own.
 static bool update_own(lti_trainer *t, double *penalty)
 {
@@ -306,15 +339,9 @@ static lt_status run_step(lti_trainer *t, const lt_batch *b, const lt_batch *com
                                 .step = first_batch + t->at.batch,
                                 .n_steps = t->epoch_batches,
                                 .lr = t->sums.lr};
-    const lt_transform *f = t->job->transform;
-    LT_TRY(lti_trainer_use_params(t, &place));
-    LT_TRY(forward_backward(t, (int)t->at.phase, b, &loss));
-    if (companion)
-        LT_TRY(add_companion(t, companion, &loss));
+    LT_TRY(all_passes(t, b, companion, place, &loss));
     if (out_of_bounds(t, loss))
         return diverged(t, loss);
-    if (f && f->in_training && f->backward)
-        f->backward(f->ctx, m->params, t->used, t->grads, t->own[LT_JOB_MAX_PENALTIES].grad);
     lti_terms_weigh(&t->terms, &place);
     const lti_update update = {.cfg = &t->job->cfg,
                                .p = m->params,
