@@ -20,6 +20,7 @@
 #include "lethe/peak.h"
 #include "lethe/plan.h"
 #include "lethe/population.h"
+#include "lethe/quant.h"
 #include "lethe/report.h"
 #include "lethe/rng.h"
 #include "lethe/robust.h"

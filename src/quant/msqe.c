@@ -20,24 +20,29 @@ static double penalize_uniform(const lti_qpiece *p, float coef)
     const lti_grid *g = p->g;
     const float step = g->step, zero = g->zero;
     const bool learns = p->q->n_own == 1;
-    double square = 0, slope = 0;
+    double square = 0, slope = 0, bend = 0;
     for (int64_t i = 0; i < p->n; i++) {
         const float c = (float)lti_uniform_code(p->w[i], step, zero, g->n_levels) - zero, d = p->w[i] - step * c;
         p->grad[i] += coef * d;
         square += (double)d * (double)d;
         slope += (double)d * (double)c;
+        bend += (double)c * (double)c;
     }
-    if (learns)
+    if (learns) {
         p->own[0] -= (double)coef * slope;
+        *p->bend = fabs((double)coef) * bend;
+    }
     return square;
 }
 
 // d value / d s = -2 sum d (c - z); d / d R_b = -2 sum d beta_b(c), d / d R_n = 2 sum d; `coef` holds the 2 lambda
 // kappa.
-static void add_own(const lti_qpiece *p, double coef, const double *by_code)
+static void add_own(const lti_qpiece *p, double coef, const double *by_code, const int64_t *count)
 {
     const lti_grid *g = p->g;
     for (int c = 0; c < g->n_levels; c++) {
+        const double v = (double)c - (double)g->zero;
+        *p->bend += fabs(coef) * (double)count[c] * (p->q->n_own == 1 ? v * v : 1 + __builtin_popcount((unsigned)c));
         if (p->q->n_own == 1) {
             p->own[0] -= coef * by_code[c] * ((double)c - (double)g->zero);
             continue;
@@ -56,16 +61,18 @@ double lti_msqe_penalize(const lti_qpiece *p, float coef)
     if (!maps && g->kind != LTI_GRID_MULTIPLIERS && p->q->n_own <= 1)
         return penalize_uniform(p, coef);
     double by_code[LTI_LEVELS] = {0}, square = 0; // sums of d
+    int64_t count[LTI_LEVELS] = {0};
     for (int64_t i = 0; i < p->n; i++) {
         float v = 0;
         const int c = lti_q_nearest(p->q, maps, p->t, g, p->i + i, p->w[i], &v);
         const float d = p->w[i] - v;
         p->grad[i] += coef * d;
         by_code[c] += (double)d;
+        count[c]++;
         square += (double)d * (double)d;
     }
     if (p->q->n_own > 0)
-        add_own(p, (double)coef, by_code);
+        add_own(p, (double)coef, by_code, count);
     return square;
 }
 

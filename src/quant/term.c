@@ -60,7 +60,9 @@ static void add(void *ctx, float weight, int64_t from, int64_t n, const float *p
                                   .n = seg->n,
                                   .w = p + (seg->from - from),
                                   .grad = g + (seg->from - from),
-                                  .own = seg->own};
+                                  .own = seg->own,
+                                  .bend = &seg->bend};
+        seg->bend = 0;
         const double c = coefficient(q, t, piece.g);
         seg->value = 0.5 * c * q->quantizer->penalize(&piece, (float)c);
     }
@@ -77,18 +79,34 @@ static double own_scale(const lt_quant *q, const lti_qtensor *t, const lti_grid 
     return (double)(g->gain[j] / g->gain[0]) / (kappa * sqrt(levels * n));
 }
 
+// The penalty is quadratic in the numbers of a grid while codes stay; a rate above 1 / (2 curvature) would make them
+// oscillate, so the gradient is cut to that [deviation: the published rates were chosen by hand for one lambda].
+static double stable_scale(const lt_quant *q, double bend)
+{
+    const double lr = (double)(q->cfg.own_lr > 0 ? q->cfg.own_lr : q->quantizer->own_lr) *
+                      (q->lr_max > 0 ? q->at.lr / (double)q->lr_max : 1);
+    return lr * bend > 0.5 ? 0.5 / (lr * bend) : 1;
+}
+
 static double finish(void *ctx, float *own_grad)
 {
     lt_quant *q = ctx;
     double value = 0;
     for (int k = 0; k < q->n_grids * q->n_own && own_grad; k++)
         own_grad[k] = 0;
-    for (int s = 0; s < q->n_segments; s++) {
-        const lti_segment *seg = &q->segment[s];
-        value += seg->value;
+    for (int s = 0; s < q->n_segments;) {
+        const int grid = q->segment[s].grid;
+        double own[LT_QUANT_MAX_BITS + 1] = {0}, bend = 0;
+        const lti_qtensor *t = &q->tensor[q->segment[s].tensor];
+        for (; s < q->n_segments && q->segment[s].grid == grid; s++) { // segments of a grid follow each other
+            value += q->segment[s].value;
+            bend += q->segment[s].bend;
+            for (int j = 0; j < q->n_own; j++)
+                own[j] += q->segment[s].own[j];
+        }
+        const double scale = q->cfg.own_grad_scale ? 1 : stable_scale(q, bend);
         for (int j = 0; j < q->n_own && own_grad; j++)
-            own_grad[seg->grid * q->n_own + j] +=
-                (float)(seg->own[j] * own_scale(q, &q->tensor[seg->tensor], &q->grid[seg->grid], j));
+            own_grad[grid * q->n_own + j] = (float)(own[j] * scale * own_scale(q, t, &q->grid[grid], j));
     }
     return value;
 }

@@ -306,6 +306,7 @@ static lt_status run(session *s, lt_quant_result *r)
     const int64_t n = in->ds->split[LT_TRAIN].n, per_epoch = (n + train->batch - 1) / train->batch;
     const bool continues = in->resume && in->checkpoint && access(in->checkpoint, F_OK) == 0;
     q->momentum = train->optimizer == LT_SGD ? train->momentum : train->beta1;
+    q->lr_max = train->lr;
     q->n_steps = (double)per_epoch * (train->epochs > 0 ? train->epochs : 1);
     q->seed = in->seed;
     s->travel = r->travel = sum_of_rates(train, per_epoch);

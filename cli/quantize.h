@@ -1,0 +1,24 @@
+// quantize.h - what the actions of `lethe quantize` share.
+#ifndef LETHE_CLI_QUANTIZE_H
+#define LETHE_CLI_QUANTIZE_H
+#include "cli.h"
+
+typedef struct cli_quantize_opts {
+    const char *action, *run, *data, *model;
+    int32_t step; // lt_ptq_step
+    double percentile;
+    lt_quant_cfg quant;
+    lt_train_cfg train;
+} cli_quantize_opts;
+typedef struct cli_quantize_job {
+    cli_source src;
+    const lt_dataset *ds;
+    cli_run run;
+    lt_env env;
+    lt_quant *quant;
+    char parent_digest[65];
+} cli_quantize_job;
+lt_status cli_quantize_open(cli_call *call, cli_quantize_job *job);
+void cli_quantize_close(cli_quantize_job *job, lt_status status);
+void cli_quantize_put_chip(json_t *r, const cli_call *call);
+#endif

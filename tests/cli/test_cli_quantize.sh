@@ -1,0 +1,63 @@
+# lethe quantize: levels and codes of the files, keys of the result, chips, resuming, refusals.
+. "$(dirname "$0")/lib.sh"
+export LETHE_CACHE=
+run 0 train $tiny --epochs 2 --out base
+run 0 quantize train base --bits 3 --method msqe --epochs 2 --bn-batches 4 --threads 1 --out q3 --json
+json out test_acc_fp test_acc_q bits levels_hit fault_rate variability chips residual code_change tensors model_digest
+same bits "$(value out bits)" 3
+for f in model.safetensors codes.safetensors metrics.jsonl DONE; do
+    [ -e "q3/$f" ] || fail "q3/$f is missing"
+done
+contains q3/metrics.jsonl quant.epoch
+acc=$(value out test_acc_q)
+run 0 eval q3 --threads 1 --json
+same "accuracy of the written model" "$(value out test_acc)" "$acc"
+run 0 quantize train base --bits 3 --method msqe --epochs 2 --bn-batches 4 --threads 1 --out q3
+contains out "finished before"
+run 0 quantize ptq base --bits 2 --step minmax --granularity channel --threads 1 --out p2 --json
+json out test_acc_fp test_acc_q bits levels_hit
+run 0 quantize train base --bits 4 --method ste-reachable --epochs 1 --fault-rate 0.2 --chip 3 --encoding sign-magnitude \
+    --threads 1 --out f4 --json
+json out fault_rate encoding mapping n_unreachable
+if python3 -c 'import numpy' 2>/dev/null; then
+    python3 - <<'END' || fail "files are not what they should be"
+import json, struct
+import numpy as np
+def read(path):
+    b = open(path, "rb").read(); n = struct.unpack("<Q", b[:8])[0]; h = json.loads(b[8:8 + n]); meta = h.pop("__metadata__")
+    dt = {"F32": np.float32, "U8": np.uint8, "I64": np.int64}
+    return {k: np.frombuffer(b[8 + n + v["data_offsets"][0]:8 + n + v["data_offsets"][1]], dt[v["dtype"]]).reshape(v["shape"]) for k, v in h.items()}, meta
+for run, bits, channel in (("q3", 3, False), ("p2", 2, True), ("f4", 4, False)):
+    m, _ = read(run + "/model.safetensors"); c, meta = read(run + "/codes.safetensors")
+    assert int(meta["bits"]) == bits and meta["encoding"] and float(meta["step"]) > 0 and int(meta["levels"]) == 2 ** bits
+    names = [k for k, v in c.items() if v.dtype == np.uint8]
+    assert names
+    for k in names:
+        codes, levels, w = c[k], c[k + ".levels"], m[k]
+        assert codes.shape == w.shape and codes.max() < 2 ** bits
+        assert len(levels) == (w.shape[0] if channel else 1)
+        for o in range(w.shape[0]):
+            assert np.array_equal(levels[o if channel else 0][codes[o]], w[o])
+        assert all(len(np.unique(w[o])) <= 2 ** bits for o in range(w.shape[0]))
+        assert channel or len(np.unique(w)) <= 2 ** bits
+END
+fi
+# interrupted and resumed: the same bits
+"$LETHE" quantize train base --bits 4 --method msqe-levels --epochs 30 --threads 1 --out whole >/dev/null 2>err || fail "whole"
+"$LETHE" quantize train base --bits 4 --method msqe-levels --epochs 30 --threads 1 --out parts >/dev/null 2>err &
+pid=$!
+sleep 0.7
+kill -INT $pid
+wait $pid
+code=$?
+[ "$code" = 75 ] || [ "$code" = 0 ] || fail "interrupted: exit code $code"
+run 0 quantize train --resume parts
+cmp -s whole/model.safetensors parts/model.safetensors || fail "resumed weights differ"
+cmp -s whole/codes.safetensors parts/codes.safetensors || fail "resumed codes differ"
+
+error 2 "unknown quantization method 'msq'" quantize train base --method msq
+error 2 "expected one of" quantize shrink base
+error 2 "which run" quantize train
+error 2 "no weights of their own" quantize ptq base --encoding gray --variability 0.1 --out x
+error 2 "2 to 4 bits per weight, found 6" quantize ptq base --bits 6 --fault-rate 0.1 --out y
+finish
