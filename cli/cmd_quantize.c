@@ -17,6 +17,10 @@ static const lt_option own[] = {
     LT_STR(cli_quantize_opts, model, NULL, "architecture of a model file without lethe metadata"),
     LT_ENUM(cli_quantize_opts, step, LT_PTQ_MSE, steps, "ptq: how the step is chosen"),
     LT_F64(cli_quantize_opts, percentile, 99.9, 1e-3, 100, "%", "ptq --step percentile: which one"),
+    LT_I32(cli_quantize_opts, chips, 20, 1, 100000, "chips", "population: how many, numbered from --chip on"),
+    LT_BOOL(cli_quantize_opts, fine_tune, 0, "population: also train on every chip, with the options of training"),
+    LT_F64(cli_quantize_opts, yield_at, 0, 0, 1, "",
+           "population: accuracy that counts as working; 0 = two points below the nominal one"),
     LT_OPT_END,
 };
 static const cli_group groups[] = {
@@ -55,6 +59,7 @@ lt_status cli_quantize_open(cli_call *call, cli_quantize_job *job)
 void cli_quantize_close(cli_quantize_job *job, lt_status status)
 {
     lt_quant_destroy(job->quant);
+    lt_model_destroy(job->float_model);
     cli_run_close(&job->run, status);
     cli_source_close(&job->src);
 }
@@ -186,14 +191,19 @@ static lt_status quantize(cli_call *call, cli_quantize_job *job)
     LT_TRY(cli_run_open(call, "quantize", facts, &job->run));
     if (job->run.to.finished)
         return cli_run_finish(&job->run, NULL);
-    const lt_quant_in in = {.model = job->src.model,
-                            .ds = job->ds,
-                            .env = &job->env,
-                            .seed = call->seed.seed,
-                            .train = &o->train,
-                            .checkpoint = job->run.to.state,
-                            .resume = !call->place.force};
+    lt_quant_in in = {.model = job->src.model,
+                      .ds = job->ds,
+                      .env = &job->env,
+                      .seed = call->seed.seed,
+                      .train = &o->train,
+                      .checkpoint = job->run.to.state,
+                      .resume = !call->place.force};
     lt_quant_result q;
+    job->float_model = job->src.model;
+    job->src.model = NULL;
+    in.float_model = job->float_model;
+    LT_TRY(lt_quant_activations(&o->quant, &in, &job->src.model));
+    in.model = job->src.model;
     cli_progress_stage(call->session->progress, "quantizing to %d bits with %s", (int)o->quant.bits,
                        trains ? o->quant.method : "ptq");
     if (trains)
@@ -236,8 +246,10 @@ static void print_quantize(const json_t *r, FILE *out)
 
 // ---- the verb
 
-static const cli_action actions[] = {
-    {"train", run_quantize, print_quantize}, {"ptq", run_quantize, print_quantize}, {NULL, NULL, NULL}};
+static const cli_action actions[] = {{"train", run_quantize, print_quantize},
+                                     {"ptq", run_quantize, print_quantize},
+                                     {"population", cli_quantize_population, cli_print_chips},
+                                     {NULL, NULL, NULL}};
 
 static lt_status run(cli_call *call)
 {
@@ -273,16 +285,18 @@ static void more_help(const cli_call *call, FILE *out)
 
 const cli_verb cli_verb_quantize = {
     .name = "quantize",
-    .usage = "train | ptq  RUN [options]",
+    .usage = "train | ptq | population  RUN [options]",
     .about =
         "Puts the weights of a trained model on 2^bits levels.\n"
         "train    quantization-aware training from a float run: by a penalty (msqe and its kin) or straight-through\n"
         "ptq      the same levels without training\n"
+        "population  a quantized run on many faulty or variable chips: mean, quantiles, worst, yield\n"
         "The run holds model.safetensors with the weights as the hardware computes with them, and codes.safetensors\n"
         "with the integer codes, levels and encoding. --fault-rate and --variability make a chip of which some cells\n"
         "are stuck or differ: training then knows its map (--no-fault-aware: does not), and --chip N is another one.",
     .examples = "  lethe quantize train runs/base --bits 4 --method msqe-step --out runs/q4\n"
                 "  lethe quantize ptq runs/base --bits 4 --step mse\n"
+                "  lethe quantize population runs/q4 --chips 20 --fault-rate 0.05\n"
                 "  lethe quantize train runs/base --bits 4 --fault-rate 0.1 --chip 3 --encoding sign-magnitude\n",
     .uses = CLI_COMPUTE | CLI_SEED | CLI_PLACE | CLI_RESUME,
     .opts_size = sizeof(cli_quantize_opts),

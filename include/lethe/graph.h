@@ -81,6 +81,11 @@ LT_API lt_val lt_batch_norm(lt_graph *g, lt_val x, lt_bn_args bn);
 LT_API lt_val lt_relu(lt_graph *g, lt_val x); // gradient at 0 is 0
 LT_API lt_val lt_add(lt_graph *g, lt_val a, lt_val b);
 LT_API lt_val lt_scale(lt_graph *g, lt_val x, float alpha);
+// x rounded to 2^bits levels from 0; step (1): the step (LSQ) or the largest level (PACT), learned.
+typedef enum lt_act_rule { LT_ACT_RULE_LSQ, LT_ACT_RULE_PACT } lt_act_rule;
+LT_API lt_val lt_act_quant(lt_graph *g, lt_val x, lt_val step, int bits, lt_act_rule rule);
+// The same behind a value that is made already: all nodes that read v read the result in its place.
+LT_API lt_val lt_graph_quantize_value(lt_graph *g, lt_val v, lt_val step, int bits, lt_act_rule rule);
 // y[n,c,h,w] = (x - mean[c]) / std[c]; constants of the model. mean, std: C floats, copied.
 LT_API lt_val lt_normalize(lt_graph *g, lt_val x, const float *mean, const float *std);
 LT_API lt_val lt_avg_pool2d(lt_graph *g, lt_val x, int32_t kernel, int32_t stride);

@@ -8,7 +8,7 @@
 // with any number of threads.
 #ifndef LT_QUANT_H
 #define LT_QUANT_H
-#include "lethe/train.h"
+#include "lethe/population.h"
 LT_BEGIN
 
 enum { LT_QUANT_MAX_BITS = 8, LT_QUANT_MAX_CELL_BITS = 4 }; // faults and variability: up to 4 bits per weight
@@ -113,7 +113,8 @@ typedef struct lt_quant_result {
 } lt_quant_result;
 
 typedef struct lt_quant_in {
-    lt_model *model; // float on entry, holds the deployed values at the end
+    lt_model *model;             // float on entry, holds the deployed values at the end
+    const lt_model *float_model; // what it is compared with; NULL = the model as it is on entry
     const lt_dataset *ds;
     const lt_env *env;
     uint64_t seed;
@@ -122,6 +123,9 @@ typedef struct lt_quant_in {
     bool resume;
 } lt_quant_in;
 
+// A copy of in->model whose activations (what every ReLU but the first leaves) are rounded to 2^act_bits levels, with
+// first steps from a training batch; a plain copy for act_bits = 0 or a model that has such steps already.
+LT_API lt_status lt_quant_activations(const lt_quant_cfg *cfg, const lt_quant_in *in, lt_model **model);
 // Quantization-aware training. *quant (owned by the caller) holds codes and grids of the deployed weights. Events:
 // "quant.epoch" METRIC per epoch, "quant.schedule" WARNING where the schedule predicts that weights will not reach
 // their levels or cannot leave the first ones.
@@ -143,6 +147,43 @@ LT_API lt_status lt_quant_open(const char *path, lt_model *model, lt_quant **qua
 // Programs another chip with the present levels: *weights (n_params of the model, caller-owned) becomes what that chip
 // computes with. Weights are mapped from `from` (n_params; NULL = the levels of the present codes).
 LT_API lt_status lt_quant_program(const lt_quant *quant, const lt_quant_chip *chip, const float *from, float *weights);
+
+// ---- a population of chips: the same codes on many devices, evaluated in parallel
+typedef enum lt_population_row { // what is measured of every chip
+    LT_POP_BITMAP,       // nearest level's code, read through the faults
+    LT_POP_BITMAP_BN,    // and batch norm taken anew on the chip
+    LT_POP_NEAREST,      // nearest value of the chip
+    LT_POP_NEAREST_BN,
+    LT_POP_TUNED,        // fine-tuned on the chip
+    LT_POP_N_ROWS
+} lt_population_row;
+LT_API const char *lt_population_row_name(lt_population_row row); // "bitmap", "bitmap-bn", ...
+typedef struct lt_chip_population {
+    const lt_quant *quant;
+    const lt_model *model; // of quant, with its statistics
+    const lt_dataset *ds;
+    lt_quant_chip device; // rates, seeds, encoding; chips are numbers device.chip .. device.chip + n - 1
+    int n;
+    int bn_batches, n_workers; // workers 0 = one per core
+    int64_t batch;
+    uint64_t seed;
+    const lt_quant_cfg *tune; // options of a fine-tuning on every chip, or NULL
+    const lt_train_cfg *train;
+    const char *backend;
+    unsigned plan_flags;
+    const char *table; // CSV that is written chip by chip and read when it is there: an interrupted call continues
+    lt_events *events;
+    const lt_interrupt_flag *stop;
+} lt_chip_population;
+typedef struct lt_chip_stats { // over the chips of a row
+    int n;
+    double mean, sd, worst, best, q05, q50, q95;
+} lt_chip_stats;
+// acc (LT_POP_N_ROWS, n): test accuracies, NAN where a row was not measured. Status and events of lt_population_run.
+LT_API lt_status lt_chip_population_run(const lt_chip_population *population, double *acc);
+// Quantiles interpolate linearly between order statistics. NaN entries are left out.
+LT_API void lt_chip_stats_compute(const double *acc, int n, lt_chip_stats *stats);
+LT_API double lt_chip_yield(const double *acc, int n, double at); // share of chips with an accuracy of at least `at`
 
 // Batch norm statistics become the mean over `batches` augmented training batches (the plain mean of batch statistics).
 LT_API lt_status lt_bn_reestimate(lt_model *model, const lt_dataset *ds, const lt_env *env, int64_t batch, int batches,

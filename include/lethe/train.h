@@ -127,12 +127,13 @@ typedef struct lt_transform {
     // used (n_params of the model) from p. `at` is NULL outside of training; train: for a step of training.
     lt_status (*forward)(void *ctx, const lt_update_at *at, bool train, const lt_model *model, const float *p,
                          float *used);
-    // g (n_params): gradient with respect to `used`, becomes that with respect to p; its own is added to own_grad (own.n).
-    // NULL = the same.
+    // g (n_params): gradient with respect to `used`, becomes that with respect to p; its own is added to own_grad
+    // (own.n). NULL = the same.
     void (*backward)(void *ctx, const float *p, const float *used, float *g, float *own_grad);
     void (*own_updated)(void *ctx);
     lt_own_params own;
-    int n_passes; // forward and backward passes of a step, each with values of its own; losses and gradients add up; 0 = 1
+    int n_passes; // forward and backward passes of a step, each with values of its own; losses and gradients add up; 0
+                  // = 1
     void *ctx;
 } lt_transform;
 // used (n_params, caller-owned) becomes what evaluation uses; transform NULL: a copy of the parameters.

@@ -19,6 +19,7 @@ typedef struct lt_attr {
     bool masked; // conv2d_dx of four inputs: the other gradient is 0 already where the mask makes it so
     float alpha; // scale, add: y = alpha * (a + b)
     float eps, momentum, smoothing, temperature;
+    int32_t bits, rule;       // act_quant: lt_act_rule
     lt_shape shape;           // target shape where it cannot be inferred (conv2d_dx, pool gradients, reshape)
     const float *mean, *istd; // normalize: C values owned by the graph
 } lt_attr;

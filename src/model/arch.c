@@ -60,10 +60,10 @@ static const char *dashed(const char *name, char buf[LTI_NAME_MAX])
 static lt_status unknown_key(const lti_model_spec *spec, const char *key)
 {
     char buf[MAX_KEYS][LTI_NAME_MAX];
-    const char *names[MAX_KEYS + 3] = {"mean", "std"};
-    int n = 2;
+    const char *names[MAX_KEYS + 5] = {"mean", "std", "act-bits", "act-rule"};
+    int n = 4;
     for (const lt_option *o = spec->arch->opts; o->name && n < MAX_KEYS; o++, n++)
-        names[n] = dashed(o->name, buf[n - 2]);
+        names[n] = dashed(o->name, buf[n - 4]);
     LT_FAIL(LT_E_USAGE, "model '%s': unknown key '%s'", spec->name, key);
     const char *near = lt_nearest(key, names);
     if (near)
@@ -133,6 +133,21 @@ static lt_status set_normalize(lti_model_spec *spec, int channels, const char *m
     return LT_OK;
 }
 
+// act-bits=N, act-rule=lsq|pact: levels of the activations of every block, for all architectures.
+static lt_status set_activations(lti_model_spec *spec, const char *bits, const char *rule)
+{
+    int64_t n = 0;
+    if (bits)
+        LT_TRY(lti_parse_i64(bits, "model: act-bits", 0, 8, &n));
+    spec->act_bits = (int)n;
+    if (!rule || strcmp(rule, "lsq") == 0)
+        return LT_OK;
+    if (strcmp(rule, "pact") != 0)
+        return LT_FAIL(LT_E_USAGE, "model: act-rule: expected lsq or pact, found '%s'", rule);
+    spec->act_rule = LT_ACT_RULE_PACT;
+    return LT_OK;
+}
+
 static lt_status parse_keys(const lti_spec *s, int channels, lti_model_spec *spec)
 {
     LT_TRY(find_arch(s->name, spec));
@@ -140,8 +155,10 @@ static lt_status parse_keys(const lti_spec *s, int channels, lti_model_spec *spe
         return LT_FAIL(LT_E_USAGE, "model '%s': expected key=value, found '%s'", s->name, s->path);
     lt_options_defaults(spec->arch->opts, spec->cfg);
     for (int i = 0; i < s->n; i++)
-        if (strcmp(s->key[i], "mean") != 0 && strcmp(s->key[i], "std") != 0)
+        if (strcmp(s->key[i], "mean") != 0 && strcmp(s->key[i], "std") != 0 && strcmp(s->key[i], "act-bits") != 0 &&
+            strcmp(s->key[i], "act-rule") != 0)
             LT_TRY(set_key(spec, s->key[i], s->value[i]));
+    LT_TRY(set_activations(spec, lti_spec_get(s, "act-bits"), lti_spec_get(s, "act-rule")));
     return set_normalize(spec, channels, lti_spec_get(s, "mean"), lti_spec_get(s, "std"));
 }
 
@@ -179,6 +196,11 @@ char *lti_model_spec_text(const lti_model_spec *spec)
         const void *field = spec->cfg + o->offset;
         int v = o->type == LT_OPT_BOOL ? (int)*(const bool *)field : *(const int32_t *)field;
         lti_buf_printf(&b, "%c%s=%d", separator, dashed(o->name, name), v);
+        separator = ',';
+    }
+    if (spec->act_bits > 0) {
+        lti_buf_printf(&b, "%cact-bits=%d%s", separator, spec->act_bits,
+                       spec->act_rule == LT_ACT_RULE_PACT ? ",act-rule=pact" : "");
         separator = ',';
     }
     if (spec->normalize) {

@@ -4,6 +4,7 @@
 // is no second list of tensors to keep in step. Building the graph and allocating the slabs are separate, because a
 // file must be checked against the graph before its word is trusted with memory.
 #include "model/model_impl.h"
+#include "graph/op.h"
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -40,6 +41,22 @@ lt_status lti_model_shape_check(const lt_model_shape *s)
     return LT_OK;
 }
 
+// Rounds what every ReLU but the first leaves [QAT 1.6]: the steps are parameters behind all others, act.1.step, ...
+static void quantize_activations(const lti_model_spec *spec, lt_model *m)
+{
+    lt_graph *g = m->graph;
+    int n_relu = 0;
+    for (int32_t i = 0; i < lti_graph_n_nodes(g) && lt_graph_status(g) == LT_OK; i++) {
+        const lt_node *node = lti_graph_node(g, i);
+        const lt_val y = node->out[0];
+        if (node->op != &lt_op_relu || y == m->logits || n_relu++ == 0)
+            continue;
+        char name[LTI_NAME_MAX];
+        snprintf(name, sizeof name, "act.%d.step", n_relu - 1);
+        lt_graph_quantize_value(g, y, lt_param(g, name, LT_SHAPE(1)), spec->act_bits, (lt_act_rule)spec->act_rule);
+    }
+}
+
 static lt_status build_graph(const lti_model_spec *spec, lt_model *m)
 {
     const lt_model_shape s = m->shape;
@@ -47,6 +64,8 @@ static lt_status build_graph(const lti_model_spec *spec, lt_model *m)
     m->x = lt_input(m->graph, "x", LT_F32, LT_SHAPE(LT_BATCH, s.c, s.h, s.w));
     lt_val y = spec->normalize ? lt_normalize(m->graph, m->x, spec->mean, spec->std) : m->x;
     m->logits = spec->arch->build(m->graph, y, s.n_classes, spec->cfg);
+    if (spec->act_bits > 0)
+        quantize_activations(spec, m);
     lt_status status = lt_graph_status(m->graph);
     if (status == LT_E_SHAPE) { // the graph speaks of a layer, the caller chose the images
         char layer[LT_ERROR_MESSAGE_MAX / 2];
@@ -196,7 +215,8 @@ void lt_model_init(lt_model *m, uint64_t seed)
         }
         const int64_t fan = fan_in(m, info.name, &info);
         const float bound = fan ? 1.0f / sqrtf((float)fan) : 0;
-        const float norm_start = lti_has_suffix(info.name, ".weight", &stem) ? 1.0f : 0.0f;
+        const float norm_start =
+            lti_has_suffix(info.name, ".weight", &stem) || lti_has_suffix(info.name, ".step", &stem) ? 1.0f : 0.0f;
         lt_rng rng = lt_rng_at(seed, LT_STREAM_INIT, 0, tensor++);
         for (int64_t i = 0; i < n; i++)
             m->params[info.slab_offset + i] = fan ? bound * (2 * lt_rng_uniform(&rng) - 1) : norm_start;

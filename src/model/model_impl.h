@@ -40,6 +40,7 @@ typedef struct lti_model_spec {
     const char *name;
     _Alignas(8) unsigned char cfg[LTI_ARCH_CFG_MAX];
     bool normalize;
+    int act_bits, act_rule; // activations rounded to 2^act_bits levels (0 = none); lt_act_rule
     float mean[LTI_CHANNELS_MAX], std[LTI_CHANNELS_MAX]; // n_channels values
     int n_channels;
 } lti_model_spec;

@@ -117,7 +117,7 @@ lt_status lt_quant_ptq(const lt_quant_cfg *cfg, lt_ptq_step kind, double percent
     lt_quant_cfg own = *cfg;
     own.method = "msqe"; // the grid of the paper
     lt_quant *q = NULL;
-    LT_TRY(lti_quant_evaluate(in->model, in, &r->acc_fp, &r->loss_fp));
+    LT_TRY(lti_quant_evaluate(in->float_model ? in->float_model : in->model, in, &r->acc_fp, &r->loss_fp));
     LT_TRY(lti_quant_create(&own, in->model, &q));
     q->label = "ptq";
     lt_status status = lti_ptq_fit(q, kind, percent);

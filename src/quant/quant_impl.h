@@ -135,6 +135,8 @@ void lti_q_deploy_all(const lt_quant *q, const lti_maps *maps, const float *p, f
 void lti_q_deploy_levels(const lt_quant *q, const lti_maps *maps, const float *levels, float *weights);
 void lti_q_own_to_grids(lt_quant *q); // after an update of `own`
 
+lt_param_group lti_act_group(const lt_model *m); // steps of activations in the slab; n = 0 without any
+
 // ---- shared by training and post-training quantization
 lt_status lti_quant_evaluate(const lt_model *m, const lt_quant_in *in, double *acc, double *loss); // NaN without images
 lt_status lti_ptq_fit(lt_quant *q, lt_ptq_step kind, double percent); // midrise grids from the parameters

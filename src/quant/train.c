@@ -12,6 +12,7 @@ typedef struct session {
     lt_job job;
     lt_transform transform;
     lt_view test;
+    lt_param_group acts; // steps of activations
     double travel;
 } session;
 
@@ -161,6 +162,13 @@ static lt_status after_update(lt_job *job, const lt_step *step, unsigned *did, v
         clamp_weights(q, job->model->params);
         *did |= LT_UPDATE_CHANGED;
     }
+    for (int64_t i = 0; i < s->acts.n; i++) { // a step that is not above 0 has no levels
+        float *a = job->model->params + s->acts.from + i;
+        if (!(*a >= 1e-6f)) {
+            *a = 1e-6f;
+            *did |= LT_UPDATE_CHANGED;
+        }
+    }
     if (!step->ends_epoch)
         return LT_OK;
     lti_quant_epoch_stats(q, job->model->params);
@@ -206,7 +214,10 @@ static void make_job(session *s)
     job->eval_view = s->test.n > 0 && in->train->eval_every > 0 ? &s->test : NULL;
     job->after_update = after_update;
     job->after_ctx = s;
-    job->after_update_every = z->flags & LTI_Q_CLAMP ? 1 : INT64_MAX; // and at the end of every epoch
+    s->acts = lti_act_group(in->model);
+    if (s->acts.n > 0)
+        job->group[job->n_groups++] = s->acts;
+    job->after_update_every = z->flags & LTI_Q_CLAMP || s->acts.n > 0 ? 1 : INT64_MAX; // and at the end of every epoch
     job->memory = q->code;
     job->memory_bytes = (size_t)q->n_weights;
     s->transform = lti_quant_transform(q);
@@ -335,7 +346,7 @@ lt_status lt_quant_train(const lt_quant_cfg *cfg, const lt_quant_in *in, lt_quan
     *quant = NULL;
     *r = (lt_quant_result){0};
     session s = {.in = in};
-    LT_TRY(lti_quant_evaluate(in->model, in, &r->acc_fp, &r->loss_fp));
+    LT_TRY(lti_quant_evaluate(in->float_model ? in->float_model : in->model, in, &r->acc_fp, &r->loss_fp));
     LT_TRY(lti_quant_create(cfg, in->model, &s.q));
     const lt_status status = run(&s, r);
     if (status == LT_OK)

@@ -71,6 +71,12 @@ static const char *const op_cases[] = {
     "add in=2x3x4x5,2x3x4x5 alpha=0.5",
     "add in=2x3x4x5:d,2x3x4x5:s alpha=0.5 relu=1",
     "add_relu_dx in=2x17x3x3,2x17x3x3,2x17x3x3:y alpha=0.5 diff=-",
+    "act_quant in=2x3x4x5:p,1:p bits=2 diff=-",
+    "act_quant in=2x20x5x3:p,1:p bits=4 rule=1 diff=-",
+    "act_quant in=3x7,1:p bits=3 diff=-",
+    "act_quant_dx in=2x3x4x5,2x3x4x5,1:p bits=2 diff=-",
+    "act_quant_dx in=2x20x5x3,2x20x5x3,1:p bits=4 rule=1 diff=-",
+    "act_quant_dx in=3x7,3x7,1:p bits=3 diff=-",
     "scale in=2x17x3x3 alpha=-0.7",
     "normalize in=2x3x4x4 constants=1",
     "normalize_dx in=2x3x4x4 constants=1",
@@ -173,6 +179,8 @@ static inline lt_attr op_parse_attr(const char *text)
                  .eps = op_number(text, "eps", 0),
                  .momentum = op_number(text, "momentum", 0),
                  .smoothing = op_number(text, "smoothing", 0),
+                 .bits = (int32_t)op_number(text, "bits", 0),
+                 .rule = (int32_t)op_number(text, "rule", 0),
                  .temperature = op_number(text, "temperature", 0)};
     const char *shape = op_key(text, "shape");
     if (shape)

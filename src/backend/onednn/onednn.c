@@ -33,6 +33,8 @@ static const struct {
     {&lt_op_add, lti_bind_add},
     {&lt_op_add_relu_dx, lti_bind_add_relu_dx},
     {&lt_op_scale, lti_bind_scale},
+    {&lt_op_act_quant, lti_bind_act_quant},
+    {&lt_op_act_quant_dx, lti_bind_act_quant},
     {&lt_op_normalize, lti_bind_normalize},
     {&lt_op_normalize_dx, lti_bind_normalize},
     {&lt_op_avg_pool, lti_bind_pool},
