@@ -217,6 +217,8 @@ typedef struct cli_foreign { // for files without lethe metadata
 lt_status cli_source_open(const char *run_or_file, const cli_foreign *foreign, cli_source *src);
 // The data set: `given`, or the one named in the model's metadata; the digest must match it.
 lt_status cli_source_data(cli_call *call, const cli_source *src, const char *given, const lt_dataset **ds);
+// The same for verbs that may ask about other data than that of the training.
+lt_status cli_source_other_data(cli_call *call, const cli_source *src, const char *given, const lt_dataset **ds);
 char *cli_find_parent(const cli_source *child); // path of the run it started from; malloc'ed
 // Signals of a model for these sets: RUN/signals.npz when it was made for the same sets and weights, else computed.
 lt_status cli_signals(cli_call *call, const cli_source *src, const lt_dataset *ds, const cli_sets *sets,

@@ -39,7 +39,7 @@ static lt_status open_job(cli_call *call, struct job *job)
     if (o->data && *o->data)
         LT_TRY(cli_dataset(call, o->data, &foreign.ds));
     LT_TRY(cli_source_open(o->run, &foreign, &job->src));
-    LT_TRY(cli_source_data(call, &job->src, o->data, &job->ds));
+    LT_TRY(cli_source_other_data(call, &job->src, o->data, &job->ds));
     bool own_list = job->src.dir && *cli_text(job->src.result, "forget_digest") && !(o->data && *o->data);
     job->has_sets = (o->forget && *o->forget) || own_list;
     if (job->has_sets)

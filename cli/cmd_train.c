@@ -97,6 +97,7 @@ static lt_status finish(cli_call *call, struct job *job, const lt_train_result *
     char digest[65];
     LT_TRY(evaluate_both(job, &view, &test, &train_eval, &test_eval));
     LT_TRY(lt_model_save(job->model, job->run.to.model));
+    LT_TRY(lt_result_dir_add_samples(&job->run.to, job->ds));
     lt_model_digest(job->model, digest);
     json_t *r = json_object();
     cli_put(r, "model", json_string(job->model->spec));

@@ -8,12 +8,23 @@ lt_status cli_source_open(const char *run_or_file, const cli_foreign *foreign, c
     return lt_trained_model_open(run_or_file, &fallback, foreign ? foreign->ds : NULL, src);
 }
 
-lt_status cli_source_data(cli_call *call, const cli_source *src, const char *given, const lt_dataset **ds)
+static lt_status open_data(cli_call *call, const cli_source *src, const char *given, lt_data_use use,
+                           const lt_dataset **ds)
 {
     const char *spec;
     LT_TRY(lt_trained_model_data_spec(src, given, &spec));
     LT_TRY(cli_dataset(call, spec, ds));
-    return lt_trained_model_check_data(src, *ds, given && *given, call->session->events);
+    return lt_trained_model_check_data(src, call->session->data, use, call->session->events);
+}
+
+lt_status cli_source_data(cli_call *call, const cli_source *src, const char *given, const lt_dataset **ds)
+{
+    return open_data(call, src, given, LT_DATA_TRAINING, ds);
+}
+
+lt_status cli_source_other_data(cli_call *call, const cli_source *src, const char *given, const lt_dataset **ds)
+{
+    return open_data(call, src, given, given && *given ? LT_DATA_ANY : LT_DATA_TRAINING, ds);
 }
 
 char *cli_find_parent(const cli_source *child)

@@ -69,6 +69,9 @@ LT_API void lt_index_set_clear(lt_index_set *set);
 // out of range or appear twice, and empty lists. `random` is drawn class-blind, without replacement, with
 // LT_STREAM_FORGET.
 LT_API lt_status lt_forget_parse(const lt_dataset *ds, const char *spec, uint64_t seed, lt_index_set *forget);
+// The samples of a list of official indices (forget.csv of a run) that are still in the training split; *n_absent: how
+// many are not.
+LT_API lt_status lt_forget_present(const lt_dataset *ds, const char *path, lt_index_set *set, int64_t *n_absent);
 LT_API lt_status lt_index_set_complement(int64_t n, const lt_index_set *set, lt_index_set *rest);
 // Row of an official id in a split, or -1.
 LT_API int64_t lt_dataset_row_of_id(const lt_dataset *ds, lt_split split, int64_t id);

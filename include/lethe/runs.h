@@ -14,8 +14,9 @@ struct json_t; // of jansson; lt_trained_model_text and _real read it without th
 // What a file that lethe did not write leaves open. Every field is a row of lt_model_fallback_options; zero = nothing.
 typedef struct lt_model_fallback {
     const char *model;     // architecture, "resnet18:width=64"
-    const char *normalize; // "MEAN:STD", each one number or one per channel joined by +; in front of the model
+    const char *normalize; // "MEAN:STD", each one number or one per channel separated by commas; or "none"
     const char *input;     // "3x32x32"; default: that of the data
+    const char *classes;   // text file with one class name a line; default: those of the data
 } lt_model_fallback;
 LT_API extern const lt_option lt_model_fallback_options[];
 
@@ -26,7 +27,8 @@ typedef struct lt_trained_model { // owned; all zero = nothing is open
 } lt_trained_model;
 // run_or_file: the directory of a finished run, or a model file in any format that lt_model_open reads. fallback and ds
 // (which gives the shape of images and the number of classes) may be NULL. LT_E_INPUT, LT_E_FORMAT; LT_E_INTEGRITY when
-// the weights are not those that result.json reports; LT_E_USAGE and LT_E_SHAPE as lt_model_open. Fills *m also when it
+// the weights are not those that result.json reports; LT_E_USAGE with all that has to be named when the file and the
+// fallback together leave something open; LT_E_USAGE and LT_E_SHAPE as lt_model_open. Fills *m also when it
 // fails: close it in either case.
 LT_API lt_status lt_trained_model_open(const char *run_or_file, const lt_model_fallback *fallback, const lt_dataset *ds,
                                        lt_trained_model *m);
@@ -43,12 +45,19 @@ LT_API char *lt_trained_model_parent(const lt_trained_model *m);
 // The data set to use with a model: `given` ("" or NULL = none), or the one named in its metadata. LT_E_USAGE when
 // neither says. The text is borrowed.
 LT_API lt_status lt_trained_model_data_spec(const lt_trained_model *m, const char *given, const char **spec);
-// Is ds the data that the model was trained on? Other data is LT_E_INTEGRITY, or only the warning "data.other" when the
-// user named it (is_given).
-LT_API lt_status lt_trained_model_check_data(const lt_trained_model *m, const lt_dataset *ds, bool is_given,
+typedef enum lt_data_use {
+    LT_DATA_TRAINING, // samples of the training set are named: it must be the model's
+    LT_DATA_ANY,      // other data is a question that may be asked
+} lt_data_use;
+// Is ds the data that the model was trained on? With LT_DATA_TRAINING samples are found by content where files have
+// been added, renamed or deleted since (lt_dataset_identify, by the list in the directory of the run or of one that it
+// comes from): ids stay those of the training, new files are left out, and the warning "data.identified" says so.
+// Samples that are gone without having been forgotten by the model, and other data, are LT_E_INTEGRITY. With
+// LT_DATA_ANY other data is the warning "data.other". Only before ds is used by anyone else.
+LT_API lt_status lt_trained_model_check_data(const lt_trained_model *m, lt_dataset *ds, lt_data_use use,
                                              lt_events *events);
 // Both, and opening it: *ds is the caller's to close.
-LT_API lt_status lt_trained_model_data(const lt_trained_model *m, const char *given, lt_events *events,
+LT_API lt_status lt_trained_model_data(const lt_trained_model *m, const char *given, lt_data_use use, lt_events *events,
                                        lt_dataset **ds);
 
 // ---- forgotten and retained samples
@@ -102,9 +111,25 @@ typedef struct lt_result_dir {
 // a finished one is taken as it is when every fact *_digest is the same in its result, and made again otherwise.
 // LT_E_USAGE for a directory of something else without force; errors of lt_run_open. Close it in either case.
 LT_API lt_status lt_result_dir_open(const lt_result_dir_spec *spec, lt_result_dir *d);
+// Beside a model that was trained on ds: what its training set was, by content. Runs that come from it find it there.
+LT_API lt_status lt_result_dir_add_samples(const lt_result_dir *d, const lt_dataset *ds);
 LT_API lt_status lt_result_dir_finish(lt_result_dir *d, const char *result_json);  // result.json, then DONE
 LT_API lt_status lt_result_dir_stored(const lt_result_dir *d, char **result_json); // malloc'ed
 LT_API void lt_result_dir_close(lt_result_dir *d);                                 // without finish it can be continued
+
+// ---- models in other formats
+typedef struct lt_convert_spec {
+    const char *in;                    // run or model file
+    const char *out;                   // .safetensors, .pth, .pt, .npz: a file; anything else: a run directory
+    const lt_model_fallback *fallback; // may be NULL
+    const lt_dataset *ds;     // the data that the model was trained on: recorded in a run directory; may be NULL
+    const lt_optset *options; // recorded in a run directory
+    bool force;               // replace what is there
+    lt_events *events;        // may be NULL
+} lt_convert_spec;
+// Writes the model; *result_json is malloc'ed: model, parameters, digest, what was written. LT_E_USAGE when `out` is
+// there already and not to be replaced.
+LT_API lt_status lt_convert(const lt_convert_spec *spec, char **result_json);
 
 LT_END_DECLS
 #endif

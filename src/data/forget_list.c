@@ -156,6 +156,8 @@ typedef struct list_reader {
     lti_matcher *matcher;
     lti_buf problems;
     int n_problems;
+    bool skip_absent; // indices that are not in the split are counted, not refused
+    int64_t n_absent;
 } list_reader;
 
 static void add_problem(list_reader *r, int64_t number, const char *text, const char *what, const char *example)
@@ -169,7 +171,13 @@ static void add_problem(list_reader *r, int64_t number, const char *text, const 
 static lt_status mark_index(list_reader *r, const char *at, size_t n, int64_t number)
 {
     int64_t row = -1;
-    LT_TRY(parse_id(r->ds, at, n, r->label, number, &row));
+    lt_status status = parse_id(r->ds, at, n, r->label, number, &row);
+    if (status != LT_OK && r->skip_absent && is_integer(at, n) && at[0] != '-') {
+        lt_error_clear();
+        r->n_absent++;
+        return LT_OK;
+    }
+    LT_TRY(status);
     if (r->line_of[row])
         return LT_FAIL(LT_E_FORMAT, "%s:%lld: index %lld appears twice, first in line %lld", r->label,
                        (long long)number, (long long)r->ds->split[LT_TRAIN].id[row], (long long)r->line_of[row]);
@@ -274,6 +282,8 @@ static lt_status parse_list(list_reader *r, const char *text, size_t n, lt_index
     LT_TRY_GOTO(report_problems(r), out);
     for (int64_t i = 0; i < n_train; i++)
         mark[i] = r->line_of[i] != 0;
+    if (r->skip_absent && r->n_marked == 0) // all of them are gone: an empty set
+        goto out;
     LT_TRY_GOTO(lti_forget_from_marks(r->ds, mark, r->n_marked, LT_E_FORMAT, r->label, set), out);
 out:
     lti_matcher_destroy(r->matcher);
@@ -292,6 +302,21 @@ static lt_status parse_text(const lt_dataset *ds, const char *text, size_t n, co
         return LTI_NOMEM("forget set");
     lt_status status = parse_list(&r, text, n, forget);
     lti_free(r.line_of);
+    return status;
+}
+
+lt_status lt_forget_present(const lt_dataset *ds, const char *path, lt_index_set *set, int64_t *n_absent)
+{
+    char *text = NULL;
+    size_t n;
+    list_reader r = {.ds = ds, .label = path, .skip_absent = true};
+    *set = (lt_index_set){0};
+    LT_TRY(lt_read_file(path, MAX_LIST_BYTES, &text, &n));
+    r.line_of = lti_calloc((size_t)ds->split[LT_TRAIN].n + 1, sizeof *r.line_of);
+    lt_status status = r.line_of ? parse_list(&r, text, n, set) : LTI_NOMEM("forget set");
+    *n_absent = r.n_absent;
+    lti_free(r.line_of);
+    lti_free(text);
     return status;
 }
 

@@ -69,6 +69,13 @@ lt_status lt_result_dir_open(const lt_result_dir_spec *spec, lt_result_dir *d)
     return d->events ? lt_events_add(d->events, lt_run_sink(d->run)) : LT_OK;
 }
 
+lt_status lt_result_dir_add_samples(const lt_result_dir *d, const lt_dataset *ds)
+{
+    char path[LT_RESULT_PATH_MAX];
+    LT_TRY(lt_run_path(d->run, LTI_SAMPLES_FILE, path, sizeof path));
+    return lt_sample_list_write(ds, path);
+}
+
 lt_status lt_result_dir_finish(lt_result_dir *d, const char *result_json)
 {
     return result_json ? lt_run_finish(d->run, result_json) : LTI_NOMEM("result");

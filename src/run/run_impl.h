@@ -6,6 +6,7 @@
 #include <jansson.h>
 
 lt_status lti_run_read_json(const char *path, json_t **out); // LT_E_INPUT, LT_E_FORMAT with the line
+#define LTI_SAMPLES_FILE "samples.safetensors" // of a run: its training set, see lt_sample_list_write
 // Values at "a.b"; "" and NAN when absent or of another type.
 const char *lti_run_json_text(const json_t *object, const char *path);
 double lti_run_json_real(const json_t *object, const char *path);

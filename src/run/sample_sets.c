@@ -25,35 +25,37 @@ static lt_status check_list(const lt_trained_model *m, const lt_dataset *ds, con
                    path, expected, found);
 }
 
-// file: of the run's directory; key: of its digest in the metadata of the model.
+// file: of the run's directory; key: of its digest in the metadata of the model. *n_absent: samples of the list that
+// are no longer in the data, which lt_trained_model_check_data has allowed.
 static lt_status parse_file(const lt_trained_model *m, const lt_dataset *ds, const char *file, const char *key,
-                            bool *found, lt_index_set *out)
+                            bool *found, lt_index_set *out, int64_t *n_absent)
 {
-    char *spec = lti_asprintf("file:%s/%s", m->dir, file);
-    if (!spec)
+    char *path = lti_asprintf("%s/%s", m->dir, file);
+    if (!path)
         return LTI_NOMEM("path");
-    const char *path = spec + strlen("file:");
     lt_status status = LT_OK;
     *found = lti_is_file(path);
+    *n_absent = 0;
     if (*found)
-        status = lt_forget_parse(ds, spec, 0, out);
-    if (*found && status == LT_OK) {
+        status = lt_forget_present(ds, path, out, n_absent);
+    if (*found && status == LT_OK && !*n_absent) {
         status = check_list(m, ds, path, key, out);
         if (status != LT_OK)
             lt_index_set_clear(out);
     }
-    lti_free(spec);
+    lti_free(path);
     return status;
 }
 
 lt_status lt_trained_model_forgotten(const lt_trained_model *m, const lt_dataset *ds, lt_index_set *all)
 {
     bool found = false;
+    int64_t n_absent;
     *all = (lt_index_set){0};
     if (m->dir) // forgotten.csv where there were several requests, else forget.csv
-        LT_TRY(parse_file(m, ds, "forgotten.csv", "lethe.forgotten_digest", &found, all));
+        LT_TRY(parse_file(m, ds, "forgotten.csv", "lethe.forgotten_digest", &found, all, &n_absent));
     if (m->dir && !found)
-        LT_TRY(parse_file(m, ds, "forget.csv", forget_key, &found, all));
+        LT_TRY(parse_file(m, ds, "forget.csv", forget_key, &found, all, &n_absent));
     return LT_OK;
 }
 
@@ -61,10 +63,16 @@ static lt_status choose_forget(const lt_trained_model *m, const lt_dataset *ds, 
                                lt_index_set *forget)
 {
     bool found = false;
+    int64_t n_absent = 0;
     if (request->spec && *request->spec)
         return lt_forget_parse(ds, request->spec, request->seed, forget);
     if (m->dir)
-        LT_TRY(parse_file(m, ds, "forget.csv", forget_key, &found, forget));
+        LT_TRY(parse_file(m, ds, "forget.csv", forget_key, &found, forget, &n_absent));
+    if (n_absent) {
+        LT_FAIL(LT_E_INTEGRITY, "%s: %lld of the samples that it forgot are no longer in %s", m->name,
+                (long long)n_absent, ds->spec);
+        return lt_error_hint("their outputs are in %s/signals.npz: lethe audit --signals", m->dir);
+    }
     if (found)
         return LT_OK;
     LT_FAIL(LT_E_USAGE, "%s: no forget set: there is no forget.csv", m->name);

@@ -8,8 +8,9 @@
 const lt_option lt_model_fallback_options[] = {
     LT_STR(lt_model_fallback, model, NULL, "architecture of a model file that does not say it, NAME[:key=value,...]"),
     LT_STR(lt_model_fallback, normalize, NULL,
-           "MEAN:STD that such a model expects of its input, one number or one per channel joined by +"),
+           "MEAN:STD that such a model expects of its input, values per channel separated by commas; or none"),
     LT_STR(lt_model_fallback, input, NULL, "input of such a model, such as 3x32x32; default: that of the data"),
+    LT_STR(lt_model_fallback, classes, NULL, "text file with one class name a line; default: the names of the data"),
     LT_OPT_END,
 };
 
@@ -70,41 +71,91 @@ static lt_status parse_input(const char *text, lt_model_shape *shape)
     return LT_OK;
 }
 
-// The spec with the keys of a normalisation. *spec: for lti_free.
-static lt_status add_normalize(const lt_model_fallback *f, char **spec)
+static bool is_given(const char *text)
 {
-    const char *colon = strchr(f->normalize, ':');
-    if (!f->model || !*f->model) {
-        LT_FAIL(LT_E_USAGE, "--normalize: it goes with --model, the architecture of the file");
-        return lt_error_hint("a file that names its architecture names its normalisation, too");
-    }
-    if (!colon || colon == f->normalize || !colon[1] || strpbrk(f->normalize, ",="))
-        return LT_FAIL(LT_E_USAGE, "--normalize: expected MEAN:STD such as 0.5:0.25 or 0.49+0.48+0.45:0.25, found '%s'",
-                       f->normalize);
-    *spec = lti_asprintf("%s%smean=%.*s,std=%s", f->model, strchr(f->model, ':') ? "," : ":",
-                         (int)(colon - f->normalize), f->normalize, colon + 1);
-    return *spec ? LT_OK : LTI_NOMEM("architecture");
+    return text && *text;
 }
 
-static lt_status open_file(const lt_model_fallback *f, const lt_dataset *ds, lt_trained_model *m)
+// Everything that is open is asked for at once.
+static lt_status ask_for_missing(const lt_trained_model *m, const lt_model_fallback *f, const lt_model_facts *facts,
+                                 bool has_shape)
 {
+    lti_buf b = {0};
+    if (!is_given(f->model)) {
+        lti_buf_printf(&b, "--model NAME:key=value");
+        if (facts->guessed)
+            lti_buf_printf(&b, " (its tensors fit %s)", facts->spec);
+    }
+    if (!has_shape)
+        lti_buf_printf(&b, "%s--input CxHxW (%d channels) or --data", b.n ? "; " : "",
+                       facts->channels ? facts->channels : 3);
+    if (!is_given(f->normalize) && !facts->has_normalize)
+        lti_buf_printf(&b, "%s--normalize MEAN:STD or --normalize none", b.n ? "; " : "");
+    char *text = lti_buf_take(&b);
+    if (!text)
+        return LTI_NOMEM("message");
+    LT_FAIL(LT_E_USAGE, "%s: the file does not say everything that is needed; name %s", m->name, text);
+    free(text);
+    return lt_error_hint("lethe convert FILE RUN makes a run directory that remembers all this");
+}
+
+// *spec: for free(); NULL when the file says it.
+static lt_status choose_spec(const lt_trained_model *m, const lt_model_fallback *f, const lt_model_facts *facts,
+                             int channels, char **spec)
+{
+    *spec = NULL;
+    if (facts->own && !is_given(f->model)) {
+        if (!is_given(f->normalize))
+            return LT_OK;
+        return LT_FAIL(LT_E_USAGE, "--normalize: %s names its architecture, and with it its normalisation", m->name);
+    }
+    return lt_model_spec_normalize(f->model, is_given(f->normalize) ? f->normalize : "none", channels, spec);
+}
+
+// One name a line.
+static lt_status read_classes(const char *path, lt_model *model)
+{
+    enum { MAX_BYTES = 1 << 24 };
+    char *text, *save = NULL;
+    size_t n;
+    int n_names = 0;
+    LT_TRY(lt_read_file(path, MAX_BYTES, &text, &n));
+    const char **name = lti_calloc((size_t)model->shape.n_classes + 1, sizeof *name);
+    if (!name) {
+        lti_free(text);
+        return LTI_NOMEM("class names");
+    }
+    for (char *line = strtok_r(text, "\r\n", &save); line; line = strtok_r(NULL, "\r\n", &save))
+        if (n_names++ < model->shape.n_classes)
+            name[n_names - 1] = line;
+    lt_status status = n_names == model->shape.n_classes
+                           ? lt_model_set_class_names(model, name)
+                           : LT_FAIL(LT_E_FORMAT, "--classes %s: expected %d names, one a line, found %d", path,
+                                     model->shape.n_classes, n_names);
+    lti_free(name);
+    lti_free(text);
+    return status;
+}
+
+static lt_status open_file(const lt_model_fallback *fallback, const lt_dataset *ds, lt_trained_model *m)
+{
+    const lt_model_fallback none = {0}, *f = fallback ? fallback : &none;
     lt_model_shape shape = {0};
+    lt_model_facts facts;
     char *spec = NULL;
-    const bool has_input = f && f->input && *f->input;
+    const bool has_shape = ds || is_given(f->input);
+    LT_TRY(lt_model_examine(m->path, &facts));
     if (ds)
         shape = (lt_model_shape){ds->c, ds->h, ds->w, ds->n_classes};
-    if (has_input)
+    if (is_given(f->input))
         LT_TRY(parse_input(f->input, &shape));
-    if (f && f->normalize && *f->normalize) {
-        LT_TRY(add_normalize(f, &spec));
-    } else if (f && f->model && *f->model) {
-        spec = lti_strdup(f->model);
-        if (!spec)
-            return LTI_NOMEM("architecture");
-    }
-    const bool has_shape = spec && (ds || has_input);
-    lt_status status = lt_model_open(m->path, spec, has_shape ? &shape : NULL, &m->model);
-    lti_free(spec);
+    if (!facts.own && (!is_given(f->model) || !has_shape))
+        return ask_for_missing(m, f, &facts, has_shape);
+    LT_TRY(choose_spec(m, f, &facts, shape.c ? shape.c : 3, &spec));
+    lt_status status = lt_model_open(m->path, spec, spec && has_shape ? &shape : NULL, &m->model);
+    free(spec);
+    if (status == LT_OK && is_given(f->classes))
+        status = read_classes(f->classes, m->model);
     return status;
 }
 
@@ -223,25 +274,14 @@ lt_status lt_trained_model_data_spec(const lt_trained_model *m, const char *give
     return lt_error_hint("name it with --data KIND:PATH");
 }
 
-lt_status lt_trained_model_check_data(const lt_trained_model *m, const lt_dataset *ds, bool is_given, lt_events *events)
-{
-    const char *digest = lt_trained_model_meta(m, "lethe.data_digest");
-    if (!digest || strcmp(digest, ds->digest) == 0)
-        return LT_OK;
-    if (!is_given)
-        return LT_FAIL(LT_E_INTEGRITY, "data %s: digest %.16s..., but %s was trained on %.16s...", ds->spec, ds->digest,
-                       m->name, digest);
-    lt_warn(events, "data.other", "%s was trained on other data than %s", m->name, ds->spec);
-    return LT_OK;
-}
-
-lt_status lt_trained_model_data(const lt_trained_model *m, const char *given, lt_events *events, lt_dataset **ds)
+lt_status lt_trained_model_data(const lt_trained_model *m, const char *given, lt_data_use use, lt_events *events,
+                                lt_dataset **ds)
 {
     const char *spec;
     *ds = NULL;
     LT_TRY(lt_trained_model_data_spec(m, given, &spec));
     LT_TRY(lt_dataset_open(spec, events, ds));
-    lt_status status = lt_trained_model_check_data(m, *ds, given && *given, events);
+    lt_status status = lt_trained_model_check_data(m, *ds, use, events);
     if (status != LT_OK) {
         lt_dataset_close(*ds);
         *ds = NULL;

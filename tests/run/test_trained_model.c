@@ -73,7 +73,7 @@ static void test_run_keeps_recipe_and_data(void **state)
     assert_true(back.lr == 0.07f && back.batch == 37 && !back.augment && back.nesterov);
     assert_true(lt_trained_model_real(&m, "svc.x") == 0.5);
     assert_string_equal(lt_trained_model_text(&m, "svc.y"), "");
-    assert_ok(lt_trained_model_data(&m, NULL, NULL, &same));
+    assert_ok(lt_trained_model_data(&m, NULL, LT_DATA_TRAINING, NULL, &same));
     assert_string_equal(same->digest, ds->digest);
     char *parent = lt_trained_model_parent(&m);
     assert_string_equal(parent, "elsewhere/base");
@@ -154,9 +154,10 @@ static void test_bare_file_takes_what_is_missing(void **state)
     const char *spec;
     assert_fails(LT_E_USAGE, "which data", lt_trained_model_data_spec(&m, "", &spec));
     lt_trained_model_close(&m);
-    const lt_model_fallback alone = {.normalize = "0.5:0.25"}, wrong = {.model = "simple-conv", .normalize = "0.5"},
+    const lt_model_fallback alone = {.normalize = "0.5:0.25"}, wrong = {.model = "simple-conv", .normalize = "0.5", .input = "3x32x32"},
                             input = {.model = "simple-conv", .input = "3x32"};
-    assert_fails(LT_E_USAGE, "--normalize", lt_trained_model_open(in_dir("bare.safetensors"), &alone, NULL, &m));
+    assert_fails(LT_E_USAGE, "name --model NAME:key=value; --input CxHxW (3 channels) or --data",
+                 lt_trained_model_open(in_dir("bare.safetensors"), &alone, NULL, &m));
     lt_trained_model_close(&m);
     assert_fails(LT_E_USAGE, "--normalize", lt_trained_model_open(in_dir("bare.safetensors"), &wrong, NULL, &m));
     lt_trained_model_close(&m);

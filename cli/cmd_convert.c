@@ -1,0 +1,68 @@
+// cmd_convert.c - `lethe convert`: checkpoints of other programs into run directories, and models into other formats.
+#include "cli.h"
+#include <stdlib.h>
+
+struct opts {
+    lt_model_fallback file;
+    const char *data;
+    bool force;
+};
+static const lt_option own[] = {
+    LT_STR(struct opts, data, NULL, "data set that the model was trained on, KIND[:PATH][,key=value...]"),
+    LT_BOOL(struct opts, force, 0, "replace the output if it is there"),
+    LT_OPT_END,
+};
+static const cli_group groups[] = {
+    {"", "What the file does not say", lt_model_fallback_options, offsetof(struct opts, file), LT_OPTGROUP_FLAGS},
+    {"", "Details", own, 0, LT_OPTGROUP_FLAGS},
+    {NULL, NULL, NULL, 0, 0},
+};
+
+static lt_status run(cli_call *call)
+{
+    const struct opts *o = call->opts;
+    const lt_dataset *ds = NULL;
+    if (call->n_positional != 2) {
+        LT_FAIL(LT_E_USAGE, "convert: expected an input and an output, found %d arguments", call->n_positional);
+        return lt_error_hint("for example: lethe convert model.pth runs/imported --model resnet18:width=64 ...");
+    }
+    if (o->data && *o->data)
+        LT_TRY(cli_dataset(call, o->data, &ds));
+    const lt_convert_spec spec = {.in = call->positional[0],
+                                  .out = call->positional[1],
+                                  .fallback = &o->file,
+                                  .ds = ds,
+                                  .options = call->set,
+                                  .force = o->force,
+                                  .events = call->session->events};
+    char *text;
+    LT_TRY(lt_convert(&spec, &text));
+    lt_status status = cli_json_parse(text, "result", &call->result);
+    free(text);
+    return status;
+}
+
+static void print(const cli_call *call, FILE *out)
+{
+    const json_t *r = call->result;
+    fprintf(out, "%s: %s for %s images, %.0f classes, %.0f parameters\nmodel digest %.16s, written to %s\n",
+            cli_text(r, "from"), cli_text(r, "model"), cli_text(r, "input"), cli_real(r, "n_classes"),
+            cli_real(r, "parameters"), cli_text(r, "model_digest"), cli_text(r, "out"));
+}
+
+const cli_verb cli_verb_convert = {
+    .name = "convert",
+    .usage = "RUN|FILE OUT [options]",
+    .about =
+        "Reads a model (run, .safetensors, .pth, .pt, .npz) and writes it in the format that the suffix of OUT names:\n"
+        ".safetensors, .pth or .pt (torch.load reads it with weights_only=True) or .npz. Without such a suffix OUT\n"
+        "becomes a run directory, which every other verb takes: what the file could not say and the data that the\n"
+        "model was trained on are recorded there. Nothing in a checkpoint is executed.",
+    .examples = "  lethe convert model.pth runs/imported --model resnet18:width=64 \\\n"
+                "      --normalize 0.4914,0.4822,0.4465:0.2023,0.1994,0.2010 --data folder:/data/photos\n"
+                "  lethe convert runs/amun amun.pth\n",
+    .opts_size = sizeof(struct opts),
+    .groups = groups,
+    .run = run,
+    .print = print,
+};

@@ -1,0 +1,54 @@
+# Requests by file name, files that are deleted between two requests, other data, imported checkpoints.
+. "$(dirname "$0")/lib.sh"
+
+run 0 data export synthetic,train-limit=60,test-limit=20 --format png --out photos
+export LETHE_QUIET=0
+run 0 train --data folder:photos --model simple-conv:width=4 --epochs 2 --batch 20 --threads 1 --out base
+[ -s base/samples.safetensors ] || fail "the run does not remember its training set"
+quick="--method ft --epochs 1 --lr 0.01 --no-augment --threads 1"
+
+# By name and by pattern; what names nothing is listed.
+first=$(cd photos/train && ls -d */* | sed -n '3p')
+second=$(cd photos/train && ls -d */* | sed -n '9p')
+printf '%s\n' "$first" >request1.txt
+run 0 unlearn base $quick --forget file:request1.txt --out one
+same "one sample" "$(value one/result.json n_forget)" 1
+same "its index" "$(sed -n 2p one/forget.csv)" 2
+printf 'nobody.png\n%s\nghost.png\n' "$first" >bad.txt
+error 3 "2 of its lines do not name one sample each: line 1: 'nobody.png' is no training sample; line 3" unlearn base $quick --forget file:bad.txt --out x
+error 2 "no training sample has this name" unlearn base $quick --forget name:nobody.png --out x
+run 0 unlearn base $quick --forget "name:$(dirname "$first")/*" --out pattern
+[ "$(value pattern/result.json n_forget)" -gt 1 ] || fail "a pattern names one sample only"
+
+# The files of the first request are deleted: the second one still means the right images, and indices are the old ones.
+rm "photos/train/$first"
+printf '%s\n' "$second" >request2.txt
+run 0 unlearn one $quick --forget file:request2.txt --out two
+contains err "samples found by content, 1 forgotten ones are gone"
+same "its index after the deletion" "$(sed -n 2p two/forget.csv)" 8
+same "retained" "$(value two/result.json n_retain)" 58
+error 4 "no longer in folder:photos" audit one --oracle two
+printf '2\n' >gone.csv
+error 3 "index 2 is not in the training split" unlearn one $quick --forget file:gone.csv --out x
+
+# A file that was not forgotten is missing; data of another origin; with and without --quiet.
+error 4 "1 of the samples that base was trained on are not in it and have not been forgotten; the first is index 2" unlearn base $quick --forget file:request2.txt --out x
+for quiet in "" --quiet; do
+    error 4 "samples that base was trained on are not in it" unlearn base $quick $quiet --data synthetic,train-limit=40,test-limit=20 --forget random:3 --out x
+done
+[ ! -e x ] || fail "a refused request left a directory"
+
+# Checkpoints: everything that is missing is asked for at once; a run remembers it; it goes back to PyTorch's form.
+pth="$SOURCE/tests/golden/checkpoints/plain-torch2.15.pth"
+error 2 "name --model NAME:key=value (its tensors fit resnet18:width=1); --input CxHxW (3 channels) or --data; --normalize" convert "$pth" imported
+cifar=synthetic,train-limit=60,test-limit=20
+run 0 convert "$pth" imported --model resnet18:width=1 --normalize 0.49,0.48,0.45:0.2 --data $cifar --json
+json out model input n_classes parameters model_digest out data_digest
+run 0 eval imported --threads 1 --json
+run 0 unlearn imported $quick --forget random:5 --out imported-ft
+run 0 convert imported-ft back.pth
+run 0 convert back.pth again.safetensors --model resnet18:width=1 --normalize 0.49,0.48,0.45:0.2 --input 3x32x32 --json
+same "there and back" "$(value out model_digest)" "$(value imported-ft/result.json model_digest)"
+error 2 "it is there already" convert imported-ft back.pth
+error 3 "the global '" convert "$SOURCE/fuzz/corpus/fuzz_torch/hostile.pth" x
+finish
