@@ -27,9 +27,9 @@ run 0 unlearn one $quick --forget file:request2.txt --out two
 contains err "samples found by content, 1 forgotten ones are gone"
 same "its index after the deletion" "$(sed -n 2p two/forget.csv)" 8
 same "retained" "$(value two/result.json n_retain)" 58
-error 4 "no longer in folder:photos" audit one --oracle two
+error 4 "no longer in folder:photos" audit --quiet one --oracle two
 printf '2\n' >gone.csv
-error 3 "index 2 is not in the training split" unlearn one $quick --forget file:gone.csv --out x
+error 3 "index 2 is not in the training split" unlearn --quiet one $quick --forget file:gone.csv --out x
 
 # A file that was not forgotten is missing; data of another origin; with and without --quiet.
 error 4 "1 of the samples that base was trained on are not in it and have not been forgotten; the first is index 2" unlearn base $quick --forget file:request2.txt --out x
