@@ -1,5 +1,5 @@
 // cmd_attack.c - `lethe attack`: adversarial examples, robust accuracy and transfer of models.
-#include "cli.h"
+#include "attack.h"
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,7 +11,7 @@ struct opts {
     int32_t split, combine;
     int64_t limit;
     double model_noise;
-    bool transfer_matrix, strict, allow_invalid;
+    bool transfer_matrix, certify, strict, allow_invalid;
     lt_model_fallback fallback;
     lt_attack_spec spec;
 };
@@ -35,6 +35,8 @@ static const lt_option what[] = {
     LT_STR(struct opts, surrogate, NULL,
            "craft on this run or file instead (several: an ensemble), and evaluate the model on the results"),
     LT_STR(struct opts, radii, NULL, "also the robust accuracy at these radii, ascending: 0,1/255,2/255,4/255"),
+    LT_BOOL(struct opts, certify, 0,
+            "check every example against the Lipschitz bound of the network: none may lie nearer"),
     LT_BOOL(struct opts, transfer_matrix, 0, "craft on every model, evaluate on every one: transfer rates"),
     LT_OPT_END,
 };
@@ -317,6 +319,29 @@ static lt_status evaluate(cli_call *call, struct job *job, lt_robust_result **r)
     return lt_robust_evaluate(&target, &job->view, o->attack, &o->spec, cfg_of, call, &job->env, r);
 }
 
+// The radius within which the Lipschitz bound allows no other class, for every image, and examples that contradict it.
+static lt_status certify(cli_call *call, struct job *job, const lt_robust_result *r)
+{
+    const struct opts *o = call->opts;
+    lt_lipschitz bound = {0};
+    const lt_lipschitz_cfg cfg = {0};
+    if (!o->certify)
+        return LT_OK;
+    if (job->victims.n > 1)
+        return LT_FAIL(LT_E_USAGE, "--certify: expected one model, found %d", job->victims.n);
+    LT_TRY(lt_lipschitz_bound(job->victims.model[0], &cfg, &job->env, &bound));
+    double *radius = cli_alloc((size_t)r->n, sizeof *radius), sum = 0;
+    const int64_t n_inside = lt_robust_certify(r, bound.bound, radius);
+    for (int64_t i = 0; i < r->n; i++)
+        sum += radius[i];
+    cli_put_real(call->result, "lipschitz_bound", bound.bound);
+    cli_put_real(call->result, "mean_certified_l2", sum / (double)r->n);
+    cli_put(call->result, "n_certificates_broken", json_integer(n_inside));
+    free(radius);
+    lt_lipschitz_clear(&bound);
+    return LT_OK;
+}
+
 static bool given(const char *text)
 {
     return text && *text;
@@ -347,7 +372,9 @@ static lt_status attack_models(cli_call *call, struct job *job)
         put_curve(call->result, &c);
         if (job->surrogates.n > 0)
             cli_put(call->result, "surrogates", names_json(&job->surrogates));
-        status = write_outputs(call, r, &c);
+        status = certify(call, job, r);
+        if (status == LT_OK)
+            status = write_outputs(call, r, &c);
     }
     lt_robust_result_destroy(r);
     return status;
@@ -425,15 +452,6 @@ done:
     return status;
 }
 
-static bool has_flag(const json_t *result, int bit)
-{
-    const json_t *flags = json_object_get(result, "flags");
-    for (size_t i = 0; i < json_array_size(flags); i++)
-        if (!strcmp(json_string_value(json_array_get(flags, i)), lt_robust_flag_name(bit)))
-            return true;
-    return false;
-}
-
 static lt_status check(const cli_call *call)
 {
     const struct opts *o = call->opts;
@@ -443,8 +461,11 @@ static lt_status check(const cli_call *call)
                 cli_real(call->result, "n"));
         return lt_error_hint("--allow-invalid counts them as neither robust nor broken");
     }
+    if (cli_real(call->result, "n_certificates_broken") > 0)
+        return LT_FAIL(LT_E_INTEGRITY, "attack: %.0f examples lie nearer than the Lipschitz bound %.4g allows",
+                       cli_real(call->result, "n_certificates_broken"), cli_real(call->result, "lipschitz_bound"));
     for (int bit = 0; bit < LT_N_FLAGS; bit++) {
-        if (!has_flag(call->result, bit))
+        if (!cli_attack_has_flag(call->result, bit))
             continue;
         if (1 << bit == LT_FLAG_MISMATCH)
             return LT_FAIL(LT_E_INTEGRITY, "attack: %s: %s", lt_robust_flag_name(bit), lt_robust_flag_meaning(bit));
@@ -452,100 +473,6 @@ static lt_status check(const cli_call *call)
             return LT_FAIL(LT_E_CHECK, "attack: %s: %s", lt_robust_flag_name(bit), lt_robust_flag_meaning(bit));
     }
     return LT_OK;
-}
-
-static char *interval_text(const json_t *j)
-{
-    return cli_format("%.1f .. %.1f", 100 * json_number_value(json_array_get(j, 0)),
-                      100 * json_number_value(json_array_get(j, 1)));
-}
-
-static void print_parts(const json_t *r, FILE *out)
-{
-    cli_table t = {.n_columns = 7, .left = {true}};
-    cli_table_row(&t, "attack", "robust %", "95 % interval", "broken", "forward", "backward", "seconds");
-    size_t i;
-    json_t *part;
-    json_array_foreach(json_object_get(r, "attacks"), i, part)
-    {
-        char acc[24];
-        char *interval = interval_text(json_object_get(part, "robust_interval")),
-             *broken = cli_format("%.0f", cli_real(part, "n_broken")),
-             *forward = cli_format("%.0f", cli_real(part, "queries_f")),
-             *backward = cli_format("%.0f", cli_real(part, "queries_b")),
-             *seconds = cli_format("%.1f", cli_real(part, "wall_s"));
-        cli_table_row(&t, cli_text(part, "attack"), cli_percent(cli_real(part, "robust_acc"), acc), interval, broken,
-                      forward, backward, seconds);
-        free(interval);
-        free(broken);
-        free(forward);
-        free(backward);
-        free(seconds);
-    }
-    cli_table_print(&t, out);
-    cli_table_clear(&t);
-}
-
-static void print_curve(const json_t *r, FILE *out)
-{
-    const json_t *c = json_object_get(r, "curve"), *radius = json_object_get(c, "radius");
-    if (!c)
-        return;
-    cli_table t = {.n_columns = 2};
-    cli_table_row(&t, "radius", "robust %");
-    for (size_t i = 0; i < json_array_size(radius); i++) {
-        char acc[24], *at = cli_format("%.5f", json_number_value(json_array_get(radius, i)));
-        cli_table_row(&t, at, cli_percent(json_number_value(json_array_get(json_object_get(c, "robust_acc"), i)), acc));
-        free(at);
-    }
-    fputc('\n', out);
-    cli_table_print(&t, out);
-    cli_table_clear(&t);
-}
-
-static void print_matrix(const json_t *r, FILE *out)
-{
-    json_t *rows = json_object_get(r, "transfer"), *row, *cell;
-    size_t i, k;
-    fprintf(out, "transfer rate of %s, %s, radius %s: crafted on the row, answered by the column, %%\n\n",
-            cli_text(r, "attack"), cli_text(r, "norm"), cli_text(r, "eps"));
-    json_array_foreach(rows, i, row)
-    {
-        json_array_foreach(row, k, cell)
-        {
-            char text[24];
-            fprintf(out, "%8s", cli_percent(json_is_number(cell) ? json_number_value(cell) : (double)NAN, text));
-        }
-        fprintf(out, "   %s\n", json_string_value(json_array_get(json_object_get(r, "models"), i)));
-    }
-}
-
-static void print_summary(const json_t *r, FILE *out)
-{
-    char clean[24], robust[24];
-    char *interval = interval_text(json_object_get(r, "robust_interval"));
-    fprintf(out, "%s on %s, %s, radius %s\n\n", cli_text(r, "model"), cli_text(r, "data"), cli_text(r, "norm"),
-            cli_text(r, "eps"));
-    fprintf(out, "clean accuracy   %s %%\nrobust accuracy  %s %% (%s)\n", cli_percent(cli_real(r, "clean_acc"), clean),
-            cli_percent(cli_real(r, "robust_acc"), robust), interval);
-    if (isfinite(cli_real(r, "median_l2")))
-        fprintf(out, "L2 of examples   median %.4g, mean %.4g\n", cli_real(r, "median_l2"), cli_real(r, "mean_l2"));
-    fputc('\n', out);
-    print_parts(r, out);
-    print_curve(r, out);
-    for (int bit = 0; bit < LT_N_FLAGS; bit++)
-        if (has_flag(r, bit))
-            fprintf(out, "\n%s: %s\n", lt_robust_flag_name(bit), lt_robust_flag_meaning(bit));
-    free(interval);
-}
-
-static void print(const cli_call *call, FILE *out)
-{
-    const json_t *r = call->result;
-    if (json_is_array(json_object_get(r, "transfer")))
-        print_matrix(r, out);
-    else
-        print_summary(r, out);
 }
 
 const cli_verb cli_verb_attack = {
@@ -568,5 +495,5 @@ const cli_verb cli_verb_attack = {
     .more_help = more_help,
     .run = run,
     .check = check,
-    .print = print,
+    .print = cli_attack_print,
 };

@@ -93,18 +93,19 @@ enum { LT_ATTACK_MAX_PARTS = 16 };
 typedef struct lt_robust_result {
     int64_t n;
     int c, h, w, n_classes;
-    double eps;                                 // NAN for attacks of minimum norm
-    int32_t norm;                               // lt_norm
-    int64_t *id;                                // (n) official index
-    int32_t *label;                             // (n)
-    int32_t *clean_pred, *adv_pred;             // (n)
-    float *x, *x_adv;                           // (n,C,H,W) in [0,1]; x_adv = x where nothing was found
-    double *distance;                           // (n) of x_adv in `norm`, INFINITY for NOT_FOUND
-    double *raw_distance;                       // (n) before polishing
-    double *l2;                                 // (n)
-    uint8_t *status;                            // (n) lt_robust_status
-    int16_t *broken_by;                         // (n) index of the part, -1 = none
-    int64_t *queries_f, *queries_b;             // (n) forward and backward passes of each sample
+    double eps;                     // NAN for attacks of minimum norm
+    int32_t norm;                   // lt_norm
+    int64_t *id;                    // (n) official index
+    int32_t *label;                 // (n)
+    int32_t *clean_pred, *adv_pred; // (n)
+    float *x, *x_adv;               // (n,C,H,W) in [0,1]; x_adv = x where nothing was found
+    double *clean_margin;           // (n) z_y - max_{j != y} z_j of the clean image; negative where it is wrong
+    double *distance;               // (n) of x_adv in `norm`, INFINITY for NOT_FOUND
+    double *raw_distance;           // (n) before polishing
+    double *l2;                     // (n)
+    uint8_t *status;                // (n) lt_robust_status
+    int16_t *broken_by;             // (n) index of the part, -1 = none
+    int64_t *queries_f, *queries_b; // (n) forward and backward passes of each sample
     double clean_acc, robust_acc, success_rate; // fractions; success: of the samples that were right
     double robust_interval[2];                  // Wilson, 95 %
     double mean_l2, median_l2;                  // over broken samples; NAN without any
@@ -149,6 +150,11 @@ typedef struct lt_robust_curve_job {
     int n;
 } lt_robust_curve_job;
 LT_API lt_status lt_robust_curve(const lt_robust_curve_job *job, const lt_env *env, double *robust_acc);
+
+// Per image: no example may lie nearer, in L2, than margin / (sqrt(2) lipschitz), lipschitz an upper bound of the
+// Lipschitz constant of the logits in L2. Fills radius (n) (0 where the clean image is wrong) and counts examples
+// inside it: more than 0 means that the bound or the attack is wrong.
+LT_API int64_t lt_robust_certify(const lt_robust_result *r, double lipschitz, double *radius);
 
 // Wilson interval of k successes of n at 95 %.
 LT_API void lt_wilson(int64_t k, int64_t n, double interval[2]);

@@ -61,6 +61,8 @@ lt_status lt_attack_parse_eps(const char *text, double *eps)
             return LT_FAIL(LT_E_USAGE, "eps: expected a divisor above 0, found '%.80s'", text);
     }
     *eps /= over;
+    if (!isfinite(*eps)) // a divisor near 0
+        return LT_FAIL(LT_E_USAGE, "eps: expected a finite radius, found '%.80s'", text);
     return LT_OK;
 }
 

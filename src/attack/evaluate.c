@@ -222,6 +222,7 @@ static lt_status clean_pass(lti_robust *e)
                           .n_forward = e->spec.eot,
                           .adv_pred = r->clean_pred[i]};
         s->invalid = !finite_row(s->clean_z, r->n_classes);
+        r->clean_margin[i] = -lti_loss(LTI_LOSS_MARGIN, &(lti_loss_in){s->clean_z, r->n_classes, s->label, -1}, NULL);
         r->broken_by[i] = -1;
         r->raw_distance[i] = INFINITY;
         LT_TRY(pick_goal(e, s));

@@ -43,6 +43,7 @@ lt_status lti_robust_result_create(int64_t n, const lt_model_shape *shape, lt_ro
     r->adv_pred = lti_calloc(rows, sizeof *r->adv_pred);
     r->x = lti_calloc(total, sizeof *r->x);
     r->x_adv = lti_calloc(total, sizeof *r->x_adv);
+    r->clean_margin = lti_calloc(rows, sizeof *r->clean_margin);
     r->distance = lti_calloc(rows, sizeof *r->distance);
     r->raw_distance = lti_calloc(rows, sizeof *r->raw_distance);
     r->l2 = lti_calloc(rows, sizeof *r->l2);
@@ -50,8 +51,8 @@ lt_status lti_robust_result_create(int64_t n, const lt_model_shape *shape, lt_ro
     r->broken_by = lti_calloc(rows, sizeof *r->broken_by);
     r->queries_f = lti_calloc(rows, sizeof *r->queries_f);
     r->queries_b = lti_calloc(rows, sizeof *r->queries_b);
-    if (!r->id || !r->label || !r->clean_pred || !r->adv_pred || !r->x || !r->x_adv || !r->distance ||
-        !r->raw_distance || !r->l2 || !r->status || !r->broken_by || !r->queries_f || !r->queries_b) {
+    if (!r->id || !r->label || !r->clean_pred || !r->adv_pred || !r->x || !r->x_adv || !r->clean_margin ||
+        !r->distance || !r->raw_distance || !r->l2 || !r->status || !r->broken_by || !r->queries_f || !r->queries_b) {
         lt_robust_result_destroy(r);
         return LTI_NOMEM("attack result");
     }
@@ -63,8 +64,8 @@ void lt_robust_result_destroy(lt_robust_result *r)
 {
     if (!r)
         return;
-    void *all[] = {r->id,           r->label, r->clean_pred, r->adv_pred,  r->x,         r->x_adv,    r->distance,
-                   r->raw_distance, r->l2,    r->status,     r->broken_by, r->queries_f, r->queries_b};
+    void *all[] = {r->clean_margin, r->id,           r->label, r->clean_pred, r->adv_pred,  r->x,         r->x_adv,
+                   r->distance,     r->raw_distance, r->l2,    r->status,     r->broken_by, r->queries_f, r->queries_b};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
         lti_free(all[i]);
     lti_free(r);
@@ -110,6 +111,17 @@ lt_status lti_robust_summarise(lt_robust_result *r)
     lt_wilson(robust, r->n - n[LT_ROBUST_INVALID], r->robust_interval);
     r->images_per_s = r->wall_s > 0 ? all / r->wall_s : 0;
     return summarise_l2(r);
+}
+
+int64_t lt_robust_certify(const lt_robust_result *r, double lipschitz, double *radius)
+{
+    int64_t n_inside = 0;
+    for (int64_t i = 0; i < r->n; i++) {
+        const double room = r->clean_margin[i] / (sqrt(2.0) * lipschitz);
+        radius[i] = room > 0 ? room : 0; // also where the margin is not a number
+        n_inside += r->status[i] == LT_ROBUST_BROKEN && r->l2[i] < radius[i];
+    }
+    return n_inside;
 }
 
 double lt_robust_success_at(const lt_robust_result *r, double radius)

@@ -42,6 +42,10 @@ json out curve
 contains r.html "Accuracy against the radius"
 error 2 "ascending radii" attack base --attack bim --limit 4 --threads 1 --radii 4/255,1/255
 
+# No example lies nearer than the Lipschitz bound of the network allows.
+run 0 attack base --attack ddn --norm l2 --steps 20 --limit 20 --threads 1 --certify --json
+same "broken certificates" 0 "$(value out n_certificates_broken)"
+
 # Radius 0 changes nothing.
 run 0 attack base --attack pgd --eps 0 --steps 3 --limit 20 --threads 1 --json
 contains out '"success_rate": 0.0'

@@ -27,7 +27,8 @@ static void test_parse_eps(void **state)
     assert_true(e == 0.031);
     assert_ok(lt_attack_parse_eps("0", &e));
     assert_true(e == 0);
-    const char *bad[] = {"", "/", "8/", "/255", "8/0", "-1", "nan", "inf", "8/255/2", "1e999", "8 /255x", NULL};
+    const char *bad[] = {"",    "/",       "8/",    "/255",     "8/0",     "-1", "nan",
+                         "inf", "8/255/2", "1e999", "1/1e-320", "8 /255x", NULL};
     for (int i = 0; bad[i]; i++)
         assert_int_equal(lt_attack_parse_eps(bad[i], &e), LT_E_USAGE);
     assert_int_equal(lt_attack_parse_eps(NULL, &e), LT_E_USAGE);
@@ -381,6 +382,133 @@ static void test_save(void **state)
     lt_robust_result_destroy(r);
 }
 
+// Rounded to bytes: still in the ball, evaluated on its own.
+static void test_quantize(void **state)
+{
+    (void)state;
+    lt_attack_spec spec = rt_spec(LT_NORM_LINF, "8/255");
+    spec.quantize = 8;
+    lt_robust_result *r = rt_attack(&lin, "bim", &spec);
+    assert_true(r->quantized_robust_acc >= 0 && r->quantized_robust_acc <= 1);
+    assert_true(r->quantized_robust_acc >= r->robust_acc);
+    lt_robust_result_destroy(r);
+    spec.quantize = 0;
+    r = rt_attack(&lin, "bim", &spec);
+    assert_true(isnan(r->quantized_robust_acc));
+    lt_robust_result_destroy(r);
+}
+
+// Logits of 1e5: the softmax of single precision has no gradient left, and the parity form then stands still.
+static void test_parity_saturates(void **state)
+{
+    (void)state;
+    rt_world t;
+    rt_open_linear(&t, RT_K, 12, 0.3, false);
+    for (int64_t j = 0; j < t.model.n_params; j++)
+        t.model.params[j] *= 1e5f;
+    lt_attack_spec spec = rt_spec(LT_NORM_LINF, "0.1");
+    lt_robust_result *ours = rt_attack(&t, "bim", &spec);
+    spec.parity = true;
+    lt_robust_result *parity = rt_attack(&t, "bim", &spec);
+    assert_true(ours->robust_acc == 0 && ours->n_zero_gradient == 0);
+    assert_true(parity->robust_acc == 1 && parity->flags & LT_FLAG_ZERO_GRADIENT);
+    lt_robust_result_destroy(ours);
+    lt_robust_result_destroy(parity);
+    rt_close(&t);
+}
+
+// The first loss that public auto-PGD compares with is 0: another step count at the first checkpoint, other examples.
+static void test_parity_of_apgd(void **state)
+{
+    (void)state;
+    lt_attack_spec spec = rt_spec(LT_NORM_LINF, "0.004");
+    spec.loss = LT_LOSS_AUTO;
+    lt_robust_result *ours = rt_attack(&lin, "apgd-dlr", &spec);
+    spec.parity = true;
+    lt_robust_result *parity = rt_attack(&lin, "apgd-dlr", &spec);
+    int n_same = 0;
+    for (int64_t i = 0; i < ours->n; i++)
+        n_same += ours->queries_b[i] == parity->queries_b[i];
+    assert_true(fabs(ours->robust_acc - parity->robust_acc) <= 2.0 / 48);
+    assert_true(n_same > 0);
+    lt_robust_result_destroy(ours);
+    lt_robust_result_destroy(parity);
+}
+
+// Every attack can make the adversarial set of an unlearning method, with labels of the evaluation path.
+static void test_adversarial_sets(void **state)
+{
+    (void)state;
+    lt_view view = lin.view;
+    view.n = 12;
+    for (const lt_attack *const *a = lt_attacks(); *a; a++) {
+        if (!(*a)->ops || (*a)->ops->parts || (*a)->ops->steps > 200)
+            continue;
+        void *cfg = calloc(1, (*a)->cfg_size + 1);
+        lt_options_defaults((*a)->opts, cfg);
+        lt_adv_set *set = NULL;
+        assert_ok(lt_attack_run(*a, &lin.model, &view, cfg, &lin.env, NULL, &set));
+        assert_int_equal(set->n, 12);
+        for (int64_t i = 0; i < set->n; i++)
+            assert_int_equal(set->adv_pred[i] != set->label[i], set->status[i] != LT_ADV_FAILED);
+        assert_true(lt_adv_set_count(set, LT_ADV_OK) > 0);
+        lt_adv_set_destroy(set);
+        free(cfg);
+    }
+}
+
+static void test_interruption(void **state)
+{
+    (void)state;
+    volatile int stop = 1;
+    lt_attack_spec spec = rt_spec(LT_NORM_LINF, "8/255");
+    lin.env.stop = &stop;
+    assert_int_equal(rt_try(&lin, "pgd", &spec), LT_E_INTERRUPTED);
+    lin.env.stop = NULL;
+}
+
+// Whatever allocation fails: an error, no crash, nothing left behind.
+static void test_out_of_memory(void **state)
+{
+    (void)state;
+    lt_attack_spec spec = rt_spec(LT_NORM_LINF, "0.01");
+    spec.steps = 2;
+    spec.quantize = 8;
+    int64_t n = 0;
+    lt_status status = LT_E_NOMEM;
+    while (status == LT_E_NOMEM && n < 5000) {
+        lti_alloc_fail_at(++n);
+        status = rt_try(&lin, "apgd-ce,fab-t,square", &spec);
+        lti_alloc_fail_at(0);
+    }
+    assert_ok(status);
+    assert_true(n > 40);
+    status = LT_E_NOMEM;
+    for (n = 0; status == LT_E_NOMEM && n < 5000;) {
+        lti_alloc_fail_at(++n);
+        status = rt_try(&lin, "deepfool", &spec);
+        lti_alloc_fail_at(0);
+    }
+    assert_ok(status);
+}
+
+// The certificate of a linear model: its Lipschitz constant is the largest singular value, at most the Frobenius norm.
+static void test_certificate(void **state)
+{
+    (void)state;
+    lt_attack_spec spec = rt_spec(LT_NORM_L2, "1");
+    lt_robust_result *r = rt_attack(&lin, "min-norm", &spec);
+    double square = 0, *radius = calloc((size_t)r->n, sizeof *radius);
+    for (int j = 0; j < RT_K * RT_N; j++)
+        square += lin.w[j] * lin.w[j];
+    assert_int_equal(lt_robust_certify(r, sqrt(square), radius), 0);
+    for (int64_t i = 0; i < r->n; i++)
+        assert_true(radius[i] > 0 && radius[i] <= r->l2[i] && r->clean_margin[i] > 0.2);
+    assert_true(lt_robust_certify(r, 0.01, radius) > 0); // a bound that is wrong
+    lt_robust_result_destroy(r);
+    free(radius);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -400,6 +528,13 @@ int main(void)
         cmocka_unit_test(test_invalid),
         cmocka_unit_test(test_wilson),
         cmocka_unit_test(test_save),
+        cmocka_unit_test(test_quantize),
+        cmocka_unit_test(test_parity_saturates),
+        cmocka_unit_test(test_parity_of_apgd),
+        cmocka_unit_test(test_adversarial_sets),
+        cmocka_unit_test(test_interruption),
+        cmocka_unit_test(test_out_of_memory),
+        cmocka_unit_test(test_certificate),
     };
     return cmocka_run_group_tests(tests, open_world, close_world);
 }
