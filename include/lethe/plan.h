@@ -77,7 +77,7 @@ LT_API lt_status lt_plan_run(lt_plan *plan);
 // known (losses on the host, early stops). run_forward makes `outs` and keeps the activations; run_backward makes the
 // gradients from them and from the seed as it is then. Their bits are those of lt_plan_run. Several backward halves may
 // follow one forward half when the plan has LT_PLAN_NO_REUSE (else the first one reuses the memory of activations).
-// Devices run both halves in each call: correct, not faster. LT_E_UNSUPPORTED for training plans.
+// LT_E_UNSUPPORTED for training plans.
 LT_API lt_status lt_plan_run_forward(lt_plan *plan);
 LT_API lt_status lt_plan_run_backward(lt_plan *plan);
 

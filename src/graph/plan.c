@@ -142,6 +142,7 @@ static lt_status find_backward(lt_plan *plan, lt_val seed)
 {
     const lt_graph *g = plan->g;
     plan->backward = plan->n_steps;
+    plan->seed = seed;
     if (seed == LT_NONE)
         return LT_OK;
     bool *depends = lti_calloc((size_t)g->n_values, sizeof *depends);
@@ -351,19 +352,26 @@ static lt_status check_halves(const lt_plan *plan)
     return LT_OK;
 }
 
+// fresh: parameters changed since the last run; what depends on them only may stand among the later steps, too, and is
+// made with the forward half.
+lt_status lti_plan_run_half_steps(const lt_plan *plan, bool backward, bool fresh)
+{
+    for (int32_t i = backward ? plan->backward : 0; i < plan->n_steps; i++) {
+        const lti_step *s = &plan->step[i];
+        const bool prologue = s->prologue && !backward && fresh;
+        if (prologue || (!s->prologue && (backward || i < plan->backward)))
+            LT_TRY(run_step(plan, s, fresh));
+        else if (!backward && fresh && !s->prologue && s->kernel.prepare && !s->prepare_always)
+            LT_TRY(s->kernel.prepare(&s->kernel, s->ptr, s->kernel.prepared));
+    }
+    return LT_OK;
+}
+
 lt_status lt_plan_run_forward(lt_plan *plan)
 {
     LT_TRY(check_halves(plan));
-    if (plan->device_plan)
-        return lti_device_plan_run(plan);
-    // What depends on parameters only may stand among the later steps, too.
-    for (int32_t i = 0; i < plan->n_steps; i++) {
-        const lti_step *s = &plan->step[i];
-        if (s->prologue ? plan->dirty : i < plan->backward)
-            LT_TRY(run_step(plan, s, plan->dirty));
-        else if (plan->dirty && s->kernel.prepare && !s->prepare_always)
-            LT_TRY(s->kernel.prepare(&s->kernel, s->ptr, s->kernel.prepared));
-    }
+    LT_TRY(plan->device_plan ? lti_device_plan_run_half(plan, false)
+                             : lti_plan_run_half_steps(plan, false, plan->dirty));
     plan->dirty = false;
     return LT_OK;
 }
@@ -371,14 +379,9 @@ lt_status lt_plan_run_forward(lt_plan *plan)
 lt_status lt_plan_run_backward(lt_plan *plan)
 {
     LT_TRY(check_halves(plan));
-    if (plan->device_plan)
-        return lti_device_plan_run(plan);
     if (plan->dirty)
         return LT_FAIL(LT_E_USAGE, "plan: expected lt_plan_run_forward before lt_plan_run_backward, found none");
-    for (int32_t i = plan->backward; i < plan->n_steps; i++)
-        if (!plan->step[i].prologue)
-            LT_TRY(run_step(plan, &plan->step[i], false));
-    return LT_OK;
+    return plan->device_plan ? lti_device_plan_run_half(plan, true) : lti_plan_run_half_steps(plan, true, false);
 }
 
 lt_plan_stats lt_plan_get_stats(const lt_plan *plan)

@@ -351,12 +351,19 @@ static lt_status zero_unreached(const lt_plan *plan)
     return LT_OK;
 }
 
-static lt_status capture_kernels(lt_plan *plan, bool fresh)
+// which: index of the recording, which says what runs.
+static lt_status run_recorded_steps(const lt_plan *plan, int which)
+{
+    return which < LTI_CAPTURE_FORWARD ? lti_plan_run_steps(plan, which)
+                                       : lti_plan_run_half_steps(plan, which == LTI_CAPTURE_BACKWARD, false);
+}
+
+static lt_status capture_kernels(lt_plan *plan, int which)
 {
     const lt_device_ops *d = plan->backend->ops->device;
     void *recording = NULL;
     LT_TRY(d->capture_begin(plan->backend));
-    const lt_status status = lti_plan_run_steps(plan, fresh);
+    const lt_status status = run_recorded_steps(plan, which);
     const lt_error why = *lt_error_get();
     const lt_status ended = d->capture_end(plan->backend, &recording);
     if (status != LT_OK) {
@@ -365,7 +372,7 @@ static lt_status capture_kernels(lt_plan *plan, bool fresh)
         return status;
     }
     LT_TRY(ended);
-    plan->device_plan->captured[fresh] = recording;
+    plan->device_plan->captured[which] = recording;
     return LT_OK;
 }
 
@@ -387,6 +394,52 @@ static lt_status run_plan_on_device(lt_plan *plan)
     LT_TRY(compute(plan, plan->dirty || plan->train));
     plan->dirty = false;
     return bring_outputs(plan);
+}
+
+// ---- the halves of a run
+
+static lt_status compute_half(lt_plan *plan, bool backward)
+{
+    lti_device_plan *h = plan->device_plan;
+    const int which = backward ? LTI_CAPTURE_BACKWARD : LTI_CAPTURE_FORWARD;
+    if (plan->dirty || h->n_runs < 2) { // kernels may still be loaded during the first runs
+        h->n_runs++;
+        return lti_plan_run_half_steps(plan, backward, plan->dirty);
+    }
+    if (!h->captured[which])
+        LT_TRY(capture_kernels(plan, which));
+    return plan->backend->ops->device->captured_launch(plan->backend, h->captured[which]);
+}
+
+static lt_status run_half_on_device(lt_plan *plan, bool backward)
+{
+    const lt_device_ops *d = plan->backend->ops->device;
+    const int32_t seed = plan->seed == LT_NONE ? -1 : plan->shown[plan->seed];
+    if (!backward)
+        LT_TRY(bring_inputs(plan));
+    else if (seed >= 0)
+        LT_TRY(d->upload(plan->backend, device_address(plan, seed), lti_device_plan_host(plan, seed),
+                         plan->tensor[seed].bytes));
+    LT_TRY(compute_half(plan, backward));
+    for (int32_t v = 0; v < plan->n_user_values && !backward; v++)
+        if (is_output(plan, v))
+            LT_TRY(fetch(plan, plan->shown[v]));
+    for (int32_t i = 0; i < plan->n_wrt && backward; i++)
+        LT_TRY(fetch(plan, plan->grad[i]));
+    return d->sync(plan->backend);
+}
+
+lt_status lti_device_plan_run_half(lt_plan *plan, bool backward)
+{
+    lock(plan->backend);
+    const lt_status status = run_half_on_device(plan, backward);
+    if (status != LT_OK) { // nothing may be left that reads the caller's memory later
+        const lt_error why = *lt_error_get();
+        plan->backend->ops->device->sync(plan->backend);
+        lt_error_restore(&why);
+    }
+    unlock(plan->backend);
+    return status == LT_OK ? LT_OK : lt_error_frame(status, __FILE__, __LINE__, __func__);
 }
 
 lt_status lti_device_plan_run(lt_plan *plan)

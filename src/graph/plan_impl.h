@@ -58,6 +58,7 @@ struct lt_plan {
     int32_t *shown;     // (n_user_values) tensor of an INPUT or output, -1 = not readable
     int32_t *grad;      // (n_wrt) tensors
     int32_t backward;   // first step that depends on the seed; n_steps when there is none
+    lt_val seed;
 
     char *slab[LTI_N_PLACES]; // ACT and KEEP owned, the others the caller's
     size_t slab_bytes[LTI_N_PLACES], scratch_bytes;
@@ -68,7 +69,8 @@ struct lt_plan {
 };
 
 // plan_device.c - the part of a plan that lies on a device.
-enum { LTI_N_CAPTURES = 2 }; // recordings of a plan: without and with what depends on parameters only
+// Recordings of a plan: without and with what depends on parameters only, and the halves.
+enum { LTI_CAPTURE_FORWARD = 2, LTI_CAPTURE_BACKWARD, LTI_N_CAPTURES };
 typedef struct lti_device_plan {
     char *host;          // what the caller reads and writes: one piece, offsets by tensor
     size_t *host_offset; // (n_tensors)
@@ -85,7 +87,9 @@ lt_status lti_device_plan_bind(lt_plan *plan, void *const slab[LTI_N_PLACES]);
 void lti_device_plan_params_changed(lt_plan *plan);
 void *lti_device_plan_host(const lt_plan *plan, int32_t tensor);
 lt_status lti_device_plan_run(lt_plan *plan);
-lt_status lti_plan_run_steps(const lt_plan *plan, bool fresh); // plan.c
+lt_status lti_plan_run_steps(const lt_plan *plan, bool fresh);                     // plan.c
+lt_status lti_plan_run_half_steps(const lt_plan *plan, bool backward, bool fresh); // likewise
+lt_status lti_device_plan_run_half(lt_plan *plan, bool backward);
 
 // ---- passes over the plan's graph
 lt_status lti_pass_concrete(lt_graph *g, int64_t batch, lt_dtype real); // batch size and real type become facts
