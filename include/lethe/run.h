@@ -29,7 +29,11 @@ LT_API lt_sink lt_run_sink(lt_run *run);
 LT_API const char *lt_run_dir(const lt_run *run);
 LT_API lt_status lt_run_path(const lt_run *run, const char *file, char *out, size_t out_size);
 LT_API lt_status lt_run_write_text(lt_run *run, const char *file, const char *text);
-LT_API lt_status lt_run_finish(lt_run *run, const char *result_json); // result.json, then DONE
+// result.json, files.json with the digest of every file of the run, then DONE.
+LT_API lt_status lt_run_finish(lt_run *run, const char *result_json);
+// Is a file of the finished run in dir what it was when the run ended? LT_E_INTEGRITY when it is not; LT_OK for files
+// that are not listed (added later, or the run is older than the list).
+LT_API lt_status lt_run_check_file(const char *dir, const char *name);
 LT_API void lt_run_close(lt_run *run); // NULL is fine; without finish the run stays resumable
 LT_API bool lt_run_is_done(const char *dir);
 

@@ -4,6 +4,7 @@
 // files are written atomically. metrics.jsonl and log.txt grow by single O_APPEND writes of whole lines; a line cut by
 // a crash is removed when the run is resumed. So a process may be killed between any two instructions.
 #include "io/run_impl.h"
+#include "lethe/tensorfile.h"
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -119,8 +120,9 @@ static lt_status check_allowed(const lt_run *run, const lt_run_spec *spec, dir_s
 // (env.json and the options) stays until it is replaced, so that the directory is a run at every moment.
 static lt_status remove_earlier(const lt_run *run)
 {
-    static const char *const files[] = {"DONE",          "result.json", "state.safetensors", "model.safetensors",
-                                        "metrics.jsonl", "log.txt",     "forget.csv"};
+    static const char *const files[] = {
+        "DONE",          "files.json", "result.json", "state.safetensors", "model.safetensors",
+        "metrics.jsonl", "log.txt",    "forget.csv"};
     for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
         char *path = join(run->dir, files[i]);
         if (!path)
@@ -408,11 +410,19 @@ lt_status lt_run_finish(lt_run *run, const char *result_json)
         lt_error_restore(&run->failure);
         return run->failure.status;
     }
+    char *files;
     LT_TRY(lt_run_write_text(run, "result.json", result_json));
     LT_TRY(sync_growing(run));
+    LT_TRY(lti_run_list_files(run->dir, &files));
+    LT_TRY(write_taken(run, "files.json", files));
     to_ledger(run, NULL, result_json);
-    char *done = lti_asprintf("{\"verb\": \"%s\", \"config_digest\": \"%s\", \"finished\": \"%s\"}\n", run->verb,
-                              run->digest, lti_utc_now(utc));
+    char *list = join(run->dir, "files.json"), list_digest[DIGEST_HEX];
+    lt_status status = list ? lt_file_digest(list, list_digest) : LTI_NOMEM("run directory");
+    lti_free(list);
+    LT_TRY(status);
+    char *done = lti_asprintf("{\"verb\": \"%s\", \"config_digest\": \"%s\", \"files_digest\": \"%s\", "
+                              "\"finished\": \"%s\"}\n",
+                              run->verb, run->digest, list_digest, lti_utc_now(utc));
     return write_taken(run, "DONE", done);
 }
 

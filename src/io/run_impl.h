@@ -7,4 +7,5 @@ char *lti_run_env_json(const char *verb, const char *config_digest, const char *
 // UTC, "2024-05-01T12:00:00Z". Returns out.
 enum { LTI_UTC_MAX = 24 };
 const char *lti_utc_now(char out[LTI_UTC_MAX]);
+lt_status lti_run_list_files(const char *dir, char **text); // files.json of a run; text for free()
 #endif

@@ -20,6 +20,18 @@ error 2 "no training sample has this name" unlearn base $quick --forget name:nob
 run 0 unlearn base $quick --forget "name:$(dirname "$first")/*" --out pattern
 [ "$(value pattern/result.json n_forget)" -gt 1 ] || fail "a pattern names one sample only"
 
+# Evidence that somebody edited is refused: outputs, results, lists of samples, and the list of digests itself.
+for file in signals.npz result.json forget.csv model.safetensors; do
+    cp -r pattern edited
+    printf ' ' >>edited/$file
+    error 4 "edited/$file: it was changed after the run" audit --quiet edited --oracle pattern
+    rm -r edited
+done
+cp -r pattern edited
+sed 's/"signals.npz": "./"signals.npz": "x/' pattern/files.json >edited/files.json
+error 4 "edited/files.json: it was changed after the run" audit --quiet edited --oracle pattern
+rm -r edited
+
 # The files of the first request are deleted: the second one still means the right images, and indices are the old ones.
 rm "photos/train/$first"
 printf '%s\n' "$second" >request2.txt
