@@ -2,7 +2,10 @@
 // [AMUN 7.3] [Song and Mittal 2021]
 //
 // Thresholds are those of threshold.c. Judging the samples a threshold was learnt from would flatter it, so the score
-// is cross-fitted: a shadow sample is judged by thresholds learnt from the other half of the shadow samples.
+// is cross-fitted: a shadow sample is judged by thresholds learnt from the other half of the shadow samples. All other
+// samples are judged by halves as well, in turn by one and the other: thresholds of all shadow samples would be better
+// than those that the test samples are judged by, and would make forgotten samples look more like members than they
+// are.
 #include "audit/mia_impl.h"
 
 struct cfg {
@@ -19,14 +22,18 @@ static const lt_option opts[] = {
     LT_OPT_END,
 };
 
-// judge[i] = which thresholds sample i is held against: 0 and 1 learnt from the even and odd shadow samples, 2 from
-// all.
-static void choose_judges(const lt_signals *s, const lti_shadow *shadow, uint8_t *judge)
+// judge[i] = which thresholds sample i is held against: 0 and 1 learnt from the even and odd shadow samples.
+static void choose_halves(const lt_signals *s, const lti_shadow *shadow, uint8_t *judge)
 {
+    enum { OTHER = 2 };
+    int64_t n_other = 0;
     for (int64_t i = 0; i < s->n; i++)
-        judge[i] = 2;
+        judge[i] = OTHER;
     for (int64_t i = 0; i < shadow->n; i++)
         judge[shadow->member[i]] = judge[shadow->non_member[i]] = i % 2 ? 0 : 1;
+    for (int64_t i = 0; i < s->n; i++)
+        if (judge[i] == OTHER)
+            judge[i] = n_other++ % 2 ? 0 : 1;
 }
 
 static lt_status score(const lt_mia_in *in, const void *cfg, double *out)
@@ -35,7 +42,7 @@ static lt_status score(const lt_mia_in *in, const void *cfg, double *out)
     lt_feature f = (lt_feature)((const struct cfg *)cfg)->feature;
     lti_shadow shadow;
     LT_TRY(lti_shadow_draw(s, &(lt_audit_cfg){.seed = in->seed}, &shadow));
-    double *threshold = lti_calloc(3 * (size_t)s->k, sizeof *threshold);
+    double *threshold = lti_calloc(2 * (size_t)s->k, sizeof *threshold);
     uint8_t *judge = lti_calloc((size_t)s->n, 1);
     lt_status status = threshold && judge ? LT_OK : LTI_NOMEM("threshold attack");
     if (status == LT_OK && shadow.n < 2)
@@ -43,9 +50,9 @@ static lt_status score(const lt_mia_in *in, const void *cfg, double *out)
                          "class_threshold: expected at least 2 samples in the retain and test groups, found %lld",
                          (long long)shadow.n);
     if (status == LT_OK) {
-        choose_judges(s, &shadow, judge);
-        for (int half = 0; half < 3 && status == LT_OK; half++)
-            status = lti_threshold_learn(s, &shadow, half < 2 ? half : -1, f, threshold + half * s->k);
+        choose_halves(s, &shadow, judge);
+        for (int half = 0; half < 2 && status == LT_OK; half++)
+            status = lti_threshold_learn(s, &shadow, half, f, threshold + half * s->k);
         for (int64_t i = 0; i < s->n && status == LT_OK; i++)
             out[i] = lti_threshold_signal(s, i, f) - threshold[judge[i] * s->k + s->label[i]];
     }

@@ -485,6 +485,42 @@ static void the_threshold_score_does_not_judge_what_it_learnt(void **state)
     assert_true(mean < 0.54); // 0.486; judged by thresholds learnt from them too, 0.578
 }
 
+// Forgotten samples that were drawn at random from those a model was trained on are members like the others: forget
+// against test must give what retain against test gives, and retain against forget one half.
+static void thresholds_do_not_favour_random_forget_sets(void **state)
+{
+    (void)state;
+    enum { DRAWS = 400, N_RETAIN = 300, N_FORGET = 200, N_TEST = 200, N = N_RETAIN + N_FORGET + N_TEST };
+    double sum[2] = {0}, squares[2] = {0};
+    for (uint32_t t = 0; t < DRAWS; t++) {
+        world w;
+        lt_mia_metrics f;
+        double score[N];
+        int64_t perm[N_RETAIN + N_FORGET];
+        world_init(&w, N_RETAIN, N_FORGET, N_TEST, 0.5, 1.0);
+        lt_signals s = world_model(&w, 500 + t, true);
+        lt_rng_permutation(t, LT_STREAM_TEST, 77, N_RETAIN + N_FORGET, perm);
+        for (int i = 0; i < N_RETAIN + N_FORGET; i++)
+            w.group[perm[i]] = i < N_FORGET ? LT_GROUP_FORGET : LT_GROUP_RETAIN;
+        void *cfg = default_cfg(&lti_mia_class_threshold);
+        assert_ok(lt_mia_run(&lti_mia_class_threshold, &(lt_mia_in){.target = &s, .seed = t}, cfg, score));
+        assert_ok(lt_mia_measure(&s, &lti_mia_class_threshold, score, &f));
+        const double bias[2] = {f.auc.ft - f.auc.rt, f.auc.fr - 0.5};
+        for (int k = 0; k < 2; k++) {
+            sum[k] += bias[k];
+            squares[k] += bias[k] * bias[k];
+        }
+        free(cfg);
+        free(s.logits);
+        world_clear(&w);
+    }
+    for (int k = 0; k < 2; k++) {
+        const double mean = sum[k] / DRAWS, error = sqrt((squares[k] / DRAWS - mean * mean) / (DRAWS - 1));
+        assert_true(fabs(mean) <= 3 * error);
+        assert_true(error < 0.003); // judged by thresholds of all shadow samples the bias is -0.012
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -503,6 +539,7 @@ int main(void)
         cmocka_unit_test(every_allocation_may_fail),
         cmocka_unit_test(risk_is_the_rank_among_test_samples),
         cmocka_unit_test(the_threshold_score_does_not_judge_what_it_learnt),
+        cmocka_unit_test(thresholds_do_not_favour_random_forget_sets),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
