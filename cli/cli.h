@@ -173,6 +173,7 @@ const char *cli_text(const json_t *object, const char *path);         // "" when
 char *cli_json_text(const json_t *object);                            // malloc'ed, ends with a newline
 lt_status cli_json_load(const char *path, json_t **out);
 lt_status cli_json_parse(const char *text, const char *label, json_t **out);
+bool cli_json_has(const json_t *array, const json_t *item); // an equal one
 lt_status cli_json_take(char *text, json_t **out); // of a result that the library wrote as JSON; frees text
 enum { CLI_TABLE_MAX_COLUMNS = 12 };
 typedef struct cli_table {
@@ -252,6 +253,11 @@ typedef enum cli_plan_kind { CLI_PLAN_INFER, CLI_PLAN_INPUT_GRAD, CLI_PLAN_TRAIN
 lt_status cli_plan_create(const lt_model *m, cli_plan_kind kind, int64_t batch, unsigned flags, lt_backend *backend,
                           lt_plan **plan);
 lt_status cli_parse_input(const char *text, lt_model_shape *shape); // "3x32x32"
+
+// ---- outputs.c: files that the user names
+typedef enum cli_file_kind { CLI_FILE_PAGE, CLI_FILE_CSV, CLI_FILE_MARKDOWN, CLI_FILE_NPZ } cli_file_kind;
+// LT_E_USAGE when `path` is a file with content of another kind, unless `force`. NULL and "" are fine.
+lt_status cli_may_write(const char *option, const char *path, cli_file_kind kind, bool force);
 
 // ---- lint_study.c: appends {"id", "severity", "text"} objects
 void cli_lint(json_t *lint, const char *id, const char *fmt, ...) LT_PRINTF(3, 4);

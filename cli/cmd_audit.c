@@ -10,7 +10,7 @@
 struct opts {
     const char *run, *also, *oracle, *signals, *oracle_signals, *forget, *data, *model;
     const char *references, *attacks, *scores, *before, *risk, *diagnostics, *original;
-    bool diagnose;
+    bool diagnose, allow_lint, force;
     uint64_t forget_seed;
     double max_gap;
     bool depth;
@@ -38,13 +38,16 @@ static const lt_option own[] = {
     LT_U64(struct opts, forget_seed, 1, "seed of the draw of a random forget set"),
     LT_STR(struct opts, data, NULL, "data set; default: the one the model was trained on"),
     LT_STR(struct opts, model, NULL, "architecture of a model file without lethe metadata"),
+    LT_BOOL(struct opts, allow_lint, 0, "exit with code 0 although the linter found an error"),
+    LT_BOOL(struct opts, force, 0, "overwrite the files even where they are something else"),
     LT_F64(struct opts, max_gap, 0, 0, 1, "", "exit with code 6 when the average gap (MIS) is larger; 0 = no check"),
     LT_OPT_END,
 };
 static const cli_group groups[] = {
     {"", "What to audit", own, 0, LT_OPTGROUP_FLAGS},
     {"audit", "How to audit", lt_audit_options, offsetof(struct opts, audit), LT_OPTGROUP_FLAGS},
-    {"audit", "How to look inside (--depth)", lt_representation_options, offsetof(struct opts, how_deep), LT_OPTGROUP_FLAGS},
+    {"audit", "How to look inside (--depth)", lt_representation_options, offsetof(struct opts, how_deep),
+     LT_OPTGROUP_FLAGS},
     {"audit", "How to judge", lt_verdict_options, offsetof(struct opts, verdict), LT_OPTGROUP_FLAGS},
     {NULL, NULL, NULL, 0, 0},
 };
@@ -372,6 +375,33 @@ static lt_status check_gap(const cli_call *call)
     return LT_FAIL(LT_E_CHECK, "average gap %.4f is larger than --max-gap %.4f", gap, o->max_gap);
 }
 
+static lt_status check_lint(const json_t *result)
+{
+    size_t i;
+    const json_t *item;
+    json_array_foreach(json_object_get(result, "lint"), i, item)
+    {
+        if (strcmp(cli_text(item, "severity"), lt_severity_text(LT_LINT_ERROR)) != 0)
+            continue;
+        LT_FAIL(LT_E_CHECK, "%s: the linter found an error (%s): %s", cli_text(result, "run"), cli_text(item, "id"),
+                cli_text(item, "text"));
+        return lt_error_hint("the metrics do not say what they seem to; --allow-lint accepts them");
+    }
+    return LT_OK;
+}
+
+static lt_status check(const cli_call *call)
+{
+    size_t i;
+    const json_t *one;
+    LT_TRY(check_gap(call));
+    if (((const struct opts *)call->opts)->allow_lint)
+        return LT_OK;
+    LT_TRY(check_lint(call->result));
+    json_array_foreach(json_object_get(call->result, "also"), i, one) LT_TRY(check_lint(one));
+    return LT_OK;
+}
+
 static lt_status collect(cli_call *call, struct job *job)
 {
     const struct opts *o = call->opts;
@@ -434,6 +464,9 @@ static lt_status run(cli_call *call)
     json_t *also = json_array();
     o->audit.seed = call->seed.seed;
     LT_TRY_GOTO(cli_positional(call, "run", is_set(o->signals) ? 0 : 1, 1 << 20), done);
+    LT_TRY_GOTO(cli_may_write("scores", o->scores, CLI_FILE_NPZ, o->force), done);
+    LT_TRY_GOTO(cli_may_write("risk", o->risk, CLI_FILE_CSV, o->force), done);
+    LT_TRY_GOTO(cli_may_write("diagnostics", o->diagnostics, CLI_FILE_NPZ, o->force), done);
     LT_TRY_GOTO(collect(call, &job), done);
     job.name = is_set(o->signals) ? o->signals : o->run;
     LT_TRY_GOTO(is_set(o->signals) ? open_target_arrays(call, &job) : open_run(call, &job), done);
@@ -490,6 +523,6 @@ const cli_verb cli_verb_audit = {
     .prepare = cli_attacks_bind,
     .more_help = cli_attacks_help,
     .run = run,
-    .check = check_gap,
+    .check = check,
     .print = print,
 };

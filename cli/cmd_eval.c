@@ -7,7 +7,7 @@
 struct opts {
     const char *run, *data, *model, *signals, *forget;
     uint64_t forget_seed;
-    bool train;
+    bool train, force;
 };
 static const lt_option own[] = {
     LT_STR(struct opts, run, NULL, "run or model file to evaluate (also the first argument)"),
@@ -17,6 +17,7 @@ static const lt_option own[] = {
     LT_STR(struct opts, forget, NULL, "forget set to report apart; default: forget.csv of the run, if it has one"),
     LT_U64(struct opts, forget_seed, 1, "seed of the draw of a random forget set"),
     LT_BOOL(struct opts, train, 1, "evaluate the training split too; --no-train: only the test split"),
+    LT_BOOL(struct opts, force, 0, "overwrite --signals even where it is another kind of file"),
     LT_OPT_END,
 };
 static const cli_group groups[] = {{"", "What to evaluate", own, 0, LT_OPTGROUP_FLAGS}, {NULL, NULL, NULL, 0, 0}};
@@ -140,6 +141,9 @@ static lt_status run(cli_call *call)
     json_t *splits = json_object();
     lt_status status = LT_OK;
     LT_TRY_GOTO(cli_positional(call, "run", 1, 1), done);
+    LT_TRY_GOTO(cli_may_write("signals", ((const struct opts *)call->opts)->signals, CLI_FILE_NPZ,
+                              ((const struct opts *)call->opts)->force),
+                done);
     LT_TRY_GOTO(open_job(call, &job), done);
     LT_TRY_GOTO(evaluate_all(call, &job, splits), done);
     LT_TRY_GOTO(write_signals(call, &job), done);

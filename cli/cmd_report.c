@@ -6,6 +6,7 @@
 struct opts {
     const char *out, *title, *markdown, *csv, *references, *attacks, *audit_json;
     int32_t format;
+    bool force;
     lt_audit_cfg audit;
     lt_verdict_cfg verdict;
 };
@@ -26,6 +27,7 @@ static const lt_option own[] = {
     LT_STR(struct opts, audit_json, NULL,
            "results of `lethe audit --json` of these runs, separated by commas or the option repeated; RUN/audit.json "
            "is read where there is one"),
+    LT_BOOL(struct opts, force, 0, "overwrite the files even where they are something else"),
     LT_OPT_END,
 };
 static const cli_group groups[] = {
@@ -42,6 +44,15 @@ static const char *out_of(const struct opts *o)
     return o->out && *o->out ? o->out : by_format[o->format];
 }
 
+static lt_status check_files(const struct opts *o)
+{
+    static const cli_file_kind kind[] = {
+        [CLI_PAGE_HTML] = CLI_FILE_PAGE, [CLI_PAGE_CSV] = CLI_FILE_CSV, [CLI_PAGE_MD] = CLI_FILE_MARKDOWN};
+    LT_TRY(cli_may_write("out", out_of(o), kind[o->format], o->force));
+    LT_TRY(cli_may_write("markdown", o->markdown, CLI_FILE_MARKDOWN, o->force));
+    return cli_may_write("csv", o->csv, CLI_FILE_CSV, o->force);
+}
+
 static lt_status run(cli_call *call)
 {
     struct opts *o = call->opts;
@@ -53,6 +64,7 @@ static lt_status run(cli_call *call)
         LT_FAIL(LT_E_USAGE, "report: expected at least one run");
         return lt_error_hint("for example: lethe report runs/retrain runs/amun --out report.html");
     }
+    LT_TRY(check_files(o));
     o->audit.seed = call->seed.seed;
     cli_list_option(&audits, call, "audit-json");
     const cli_board_spec spec = {.runs = call->positional,
@@ -85,10 +97,29 @@ done:
     return status;
 }
 
+// Warnings of all rows, then those of single rows that are not said of all.
+static void print_lint(const json_t *r, FILE *out)
+{
+    size_t i, k;
+    const json_t *row, *item, *all = json_object_get(r, "lint");
+    cli_lint_print(all, out);
+    json_array_foreach(json_object_get(r, "rows"), i, row)
+    {
+        json_t *of_row = json_array();
+        json_array_foreach(json_object_get(row, "lint"), k, item) if (!cli_json_has(all, item))
+            json_array_append(of_row, (json_t *)item);
+        if (json_array_size(of_row))
+            fprintf(out, "%s:\n", cli_text(row, "run"));
+        cli_lint_print(of_row, out);
+        json_decref(of_row);
+    }
+}
+
 static void print(const cli_call *call, FILE *out)
 {
     if (json_array_size(json_object_get(call->result, "rows")))
         cli_board_print(json_object_get(call->result, "rows"), out);
+    print_lint(call->result, out);
     fprintf(out, "%s\n", cli_text(call->result, "report"));
 }
 

@@ -111,6 +111,7 @@ static void audit_args(const sweep *s, const sweep_part *p, cli_list *args)
     const bool tune = p->kind == SWEEP_TUNE;
     const char *objective = s->study->tuning.objective;
     push(args, "audit");
+    push(args, "--allow-lint"); // what the linter says is part of the table of the study
     push(args, "%s/%s", s->out, find(s, SWEEP_BASE, p->base, -1)->id);
     push_audited(s, p, "also", tune ? SWEEP_POINT : SWEEP_RUN, args);
     push_audited(s, p, "oracle", SWEEP_ORACLE, args);

@@ -104,6 +104,14 @@ char *cli_json_text(const json_t *object)
     return text;
 }
 
+bool cli_json_has(const json_t *array, const json_t *item)
+{
+    size_t i;
+    const json_t *other;
+    json_array_foreach((json_t *)array, i, other) if (json_equal((json_t *)other, (json_t *)item)) return true;
+    return false;
+}
+
 // text: malloc'ed by the library, NULL when it was out of memory; freed here.
 lt_status cli_json_take(char *text, json_t **out)
 {

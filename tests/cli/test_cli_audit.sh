@@ -4,10 +4,10 @@ golden="$SOURCE/tests/methods/golden"
 target="$golden/mia_target.npz" refs="$golden/mia_references.npz"
 
 # arrays alone
-run 0 audit --signals "$target" --json
+run 0 audit --allow-lint --signals "$target" --json
 json out rmia lira ulira loss.ft_auc verdict.overall null_band interval.loss.ft_auc.1 references risk.attack
 same "RMIA without references" "$(value out rmia)" null
-run 0 audit --signals "$target" --references "$refs" --scores scores.npz --risk risk.csv --before "$target" --json
+run 0 audit --allow-lint --signals "$target" --references "$refs" --scores scores.npz --risk risk.csv --before "$target" --json
 json out rmia.ft_auc rmia.fr_auc rmia.rt_auc rmia.ft_tpr_at_1_fpr rmia.ft_tpr_at_0_1_fpr rmia_offline.ft_auc lira.ft_accuracy \
     lira_offline.rt_auc references.self_auc.rmia risk.forget.top.0.before risk.retain.n_rose interval.rmia.rt_auc.0
 same "reference models" "$(value out references.n)" 12
@@ -19,16 +19,16 @@ contains out '"no-change"'
 contains out '"few-references"'
 [ -s scores.npz ] || fail "no scores.npz"
 auc=$(value out rmia.ft_auc)
-run 0 audit --signals "$target" --references "$refs" --attacks rmia --rmia.gamma 1 --rmia.signal softmax --json
+run 0 audit --allow-lint --signals "$target" --references "$refs" --attacks rmia --rmia.gamma 1 --rmia.signal softmax --json
 [ "$(value out rmia.ft_auc)" != "$auc" ] || fail "--rmia.gamma and --rmia.signal change nothing"
 same "an attack that was not asked for" "$(value out lira)" null
-LETHE_RMIA_GAMMA=1 run 0 audit --signals "$target" --references "$refs" --attacks rmia --set rmia.signal=softmax --threads 1 --json
+LETHE_RMIA_GAMMA=1 run 0 audit --allow-lint --signals "$target" --references "$refs" --attacks rmia --set rmia.signal=softmax --threads 1 --json
 cp out by_env
-run 0 audit --signals "$target" --references "$refs" --attacks rmia --rmia.gamma 1 --rmia.signal softmax --threads 2 --json
+run 0 audit --allow-lint --signals "$target" --references "$refs" --attacks rmia --rmia.gamma 1 --rmia.signal softmax --threads 2 --json
 cmp -s out by_env || fail "two threads, or an option from the environment, give other figures"
-run 0 audit --signals "$target" --references "$refs"
+run 0 audit --allow-lint --signals "$target" --references "$refs"
 contains out "RMIA, online AUC forget / test %"
-run 0 audit --help
+run 0 audit --allow-lint --help
 contains out "class_threshold"
 
 error 2 "unknown membership attack 'lirra'" audit --signals "$target" --attacks lirra
@@ -43,24 +43,56 @@ head -c 9000 "$refs" >cut.npz
 error 3 "cut.npz" audit --signals "$target" --references cut.npz
 [ ! -e scores2.npz ] || fail "an audit that failed left a file"
 
+# an error of the linter: its severity on the terminal, and exit code 6
+run 6 audit --signals "$target" --before "$target"
+contains out "^error: $target holds the outputs of the audited model: nothing was unlearned"
+contains out "^warning: no oracle"
+contains err "the linter found an error (no-change)"
+run 6 audit --signals "$target" --before "$target" --json
+json out ua lint.0.severity
+run 0 audit --allow-lint --signals "$target" --before "$target"
+
+# oracles with other samples than the target
+error 3 "expected the samples, labels and groups of the audited model" audit --signals "$target" --oracle-signals "$golden/svc_golden.npz"
+python3 - "$target" <<'END' 2>/dev/null && error 3 "expected the samples" audit --signals "$target" --oracle-signals other_ids.npz
+import sys
+import numpy as np
+a = dict(np.load(sys.argv[1]))
+a["ids"] = a["ids"] + 1
+np.savez("other_ids.npz", **a)
+END
+
+# files that are something else are not overwritten
+echo keep >mine
+for option in "--scores mine" "--risk mine"; do
+    # shellcheck disable=SC2086
+    error 2 "mine: expected .* or no file, found something else" audit --signals "$target" $option
+done
+same "a file of the user" "$(cat mine)" keep
+run 0 audit --allow-lint --signals "$target" --scores mine --force
+run 0 audit --allow-lint --signals "$target" --scores mine # scores replace scores
+run 0 audit --allow-lint --signals "$target" --risk risk.csv
+run 0 audit --allow-lint --signals "$target" --risk risk.csv
+error 2 "risk.csv: expected an archive of arrays" audit --signals "$target" --scores risk.csv
+
 # runs: three oracles of different seeds, one of them given twice
 run 0 train $tiny --epochs 3 --out runs/base --json
 for seed in 2 3 4; do
     run 0 unlearn runs/base --method retrain --seed $seed --out runs/r$seed --threads 1 --json
 done
-run 0 audit runs/r2 --oracle runs/r3 --oracle runs/r4 --verdict-margin 1 --bootstrap 50 --json
+run 0 audit --allow-lint runs/r2 --oracle runs/r3 --oracle runs/r4 --verdict-margin 1 --bootstrap 50 --json
 json out null_band.ua.low null_band.ua.oracle_differences.1 null_band.loss.ft_auc.bound null_band.avg_gap.1 verdict.svc_mia.confidence \
     loss.avg_gap interval.ua.0
 same "draws" "$(value out interval.draws)" 50
 lacks out '"distinguishable"' # a margin of one holds everything, and three seeds have a wide band
-run 0 audit runs/r2 --oracle runs/r3 --oracle runs/r3 --json
+run 0 audit --allow-lint runs/r2 --oracle runs/r3 --oracle runs/r3 --json
 contains out '"single-seed"'
 same "verdict of one seed given twice" "$(value out verdict.overall)" "too few seeds"
 
 # what bands and gaps are made of, with two oracles
-run 0 audit runs/r3 --oracle runs/r4 --threads 1 --json
+run 0 audit --allow-lint runs/r3 --oracle runs/r4 --threads 1 --json
 gap=$(value out avg_gap) gap_auc=$(value out avg_gap_auc)
-run 0 audit runs/r2 --oracle runs/r3,runs/r4 --threads 1 --json
+run 0 audit --allow-lint runs/r2 --oracle runs/r3,runs/r4 --threads 1 --json
 near "gap of one oracle to the other" "$(value out null_band.avg_gap.0)" "$gap"
 near "gap of one oracle to the other, phi" "$(value out null_band.avg_gap_auc.0)" "$gap_auc"
 v() { value out "$1"; }
@@ -71,34 +103,34 @@ near "average gap of an attack" "$(v loss.avg_gap)" "$(calc "($(far ua) + $(far 
 near "average gap with MIS" "$(v avg_gap)" "$(calc "($(far ua) + $(far ra) + $(far ta) + $(far svc_mia.confidence)) / 4")"
 sd=$(v null_band.loss.ft_auc.sd)
 cp -r runs/r3 runs/twin # says nothing about the spread
-run 0 audit runs/r2 --oracle runs/r3,runs/r4,runs/twin --threads 1 --json
+run 0 audit --allow-lint runs/r2 --oracle runs/r3,runs/r4,runs/twin --threads 1 --json
 same "spread with a repeated oracle" "$(v null_band.loss.ft_auc.sd)" "$sd"
 rm -r runs/twin
 
 # several runs at once: the figures each has alone, oracles measured once
 run 0 unlearn runs/base --method ft --epochs 1 --out runs/ft --threads 1 --json
-run 0 audit runs/ft --oracle runs/r3,runs/r4 --threads 1 --json
+run 0 audit --allow-lint runs/ft --oracle runs/r3,runs/r4 --threads 1 --json
 cp out alone.json
-run 0 audit runs/r2 --also runs/ft --oracle runs/r3,runs/r4 --threads 1 --json
+run 0 audit --allow-lint runs/r2 --also runs/ft --oracle runs/r3,runs/r4 --threads 1 --json
 same "runs audited" "$(value out run) $(value out also.0.run)" "runs/r2 runs/ft"
 for key in ua svc_mia.confidence auc.phi.ft loss.rt_auc avg_gap loss.avg_gap null_band.ta.p verdict.overall interval.ua.1 oracles.1.ua; do
     same "$key beside another run" "$(value out also.0.$key)" "$(value alone.json $key)"
 done
 lacks alone.json '"also"'
-run 0 audit runs/r2 --also runs/ft --oracle runs/r3,runs/r4
+run 0 audit --allow-lint runs/r2 --also runs/ft --oracle runs/r3,runs/r4
 same "tables" "$(grep -c '^forget accuracy %' out)" 2
 run 6 audit runs/r3 --also runs/r2 --oracle runs/r3 --max-gap 1e-9
 error 2 "scores is of one run" audit runs/r2 --also runs/ft --scores scores2.npz
 error 2 "leave --also out" audit --signals "$target" --also runs/ft
 error 3 "nowhere" audit runs/r2 --also nowhere
-run 0 audit --signals "$target" --references "$refs" --attacks rmia_offline --rmia_offline.tune-a --json
+run 0 audit --allow-lint --signals "$target" --references "$refs" --attacks rmia_offline --rmia_offline.tune-a --json
 json out references.chosen.rmia_offline.a references.chosen.rmia_offline.tried.10.auc
 a=$(value out references.chosen.rmia_offline.a) auc=$(value out rmia_offline.ft_auc)
-run 0 audit --signals "$target" --references "$refs" --attacks rmia_offline --rmia_offline.a "$a" --json
+run 0 audit --allow-lint --signals "$target" --references "$refs" --attacks rmia_offline --rmia_offline.a "$a" --json
 same "AUC with the chosen a given" "$(value out rmia_offline.ft_auc)" "$auc"
 
 run 0 unlearn runs/base --method ft --epochs 1 --forget class:3 --out runs/class --threads 1 --json
-run 0 audit runs/class --json
+run 0 audit --allow-lint runs/class --json
 contains out '"forgotten-class-in-test"'
 same "forgotten classes" "$(value out n_forgotten_classes)" 1
 
@@ -117,7 +149,7 @@ with zipfile.ZipFile(sys.argv[1]) as old, zipfile.ZipFile(f"only{kind}.npz", "w"
         new.writestr(name, data)
 END
     done
-    run 0 audit --signals "$target" --references only0.npz --json
+    run 0 audit --allow-lint --signals "$target" --references only0.npz --json
     json out rmia_offline.ft_auc lira_offline.ft_auc loss.ft_auc
     same "attacks without their models" "$(value out rmia) $(value out lira) $(value out ulira)" "null null null"
     error 3 "rmia: row 0 .*trained on it (member 1)" audit --signals "$target" --references only0.npz --attacks rmia
@@ -147,7 +179,7 @@ logits[2, 5, 1] = np.nan
 np.savez("nan.npz", logits=logits, member=member)
 np.savez("order.npz", logits=np.nan_to_num(logits), member=member, ids=t[0]["ids"][::-1])
 END
-    run 0 audit runs/r2 --oracle runs/r3 --oracle runs/r4 --references refs.npz --json
+    run 0 audit --allow-lint runs/r2 --oracle runs/r3 --oracle runs/r4 --references refs.npz --json
     json out rmia.ft_auc lira.ft_auc oracles.0.rmia.ft_auc null_band.rmia.ft_auc.low verdict.lira.ft_auc rmia.avg_gap
     contains out '"leak-reference-is-target"'
     error 3 "row 7 (id [0-9]*): expected a reference model not trained on it (member 0), found none among 6" \
@@ -194,10 +226,10 @@ END
     lint() { # lint ID FILE ARGS...: the audit of FILE has the note, that of plain.npz does not
         id=$1 file=$2
         shift 2
-        run 0 audit --signals "$file.npz" "$@" --bootstrap 100 --json
+        run 0 audit --allow-lint --signals "$file.npz" "$@" --bootstrap 100 --json
         contains out "\"id\": \"$id\""
     }
-    run 0 audit --signals plain.npz --oracle-signals other-seed.npz --bootstrap 100 --json
+    run 0 audit --allow-lint --signals plain.npz --oracle-signals other-seed.npz --bootstrap 100 --json
     cp out plain.json
     for id in leak-forget-retain repeated-ids leak-forget-test leak-forget-retain-outputs collapsed-outputs auc-below-half \
         forgotten-class-in-test single-seed few-references leak-reference-is-target repeated-references no-change oracle-is-target; do
@@ -222,8 +254,8 @@ fi
 # a model whose running statistics are not those of its weights: simulated by what its last epoch claims to have seen
 cp -r runs/r2 runs/stale
 printf '{"event": "train.epoch", "epoch": 9, "step": 9, "wall_s": 1, "train_acc": 1.0}\n' >>runs/stale/metrics.jsonl
-run 0 audit runs/stale --json
+run 0 audit --allow-lint runs/stale --json
 contains out '"stale-batch-norm"'
-run 0 audit runs/r2 --json
+run 0 audit --allow-lint runs/r2 --json
 lacks out '"stale-batch-norm"'
 finish

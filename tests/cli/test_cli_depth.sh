@@ -8,7 +8,7 @@ for seed in 2 3; do
     run 0 unlearn runs/base --method retrain --seed $seed --out runs/r$seed --threads 1 --json
 done
 find runs -type f -exec cksum {} + | sort >before
-run 0 audit runs/ft --oracle runs/r2 --oracle runs/r3 $deep --json
+run 0 audit --allow-lint runs/ft --oracle runs/r2 --oracle runs/r3 $deep --json
 cp out deep
 find runs -type f -exec cksum {} + | sort >after
 cmp -s before after || fail "audit --depth changed a file of a run"
@@ -22,33 +22,33 @@ same "stages" "$(value deep depth.probe.0.stage)$(value deep depth.cka.2.stage)"
 same "steps" "$(value deep depth.relearn.steps.0)$(value deep depth.relearn.steps.2)$(value deep depth.relearn.steps.3)" 067
 same "accuracy at step 0" "$(value deep depth.relearn.forget_acc.unlearned.0)" "$(value deep ua)"
 same "the original" "$(value deep depth.original)" runs/base
-run 0 audit runs/ft --oracle runs/r2 --oracle runs/r3 $deep --json
+run 0 audit --allow-lint runs/ft --oracle runs/r2 --oracle runs/r3 $deep --json
 cmp -s out deep || fail "the same audit twice gives other figures"
 
 # likeness of the original and an oracle, and of two oracles, as an audit of that oracle says it
-run 0 audit runs/r2 --oracle runs/r3 $deep --json
+run 0 audit --allow-lint runs/r2 --oracle runs/r3 $deep --json
 for stage in 0 2; do
     near "original to oracle" "$(value deep depth.cka.$stage.original_to_retrained.0)" "$(value out depth.cka.$stage.to_original)"
     near "a pair of oracles" "$(value deep depth.cka.$stage.retrained_pair)" "$(value out depth.cka.$stage.to_retrained.0)"
 done
 
 # a network compared with itself is itself; one oracle has no pair
-run 0 audit runs/ft --oracle runs/ft --original runs/ft $deep --json
+run 0 audit --allow-lint runs/ft --oracle runs/ft --original runs/ft $deep --json
 same "CKA with itself" "$(value out depth.cka.1.to_original)$(value out depth.cka.1.to_retrained.0)" "$(value out depth.cka.1.to_retrained.0)$(value out depth.cka.1.to_original)"
 case $(value out depth.cka.1.to_original) in 1 | 1.0 | 1.0000* | 0.99999999*) ;; *) fail "CKA with itself is $(value out depth.cka.1.to_original)" ;; esac
 same "difference from itself" "$(value out depth.relearn.difference | sed 's/^-*0\(\.0*\)*$/0/')" 0
 same "a pair of one" "$(value out depth.cka.1.retrained_pair)" null
-run 0 audit runs/ft $deep
+run 0 audit --allow-lint runs/ft $deep
 contains out "^stage3"
 contains out "^metric  *unlearned  *retrained  *difference"
 contains out "AUC: unlearned  *original  *retrained"
 contains out "relearning"
-run 0 audit runs/base --forget random:10% $deep --json # no parent: no original
+run 0 audit --allow-lint runs/base --forget random:10% $deep --json # no parent: no original
 same "the original of a base model" "$(value out depth.original)$(value out depth.probe.0.membership_auc.original)" nullnull
 
 # whole classes: members are compared with test samples of their own classes, and no probe can name the class
 run 0 unlearn runs/base --method ft --epochs 1 --forget class:3 --out runs/class --threads 1 --json
-run 0 audit runs/class $deep --json
+run 0 audit --allow-lint runs/class $deep --json
 same "accuracy on a class that is not retained" "$(value out depth.probe.0.class_acc.unlearned)" null
 [ "$(value out depth.settings.n_test_of_forgotten_classes)" -lt "$(value out depth.settings.n_test)" ] || fail "all test samples are of class 3"
 
@@ -62,7 +62,7 @@ error 3 "runs/base" audit runs/ft $deep
 contains err "original"
 mv runs/other runs/base
 error 4 "was made from" audit runs/ft $deep
-run 0 audit runs/ft --original runs/moved $deep --json
+run 0 audit --allow-lint runs/ft --original runs/moved $deep --json
 run 0 train --data synthetic,train=60,test=20 --model resnet18:width=2 --epochs 1 --threads 1 --out runs/deepnet --json
 error 2 "other stages" audit runs/ft --original runs/deepnet $deep
 finish

@@ -58,18 +58,18 @@ run 0 train $tiny --epochs 1 --out runs/base2 --force --json
 run 0 unlearn runs/base2 --method ft --epochs 1 --out runs/child --threads 1 --json
 "$JSON_CHECK" cached <out 2>/dev/null && fail "a child of other parent weights was taken for finished"
 
-run 0 audit runs/amun --oracle runs/retrain --json
+run 0 audit --allow-lint runs/amun --oracle runs/retrain --json
 json out ua ra ta svc_mia.confidence svc_mia.prob threshold.m_entropy auc.phi.ft auc.phi.fr auc.phi.rt avg_gap avg_gap_auc lint
 contains out single-oracle
-run 0 audit runs/amun --json
+run 0 audit --allow-lint runs/amun --json
 same "gap without oracle" "$(value out avg_gap)" null
 contains out no-oracle
-run 0 audit runs/amun --oracle runs/base --json
+run 0 audit --allow-lint runs/amun --oracle runs/base --json
 contains out oracle-trained-on-all
 run 6 audit runs/amun --oracle runs/retrain --max-gap 0.0000001 --json
 json out avg_gap
 run 0 eval runs/amun --signals t.npz --json
-run 0 audit --signals t.npz --oracle-signals runs/retrain/signals.npz --json
+run 0 audit --allow-lint --signals t.npz --oracle-signals runs/retrain/signals.npz --json
 json out avg_gap
 same "forget accuracy from arrays and from the run" "$(value out ua)" "$(value runs/amun/result.json forget_acc)"
 error 2 "leave the run" audit runs/amun --signals t.npz

@@ -47,7 +47,7 @@ contains out "asked again after the last request"
 contains out "finished before"
 
 # the directory is a run
-run 0 audit s --json --threads 1
+run 0 audit --allow-lint s --json --threads 1
 same "samples of the audited stream" "$(value out n_forget)" 40
 run 0 eval s --json --threads 1
 run 0 report s --out r.html --json --threads 1
@@ -81,14 +81,14 @@ json out requests.2.rmia.ft_auc requests.2.cumulative.rmia.fr_minus_ft_auc reaud
 same "reference models" "$(value out n_references)" 4
 # ... give the figures that an audit of that request alone gives, where the population is the same: the first request
 run 0 store signals $store --like s/request-1/signals.npz --out like.npz --json
-run 0 audit s/request-1 --references like.npz --threads 1 --json
+run 0 audit --allow-lint s/request-1 --references like.npz --threads 1 --json
 same "RMIA of the first request" "$(value out rmia.ft_auc)" "$(value s/result.json requests.0.rmia.ft_auc)"
 same "phi AUC of the first request" "$(value out auc.phi.fr)" "$(value s/result.json requests.0.phi.fr_auc)"
 error 3 "expected 300 samples of 10 classes" unlearn base --method amun $quick --requests stream.txt \
     --references "$SOURCE/tests/methods/golden/mia_references.npz" --out s
 
 # diagnostics of the theorem: base is the request before
-run 0 audit s/request-2 --oracle o/request-2 --diagnostics d.npz --threads 1 --json
+run 0 audit --allow-lint s/request-2 --oracle o/request-2 --diagnostics d.npz --threads 1 --json
 json out diagnostics.delta.median diagnostics.eps_final.histogram.counts.0 diagnostics.lipschitz.loss diagnostics.lipschitz.local_max \
     diagnostics.lipschitz.layers.3.sigma diagnostics.loss.original_adv.mean diagnostics.transfer.unlearned.as_adv \
     diagnostics.oracles.0.loss.retrained_clean diagnostics.oracles.0.c.mean diagnostics.oracles.0.l_delta_minus_c.bound_mean \
@@ -105,13 +105,13 @@ near "L delta - C, local" "$(v $o.l_delta_minus_c.local_mean)" "$(calc "$(v lips
 near "C" "$(v $o.c.mean)" "$(calc "$(v loss.original_adv.mean) + $(v loss.unlearned_adv.mean) - $(v $o.loss.retrained_clean) - $(v $o.loss.retrained_adv)")"
 near "change of the squared distance" "$(v $o.squared_distance_change)" \
     "$(calc "$(v $o.distance_l2.unlearned_retrained) ^ 2 - $(v $o.distance_l2.original_retrained) ^ 2")"
-run 0 audit s/request-2 --no-diagnose --threads 1 --json
+run 0 audit --allow-lint s/request-2 --no-diagnose --threads 1 --json
 same "diagnostics that were not wanted" "$(value out diagnostics)" null
-run 0 audit o/request-1 --threads 1 --json
+run 0 audit --allow-lint o/request-1 --threads 1 --json
 same "diagnostics without an adversarial set" "$(value out diagnostics)" null
 error 2 "no adversarial set" audit o/request-1 --diagnostics e.npz --threads 1
 mv s/request-1 s/elsewhere
-run 0 audit s/request-2 --threads 1 --json
+run 0 audit --allow-lint s/request-2 --threads 1 --json
 same "diagnostics without a base" "$(value out diagnostics)" null
 contains out '"no-base"'
 mv s/elsewhere s/request-1

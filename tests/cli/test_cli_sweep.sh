@@ -64,7 +64,7 @@ if [ -s planned ]; then # what was planned is what was recorded
 fi
 
 # the figures are those of an audit by hand, and every part is an ordinary run
-run 0 audit one/runs/ft/retain/b1-random-25pct-s1-r3 --oracle one/oracles/b1-random-25pct-s1-o1 \
+run 0 audit --allow-lint one/runs/ft/retain/b1-random-25pct-s1-r3 --oracle one/oracles/b1-random-25pct-s1-o1 \
     --oracle one/oracles/b1-random-25pct-s1-o2 --bootstrap 20 --references one/references/random-25pct-s1.npz \
     --attacks rmia_offline,loss --threads 1 --json
 grep '^1,random:25%,1,3,method,ft,' one/results.csv | tr ',' '\n' >fields

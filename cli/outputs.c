@@ -1,0 +1,63 @@
+// outputs.c - files that a verb writes where the user says: what is not a file of that kind is not overwritten.
+#include "cli.h"
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+enum { HEAD = 1024, ZIP_NAME = 30 }; // offset of the first member's name in a zip archive
+
+static bool begins(const char *head, size_t n, const char *text)
+{
+    return n >= strlen(text) && !memcmp(head, text, strlen(text));
+}
+
+static bool is_page(const char *head, size_t n)
+{
+    return memmem(head, n, "<meta name=\"generator\" content=\"lethe ", 37) != NULL;
+}
+
+static bool is_csv(const char *head, size_t n)
+{
+    return begins(head, n, "method,uses,") || begins(head, n, "section,model,") ||
+           begins(head, n, "id,group,label,score");
+}
+
+static bool is_markdown(const char *head, size_t n)
+{
+    return begins(head, n, "| method | uses |") || begins(head, n, "# ");
+}
+
+// An archive of arrays: its first member is one. A model of PyTorch is a zip archive too, but of other members.
+static bool is_npz(const char *head, size_t n)
+{
+    if (n < ZIP_NAME || memcmp(head, "PK\003\004", 4) != 0)
+        return false;
+    const size_t length = (size_t)(unsigned char)head[26] | (size_t)(unsigned char)head[27] << 8;
+    return length > 4 && ZIP_NAME + length <= n && !memcmp(head + ZIP_NAME + length - 4, ".npy", 4);
+}
+
+static const struct {
+    const char *what;
+    bool (*is_kind)(const char *head, size_t n);
+} kinds[] = {
+    [CLI_FILE_PAGE] = {"a report of lethe", is_page},
+    [CLI_FILE_CSV] = {"a table of lethe (.csv)", is_csv},
+    [CLI_FILE_MARKDOWN] = {"a report of lethe (.md)", is_markdown},
+    [CLI_FILE_NPZ] = {"an archive of arrays (.npz)", is_npz},
+};
+
+lt_status cli_may_write(const char *option, const char *path, cli_file_kind kind, bool force)
+{
+    struct stat st;
+    char head[HEAD];
+    if (!path || !*path || force || stat(path, &st) != 0 || !S_ISREG(st.st_mode) || st.st_size == 0)
+        return LT_OK; // devices and pipes hold nothing that could be lost
+    FILE *f = fopen(path, "rb");
+    const size_t n = f ? fread(head, 1, sizeof head, f) : 0;
+    if (f)
+        fclose(f);
+    if (kinds[kind].is_kind(head, n))
+        return LT_OK;
+    LT_FAIL(LT_E_USAGE, "--%s %s: expected %s or no file, found something else", option, path, kinds[kind].what);
+    return lt_error_hint("choose another name, or overwrite it with --force");
+}
