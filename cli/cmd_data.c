@@ -12,12 +12,15 @@ static const lt_opt_value formats[] = {
     {NULL, 0, NULL},
 };
 struct opts {
-    const char *out, *digest, *url;
+    const char *out, *digest, *url, *forget;
+    float similarity;
     int32_t format;
 };
 static const lt_option own[] = {
     LT_STR(struct opts, out, NULL, "export: file or directory to write; get: directory to download into"),
     LT_ENUM(struct opts, format, FORMAT_NPZ, formats, "export: layout"),
+    LT_STR(struct opts, forget, NULL, "duplicates: samples whose copies are looked for, as in unlearn --forget"),
+    LT_F32(struct opts, similarity, LT_NEAR_DUPLICATE_LEAST, 0.5, 1, "", "duplicates: least similarity"),
     LT_STR(struct opts, digest, NULL, "verify: digest the set must have"),
     LT_STR(struct opts, url, NULL,
            "get: download from this folder (https:, http: or file:) instead of the official one"),
@@ -25,12 +28,47 @@ static const lt_option own[] = {
 };
 static const cli_group groups[] = {{"", "Details", own, 0, LT_OPTGROUP_FLAGS}, {NULL, NULL, NULL, 0, 0}};
 
+static lt_status open_named(cli_call *call, const lt_dataset **ds)
+{
+    if (call->n_positional != 2) {
+        const lt_status status = LT_FAIL(LT_E_USAGE, "data %s: expected one data set", call->positional[0]);
+        lt_error_hint("for example: lethe data %s cifar10:/data/cifar-10-batches-bin", call->positional[0]);
+        return status;
+    }
+    return cli_dataset(call, call->positional[1], ds);
+}
+
 // ---- list
+
+// The training samples of one set: what a forget list may name.
+static lt_status run_list_samples(cli_call *call)
+{
+    const lt_dataset *ds;
+    char digest[LT_SAMPLE_DIGEST_HEX];
+    LT_TRY(cli_dataset(call, call->positional[1], &ds));
+    const lt_split_data *d = &ds->split[LT_TRAIN];
+    json_t *samples = json_array();
+    for (int64_t i = 0; i < d->n; i++) {
+        json_t *one = json_object();
+        cli_put(one, "index", json_integer(d->id[i]));
+        cli_put_text(one, "class", ds->class_names[d->y[i]]);
+        cli_put_text(one, "file", d->name ? d->name[i] : "");
+        lt_sample_digest(ds, LT_TRAIN, i, digest);
+        cli_put(one, "digest", json_string(digest));
+        json_array_append_new(samples, one);
+    }
+    call->result = json_object();
+    cli_put_text(call->result, "data", ds->spec);
+    cli_put(call->result, "samples", samples);
+    return LT_OK;
+}
 
 static lt_status run_list(cli_call *call)
 {
+    if (call->n_positional == 2)
+        return run_list_samples(call);
     if (call->n_positional != 1)
-        return LT_FAIL(LT_E_USAGE, "data list: expected nothing after it, found '%s'", call->positional[1]);
+        return LT_FAIL(LT_E_USAGE, "data list: expected at most one data set, found '%s'", call->positional[2]);
     int n;
     const lt_dataset_kind *kind = lt_dataset_kinds(&n);
     json_t *list = json_array();
@@ -47,8 +85,37 @@ static lt_status run_list(cli_call *call)
     return LT_OK;
 }
 
+// CSV whose columns a forget list may have: lines that are cut out of it are one.
+static void print_field(const char *text, FILE *out)
+{
+    const bool quoted = strpbrk(text, ",\"") != NULL;
+    fputs(quoted ? "\"" : "", out);
+    for (const char *c = text; *c; c++)
+        fprintf(out, "%s%c", quoted && *c == '"' ? "\"" : "", (unsigned char)*c < ' ' || *c == 127 ? '?' : *c);
+    fputs(quoted ? "\"" : "", out);
+}
+
+static void print_samples(const json_t *r, FILE *out)
+{
+    size_t i;
+    const json_t *one;
+    fputs("index,class,file,digest\n", out);
+    json_array_foreach(json_object_get(r, "samples"), i, one)
+    {
+        fprintf(out, "%.0f,", cli_real(one, "index"));
+        print_field(cli_text(one, "class"), out);
+        fputc(',', out);
+        print_field(cli_text(one, "file"), out);
+        fprintf(out, ",digest:%s\n", cli_text(one, "digest"));
+    }
+}
+
 static void print_list(const json_t *r, FILE *out)
 {
+    if (json_object_get(r, "samples")) {
+        print_samples(r, out);
+        return;
+    }
     cli_table t = {.n_columns = 3, .left = {true, true, true}};
     size_t i;
     const json_t *kind;
@@ -58,6 +125,66 @@ static void print_list(const json_t *r, FILE *out)
     cli_table_print(&t, out);
     cli_table_clear(&t);
     fputs("\nWrite KIND[:PATH][,key=value...]. Without PATH a set is looked up under $LETHE_DATA.\n", out);
+}
+
+// ---- duplicates
+
+static lt_status put_duplicates(const lt_dataset *ds, const lt_near_duplicates *found, json_t **result)
+{
+    const lt_split_data *d = &ds->split[LT_TRAIN];
+    json_t *list = json_array();
+    for (int64_t i = 0; i < found->n; i++) {
+        const lt_near_duplicate *one = &found->item[i];
+        json_t *j = json_object();
+        cli_put(j, "index", json_integer(d->id[one->row]));
+        cli_put_text(j, "file", d->name ? d->name[one->row] : "");
+        cli_put(j, "of", json_integer(d->id[one->of_row]));
+        cli_put_text(j, "of_file", d->name ? d->name[one->of_row] : "");
+        cli_put_real(j, "similarity", (double)one->similarity);
+        cli_put(j, "mirrored", json_boolean(one->mirrored));
+        json_array_append_new(list, j);
+    }
+    *result = json_object();
+    cli_put_text(*result, "data", ds->spec);
+    cli_put(*result, "duplicates", list);
+    return LT_OK;
+}
+
+static lt_status run_duplicates(cli_call *call)
+{
+    const struct opts *o = call->opts;
+    const lt_dataset *ds;
+    lt_index_set forget = {0}, kept = {0};
+    lt_near_duplicates found = {0};
+    lt_status status;
+    LT_TRY(open_named(call, &ds));
+    if (!o->forget || !*o->forget)
+        return LT_FAIL(LT_E_USAGE, "data duplicates: --forget is missing");
+    LT_TRY_GOTO(lt_forget_parse(ds, o->forget, 1, &forget), done);
+    LT_TRY_GOTO(lt_index_set_complement(ds->split[LT_TRAIN].n, &forget, &kept), done);
+    LT_TRY_GOTO(lt_dataset_near_duplicates(ds, &forget, &kept, (double)o->similarity, &found), done);
+    LT_TRY_GOTO(put_duplicates(ds, &found, &call->result), done);
+done:
+    lt_near_duplicates_clear(&found);
+    lt_index_set_clear(&forget);
+    lt_index_set_clear(&kept);
+    return status;
+}
+
+static void print_duplicates(const json_t *r, FILE *out)
+{
+    size_t i;
+    const json_t *one;
+    fputs("index,file,of,of_file,similarity,mirrored\n", out);
+    json_array_foreach(json_object_get(r, "duplicates"), i, one)
+    {
+        fprintf(out, "%.0f,", cli_real(one, "index"));
+        print_field(cli_text(one, "file"), out);
+        fprintf(out, ",%.0f,", cli_real(one, "of"));
+        print_field(cli_text(one, "of_file"), out);
+        fprintf(out, ",%.4f,%s\n", cli_real(one, "similarity"),
+                json_is_true(json_object_get(one, "mirrored")) ? "yes" : "no");
+    }
 }
 
 // ---- info, verify
@@ -98,16 +225,6 @@ static json_t *split_json(const lt_dataset *ds, lt_split split)
     cli_put(j, "mean", mean);
     cli_put(j, "std", std);
     return j;
-}
-
-static lt_status open_named(cli_call *call, const lt_dataset **ds)
-{
-    if (call->n_positional != 2) {
-        const lt_status status = LT_FAIL(LT_E_USAGE, "data %s: expected one data set", call->positional[0]);
-        lt_error_hint("for example: lethe data %s cifar10:/data/cifar-10-batches-bin", call->positional[0]);
-        return status;
-    }
-    return cli_dataset(call, call->positional[1], ds);
 }
 
 static lt_status run_info(cli_call *call)
@@ -307,8 +424,13 @@ static void print_get(const json_t *r, FILE *out)
 // ---- the verb
 
 static const cli_action actions[] = {
-    {"list", run_list, print_list},       {"info", run_info, print_info}, {"verify", run_verify, print_verify},
-    {"export", run_export, print_export}, {"get", run_get, print_get},    {NULL, NULL, NULL},
+    {"list", run_list, print_list},
+    {"info", run_info, print_info},
+    {"verify", run_verify, print_verify},
+    {"export", run_export, print_export},
+    {"get", run_get, print_get},
+    {"duplicates", run_duplicates, print_duplicates},
+    {NULL, NULL, NULL},
 };
 
 static lt_status run(cli_call *call)
@@ -323,13 +445,18 @@ static void print(const cli_call *call, FILE *out)
 
 const cli_verb cli_verb_data = {
     .name = "data",
-    .usage = "list | info DATA | verify DATA | export DATA --out PATH | get NAME",
-    .about = "list    the kinds of data sets and their keys\n"
-             "info    counts per class, size, mean and deviation, digest\n"
-             "verify  reads everything, compares the digest, counts images that training and test split share\n"
-             "export  writes a set as .npz, PNG folders or CIFAR batches\n"
-             "get     downloads an official set and checks its digest",
+    .usage = "list [DATA] | info DATA | verify DATA | duplicates DATA --forget SET | export DATA --out PATH | get NAME",
+    .about =
+        "list    the kinds of data sets and their keys; of a set: index, class, file and digest of every training "
+        "sample\n"
+        "info    counts per class, size, mean and deviation, digest\n"
+        "verify  reads everything, compares the digest, counts images that training and test split share\n"
+        "duplicates  training images that show what a forgotten image shows: copies, saved again, moved or mirrored;\n"
+        "        its lines are a forget list\n"
+        "export  writes a set as .npz, PNG folders or CIFAR batches\n"
+        "get     downloads an official set and checks its digest",
     .examples = "  lethe data info synthetic,train-limit=5000\n"
+                "  lethe data list folder:photos | grep ann >forget.csv\n"
                 "  lethe data get cifar10\n"
                 "  lethe data export cifar10:/data/cifar-10-batches-bin,test-limit=100 --format png --out pictures\n",
     .opts_size = sizeof(struct opts),

@@ -81,6 +81,21 @@ typedef struct lt_duplicates { // forgotten images that another group holds too,
 // forget, retain: rows of the training split. LT_E_NOMEM.
 LT_API lt_status lt_dataset_duplicates(const lt_dataset *ds, const lt_index_set *forget, const lt_index_set *retain,
                                        lt_duplicates *out);
+typedef struct lt_near_duplicate { // rows of the training split
+    int64_t row, of_row;           // a kept image, and the forgotten one that it is most like
+    float similarity;              // correlation of both on a 16x16 grid, brightness and contrast taken out; at most 1
+    bool mirrored;                 // they are alike when one is mirrored
+} lt_near_duplicate;
+typedef struct lt_near_duplicates {
+    int64_t n;
+    lt_near_duplicate *item; // ascending by row; owned
+} lt_near_duplicates;
+#define LT_NEAR_DUPLICATE_LEAST 0.97 // a photograph that was saved again, or moved by a pixel, is above
+LT_API void lt_near_duplicates_clear(lt_near_duplicates *found);
+// Kept images of similarity `least` or more with a forgotten one: forgetting an image is worth little while its copy
+// stays. kept: rows that stay. Uses all threads of OpenMP. LT_E_NOMEM.
+LT_API lt_status lt_dataset_near_duplicates(const lt_dataset *ds, const lt_index_set *forget, const lt_index_set *kept,
+                                            double least, lt_near_duplicates *found);
 // Test images that the training split holds too. LT_E_NOMEM.
 LT_API lt_status lt_dataset_shared_images(const lt_dataset *ds, int64_t *n_shared);
 LT_API lt_status lt_index_set_range(int64_t n, lt_index_set *all);

@@ -7,6 +7,17 @@ run 0 train --data folder:photos --model simple-conv:width=4 --epochs 2 --batch 
 [ -s base/samples.safetensors ] || fail "the run does not remember its training set"
 quick="--method ft --epochs 1 --lr 0.01 --no-augment --threads 1"
 
+# Lines cut out of the list of samples are a forget list.
+run 0 data list folder:photos
+same "samples" "$(wc -l <out | tr -d ' ')" 61
+same "head" "$(head -1 out)" "index,class,file,digest"
+sed -n '1p;5p;9p' out >cut.csv
+run 0 unlearn base --method ft --epochs 1 --lr 0.01 --no-augment --threads 1 --forget file:cut.csv --out cut
+same "indices" "$(sed -n '2,3p' cut/forget.csv | tr '\n' ' ')" "3 7 "
+sed -n '3p' cut.csv | sed 's/.*,//' >digest.txt
+run 0 unlearn base --method ft --epochs 1 --lr 0.01 --no-augment --threads 1 --forget file:digest.txt --out cut --force
+same "by digest" "$(sed -n 2p cut/forget.csv)" 7
+
 # By name and by pattern; what names nothing is listed.
 first=$(cd photos/train && ls -d */* | sed -n '3p')
 second=$(cd photos/train && ls -d */* | sed -n '9p')

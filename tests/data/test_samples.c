@@ -1,6 +1,7 @@
 // test_samples.c - samples by file name, pattern and content; training sets that are found again after files have been
 // deleted, added and renamed.
 #include "data/data_test.h"
+#include <math.h>
 
 static lt_dataset *open_folder(void)
 {
@@ -156,6 +157,49 @@ static void test_identity(void **state)
     lt_sample_list_close(list);
 }
 
+// A photograph-like field: a few smooth waves, different for every seed.
+static void paint(uint8_t *x, int seed, int shift, bool mirrored, int brighter)
+{
+    for (int c = 0; c < 3; c++)
+        for (int h = 0; h < 32; h++)
+            for (int w = 0; w < 32; w++) {
+                const double u = (mirrored ? 31 - w : w) + shift, v = h;
+                const double f = sin(0.21 * u + seed) + sin(0.17 * v + 2.3 * seed + c) +
+                                 sin(0.11 * (u + v) * (1 + seed % 3) + c * seed);
+                const double value = 127 + 35 * f + brighter;
+                x[(c * 32 + h) * 32 + w] = (uint8_t)(value < 0 ? 0 : value > 255 ? 255 : value);
+            }
+}
+
+static void test_near_duplicates(void **state)
+{
+    (void)state;
+    enum { N = 12, BYTES = 3 * 32 * 32 };
+    static uint8_t x[N * BYTES];
+    const int32_t y[N] = {0};
+    lt_dataset *ds;
+    for (int i = 0; i < N; i++)
+        paint(x + i * BYTES, i, 0, false, 0);
+    paint(x + 3 * BYTES, 0, 0, false, 0);  // the same as 0
+    paint(x + 5 * BYTES, 0, 1, false, 12); // moved by a pixel, brighter
+    paint(x + 7 * BYTES, 1, 0, true, 0);   // 1, mirrored
+    assert_ok(lt_dataset_from_arrays(3, 32, 32, 2, N, x, y, 1, x, y, &ds));
+    int64_t forgotten[] = {0, 1}, kept[] = {2, 3, 4, 5, 6, 7, 8, 9, 10, 11};
+    const lt_index_set forget = {2, forgotten}, rest = {10, kept};
+    lt_near_duplicates found;
+    assert_ok(lt_dataset_near_duplicates(ds, &forget, &rest, LT_NEAR_DUPLICATE_LEAST, &found));
+    assert_int_equal(found.n, 3);
+    static const int64_t rows[] = {3, 5, 7}, of[] = {0, 0, 1};
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(found.item[i].row, rows[i]);
+        assert_int_equal(found.item[i].of_row, of[i]);
+        assert_int_equal(found.item[i].mirrored, i == 2);
+    }
+    assert_true(found.item[0].similarity > 0.99999f && found.item[1].similarity < 0.9999f);
+    lt_near_duplicates_clear(&found);
+    lt_dataset_close(ds);
+}
+
 static void test_bad_lists(void **state)
 {
     (void)state;
@@ -186,6 +230,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_names, begin, scratch_end),
         cmocka_unit_test_setup_teardown(test_without_names, begin, scratch_end),
         cmocka_unit_test_setup_teardown(test_identity, begin, scratch_end),
+        cmocka_unit_test(test_near_duplicates),
         cmocka_unit_test_setup_teardown(test_bad_lists, begin, scratch_end),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
