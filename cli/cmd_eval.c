@@ -1,5 +1,5 @@
 // cmd_eval.c - `lethe eval`: accuracy, loss and calibration of a model per split and per class; optionally its signals.
-#include "cli.h"
+#include "quantize.h"
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -7,7 +7,7 @@
 struct opts {
     const char *run, *data, *model, *signals, *forget;
     uint64_t forget_seed;
-    bool train, force;
+    bool train, force, integer;
 };
 static const lt_option own[] = {
     LT_STR(struct opts, run, NULL, "run or model file to evaluate (also the first argument)"),
@@ -18,6 +18,7 @@ static const lt_option own[] = {
     LT_U64(struct opts, forget_seed, 1, "seed of the draw of a random forget set"),
     LT_BOOL(struct opts, train, 1, "evaluate the training split too; --no-train: only the test split"),
     LT_BOOL(struct opts, force, 0, "overwrite --signals even where it is another kind of file"),
+    LT_BOOL(struct opts, integer, 0, "of a quantized run: compute with integers only, as the deployed network does"),
     LT_OPT_END,
 };
 static const cli_group groups[] = {{"", "What to evaluate", own, 0, LT_OPTGROUP_FLAGS}, {NULL, NULL, NULL, 0, 0}};
@@ -31,6 +32,7 @@ struct job {
     lt_evaluator *evaluator;
     int64_t images;
     double seconds;
+    json_t *integer; // size and kernel of the integer network, or NULL
 };
 
 static lt_status open_job(cli_call *call, struct job *job)
@@ -90,6 +92,32 @@ static lt_status evaluate_all(cli_call *call, struct job *job, json_t *splits)
     return test.n > 0 ? evaluate(job, &test, splits, "test") : LT_OK;
 }
 
+// The same splits by the integer network: accuracies only, its logits have no unit.
+static lt_status evaluate_integers(cli_call *call, struct job *job, json_t *splits)
+{
+    static const char *const name[] = {"train", "test"};
+    const struct opts *o = call->opts;
+    cli_integer_net net = {0};
+    lt_status status = cli_integer_net_open(&job->src, job->ds, &job->env, &net);
+    for (int k = o->train ? LT_TRAIN : LT_TEST; k <= LT_TEST && status == LT_OK; k++) {
+        const int64_t n = job->ds->split[k].n;
+        double acc = 0, per_s = 0;
+        if (n == 0)
+            continue;
+        status = lt_int_net_evaluate(net.net, job->ds, (lt_split)k, cli_threads(call), &acc, &per_s);
+        json_t *split = json_object();
+        cli_put(split, "n", json_integer(n));
+        cli_put_real(split, "acc", acc);
+        cli_put(splits, name[k], split);
+        job->images += n;
+        job->seconds += (double)n / per_s;
+    }
+    if (status == LT_OK)
+        job->integer = cli_integer_net_json(&net);
+    cli_integer_net_close(&net);
+    return status;
+}
+
 static lt_status write_signals(cli_call *call, struct job *job)
 {
     const struct opts *o = call->opts;
@@ -131,6 +159,8 @@ static void fill_result(cli_call *call, struct job *job, json_t *splits)
     cli_put_real(r, "wall_s", job->seconds);
     if (o->signals && *o->signals)
         cli_put_text(r, "signals", o->signals);
+    if (job->integer)
+        cli_put(r, "integer", json_incref(job->integer));
     cli_put(r, "splits", json_incref(splits));
     call->result = r;
 }
@@ -145,7 +175,10 @@ static lt_status run(cli_call *call)
                               ((const struct opts *)call->opts)->force),
                 done);
     LT_TRY_GOTO(open_job(call, &job), done);
-    LT_TRY_GOTO(evaluate_all(call, &job, splits), done);
+    if (((const struct opts *)call->opts)->integer)
+        LT_TRY_GOTO(evaluate_integers(call, &job, splits), done);
+    else
+        LT_TRY_GOTO(evaluate_all(call, &job, splits), done);
     LT_TRY_GOTO(write_signals(call, &job), done);
     fill_result(call, &job, splits);
 done:
@@ -154,6 +187,7 @@ done:
     cli_sets_clear(&job.sets);
     cli_source_close(&job.src);
     json_decref(splits);
+    json_decref(job.integer);
     return status;
 }
 

@@ -9,6 +9,10 @@ static const lt_opt_value steps[] = {{"minmax", LT_PTQ_MINMAX, "the largest weig
                                      {"percentile", LT_PTQ_PERCENTILE, "the outer level at a percentile of |w|"},
                                      {"mean", LT_PTQ_MEAN, "2 mean|w| / sqrt(z), as training starts"},
                                      {NULL, 0, NULL}};
+static const lt_opt_value formats[] = {{"c", CLI_FORMAT_C, "one C11 file and its header"},
+                                       {"onnx", CLI_FORMAT_ONNX, "ONNX with QuantizeLinear and DequantizeLinear"},
+                                       {"packed", CLI_FORMAT_PACKED, "packed codes and tables, safetensors"},
+                                       {NULL, 0, NULL}};
 static const lt_option own[] = {
     LT_STR(cli_quantize_opts, action, NULL, "train, ptq, population or export (also the first argument)"),
     LT_STR(cli_quantize_opts, run, NULL,
@@ -18,6 +22,7 @@ static const lt_option own[] = {
     LT_ENUM(cli_quantize_opts, step, LT_PTQ_MSE, steps, "ptq: how the step is chosen"),
     LT_F64(cli_quantize_opts, percentile, 99.9, 1e-3, 100, "%", "ptq --step percentile: which one"),
     LT_I32(cli_quantize_opts, chips, 20, 1, 100000, "chips", "population: how many, numbered from --chip on"),
+    LT_ENUM(cli_quantize_opts, format, CLI_FORMAT_C, formats, "export: what to write to --out"),
     LT_BOOL(cli_quantize_opts, fine_tune, 0, "population: also train on every chip, with the options of training"),
     LT_F64(cli_quantize_opts, yield_at, 0, 0, 1, "",
            "population: accuracy that counts as working; 0 = two points below the nominal one"),
@@ -249,6 +254,7 @@ static void print_quantize(const json_t *r, FILE *out)
 static const cli_action actions[] = {{"train", run_quantize, print_quantize},
                                      {"ptq", run_quantize, print_quantize},
                                      {"population", cli_quantize_population, cli_print_chips},
+                                     {"export", cli_quantize_export, cli_print_export},
                                      {NULL, NULL, NULL}};
 
 static lt_status run(cli_call *call)
@@ -285,17 +291,19 @@ static void more_help(const cli_call *call, FILE *out)
 
 const cli_verb cli_verb_quantize = {
     .name = "quantize",
-    .usage = "train | ptq | population  RUN [options]",
+    .usage = "train | ptq | population | export  RUN [options]",
     .about =
         "Puts the weights of a trained model on 2^bits levels.\n"
         "train    quantization-aware training from a float run: by a penalty (msqe and its kin) or straight-through\n"
         "ptq      the same levels without training\n"
         "population  a quantized run on many faulty or variable chips: mean, quantiles, worst, yield\n"
+        "export   the integer network of a quantized run as C, ONNX or packed tables, written to --out\n"
         "The run holds model.safetensors with the weights as the hardware computes with them, and codes.safetensors\n"
         "with the integer codes, levels and encoding. --fault-rate and --variability make a chip of which some cells\n"
         "are stuck or differ: training then knows its map (--no-fault-aware: does not), and --chip N is another one.",
     .examples = "  lethe quantize train runs/base --bits 4 --method msqe-step --out runs/q4\n"
                 "  lethe quantize ptq runs/base --bits 4 --step mse\n"
+                "  lethe quantize export runs/q4 --format c --out model.c\n"
                 "  lethe quantize population runs/q4 --chips 20 --fault-rate 0.05\n"
                 "  lethe quantize train runs/base --bits 4 --fault-rate 0.1 --chip 3 --encoding sign-magnitude\n",
     .uses = CLI_COMPUTE | CLI_SEED | CLI_PLACE | CLI_RESUME,

@@ -3,12 +3,14 @@
 #define LETHE_CLI_QUANTIZE_H
 #include "cli.h"
 
+enum { CLI_FORMAT_C, CLI_FORMAT_ONNX, CLI_FORMAT_PACKED };
 typedef struct cli_quantize_opts {
     const char *action, *run, *data, *model;
     int32_t step; // lt_ptq_step
     double percentile, yield_at;
     int32_t chips;
     bool fine_tune;
+    int32_t format; // of an export
     lt_quant_cfg quant;
     lt_train_cfg train;
 } cli_quantize_opts;
@@ -23,8 +25,18 @@ typedef struct cli_quantize_job {
 } cli_quantize_job;
 lt_status cli_quantize_open(cli_call *call, cli_quantize_job *job);
 void cli_quantize_close(cli_quantize_job *job, lt_status status);
-lt_status cli_quantize_open_codes(cli_quantize_job *job, char path[4096]); // of the run that was opened
-lt_status cli_quantize_population(cli_call *call);                         // quantize_population.c
+// The integer network of a quantized run, with what it is made from. quantize_export.c
+typedef struct cli_integer_net {
+    lt_quant *quant;
+    lt_int_net *net;
+} cli_integer_net;
+lt_status cli_integer_net_open(const cli_source *src, const lt_dataset *ds, const lt_env *env, cli_integer_net *net);
+void cli_integer_net_close(cli_integer_net *net);
+json_t *cli_integer_net_json(const cli_integer_net *net);
+lt_status cli_quantize_export(cli_call *call);
+void cli_print_export(const json_t *r, FILE *out);
+lt_status cli_open_codes(const cli_source *src, lt_quant **quant); // codes.safetensors of the run
+lt_status cli_quantize_population(cli_call *call);                 // quantize_population.c
 void cli_print_chips(const json_t *r, FILE *out);
 void cli_quantize_put_chip(json_t *r, const cli_call *call);
 #endif

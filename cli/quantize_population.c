@@ -25,17 +25,6 @@ static json_t *row_json(const double *acc, int n, double at)
     return j;
 }
 
-lt_status cli_quantize_open_codes(cli_quantize_job *job, char path[4096])
-{
-    if (!job->src.dir)
-        return LT_FAIL(LT_E_USAGE, "%s: expected a run of `lethe quantize`, found a file", job->src.name);
-    snprintf(path, 4096, "%s/codes.safetensors", job->src.dir);
-    const lt_status status = lt_quant_open(path, job->src.model, &job->quant);
-    if (status == LT_E_IO)
-        lt_error_hint("expected a run of `lethe quantize train` or `lethe quantize ptq`");
-    return status;
-}
-
 static json_t *result_json(cli_call *call, const cli_quantize_job *job, const double *acc, double start_s)
 {
     const cli_quantize_opts *o = call->opts;
@@ -74,10 +63,10 @@ static json_t *result_json(cli_call *call, const cli_quantize_job *job, const do
 static lt_status population(cli_call *call, cli_quantize_job *job)
 {
     const cli_quantize_opts *o = call->opts;
-    char codes[4096], table[4096];
+    char table[4096];
     const double start_s = cli_now_s();
     LT_TRY(cli_quantize_open(call, job));
-    LT_TRY(cli_quantize_open_codes(job, codes));
+    LT_TRY(cli_open_codes(&job->src, &job->quant));
     if (!(o->quant.device.fault_rate > 0) && !(o->quant.device.variability > 0)) {
         LT_FAIL(LT_E_USAGE, "quantize population: ideal chips are all the same");
         return lt_error_hint("give --fault-rate or --variability");

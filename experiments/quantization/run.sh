@@ -3,66 +3,75 @@
 #
 #   LETHE=build/release/cli/lethe LETHE_DATA=/data OUT=runs/quantization THREADS=2 experiments/quantization/run.sh [part...]
 #
-# Parts: float methods faults trained spread encodings. Finished runs are taken as they are, so the script can be started
+# Parts: float methods ptq trained encodings spread activations more. Finished runs are taken as they are, so the script can be started
 # again. table.py makes results.csv and the tables of README.md from what is in OUT.
 set -eu
 : "${LETHE:?}" "${OUT:?}"
-data="cifar10,train-limit=${TRAIN:-10000},test-limit=${TEST:-2000}"
+data="cifar10,train-limit=${TRAIN:-4000},test-limit=${TEST:-1000}"
 model=${MODEL:-resnet18:width=8}
-common="--threads ${THREADS:-2} --quiet"
-epochs=${EPOCHS:-8}
-qat="--epochs $epochs --lr 0.05 --bn-batches 40 $common"
+common="--threads ${THREADS:-2} --batch 64 --quiet"
+qat="--epochs ${EPOCHS:-6} --lr 0.05 --bn-batches 30 $common"
 mkdir -p "$OUT"
 
-float() {
-    "$LETHE" train --data "$data" --model "$model" --epochs "${FLOAT_EPOCHS:-24}" --out "$OUT/float" $common
+run() { # run NAME ARGS...: into OUT/NAME, unless it is finished
+    name=$1
+    shift
+    [ -e "$OUT/$name/DONE" ] || "$LETHE" "$@" --out "$OUT/$name" >/dev/null || echo "$name failed" >&2
 }
-methods() { # weights only; the first row of a width is post-training
-    for bits in 2 4 3; do
-        for step in minmax mean mse; do
-            "$LETHE" quantize ptq "$OUT/float" --bits $bits --step $step --bn-batches 40 --out "$OUT/b$bits-ptq-$step" $common
-        done
-        for method in msqe-step seq lsq ste msqe-levels msqe msqe-only dorefa gauss-well qfalt osc-reg; do
-            "$LETHE" quantize train "$OUT/float" --bits $bits --method $method --out "$OUT/b$bits-$method" $qat
+float() {
+    run float train --data "$data" --model "$model" --epochs "${FLOAT_EPOCHS:-30}" $common
+}
+ptq() {
+    for bits in 2 4; do
+        for step in minmax mse; do
+            run b$bits-ptq-$step quantize ptq "$OUT/float" --bits $bits --step $step --bn-batches 20 $common
         done
     done
 }
-encodings() { # one 4-bit model on 20 chips, evaluation only
-    for rate in 0.05 0.1 0.2; do
-        for encoding in offset twos sign-magnitude gray differential; do
-            "$LETHE" quantize population "$OUT/b4-msqe-step" --chips 20 --fault-rate $rate --encoding $encoding \
-                --bn-batches 10 --out "$OUT/pop-$encoding-$rate" $common
+methods() { # weights only
+    for bits in 2 4; do
+        for method in msqe-step seq lsq; do
+            run b$bits-$method quantize train "$OUT/float" --bits $bits --method $method $qat
         done
     done
 }
 trained() { # known maps: offset binary, stuck at 0
-    for chip in 0 1 2; do
-        for method in msqe ste-reachable ste-masked; do
-            "$LETHE" quantize train "$OUT/float" --bits 4 --method $method --fault-rate 0.2 --chip $chip \
-                --out "$OUT/f0.2-$method-$chip" $qat
+    run f0.2-agnostic-0 quantize train "$OUT/float" --bits 4 --method msqe --no-fault-aware --fault-rate 0.2 $qat
+    for chip in ${CHIPS:-0 1 2 3 4}; do
+        for method in msqe ste-reachable; do
+            run f0.2-$method-$chip quantize train "$OUT/float" --bits 4 --method $method --fault-rate 0.2 --chip $chip $qat
         done
-        "$LETHE" quantize train "$OUT/float" --bits 4 --method msqe --no-fault-aware --fault-rate 0.2 --chip $chip \
-            --out "$OUT/f0.2-agnostic-$chip" $qat
     done
 }
+few="--data cifar10,train-limit=${TRAIN:-4000},test-limit=400 --chips 20 --bn-batches 4"
+encodings() { # one 4-bit model on 20 chips, evaluation only
+    for encoding in offset sign-magnitude twos differential gray; do
+        run pop-$encoding-0.2 quantize population "$OUT/b4-msqe-step" --fault-rate 0.2 --encoding $encoding $few $common
+    done
+    run pop-offset-0.05 quantize population "$OUT/b4-msqe-step" --fault-rate 0.05 $few $common
+    run pop-other quantize population "$OUT/f0.2-msqe-0" --fault-rate 0.2 $few $common
+}
 spread() {
-    for sigma in 0.1 0.2 0.4; do
-        for encoding in offset sign-magnitude; do
-            "$LETHE" quantize population "$OUT/b4-msqe-step" --chips 20 --variability $sigma --encoding $encoding \
-                --bn-batches 10 --out "$OUT/var-$encoding-$sigma" $common
-        done
+    for encoding in offset sign-magnitude; do
+        run var-$encoding-0.4 quantize population "$OUT/b4-msqe-step" --variability 0.4 --encoding $encoding $few $common
     done
     for method in msqe ste-reachable; do
-        "$LETHE" quantize train "$OUT/float" --bits 4 --method $method --variability 0.4 --out "$OUT/v0.4-$method" $qat
+        run v0.4-$method quantize train "$OUT/float" --bits 4 --method $method --variability 0.4 $qat
     done
 }
 activations() { # weights and activations
-    for bits in 4 2; do
-        for method in msqe-step seq lsq pact; do
-            "$LETHE" quantize train "$OUT/float" --bits $bits --act-bits $bits --method $method --out "$OUT/wa$bits-$method" $qat
-        done
+    for method in msqe-step lsq; do
+        run wa4-$method quantize train "$OUT/float" --bits 4 --act-bits 4 --method $method $qat
     done
 }
-for part in ${*:-float methods encodings trained spread activations}; do
+more() { # the other methods
+    for method in ste msqe-levels msqe-only dorefa qfalt osc-reg; do
+        run b2-$method quantize train "$OUT/float" --bits 2 --method $method $qat
+    done
+    for method in msqe-step seq lsq; do
+        run b3-$method quantize train "$OUT/float" --bits 3 --method $method $qat
+    done
+}
+for part in ${*:-float methods ptq trained encodings spread activations more}; do
     $part
 done

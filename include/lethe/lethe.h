@@ -12,6 +12,7 @@
 #include "lethe/representation.h"
 #include "lethe/event.h"
 #include "lethe/graph.h"
+#include "lethe/intnet.h"
 #include "lethe/lint.h"
 #include "lethe/machine.h"
 #include "lethe/metric.h"

@@ -113,7 +113,8 @@ typedef struct lt_penalty {
     void (*add)(void *ctx, float weight, int64_t from, int64_t n, const float *p, float *g);
     // After the pass: the weighted value of the term, and its gradient with respect to `own` (own.n). NULL = not known.
     double (*finish)(void *ctx, float *own_grad);
-    void (*own_updated)(void *ctx); // `own` has new values: bound them here; NULL = nothing to do
+    // `own` has new values, after an update or from a checkpoint: bound them here; NULL = nothing to do.
+    void (*own_updated)(void *ctx);
     lt_own_params own;
     void *ctx;
 } lt_penalty;

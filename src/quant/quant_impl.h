@@ -76,7 +76,7 @@ typedef struct lti_segment { // a piece of one grid inside one block of the upda
     int tensor, grid;
     int64_t from, n;                          // coordinates of the slab
     double own[LT_QUANT_MAX_BITS + 1], value; // sums of the last pass
-    double bend; // bound of the curvature of the value in its own numbers
+    double bend;                              // bound of the curvature of the value in its own numbers
 } lti_segment;
 
 typedef struct lti_maps { // of one chip; arrays over all quantized weights, NULL = ideal
@@ -107,9 +107,9 @@ struct lt_quant {
     lt_quant_tensor_info *info; // (n_tensors)
     lt_update_at at;            // of the update in work
     double lambda;
-    float sigma;          // width of the Gaussian well, in steps
-    double lambda_end[2]; // weights of the penalty at the start and the end of the ramp, resolved
-    double n_steps;       // of the job
+    float sigma;            // width of the Gaussian well, in steps
+    double lambda_end[2];   // weights of the penalty at the start and the end of the ramp, resolved
+    double n_steps;         // of the job
     float momentum, lr_max; // of the job
     uint64_t seed;
     const char *label; // how the levels were found, for files: the method, or "ptq"
@@ -153,8 +153,8 @@ typedef struct lti_qpiece { // a segment at work
     float *used;        // forward
     const float *value; // backward: what forward made
     float *grad;
-    double *own;        // sums for own gradients, n_own
-    double *bend;       // see lti_segment
+    double *own;  // sums for own gradients, n_own
+    double *bend; // see lti_segment
 } lti_qpiece;
 
 enum {

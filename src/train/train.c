@@ -80,6 +80,11 @@ static lt_status load(lti_trainer *t)
     LT_TRY(lti_state_load(&t->state, t->path, t->env->events));
     lti_trainer_mark_model_dirty(t);
     lti_trainer_mark_optim_dirty(t);
+    for (int i = 0; i < t->job->n_penalties; i++) // their own parameters came from the file
+        if (t->job->penalty[i].own_updated)
+            t->job->penalty[i].own_updated(t->job->penalty[i].ctx);
+    if (t->job->transform && t->job->transform->own_updated)
+        t->job->transform->own_updated(t->job->transform->ctx);
     const lti_step_counters *at = &t->at;
     if (at->epoch < 0 || at->epoch > t->job->cfg.epochs || at->phase < 0 || at->phase > t->job->n_phases ||
         at->batch < 0) {
@@ -274,7 +279,8 @@ static lt_status add_companion(lti_trainer *t, const lt_batch *b, double *loss)
 }
 
 // One pass of the model over the batches of a step; with a transform, its values and its gradient.
-static lt_status one_pass(lti_trainer *t, const lt_batch *b, const lt_batch *companion, const lt_update_at *at, double *loss)
+static lt_status one_pass(lti_trainer *t, const lt_batch *b, const lt_batch *companion, const lt_update_at *at,
+                          double *loss)
 {
     const lt_transform *f = t->job->transform;
     LT_TRY(lti_trainer_use_params(t, at));

@@ -55,6 +55,35 @@ run 0 quantize train --resume parts
 cmp -s whole/model.safetensors parts/model.safetensors || fail "resumed weights differ"
 cmp -s whole/codes.safetensors parts/codes.safetensors || fail "resumed codes differ"
 
+# deployment: integers, C, ONNX, packed
+run 0 quantize train base --bits 4 --act-bits 4 --epochs 1 --bn-batches 4 --threads 1 --out a4 --json
+run 0 eval a4 --integer --threads 1 --json
+json out test_acc integer.kernel integer.weight_bytes integer.activation_bytes
+integer_acc=$(value out test_acc)
+for format in c onnx packed; do
+    run 0 quantize export a4 --format $format --out "a4.$format" --json
+    json out path digest test_acc_integer integer
+    [ -s "a4.$format" ] || fail "a4.$format is missing"
+    same "accuracy of the exported network" "$(value out test_acc_integer)" "$integer_acc"
+    [ $format = c ] || continue
+    contains a4.h "int lethe_predict(const uint8_t \*image);"
+done
+python=${LETHE_PYTHON:-python3}
+if command -v cc >/dev/null 2>&1; then
+    "$python" "$SOURCE/tests/interop/check_onnx.py" a4.onnx a4.c >onnx.txt 2>err
+    code=$?
+    [ $code = 0 ] || [ $code = 77 ] || fail "onnxruntime and the exported C disagree: $(cat onnx.txt)"
+fi
+error 2 "found none of its codes" eval base --integer
+error 2 "out is missing" quantize export a4
+
+# many chips: continued where they were interrupted
+run 0 quantize population q3 --chips 3 --fault-rate 0.1 --bn-batches 2 --threads 1 --out pop --json
+json out chips.mean chips.worst chips.q05 chips.q50 chips.q95 chips.yield rows.bitmap rows.nearest-bn bits fault_rate
+same "rows of chips.csv" "$(grep -c '^[0-9]' pop/chips.csv)" 3
+error 2 "ideal chips are all the same" quantize population q3
+error 2 "found none of its codes" quantize population base --fault-rate 0.1
+
 error 2 "unknown quantization method 'msq'" quantize train base --method msq
 error 2 "expected one of" quantize shrink base
 error 2 "which run" quantize train

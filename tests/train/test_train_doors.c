@@ -277,12 +277,15 @@ static void resumes_with_the_same_bits(void **state)
         remove(path);
         if (k) {
             assert_int_equal(lt_train_run(&f.job, &f.env, path, false, NULL), LT_E_INTERRUPTED);
+            q.n_updated = 0;
             s.stop = 0;
             s.stop_at = -1;
             lt_model_init(f.model, 99); // the checkpoint brings everything back
             q.centre[0] = r.gain[0] = 7;
         }
         assert_ok(lt_train_run(&f.job, &f.env, path, k == 1, NULL));
+        if (k)
+            assert_int_equal(q.n_updated, 1 + 4); // what came from the checkpoint, then the steps that were left
         centre[k] = q.centre[0];
         gain[k] = r.gain[0];
         params[k] = malloc((size_t)f.model->n_params * sizeof(float));

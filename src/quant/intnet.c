@@ -1,0 +1,696 @@
+// intnet.c - from the graph of a quantized model to layers of integers.
+//
+// The graph is walked once. A value is a tensor of integers with a scale, or a sum of terms (convolutions of tensors,
+// or tensors themselves, with a real factor per channel) plus an offset; batch norm, scaling and addition change
+// factors and offsets only. A sum becomes a tensor where a ReLU ends it. [QAT 7.1]
+#include "quant/intnet_impl.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+typedef struct sum_term {
+    int source;
+    lti_int_weights *weights;
+    int stride, pad;
+    double *factor; // (k)
+} sum_term;
+typedef struct node_value { // of a value of the graph
+    int tensor;             // >= 0: integers
+    bool is_sum, relu;
+    int n_terms;
+    sum_term term[LTI_INT_MAX_TERMS];
+    double *offset; // (k)
+    int64_t k, h, w;
+} node_value;
+
+typedef struct builder {
+    lt_int_net *net;
+    const lt_model *model;
+    const lt_quant *quant;
+    const lt_graph *graph;
+    node_value *value; // by value of the graph
+    float *largest;    // by value: largest activation on training images, of ReLUs
+    const char *label;
+} builder;
+
+// ---- small things
+
+static lt_status value_info(const builder *b, lt_val v, lt_value_info *info)
+{
+    return lt_graph_value(b->graph, v, info);
+}
+
+static const float *param(const builder *b, lt_val v)
+{
+    lt_value_info info;
+    if (v == LT_NONE || value_info(b, v, &info) != LT_OK)
+        return NULL;
+    return (info.role == LT_ROLE_STATE ? b->model->state : b->model->params) + info.slab_offset;
+}
+
+static void *arena(builder *b, int64_t n, size_t size)
+{
+    return lti_arena_alloc(&b->net->arena, (size_t)n * size);
+}
+
+static int new_tensor(builder *b, lti_int_type type, const node_value *v, double scale, int32_t largest)
+{
+    static const int64_t size[] = {1, 2, 4};
+    lt_int_net *net = b->net;
+    net->tensor[net->n_tensors] = (lti_int_tensor){.type = type,
+                                                   .h = v->h,
+                                                   .w = v->w,
+                                                   .c = v->k,
+                                                   .scale = scale,
+                                                   .largest = largest,
+                                                   .bytes = v->h * v->w * v->k * size[type]};
+    return net->n_tensors++;
+}
+
+static lt_status unsupported(const lt_node *n)
+{
+    return LT_FAIL(LT_E_UNSUPPORTED, "integer network: the op %s has no integer form here", n->op->name);
+}
+
+// ---- weights
+
+static const lti_qtensor *quantized(const builder *b, int64_t from)
+{
+    for (int j = 0; j < b->quant->n_tensors; j++)
+        if (b->quant->tensor[j].from == from)
+            return &b->quant->tensor[j];
+    return NULL;
+}
+
+// Where weight (k,r,s,c) lies in the tensor of the model, (K,C,R,S); linear layers read what was (C,H,W).
+static int64_t model_index(const lti_int_weights *w, int64_t k, int64_t r, int64_t s, int64_t c)
+{
+    return ((k * w->c + c) * w->r + r) * w->s + s;
+}
+
+static lti_int_weights *new_weights(builder *b, const lt_value_info *info, int64_t r, int64_t s, int64_t c)
+{
+    lti_int_weights *w = arena(b, 1, sizeof *w);
+    if (!w)
+        return NULL;
+    *w = (lti_int_weights){.name = lti_arena_strdup(&b->net->arena, info->name),
+                           .k = info->shape.dim[0],
+                           .r = r,
+                           .s = s,
+                           .c = c,
+                           .bits = 8,
+                           .values = b->model->params + info->slab_offset};
+    w->w = arena(b, w->k * r * s * c, sizeof *w->w);
+    return w->w && w->name ? w : NULL;
+}
+
+// Integers that gemm kernels read: rows padded with zeros to whole vectors.
+static lt_status pad_rows(builder *b, lti_int_weights *w)
+{
+    const int64_t n = w->r * w->s * w->c;
+    w->largest = 0;
+    for (int64_t i = 0; i < w->k * n; i++)
+        w->largest = abs(w->w[i]) > w->largest ? abs(w->w[i]) : w->largest;
+    w->kp = (n + 63) / 64 * 64;
+    if (w->largest > 127)
+        return LT_OK;
+    w->w8 = arena(b, w->k * w->kp, 1);
+    if (!w->w8)
+        return LTI_NOMEM("integer weights");
+    for (int64_t k = 0; k < w->k; k++)
+        for (int64_t i = 0; i < n; i++)
+            w->w8[k * w->kp + i] = (int8_t)w->w[k * n + i];
+    return LT_OK;
+}
+
+static lt_status fill_codes(builder *b, const lti_qtensor *t, lti_int_weights *w)
+{
+    const uint8_t *code = b->quant->code + t->first;
+    const int top = (1 << t->bits) - 1;
+    w->bits = t->bits;
+    int64_t i = 0;
+    for (int64_t k = 0; k < w->k; k++)
+        for (int64_t r = 0; r < w->r; r++)
+            for (int64_t s = 0; s < w->s; s++)
+                for (int64_t c = 0; c < w->c; c++, i++) {
+                    const int u = code[model_index(w, k, r, s, c)];
+                    w->w[i] = (int16_t)(w->coding == LTI_INT_MIDRISE    ? 2 * u - top
+                                        : w->coding == LTI_INT_MIDTREAD ? u - (top + 1) / 2
+                                                                        : u >> w->bit & 1);
+                }
+    return pad_rows(b, w);
+}
+
+// Terms of a quantized tensor: one, or one per bit and one for the reference with learned multipliers.
+static lt_status quantized_terms(builder *b, const lti_qtensor *t, const lt_value_info *info, int64_t rsc[3],
+                                 node_value *v)
+{
+    const lti_grid *g = &b->quant->grid[t->grid];
+    const bool planes = g->kind == LTI_GRID_MULTIPLIERS;
+    for (int j = 0; j < (planes ? t->bits + 1 : 1); j++) {
+        sum_term *term = &v->term[v->n_terms++];
+        lti_int_weights *w = new_weights(b, info, rsc[0], rsc[1], rsc[2]);
+        term->factor = arena(b, v->k, sizeof *term->factor);
+        if (!w || !term->factor)
+            return LTI_NOMEM("integer weights");
+        w->bit = j;
+        w->coding = !planes       ? (g->kind == LTI_GRID_MIDRISE ? LTI_INT_MIDRISE : LTI_INT_MIDTREAD)
+                    : j < t->bits ? LTI_INT_BIT
+                                  : LTI_INT_ONES;
+        term->weights = w;
+        if (w->coding == LTI_INT_ONES) {
+            for (int64_t i = 0; i < w->k * rsc[0] * rsc[1] * rsc[2]; i++)
+                w->w[i] = 1;
+            LT_TRY(pad_rows(b, w));
+        } else {
+            LT_TRY(fill_codes(b, t, w));
+        }
+        for (int64_t k = 0; k < v->k; k++) {
+            const lti_grid *gk = &b->quant->grid[t->grid + (int)(t->n_grids > 1 ? k : 0)];
+            term->factor[k] = planes ? (j < t->bits ? (double)gk->gain[j] : -(double)gk->gain[t->bits])
+                              : w->coding == LTI_INT_MIDRISE ? (double)gk->step / 2
+                                                             : (double)gk->step;
+        }
+    }
+    return LT_OK;
+}
+
+// A layer that stayed float: 8 bits, symmetric, a scale per output channel.
+static lt_status float_term(builder *b, const lt_value_info *info, int64_t rsc[3], node_value *v)
+{
+    sum_term *term = &v->term[v->n_terms++];
+    lti_int_weights *w = term->weights = new_weights(b, info, rsc[0], rsc[1], rsc[2]);
+    term->factor = arena(b, v->k, sizeof *term->factor);
+    if (!w || !term->factor)
+        return LTI_NOMEM("integer weights");
+    w->coding = LTI_INT_SIGNED8;
+    const int64_t n = rsc[0] * rsc[1] * rsc[2];
+    for (int64_t k = 0; k < w->k; k++) {
+        float most = 0;
+        for (int64_t i = 0; i < n; i++)
+            most = fabsf(w->values[k * n + i]) > most ? fabsf(w->values[k * n + i]) : most;
+        term->factor[k] = most > 0 ? (double)most / 127 : 1;
+        int64_t i = k * n;
+        for (int64_t r = 0; r < w->r; r++)
+            for (int64_t s = 0; s < w->s; s++)
+                for (int64_t c = 0; c < w->c; c++, i++)
+                    w->w[i] = (int16_t)lrint((double)w->values[model_index(w, k, r, s, c)] / term->factor[k]);
+    }
+    return pad_rows(b, w);
+}
+
+// ---- sums and tensors
+
+// The offset of a layer and its factors become integers of one shift.
+static lt_status settle_factors(builder *b, lti_int_layer *l, const node_value *v, double unit)
+{
+    double most = 0, most_add = 0;
+    l->n_terms = v->n_terms;
+    l->k = v->k;
+    l->h = v->h;
+    l->w = v->w;
+    l->add = arena(b, v->k, sizeof *l->add);
+    l->real_add = arena(b, v->k, sizeof *l->real_add);
+    if (!l->add || !l->real_add)
+        return LTI_NOMEM("tables of a layer");
+    for (int j = 0; j < v->n_terms; j++)
+        for (int64_t k = 0; k < v->k; k++)
+            most = fmax(most, fabs(v->term[j].factor[k] / unit));
+    for (int64_t k = 0; k < v->k; k++)
+        most_add = fmax(most_add, fabs(v->offset[k] / unit));
+    l->shift = 30 - (int)floor(log2(most > 0 ? most : 1));
+    l->shift = l->shift > 46 ? 46 : l->shift < 1 ? 1 : l->shift;
+    while (l->shift > 1 && most_add * ldexp(1, l->shift) > ldexp(1, 60))
+        l->shift--;
+    for (int j = 0; j < v->n_terms; j++) {
+        lti_int_term *t = &l->term[j];
+        *t = (lti_int_term){.source = v->term[j].source,
+                            .weights = v->term[j].weights,
+                            .stride = v->term[j].stride,
+                            .pad = v->term[j].pad,
+                            .mul = arena(b, v->k, sizeof *t->mul),
+                            .real = v->term[j].factor};
+        if (!t->mul)
+            return LTI_NOMEM("tables of a layer");
+        for (int64_t k = 0; k < v->k; k++)
+            t->mul[k] = llrint(ldexp(v->term[j].factor[k] / unit, l->shift));
+        for (int64_t k = 0; k < v->k; k++) // tables are 32 bits wide
+            t->mul[k] = t->mul[k] > INT32_MAX ? INT32_MAX : t->mul[k] < -INT32_MAX ? -INT32_MAX : t->mul[k];
+    }
+    for (int64_t k = 0; k < v->k; k++) {
+        l->real_add[k] = v->offset[k];
+        l->add[k] = llrint(ldexp(v->offset[k] / unit, l->shift));
+    }
+    return LT_OK;
+}
+
+static lti_int_layer *new_layer(builder *b, lti_int_kind kind)
+{
+    lti_int_layer *l = &b->net->layer[b->net->n_layers++];
+    *l = (lti_int_layer){.kind = kind, .target = -1, .source = -1};
+    snprintf(l->name, sizeof l->name, "%s", b->label ? b->label : "");
+    return l;
+}
+
+// A sum behind a ReLU becomes a tensor of `bits` bits and this scale.
+static lt_status materialize(builder *b, node_value *v, double scale, int bits)
+{
+    if (!v->is_sum || !v->relu)
+        return LT_FAIL(LT_E_UNSUPPORTED, "integer network: expected a ReLU in front of a layer that reads integers");
+    lti_int_layer *l = new_layer(b, LTI_INT_AFFINE);
+    LT_TRY(settle_factors(b, l, v, scale));
+    for (int64_t k = 0; k < v->k; k++)
+        l->add[k] += (int64_t)1 << (l->shift - 1); // rounds halves up
+    l->bits = bits;
+    l->target = new_tensor(b, LTI_INT_U8, v, scale, (1 << bits) - 1);
+    v->tensor = l->target;
+    return LT_OK;
+}
+
+static lt_status as_tensor(builder *b, lt_val id, node_value **v)
+{
+    *v = &b->value[id];
+    if ((*v)->tensor >= 0)
+        return LT_OK;
+    const double most = (double)b->largest[id];
+    return materialize(b, *v, (most > 0 ? most : 1) / 255, 8);
+}
+
+// The value as a sum: a tensor is one term with its scale.
+static lt_status as_sum(builder *b, lt_val id, node_value *out)
+{
+    const node_value *v = &b->value[id];
+    if (v->is_sum && v->tensor < 0 && !v->relu) {
+        *out = *v;
+        return LT_OK;
+    }
+    node_value *t = NULL;
+    LT_TRY(as_tensor(b, id, &t));
+    *out = (node_value){.tensor = -1, .is_sum = true, .n_terms = 1, .k = t->k, .h = t->h, .w = t->w};
+    out->term[0] = (sum_term){.source = t->tensor, .stride = 1, .factor = arena(b, t->k, sizeof(double))};
+    out->offset = arena(b, t->k, sizeof(double));
+    if (!out->offset || !out->term[0].factor)
+        return LTI_NOMEM("factors");
+    for (int64_t k = 0; k < t->k; k++)
+        out->term[0].factor[k] = b->net->tensor[t->tensor].scale;
+    return LT_OK;
+}
+
+// ---- ops
+
+static lt_status walk_weights(builder *b, const lt_node *n)
+{
+    const bool conv = n->op == &lt_op_conv2d;
+    node_value *x = NULL, *y = &b->value[n->out[0]];
+    lt_value_info w;
+    LT_TRY(value_info(b, n->in[1], &w));
+    b->label = w.name;
+    LT_TRY(as_tensor(b, n->in[0], &x));
+    const int64_t r = conv ? w.shape.dim[2] : x->h, s = conv ? w.shape.dim[3] : x->w;
+    *y = (node_value){.tensor = -1, .is_sum = true, .k = w.shape.dim[0], .h = 1, .w = 1};
+    if (conv) {
+        y->h = (x->h + 2 * n->attr.pad - r) / n->attr.stride + 1;
+        y->w = (x->w + 2 * n->attr.pad - s) / n->attr.stride + 1;
+    }
+    y->offset = arena(b, y->k, sizeof *y->offset);
+    if (!y->offset)
+        return LTI_NOMEM("factors");
+    const lti_qtensor *t = quantized(b, w.slab_offset);
+    int64_t rsc[3] = {r, s, x->k};
+    LT_TRY(t ? quantized_terms(b, t, &w, rsc, y) : float_term(b, &w, rsc, y));
+    const double scale = b->net->tensor[x->tensor].scale;
+    for (int j = 0; j < y->n_terms; j++) {
+        y->term[j].source = x->tensor;
+        y->term[j].stride = conv ? n->attr.stride : 1;
+        y->term[j].pad = conv ? n->attr.pad : 0;
+        for (int64_t k = 0; k < y->k; k++)
+            y->term[j].factor[k] *= scale;
+    }
+    const float *bias = n->n_in > 2 ? param(b, n->in[2]) : NULL;
+    for (int64_t k = 0; k < y->k && bias; k++)
+        y->offset[k] = (double)bias[k];
+    return LT_OK;
+}
+
+static lt_status walk_bn(builder *b, const lt_node *n)
+{
+    node_value *y = &b->value[n->out[0]];
+    LT_TRY(as_sum(b, n->in[0], y));
+    const float *gamma = param(b, n->in[1]), *beta = param(b, n->in[2]), *mean = param(b, n->in[3]),
+                *var = param(b, n->in[4]);
+    for (int64_t k = 0; k < y->k; k++) {
+        const double a = (double)gamma[k] / sqrt((double)var[k] + (double)n->attr.eps);
+        for (int j = 0; j < y->n_terms; j++)
+            y->term[j].factor[k] *= a;
+        y->offset[k] = (y->offset[k] - (double)mean[k]) * a + (double)beta[k];
+    }
+    return LT_OK;
+}
+
+static void scale_sum(node_value *y, double a)
+{
+    for (int64_t k = 0; k < y->k; k++) {
+        for (int j = 0; j < y->n_terms; j++)
+            y->term[j].factor[k] *= a;
+        y->offset[k] *= a;
+    }
+}
+
+static lt_status walk_add(builder *b, const lt_node *n)
+{
+    node_value *y = &b->value[n->out[0]], a, c;
+    LT_TRY(as_sum(b, n->in[0], &a));
+    LT_TRY(as_sum(b, n->in[1], &c));
+    if (a.n_terms + c.n_terms > LTI_INT_MAX_TERMS)
+        return LT_FAIL(LT_E_UNSUPPORTED, "integer network: a sum of more than %d terms", LTI_INT_MAX_TERMS);
+    for (int j = 0; j < c.n_terms; j++)
+        a.term[a.n_terms++] = c.term[j];
+    for (int64_t k = 0; k < a.k; k++)
+        a.offset[k] += c.offset[k];
+    scale_sum(&a, (double)n->attr.alpha);
+    *y = a;
+    return LT_OK;
+}
+
+static lt_status walk_pool(builder *b, const lt_node *n)
+{
+    node_value *x = NULL, *y = &b->value[n->out[0]];
+    LT_TRY(as_tensor(b, n->in[0], &x));
+    const bool most = n->op == &lt_op_max_pool, global = n->op == &lt_op_global_avg_pool;
+    const int kernel = global ? (int)(x->h > x->w ? x->h : x->w) : n->attr.kernel,
+              stride = global ? kernel : n->attr.stride;
+    *y = (node_value){.tensor = -1, .k = x->k};
+    y->h = global ? 1 : (x->h + 2 * n->attr.pad - kernel) / stride + 1;
+    y->w = global ? 1 : (x->w + 2 * n->attr.pad - kernel) / stride + 1;
+    lti_int_layer *l = new_layer(b, most ? LTI_INT_MAX_POOL : LTI_INT_SUM_POOL);
+    const lti_int_tensor *t = &b->net->tensor[x->tensor];
+    const int64_t window = global ? x->h * x->w : (int64_t)kernel * kernel;
+    l->source = x->tensor;
+    l->kernel = kernel;
+    l->stride = stride;
+    l->pad = n->attr.pad;
+    l->k = y->k;
+    l->h = y->h;
+    l->w = y->w;
+    snprintf(l->name, sizeof l->name, "%s", n->op->name);
+    const lti_int_tensor source = *t;
+    l->target = new_tensor(b, most ? source.type : LTI_INT_I32, y, most ? source.scale : source.scale / (double)window,
+                           most ? source.largest : (int32_t)(source.largest * window));
+    y->tensor = l->target;
+    return LT_OK;
+}
+
+// A tensor under another shape: linear layers read (H,W,C) windows, so it keeps its own.
+static lt_status walk_reshape(builder *b, const lt_node *n)
+{
+    node_value *x = NULL;
+    LT_TRY(as_tensor(b, n->in[0], &x));
+    b->value[n->out[0]] = *x;
+    return LT_OK;
+}
+
+static lt_status walk_relu(builder *b, const lt_node *n)
+{
+    node_value *y = &b->value[n->out[0]];
+    LT_TRY(as_sum(b, n->in[0], y));
+    y->relu = true;
+    return LT_OK;
+}
+
+static lt_status walk_act_quant(builder *b, const lt_node *n)
+{
+    const double top = (double)((1 << n->attr.bits) - 1), step = (double)*param(b, n->in[1]);
+    node_value *x = &b->value[n->in[0]];
+    if (x->tensor >= 0 || n->attr.bits > 8)
+        return LT_FAIL(LT_E_UNSUPPORTED, "integer network: activations of more than 8 bits, or rounded twice");
+    LT_TRY(materialize(b, x, n->attr.rule == LT_ACT_RULE_PACT ? step / top : step, n->attr.bits));
+    b->value[n->out[0]] = *x;
+    return LT_OK;
+}
+
+// The image: bytes as they are, or a table of what normalisation makes of each, in 14 bits.
+static lt_status walk_input(builder *b, const lt_node *n)
+{
+    lt_int_net *net = b->net;
+    node_value v = {.tensor = -1, .k = b->model->shape.c, .h = b->model->shape.h, .w = b->model->shape.w};
+    if (!n) {
+        v.tensor = new_tensor(b, LTI_INT_U8, &v, 1.0 / 255, 255);
+        b->value[b->model->x] = v;
+        return LT_OK;
+    }
+    enum { TOP = 8191 };
+    double most = 0;
+    if (v.k > 3)
+        return LT_FAIL(LT_E_UNSUPPORTED, "integer network: expected at most 3 normalised channels, found %lld",
+                       (long long)v.k);
+    for (int c = 0; c < v.k; c++)
+        for (int p = 0; p < 256; p += 255)
+            most = fmax(most, fabs(((double)p / 255 - (double)n->attr.mean[c]) * (double)n->attr.istd[c]));
+    for (int c = 0; c < v.k; c++)
+        for (int p = 0; p < 256; p++)
+            net->lut[c * 256 + p] =
+                (int16_t)lrint(((double)p / 255 - (double)n->attr.mean[c]) * (double)n->attr.istd[c] / most * TOP);
+    net->has_lut = true;
+    net->tensor[b->value[b->model->x].tensor].type = LTI_INT_I16;
+    net->tensor[b->value[b->model->x].tensor].bytes *= 2;
+    net->tensor[b->value[b->model->x].tensor].scale = most / TOP;
+    net->tensor[b->value[b->model->x].tensor].largest = TOP;
+    b->value[n->out[0]] = b->value[b->model->x];
+    return LT_OK;
+}
+
+static lt_status walk_node(builder *b, const lt_node *n)
+{
+    const lt_op *op = n->op;
+    if (b->net->n_layers >= LTI_INT_MAX_LAYERS - 2 || b->net->n_tensors >= LTI_INT_MAX_TENSORS - 2)
+        return LT_FAIL(LT_E_UNSUPPORTED, "integer network: more than %d layers", LTI_INT_MAX_LAYERS - 2);
+    if (op == &lt_op_normalize)
+        return walk_input(b, n);
+    if (op == &lt_op_conv2d || op == &lt_op_linear)
+        return walk_weights(b, n);
+    if (op == &lt_op_bn)
+        return walk_bn(b, n);
+    if (op == &lt_op_relu)
+        return walk_relu(b, n);
+    if (op == &lt_op_act_quant)
+        return walk_act_quant(b, n);
+    if (op == &lt_op_add)
+        return walk_add(b, n);
+    if (op == &lt_op_scale) {
+        LT_TRY(as_sum(b, n->in[0], &b->value[n->out[0]]));
+        scale_sum(&b->value[n->out[0]], (double)n->attr.alpha);
+        return LT_OK;
+    }
+    if (op == &lt_op_avg_pool || op == &lt_op_global_avg_pool || op == &lt_op_max_pool)
+        return walk_pool(b, n);
+    return op == &lt_op_reshape ? walk_reshape(b, n) : unsupported(n);
+}
+
+static lt_status walk(builder *b)
+{
+    LT_TRY(walk_input(b, NULL));
+    for (int32_t i = 0; i < lti_graph_n_nodes(b->graph); i++)
+        LT_TRY(walk_node(b, lti_graph_node(b->graph, i)));
+    node_value *z = &b->value[b->model->logits];
+    if (!z->is_sum || z->relu)
+        return LT_FAIL(LT_E_UNSUPPORTED, "integer network: expected logits that end a linear layer");
+    lti_int_layer *l = new_layer(b, LTI_INT_LOGITS);
+    return settle_factors(b, l, z, 1);
+}
+
+// ---- memory of activations: first place that is free while a tensor lives
+
+static void find_lives(lt_int_net *net)
+{
+    for (int i = 0; i < net->n_tensors; i++)
+        net->tensor[i].first = net->tensor[i].last = -1;
+    for (int l = 0; l < net->n_layers; l++) {
+        const lti_int_layer *layer = &net->layer[l];
+        for (int t = 0; t < layer->n_terms; t++)
+            net->tensor[layer->term[t].source].last = l;
+        if (layer->source >= 0)
+            net->tensor[layer->source].last = l;
+        if (layer->target >= 0)
+            net->tensor[layer->target].first = net->tensor[layer->target].last = l;
+    }
+}
+
+static void place_tensors(lt_int_net *net)
+{
+    find_lives(net);
+    for (int i = 0; i < net->n_tensors; i++) {
+        lti_int_tensor *t = &net->tensor[i];
+        t->offset = 0;
+        for (bool moved = true; moved;) {
+            moved = false;
+            for (int j = 0; j < i; j++) {
+                const lti_int_tensor *o = &net->tensor[j];
+                const bool together = t->first <= o->last && o->first <= t->last;
+                if (together && t->offset < o->offset + o->bytes && o->offset < t->offset + t->bytes) {
+                    t->offset = (o->offset + o->bytes + 63) / 64 * 64;
+                    moved = true;
+                }
+            }
+        }
+        net->memory_bytes = t->offset + t->bytes > net->memory_bytes ? t->offset + t->bytes : net->memory_bytes;
+    }
+    net->memory_bytes = (net->memory_bytes + 63) / 64 * 64;
+    for (int l = 0; l < net->n_layers; l++)
+        for (int t = 0; t < net->layer[l].n_terms; t++) {
+            const lti_int_weights *w = net->layer[l].term[t].weights;
+            const int64_t n = net->layer[l].h * net->layer[l].w;
+            const int64_t bytes = (w ? n * w->kp : 0) + n * net->layer[l].k * 12 + 256;
+            net->scratch_bytes = bytes > net->scratch_bytes ? bytes : net->scratch_bytes;
+        }
+}
+
+// ---- largest activations of float ReLUs on training images
+
+static bool needs_range(const builder *b, lt_val v)
+{
+    for (int32_t i = 0; i < lti_graph_n_nodes(b->graph); i++) {
+        const lt_node *n = lti_graph_node(b->graph, i);
+        if (n->op == &lt_op_act_quant && n->in[0] == v)
+            return false;
+    }
+    return true;
+}
+
+static lt_status calibrate(builder *b, const lt_dataset *ds, const lt_env *env)
+{
+    enum { BATCH = 64, BATCHES = 4, MAX = 96 };
+    lt_val outs[MAX];
+    int n = 0;
+    for (int32_t i = 0; i < lti_graph_n_nodes(b->graph) && n < MAX; i++)
+        if (lti_graph_node(b->graph, i)->op == &lt_op_relu && needs_range(b, lti_graph_node(b->graph, i)->out[0]))
+            outs[n++] = lti_graph_node(b->graph, i)->out[0];
+    if (n == 0)
+        return LT_OK;
+    const int64_t n_train = ds->split[LT_TRAIN].n, batch = n_train < BATCH ? n_train : BATCH;
+    const lt_model *m = b->model;
+    const lt_view view = lt_view_split(ds, LT_TRAIN);
+    const lt_loader_spec loader_spec = {
+        .views = &view, .n_views = 1, .batch = batch, .shuffle = true, .seed = 1, .pad = 4};
+    const lt_plan_spec spec = {.outs = outs,
+                               .n_outs = n,
+                               .grad_of = LT_NONE,
+                               .seed = LT_NONE,
+                               .batch = batch,
+                               .dtype = LT_F32,
+                               .flags = env->plan_flags};
+    lt_loader *loader = NULL;
+    lt_plan *plan = NULL;
+    lt_status status = LT_OK;
+    LT_TRY_GOTO(lt_loader_create(&loader_spec, &loader), done);
+    LT_TRY_GOTO(lt_plan_create(m->graph, &spec, env->backend, &plan), done);
+    LT_TRY_GOTO(lt_plan_bind(plan, m->params, m->state, NULL), done);
+    LT_TRY_GOTO(lt_loader_start(loader, 0, 0), done);
+    for (int i = 0; i < BATCHES; i++) {
+        const lt_batch *x = NULL;
+        LT_TRY_GOTO(lt_loader_next(loader, &x), done);
+        if (x->n != batch)
+            break;
+        memcpy(lt_plan_buffer(plan, m->x), x->x,
+               (size_t)(batch * m->shape.c * m->shape.h * m->shape.w) * sizeof(float));
+        LT_TRY_GOTO(lt_plan_run(plan), done);
+        for (int j = 0; j < n; j++) {
+            lt_value_info info;
+            LT_TRY_GOTO(lt_graph_value(m->graph, outs[j], &info), done);
+            int64_t count = batch;
+            for (int d = 1; d < info.shape.n_dims; d++)
+                count *= info.shape.dim[d];
+            const float *y = lt_plan_buffer(plan, outs[j]);
+            for (int64_t k = 0; k < count; k++)
+                b->largest[outs[j]] = y[k] > b->largest[outs[j]] ? y[k] : b->largest[outs[j]];
+        }
+    }
+done:
+    lt_plan_destroy(plan);
+    lt_loader_destroy(loader);
+    return status;
+}
+
+lt_status lt_int_net_create(const lt_model *model, const lt_quant *quant, const lt_dataset *ds, const lt_env *env,
+                            lt_int_net **out)
+{
+    *out = NULL;
+    if (quant->cfg.device.variability > 0)
+        return LT_FAIL(LT_E_UNSUPPORTED, "integer network: the values of cells with spread are no multiples of a step");
+    if (quant->cfg.device.reference_column && quant->cfg.device.fault_rate > 0)
+        return LT_FAIL(LT_E_UNSUPPORTED, "integer network: a reference column moves the levels off the grid");
+    lt_int_net *net = lti_calloc(1, sizeof *net);
+    const size_t n_values = (size_t)lt_graph_n_values(model->graph);
+    builder b = {.net = net, .model = model, .quant = quant, .graph = model->graph};
+    lt_status status = LT_OK;
+    b.value = lti_calloc(n_values, sizeof *b.value);
+    b.largest = lti_calloc(n_values, sizeof *b.largest);
+    if (!net || !b.value || !b.largest)
+        LT_TRY_GOTO(LTI_NOMEM("integer network"), done);
+    for (size_t i = 0; i < n_values; i++)
+        b.value[i].tensor = -1;
+    net->shape = model->shape;
+    net->model = model;
+    net->float_bytes = (model->n_params + model->n_state) * (int64_t)sizeof(float);
+    LT_TRY_GOTO(calibrate(&b, ds, env), done);
+    LT_TRY_GOTO(walk(&b), done);
+    place_tensors(net);
+    *out = net;
+done:
+    lti_free(b.value);
+    lti_free(b.largest);
+    if (status != LT_OK)
+        lt_int_net_destroy(net);
+    return status;
+}
+
+void lt_int_net_destroy(lt_int_net *net)
+{
+    if (!net)
+        return;
+    lti_arena_clear(&net->arena);
+    lti_free(net);
+}
+
+int lti_int_code_bits(const lti_int_weights *w)
+{
+    return w->coding == LTI_INT_BIT ? 1 : w->coding == LTI_INT_ONES ? 0 : w->bits;
+}
+
+int lti_int_code(const lti_int_weights *w, int16_t v)
+{
+    switch (w->coding) {
+    case LTI_INT_MIDRISE:
+        return (v + (1 << w->bits) - 1) / 2;
+    case LTI_INT_MIDTREAD:
+        return v + (1 << (w->bits - 1));
+    case LTI_INT_SIGNED8:
+        return (uint8_t)v;
+    case LTI_INT_BIT:
+    case LTI_INT_ONES:
+        break;
+    }
+    return v;
+}
+
+void lt_int_net_info(const lt_int_net *net, lt_int_info *info)
+{
+    *info = (lt_int_info){.n_layers = net->n_layers,
+                          .n_classes = net->shape.n_classes,
+                          .activation_bytes = net->memory_bytes,
+                          .float_bytes = net->float_bytes,
+                          .kernel = lti_int_kernel_best()->name};
+    for (int l = 0; l < net->n_layers; l++) {
+        const lti_int_layer *layer = &net->layer[l];
+        for (int t = 0; t < layer->n_terms; t++) {
+            const lti_int_weights *w = layer->term[t].weights;
+            info->table_bytes += layer->k * 4;
+            if (!w)
+                continue;
+            info->macs += w->coding == LTI_INT_ONES ? 0 : layer->h * layer->w * w->k * w->r * w->s * w->c;
+            info->weight_bytes += lti_packed_bytes(w->k * w->r * w->s * w->c, lti_int_code_bits(w));
+        }
+        info->table_bytes += layer->n_terms > 0 ? layer->k * 8 : 0;
+    }
+}

@@ -1,0 +1,93 @@
+// intnet_impl.h - the layers of an integer network.
+#ifndef LT_INTNET_IMPL_H
+#define LT_INTNET_IMPL_H
+#include "lethe/intnet.h"
+#include "quant/quant_impl.h"
+
+enum { LTI_INT_MAX_TERMS = 12, LTI_INT_MAX_LAYERS = 128, LTI_INT_MAX_TENSORS = 160 };
+
+typedef enum lti_int_type { LTI_INT_U8, LTI_INT_I16, LTI_INT_I32 } lti_int_type;
+typedef struct lti_int_tensor { // (h,w,c) integers, value = scale * integer
+    lti_int_type type;
+    int64_t h, w, c;
+    int32_t largest; // of its integers' sizes
+    double scale;
+    int64_t offset, bytes; // place in the memory of activations
+    int first, last;       // layers that make and last read it
+} lti_int_tensor;
+
+typedef enum lti_int_coding {
+    LTI_INT_MIDRISE,
+    LTI_INT_MIDTREAD,
+    LTI_INT_BIT,
+    LTI_INT_SIGNED8,
+    LTI_INT_ONES
+} lti_int_coding;
+typedef struct lti_int_weights { // (k, r, s, c) integers
+    const char *name;            // of the tensor of the model
+    lti_int_coding coding;
+    int bits, bit; // stored bits; bit: which one (LTI_INT_BIT)
+    int64_t k, r, s, c;
+    int16_t *w;
+    int8_t *w8; // (k, kp) padded, NULL when they do not fit
+    int64_t kp;
+    int32_t largest;
+    const float *values; // of the model file, (k,c,r,s)
+} lti_int_weights;
+
+typedef struct lti_int_term { // M * (weights o source), or M * source
+    int source;
+    lti_int_weights *weights; // NULL = the source itself
+    int stride, pad;
+    int64_t *mul; // (k)
+    double *real; // (k) multiplier before it was made an integer
+} lti_int_term;
+
+typedef enum lti_int_kind { LTI_INT_AFFINE, LTI_INT_LOGITS, LTI_INT_SUM_POOL, LTI_INT_MAX_POOL } lti_int_kind;
+typedef struct lti_int_layer {
+    lti_int_kind kind;
+    char name[96];
+    int n_terms, target; // target: tensor; -1 for logits
+    lti_int_term term[LTI_INT_MAX_TERMS];
+    int64_t k, h, w;
+    int shift, bits; // of an affine layer
+    int64_t *add;    // (k) offset, half a unit included
+    double *real_add;
+    int source, kernel, stride, pad; // pools
+} lti_int_layer;
+
+struct lt_int_net {
+    lti_arena arena;
+    lt_model_shape shape;
+    lti_int_tensor tensor[LTI_INT_MAX_TENSORS];
+    int n_tensors;
+    lti_int_layer layer[LTI_INT_MAX_LAYERS];
+    int n_layers;
+    int16_t lut[3 * 256]; // input byte to integer, per channel; identity without a normalisation
+    bool has_lut;
+    int64_t memory_bytes, scratch_bytes, float_bytes;
+    const lt_model *model; // borrowed: float values for the simulation
+};
+
+typedef struct lti_int_kernel {
+    const char *name;
+    // acc[i][k] = sum_j a[i][j] w[k][j]; a (n,kp) unsigned, w (k,kp) signed, kp a multiple of 64. inner: products of 32
+    // pairs that can be added in 16 bits.
+    void (*gemm)(const uint8_t *a, int64_t n, const int8_t *w, int64_t k, int64_t kp, int inner, int32_t *acc);
+    bool exact8; // also where pair sums pass 16 bits
+} lti_int_kernel;
+extern const lti_int_kernel lti_int_kernel_c, lti_int_kernel_avx2, lti_int_kernel_vnni;
+const lti_int_kernel *lti_int_kernel_best(void);
+
+void lti_int_pack(const uint8_t *codes, int64_t n, int bits, uint8_t *out); // little-endian, element 0 in the low bits
+void lti_int_unpack(const uint8_t *packed, int64_t n, int bits, uint8_t *codes);
+static inline int64_t lti_packed_bytes(int64_t n, int bits)
+{
+    return (n * bits + 7) / 8;
+}
+// Code that is stored for integer w of a weight tensor, and its width.
+int lti_int_code(const lti_int_weights *w, int16_t value);
+int lti_int_code_bits(const lti_int_weights *w);
+// Integer of one place of a term, bounds by padding; acc over the kernel window: reference.
+int32_t lti_int_acc(const lt_int_net *net, const lti_int_term *t, const void *source, int64_t y, int64_t x, int64_t k);
+#endif

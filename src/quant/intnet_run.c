@@ -1,0 +1,252 @@
+// intnet_run.c - an integer network on images: plain C, and matrix products of the machine's instruction set.
+//
+// An image at a time and a thread; a layer gathers the windows of its source into rows and multiplies these with the
+// weights. Accumulators are exact 32-bit sums in every kernel, so all give the same integers.
+#include "quant/intnet_impl.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+typedef struct machine { // one thread's memory
+    const lt_int_net *net;
+    const lti_int_kernel *kernel;
+    uint8_t *memory;  // activations
+    uint8_t *scratch; // rows, accumulators, sums
+} machine;
+
+static void *tensor_of(const machine *m, int i)
+{
+    return m->memory + m->net->tensor[i].offset;
+}
+
+static int32_t read_integer(const lti_int_tensor *t, const void *data, int64_t at)
+{
+    switch (t->type) {
+    case LTI_INT_U8:
+        return ((const uint8_t *)data)[at];
+    case LTI_INT_I16:
+        return ((const int16_t *)data)[at];
+    case LTI_INT_I32:
+        break;
+    }
+    return ((const int32_t *)data)[at];
+}
+
+int32_t lti_int_acc(const lt_int_net *net, const lti_int_term *t, const void *source, int64_t y, int64_t x, int64_t k)
+{
+    const lti_int_tensor *s = &net->tensor[t->source];
+    const lti_int_weights *w = t->weights;
+    if (!w)
+        return read_integer(s, source, (y * s->w + x) * s->c + k);
+    int32_t acc = 0;
+    const int16_t *row = w->w + k * w->r * w->s * w->c;
+    for (int64_t r = 0; r < w->r; r++)
+        for (int64_t c = 0; c < w->s; c++) {
+            const int64_t sy = y * t->stride - t->pad + r, sx = x * t->stride - t->pad + c;
+            if (sy < 0 || sy >= s->h || sx < 0 || sx >= s->w)
+                continue; // padding is the integer 0
+            for (int64_t i = 0; i < w->c; i++)
+                acc += row[(r * w->s + c) * w->c + i] * read_integer(s, source, (sy * s->w + sx) * s->c + i);
+        }
+    return acc;
+}
+
+// ---- products by kernel
+
+static int inner_sums(const lti_int_weights *w, const lti_int_tensor *s)
+{
+    const int64_t pair = 2 * (int64_t)w->largest * s->largest;
+    const int64_t n = pair > 0 ? 32767 / pair : 64;
+    return n > 64 ? 64 : (int)n;
+}
+
+static bool fits_kernel(const machine *m, const lti_int_term *t)
+{
+    const lti_int_tensor *s = &m->net->tensor[t->source];
+    return t->weights && t->weights->w8 && s->type == LTI_INT_U8 &&
+           (m->kernel->exact8 || inner_sums(t->weights, s) >= 1);
+}
+
+// The windows of all output places as rows of kp bytes, (r,s,c) in order, zeros outside and behind.
+static void gather_rows(const lti_int_tensor *s, const lti_int_term *t, const lti_int_layer *l, const uint8_t *x,
+                        uint8_t *rows)
+{
+    const lti_int_weights *w = t->weights;
+    const int64_t used = w->r * w->s * w->c;
+    for (int64_t y = 0; y < l->h; y++)
+        for (int64_t c = 0; c < l->w; c++, rows += w->kp) {
+            uint8_t *to = rows;
+            for (int64_t r = 0; r < w->r; r++) {
+                const int64_t sy = y * t->stride - t->pad + r;
+                for (int64_t q = 0; q < w->s; q++, to += w->c) {
+                    const int64_t sx = c * t->stride - t->pad + q;
+                    if (sy < 0 || sy >= s->h || sx < 0 || sx >= s->w)
+                        memset(to, 0, (size_t)w->c);
+                    else
+                        memcpy(to, x + (sy * s->w + sx) * s->c, (size_t)w->c);
+                }
+            }
+            memset(rows + used, 0, (size_t)(w->kp - used));
+        }
+}
+
+static void term_sums(const machine *m, const lti_int_layer *l, const lti_int_term *t, uint8_t *scratch, int32_t *acc)
+{
+    const lti_int_tensor *s = &m->net->tensor[t->source];
+    const void *x = tensor_of(m, t->source);
+    const int64_t n = l->h * l->w;
+    if (fits_kernel(m, t)) {
+        gather_rows(s, t, l, x, scratch);
+        m->kernel->gemm(scratch, n, t->weights->w8, l->k, t->weights->kp, inner_sums(t->weights, s), acc);
+        return;
+    }
+    for (int64_t i = 0; i < n; i++)
+        for (int64_t k = 0; k < l->k; k++)
+            acc[i * l->k + k] = lti_int_acc(m->net, t, x, i / l->w, i % l->w, k);
+}
+
+static void run_affine(const machine *m, const lti_int_layer *l, int64_t *logits)
+{
+    const int64_t n = l->h * l->w * l->k;
+    int64_t *sum = (int64_t *)(void *)m->scratch;
+    int32_t *acc = (int32_t *)(void *)(m->scratch + (n * 8 + 63) / 64 * 64);
+    uint8_t *rows = (uint8_t *)acc + (n * 4 + 63) / 64 * 64;
+    for (int64_t i = 0; i < n; i++)
+        sum[i] = l->add[i % l->k];
+    for (int t = 0; t < l->n_terms; t++) {
+        term_sums(m, l, &l->term[t], rows, acc);
+        for (int64_t i = 0; i < n; i += l->k)
+            for (int64_t k = 0; k < l->k; k++)
+                sum[i + k] += l->term[t].mul[k] * acc[i + k];
+    }
+    if (l->kind == LTI_INT_LOGITS) {
+        memcpy(logits, sum, (size_t)n * sizeof *sum);
+        return;
+    }
+    uint8_t *out = tensor_of(m, l->target);
+    const int64_t top = ((int64_t)1 << l->bits) - 1;
+    for (int64_t i = 0; i < n; i++) {
+        const int64_t v = sum[i] >> l->shift;
+        out[i] = (uint8_t)(v < 0 ? 0 : v > top ? top : v);
+    }
+}
+
+static void run_pool(const machine *m, const lti_int_layer *l)
+{
+    const lti_int_tensor *s = &m->net->tensor[l->source];
+    const void *x = tensor_of(m, l->source);
+    const bool most = l->kind == LTI_INT_MAX_POOL;
+    for (int64_t y = 0; y < l->h; y++)
+        for (int64_t c = 0; c < l->w; c++)
+            for (int64_t k = 0; k < l->k; k++) {
+                int32_t v = 0;
+                for (int r = 0; r < l->kernel; r++)
+                    for (int q = 0; q < l->kernel; q++) {
+                        const int64_t sy = y * l->stride - l->pad + r, sx = c * l->stride - l->pad + q;
+                        if (sy < 0 || sy >= s->h || sx < 0 || sx >= s->w)
+                            continue;
+                        const int32_t i = read_integer(s, x, (sy * s->w + sx) * s->c + k);
+                        v = most ? (i > v ? i : v) : v + i;
+                    }
+                const int64_t at = (y * l->w + c) * l->k + k;
+                if (most)
+                    ((uint8_t *)tensor_of(m, l->target))[at] = (uint8_t)v;
+                else
+                    ((int32_t *)tensor_of(m, l->target))[at] = v;
+            }
+}
+
+// Planes of bytes become (H,W,C).
+static void load_image(const machine *m, const uint8_t *image)
+{
+    const lt_model_shape *s = &m->net->shape;
+    const int64_t plane = (int64_t)s->h * s->w;
+    for (int64_t p = 0; p < plane; p++)
+        for (int c = 0; c < s->c; c++) {
+            const uint8_t v = image[c * plane + p];
+            if (m->net->has_lut)
+                ((int16_t *)tensor_of(m, 0))[p * s->c + c] = m->net->lut[c * 256 + v];
+            else
+                ((uint8_t *)tensor_of(m, 0))[p * s->c + c] = v;
+        }
+}
+
+static void run_image(const machine *m, const uint8_t *image, int64_t *logits)
+{
+    load_image(m, image);
+    for (int i = 0; i < m->net->n_layers; i++) {
+        const lti_int_layer *l = &m->net->layer[i];
+        if (l->kind == LTI_INT_AFFINE || l->kind == LTI_INT_LOGITS)
+            run_affine(m, l, logits);
+        else
+            run_pool(m, l);
+    }
+}
+
+const lti_int_kernel *lti_int_kernel_best(void)
+{
+#if defined(__x86_64__) && defined(__GNUC__)
+    __builtin_cpu_init();
+    if (__builtin_cpu_supports("avx512vnni") && __builtin_cpu_supports("avx512bw"))
+        return &lti_int_kernel_vnni;
+    if (__builtin_cpu_supports("avx2"))
+        return &lti_int_kernel_avx2;
+#endif
+    return &lti_int_kernel_c;
+}
+
+static const lti_int_kernel *kernel_of(const char *name)
+{
+    const lti_int_kernel *best = lti_int_kernel_best();
+    if (!name)
+        return best;
+#if defined(__x86_64__) && defined(__GNUC__)
+    if (strcmp(name, lti_int_kernel_avx2.name) == 0 && __builtin_cpu_supports("avx2"))
+        return &lti_int_kernel_avx2;
+#endif
+    return strcmp(name, best->name) == 0 ? best : &lti_int_kernel_c;
+}
+
+lt_status lt_int_net_run(const lt_int_net *net, const uint8_t *images, int64_t n, int n_threads, const char *kernel,
+                         int64_t *logits)
+{
+    const int64_t per = (int64_t)net->shape.c * net->shape.h * net->shape.w;
+    const size_t each = (size_t)(net->memory_bytes + net->scratch_bytes + 4096);
+    n_threads = n_threads > 0 ? n_threads : 1;
+    uint8_t *memory = lti_aligned_alloc(64, each * (size_t)n_threads);
+    if (!memory)
+        return LTI_NOMEM("activations of an integer network");
+#pragma omp parallel for schedule(static) num_threads(n_threads)
+    for (int t = 0; t < n_threads; t++) {
+        const machine m = {.net = net,
+                           .kernel = kernel_of(kernel),
+                           .memory = memory + each * (size_t)t,
+                           .scratch = memory + each * (size_t)t + (net->memory_bytes + 63) / 64 * 64};
+        for (int64_t i = n * t / n_threads; i < n * (t + 1) / n_threads; i++)
+            run_image(&m, images + i * per, logits + i * net->shape.n_classes);
+    }
+    lti_free(memory);
+    return LT_OK;
+}
+
+lt_status lt_int_net_evaluate(const lt_int_net *net, const lt_dataset *ds, lt_split split, int n_threads, double *acc,
+                              double *images_per_s)
+{
+    const lt_split_data *s = &ds->split[split];
+    const int k = net->shape.n_classes;
+    int64_t *z = lti_malloc((size_t)(s->n > 0 ? s->n : 1) * (size_t)k * sizeof *z), correct = 0;
+    if (!z)
+        return LTI_NOMEM("logits");
+    const double start = lti_now_s();
+    const lt_status status = lt_int_net_run(net, s->x, s->n, n_threads, NULL, z);
+    *images_per_s = (double)s->n / (lti_now_s() - start);
+    for (int64_t i = 0; i < s->n && status == LT_OK; i++) {
+        int best = 0;
+        for (int j = 1; j < k; j++)
+            best = z[i * k + j] > z[i * k + best] ? j : best;
+        correct += best == s->y[i];
+    }
+    lti_free(z);
+    *acc = s->n > 0 ? (double)correct / (double)s->n : 0;
+    return status;
+}
