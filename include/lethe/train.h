@@ -189,6 +189,10 @@ typedef struct lt_job {
     lt_status (*after_update)(struct lt_job *job, const lt_step *step, unsigned *did, void *after_ctx);
     void *after_ctx;
     int64_t after_update_every;
+    // Called once per update when its gradients are complete, before penalties and weight decay. g (n_params): the
+    // gradient of the phase's batch; companion (n_params): that of the accompanying batch, or NULL without one. Leaves
+    // in g what the update uses; without a hook the two are added. Must depend on its arguments and `memory` only.
+    lt_status (*on_gradient)(struct lt_job *job, const lt_update_at *at, float *g, float *companion, void *ctx);
     void *ctx;    // of the other hooks
     void *memory; // (memory_bytes) what hooks must find again: saved with checkpoints, filled on resume
     size_t memory_bytes;

@@ -265,6 +265,15 @@ static lt_status account(lti_trainer *t, int64_t n, double loss, double penalty)
     return LT_OK;
 }
 
+static void swap_floats(float *a, float *b, int64_t n)
+{
+    for (int64_t i = 0; i < n; i++) {
+        const float x = a[i];
+        a[i] = b[i];
+        b[i] = x;
+    }
+}
+
 // Adds loss and gradient of the batch that accompanies this step's.
 static lt_status add_companion(lti_trainer *t, const lt_batch *b, double *loss)
 {
@@ -272,9 +281,13 @@ static lt_status add_companion(lti_trainer *t, const lt_batch *b, double *loss)
     double own = 0;
     copy_floats(t->companion_grads, t->grads, n);
     LT_TRY(forward_backward(t, (int)t->at.phase + 1, b, &own));
-    for (int64_t i = 0; i < n; i++)
-        t->grads[i] += t->companion_grads[i];
     *loss += own;
+    if (!t->job->on_gradient) {
+        for (int64_t i = 0; i < n; i++)
+            t->grads[i] += t->companion_grads[i];
+        return LT_OK;
+    }
+    swap_floats(t->grads, t->companion_grads, n); // the hook sees the phase's own gradient first
     return LT_OK;
 }
 
@@ -287,6 +300,8 @@ static lt_status one_pass(lti_trainer *t, const lt_batch *b, const lt_batch *com
     LT_TRY(forward_backward(t, (int)t->at.phase, b, loss));
     if (companion)
         LT_TRY(add_companion(t, companion, loss));
+    if (t->job->on_gradient)
+        LT_TRY(t->job->on_gradient(t->job, at, t->grads, companion ? t->companion_grads : NULL, t->job->ctx));
     if (f && f->in_training && f->backward)
         f->backward(f->ctx, t->job->model->params, t->used, t->grads, t->own[LT_JOB_MAX_PENALTIES].grad);
     return LT_OK;
@@ -421,15 +436,6 @@ static lt_status run_phase(lti_trainer *t)
 }
 
 // ---- epochs
-
-static void swap_floats(float *a, float *b, int64_t n)
-{
-    for (int64_t i = 0; i < n; i++) {
-        const float x = a[i];
-        a[i] = b[i];
-        b[i] = x;
-    }
-}
 
 // Exchanges the model with the one at the epoch's start; twice is nothing.
 static void swap_epoch_snapshot(lti_trainer *t)

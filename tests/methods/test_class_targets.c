@@ -3,6 +3,7 @@
 #include "unlearn_test.h"
 #include "base/eigen.h"
 #include "unlearn/class_targets.h"
+#include "unlearn/subspace.h"
 #include "model/model_impl.h"
 
 enum { K = 7, D = 12, N = 9, N_BETA = 3, M = 9 };
@@ -93,6 +94,81 @@ static void similarities_are_numpys(void **state)
     }
     float none[K * D] = {0};
     assert_fails(LT_E_USAGE, "weight row", lti_class_similarity(none, K, D, kind[0].cfg, gone, s));
+}
+
+// ---- subspaces
+
+enum { DIM = 6, N_F = 40, N_R = 50 };
+
+static void take_moments(lti_moments_pair *m, double *forget, double *retain)
+{
+    *m = (lti_moments_pair){.d = DIM, .forget = forget, .retain = retain};
+    memset(forget, 0, DIM * DIM * sizeof *forget);
+    memset(retain, 0, DIM * DIM * sizeof *retain);
+    lti_add_second_moment(array("forget_x", N_F * DIM), N_F, DIM, 1.0 / N_F, forget);
+    lti_add_second_moment(array("retain_x", N_R * DIM), N_R, DIM, 1.0 / N_R, retain);
+    for (int i = 0; i < DIM; i++)
+        for (int j = 0; j < i; j++) {
+            forget[j * DIM + i] = forget[i * DIM + j];
+            retain[j * DIM + i] = retain[i * DIM + j];
+        }
+}
+
+static void projectors_are_numpys(void **state)
+{
+    (void)state;
+    lti_moments_pair m;
+    double forget[DIM * DIM], retain[DIM * DIM], pt[DIM * DIM];
+    take_moments(&m, forget, retain);
+    assert_ok(lti_svd_projector(&m, 100, 3, pt));
+    close_to(pt, array("svd", DIM * DIM), DIM * DIM, 1e-6);
+    take_moments(&m, forget, retain);
+    assert_ok(lti_mupht_projector(&m, 0.9, pt));
+    close_to(pt, array("mupht", DIM * DIM), DIM * DIM, 1e-6);
+    float w[2 * DIM], before[2 * DIM]; // what the forget inputs leave is orthogonal to the projected directions
+    for (int i = 0; i < 2 * DIM; i++)
+        before[i] = w[i] = (float)sin(i);
+    assert_ok(lti_project_rows(w, 2, DIM, pt));
+    for (int o = 0; o < 2; o++)
+        for (int j = 0; j < DIM; j++) {
+            double left = 0;
+            for (int i = 0; i < DIM; i++)
+                left += (double)w[o * DIM + i] * pt[i * DIM + j];
+            assert_true(fabs(left) < 1e-6);
+        }
+    const double none[DIM * DIM] = {0}; // P = 0: the same bits
+    memcpy(w, before, sizeof w);
+    assert_ok(lti_project_rows(w, 2, DIM, none));
+    assert_memory_equal(w, before, sizeof w);
+}
+
+// Both closed forms forget the class of the toy; that of the retained space keeps the others. [SVD] [MUpHT]
+static void projections_forget_the_class(void **state)
+{
+    (void)state;
+    static const char *const name[] = {"svd", "mupht"};
+    for (int i = 0; i < 2; i++) {
+        const lt_unlearn_method *m = find(name[i]);
+        lt_model *model = toy_trained(&world);
+        lt_unlearn_in in = input(model);
+        lt_unlearn_result r;
+        in.forget = &world.class_forget;
+        in.retain = &world.class_retain;
+        void *cfg = config(m, i == 0 ? "alpha_f=30" : "");
+        assert_ok(lt_unlearn_run(m, &in, cfg, &r));
+        double acc[2];
+        for (int s = 0; s < 2; s++) {
+            const lt_view view = lt_view_rows(world.ds, LT_TRAIN, s == 0 ? &world.class_forget : &world.class_retain);
+            lt_eval_result e;
+            assert_ok(lt_evaluate(model, &view, &world.env, 32, NULL, NULL, &e));
+            acc[s] = e.acc;
+        }
+        assert_true(acc[0] < 0.5 && (i == 1 || acc[1] > 0.5));
+        assert_true(r.update.n_forward > 0 && r.update.n_backward == 0);
+        lt_unlearn_result_clear(&r);
+        lti_free(cfg);
+        lt_model_destroy(model);
+    }
 }
 
 // ---- targets
@@ -362,6 +438,8 @@ int main(void)
         cmocka_unit_test(eigenvectors_rebuild_the_matrix),
         cmocka_unit_test(large_matrices_converge),
         cmocka_unit_test(similarities_are_numpys),
+        cmocka_unit_test(projectors_are_numpys),
+        cmocka_unit_test(projections_forget_the_class),
         cmocka_unit_test(targets_are_the_formula),
         cmocka_unit_test(tilts_have_their_limits),
         cmocka_unit_test(targets_are_an_information_projection),

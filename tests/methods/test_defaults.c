@@ -24,8 +24,12 @@ static double factors_by_hand(const lt_job *job)
     for (int32_t e = 0; e < c->epochs; e++) {
         if (c->schedule == LT_SCHED_STEP)
             s += pow((double)c->lr_step_gamma, floor((double)e / c->lr_step_every));
-        for (double k = 0; k < n && c->schedule == LT_SCHED_COSINE; k++)
-            s += 0.5 * (1 + cos(3.14159265358979323846 * (e + k / n) / c->epochs)) / n;
+        for (double k = 0; k < n && c->schedule == LT_SCHED_COSINE; k++) {
+            const double t = e + k / n, warm = c->warmup_epochs; // a rise in a straight line before the cosine
+            s += (t < warm ? (t + 1 / n) / warm
+                           : 0.5 * (1 + cos(3.14159265358979323846 * (t - warm) / (c->epochs - warm)))) /
+                 n;
+        }
         s += c->schedule == LT_SCHED_CONST;
     }
     return s;

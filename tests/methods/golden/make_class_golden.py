@@ -7,6 +7,7 @@ weights (K,d) of a last layer, gone (K); similarity of classes: cos, pca2, pca5 
 rows on the first right singular vectors), softmax (of cos at temperature 0.1), pca_softmax (of pca2 at 0.5).
 logits (N,K), label (N), beta (3); q (3,N,K): the tilted targets, from probabilities as the formula has it.
 symmetric (n,n) and its eigenvalues.
+forget_x, retain_x (n,6): inputs of a layer; svd, mupht: the transposed projectors of alpha_r 100, alpha_f 3, and of 90 % energy.
 The formulas are written out here and share no code with lethe.
 """
 import os
@@ -52,8 +53,23 @@ for b in range(3):
 A = rng.normal(size=(9, 9))
 A = A @ np.diag([5, 4, 3, 1, 1, 0, 0, -2, -7]) @ A.T
 A = (A + A.T) / 2
+Xf = (rng.normal(size=(40, 6)) @ np.diag([3, 2, 1, 0.3, 0.1, 0.01]) @ rng.normal(size=(6, 6))).astype(np.float32).astype(np.float64)
+Xr = (rng.normal(size=(50, 6)) @ np.diag([1, 2, 2, 1, 0.1, 0.1]) @ rng.normal(size=(6, 6))).astype(np.float32).astype(np.float64)
+
+
+def space(X, alpha):
+    U, sv, _ = np.linalg.svd(X.T)
+    rho = sv ** 2 / (sv ** 2).sum()
+    return U @ np.diag(alpha * rho / ((alpha - 1) * rho + 1)) @ U.T
+
+
+Pf, Pr = space(Xf, 3.0), space(Xr, 100.0)
+P = Pf - Pf @ Pr
+U, sv, _ = np.linalg.svd(Xf.T)
+rank = int(np.searchsorted(np.cumsum(sv ** 2) / (sv ** 2).sum(), 0.9) + 1)
 path = sys.argv[1] if len(sys.argv) > 1 else os.path.join(os.path.dirname(os.path.abspath(__file__)), "class_golden.npz")
 np.savez(path, weights=W.astype(np.float32), gone=gone, cos=cos, pca2=pca2, pca5=pca5, softmax=softmax(cos, 0.1),
          pca_softmax=softmax(pca2, 0.5), logits=z, label=y, beta=beta, q=q, symmetric=A,
+         forget_x=Xf.astype(np.float32), retain_x=Xr.astype(np.float32), svd=P.T.copy(), mupht=U[:, :rank] @ U[:, :rank].T,
          eigenvalues=np.linalg.eigvalsh(A)[::-1].copy())
 print(f"{path}: numpy {np.__version__}")
