@@ -1,0 +1,142 @@
+#!/usr/bin/env python3
+"""Tables of the study, in Markdown, from the audits in a directory.
+
+    table.py RESULTS ROWS.list [RUNS]
+
+With RUNS, the directory of the runs, also how near the targets of TRW come to retrained outputs for other similarities and
+tilts: they are computed from the original model's outputs and last layer (needs numpy).
+"""
+import json
+import os
+import sys
+
+results, rows_file = sys.argv[1], sys.argv[2]
+runs = sys.argv[3] if len(sys.argv) > 3 else None
+rows = ["original"] + [l.split()[0] for l in open(rows_file) if l.strip() and not l.startswith("#")]
+audits = {}
+for name in os.listdir(results):
+    if name.endswith(".json"):
+        c, o, row = name[:-5].split("-", 2)
+        audits[c, o, row] = json.load(open(os.path.join(results, name)))["class_audit"]
+classes = sorted({k[0] for k in audits})
+originals = sorted({k[1] for k in audits})
+
+
+def mean(v):
+    v = [x for x in v if x is not None]
+    return sum(v) / len(v) if v else None
+
+
+def percent(x, digits=1):
+    return "-" if x is None else f"{100 * x:.{digits}f}"
+
+
+def of(row, o, get):
+    return [get(audits[c, o, row]) for c in classes if (c, o, row) in audits]
+
+
+figures = [("ACC_f", lambda a: a["acc_f"]), ("ACC_r", lambda a: a["acc_r"]), ("SVC-MIA", lambda a: a["svc_mia"]),
+           ("class-MIA", lambda a: a["mia_nn"]["score"]), ("gap", lambda a: a["mia_nn"]["gap"]),
+           ("TV", lambda a: a["tv"]), ("TV of means", lambda a: a["tv_mean"]),
+           ("two-sample", lambda a: mean([c["two_sample"] for c in a["classes"]]))]
+
+for o in originals:
+    print(f"Original {o}, classes {', '.join(classes)}: means over classes, in per cent.\n")
+    print("| model | " + " | ".join(f[0] for f in figures) + " |\n|" + "---|" * (len(figures) + 1))
+    done = [r for r in rows if of(r, o, lambda a: 0)]
+    any_row = done[0]
+    retrained = [percent(mean([mean([get(x) for x in audits[c, o, any_row]["oracles"]]) for c in classes]))
+                 for _, get in figures]
+    print("| **retrained** (each against the others) | " + " | ".join(retrained) + " |")
+    for r in done:
+        n = len(of(r, o, lambda a: 0))
+        label = r if n == len(classes) else f"{r} ({n} classes)"
+        print(f"| {label} | " + " | ".join(percent(mean(of(r, o, get))) for _, get in figures) + " |")
+    print()
+    print("class-MIA per class: score (reference), neighbour.\n")
+    print("| model | " + " | ".join(classes) + " |\n|" + "---|" * (len(classes) + 1))
+    for r in done:
+        cells = []
+        for c in classes:
+            a = audits.get((c, o, r))
+            cells.append("-" if a is None else f"{percent(a['mia_nn']['score'])} ({percent(a['mia_nn']['reference'])}), {a['mia_nn']['neighbour']}")
+        print(f"| {r} | " + " | ".join(cells) + " |")
+    print()
+
+worst = {}
+for (c, o, r), a in audits.items():
+    for x in a["oracles"]:
+        for name, get in figures[4:7]:
+            worst.setdefault(name, []).append(get(x))
+print("Null band: of a retrained model against the others, the largest of all classes: " +
+      ", ".join(f"{n} {percent(max(x for x in v if x is not None))}" for n, v in worst.items()) + ".\n")
+
+if not runs:
+    sys.exit(0)
+import numpy as np
+
+K = 10
+order = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]
+
+
+def tensor(path, name):
+    raw = open(path, "rb").read()
+    n = int.from_bytes(raw[:8], "little")
+    t = json.loads(raw[8:8 + n])[name]
+    a, b = t["data_offsets"]
+    return np.frombuffer(raw[8 + n + a:8 + n + b], np.float32).reshape(t["shape"]).astype(np.float64)
+
+
+def softmax(z):
+    e = np.exp(z - z.max(1, keepdims=True))
+    return e / e.sum(1, keepdims=True)
+
+
+def cosines(w):
+    w = w / np.linalg.norm(w, axis=1, keepdims=True)
+    return w @ w.T
+
+
+def pca(w, k):
+    w = w - w.mean(0)
+    return w @ np.linalg.svd(w, full_matrices=False)[2][:k].T
+
+
+def outputs(run, f):
+    s = np.load(os.path.join(runs, run, "signals.npz"))
+    at = (s["group"] == 2) & (s["labels"] == f)
+    return s["logits"][at].astype(np.float64)
+
+
+kinds = {"cos": lambda w, keep: cosines(w), "pca 5": lambda w, keep: cosines(pca(w, 5))}
+betas = [0, 1, 3, 10, 20]
+table = {}
+nearest = []
+for o in originals:
+    w = tensor(os.path.join(runs, f"original-{o}", "model.safetensors"), "linear.weight")
+    for c in classes:
+        f = order.index(c)
+        keep = np.arange(K) != f
+        z = outputs(f"{c}-{o}-logit-mask", f)
+        oracles = [softmax(outputs(d, f)) for d in sorted(os.listdir(runs)) if d.startswith(f"{c}-retrained-")]
+        r = np.mean([q.mean(0) for q in oracles], 0)
+        soft = cosines(w)
+        soft = np.exp(soft / 0.1) * keep
+        soft /= soft.sum(1, keepdims=True)
+        sims = {n: k(w, keep) for n, k in kinds.items()}
+        sims["softmax 0.1"] = soft
+        for n, s in sims.items():
+            for b in betas:
+                zz = np.where(keep, z + b * s[f], -1e30)
+                q = softmax(zz)
+                tv = np.mean([0.5 * np.abs(q - p).sum(1).mean() for p in oracles])
+                table.setdefault((n, b), []).append((tv, 0.5 * np.abs(q.mean(0) - r).sum()))
+        q0 = softmax(np.where(keep, z, -1e30)).mean(0)
+        nearest.append((o, c, order[int(np.argmax(np.where(keep, sims["cos"][f], -9)))], order[int(np.argmax(q0))], order[int(np.argmax(r))]))
+print("Targets of TRW on the forgotten class's test images against retrained outputs: TV (TV of means), means over classes and originals, in per cent.\n")
+print("| similarity | " + " | ".join(f"beta {b}" for b in betas) + " |\n|" + "---|" * (len(betas) + 1))
+for n in ["cos", "pca 5", "softmax 0.1"]:
+    print(f"| {n} | " + " | ".join("{:.1f} ({:.1f})".format(*(100 * np.mean(table[n, b], 0))) for b in betas) + " |")
+print("\nNearest class by the weights, by behaviour (renormalised outputs), under retraining.\n\n| original | class | weights | behaviour | retrained |\n|---|---|---|---|---|")
+for row in nearest:
+    print("| " + " | ".join(row) + " |")
