@@ -17,6 +17,7 @@ struct opts {
     lt_audit_cfg audit;
     lt_representation_cfg how_deep;
     lt_verdict_cfg verdict;
+    lt_class_audit_cfg classes;
 };
 static const lt_option own[] = {
     LT_STR(struct opts, run, NULL, "run or model file to audit (also the first argument)"),
@@ -48,6 +49,7 @@ static const cli_group groups[] = {
     {"audit", "How to audit", lt_audit_options, offsetof(struct opts, audit), LT_OPTGROUP_FLAGS},
     {"audit", "How to look inside (--depth)", lt_representation_options, offsetof(struct opts, how_deep),
      LT_OPTGROUP_FLAGS},
+    {"audit", "Forgotten classes", lt_class_audit_options, offsetof(struct opts, classes), LT_OPTGROUP_FLAGS},
     {"audit", "How to judge", lt_verdict_options, offsetof(struct opts, verdict), LT_OPTGROUP_FLAGS},
     {NULL, NULL, NULL, 0, 0},
 };
@@ -260,6 +262,8 @@ static lt_status run_kinds(const cli_call *call, struct job *job)
     const struct opts *o = call->opts;
     LT_TRY(lt_audit_report_create(&job->in, &job->report));
     LT_TRY(lt_audit_kind_run(LT_AUDIT_membership, NULL, job->report));
+    LT_TRY(lt_audit_kind_run(LT_AUDIT_classes, &o->classes, job->report));
+    LT_TRY(lt_audit_kind_run(LT_AUDIT_iam, NULL, job->report));
     if (o->diagnose)
         LT_TRY(lt_audit_kind_run(LT_AUDIT_amun_bound, NULL, job->report));
     if (is_set(o->diagnostics))

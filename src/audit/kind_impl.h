@@ -12,6 +12,10 @@
 // Says what the audit does next, for progress lines: event "audit.stage".
 void lti_audit_stage(const lt_audit_in *in, const char *fmt, ...) LT_PRINTF(2, 3);
 // The model of a subject: the open one, or opened now (*owned, to be destroyed).
+// Outputs of a model on the samples of the audited one: measured already, or computed now (*owned, to be destroyed).
+// *signals is NULL when there is no such model, or when it cannot be opened.
+lt_status lti_subject_signals(const lt_audit_in *in, const lt_audit_subject *s, const lt_signals **signals,
+                              lt_signals **owned);
 lt_status lti_subject_model(const lt_audit_subject *s, const lt_model **model, lt_model **owned);
 
 void lti_json_reals(lti_json *w, const char *key, const double *value, int64_t n); // an array

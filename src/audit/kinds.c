@@ -95,3 +95,24 @@ void lti_json_reals(lti_json *w, const char *key, const double *value, int64_t n
         lti_json_real(w, NULL, value[i]);
     lti_json_end(w, ']');
 }
+
+lt_status lti_subject_signals(const lt_audit_in *in, const lt_audit_subject *s, const lt_signals **signals,
+                              lt_signals **owned)
+{
+    const lt_model *model;
+    lt_model *opened;
+    *owned = NULL;
+    *signals = s && s->audited ? s->audited->signals : NULL;
+    if (*signals || !s || !in->ds || !in->env || (!s->model && !s->open))
+        return LT_OK;
+    lt_status status = lti_subject_model(s, &model, &opened);
+    if (status != LT_OK && status != LT_E_NOMEM) {
+        lt_error_clear(); // nobody asked for it
+        return LT_OK;
+    }
+    LT_TRY(status);
+    status = lt_signals_compute(model, in->ds, in->forget, in->retain, in->env, owned);
+    lt_model_destroy(opened);
+    *signals = *owned;
+    return status;
+}

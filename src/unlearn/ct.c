@@ -60,6 +60,7 @@ static const lt_unlearn_default published[] = {
 const lt_unlearn_method lti_unlearn_ct = {
     .name = "ct",
     .title = "CT, transposed kernels",
+    .label = "CT",
     .cite = "deepunlearn",
     .doc = "Swaps the two spatial axes of every convolution kernel, which breaks the features, and lets a short "
            "fine-tuning on the retain set mend those that the retained samples need. Defaults of the authors' code: 3 "

@@ -159,6 +159,7 @@ static const lt_unlearn_default published[] = {
 const lt_unlearn_method lti_unlearn_msg = {
     .name = "msg",
     .title = "MSG, masked small gradients",
+    .label = "MSG",
     .cite = "deepunlearn",
     .doc = "Draws anew the 30 % of every kernel whose gradient, of retain minus forget samples, is smallest, and "
            "fine-tunes on the retain set, everything else at a tenth of the rate; the learning rate rises for half of "

@@ -174,6 +174,7 @@ static const lt_unlearn_default defaults[] = {
 const lt_unlearn_method lti_unlearn_munba = {
     .name = "munba",
     .title = "MUNBa, Nash bargaining of two gradients",
+    .label = "MUNBa",
     .cite = "munba",
     .doc =
         "Every step follows the bisector of two gradients: of the retain loss, and of the loss on forget images with "

@@ -60,6 +60,7 @@ static lt_status run(const lt_unlearn_in *in, const void *cfg, lt_unlearn_plan_c
 const lt_unlearn_method lti_unlearn_mupht = {
     .name = "mupht",
     .title = "MUpHT, projection of the forget inputs",
+    .label = "MUpHT",
     .cite = "mupht",
     .doc = "Projects the weights of every layer on the complement of the leading directions of its inputs on forgotten "
            "images; retained data is not used. How many directions the paper takes is not public: energy is a "

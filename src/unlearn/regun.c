@@ -186,6 +186,7 @@ static const lt_unlearn_default defaults[] = {
 const lt_unlearn_method lti_unlearn_regun = {
     .name = "regun",
     .title = "ReGUn, reference-guided unlearning",
+    .label = "ReGUn",
     .cite = "regun",
     .doc = "Trains forgotten images towards the mean output that the frozen model gives held-out images of the same "
            "classes, and retained images towards their labels. Weights and the number of held-out images are not "

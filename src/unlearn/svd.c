@@ -81,6 +81,7 @@ static lt_status run(const lt_unlearn_in *in, const void *cfg, lt_unlearn_plan_c
 const lt_unlearn_method lti_unlearn_svd = {
     .name = "svd",
     .title = "SVD class forgetting",
+    .label = "SVD",
     .cite = "kodge2024",
     .doc = "Projects the weights of every layer away from the directions of its inputs that forgotten images use and "
            "retained ones do not. No gradients, no training. Defaults of the authors' code for CIFAR-10; deviation: "

@@ -197,6 +197,7 @@ static const lt_unlearn_default published[] = {
 const lt_unlearn_method lti_unlearn_unsir = {
     .name = "unsir",
     .title = "UNSIR, impair and repair",
+    .label = "UNSIR",
     .cite = "unsir",
     .doc =
         "Makes noise images that the model reads as the forgotten class as badly as can be, trains one epoch on them "

@@ -1,0 +1,121 @@
+// test_unlearn_audits.c - RULI and IAM against NumPy (golden/make_unlearn_audit_golden.py), and what they say of models
+// whose state is known.
+#include "mia_test.h"
+#include "audit/iam.h"
+
+#define GOLDEN LT_TEST_SOURCE_DIR "/tests/methods/golden/"
+
+static const double *array(lt_tensor_file *file, const char *name, int64_t *n)
+{
+    const lt_tensor *t = lt_tensor_file_find(file, name);
+    assert_non_null(t);
+    *n = 1;
+    for (int d = 0; d < t->n_dims; d++)
+        *n *= t->dim[d];
+    return t->data;
+}
+
+static void ruli_equals_numpy(void **state)
+{
+    (void)state;
+    static const char *const name[] = {"ruli_pooled", "ruli_1"}, *const values[] = {"0", "1"};
+    lt_tensor_file *golden, *models;
+    lt_signals *target;
+    lt_references *refs;
+    assert_ok(lt_tensor_file_open(GOLDEN "unlearn_audit_golden.npz", &golden));
+    assert_ok(lt_tensor_file_open(GOLDEN "mia_references.npz", &models));
+    assert_ok(lt_signals_open(GOLDEN "mia_target.npz", &target));
+    assert_ok(lt_references_open(GOLDEN "mia_references.npz", target, &refs));
+    refs->member = lt_tensor_file_find(models, "member_unlearned")->data;
+    for (int v = 0; v < 2; v++) {
+        lt_optset *set;
+        int64_t n;
+        const lt_mia *mia;
+        assert_ok(lt_mia_find("ruli", &mia));
+        void *cfg = calloc(1, mia->cfg_size);
+        double *score = calloc((size_t)target->n, sizeof *score);
+        assert_ok(lt_optset_create(&set));
+        assert_ok(lt_optset_add(set, "", mia->opts, cfg, LT_OPTGROUP_FLAGS));
+        assert_ok(lt_optset_set(set, "bandwidth", values[v], "test"));
+        assert_ok(lt_optset_set(set, "clip", v ? "1e-6" : "0", "test"));
+        const double *want = array(golden, name[v], &n);
+        assert_int_equal(n, target->n);
+        assert_ok(lt_mia_run(mia, &(lt_mia_in){.target = target, .refs = refs}, cfg, score));
+        for (int64_t i = 0; i < n; i++)
+            assert_true(isnan(want[i]) ? isnan(score[i]) : fabs(score[i] - want[i]) < 1e-6 * (1 + fabs(want[i])));
+        lt_optset_destroy(set);
+        free(score);
+        free(cfg);
+    }
+    lt_references_destroy(refs);
+    lt_signals_destroy(target);
+    lt_tensor_file_close(models);
+    lt_tensor_file_close(golden);
+}
+
+static double signal_of(double p)
+{
+    return -log(1e-2 - log(p + 1e-5));
+}
+
+static void iam_equals_numpy(void **state)
+{
+    (void)state;
+    lt_tensor_file *golden;
+    int64_t m_n, n;
+    double out[4 * 25], orig[25], unl[25], score[25];
+    assert_ok(lt_tensor_file_open(GOLDEN "unlearn_audit_golden.npz", &golden));
+    const double *p_out = array(golden, "iam_out", &m_n), *p_orig = array(golden, "iam_orig", &n);
+    const double *p_unl = array(golden, "iam_unl", &n);
+    assert_true(n == 25 && m_n == 4 * n);
+    for (int i = 0; i < m_n; i++)
+        out[i] = signal_of(p_out[i]);
+    for (int i = 0; i < n; i++) {
+        orig[i] = signal_of(p_orig[i]);
+        unl[i] = signal_of(p_unl[i]);
+    }
+    for (int all = 0; all < 2; all++) {
+        const double *want = array(golden, all ? "iam" : "iam_one", &n);
+        assert_ok(lti_iam_score(out, all ? 4 : 1, n, orig, unl, score));
+        for (int i = 0; i < n; i++)
+            assert_true(fabs(score[i] - want[i]) < 1e-9);
+    }
+    lt_tensor_file_close(golden);
+}
+
+// The original has unlearned nothing; a model like those that never saw the samples has a middling score; one that is
+// further away than they are has unlearned too much.
+static void iam_orders_what_is_known(void **state)
+{
+    (void)state;
+    enum { N = 200, M = 3 };
+    double out[M * N], orig[N], like_out[N], beyond[N], score[N], mean[3] = {0};
+    for (int i = 0; i < N; i++) {
+        lt_rng rng = lt_rng_at(9, LT_STREAM_TEST, 1, (uint64_t)i);
+        for (int m = 0; m < M; m++)
+            out[m * N + i] = 0.3 * lt_rng_normal(&rng);
+        like_out[i] = 0.3 * lt_rng_normal(&rng);
+        orig[i] = 4;
+        beyond[i] = -2 + 0.3 * lt_rng_normal(&rng);
+    }
+    const double *who[3] = {orig, like_out, beyond};
+    for (int w = 0; w < 3; w++) {
+        assert_ok(lti_iam_score(out, M, N, orig, who[w], score));
+        for (int i = 0; i < N; i++)
+            mean[w] += score[i] / N;
+    }
+    assert_true(mean[0] < 0.1 && mean[1] > 0.8 && mean[2] > mean[1]);
+    const float z[3] = {2, 0, -1};
+    const double p = exp(2) / (exp(2) + 1 + exp(-1));
+    assert_true(fabs(lti_iam_signal(z, 3, 0) - signal_of(p)) < 1e-9);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(ruli_equals_numpy),
+        cmocka_unit_test(iam_equals_numpy),
+        cmocka_unit_test(iam_orders_what_is_known),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
