@@ -128,7 +128,9 @@ void cli_print_usage(FILE *out);
 void cli_print_wrapped(const char *text, FILE *out);
 lt_status cli_print_options(FILE *out, const char *title, const char *prefix, const lt_option *table, void *cfg);
 lt_status cli_print_help(cli_call *call, FILE *out);
-lt_status cli_dump_docs(cli_session *s, const char *form, FILE *out); // markdown, man, bash
+lt_status cli_dump_docs(cli_session *s, const char *form, const char *key, FILE *out); // markdown, man, bash, options
+lt_status cli_docs_methods(FILE *out);                  // the sections of unlearning methods, in Markdown
+lt_status cli_docs_options(const char *key, FILE *out); // "unlearn.ft", "rmia": the table of one entry
 typedef struct cli_shared_group {
     const char *title;
     const lt_option *table;
@@ -183,7 +185,7 @@ typedef struct cli_table {
     char **cell;                      // n_rows x n_columns
 } cli_table;
 void cli_keep_printable(char *text);   // control characters, with which a terminal could be taken over, become '?'
-void cli_table_row(cli_table *t, ...);                        // n_columns strings, copied; the first row is the head
+void cli_table_row(cli_table *t, ...); // n_columns strings, copied; the first row is the head
 void cli_table_cells(cli_table *t, const char *const *cells); // the same, of n_columns strings
 void cli_table_print(const cli_table *t, FILE *out);
 void cli_table_clear(cli_table *t);

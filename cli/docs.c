@@ -44,13 +44,28 @@ static lt_status markdown_table(FILE *out, const char *title, const char *prefix
     return status;
 }
 
+// The verb that printed this table before, with the same keys.
+static const char *printed_by(const cli_verb *before, const cli_group *group)
+{
+    for (const cli_row *r = cli_rows; r->name && r->verb != before; r++)
+        for (const cli_group *g = r->verb->groups; g && g->table; g++)
+            if (g->table == group->table && !strcmp(g->prefix, group->prefix))
+                return r->name;
+    return NULL;
+}
+
 static lt_status markdown_verb(cli_call *call, const char *line, FILE *out)
 {
     const cli_verb *v = call->verb;
     fprintf(out, "## lethe %s\n\n%c%s.\n\n    lethe %s %s\n\n```\n%s\n```\n\n", v->name, line[0] - 'a' + 'A', line + 1,
             v->name, v->usage, v->about);
-    for (const cli_group *g = v->groups; g && g->table; g++)
-        LT_TRY(markdown_table(out, g->title, g->prefix, g->table, v->opts_size));
+    for (const cli_group *g = v->groups; g && g->table; g++) {
+        const char *other = printed_by(v, g);
+        if (other)
+            fprintf(out, "**%s**: as of [lethe %s](#lethe-%s).\n\n", g->title, other, other);
+        else
+            LT_TRY(markdown_table(out, g->title, g->prefix, g->table, v->opts_size));
+    }
     if (v->uses) {
         fputs("Common groups:", out);
         for (const cli_shared_group *g = cli_shared_groups; g->table; g++)
@@ -82,19 +97,7 @@ static lt_status markdown(cli_session *s, FILE *out)
     for (const cli_shared_group *g = cli_shared_groups; g->table; g++)
         LT_TRY(markdown_table(out, g->title, "", g->table, sizeof(cli_call)));
     LT_TRY(each_verb(s, markdown_verb, out));
-    fputs("## Unlearning methods\n\n", out);
-    for (const lt_unlearn_method *const *m = lt_unlearn_methods(); *m; m++) {
-        char *prefix = cli_format("unlearn.%s", (*m)->name);
-        fprintf(out, "### %s: %s\n\n%s\n\n", (*m)->name, (*m)->title, (*m)->doc);
-        char *defaults = lt_unlearn_defaults_text(*m);
-        for (const char *line = defaults; line && *line; line = strchr(line, '\n') + 1)
-            fprintf(out, "- %.*s\n", (int)strcspn(line, "\n"), line);
-        fputs(defaults && *defaults ? "\n" : "", out);
-        free(defaults);
-        lt_status status = markdown_table(out, NULL, prefix, (*m)->opts, (*m)->cfg_size);
-        free(prefix);
-        LT_TRY(status);
-    }
+    LT_TRY(cli_docs_methods(out));
     fputs("## Membership attacks\n\n", out);
     for (const lt_mia *const *m = lt_mia_list(); *m; m++) {
         fprintf(out, "### %s: %s\n\n%s\n\n", (*m)->name, (*m)->title, (*m)->doc);
@@ -270,13 +273,15 @@ static lt_status bash(cli_session *s, FILE *out)
     return LT_OK;
 }
 
-lt_status cli_dump_docs(cli_session *s, const char *form, FILE *out)
+lt_status cli_dump_docs(cli_session *s, const char *form, const char *key, FILE *out)
 {
+    if (!strcmp(form, "options"))
+        return cli_docs_options(key, out);
     if (!strcmp(form, "markdown"))
         return markdown(s, out);
     if (!strcmp(form, "man"))
         return man(s, out);
     if (!strcmp(form, "bash"))
         return bash(s, out);
-    return LT_FAIL(LT_E_USAGE, "--dump-docs: expected markdown, man or bash, found '%s'", form);
+    return LT_FAIL(LT_E_USAGE, "--dump-docs: expected markdown, man, bash or options KEY, found '%s'", form);
 }

@@ -184,7 +184,7 @@ static int dispatch(cli_session *s, int argc, char **argv)
         return 0;
     }
     if (!strcmp(first, "--dump-docs")) {
-        lt_status status = cli_dump_docs(s, argc > 2 ? argv[2] : "", stdout);
+        lt_status status = cli_dump_docs(s, argc > 2 ? argv[2] : "", argc > 3 ? argv[3] : "", stdout);
         return status == LT_OK ? 0 : report_error(s, status, false, false);
     }
     const cli_row *row;

@@ -24,5 +24,27 @@ echo "${COMPREPLY[*]}"
 END
     bash try.bash | grep -q -- "--method" || fail "completion does not offer --method"
 fi
-error 2 "expected markdown, man or bash" --dump-docs html
+error 2 "expected markdown, man, bash or options" --dump-docs html
+error 2 "expected unlearn.METHOD" --dump-docs options nothing
+
+# pages of methods: option tables as generated, tags with an equation, methods with a page
+"$SOURCE/tools/update-docs" --check "$LETHE" >out 2>err || fail "docs are out of date: $(cat err)"
+"$SOURCE/tools/check-docs" >out 2>err || fail "tools/check-docs: $(cat out)"
+same "tables with the momentum of training" "$(grep -c '\.momentum' "$SOURCE/docs/cli.md")" 1
+mkdir -p copy/docs copy/src copy/tools copy/include copy/cli
+cp -r "$SOURCE/docs/methods" "$SOURCE/docs/decisions" copy/docs/ && cp "$SOURCE/tools/check-docs" copy/tools/
+for study in "$SOURCE"/experiments/*/README.md; do
+    study=${study#"$SOURCE"/} && mkdir -p "copy/${study%/*}" && : >"copy/$study"
+done
+for dir in unlearn attack audit train; do mkdir -p copy/src/$dir && cp "$SOURCE/src/$dir/"*.list copy/src/$dir/ 2>/dev/null; done
+copy/tools/check-docs >out 2>err || fail "check-docs fails on a copy: $(cat out)"
+printf '// [TRW 99] [ATT 1-99] [Izzo 2021]\n' >copy/src/unlearn/new.c
+! copy/tools/check-docs >out 2>err || fail "check-docs passes a tag without an equation"
+contains out 'new.c:1: \[TRW 99\]'
+contains out '\[ATT 99\]'
+lacks out 'Izzo'
+rm copy/src/unlearn/new.c
+echo 'LT_X(brand_new)' >>copy/src/unlearn/methods.list
+! copy/tools/check-docs >out 2>err || fail "check-docs passes a method without a page"
+contains out 'brand-new has no page'
 finish
