@@ -31,6 +31,7 @@ typedef struct cli_outputs { // files to write; NULL = not
     cli_page_format format; // of page
     uint64_t seed;
     const cli_list *audits; // results of `lethe audit --json`; may be NULL
+    bool with_images;
 } cli_outputs;
 lt_status cli_board_report(cli_call *call, const cli_board *board, const cli_outputs *to);
 #endif

@@ -198,7 +198,7 @@ static lt_status report(cli_call *call, struct demo *d, double start_s)
         &board);
     if (status == LT_OK)
         status = cli_board_report(call, &board,
-                                  &(cli_outputs){.title = "lethe demo: what forgetting looks like", .page = html});
+                                  &(cli_outputs){.title = "lethe demo: what forgetting looks like", .page = html, .with_images = true});
     json_t *rows = NULL;
     if (status == LT_OK)
         status = cli_board_json(&board, &rows);

@@ -6,7 +6,7 @@
 struct opts {
     const char *out, *title, *markdown, *csv, *references, *attacks, *audit_json;
     int32_t format;
-    bool force;
+    bool force, with_images;
     lt_audit_cfg audit;
     lt_verdict_cfg verdict;
 };
@@ -27,6 +27,7 @@ static const lt_option own[] = {
     LT_STR(struct opts, audit_json, NULL,
            "results of `lethe audit --json` of these runs, separated by commas or the option repeated; RUN/audit.json "
            "is read where there is one"),
+    LT_BOOL(struct opts, with_images, 0, "show forgotten images and their adversarial examples on the page"),
     LT_BOOL(struct opts, force, 0, "overwrite the files even where they are something else"),
     LT_OPT_END,
 };
@@ -81,7 +82,8 @@ static lt_status run(cli_call *call)
                                                 .markdown = o->markdown,
                                                 .csv = o->csv,
                                                 .audits = &audits,
-                                                .seed = call->seed.seed}),
+                                                .seed = call->seed.seed,
+                                                .with_images = o->with_images}),
                 done);
     call->result = json_object();
     cli_put_text(call->result, "report", out_of(o));

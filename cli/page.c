@@ -40,6 +40,7 @@ lt_status cli_board_report(cli_call *call, const cli_board *board, const cli_out
                                backend ? lt_backend_version(call->session->backend) : "");
     const char *const facts[] = {"Machine", machine, "lethe", version, NULL};
     const lt_report_source source = {.title = to->title,
+                                     .with_images = to->with_images,
                                      .seed = to->seed,
                                      .comparison = &board->comparison,
                                      .ds = board->ds,

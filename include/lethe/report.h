@@ -110,6 +110,7 @@ typedef struct lt_report_spec {
     int n_pairs, c, h, w;
     const float *clean, *adv;
     const char *const *pair_text; // n_pairs captions
+    const char *withheld;         // instead of pictures: why there are none, and where what they show lies; or NULL
     const lt_report_metric *metrics;
     int n_metrics;
     const char *const *attacks; // titles of what row.score holds
@@ -140,6 +141,7 @@ typedef struct lt_report_source {
     int n_audits;
     const char *const *streams; // directories of requests served one after another
     int n_streams;
+    bool with_images; // pictures of forgotten samples may be on the page
 } lt_report_source;
 typedef struct lt_report lt_report; // owns what its spec points to, but for the source
 // LT_E_FORMAT for audits that are none, LT_E_USAGE for audits of other runs, errors of lt_adv_set_open.

@@ -1,4 +1,6 @@
-// strip.c - forgotten images beside their adversarial neighbours and the difference of both, magnified. [AMUN 2]
+// image_grid.c - forgotten images, their adversarial examples and the difference of both, magnified. [AMUN 2]
+//
+// A report is evidence that travels. It shows what was to be forgotten only when that was asked for.
 #include "report/section.h"
 #include "lethe/attack.h"
 #include <jansson.h>
@@ -40,7 +42,7 @@ static lt_status pair(lti_buf *b, const lt_report_spec *s, int i, float factor, 
     to_bytes(clean, image, bytes);
     LT_TRY(picture(b, s, bytes, "forgotten image"));
     to_bytes(adv, image, bytes);
-    LT_TRY(picture(b, s, bytes, "its adversarial neighbour"));
+    LT_TRY(picture(b, s, bytes, "its adversarial example"));
     for (size_t k = 0; k < image; k++)
         diff[k] = 0.5f + factor * (adv[k] - clean[k]);
     to_bytes(diff, image, bytes);
@@ -54,6 +56,13 @@ static lt_status put_pictures(lti_doc *d)
 {
     const lt_report_spec *s = d->spec;
     lti_buf *b = &d->b;
+    if (s->withheld) {
+        lti_section(d, "Forgotten images and their adversarial examples");
+        lti_buf_puts(b, "<p class=\"small\">");
+        lti_html_text(b, s->withheld);
+        lti_buf_puts(b, "</p>\n");
+        return LT_OK;
+    }
     if (s->n_pairs <= 0)
         return LT_OK;
     if ((s->c != 1 && s->c != 3) || s->h < 1 || s->w < 1)
@@ -63,7 +72,7 @@ static lt_status put_pictures(lti_doc *d)
     uint8_t *bytes = lti_malloc(image);
     float *diff = lti_malloc(image * sizeof *diff);
     lt_status status = bytes && diff ? LT_OK : LTI_NOMEM("report pictures");
-    lti_section(d, "Forgotten images and their adversarial neighbours");
+    lti_section(d, "Forgotten images and their adversarial examples");
     lti_buf_printf(
         b,
         "<p class=\"small\">From top to bottom: the image, the nearest point found that the original model takes for "
@@ -143,12 +152,37 @@ static lt_status open_first_set(lti_gather *g, lt_adv_set **adv)
     return LT_OK;
 }
 
+// Pictures are left out; the reader must know that the runs may still hold them.
+static lt_status say_withheld(lti_gather *g)
+{
+    lti_buf b = {0};
+    for (int i = 0; i < g->spec->n_rows; i++) {
+        struct stat st;
+        char *dir = lti_asprintf("%s/adv", g->source->comparison->row[i].run);
+        if (dir && stat(dir, &st) == 0)
+            lti_buf_printf(&b, "%s%s", b.n ? ", " : "", dir);
+        lti_free(dir);
+    }
+    char *where = lti_buf_take(&b);
+    if (!where)
+        return LTI_NOMEM("report");
+    g->spec->withheld = lti_gather_text(
+        g, "Pictures of forgotten samples are left out; lethe report --with-images shows them. %s%.3000s%s",
+        *where ? "Adversarial examples of forgotten images, from which the images can be recognised, are kept in "
+               : "None of these runs keeps adversarial examples of forgotten images.",
+        where, *where ? ": delete these folders when they are no longer needed." : "");
+    free(where);
+    return g->spec->withheld ? LT_OK : LTI_NOMEM("report");
+}
+
 static lt_status gather_pictures(lti_gather *g)
 {
     const lt_dataset *ds = g->source->ds;
     lt_adv_set *adv = NULL;
     if (!ds)
         return LT_OK;
+    if (!g->source->with_images)
+        return say_withheld(g);
     LT_TRY(open_first_set(g, &adv));
     const bool fits = adv && adv->c == ds->c && adv->h == ds->h && adv->w == ds->w && (ds->c == 1 || ds->c == 3);
     const lt_status status = fits ? fill_pairs(g, adv) : LT_OK;

@@ -74,7 +74,11 @@ json out avg_gap
 same "forget accuracy from arrays and from the run" "$(value out ua)" "$(value runs/amun/result.json forget_acc)"
 error 2 "leave the run" audit runs/amun --signals t.npz
 
-run 0 report runs/retrain runs/ft runs/amun --out page.html --markdown t.md --csv t.csv --json
+run 0 report runs/retrain runs/amun --out bare.html
+lacks bare.html "data:image/png;base64,"
+contains bare.html "Pictures of forgotten samples are left out"
+contains bare.html "are kept in runs/amun/adv"
+run 0 report runs/retrain runs/ft runs/amun --with-images --out page.html --markdown t.md --csv t.csv --json
 json out report rows.0.avg_gap rows.3.name
 same "rows" "$(value out rows.0.name) $(value out rows.1.name) $(value out rows.3.name)" "Original Retrain AMUN"
 contains page.html "</html>"
@@ -83,7 +87,7 @@ lacks page.html "<script"
 lacks page.html "http"
 same "lines of the CSV" "$(wc -l <t.csv | tr -d ' ')" 5
 mv runs/amun/adv kept_adv # as after --no-save-adv: a page without the strip
-run 0 report runs/retrain runs/amun --out bare.html
+run 0 report runs/retrain runs/amun --with-images --out bare.html --force
 contains bare.html "</html>"
 lacks bare.html "data:image/png;base64,"
 mv kept_adv runs/amun/adv
