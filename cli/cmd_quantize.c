@@ -3,6 +3,7 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 static const lt_opt_value steps[] = {{"minmax", LT_PTQ_MINMAX, "the largest weight is the outer level"},
                                      {"mse", LT_PTQ_MSE, "least squared error"},
@@ -22,6 +23,9 @@ static const lt_option own[] = {
     LT_ENUM(cli_quantize_opts, step, LT_PTQ_MSE, steps, "ptq: how the step is chosen"),
     LT_F64(cli_quantize_opts, percentile, 99.9, 1e-3, 100, "%", "ptq --step percentile: which one"),
     LT_I32(cli_quantize_opts, chips, 20, 1, 100000, "chips", "population: how many, numbered from --chip on"),
+    LT_BOOL(cli_quantize_opts, sensitivity, 0, "train, ptq: what each tensor alone costs on its levels"),
+    LT_BOOL(cli_quantize_opts, reaudit, 0, "train, ptq of an unlearned run: audit its forgetting before and after"),
+    LT_STR(cli_quantize_opts, oracle, NULL, "--reaudit: retrained run to compare with"),
     LT_ENUM(cli_quantize_opts, format, CLI_FORMAT_C, formats, "export: what to write to --out"),
     LT_BOOL(cli_quantize_opts, fine_tune, 0, "population: also train on every chip, with the options of training"),
     LT_F64(cli_quantize_opts, yield_at, 0, 0, 1, "",
@@ -170,7 +174,29 @@ static json_t *result_json(cli_call *call, const cli_quantize_job *job, const lt
     cli_put_real(r, "wall_s", cli_now_s() - start_s);
     cli_put(r, "seed", json_integer((json_int_t)call->seed.seed));
     cli_put(r, "model_digest", json_string(digest));
+    if (*lt_trained_model_text(&job->src, "forget_digest"))
+        cli_put(r, "forget_digest", json_string(lt_trained_model_text(&job->src, "forget_digest")));
     return r;
+}
+
+// What the parent has forgotten goes along, so that audits and evaluations of the quantized run find it.
+static lt_status copy_forgotten(cli_quantize_job *job)
+{
+    static const char *const name[] = {"forget.csv", "forgotten.csv"};
+    for (int i = 0; i < 2 && job->src.dir; i++) {
+        char from[4096], to[4096], *text = NULL;
+        size_t n = 0;
+        struct stat st;
+        snprintf(from, sizeof from, "%s/%s", job->src.dir, name[i]);
+        if (stat(from, &st) != 0)
+            continue;
+        LT_TRY(lt_run_path(job->run.to.run, name[i], to, sizeof to));
+        LT_TRY(lt_read_file(from, 1 << 30, &text, &n));
+        const lt_status status = lt_write_file_atomic(to, text, n);
+        free(text);
+        LT_TRY(status);
+    }
+    return LT_OK;
 }
 
 static lt_status save(cli_call *call, cli_quantize_job *job)
@@ -181,9 +207,24 @@ static lt_status save(cli_call *call, cli_quantize_job *job)
     const lt_provenance p = {.ds = job->ds, .config_digest = digest, .parent_digest = job->parent_digest};
     LT_TRY(lt_model_set_provenance(job->src.model, &p));
     LT_TRY(lt_model_set_meta(job->src.model, "lethe.quant", strcmp(o->action, "ptq") ? o->quant.method : "ptq"));
+    LT_TRY(copy_forgotten(job));
     LT_TRY(lt_model_save(job->src.model, job->run.to.model));
     LT_TRY(lt_run_path(job->run.to.run, "codes.safetensors", path, sizeof path));
     return lt_quant_save(job->quant, path);
+}
+
+// Drop of accuracy per tensor, next to its other numbers.
+static lt_status put_sensitivity(cli_quantize_job *job, json_t *r)
+{
+    const int n = lt_quant_n_tensors(job->quant);
+    const lt_view test = lt_view_split(job->ds, LT_TEST);
+    double *drop = cli_alloc((size_t)n, sizeof *drop);
+    const lt_status status =
+        test.n > 0 ? lt_quant_sensitivity(job->quant, job->float_model, &test, &job->env, drop) : LT_OK;
+    for (int i = 0; i < n && status == LT_OK && test.n > 0; i++)
+        cli_put_real(json_array_get(json_object_get(r, "tensors"), (size_t)i), "acc_drop_alone", drop[i]);
+    free(drop);
+    return status;
 }
 
 static lt_status quantize(cli_call *call, cli_quantize_job *job)
@@ -216,7 +257,15 @@ static lt_status quantize(cli_call *call, cli_quantize_job *job)
     else
         LT_TRY(lt_quant_ptq(&o->quant, (lt_ptq_step)o->step, o->percentile, &in, &job->quant, &q));
     LT_TRY(save(call, job));
-    return cli_run_finish(&job->run, result_json(call, job, &q, start_s));
+    json_t *r = result_json(call, job, &q, start_s);
+    lt_status status = o->sensitivity ? put_sensitivity(job, r) : LT_OK;
+    if (status == LT_OK && o->reaudit)
+        status = cli_quantize_reaudit(call, job, r);
+    if (status != LT_OK) {
+        json_decref(r);
+        return status;
+    }
+    return cli_run_finish(&job->run, r);
 }
 
 static lt_status run_quantize(cli_call *call)
@@ -245,6 +294,7 @@ static void print_quantize(const json_t *r, FILE *out)
     if (isfinite(cli_real(r, "residual")))
         fprintf(out, "residual %.2g steps^2, %.2g %% of codes changed in the last epoch\n", cli_real(r, "residual"),
                 100 * cli_real(r, "code_change"));
+    cli_print_reaudit(json_object_get(r, "reaudit"), out);
     fprintf(out, "%s%s\n", cli_text(r, "run"),
             json_object_get(r, "cached") ? " (finished before; --force makes it again)" : "");
 }

@@ -10,6 +10,8 @@ typedef struct cli_quantize_opts {
     double percentile, yield_at;
     int32_t chips;
     bool fine_tune;
+    bool sensitivity, reaudit;
+    const char *oracle;
     int32_t format; // of an export
     lt_quant_cfg quant;
     lt_train_cfg train;
@@ -33,6 +35,9 @@ typedef struct cli_integer_net {
 lt_status cli_integer_net_open(const cli_source *src, const lt_dataset *ds, const lt_env *env, cli_integer_net *net);
 void cli_integer_net_close(cli_integer_net *net);
 json_t *cli_integer_net_json(const cli_integer_net *net);
+// Adds "reaudit" to the result of a quantized run whose parent has forgotten samples. quantize_reaudit.c
+lt_status cli_quantize_reaudit(cli_call *call, cli_quantize_job *job, json_t *r);
+void cli_print_reaudit(const json_t *r, FILE *out);
 lt_status cli_quantize_export(cli_call *call);
 void cli_print_export(const json_t *r, FILE *out);
 lt_status cli_open_codes(const cli_source *src, lt_quant **quant); // codes.safetensors of the run

@@ -22,6 +22,7 @@
 #include "lethe/plan.h"
 #include "lethe/population.h"
 #include "lethe/quant.h"
+#include "lethe/reaudit.h"
 #include "lethe/report.h"
 #include "lethe/rng.h"
 #include "lethe/robust.h"

@@ -2,9 +2,9 @@
 // devices, populations of chips, and what is deployed.
 //
 // A quantized tensor stores a code of `bits` bits per weight; a code stands for a level, a level for the value that the
-// network computes with. Methods differ in how training gets weights onto levels (docs/methods/quantization.md); faults and variability differ by chip and decide which levels a weight can have there
-// (docs/methods/chips.md). All functions are pure in their options and seeds: the same chip number is the same map
-// with any number of threads.
+// network computes with. Methods differ in how training gets weights onto levels (docs/methods/quantization.md); faults
+// and variability differ by chip and decide which levels a weight can have there (docs/methods/chips.md). All functions
+// are pure in their options and seeds: the same chip number is the same map with any number of threads.
 #ifndef LT_QUANT_H
 #define LT_QUANT_H
 #include "lethe/population.h"
@@ -147,13 +147,18 @@ LT_API lt_status lt_quant_open(const char *path, lt_model *model, lt_quant **qua
 // computes with. Weights are mapped from `from` (n_params; NULL = the levels of the present codes).
 LT_API lt_status lt_quant_program(const lt_quant *quant, const lt_quant_chip *chip, const float *from, float *weights);
 
+// Loss of accuracy when one tensor alone is put on the levels of `quant` and all others keep the weights of
+// float_model: drop (lt_quant_n_tensors) = float accuracy minus that. Batch norm keeps its statistics.
+LT_API lt_status lt_quant_sensitivity(const lt_quant *quant, const lt_model *float_model, const lt_view *view,
+                                      const lt_env *env, double *drop);
+
 // ---- a population of chips: the same codes on many devices, evaluated in parallel
 typedef enum lt_population_row { // what is measured of every chip
-    LT_POP_BITMAP,       // nearest level's code, read through the faults
-    LT_POP_BITMAP_BN,    // and batch norm taken anew on the chip
-    LT_POP_NEAREST,      // nearest value of the chip
+    LT_POP_BITMAP,               // nearest level's code, read through the faults
+    LT_POP_BITMAP_BN,            // and batch norm taken anew on the chip
+    LT_POP_NEAREST,              // nearest value of the chip
     LT_POP_NEAREST_BN,
-    LT_POP_TUNED,        // fine-tuned on the chip
+    LT_POP_TUNED, // fine-tuned on the chip
     LT_POP_N_ROWS
 } lt_population_row;
 LT_API const char *lt_population_row_name(lt_population_row row); // "bitmap", "bitmap-bn", ...

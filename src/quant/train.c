@@ -356,6 +356,35 @@ lt_status lt_quant_train(const lt_quant_cfg *cfg, const lt_quant_in *in, lt_quan
     return status;
 }
 
+lt_status lt_quant_sensitivity(const lt_quant *q, const lt_model *float_model, const lt_view *view, const lt_env *env,
+                               double *drop)
+{
+    lt_model *m = NULL;
+    lt_evaluator *evaluator = NULL;
+    lt_eval_result whole, one;
+    lt_status status = LT_OK;
+    if (float_model->n_params > q->n_all_weights)
+        return LT_FAIL(LT_E_SHAPE, "sensitivity: the float model has %lld parameters, the quantized one %lld",
+                       (long long)float_model->n_params, (long long)q->n_all_weights);
+    LT_TRY_GOTO(lt_model_dup(float_model, &m), done);
+    LT_TRY_GOTO(lt_evaluator_create(m, env, 128, &evaluator), done);
+    LT_TRY_GOTO(lt_evaluator_run(evaluator, view, NULL, NULL, &whole), done);
+    for (int j = 0; j < q->n_tensors; j++) {
+        const lti_qtensor *t = &q->tensor[j];
+        for (int64_t i = 0; i < t->n; i++) {
+            const lti_grid *g = &q->grid[t->grid + (int)(i / t->per)];
+            m->params[t->from + i] = g->level[lti_grid_nearest(g, lti_latent(q, g, m->params[t->from + i]))];
+        }
+        LT_TRY_GOTO(lt_evaluator_run(evaluator, view, NULL, NULL, &one), done);
+        drop[j] = whole.acc - one.acc;
+        memcpy(m->params + t->from, float_model->params + t->from, (size_t)t->n * sizeof *m->params);
+    }
+done:
+    lt_evaluator_destroy(evaluator);
+    lt_model_destroy(m);
+    return status;
+}
+
 lt_status lt_quant_program(const lt_quant *q, const lt_quant_chip *chip, const float *from, float *weights)
 {
     lti_maps maps;

@@ -77,6 +77,17 @@ fi
 error 2 "found none of its codes" eval base --integer
 error 2 "out is missing" quantize export a4
 
+# is forgetting undone? One command; the quantized run keeps the list of what was forgotten
+run 0 unlearn base --method ga --epochs 1 --forget random:10% --threads 1 --out gone
+run 0 train $tiny --epochs 2 --seed 5 --out oracle
+run 0 quantize ptq gone --bits 2 --step mse --threads 1 --reaudit --oracle oracle --sensitivity --out gone2 --json
+json out reaudit.before.ua reaudit.after.ft_auc reaudit.retrained.ta reaudit.gap_before reaudit.gap_after \
+    reaudit.auc_shift reaudit.auc_shift_interval reaudit.relapse tensors.0.acc_drop_alone
+cmp -s gone/forget.csv gone2/forget.csv || fail "the forget list did not come along"
+run 0 eval gone2 --threads 1 --json
+json out forget_acc
+error 2 "forget" quantize ptq base --bits 4 --reaudit --out none
+
 # many chips: continued where they were interrupted
 run 0 quantize population q3 --chips 3 --fault-rate 0.1 --bn-batches 2 --threads 1 --out pop --json
 json out chips.mean chips.worst chips.q05 chips.q50 chips.q95 chips.yield rows.bitmap rows.nearest-bn bits fault_rate
