@@ -129,6 +129,12 @@ static void test_ties(void **state)
     assert_true(r->clean_acc == 1 && r->robust_acc == 1);
     assert_true(r->flags & LT_FLAG_ZERO_GRADIENT);
     lt_robust_result_destroy(r);
+    // A gradient of 0 is no division by 0: the momentum stays a number.
+    spec.parity = true;
+    r = rt_attack(&t, "mi-fgsm,apgd-ce,fab-t", &spec);
+    assert_true(r->robust_acc == 1 && r->n_invalid == 0);
+    lt_robust_result_destroy(r);
+    spec.parity = false;
     t.y[0] = t.y[1] = t.y[2] = t.y[3] = 1; // class 0 wins the tie
     r = rt_attack(&t, "square", &spec);
     assert_true(r->clean_acc == 0);
@@ -226,6 +232,31 @@ static void test_square_l2(void **state)
         b.z[0] -= 1e-3f; // accepted, so that differences pile up
         b.z[1] = b.z[0] - 1;
     }
+}
+
+// Images that are not square, down to one row.
+static void test_square_shapes(void **state)
+{
+    (void)state;
+    struct {
+        double p_init;
+        bool rescale;
+    } cfg = {0.8, true};
+    static const int shapes[][3] = {{3, 4, 16}, {3, 16, 4}, {3, 1, 64}, {1, 192, 1}, {1, 12, 16}};
+    for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++)
+        for (int norm = LT_NORM_LINF; norm <= LT_NORM_L2; norm++) {
+            by_hand b = {0};
+            const lt_attack *a = begin_by_hand(&b, (lt_norm)norm, 0.5);
+            b.s.c = shapes[i][0];
+            b.s.h = shapes[i][1];
+            b.s.w = shapes[i][2];
+            assert_int_equal(a->ops->begin(&b.s, &cfg), LTI_EVALUATE);
+            for (int q = 0; q < 100; q++) {
+                assert_true(lti_distance((lt_norm)norm, b.s.x, b.x0, RT_N) <= 0.5);
+                assert_int_equal(a->ops->see(&b.s, &cfg), LTI_EVALUATE);
+                b.z[0] -= 1e-3f;
+            }
+        }
 }
 
 // ---- ensembles: three heads; the gradient of the softmax head against differences of log mean softmax
@@ -374,6 +405,7 @@ int main(void)
         cmocka_unit_test(test_ties),
         cmocka_unit_test(test_square_positions),
         cmocka_unit_test(test_square_l2),
+        cmocka_unit_test(test_square_shapes),
         cmocka_unit_test(test_ensemble_head),
         cmocka_unit_test(test_ensemble_extremes),
         cmocka_unit_test(test_transfer),

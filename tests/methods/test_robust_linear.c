@@ -214,6 +214,36 @@ static void test_others(void **state)
     assert_true(cw.n_found >= IMAGES - 1 && cw.least > 1 - 1e-5 && cw.median <= 1.03);
 }
 
+// Pixels at 0 and 1 are no walls for the tanh parametrisation: slow at the default rate, moving all the same.
+static const void *fast_cw(const lt_attack *attack, void *ctx)
+{
+    lt_options_defaults(attack->opts, ctx);
+    for (const lt_option *o = attack->opts; o->name; o++)
+        if (strcmp(o->name, "lr") == 0)
+            *(double *)(void *)((char *)ctx + o->offset) = 0.1;
+    return ctx;
+}
+
+static void test_cw_at_the_faces(void **state)
+{
+    (void)state;
+    const lt_model *model = &worlds[1].model;
+    const lt_attack_target target = {.model = &model, .n_models = 1};
+    lt_attack_spec spec = rt_spec(LT_NORM_L2, "0");
+    double cfg[16];
+    lt_robust_result *r = NULL;
+    spec.steps = 100;
+    assert_ok(lt_robust_evaluate(&target, &worlds[1].view, "cw", &spec, fast_cw, cfg, &worlds[1].env, &r));
+    int n_found = 0, n_moved = 0;
+    for (int64_t i = 0; i < r->n; i++) {
+        n_found += r->status[i] == LT_ROBUST_BROKEN;
+        for (int j = 0; j < RT_N; j++)
+            n_moved += r->x[i * RT_N + j] == 0 && r->x_adv[i * RT_N + j] > 1e-3f;
+    }
+    assert_true(n_found >= IMAGES - 2 && n_moved > 100);
+    lt_robust_result_destroy(r);
+}
+
 // With two classes the cross-entropy aims at the only boundary, and ddn finds it; ratios fall back to margins (F5).
 static void test_two_classes(void **state)
 {
@@ -299,9 +329,15 @@ static void test_curve(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_hyperplane), cmocka_unit_test(test_radius), cmocka_unit_test(test_fab),
-        cmocka_unit_test(test_fmn),        cmocka_unit_test(test_others), cmocka_unit_test(test_two_classes),
-        cmocka_unit_test(test_autoattack), cmocka_unit_test(test_curve),
+        cmocka_unit_test(test_hyperplane),
+        cmocka_unit_test(test_radius),
+        cmocka_unit_test(test_fab),
+        cmocka_unit_test(test_fmn),
+        cmocka_unit_test(test_others),
+        cmocka_unit_test(test_two_classes),
+        cmocka_unit_test(test_cw_at_the_faces),
+        cmocka_unit_test(test_autoattack),
+        cmocka_unit_test(test_curve),
     };
     return cmocka_run_group_tests(tests, open_worlds, close_worlds);
 }
