@@ -43,7 +43,7 @@ typedef struct lt_attack {
     // state: file to keep the unfinished search in on interruption, continued from when it is there; NULL = none.
     lt_status (*run)(const lt_model *model, const lt_view *view, const void *cfg, const lt_env *env, const char *state,
                      lt_adv_set **set);
-    // Of attacks that run in the engine (lethe/robust.h); run is NULL then. Opaque.
+    // Of attacks that run in the engine (lethe/robust.h). run may be NULL then. Opaque.
     const struct lti_attack_ops *ops;
 } lt_attack;
 LT_API const lt_attack *const *lt_attacks(void);                             // NULL-terminated registry

@@ -17,6 +17,7 @@
 // predictions are made before anything else.
 #include "attack/attack_impl.h"
 #include "attack/attack_rows.h"
+#include "attack/engine.h"
 #include <math.h>
 #include <string.h>
 #include <unistd.h>
@@ -379,4 +380,5 @@ const lt_attack lti_attack_adv_search = {
     .cfg_size = sizeof(lt_adv_search_cfg),
     .opts = lt_adv_search_options,
     .run = run_adv_search,
+    .ops = &lti_adv_search_ops,
 };

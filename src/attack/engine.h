@@ -96,6 +96,7 @@ struct lti_attack_ops {
 };
 
 extern const lt_option lti_attack_no_options[];
+extern const struct lti_attack_ops lti_adv_search_ops; // adv_search_slot.c
 extern const struct lti_attack_ops lti_polish_ops; // polish.c: from the best example back towards the image
 
 // ---- losses (loss_head.c): value f, and dz scaled to max |dz| = 1 (only its direction matters to attacks; for margins

@@ -12,7 +12,7 @@ contains out '"attack": "pgd"'
 for a in fgsm bim mi-fgsm apgd-ce apgd-dlr apgd-t fab-t square; do
     run 0 attack base --attack $a --eps 4/255 --steps 3 --limit 8 --threads 1 --json
 done
-for a in deepfool fmn; do
+for a in deepfool fmn amun-search; do
     run 0 attack base --attack $a --norm l2 --steps 5 --limit 8 --threads 1 --json
 done
 run 0 attack base --attack ddn,cw --norm l2 --steps 5 --limit 4 --threads 1
@@ -53,7 +53,7 @@ contains out '"success_rate": 0.0'
 error 2 "unknown attack 'pdg'" attack base --attack pdg
 error 2 "eps: expected a number" attack base --eps x/255
 error 2 "attack ddn: expected norm l2, found linf" attack base --attack ddn
-error 2 "makes sets for unlearning" attack base --attack amun-search
+error 2 "makes sets for unlearning" attack base --attack fgsm-march
 error 2 "expected RUN" attack
 error 3 "missing" attack missing
 finish

@@ -319,7 +319,7 @@ static void test_errors(void **state)
     assert_int_equal(rt_try(&lin, "pgdd", &spec), LT_E_USAGE);
     assert_non_null(strstr(lt_error_get()->hint, "pgd"));
     assert_int_equal(rt_try(&lin, "", &spec), LT_E_USAGE);
-    assert_int_equal(rt_try(&lin, "amun-search", &spec), LT_E_USAGE);
+    assert_int_equal(rt_try(&lin, "fgsm-march", &spec), LT_E_USAGE);
     spec.target = "17";
     assert_int_equal(rt_try(&lin, "pgd", &spec), LT_E_USAGE);
     spec.target = NULL;
@@ -457,6 +457,30 @@ static void test_adversarial_sets(void **state)
     }
 }
 
+// The search of AMUN in the engine finds what the one that makes sets finds.
+static void test_amun_search(void **state)
+{
+    (void)state;
+    lt_attack_spec spec = rt_spec(LT_NORM_L2, "0");
+    lt_adv_search_cfg cfg;
+    lt_adv_set *set = NULL;
+    lt_options_defaults(lt_adv_search_options, &cfg);
+    cfg.batch = 16;
+    assert_ok(lt_adv_search(&lin.model, &lin.view, &cfg, &lin.env, NULL, &set));
+    lt_robust_result *r = rt_attack(&lin, "amun-search", &spec);
+    int n_other = 0;
+    for (int64_t i = 0; i < r->n; i++) {
+        assert_int_equal(r->status[i], LT_ROBUST_BROKEN);
+        assert_int_equal(set->status[i], LT_ADV_OK);
+        n_other += fabs(r->raw_distance[i] - (double)set->delta_norm[i]) > 1e-4 * (double)set->delta_norm[i] ||
+                   r->adv_pred[i] != set->adv_pred[i];
+        assert_true(r->distance[i] <= r->raw_distance[i]);
+    }
+    assert_true(n_other <= 1);
+    lt_adv_set_destroy(set);
+    lt_robust_result_destroy(r);
+}
+
 static void test_interruption(void **state)
 {
     (void)state;
@@ -532,6 +556,7 @@ int main(void)
         cmocka_unit_test(test_parity_saturates),
         cmocka_unit_test(test_parity_of_apgd),
         cmocka_unit_test(test_adversarial_sets),
+        cmocka_unit_test(test_amun_search),
         cmocka_unit_test(test_interruption),
         cmocka_unit_test(test_out_of_memory),
         cmocka_unit_test(test_certificate),
