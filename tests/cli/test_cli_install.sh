@@ -1,0 +1,49 @@
+# cmake --install with DESTDIR: the command runs from there, every public header compiles alone as C11 and as C++, and a
+# program builds and runs against the shared and the static library with what pkg-config says.
+. "$(dirname "$0")/lib.sh"
+[ -n "${BUILD:-}" ] && [ -f "$BUILD/cmake_install.cmake" ] && [ -z "${SANITIZE:-}" ] && command -v cmake >/dev/null 2>&1 || exit 77
+root=$work/root
+DESTDIR=$root cmake --install "$BUILD" --prefix /usr >log 2>&1 || { tail -5 log >&2; fail "cmake --install fails"; finish; }
+libdir=$(dirname "$(find "$root" -name liblethe.a)")
+for file in "$root/usr/bin/lethe" "$libdir/liblethe.so" "$libdir/pkgconfig/lethe.pc" "$root/usr/include/lethe/lethe.h" \
+    "$root/usr/share/man/man1/lethe.1" "$root/usr/share/bash-completion/completions/lethe"; do
+    [ -s "$file" ] || fail "not installed: ${file#"$root"}"
+done
+LETHE=$root/usr/bin/lethe run 0 --version
+contains out '^lethe [0-9]'
+! grep -rq "$SOURCE" "$libdir/pkgconfig/lethe.pc" "$root/usr/include" || fail "an installed file names the source tree"
+
+for header in "$root"/usr/include/lethe/*.h; do
+    name=lethe/$(basename "$header")
+    printf '#include "%s"\nint main(void) { return 0; }\n' "$name" >one.c
+    cc -std=c11 -Wall -Wextra -Wpedantic -Werror -fsyntax-only -I"$root/usr/include" one.c 2>err || fail "$name does not compile as C11"
+    ! command -v c++ >/dev/null 2>&1 ||
+        c++ -std=c++17 -Wall -Wextra -Werror -fsyntax-only -x c++ -I"$root/usr/include" one.c 2>err || fail "$name does not compile as C++"
+done
+
+cat >program.c <<'END'
+#include <lethe/lethe.h>
+#include <stdio.h>
+int main(void)
+{
+    lt_dataset *ds;
+    lt_backend *backend;
+    if (lt_dataset_open("synthetic,train=20,test=10", NULL, &ds) != LT_OK || lt_backend_create("auto", 1, &backend) != LT_OK)
+        return 1;
+    printf("%s %d %lld\n", LT_VERSION, ds->n_classes, (long long)ds->split[LT_TRAIN].n);
+    lt_backend_destroy(backend);
+    lt_dataset_close(ds);
+    return 0;
+}
+END
+if command -v pkg-config >/dev/null 2>&1; then
+    export PKG_CONFIG_PATH="$libdir/pkgconfig"
+    # shellcheck disable=SC2046
+    cc program.c -o shared $(pkg-config --cflags --libs lethe) 2>err || fail "a program does not link with pkg-config --libs lethe"
+    same "a program of the shared library" "$(LD_LIBRARY_PATH=$libdir ./shared)" "$(sed -n 's/^Version: //p' "$libdir/pkgconfig/lethe.pc") 10 20"
+    # shellcheck disable=SC2046
+    cc program.c -o static -I"$root/usr/include" "$libdir/liblethe.a" $(pkg-config --libs --static lethe | sed 's/-llethe//') 2>err ||
+        fail "a program does not link with the static library"
+    same "a program of the static library" "$(./static)" "$(LD_LIBRARY_PATH=$libdir ./shared)"
+fi
+finish
