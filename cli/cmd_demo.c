@@ -158,7 +158,7 @@ static lt_status unlearn(cli_call *call, struct demo *d, const char *name)
     const struct opts *o = call->opts;
     struct args a = {0};
     size_t n = strlen(name), m = strlen(ending);
-    bool no_retain = n > m && !strcmp(name + n - m, ending), oracle = !strcmp(name, "retrain");
+    bool no_retain = n > m && !strcmp(name + n - m, ending);
     const lt_unlearn_method *method;
     char *plain = cli_format("%.*s", (int)(no_retain ? n - m : n), name);
     lt_status status = lt_unlearn_find(plain, &method);
@@ -166,6 +166,7 @@ static lt_status unlearn(cli_call *call, struct demo *d, const char *name)
         free(plain);
         return status;
     }
+    const bool oracle = method->needs & LT_FROM_SCRATCH;
     char *title = cli_format("%s%s", method->title,
                              oracle      ? ", without the forget set: the oracle"
                              : no_retain ? ", forget data only"

@@ -90,9 +90,12 @@ static double resolution(const sweep *s, const sweep_metric *m)
     const int64_t n_test = s->ds->split[LT_TEST].n;
     for (int f = 0; f < s->n_forget; f++)
         least = s->forget[f].n < least ? s->forget[f].n : least;
-    if (!strcmp(m->column, "ta"))
+    lt_metric_id id;
+    const lt_mia *attack;
+    const unsigned groups = !m->gap && lt_metric_find(m->path, &id, &attack) == LT_OK ? lt_metric_get(id)->groups : 0;
+    if (groups == 1u << LT_SAMPLES_TEST)
         return n_test ? 1.0 / (double)n_test : 0;
-    if (!strcmp(m->column, "ra"))
+    if (groups == 1u << LT_SAMPLES_RETAIN)
         return 1.0 / (double)(s->ds->split[LT_TRAIN].n - least);
     return 1.0 / (double)least;
 }

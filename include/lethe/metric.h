@@ -81,6 +81,8 @@ typedef struct lt_metric {
     int drop_priority; // in narrow tables: columns with the largest go first; 0 = never
 } lt_metric;
 LT_API const lt_metric *lt_metric_get(lt_metric_id id);
+// The metric of a path in results; *attack is NULL for one of no attack. LT_E_USAGE for a path that is none.
+LT_API lt_status lt_metric_find(const char *path, lt_metric_id *id, const lt_mia **attack);
 enum { LT_METRIC_PATH = 64, LT_METRIC_TITLE = 128 };
 // attack: of LT_METRIC_OF_ATTACK, else NULL. Return out.
 LT_API const char *lt_metric_path(lt_metric_id id, const lt_mia *attack, char out[LT_METRIC_PATH]);

@@ -21,6 +21,26 @@ const char *lt_metric_path(lt_metric_id id, const lt_mia *attack, char out[LT_ME
     return out;
 }
 
+static bool is_at(const char *path, int id, const lt_mia *attack)
+{
+    char own[LT_METRIC_PATH];
+    return !strcmp(path, lt_metric_path((lt_metric_id)id, attack, own));
+}
+
+lt_status lt_metric_find(const char *path, lt_metric_id *id, const lt_mia **attack)
+{
+    for (int i = 0; i < LT_N_METRICS; i++) {
+        const bool of_attack = table[i].source == LT_METRIC_OF_ATTACK;
+        for (const lt_mia *const *m = lt_mia_list(); *m; m++)
+            if (is_at(path, i, of_attack ? *m : NULL)) {
+                *id = (lt_metric_id)i;
+                *attack = of_attack ? *m : NULL;
+                return LT_OK;
+            }
+    }
+    return LT_FAIL(LT_E_USAGE, "unknown metric '%s'", path);
+}
+
 const char *lt_metric_title(lt_metric_id id, const lt_mia *attack, char out[LT_METRIC_TITLE])
 {
     lti_format(out, LT_METRIC_TITLE, "%s%s%s", attack ? attack->title : "", attack ? " " : "", table[id].title);
