@@ -84,17 +84,22 @@ static lt_status add_run(cli_board *board, const char *run)
     return fill_row(&source[board->n_sources - 1], row);
 }
 
-// A directory whose result lists requests is no row: its children forgot different samples.
-static lt_status add_stream(cli_board *board, const char *run, bool *is_stream)
+// A directory whose result lists requests is no row: its children forgot different samples. A quantized run is one only
+// when it has forgotten something.
+static lt_status add_other(cli_board *board, const char *run, bool *is_row)
 {
     char *path = cli_format("%s/result.json", run);
     struct stat st;
     json_t *result = NULL;
     lt_status status = stat(path, &st) == 0 ? cli_json_load(path, &result) : LT_OK;
     free(path);
-    *is_stream = json_is_array(json_object_get(result, "requests"));
-    if (*is_stream)
+    const bool is_stream = json_is_array(json_object_get(result, "requests"));
+    const bool is_quantized = isfinite(cli_real(result, "test_acc_q"));
+    if (is_stream)
         cli_list_push(&board->streams, run, strlen(run));
+    if (is_quantized)
+        cli_list_push(&board->quantized, run, strlen(run));
+    *is_row = !is_stream && (!is_quantized || *cli_text(result, "forget_digest"));
     json_decref(result);
     return status;
 }
@@ -219,13 +224,13 @@ bool cli_same_place(const char *a, const char *b)
 static lt_status add_runs(const cli_board_spec *spec, cli_board *board)
 {
     for (int i = 0; i < spec->n_runs; i++) {
-        bool is_stream;
+        bool is_row;
         for (int k = 0; k < i; k++) // twice would look like two seeds that agree
             if (cli_same_place(spec->runs[k], spec->runs[i]))
                 return LT_FAIL(LT_E_USAGE, "%s: expected each run once, found it again as %s", spec->runs[k],
                                spec->runs[i]);
-        LT_TRY(add_stream(board, spec->runs[i], &is_stream));
-        if (!is_stream)
+        LT_TRY(add_other(board, spec->runs[i], &is_row));
+        if (is_row)
             LT_TRY(add_run(board, spec->runs[i]));
     }
     return LT_OK;
@@ -255,6 +260,7 @@ void cli_board_clear(cli_board *board)
         cli_source_close(&board->source[i]);
     free(board->source);
     cli_list_clear(&board->streams);
+    cli_list_clear(&board->quantized);
     cli_sets_clear(&board->sets);
     *board = (cli_board){0};
 }

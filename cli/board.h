@@ -9,6 +9,7 @@ typedef struct cli_board {
     cli_sets sets;
     int n_sources;
     cli_source *source; // of the rows, in the order they were added
+    cli_list quantized; // runs of `lethe quantize`
     cli_list streams;   // directories of requests served one after another: OUT of `unlearn --requests`
 } cli_board;
 typedef struct cli_board_spec {

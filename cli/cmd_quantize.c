@@ -81,7 +81,7 @@ static json_t *tensors_json(const lt_quant *q)
     for (int i = 0; i < lt_quant_n_tensors(q); i++) {
         lt_quant_tensor_info t;
         lt_quant_tensor(q, i, &t);
-        json_t *j = json_object(), *histogram = json_array();
+        json_t *j = json_object(), *histogram = json_array(), *before = json_array();
         cli_put(j, "name", json_string(t.name));
         cli_put(j, "bits", json_integer(t.bits));
         cli_put(j, "n", json_integer(t.n));
@@ -97,6 +97,9 @@ static json_t *tensors_json(const lt_quant *q)
         cli_put_real(j, "rms_error", t.rms_error);
         for (int c = 0; c < 1 << t.bits && t.bits <= 4; c++)
             json_array_append_new(histogram, json_integer(t.histogram[c]));
+        for (int c = 0; c < 1 << t.bits && t.bits <= 4; c++)
+            json_array_append_new(before, json_integer(t.histogram_before[c]));
+        cli_put(j, "histogram_before", before);
         cli_put(j, "histogram", histogram);
         json_array_append_new(list, j);
     }

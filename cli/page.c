@@ -50,7 +50,9 @@ lt_status cli_board_report(cli_call *call, const cli_board *board, const cli_out
                                      .audits = to->audits ? (const char *const *)to->audits->item : NULL,
                                      .n_audits = to->audits ? to->audits->n : 0,
                                      .streams = (const char *const *)board->streams.item,
-                                     .n_streams = board->streams.n};
+                                     .n_streams = board->streams.n,
+                                     .quantized = (const char *const *)board->quantized.item,
+                                     .n_quantized = board->quantized.n};
     lt_status status = lt_report_from_runs(&source, &report);
     if (status == LT_OK)
         status = write_files(lt_report_get(report), to);

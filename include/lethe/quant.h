@@ -98,6 +98,7 @@ typedef struct lt_quant_tensor_info {
     double tau_steps;             // relaxation time at the end of training, in steps; NaN without a penalty
     double mean_error, rms_error; // of the values used against the nearest level, in steps
     int64_t histogram[16];        // of codes; filled up to 4 bits
+    int64_t histogram_before[16]; // the same of the float weights before training
 } lt_quant_tensor_info;
 
 typedef struct lt_quant_result {

@@ -141,6 +141,8 @@ typedef struct lt_report_source {
     int n_audits;
     const char *const *streams; // directories of requests served one after another
     int n_streams;
+    const char *const *quantized; // runs of `lethe quantize`
+    int n_quantized;
     bool with_images; // pictures of forgotten samples may be on the page
 } lt_report_source;
 typedef struct lt_report lt_report; // owns what its spec points to, but for the source

@@ -126,6 +126,7 @@ lt_status lt_quant_ptq(const lt_quant_cfg *cfg, lt_ptq_step kind, double percent
         for (int j = 0; j < q->n_tensors; j++) {
             q->info[j].code_change = 0;
             q->info[j].tau_steps = (double)NAN;
+            memcpy(q->info[j].histogram_before, q->info[j].histogram, sizeof q->info[j].histogram);
         }
         status = lti_quant_deploy(q, in, r);
     }

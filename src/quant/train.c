@@ -329,6 +329,8 @@ static lt_status run(session *s, lt_quant_result *r)
     if (q->quantizer->prepare)
         q->quantizer->prepare(q, in->model->params);
     lti_quant_epoch_stats(q, in->model->params); // codes before the first update
+    for (int j = 0; j < q->n_tensors; j++)
+        memcpy(q->info[j].histogram_before, q->info[j].histogram, sizeof q->info[j].histogram);
     if (q->quantizer->flags & LTI_Q_PENALTY && q->maps.table && q->cfg.snap_every > 0 && q->maps.eps &&
         !(q->quantizer->flags & LTI_Q_NEVER_SNAPS) && !continues) // spread: program first, then train [QAT 4.2]
         lti_q_deploy_all(q, &q->maps, in->model->params, in->model->params, NULL);

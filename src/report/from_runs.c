@@ -11,8 +11,8 @@
 struct lt_report {
     lti_arena arena;
     lt_report_spec spec;
-    int n_rows, n_streams;
-    json_t **result, **resolved, **env, **audit, **stream;
+    int n_rows, n_streams, n_quantized;
+    json_t **result, **resolved, **env, **audit, **stream, **quantized;
     const char **audit_path;
 };
 
@@ -143,6 +143,8 @@ static lt_status load_files(const lt_report_source *s, lt_report *r)
     }
     for (int i = 0; i < s->n_streams; i++)
         LT_TRY(load_optional(s->streams[i], "result.json", &r->stream[i]));
+    for (int i = 0; i < s->n_quantized; i++)
+        LT_TRY(load_optional(s->quantized[i], "result.json", &r->quantized[i]));
     return LT_OK;
 }
 
@@ -349,8 +351,9 @@ static lt_status fill_report(const lt_report_source *s, lt_report *r)
                     .env = r->env,
                     .audit = r->audit,
                     .audit_path = r->audit_path,
+                    .quantized = r->quantized,
                     .stream = r->stream};
-    r->spec = (lt_report_spec){.title = s->title, .subtitle = "requests served one after another", .seed = s->seed};
+    r->spec = (lt_report_spec){.title = s->title, .subtitle = s->n_streams > 0 ? "requests served one after another" : "quantized models", .seed = s->seed};
     LT_TRY(load_files(s, r));
     if (r->n_rows > 0)
         LT_TRY(fill_comparison(&g));
@@ -369,6 +372,7 @@ lt_status lt_report_from_runs(const lt_report_source *source, lt_report **report
         return LTI_NOMEM("report");
     r->n_rows = source->comparison ? source->comparison->n : 0;
     r->n_streams = source->n_streams;
+    r->n_quantized = source->n_quantized;
     const size_t n = (size_t)r->n_rows + 1;
     r->result = lti_calloc(n, sizeof *r->result);
     r->resolved = lti_calloc(n, sizeof *r->resolved);
@@ -376,7 +380,9 @@ lt_status lt_report_from_runs(const lt_report_source *source, lt_report **report
     r->audit = lti_calloc(n, sizeof *r->audit);
     r->audit_path = lti_calloc(n, sizeof *r->audit_path);
     r->stream = lti_calloc((size_t)r->n_streams + 1, sizeof *r->stream);
-    const bool complete = r->result && r->resolved && r->env && r->audit && r->audit_path && r->stream;
+    r->quantized = lti_calloc((size_t)r->n_quantized + 1, sizeof *r->quantized);
+    const bool complete =
+        r->result && r->resolved && r->env && r->audit && r->audit_path && r->stream && r->quantized;
     const lt_status status = complete ? fill_report(source, r) : LTI_NOMEM("report");
     if (status != LT_OK) {
         lt_report_destroy(r);
@@ -403,6 +409,9 @@ void lt_report_destroy(lt_report *r)
     for (int i = 0; r->stream && i < r->n_streams; i++)
         json_decref(r->stream[i]);
     lti_free(r->stream);
+    for (int i = 0; r->quantized && i < r->n_quantized; i++)
+        json_decref(r->quantized[i]);
+    lti_free(r->quantized);
     lti_free(r->audit_path);
     lti_arena_clear(&r->arena);
     lti_free(r);

@@ -34,8 +34,9 @@ typedef struct lti_gather {
     // JSON of every row of the comparison, NULL where there is none: result.json, resolved.json and env.json of the
     // run, and the result of an earlier audit (--audit-json, RUN/audit.json).
     struct json_t **result, **resolved, **env, **audit;
-    const char **audit_path; // (rows) of audits that were named; NULL = RUN/audit.json
-    struct json_t **stream;  // (source->n_streams) results of directories of requests
+    const char **audit_path;   // (rows) of audits that were named; NULL = RUN/audit.json
+    struct json_t **quantized; // (source->n_quantized) results of `lethe quantize`
+    struct json_t **stream;    // (source->n_streams) results of directories of requests
 } lti_gather;
 void *lti_gather_alloc(lti_gather *g, size_t n, size_t size); // zeroed; NULL = out of memory (recorded)
 char *lti_gather_text(lti_gather *g, const char *fmt, ...) LT_PRINTF(2, 3);

@@ -92,6 +92,12 @@ error 2 "forget" quantize ptq base --bits 4 --reaudit --out none
 run 0 quantize population q3 --chips 3 --fault-rate 0.1 --bn-batches 2 --threads 1 --out pop --json
 json out chips.mean chips.worst chips.q05 chips.q50 chips.q95 chips.yield rows.bitmap rows.nearest-bn bits fault_rate
 same "rows of chips.csv" "$(grep -c '^[0-9]' pop/chips.csv)" 3
+run 0 report q3 p2 gone2 pop --out page.html
+contains page.html "Quantization and chips"
+contains page.html "Accuracy against bits"
+contains page.html "Chips: accuracy against stuck cells"
+contains page.html "Codes of q3"
+contains page.html "Sensitivity of gone2"
 error 2 "ideal chips are all the same" quantize population q3
 error 2 "found none of its codes" quantize population base --fault-rate 0.1
 
