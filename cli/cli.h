@@ -210,7 +210,13 @@ typedef lt_forget_request cli_forget;
 typedef struct cli_foreign { // for files without lethe metadata
     const char *model;
     const lt_dataset *ds;
+    const lt_model_fallback *file; // what the user said of it; instead of `model`
 } cli_foreign;
+// The group of options of a verb that takes model files: `field` of its struct is a lt_model_fallback.
+#define CLI_MODEL_FILE_GROUP(T, field)                                                                                 \
+    {                                                                                                                  \
+        "", "Model files that do not say it", lt_model_fallback_options, offsetof(T, field), LT_OPTGROUP_FLAGS         \
+    }
 #define cli_source_close lt_trained_model_close
 #define cli_source_meta lt_trained_model_meta
 #define cli_source_recipe lt_trained_model_recipe

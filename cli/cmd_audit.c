@@ -8,7 +8,8 @@
 #include <unistd.h>
 
 struct opts {
-    const char *run, *also, *oracle, *signals, *oracle_signals, *forget, *data, *model;
+    const char *run, *also, *oracle, *signals, *oracle_signals, *forget, *data;
+    lt_model_fallback file;
     const char *references, *attacks, *scores, *before, *risk, *diagnostics, *original;
     bool diagnose, allow_lint, force;
     uint64_t forget_seed;
@@ -38,7 +39,6 @@ static const lt_option own[] = {
     LT_STR(struct opts, forget, NULL, "forget set, when the run has none or another one is meant"),
     LT_U64(struct opts, forget_seed, 1, "seed of the draw of a random forget set"),
     LT_STR(struct opts, data, NULL, "data set; default: the one the model was trained on"),
-    LT_STR(struct opts, model, NULL, "architecture of a model file without lethe metadata"),
     LT_BOOL(struct opts, allow_lint, 0, "exit with code 0 although the linter found an error"),
     LT_BOOL(struct opts, force, 0, "overwrite the files even where they are something else"),
     LT_F64(struct opts, max_gap, 0, 0, 1, "", "exit with code 6 when the average gap (MIS) is larger; 0 = no check"),
@@ -46,6 +46,7 @@ static const lt_option own[] = {
 };
 static const cli_group groups[] = {
     {"", "What to audit", own, 0, LT_OPTGROUP_FLAGS},
+    CLI_MODEL_FILE_GROUP(struct opts, file),
     {"audit", "How to audit", lt_audit_options, offsetof(struct opts, audit), LT_OPTGROUP_FLAGS},
     {"audit", "How to look inside (--depth)", lt_representation_options, offsetof(struct opts, how_deep),
      LT_OPTGROUP_FLAGS},
@@ -104,10 +105,13 @@ static lt_status measure_oracle(cli_call *call, struct job *job, int i, lt_signa
 
 static lt_status open_oracle_run(cli_call *call, struct job *job, int i)
 {
+    const struct opts *o = call->opts;
+    const cli_foreign foreign = {.file = &o->file, .ds = job->ds};
     cli_source src;
     lt_signals *s;
     cli_progress_stage(call->session->progress, "auditing oracle %s", job->oracles.item[i]);
-    lt_status status = cli_source_open(job->oracles.item[i], NULL, &src);
+    const bool is_run = lt_run_is_done(job->oracles.item[i]); // which says everything itself
+    lt_status status = cli_source_open(job->oracles.item[i], is_run ? NULL : &foreign, &src);
     if (status == LT_OK) {
         job->oracle[i] = cli_subject(&src, job->oracles.item[i]);
         status = cli_signals(call, &src, job->ds, &job->sets, &s);
@@ -179,7 +183,7 @@ static lt_status check_kinds(const cli_call *call, struct job *job)
 static lt_status open_run(cli_call *call, struct job *job)
 {
     const struct opts *o = call->opts;
-    cli_foreign foreign = {.model = o->model};
+    cli_foreign foreign = {.file = &o->file};
     lt_signals *s;
     if (is_set(o->data))
         LT_TRY(cli_dataset(call, o->data, &foreign.ds));
@@ -429,7 +433,7 @@ static lt_status collect(cli_call *call, struct job *job)
                        : o->risk        ? "risk"
                        : o->diagnostics ? "diagnostics"
                                         : "original");
-    if (arrays && (o->forget || o->data || o->model))
+    if (arrays && (o->forget || o->data || o->file.model))
         return LT_FAIL(LT_E_USAGE, "--signals audits arrays alone: leave %s out",
                        o->forget ? "--forget"
                        : o->data ? "--data"

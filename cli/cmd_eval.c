@@ -5,14 +5,14 @@
 #include <string.h>
 
 struct opts {
-    const char *run, *data, *model, *signals, *forget;
+    const char *run, *data, *signals, *forget;
+    lt_model_fallback file;
     uint64_t forget_seed;
     bool train, force, integer;
 };
 static const lt_option own[] = {
     LT_STR(struct opts, run, NULL, "run or model file to evaluate (also the first argument)"),
     LT_STR(struct opts, data, NULL, "data set; default: the one the model was trained on"),
-    LT_STR(struct opts, model, NULL, "architecture of a model file without lethe metadata"),
     LT_STR(struct opts, signals, NULL, "write logits, labels, ids and groups of all samples to this .npz"),
     LT_STR(struct opts, forget, NULL, "forget set to report apart; default: forget.csv of the run, if it has one"),
     LT_U64(struct opts, forget_seed, 1, "seed of the draw of a random forget set"),
@@ -21,7 +21,11 @@ static const lt_option own[] = {
     LT_BOOL(struct opts, integer, 0, "of a quantized run: compute with integers only, as the deployed network does"),
     LT_OPT_END,
 };
-static const cli_group groups[] = {{"", "What to evaluate", own, 0, LT_OPTGROUP_FLAGS}, {NULL, NULL, NULL, 0, 0}};
+static const cli_group groups[] = {
+    {"", "What to evaluate", own, 0, LT_OPTGROUP_FLAGS},
+    CLI_MODEL_FILE_GROUP(struct opts, file),
+    {NULL, NULL, NULL, 0, 0},
+};
 
 struct job {
     cli_source src;
@@ -38,7 +42,7 @@ struct job {
 static lt_status open_job(cli_call *call, struct job *job)
 {
     const struct opts *o = call->opts;
-    cli_foreign foreign = {.model = o->model};
+    cli_foreign foreign = {.file = &o->file};
     if (o->data && *o->data)
         LT_TRY(cli_dataset(call, o->data, &foreign.ds));
     LT_TRY(cli_source_open(o->run, &foreign, &job->src));

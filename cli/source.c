@@ -4,8 +4,9 @@
 
 lt_status cli_source_open(const char *run_or_file, const cli_foreign *foreign, cli_source *src)
 {
-    const lt_model_fallback fallback = {.model = foreign ? foreign->model : NULL};
-    return lt_trained_model_open(run_or_file, &fallback, foreign ? foreign->ds : NULL, src);
+    const lt_model_fallback model = {.model = foreign ? foreign->model : NULL};
+    return lt_trained_model_open(run_or_file, foreign && foreign->file ? foreign->file : &model,
+                                 foreign ? foreign->ds : NULL, src);
 }
 
 static lt_status open_data(cli_call *call, const cli_source *src, const char *given, lt_data_use use,

@@ -68,6 +68,9 @@ cifar=synthetic,train-limit=60,test-limit=20
 run 0 convert "$pth" imported --model resnet18:width=1 --normalize 0.49,0.48,0.45:0.2 --data $cifar --json
 json out model input n_classes parameters model_digest out data_digest
 run 0 eval imported --threads 1 --json
+run 0 eval "$pth" --model resnet18:width=1 --normalize 0.49,0.48,0.45:0.2 --data $cifar --threads 1 --json
+same "the file and the run" "$(value out model_digest)" "$(value imported/result.json model_digest)"
+error 2 "name --model" eval "$pth" --data $cifar
 run 0 unlearn imported $quick --forget random:5 --out imported-ft
 run 0 convert imported-ft back.pth
 run 0 convert back.pth again.safetensors --model resnet18:width=1 --normalize 0.49,0.48,0.45:0.2 --input 3x32x32 --json
