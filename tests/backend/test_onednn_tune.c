@@ -58,7 +58,7 @@ static bool known(const char *id, const char *key, lti_choice *c)
 
 static char *path_of(const char *id)
 {
-    char *path = lti_asprintf("%s/tune3-%s.txt", dir, id);
+    char *path = lti_asprintf("%s/tune4-%s.txt", dir, id);
     assert_non_null(path);
     return path;
 }
@@ -267,6 +267,44 @@ static lti_autotune race_of(const double *rule, const double *other, int n)
     return r;
 }
 
+// What a plan with bf16 allowed takes, by times given: bf16 where it is clearly faster than f32, never where it is
+// slower or where the times do not tell.
+static lti_algorithm bf16_or_f32(const double *bf16, const double *f32, int n)
+{
+    lti_choice c[] = {{.algorithm = LTI_OWN_WINOGRAD_BF16},
+                      {.algorithm = LTI_DIRECT_BF16},
+                      {.algorithm = LTI_OWN_WINOGRAD},
+                      {.algorithm = LTI_DIRECT}};
+    static const double slow = 1000;
+    lti_autotune r;
+    bool sure;
+    lti_conv_full_precision_first(c, 4);
+    assert_true(c[0].algorithm == LTI_OWN_WINOGRAD && c[1].algorithm == LTI_DIRECT);
+    assert_true(c[2].algorithm == LTI_OWN_WINOGRAD_BF16 && c[3].algorithm == LTI_DIRECT_BF16);
+    lti_autotune_start(&r, 4);
+    for (int i = 0; i < n; i++)
+        for (int k = 0; k < 4; k++)
+            lti_autotune_record(&r, k,
+                                c[k].algorithm == LTI_OWN_WINOGRAD_BF16 ? bf16[i]
+                                : c[k].algorithm == LTI_OWN_WINOGRAD    ? f32[i]
+                                                                        : slow + i);
+    return c[lti_autotune_choice(&r, &sure)].algorithm;
+}
+
+static void test_bf16_must_pay(void **state)
+{
+    (void)state;
+    const double ten[] = {10, 10.1, 10.2}, slower[] = {13.5, 13.6, 13.7}, little[] = {9.8, 9.8, 9.9},
+                 faster[] = {7, 7.1, 7.2};
+    assert_int_equal(bf16_or_f32(slower, ten, 3), LTI_OWN_WINOGRAD);
+    assert_int_equal(bf16_or_f32(little, ten, 3), LTI_OWN_WINOGRAD); // within the noise of two measurements
+    assert_int_equal(bf16_or_f32(faster, ten, 3), LTI_OWN_WINOGRAD_BF16);
+    const double noisy[] = {20, 30, 15, 40, 26, 33, 50, 18}, other[] = {18, 33, 13, 44, 28, 30, 55, 17};
+    assert_int_equal(bf16_or_f32(other, noisy, 8), LTI_OWN_WINOGRAD); // nobody can tell
+    const double half[] = {10, 15, 7, 20, 13, 16, 25, 9};
+    assert_int_equal(bf16_or_f32(half, noisy, 8), LTI_OWN_WINOGRAD_BF16);
+}
+
 static void test_race(void **state)
 {
     (void)state;
@@ -308,7 +346,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_processes),  cmocka_unit_test(test_kept),     cmocka_unit_test(test_shared),
         cmocka_unit_test(test_damage),     cmocka_unit_test(test_no_place), cmocka_unit_test(test_pick_repeats),
-        cmocka_unit_test(test_candidates), cmocka_unit_test(test_race),
+        cmocka_unit_test(test_candidates), cmocka_unit_test(test_race),     cmocka_unit_test(test_bf16_must_pay),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

@@ -60,6 +60,13 @@ static bool beats_rule(const lti_autotune *r, int i)
            (pairs > 1 && won == pairs && r->best[0] > elimination_ratio * r->best[i]);
 }
 
+int lti_autotune_choice(const lti_autotune *r, bool *sure)
+{
+    const int win = lti_autotune_winner(r);
+    *sure = win == 0 || lti_autotune_decided(r);
+    return *sure ? win : 0;
+}
+
 bool lti_autotune_decided(const lti_autotune *r)
 {
     const int win = lti_autotune_winner(r);

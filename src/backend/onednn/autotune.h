@@ -5,7 +5,7 @@
 #define LT_AUTOTUNE_H
 #include <stdbool.h>
 
-enum { LTI_AUTOTUNE_CANDIDATES = 10, LTI_AUTOTUNE_ROUNDS = 40 };
+enum { LTI_AUTOTUNE_CANDIDATES = 14, LTI_AUTOTUNE_ROUNDS = 40 };
 
 typedef struct lti_autotune {
     int n_candidates;
@@ -19,6 +19,7 @@ void lti_autotune_start(lti_autotune *r, int n_candidates);
 void lti_autotune_record(lti_autotune *r, int i, double seconds);
 bool lti_autotune_eliminated(const lti_autotune *r, int i); // so far behind that it need not run again
 int lti_autotune_winner(const lti_autotune *r);             // by the least times
+int lti_autotune_choice(const lti_autotune *r, bool *sure); // the winner when the times tell, else candidate 0
 // Do the times tell that the winner is one? If so there is no need to go on; if not the rule should stand.
 bool lti_autotune_decided(const lti_autotune *r);
 #endif

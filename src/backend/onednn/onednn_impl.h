@@ -129,6 +129,7 @@ bool lti_conv_1x1_applies_epilogue(const lti_dn *dn,
                                    const lti_conv_shape *shape); // does it finish its output itself, in place?
 lt_status lti_conv_1x1_make(const lti_dn *dn, const lti_conv_shape *shape, lt_kernel *k);
 // LT_E_UNSUPPORTED without a record when oneDNN has nothing. tune = false: the fixed rule.
+void lti_conv_full_precision_first(lti_choice *c, int n); // candidates of f32 before those of bf16, else in order
 lt_status lti_conv_select(const lti_dn *dn, const lti_conv_shape *shape, bool tune, lti_choice *choice);
 // Parts of the batch, each a kernel of one thread: the same bits with any number of threads. one: a backend of one
 // thread. The choice is the fixed rule's for a part. conv_batch_split.c

@@ -18,7 +18,7 @@
 enum { FILE_MAX = 8 << 20, N_FIELDS = 7, KEY_MAX = 128 };
 // The number changes whenever our own candidates do: what lost against fewer must be timed again.
 // The number is in the file name too: builds of another format keep a file of their own and leave this one alone.
-static const char head_line[] = "lethe-tune 3\n";
+static const char head_line[] = "lethe-tune 4\n";
 
 typedef struct entry {
     struct entry *next;
@@ -168,8 +168,8 @@ static lt_status find_place(lti_tune *t, const char *id)
     char *dir = cache_dir(&status);
     if (!dir)
         return status;
-    t->path = lti_asprintf("%s/tune3-%s.txt", dir, id);
-    t->lock_path = lti_asprintf("%s/tune3-%s.lock", dir, id);
+    t->path = lti_asprintf("%s/tune4-%s.txt", dir, id);
+    t->lock_path = lti_asprintf("%s/tune4-%s.lock", dir, id);
     if (!t->path || !t->lock_path) {
         status = LTI_NOMEM("tuning file name");
     } else {
