@@ -64,7 +64,7 @@ LT_API lt_val lt_state(lt_graph *g, const char *name, lt_shape shape);
 
 // ---- ops. Dims: x (N,C,H,W), y (N,K,H',W'), H' = floor((H + 2 pad - R) / stride) + 1.
 typedef struct lt_conv_attr {
-    int32_t stride, pad, groups; // groups: 1 now (left open)
+    int32_t stride, pad, groups; // groups: 0 or 1 = one; more run on the reference kernels
     lt_pad_mode pad_mode;        // circular and reflect become a pad2d node and a convolution without padding
 } lt_conv_attr;
 LT_API lt_val lt_conv2d(lt_graph *g, lt_val x, lt_val w, lt_val bias,

@@ -8,19 +8,20 @@
 //     y = relu?(conv2d(x, w) + bias + r)   dx = (conv2d_dx(dy, w) + r?) where y > 0, y being what dx is the gradient of
 #include "graph/graph_impl.h"
 
-// y (N,K,H',W') of x (N,C,H,W) and w (K,C,R,S).
+// y (N,K,H',W') of x (N,C,H,W) and w (K,C/groups,R,S): output channel k reads the channels of group k / (K/groups).
 static lt_status conv_shape(const char *op, const lt_attr *a, const lt_shape *x, const lt_shape *w, lt_shape *y)
 {
     LT_TRY(lti_want_dims(op, "x", x, 4));
     LT_TRY(lti_want_dims(op, "w", w, 4));
-    if (a->groups != 1)
-        return LT_FAIL(LT_E_UNSUPPORTED, "%s: %d groups, only 1 is supported", op, (int)a->groups);
+    if (a->groups < 1 || w->dim[0] % a->groups != 0)
+        return LT_FAIL(LT_E_SHAPE, "%s: %d groups, expected a divisor of the %lld output channels", op, (int)a->groups,
+                       (long long)w->dim[0]);
     if (a->stride < 1 || a->pad < 0)
         return LT_FAIL(LT_E_SHAPE, "%s: stride %d and padding %d, expected stride >= 1 and padding >= 0", op,
                        (int)a->stride, (int)a->pad);
-    if (x->dim[1] != w->dim[1])
+    if (x->dim[1] != w->dim[1] * a->groups)
         return LT_FAIL(LT_E_SHAPE, "%s: x has %lld channels, w expects %lld", op, (long long)x->dim[1],
-                       (long long)w->dim[1]);
+                       (long long)(w->dim[1] * a->groups));
     y->n_dims = 4;
     y->dim[0] = x->dim[0];
     y->dim[1] = w->dim[0];

@@ -151,6 +151,8 @@ static void finish_at_once(const lti_cuda_bind *b, ltc_pass pass, lti_cuda_call 
 // conv2d and conv2d_dx: image, weights -> image
 lt_status lti_cuda_conv(lti_cuda_bind *b)
 {
+    if (b->in->attr->groups > 1)
+        return LT_FAIL(LT_E_UNSUPPORTED, "%s: groups of channels have no kernel on the device", b->in->op->name);
     const lt_bind_in *in = b->in;
     const bool dx = in->op == &lt_op_conv2d_dx;
     const lt_shape *image = &in->arg[0].shape, *other = &in->arg[in->n_in].shape;
@@ -203,6 +205,8 @@ static void finish_dw(lti_cuda_bind *b, const conv_dims *d, size_t from, bool bf
 // x, dy -> dw
 lt_status lti_cuda_conv_dw(lti_cuda_bind *b)
 {
+    if (b->in->attr->groups > 1)
+        return LT_FAIL(LT_E_UNSUPPORTED, "%s: groups of channels have no kernel on the device", b->in->op->name);
     enum { INDICES = 1 << 16, MOST_PARTS = 64 };
     const lt_bind_in *in = b->in;
     const conv_dims d = dims_of(&in->arg[0].shape, &in->arg[2].shape, &in->arg[1].shape);
