@@ -8,6 +8,7 @@ struct opts {
     const char *data, *model, *init;
     int32_t population;
     lt_train_cfg train;
+    lt_clip_cfg clip;
 };
 static const lt_option own[] = {
     LT_STR(struct opts, data, NULL, "data set, KIND[:PATH][,key=value...]; `lethe data list` shows the kinds"),
@@ -21,6 +22,8 @@ static const lt_option own[] = {
 static const cli_group groups[] = {
     {"", "What to train", own, 0, LT_OPTGROUP_FLAGS},
     {"train", "How to train", lt_train_options, offsetof(struct opts, train), LT_OPTGROUP_FLAGS},
+    {"clip", "Spectral clipping", lt_clip_norm_options, offsetof(struct opts, clip), LT_OPTGROUP_FLAGS},
+    {"clip", "How to clip", lt_clip_rule_options, offsetof(struct opts, clip), LT_OPTGROUP_FLAGS},
     {NULL, NULL, NULL, 0, 0},
 };
 
@@ -30,6 +33,8 @@ struct job { // one training run; everything that must be given back
     cli_source init;
     cli_run run;
     lt_env env;
+    int64_t n_clips;
+    double clip_s;
 };
 
 static lt_status make_model(cli_call *call, struct job *job)
@@ -74,7 +79,16 @@ static lt_status train(cli_call *call, struct job *job, lt_train_result *result)
     j.eval_view = job->ds->split[LT_TEST].n > 0 && o->train.eval_every > 0 ? &test : NULL;
     if (!call->nested) // a calling verb has named the stage
         cli_progress_stage(call->session->progress, "training %s", job->model->spec);
-    return lt_train_run(&j, &job->env, job->run.to.state, !call->place.force, result);
+    if (!(o->clip.clip_norm > 0 || o->clip.clip_bn > 0 || o->clip.clip_compose > 0))
+        return lt_train_run(&j, &job->env, job->run.to.state, !call->place.force, result);
+    lt_clipper *clipper;
+    LT_TRY(lt_clipper_create(job->model, &o->clip, call->seed.seed, &job->env, &clipper));
+    lt_status status = lt_clipper_attach(clipper, &j);
+    if (status == LT_OK)
+        status = lt_train_run(&j, &job->env, job->run.to.state, !call->place.force, result);
+    lt_clipper_counts(clipper, &job->n_clips, &job->clip_s);
+    lt_clipper_destroy(clipper);
+    return status;
 }
 
 // One evaluator for both splits: its plans are compiled once.
@@ -113,6 +127,10 @@ static lt_status finish(cli_call *call, struct job *job, const lt_train_result *
     cli_put(r, "epochs", json_integer(t->epochs));
     cli_put(r, "steps", json_integer(t->steps));
     cli_put_real(r, "images_per_s", t->images_per_s);
+    if (job->n_clips > 0) {
+        cli_put(r, "clip_events", json_integer(job->n_clips));
+        cli_put_real(r, "clip_s", job->clip_s);
+    }
     cli_put_real(r, "wall_s", cli_now_s() - start_s);
     cli_put(r, "seed", json_integer((json_int_t)call->seed.seed));
     cli_put(r, "model_digest", json_string(digest));
@@ -199,6 +217,7 @@ const cli_verb cli_verb_train = {
         "weights. A finished run with the same options is not computed again unless --force is given.\n"
         "--adversarial trades (or pgd) trains against an attack on every batch; what is retrained from such a run is\n"
         "trained the same way.\n"
+        "--clip-norm C keeps the spectral norm of every convolution and linear layer at or below C (FastClip).\n"
         "--population K trains K models that differ in their seed, one per compute thread: every member is an "
         "ordinary\n"
         "run OUT/000, OUT/001, ... with the bits it has alone with --threads 1; population.json tells them all. A "

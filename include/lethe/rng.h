@@ -26,6 +26,7 @@ typedef enum lt_stream {
     LT_STREAM_FAULT = 20,       // stuck cells; step = chip, index = tensor << 40 | weight
     LT_STREAM_VARIABILITY = 21, // spread of cells; likewise
     LT_STREAM_QUANT = 22,       // random parts of quantizers; step = step, index = weight
+    LT_STREAM_SPECTRA = 20,  // start vectors of singular vector iterations; step = tensor, index = vector
     LT_STREAM_TEST = 1000,
 } lt_stream;
 

@@ -1,0 +1,187 @@
+// cmd_norms.c - `lethe norms`: spectral norms of a model's layers as the maps they are; clipping of a checkpoint.
+#include "cli.h"
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct opts {
+    const char *file, *out;
+    float clip;
+    lt_model_fallback fallback;
+    lt_spectra_cfg spectra;
+    lt_clip_cfg rule;
+};
+static const lt_option own[] = {
+    LT_STR(struct opts, file, NULL, "run or model file (also the first argument)"),
+    LT_F32(struct opts, clip, 0, 0, 1e6, "",
+           "clip convolutions and linear layers to this norm and write the model to --out; 0 = only measure"),
+    LT_STR(struct opts, out, NULL, "file of the clipped model (with --clip)"),
+    LT_OPT_END,
+};
+static const cli_group groups[] = {
+    {"", "Input", own, 0, LT_OPTGROUP_FLAGS},
+    {"", "Files that lethe did not write", lt_model_fallback_options, offsetof(struct opts, fallback),
+     LT_OPTGROUP_FLAGS},
+    {"spectra", "Spectra", lt_spectra_options, offsetof(struct opts, spectra), LT_OPTGROUP_FLAGS},
+    {"clip", "Clipping", lt_clip_rule_options, offsetof(struct opts, rule), LT_OPTGROUP_FLAGS},
+    {NULL, NULL, NULL, 0, 0},
+};
+
+static json_t *layer_json(const lt_spectrum *s)
+{
+    json_t *j = json_object(), *sigma = json_array();
+    for (int i = 0; i < s->k; i++)
+        json_array_append_new(sigma, json_real(s->sigma[i]));
+    cli_put_text(j, "name", s->name);
+    cli_put(j, "kind", json_string(lt_layer_kind_name(s->kind)));
+    cli_put(j, "sigma", sigma);
+    cli_put_real(j, "lower", s->lower);
+    cli_put_real(j, "upper", s->upper);
+    cli_put(j, "upper_by", json_string(s->upper_by));
+    cli_put_real(j, "kernel_norm", s->kernel_norm);
+    cli_put_real(j, "residual", s->residual);
+    cli_put(j, "iterations", json_integer(s->iterations));
+    return j;
+}
+
+static void put_spectra(json_t *r, const lt_spectra *s)
+{
+    json_t *layers = json_array();
+    for (int i = 0; i < s->n_layers; i++)
+        json_array_append_new(layers, layer_json(&s->layer[i]));
+    cli_put(r, "layers", layers);
+    cli_put_real(r, "lipschitz_bound", s->lipschitz_bound);
+    cli_put_real(r, "lipschitz_bound_normalized", s->lipschitz_bound_normalized);
+    cli_put(r, "lipschitz_bound_by", json_string(s->bound_by));
+}
+
+static void put_clipped(json_t *r, const lt_clip_report *report)
+{
+    json_t *layers = json_array();
+    for (int i = 0; i < report->n_layers; i++) {
+        const lt_clipped_layer *l = &report->layer[i];
+        json_t *j = json_object();
+        cli_put_text(j, "name", l->name);
+        cli_put(j, "kind", json_string(lt_layer_kind_name(l->kind)));
+        cli_put_real(j, "target", l->target);
+        cli_put_real(j, "before", l->before);
+        cli_put_real(j, "after", l->after);
+        cli_put(j, "events", json_integer(l->events));
+        json_array_append_new(layers, j);
+    }
+    cli_put(r, "clipped", layers);
+    cli_put_real(r, "clip_s", report->wall_s);
+}
+
+static lt_status clip(cli_call *call, lt_model *model, const lt_env *env, json_t *r)
+{
+    struct opts *o = call->opts;
+    lt_clip_report report;
+    char digest[65];
+    lt_model_digest(model, digest);
+    o->rule.clip_norm = o->clip;
+    cli_progress_stage(call->session->progress, "clipping %s", model->spec);
+    LT_TRY(lt_clip_model(model, &o->rule, call->seed.seed, env, &report));
+    put_clipped(r, &report);
+    lt_clip_report_clear(&report);
+    LT_TRY(lt_model_set_meta(model, "lethe.parent_digest", digest));
+    LT_TRY(lt_model_save(model, o->out));
+    cli_put_text(r, "out", o->out);
+    return LT_OK;
+}
+
+static lt_status measure(cli_call *call, lt_model *model, json_t *r)
+{
+    struct opts *o = call->opts;
+    lt_env env;
+    lt_spectra spectra;
+    char digest[65];
+    cli_catch_signals(call->session);
+    LT_TRY(cli_env(call, &env));
+    if (o->clip > 0)
+        LT_TRY(clip(call, model, &env, r));
+    o->spectra.seed = call->seed.seed;
+    cli_progress_stage(call->session->progress, "spectra of %s", model->spec);
+    LT_TRY(lt_spectra_measure(model, &o->spectra, &env, &spectra));
+    lt_model_digest(model, digest);
+    cli_put(r, "model", json_string(model->spec));
+    cli_put(r, "model_digest", json_string(digest));
+    put_spectra(r, &spectra);
+    lt_spectra_clear(&spectra);
+    return LT_OK;
+}
+
+static lt_status run(cli_call *call)
+{
+    const struct opts *o = call->opts;
+    lt_trained_model m = {0};
+    LT_TRY(cli_positional(call, "file", 1, 1));
+    if ((o->clip > 0) != (o->out && *o->out))
+        return LT_FAIL(LT_E_USAGE, "norms: --clip and --out go together");
+    lt_status status = lt_trained_model_open(o->file, &o->fallback, NULL, &m);
+    if (status == LT_OK) {
+        call->result = json_object();
+        status = measure(call, m.model, call->result);
+    }
+    lt_trained_model_close(&m);
+    if (status != LT_OK) {
+        json_decref(call->result);
+        call->result = NULL;
+    }
+    return status;
+}
+
+static const char *number(double v, char buf[24])
+{
+    snprintf(buf, 24, isfinite(v) ? "%.4f" : "-", v);
+    return buf;
+}
+
+static void print(const cli_call *call, FILE *out)
+{
+    const json_t *r = call->result;
+    const json_t *one;
+    size_t i;
+    cli_table t = {.n_columns = 7, .left = {true, true}};
+    char b[5][24];
+    cli_table_row(&t, "layer", "kind", "norm", "lower", "upper", "reshaped kernel", "steps");
+    json_array_foreach(json_object_get(r, "layers"), i, one)
+    {
+        snprintf(b[4], sizeof b[4], "%.0f", cli_real(one, "iterations"));
+        cli_table_row(&t, cli_text(one, "name"), cli_text(one, "kind"),
+                      number(json_real_value(json_array_get(json_object_get(one, "sigma"), 0)), b[0]),
+                      number(cli_real(one, "lower"), b[1]), number(cli_real(one, "upper"), b[2]),
+                      number(cli_real(one, "kernel_norm"), b[3]), b[4]);
+    }
+    cli_table_print(&t, out);
+    cli_table_clear(&t);
+    fprintf(out, "\nLipschitz bound of %s: %.6g per pixel unit, %.6g behind the input normalisation (%s)\n",
+            cli_text(r, "model"), cli_real(r, "lipschitz_bound"), cli_real(r, "lipschitz_bound_normalized"),
+            cli_text(r, "lipschitz_bound_by"));
+    json_array_foreach(json_object_get(r, "clipped"), i, one) fprintf(
+        out, "%s %s: %.4f to %.4f in %.0f events (target %.4g)\n", i ? "       " : "clipped", cli_text(one, "name"),
+        cli_real(one, "before"), cli_real(one, "after"), cli_real(one, "events"), cli_real(one, "target"));
+    if (*cli_text(r, "out"))
+        fprintf(out, "%s\n", cli_text(r, "out"));
+}
+
+const cli_verb cli_verb_norms = {
+    .name = "norms",
+    .usage = "RUN|FILE [--top-k K] [--clip C --out FILE]",
+    .about = "Prints the spectral norm of every linear layer as the map it is - convolutions with their stride, "
+             "padding and\n"
+             "image size, batch norm in evaluation form, a convolution together with its batch norm - with a bracket: "
+             "what a\n"
+             "vector attains from below, a certificate from above. Next to it stands the norm of the reshaped kernel, "
+             "which\n"
+             "common frameworks report. The Lipschitz bound of the network is composed of the upper ends.\n"
+             "--clip C writes a copy whose convolutions and linear layers have a norm of at most C (FastClip).",
+    .examples = "  lethe norms runs/base --top-k 5\n"
+                "  lethe norms resnet18.safetensors --input 3x32x32 --json\n"
+                "  lethe norms runs/base --clip 1 --out clipped.safetensors\n",
+    .uses = CLI_COMPUTE | CLI_SEED,
+    .opts_size = sizeof(struct opts),
+    .groups = groups,
+    .run = run,
+    .print = print,
+};

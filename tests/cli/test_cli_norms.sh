@@ -1,0 +1,18 @@
+# lethe norms: brackets of every layer, the clipped copy, training with --clip-norm, and refusals.
+. "$(dirname "$0")/lib.sh"
+
+run 0 train --data synthetic:train=200,test=50 --model simple-conv:width=4 --epochs 1 --threads 1 --out base
+run 0 norms base --top-k 3 --json
+json out layers.0.sigma.2 layers.0.lower layers.0.upper layers.0.kernel_norm layers.0.iterations lipschitz_bound
+same "name of the first layer" "$(value out layers.0.name)" conv1
+same bracket "$(calc "$(value out layers.0.lower) <= $(value out layers.0.upper) && $(value out layers.0.kernel_norm) < $(value out layers.0.lower)")" 1
+run 0 norms base/model.safetensors --input 3x32x32
+contains out "conv1+bn1"
+contains out "Lipschitz bound"
+run 0 norms base --clip 0.5 --out clipped.safetensors
+contains out "clipped conv1"
+run 0 norms clipped.safetensors --json
+error 2 "--clip and --out go together" norms base --clip 1
+run 0 train --data synthetic:train=200,test=50 --model simple-conv:width=4,bn=0 --epochs 1 --threads 1 --clip-norm 0.3 --out small --json
+json out clip_events test_acc
+finish
