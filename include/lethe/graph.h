@@ -56,6 +56,17 @@ LT_API lt_val lt_name(lt_graph *g, lt_val v, const char *name);
 // are shared; batch norms that do update their running statistics a second time, after those of the first computation.
 LT_API lt_val lt_graph_clone_subgraph(lt_graph *g, lt_val of, lt_val from, lt_val to);
 
+// Gives every batch norm that has none a mode, so that its gradients can be made in the graph itself.
+LT_API lt_status lt_graph_set_mode(lt_graph *g, bool train);
+typedef struct lt_graph_join {
+    lt_val input, output; // of the graph that is copied: `to` takes the place of `input`
+    lt_val to;            // of the graph that grows
+    const char *prefix;   // of the names of its other inputs, parameters and statistics
+} lt_graph_join;
+// Copies the nodes of `from` into g; returns its `output` there. Parameters and statistics are appended to the slabs in
+// their order, without gaps.
+LT_API lt_val lt_graph_append(lt_graph *g, const lt_graph *from, const lt_graph_join *join);
+
 // ---- leaves
 LT_API lt_val lt_input(lt_graph *g, const char *name, lt_dtype dtype, lt_shape shape);
 LT_API lt_val lt_param(lt_graph *g, const char *name, lt_shape shape);
@@ -94,6 +105,8 @@ LT_API lt_val lt_global_avg_pool(lt_graph *g, lt_val x);            // (N,C,H,W)
 LT_API lt_val lt_flatten(lt_graph *g, lt_val x);                    // (N,...) -> (N, product)
 LT_API lt_val lt_linear(lt_graph *g, lt_val x, lt_val w, lt_val b); // x (N,C), w (K,C), b (K) or LT_NONE -> (N,K)
 LT_API lt_val lt_softmax(lt_graph *g, lt_val logits);               // (N,K)
+LT_API lt_val lt_log_softmax(lt_graph *g, lt_val logits);           // (N,K)
+LT_API lt_val lt_concat(lt_graph *g, lt_val a, lt_val b);           // channels of a (N,C,H,W), then those of b
 // Per-sample losses (N). labels (N) I32; smoothing in [0,1): target = (1-s)*onehot + s/K.
 LT_API lt_val lt_cross_entropy(lt_graph *g, lt_val logits, lt_val labels, float smoothing);
 LT_API lt_val lt_cross_entropy_soft(lt_graph *g, lt_val logits,

@@ -10,6 +10,7 @@
 #include "lethe/comparison.h"
 #include "lethe/data.h"
 #include "lethe/download.h"
+#include "lethe/ensemble.h"
 #include "lethe/event.h"
 #include "lethe/graph.h"
 #include "lethe/intnet.h"

@@ -145,6 +145,23 @@ typedef struct lt_param_group { // coordinates from .. from + n - 1 of the param
     float lr_scale, decay_scale; // factors of the learning rate and of the weight decay there
 } lt_param_group;
 
+// A loss in the place of cross-entropy: of a model that is several, or made of gradients.
+typedef struct lt_objective_batch {
+    const lt_batch *batch;
+    const int32_t *labels; // (batch->n)
+    int32_t epoch;         // 0-based
+    int64_t step;          // of the job, 0-based
+} lt_objective_batch;
+typedef struct lt_objective {
+    const char *name, *identity; // as of a penalty
+    // Adds the per-sample loss (N) to g, the model's graph with its values unmoved; labels (N) I32. train: the mode that
+    // batch norm will have. Inputs made here are filled by `fill`.
+    lt_status (*build)(void *ctx, lt_graph *g, lt_val labels, bool train, lt_val *per_sample);
+    // Fills those inputs of a plan for a batch; the model is as the last step left it. NULL = there are none.
+    lt_status (*fill)(void *ctx, const lt_objective_batch *at, lt_plan *plan);
+    void *ctx;
+} lt_objective;
+
 enum { LT_UPDATE_CHANGED = 1, LT_UPDATE_RESET_MOMENTUM = 2 }; // what an after_update hook did, or wants
 
 typedef struct lt_job {
@@ -160,6 +177,8 @@ typedef struct lt_job {
     lt_penalty penalty[LT_JOB_MAX_PENALTIES];
     int n_penalties;
     const lt_transform *transform;           // NULL = none
+    const lt_objective *objective;           // NULL = cross-entropy; not with a form of adversarial training of its own
+                                             // loss, nor with label smoothing
     lt_param_group group[LT_JOB_MAX_GROUPS]; // in rising order, apart from each other
     int n_groups;
     // (n_params) 1 = trainable; masked coordinates stay bit-identical; NULL = all trainable. Constant while a job runs.

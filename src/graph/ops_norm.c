@@ -160,10 +160,48 @@ static lt_status bn_eval_dx_vjp(lt_graph *g, int32_t node, const lt_val *dout, c
     return lt_graph_status(g);
 }
 
+// bn_train_dx without a ReLU: dx = gamma istd P(dy) with P(v) = v - mean(v) - xhat mean(v xhat), which is its own
+// adjoint: d dy = gamma istd P(u). The rest is an op of its own. The statistics are functions of x.
+static lt_status bn_train_dx_vjp(lt_graph *g, int32_t node, const lt_val *dout, const bool *need, lt_val *din)
+{
+    const lt_node n = g->node[node]; // x, dy, gamma, mean, istd
+    lt_val d[3], e[2];
+    if (n.n_in == 6 || dout[1] != LT_NONE || dout[2] != LT_NONE) {
+        char text[128];
+        lti_node_text(g, node, text, sizeof text);
+        return LT_FAIL(LT_E_UNSUPPORTED, "%s: only the gradient of its input can be differentiated again", text);
+    }
+    if (need[1]) {
+        lti_emit(g, &lt_op_bn_train_dx, &n.attr, 5, (lt_val[]){n.in[0], dout[0], n.in[2], n.in[3], n.in[4]}, d);
+        din[1] = d[0];
+    }
+    if (need[0] || need[2]) {
+        lti_emit(g, &lt_op_bn_train_dx2, &n.attr, 6,
+                 (lt_val[]){n.in[0], n.in[1], dout[0], n.in[2], n.in[3], n.in[4]}, e);
+        din[0] = need[0] ? e[0] : LT_NONE;
+        din[2] = need[2] ? e[1] : LT_NONE;
+    }
+    return lt_graph_status(g);
+}
+
+static lt_status bn_train_dx2_infer(const lt_attr *a, int n_in, const lt_shape *in, const lt_dtype *dtype, lt_shape *out,
+                                    lt_dtype *out_dtype)
+{
+    (void)n_in;
+    LT_TRY(check_bn("second derivative of batch norm", a, in, 3, 3));
+    LT_TRY(lti_want_shape("second derivative of batch norm", "dy", &in[1], &in[0]));
+    LT_TRY(lti_want_shape("second derivative of batch norm", "u", &in[2], &in[0]));
+    out[0] = in[0];
+    out[1] = LT_SHAPE(in[0].dim[1]);
+    out_dtype[0] = out_dtype[1] = dtype[0];
+    return LT_OK;
+}
+
+const lt_op lt_op_bn_train_dx2 = {"bn_train_dx2", 6, 6, 2, 0, bn_train_dx2_infer, NULL, NULL};
 const lt_op lt_op_bn = {"bn", 5, 5, 1, 0, bn_eval_infer, bn_vjp, NULL};
 const lt_op lt_op_bn_train = {"bn_train", 5, 6, 3, LT_OP_SIDE_EFFECT, bn_train_infer, bn_train_vjp, NULL};
 const lt_op lt_op_bn_apply = {"bn_apply", 5, 6, 1, 0, bn_apply_infer, NULL, NULL};
-const lt_op lt_op_bn_train_dx = {"bn_train_dx", 5, 6, 3, LT_OP_INPLACE0, bn_train_dx_infer, NULL, NULL};
+const lt_op lt_op_bn_train_dx = {"bn_train_dx", 5, 6, 3, LT_OP_INPLACE0, bn_train_dx_infer, bn_train_dx_vjp, NULL};
 const lt_op lt_op_bn_eval = {"bn_eval", 5, 5, 1, LT_OP_INPLACE0 | LT_OP_LINEAR, bn_eval_infer, bn_eval_vjp, NULL};
 const lt_op lt_op_bn_eval_dx = {"bn_eval_dx", 5, 6, 3, 0, bn_eval_dx_infer, bn_eval_dx_vjp, NULL};
 

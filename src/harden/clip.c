@@ -21,7 +21,8 @@ struct lt_clipper {
     int n;
     float *slab;
     bool has_bn;
-    float *memory; // (memory_floats): vectors of all targets, then a mark that they are started
+    float *memory;  // owned, or NULL
+    float *vectors; // (memory_floats): vectors of all targets, then a mark that they are started
     size_t memory_floats;
     int64_t n_events;
     double wall_s;
@@ -298,7 +299,7 @@ void lt_clip_report_clear(lt_clip_report *r)
 
 static lt_status follow(lt_clipper *c, const lt_step *step)
 {
-    const bool first = c->memory[c->memory_floats - 1] == 0;
+    const bool first = c->vectors[c->memory_floats - 1] == 0;
     for (int i = 0; i < c->n; i++) {
         lti_tracker *t = &c->target[i].track;
         lti_tracker_changed(t);
@@ -306,7 +307,7 @@ static lt_status follow(lt_clipper *c, const lt_step *step)
             lti_tracker_restart(t, c->seed, (uint32_t)i);
         LT_TRY(lti_tracker_step(t, first ? COLD_STEPS : 1, tracker_shift));
     }
-    c->memory[c->memory_floats - 1] = 1;
+    c->vectors[c->memory_floats - 1] = 1;
     (void)step;
     return LT_OK;
 }
@@ -323,7 +324,7 @@ static lt_status clip_finally(lt_clipper *c, unsigned *did)
     return LT_OK;
 }
 
-static lt_status after_update(lt_job *job, const lt_step *step, unsigned *did, void *ctx)
+lt_status lti_clipper_after_update(lt_job *job, const lt_step *step, unsigned *did, void *ctx)
 {
     lt_clipper *c = ctx;
     const double start_s = lti_now_s();
@@ -340,25 +341,39 @@ static lt_status after_update(lt_job *job, const lt_step *step, unsigned *did, v
     return LT_OK;
 }
 
-lt_status lt_clipper_attach(lt_clipper *c, lt_job *job)
+size_t lti_clipper_memory_floats(const lt_clipper *c)
 {
-    if (job->after_update || job->memory)
-        return LT_FAIL(LT_E_USAGE, "clipping: the job has a hook after its updates already");
-    c->memory_floats = 1;
+    size_t n = 1;
     for (int i = 0; i < c->n; i++)
-        c->memory_floats += (size_t)(c->target[i].track.k * c->target[i].track.n_in);
-    c->memory = lti_calloc(c->memory_floats, sizeof *c->memory);
-    if (!c->memory)
-        return LTI_NOMEM("clipping");
-    float *at = c->memory;
-    for (int i = 0; i < c->n; i++) { // the vectors live where checkpoints find them
+        n += (size_t)(c->target[i].track.k * c->target[i].track.n_in);
+    return n;
+}
+
+// The vectors live where checkpoints find them.
+void lti_clipper_use_memory(lt_clipper *c, float *memory)
+{
+    float *at = memory;
+    c->vectors = memory;
+    c->memory_floats = lti_clipper_memory_floats(c);
+    for (int i = 0; i < c->n; i++) {
         lti_tracker *t = &c->target[i].track;
-        lti_free(t->v);
+        if (t->owns_v)
+            lti_free(t->v);
         t->owns_v = false;
         t->v = at;
         at += t->k * t->n_in;
     }
-    job->after_update = after_update;
+}
+
+lt_status lt_clipper_attach(lt_clipper *c, lt_job *job)
+{
+    if (job->after_update || job->memory)
+        return LT_FAIL(LT_E_USAGE, "clipping: the job has a hook after its updates already");
+    c->memory = lti_calloc(lti_clipper_memory_floats(c), sizeof *c->memory);
+    if (!c->memory)
+        return LTI_NOMEM("clipping");
+    lti_clipper_use_memory(c, c->memory);
+    job->after_update = lti_clipper_after_update;
     job->after_ctx = c;
     job->memory = c->memory;
     job->memory_bytes = c->memory_floats * sizeof *c->memory;

@@ -55,6 +55,11 @@ const lti_clip_rule *lti_clip_rule_of(int32_t rule);
 #include "harden/clip_rules.list"
 #undef LT_X
 
+// ---- a clipper among other hooks of a job
+size_t lti_clipper_memory_floats(const lt_clipper *c);
+void lti_clipper_use_memory(lt_clipper *c, float *memory); // of the job, borrowed
+lt_status lti_clipper_after_update(lt_job *job, const lt_step *step, unsigned *did, void *clipper);
+
 float *lti_layer_weight(const lt_model *model, const lti_layer *layer, int64_t *n); // in the model's slab
 // symbol.c: the bound of Gram iteration on the n x n frequencies of circular padding (n_steps squarings).
 lt_status lti_gram_bound(const lt_conv_bound_in *in, int n_steps, double *bound);

@@ -46,6 +46,8 @@ static lt_status check_job(const lt_job *job)
     for (int i = 0; i < job->n_penalties; i++)
         if (!job->penalty[i].name || !job->penalty[i].weight || !job->penalty[i].add)
             return LT_FAIL(LT_E_USAGE, "training job: penalty %d: expected a name, a weight and a gradient", i);
+    if (job->objective && !job->objective->build)
+        return LT_FAIL(LT_E_USAGE, "training job: objective: expected a function that builds the loss");
     LT_TRY(check_groups(job));
     if (job->memory_bytes > 0 && !job->memory)
         return LT_FAIL(LT_E_USAGE, "training job: expected a memory of %zu bytes, found none", job->memory_bytes);
@@ -180,6 +182,8 @@ static lt_status build_graph(lti_trainer *t)
     t->labels = lt_input(t->graph, "train.labels", LT_I32, LT_SHAPE(LT_BATCH));
     t->weight = lt_input(t->graph, "train.weight", LT_F32, LT_SHAPE(LT_BATCH));
     lt_val per_sample = lt_cross_entropy(t->graph, model->logits, t->labels, t->job->cfg.label_smoothing);
+    if (t->job->objective)
+        LT_TRY(t->job->objective->build(t->job->objective->ctx, t->graph, t->labels, !t->job->bn_eval, &per_sample));
     LT_TRY(lti_adv_build(t, &per_sample));
     t->loss = lt_weighted_sum(t->graph, per_sample, t->weight);
     if (lti_job_distils(t->job)) {

@@ -36,6 +36,10 @@ static void hash_doors(lti_hash *h, const lt_job *job)
         hash_str(h, job->transform->identity);
         hash_own(h, &job->transform->own);
     }
+    if (job->objective) {
+        hash_str(h, job->objective->name);
+        hash_str(h, job->objective->identity);
+    }
     for (int i = 0; i < job->n_groups; i++) {
         const lt_param_group *g = &job->group[i];
         HASH(h, g->from), HASH(h, g->n), HASH(h, g->lr_scale), HASH(h, g->decay_scale);

@@ -195,6 +195,10 @@ static lt_status forward_backward(lti_trainer *t, int p, const lt_batch *b, doub
     LT_TRY(lti_adv_attack(t, p, b, labels, plan)); // may take the place of the images
     if (lti_job_distils(t->job))
         LT_TRY(lti_trainer_compute_teacher_logits(t, p, b, plan));
+    const lt_objective *objective = t->job->objective;
+    const lt_objective_batch at = {.batch = b, .labels = labels, .epoch = (int32_t)t->at.epoch, .step = t->at.steps};
+    if (objective && objective->fill)
+        LT_TRY(objective->fill(objective->ctx, &at, plan));
     LT_TRY(lt_plan_run(plan));
     m->bn_batches += m->n_state > 0 && !t->job->bn_eval ? lti_adv_forwards(t) : 0;
     t->at.attack_forward += (lti_adv_forwards(t) - 1) * b->n;

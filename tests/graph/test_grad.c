@@ -232,8 +232,8 @@ static void missing_derivatives_name_the_node(void **state)
     assert_int_equal(lt_relu(n.g, n.x), LT_NONE);
     lt_graph_destroy(n.g);
 
-    op_case c; // second derivative of batch statistics
-    op_case_build("bn_train_dx in=4x3x3x5,4x3x3x5,3:pP,3,3:p eps=1e-5", &c);
+    op_case c; // second derivative of batch norm that has its ReLU inside
+    op_case_build("bn_train_dx in=4x3x3x5,4x3x3x5,3:pP,3,3:p,3:P eps=1e-5 relu=1", &c);
     assert_int_equal(lti_grad(c.g, c.out[0], c.seed[0], c.in, 1, &dx), LT_E_UNSUPPORTED);
     assert_non_null(strstr(lt_error_get()->message, "bn_train_dx of in2"));
     op_case_clear(&c);

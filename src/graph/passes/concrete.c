@@ -23,18 +23,5 @@ lt_status lti_pass_concrete(lt_graph *g, int64_t batch, lt_dtype real)
 
 lt_status lti_pass_mode(lt_graph *g, bool train)
 {
-    for (int32_t i = 0; i < g->n_nodes; i++) {
-        if (g->node[i].op != &lt_op_bn)
-            continue;
-        lt_node n = g->node[i];
-        n.op = train ? &lt_op_bn_train : &lt_op_bn_eval;
-        n.n_out = n.op->n_out;
-        for (int j = 1; j < n.n_out; j++) {
-            n.out[j] = lti_new_value(g, "", g->value[n.in[1]].shape, g->value[n.in[1]].dtype, LT_ROLE_TEMP);
-            LT_TRY(lt_graph_status(g));
-            g->value[n.out[j]].node = i;
-        }
-        g->node[i] = n;
-    }
-    return LT_OK;
+    return lt_graph_set_mode(g, train);
 }
