@@ -1,7 +1,8 @@
 // clip_cost.c - what spectral clipping adds to a step of training, and what a norm costs by each method.
 //   clip_cost [MODEL] [BATCH] [STEPS] [ROUNDS] [THREADS]
 // Rounds of STEPS steps with and without clipping at the paper's schedule (an event every 50 updates with batch norm,
-// 100 without, one step of PowerQR after each) alternate; the median over the rounds of the mean step is printed as JSON.
+// 100 without, one step of PowerQR after each) alternate; the median over the rounds of the mean step is printed as
+// JSON.
 #include "lethe/lethe.h"
 #include <math.h>
 #include <stdio.h>
@@ -105,7 +106,8 @@ int main(int argc, char **argv)
         clipped[r] = run_round(&b, true);
     }
     const double p = median(plain, rounds), c = median(clipped, rounds);
-    printf("{\"model\": \"%s\", \"batch\": %lld, \"steps\": %d, \"rounds\": %d, \"step_ms\": %.3f, \"clipped_step_ms\": %.3f, "
+    printf("{\"model\": \"%s\", \"batch\": %lld, \"steps\": %d, \"rounds\": %d, \"step_ms\": %.3f, "
+           "\"clipped_step_ms\": %.3f, "
            "\"overhead\": %.4f}\n",
            spec, (long long)b.batch, (int)b.steps, rounds, 1e3 * p, 1e3 * c, c / p - 1);
     lt_model_destroy(b.model);

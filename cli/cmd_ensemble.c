@@ -5,7 +5,7 @@
 #include <string.h>
 
 struct opts {
-    const char *data, *members, *init, *attack, *eps, *surrogates;
+    const char *data, *members, *init, *attack, *eps, *surrogates, *report;
     int32_t norm, steps, restarts;
     double step_size;
     int64_t limit;
@@ -32,6 +32,7 @@ static const lt_option evaluation[] = {
     LT_STR(struct opts, surrogates, NULL, "eval: runs, files or ensembles that black-box attacks start from"),
     LT_I64(struct opts, limit, 0, 0, 1000000000, "images", "eval: the first ones of the test split; 0 = all"),
     LT_BOOL(struct opts, white_box, 1, "eval: attack the ensemble itself as well"),
+    LT_STR(struct opts, report, NULL, "eval: also a page with the transfer matrix"),
     LT_OPT_END,
 };
 static const cli_group groups[] = {
@@ -321,8 +322,12 @@ static lt_status evaluate(cli_call *call, const lt_ensemble *e, const sources *s
     cli_put_text(r, "attack", o->attack);
     cli_put_text(r, "eps", o->eps);
     put_eval(r, &result);
+    const lt_report_ensemble one = {call->positional[1], &result};
+    const lt_report_spec page = {
+        .title = "Transfer of adversarial examples", .subtitle = spec, .ensembles = &one, .n_ensembles = 1};
+    const lt_status status = o->report && *o->report ? lt_report_html(&page, o->report) : LT_OK;
     lt_ensemble_eval_clear(&result);
-    return LT_OK;
+    return status;
 }
 
 static lt_status run_eval(cli_call *call)

@@ -5,7 +5,7 @@
 #include <string.h>
 
 struct opts {
-    const char *file, *out;
+    const char *file, *out, *report;
     float clip;
     lt_model_fallback fallback;
     lt_spectra_cfg spectra;
@@ -16,6 +16,7 @@ static const lt_option own[] = {
     LT_F32(struct opts, clip, 0, 0, 1e6, "",
            "clip convolutions and linear layers to this norm and write the model to --out; 0 = only measure"),
     LT_STR(struct opts, out, NULL, "file of the clipped model (with --clip)"),
+    LT_STR(struct opts, report, NULL, "also a page with the spectra, with --clip before and after"),
     LT_OPT_END,
 };
 static const cli_group groups[] = {
@@ -90,25 +91,49 @@ static lt_status clip(cli_call *call, lt_model *model, const lt_env *env, json_t
     return LT_OK;
 }
 
-static lt_status measure(cli_call *call, lt_model *model, json_t *r)
+static lt_status write_report(const cli_call *call, const lt_spectra *before, const lt_spectra *after)
+{
+    const struct opts *o = call->opts;
+    const lt_report_spectra all[] = {{before ? "before" : o->file, before ? before : after}, {"after", after}};
+    const lt_report_spec page = {.title = "Spectra of layers",
+                                 .subtitle = cli_text(call->result, "model"),
+                                 .spectra = all,
+                                 .n_spectra = before ? 2 : 1};
+    return lt_report_html(&page, o->report);
+}
+
+static lt_status measure_model(cli_call *call, const lt_model *model, const lt_env *env, lt_spectra *out)
 {
     struct opts *o = call->opts;
+    o->spectra.seed = call->seed.seed;
+    cli_progress_stage(call->session->progress, "spectra of %s", model->spec);
+    return lt_spectra_measure(model, &o->spectra, env, out);
+}
+
+static lt_status measure(cli_call *call, lt_model *model, json_t *r)
+{
+    const struct opts *o = call->opts;
+    const bool wants_page = o->report && *o->report, wants_before = wants_page && o->clip > 0;
     lt_env env;
-    lt_spectra spectra;
+    lt_spectra before = {0}, after = {0};
     char digest[65];
     cli_catch_signals(call->session);
     LT_TRY(cli_env(call, &env));
-    if (o->clip > 0)
-        LT_TRY(clip(call, model, &env, r));
-    o->spectra.seed = call->seed.seed;
-    cli_progress_stage(call->session->progress, "spectra of %s", model->spec);
-    LT_TRY(lt_spectra_measure(model, &o->spectra, &env, &spectra));
-    lt_model_digest(model, digest);
-    cli_put(r, "model", json_string(model->spec));
-    cli_put(r, "model_digest", json_string(digest));
-    put_spectra(r, &spectra);
-    lt_spectra_clear(&spectra);
-    return LT_OK;
+    lt_status status = wants_before ? measure_model(call, model, &env, &before) : LT_OK;
+    if (status == LT_OK && o->clip > 0)
+        status = clip(call, model, &env, r);
+    if (status == LT_OK)
+        status = measure_model(call, model, &env, &after);
+    if (status == LT_OK) {
+        lt_model_digest(model, digest);
+        cli_put(r, "model", json_string(model->spec));
+        cli_put(r, "model_digest", json_string(digest));
+        put_spectra(r, &after);
+        status = wants_page ? write_report(call, wants_before ? &before : NULL, &after) : LT_OK;
+    }
+    lt_spectra_clear(&before);
+    lt_spectra_clear(&after);
+    return status;
 }
 
 static lt_status run(cli_call *call)

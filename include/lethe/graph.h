@@ -107,6 +107,7 @@ LT_API lt_val lt_linear(lt_graph *g, lt_val x, lt_val w, lt_val b); // x (N,C), 
 LT_API lt_val lt_softmax(lt_graph *g, lt_val logits);               // (N,K)
 LT_API lt_val lt_log_softmax(lt_graph *g, lt_val logits);           // (N,K)
 LT_API lt_val lt_concat(lt_graph *g, lt_val a, lt_val b);           // channels of a (N,C,H,W), then those of b
+LT_API lt_val lt_pad_channels(lt_graph *g, lt_val x, int64_t before, int64_t after); // channels of zeros around x
 // Per-sample losses (N). labels (N) I32; smoothing in [0,1): target = (1-s)*onehot + s/K.
 LT_API lt_val lt_cross_entropy(lt_graph *g, lt_val logits, lt_val labels, float smoothing);
 LT_API lt_val lt_cross_entropy_soft(lt_graph *g, lt_val logits,

@@ -2,6 +2,7 @@
 #ifndef LT_REPORT_H
 #define LT_REPORT_H
 #include "lethe/comparison.h"
+#include "lethe/ensemble.h"
 #include "lethe/robust.h"
 LT_BEGIN
 
@@ -98,6 +99,16 @@ typedef struct lt_report_attack { // one evaluation of robustness
 } lt_report_attack;
 
 enum { LT_REPORT_MAX_SECTIONS = 32 };
+typedef struct lt_report_spectra { // norms of a model's layers; the first is the one that others are compared with
+    const char *name;
+    const lt_spectra *spectra;
+} lt_report_spectra;
+
+typedef struct lt_report_ensemble {
+    const char *name;
+    const lt_ensemble_eval *result;
+} lt_report_ensemble;
+
 typedef struct lt_report_spec {
     const char *title, *subtitle;
     const char *note;         // a paragraph under the title: what was done, on which data; may be NULL
@@ -125,6 +136,10 @@ typedef struct lt_report_spec {
     int n_streams;
     const lt_report_attack *robust;
     int n_robust;
+    const lt_report_spectra *spectra;
+    int n_spectra;
+    const lt_report_ensemble *ensembles;
+    int n_ensembles;
     void *own[LT_REPORT_MAX_SECTIONS]; // data of sections that have no field of their own
 } lt_report_spec;
 // A report made from runs: the comparison, and what the directories of its rows hold beyond it (options, costs, curves,

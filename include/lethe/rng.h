@@ -10,23 +10,23 @@ LT_BEGIN
 
 // Stream numbers are part of the reproducibility contract: never renumber, only append.
 typedef enum lt_stream {
-    LT_STREAM_INIT = 1,      // parameter initialisation; index = tensor number
-    LT_STREAM_SHUFFLE = 2,   // order of an epoch; step = epoch
-    LT_STREAM_AUGMENT = 3,   // crop and flip; step = epoch, index = sample
-    LT_STREAM_FORGET = 4,    // draw of a random forget set
-    LT_STREAM_SUBSET = 5,    // class-balanced subsets
-    LT_STREAM_LABEL = 6,     // random labels; step = epoch, index = sample
-    LT_STREAM_SYNTHETIC = 7, // the procedural data set
-    LT_STREAM_AUDIT = 8,     // sub-sampling inside audits
-    LT_STREAM_ATTACK = 9,    // attacks with random parts
-    LT_STREAM_MASK = 10,     // membership masks of reference models
-    LT_STREAM_UNLEARN = 11,  // noise and sampling of unlearning methods
-    LT_STREAM_ROBUST = 12,   // attacks inside adversarial training; step = step, index = row
-    LT_STREAM_STUDY = 13,    // random points of a study; step = digest of method and option, index = point
+    LT_STREAM_INIT = 1,         // parameter initialisation; index = tensor number
+    LT_STREAM_SHUFFLE = 2,      // order of an epoch; step = epoch
+    LT_STREAM_AUGMENT = 3,      // crop and flip; step = epoch, index = sample
+    LT_STREAM_FORGET = 4,       // draw of a random forget set
+    LT_STREAM_SUBSET = 5,       // class-balanced subsets
+    LT_STREAM_LABEL = 6,        // random labels; step = epoch, index = sample
+    LT_STREAM_SYNTHETIC = 7,    // the procedural data set
+    LT_STREAM_AUDIT = 8,        // sub-sampling inside audits
+    LT_STREAM_ATTACK = 9,       // attacks with random parts
+    LT_STREAM_MASK = 10,        // membership masks of reference models
+    LT_STREAM_UNLEARN = 11,     // noise and sampling of unlearning methods
+    LT_STREAM_ROBUST = 12,      // attacks inside adversarial training; step = step, index = row
+    LT_STREAM_STUDY = 13,       // random points of a study; step = digest of method and option, index = point
     LT_STREAM_FAULT = 20,       // stuck cells; step = chip, index = tensor << 40 | weight
     LT_STREAM_VARIABILITY = 21, // spread of cells; likewise
     LT_STREAM_QUANT = 22,       // random parts of quantizers; step = step, index = weight
-    LT_STREAM_SPECTRA = 20,  // start vectors of singular vector iterations; step = tensor, index = vector
+    LT_STREAM_SPECTRA = 30,     // start vectors of singular vector iterations; step = tensor, index = vector
     LT_STREAM_TEST = 1000,
 } lt_stream;
 

@@ -51,13 +51,23 @@ static lt_val copy_add(copier *c, const lt_node *n, const lt_val *in)
     return n->attr.alpha == 1 ? one : LTI_EMIT(c->g, scale, LTI_ATTR(.alpha = n->attr.alpha), one);
 }
 
+static lt_val copy_concat(copier *c, const lt_node *n, const lt_val *in)
+{
+    lt_val part[2];
+    for (int i = 0; i < 2; i++) {
+        const lti_value *v = &c->g->value[n->in[i]];
+        part[i] = in[i] != LT_NONE ? in[i] : lti_const(c->g, v->shape, v->dtype, 0);
+    }
+    return lti_emit(c->g, n->op, &n->attr, 2, part, NULL);
+}
+
 static const struct rule {
     const lt_op *op;
     int n_variable; // inputs that may depend on x: the first ones
     lt_val (*copy)(copier *c, const lt_node *n, const lt_val *in);
 } rules[] = {
     {&lt_op_conv2d, 1, copy_weighted},     {&lt_op_linear, 1, copy_weighted}, {&lt_op_bn, 1, copy_bn},
-    {&lt_op_normalize, 1, copy_normalize}, {&lt_op_add, 2, copy_add},
+    {&lt_op_normalize, 1, copy_normalize}, {&lt_op_add, 2, copy_add},         {&lt_op_concat, 2, copy_concat},
 };
 
 static lt_status refuse(const lt_graph *g, int32_t node)

@@ -221,3 +221,18 @@ lt_val lt_concat(lt_graph *g, lt_val a, lt_val b)
 {
     return LTI_EMIT(g, concat, NULL, a, b);
 }
+
+lt_val lt_pad_channels(lt_graph *g, lt_val x, int64_t before, int64_t after)
+{
+    if (g->error.status != LT_OK || x < 0 || x >= g->n_values)
+        return LT_NONE;
+    lt_shape zeros = g->value[x].shape;
+    const lt_dtype dtype = g->value[x].dtype;
+    zeros.dim[1] = before;
+    if (before > 0)
+        x = lt_concat(g, lti_const(g, zeros, dtype, 0), x);
+    zeros.dim[1] = after;
+    if (after > 0)
+        x = lt_concat(g, x, lti_const(g, zeros, dtype, 0));
+    return x;
+}

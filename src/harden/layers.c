@@ -239,6 +239,13 @@ static lt_status scale_rule(walk *w, int32_t node, double *out)
     return LT_OK;
 }
 
+static lt_status concat_rule(walk *w, int32_t node, double *out)
+{
+    const lt_node *n = &w->g->node[node];
+    *out = hypot(of(w, n, 0), of(w, n, 1));
+    return LT_OK;
+}
+
 // A pixel is in at most ceil(kernel / stride) windows along each side, and each window is at most as far off as its
 // largest pixel.
 static lt_status max_pool_rule(walk *w, int32_t node, double *out)
@@ -256,7 +263,7 @@ static const struct rule {
     {&lt_op_avg_pool, layer_rule}, {&lt_op_global_avg_pool, layer_rule}, {&lt_op_normalize, layer_rule},
     {&lt_op_pad2d, same_rule}, // its convolution's layer starts before it
     {&lt_op_relu, same_rule},      {&lt_op_reshape, same_rule},          {&lt_op_add, add_rule},
-    {&lt_op_scale, scale_rule},    {&lt_op_max_pool, max_pool_rule},
+    {&lt_op_scale, scale_rule},    {&lt_op_concat, concat_rule},         {&lt_op_max_pool, max_pool_rule},
 };
 
 static lt_status walk_graph(walk *w, const lt_model *model, const bool *depends)

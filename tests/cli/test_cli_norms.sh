@@ -9,7 +9,8 @@ same bracket "$(calc "$(value out layers.0.lower) <= $(value out layers.0.upper)
 run 0 norms base/model.safetensors --input 3x32x32
 contains out "conv1+bn1"
 contains out "Lipschitz bound"
-run 0 norms base --clip 0.5 --out clipped.safetensors
+run 0 norms base --clip 0.5 --out clipped.safetensors --report page.html
+contains page.html "Spectral norms"
 contains out "clipped conv1"
 run 0 norms clipped.safetensors --json
 error 2 "--clip and --out go together" norms base --clip 1

@@ -127,6 +127,98 @@ class SimpleConv(nn.Module):
         return self.linear(x.flatten(1))
 
 
+class BlockA(nn.Module):
+    """Basic block whose shortcut has no parameters: every second pixel, new channels zero."""
+
+    def __init__(self, c_in, c_out, stride, bn):
+        super().__init__()
+        self.conv1 = nn.Conv2d(c_in, c_out, 3, stride, 1, bias=False)
+        self.bn1 = norm(c_out, bn)
+        self.conv2 = nn.Conv2d(c_out, c_out, 3, 1, 1, bias=False)
+        self.bn2 = norm(c_out, bn)
+        self.stride, self.more = stride, c_out - c_in
+
+    def forward(self, x):
+        y = self.bn2(self.conv2(F.relu(self.bn1(self.conv1(x)))))
+        if self.more or self.stride != 1:
+            x = F.pad(x[:, :, :: self.stride, :: self.stride], (0, 0, 0, 0, self.more // 2, self.more - self.more // 2))
+        return F.relu(y + x)
+
+
+class ResNet20(nn.Module):
+    def __init__(self, shape, n_classes, width=16, bn=1):
+        super().__init__()
+        self.conv1 = nn.Conv2d(shape[0], width, 3, 1, 1, bias=False)
+        self.bn1 = norm(width, bn)
+        c_in = width
+        for stage in range(3):
+            c_out, stride = width << stage, 2 if stage else 1
+            blocks = [BlockA(c_in if i == 0 else c_out, c_out, stride if i == 0 else 1, bn) for i in range(3)]
+            setattr(self, f"layer{stage + 1}", nn.Sequential(*blocks))
+            c_in = c_out
+        self.linear = nn.Linear(c_in, n_classes)
+
+    def forward(self, x):
+        x = self.layer3(self.layer2(self.layer1(F.relu(self.bn1(self.conv1(x))))))
+        return self.linear(x.mean((2, 3)))
+
+
+class Root(nn.Module):
+    def __init__(self, c_in, c_out, bn):
+        super().__init__()
+        self.conv = nn.Conv2d(c_in, c_out, 1, bias=False)
+        self.bn = norm(c_out, bn)
+
+    def forward(self, parts):
+        return F.relu(self.bn(self.conv(torch.cat(parts, 1))))
+
+
+class Tree(nn.Module):
+    """Blocks, and for levels above 1 trees of the levels below, joined by a root."""
+
+    def __init__(self, c_in, c_out, level, stride, bn):
+        super().__init__()
+        self.level = level
+        self.root = Root((2 if level == 1 else level + 2) * c_out, c_out, bn)
+        c = c_in
+        for i in range(level - 1, 0, -1):
+            setattr(self, f"level_{i}", Tree(c, c_out, i, stride, bn))
+            c = c_out
+        if level > 1:
+            self.prev_root = BasicBlock(c_in, c_out, stride, 0, bn)
+        self.left_node = BasicBlock(c, c_out, stride if level == 1 else 1, 0, bn)
+        self.right_node = BasicBlock(c_out, c_out, 1, 0, bn)
+
+    def forward(self, x):
+        parts = [self.prev_root(x)] if self.level > 1 else []
+        for i in range(self.level - 1, 0, -1):
+            x = getattr(self, f"level_{i}")(x)
+            parts.append(x)
+        for node in (self.left_node, self.right_node):
+            x = node(x)
+            parts.append(x)
+        return self.root(parts)
+
+
+class DLA(nn.Module):
+    def __init__(self, shape, n_classes, width=16, bn=1):
+        super().__init__()
+
+        def plain(c_in, c_out):
+            return nn.Sequential(nn.Conv2d(c_in, c_out, 3, 1, 1, bias=False), norm(c_out, bn), nn.ReLU())
+
+        w = width
+        self.base, self.layer1, self.layer2 = plain(shape[0], w), plain(w, w), plain(w, 2 * w)
+        self.layer3, self.layer4 = Tree(2 * w, 4 * w, 1, 1, bn), Tree(4 * w, 8 * w, 2, 2, bn)
+        self.layer5, self.layer6 = Tree(8 * w, 16 * w, 2, 2, bn), Tree(16 * w, 32 * w, 1, 2, bn)
+        self.linear = nn.Linear(32 * w * (shape[1] // 32) * (shape[2] // 32), n_classes)
+
+    def forward(self, x):
+        for layer in (self.base, self.layer1, self.layer2, self.layer3, self.layer4, self.layer5, self.layer6):
+            x = layer(x)
+        return self.linear(F.avg_pool2d(x, 4).flatten(1))
+
+
 class Normalized(nn.Module):
     """(x - mean) / std, then the network. State names are the network's: the constants are no parameters."""
 
@@ -144,7 +236,8 @@ def from_spec(spec, shape, n_classes):
     name, _, rest = spec.partition(":")
     keys = dict(part.split("=") for part in rest.split(",") if part)
     mean, std = keys.pop("mean", None), keys.pop("std", None)
-    cls = {"resnet18": ResNet18, "resnet18-imagenet": ResNet18ImageNet, "vgg19": VGG19, "simple-conv": SimpleConv}[name]
+    cls = {"resnet18": ResNet18, "resnet18-imagenet": ResNet18ImageNet, "vgg19": VGG19, "simple-conv": SimpleConv,
+           "resnet20": ResNet20, "dla": DLA}[name]
     net = cls(shape, n_classes, **{k.replace("-", "_"): int(v) for k, v in keys.items()})
     if mean is None and std is None:
         return net, net
