@@ -1,4 +1,4 @@
-// dla.c - Deep Layer Aggregation in its CIFAR form (Yu et al. 2018): trees of basic blocks whose outputs are joined by
+// dla.c - Deep Layer Aggregation in its CIFAR form [ARCH 2]: trees of basic blocks whose outputs are joined by
 // a 1x1 convolution at the root.
 //
 // A tree of level 1 is two blocks, the second on the first, and a root over both. A tree of level L > 1 has a block of

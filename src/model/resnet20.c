@@ -1,4 +1,4 @@
-// resnet20.c - the ResNet of 20 layers for CIFAR (He et al. 2016): three stages of three basic blocks with 16, 32 and
+// resnet20.c - the ResNet of 20 layers for CIFAR [ARCH 1]: three stages of three basic blocks with 16, 32 and
 // 64 channels, and shortcuts without parameters.
 //
 // Where a stage begins, the shortcut takes every second pixel and sets the new channels to zero, half of them in front
