@@ -300,7 +300,7 @@ static lt_status write_report(const cli_call *call, const lt_robust_result *r, c
     return lt_report_html(&page, o->report);
 }
 
-static lt_status evaluate(cli_call *call, struct job *job, lt_robust_result **r)
+static lt_status evaluate_models(cli_call *call, struct job *job, lt_robust_result **r)
 {
     const struct opts *o = call->opts;
     const lt_attack_target target = target_of(o, &job->victims), source = target_of(o, &job->surrogates);
@@ -320,7 +320,7 @@ static lt_status evaluate(cli_call *call, struct job *job, lt_robust_result **r)
 }
 
 // The radius within which the Lipschitz bound allows no other class, for every image, and examples that contradict it.
-static lt_status certify(cli_call *call, struct job *job, const lt_robust_result *r)
+static lt_status check_certificates(cli_call *call, struct job *job, const lt_robust_result *r)
 {
     const struct opts *o = call->opts;
     lt_lipschitz bound = {0};
@@ -342,7 +342,7 @@ static lt_status certify(cli_call *call, struct job *job, const lt_robust_result
     return LT_OK;
 }
 
-static bool given(const char *text)
+static bool is_given(const char *text)
 {
     return text && *text;
 }
@@ -350,13 +350,13 @@ static bool given(const char *text)
 static lt_status write_outputs(cli_call *call, const lt_robust_result *r, const curve *c)
 {
     const struct opts *o = call->opts;
-    if (given(o->save)) {
+    if (is_given(o->save)) {
         LT_TRY(lt_robust_save(r, o->save));
         cli_put_text(call->result, "save", o->save);
     }
-    if (given(o->picture))
+    if (is_given(o->picture))
         LT_TRY(lt_robust_picture(r, o->picture));
-    return given(o->report) ? write_report(call, r, c) : LT_OK;
+    return is_given(o->report) ? write_report(call, r, c) : LT_OK;
 }
 
 static lt_status attack_models(cli_call *call, struct job *job)
@@ -364,15 +364,15 @@ static lt_status attack_models(cli_call *call, struct job *job)
     const struct opts *o = call->opts;
     lt_robust_result *r = NULL;
     curve c = {0};
-    LT_TRY(evaluate(call, job, &r));
-    lt_status status = given(o->radii) ? make_curve(call, job, &c) : LT_OK;
+    LT_TRY(evaluate_models(call, job, &r));
+    lt_status status = is_given(o->radii) ? make_curve(call, job, &c) : LT_OK;
     if (status == LT_OK) {
         call->result = describe(call, job);
         put_summary(call->result, r);
         put_curve(call->result, &c);
         if (job->surrogates.n > 0)
             cli_put(call->result, "surrogates", names_json(&job->surrogates));
-        status = certify(call, job, r);
+        status = check_certificates(call, job, r);
         if (status == LT_OK)
             status = write_outputs(call, r, &c);
     }

@@ -14,7 +14,7 @@ typedef struct search {
     int32_t step, n_doublings; // steps at this radius
 } search;
 
-static lti_next begin(lti_slot *s, const void *cfg)
+static lti_next start_run(lti_slot *s, const void *cfg)
 {
     const lt_adv_search_cfg *c = cfg;
     s->eps = (double)c->eps0;
@@ -22,12 +22,12 @@ static lti_next begin(lti_slot *s, const void *cfg)
     return LTI_EVALUATE;
 }
 
-static lti_next see(lti_slot *s, const void *cfg)
+static lti_next take_logits(lti_slot *s, const void *cfg)
 {
     const lt_adv_search_cfg *c = cfg;
     search *at = s->state;
     const double loss = lti_slot_loss(s, lti_slot_own_loss(s, LTI_LOSS_CE));
-    (void)lti_slot_book(s, loss);
+    (void)lti_slot_record(s, loss);
     if (lti_slot_success(s))
         return LTI_STOP;
     if (at->step < c->steps)
@@ -43,7 +43,7 @@ static lti_next see(lti_slot *s, const void *cfg)
     return LTI_EVALUATE;
 }
 
-static lti_next climb(lti_slot *s, const void *cfg)
+static lti_next take_gradient(lti_slot *s, const void *cfg)
 {
     const lt_adv_search_cfg *c = cfg;
     search *at = s->state;
@@ -58,6 +58,6 @@ const struct lti_attack_ops lti_adv_search_ops = {.number = 17,
                                                   .flags = LTI_ATTACK_MIN_NORM | LTI_ATTACK_NO_LINF,
                                                   .steps = 50,
                                                   .state_bytes = sizeof(search),
-                                                  .begin = begin,
-                                                  .see = see,
-                                                  .climb = climb};
+                                                  .start_run = start_run,
+                                                  .take_logits = take_logits,
+                                                  .take_gradient = take_gradient};

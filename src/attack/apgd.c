@@ -10,19 +10,19 @@
 
 enum { BEST_X, BEST_G, LAST_X, GRADIENT, RANDOM_G }; // slot.work
 
-static void copy(const lti_slot *s, float *to, const float *from)
+static void copy_pixels(const lti_slot *s, float *to, const float *from)
 {
     memcpy(to, from, (size_t)s->n * sizeof *to);
 }
 
-static int32_t share(int32_t steps, int32_t percent)
+static int32_t percent_of(int32_t steps, int32_t percent)
 {
     const int32_t n = (int32_t)((int64_t)steps * percent / 100);
     return n > 1 ? n : 1;
 }
 
 // On the sphere: the largest change is eps (linf), or the length (l2). [ATT 13]
-static void start(lti_slot *s)
+static void start_on_sphere(lti_slot *s)
 {
     float *u = s->work[RANDOM_G];
     if (s->norm == LT_NORM_LINF)
@@ -36,20 +36,20 @@ static void start(lti_slot *s)
     lti_slot_project(s, s->x);
 }
 
-lti_next lti_apgd_begin(lti_slot *s, lti_apgd *a)
+lti_next lti_apgd_start_run(lti_slot *s, lti_apgd *a)
 {
     *a = (lti_apgd){.eta = 2 * s->eps, .halved = true, .stop_at_success = a->stop_at_success};
-    a->window = share(s->steps, 22);
-    a->least_window = share(s->steps, 6);
-    a->shrink = share(s->steps, 3);
+    a->window = percent_of(s->steps, 22);
+    a->least_window = percent_of(s->steps, 6);
+    a->shrink = percent_of(s->steps, 3);
     s->step = 0;
-    start(s);
-    copy(s, s->work[LAST_X], s->x);
+    start_on_sphere(s);
+    copy_pixels(s, s->work[LAST_X], s->x);
     return LTI_EVALUATE;
 }
 
 // xn = P(x + a (zt - x) + (1 - a)(x - x_last)), zt = P(x + eta dir(g)). [ATT 14]
-static lti_next move(lti_slot *s, lti_apgd *a)
+static lti_next apply_step(lti_slot *s, lti_apgd *a)
 {
     const float *g = s->work[GRADIENT];
     float *z = s->work[RANDOM_G], *last = s->work[LAST_X];
@@ -65,14 +65,14 @@ static lti_next move(lti_slot *s, lti_apgd *a)
         z[j] = (float)(x + blend * ((double)z[j] - x) + (1 - blend) * (x - (double)last[j]));
     }
     lti_slot_project(s, z);
-    copy(s, last, s->x);
-    copy(s, s->x, z);
+    copy_pixels(s, last, s->x);
+    copy_pixels(s, s->x, z);
     s->step++;
     return LTI_EVALUATE;
 }
 
 // A checkpoint: true when the step is halved. [ATT 15]
-static bool check(lti_apgd *a)
+static bool check_progress(lti_apgd *a)
 {
     const bool half = a->n_up <= 0.75 * a->window || (!a->halved && a->best <= a->check);
     a->halved = half;
@@ -83,16 +83,16 @@ static bool check(lti_apgd *a)
     return half;
 }
 
-lti_next lti_apgd_see(lti_slot *s, lti_apgd *a, int32_t loss)
+lti_next lti_apgd_take_logits(lti_slot *s, lti_apgd *a, int32_t loss)
 {
     const double f = lti_slot_loss(s, loss);
-    if (lti_slot_book(s, f) || (a->stop_at_success && lti_slot_success(s)))
+    if (lti_slot_record(s, f) || (a->stop_at_success && lti_slot_success(s)))
         return LTI_STOP;
     if (s->step == 0) {
         a->best = a->check = f;
         a->last = s->spec->parity ? 0 : f; // public code compares the first loss with 0
         a->improved = true;
-        copy(s, s->work[BEST_X], s->x);
+        copy_pixels(s, s->work[BEST_X], s->x);
         return s->steps > 0 ? LTI_GRADIENT : LTI_STOP;
     }
     a->n_up += f > a->last;
@@ -100,22 +100,22 @@ lti_next lti_apgd_see(lti_slot *s, lti_apgd *a, int32_t loss)
     a->improved = f > a->best;
     if (a->improved) {
         a->best = f;
-        copy(s, s->work[BEST_X], s->x);
+        copy_pixels(s, s->work[BEST_X], s->x);
     }
     if (s->step >= s->steps)
         return LTI_STOP;
-    if (++a->count == a->window && check(a) && !a->improved) {
-        copy(s, s->x, s->work[BEST_X]); // LAST_X stays the point before the last step
-        copy(s, s->work[GRADIENT], s->work[BEST_G]);
-        return move(s, a);
+    if (++a->count == a->window && check_progress(a) && !a->improved) {
+        copy_pixels(s, s->x, s->work[BEST_X]); // LAST_X stays the point before the last step
+        copy_pixels(s, s->work[GRADIENT], s->work[BEST_G]);
+        return apply_step(s, a);
     }
     return LTI_GRADIENT;
 }
 
-lti_next lti_apgd_climb(lti_slot *s, lti_apgd *a)
+lti_next lti_apgd_take_gradient(lti_slot *s, lti_apgd *a)
 {
-    copy(s, s->work[GRADIENT], lti_slot_gradient(s, RANDOM_G));
+    copy_pixels(s, s->work[GRADIENT], lti_slot_gradient(s, RANDOM_G));
     if (a->improved)
-        copy(s, s->work[BEST_G], s->work[GRADIENT]);
-    return move(s, a);
+        copy_pixels(s, s->work[BEST_G], s->work[GRADIENT]);
+    return apply_step(s, a);
 }

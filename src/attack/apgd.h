@@ -9,7 +9,7 @@ typedef struct lti_apgd {
     bool halved, improved, stop_at_success; // the last: although the mode of the slot would go on
 } lti_apgd;
 
-lti_next lti_apgd_begin(lti_slot *s, lti_apgd *a);
-lti_next lti_apgd_see(lti_slot *s, lti_apgd *a, int32_t loss);
-lti_next lti_apgd_climb(lti_slot *s, lti_apgd *a);
+lti_next lti_apgd_start_run(lti_slot *s, lti_apgd *a);
+lti_next lti_apgd_take_logits(lti_slot *s, lti_apgd *a, int32_t loss);
+lti_next lti_apgd_take_gradient(lti_slot *s, lti_apgd *a);
 #endif

@@ -22,7 +22,7 @@ typedef struct bisection {
     bool found;
 } bisection;
 
-static double longest(const lti_slot *s)
+static double largest_distance(const lti_slot *s)
 {
     return s->norm == LT_NORM_L2 ? sqrt((double)s->n) : 1;
 }
@@ -31,7 +31,7 @@ static lti_next begin_target(lti_slot *s, bisection *b)
 {
     s->target = s->goal >= 0 ? s->goal : lti_slot_ranked_class(s, b->rank);
     b->apgd.stop_at_success = true;
-    return lti_apgd_begin(s, &b->apgd);
+    return lti_apgd_start_run(s, &b->apgd);
 }
 
 static lti_next try_radius(lti_slot *s, bisection *b, double eps)
@@ -42,12 +42,12 @@ static lti_next try_radius(lti_slot *s, bisection *b, double eps)
     return begin_target(s, b);
 }
 
-static lti_next begin(lti_slot *s, const void *cfg)
+static lti_next start_run(lti_slot *s, const void *cfg)
 {
     bisection *b = s->state;
     (void)cfg;
     b->found = isfinite(s->known);
-    b->hi = b->found ? s->known : longest(s);
+    b->hi = b->found ? s->known : largest_distance(s);
     return try_radius(s, b, b->found ? b->hi / 2 : b->hi);
 }
 
@@ -65,7 +65,7 @@ static lti_next next_radius(lti_slot *s, bisection *b, const struct cfg *c, bool
 }
 
 // The next target of this radius, or the next radius.
-static lti_next turn(lti_slot *s, const struct cfg *c, lti_next next)
+static lti_next advance_bisection(lti_slot *s, const struct cfg *c, lti_next next)
 {
     bisection *b = s->state;
     if (next != LTI_STOP)
@@ -78,25 +78,25 @@ static lti_next turn(lti_slot *s, const struct cfg *c, lti_next next)
     return next_radius(s, b, c, false);
 }
 
-static lti_next see(lti_slot *s, const void *cfg)
+static lti_next take_logits(lti_slot *s, const void *cfg)
 {
     bisection *b = s->state;
-    return turn(s, cfg, lti_apgd_see(s, &b->apgd, LTI_LOSS_DLR_TARGET));
+    return advance_bisection(s, cfg, lti_apgd_take_logits(s, &b->apgd, LTI_LOSS_DLR_TARGET));
 }
 
-static lti_next climb(lti_slot *s, const void *cfg)
+static lti_next take_gradient(lti_slot *s, const void *cfg)
 {
     bisection *b = s->state;
-    return turn(s, cfg, lti_apgd_climb(s, &b->apgd));
+    return advance_bisection(s, cfg, lti_apgd_take_gradient(s, &b->apgd));
 }
 
 static const struct lti_attack_ops ops = {.number = 15,
                                           .flags = LTI_ATTACK_MIN_NORM | LTI_ATTACK_RANDOM | LTI_ATTACK_DLR,
                                           .steps = 20,
                                           .state_bytes = sizeof(bisection),
-                                          .begin = begin,
-                                          .see = see,
-                                          .climb = climb};
+                                          .start_run = start_run,
+                                          .take_logits = take_logits,
+                                          .take_gradient = take_gradient};
 
 const lt_attack lti_attack_apgd_min = {
     .name = "apgd-min",

@@ -41,7 +41,7 @@ static void begin_search(lti_slot *s, cw *w)
     memcpy(s->x, s->x0, (size_t)s->n * sizeof *s->x);
 }
 
-static lti_next begin(lti_slot *s, const void *cfg)
+static lti_next start_run(lti_slot *s, const void *cfg)
 {
     const struct cfg *c = cfg;
     cw *w = s->state;
@@ -67,7 +67,7 @@ static lti_next next_search(lti_slot *s, cw *w, const struct cfg *c)
 }
 
 // One step of Adam; g: gradient of the margin at x, or NULL where it does not count.
-static lti_next descend(lti_slot *s, cw *w, const struct cfg *c, const float *g)
+static lti_next apply_adam(lti_slot *s, cw *w, const struct cfg *c, const float *g)
 {
     const double b1 = 0.9, b2 = 0.999, t = s->step + 1, fix1 = 1 - pow(b1, t), fix2 = 1 - pow(b2, t);
     for (int64_t j = 0; j < s->n; j++) {
@@ -85,7 +85,7 @@ static lti_next descend(lti_slot *s, cw *w, const struct cfg *c, const float *g)
     return LTI_EVALUATE;
 }
 
-static lti_next see(lti_slot *s, const void *cfg)
+static lti_next take_logits(lti_slot *s, const void *cfg)
 {
     const struct cfg *c = cfg;
     cw *w = s->state;
@@ -94,7 +94,7 @@ static lti_next see(lti_slot *s, const void *cfg)
                  loss = distance * distance + w->c * hinge;
     if (margin >= c->kappa && lti_slot_success(s)) {
         w->success = true;
-        (void)lti_slot_book(s, margin);
+        (void)lti_slot_record(s, margin);
     }
     const int32_t tenth = s->steps / 10 > 0 ? s->steps / 10 : 1;
     bool stuck = false;
@@ -104,23 +104,23 @@ static lti_next see(lti_slot *s, const void *cfg)
     }
     if (stuck || s->step >= s->steps)
         return next_search(s, w, c);
-    return hinge > 0 ? LTI_GRADIENT : descend(s, w, c, NULL);
+    return hinge > 0 ? LTI_GRADIENT : apply_adam(s, w, c, NULL);
 }
 
-static lti_next climb(lti_slot *s, const void *cfg)
+static lti_next take_gradient(lti_slot *s, const void *cfg)
 {
     s->n_gradients++;
     s->n_zero += s->dx_max <= 0;
-    return descend(s, s->state, cfg, s->dx);
+    return apply_adam(s, s->state, cfg, s->dx);
 }
 
 static const struct lti_attack_ops ops = {.number = 12,
                                           .flags = LTI_ATTACK_MIN_NORM | LTI_ATTACK_NO_LINF,
                                           .steps = 1000,
                                           .state_bytes = sizeof(cw),
-                                          .begin = begin,
-                                          .see = see,
-                                          .climb = climb};
+                                          .start_run = start_run,
+                                          .take_logits = take_logits,
+                                          .take_gradient = take_gradient};
 
 const lt_attack lti_attack_cw = {
     .name = "cw",

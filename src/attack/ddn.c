@@ -15,7 +15,7 @@ static const lt_option opts[] = {
     LT_OPT_END,
 };
 
-static lti_next begin(lti_slot *s, const void *cfg)
+static lti_next start_run(lti_slot *s, const void *cfg)
 {
     const struct cfg *c = cfg;
     double *radius = s->state;
@@ -25,14 +25,14 @@ static lti_next begin(lti_slot *s, const void *cfg)
     return LTI_EVALUATE;
 }
 
-static lti_next see(lti_slot *s, const void *cfg)
+static lti_next take_logits(lti_slot *s, const void *cfg)
 {
     const double loss = lti_slot_loss(s, lti_slot_own_loss(s, LTI_LOSS_CE));
     (void)cfg;
-    return lti_slot_book(s, loss) || s->step >= s->steps ? LTI_STOP : LTI_GRADIENT;
+    return lti_slot_record(s, loss) || s->step >= s->steps ? LTI_STOP : LTI_GRADIENT;
 }
 
-static lti_next climb(lti_slot *s, const void *cfg)
+static lti_next take_gradient(lti_slot *s, const void *cfg)
 {
     const struct cfg *c = cfg;
     double *radius = s->state;
@@ -56,9 +56,9 @@ static const struct lti_attack_ops ops = {.number = 14,
                                           .flags = LTI_ATTACK_MIN_NORM | LTI_ATTACK_NO_LINF,
                                           .steps = 1000,
                                           .state_bytes = sizeof(double),
-                                          .begin = begin,
-                                          .see = see,
-                                          .climb = climb};
+                                          .start_run = start_run,
+                                          .take_logits = take_logits,
+                                          .take_gradient = take_gradient};
 
 const lt_attack lti_attack_ddn = {
     .name = "ddn",

@@ -31,7 +31,7 @@ static double dual_norm(const lti_slot *s, const float *w)
     return s->norm == LT_NORM_LINF ? sum : lti_distance(LT_NORM_L2, w, NULL, s->n);
 }
 
-static lti_next begin(lti_slot *s, const void *cfg)
+static lti_next start_run(lti_slot *s, const void *cfg)
 {
     (void)cfg;
     memset(s->work[WAY], 0, (size_t)s->n * sizeof *s->work[WAY]);
@@ -40,7 +40,7 @@ static lti_next begin(lti_slot *s, const void *cfg)
 }
 
 // The class of the next candidate after `rank` others, by clean logit; -1 = none.
-static int32_t candidate(const lti_slot *s, const struct cfg *c, int32_t rank)
+static int32_t ranked_candidate(const lti_slot *s, const struct cfg *c, int32_t rank)
 {
     if (s->goal >= 0)
         return rank == 0 ? s->goal : -1;
@@ -56,18 +56,18 @@ static lti_next ask_class(lti_slot *s, deepfool *d, int32_t k)
     return LTI_GRADIENT;
 }
 
-static lti_next see(lti_slot *s, const void *cfg)
+static lti_next take_logits(lti_slot *s, const void *cfg)
 {
     const struct cfg *c = cfg;
     deepfool *d = s->state;
-    (void)lti_slot_book(s, 0);
+    (void)lti_slot_record(s, 0);
     if (lti_slot_success(s) || s->step >= s->steps)
         return LTI_STOP;
     *d = (deepfool){.ratio = INFINITY};
-    return ask_class(s, d, candidate(s, c, 0));
+    return ask_class(s, d, ranked_candidate(s, c, 0));
 }
 
-static lti_next move(lti_slot *s, deepfool *d, const struct cfg *c)
+static lti_next apply_step(lti_slot *s, deepfool *d, const struct cfg *c)
 {
     float *way = s->work[WAY];
     const float *w = s->work[NEAREST];
@@ -84,7 +84,7 @@ static lti_next move(lti_slot *s, deepfool *d, const struct cfg *c)
     return LTI_EVALUATE;
 }
 
-static lti_next climb(lti_slot *s, const void *cfg)
+static lti_next take_gradient(lti_slot *s, const void *cfg)
 {
     const struct cfg *c = cfg;
     deepfool *d = s->state;
@@ -99,17 +99,17 @@ static lti_next climb(lti_slot *s, const void *cfg)
         d->length = length;
         memcpy(s->work[NEAREST], s->dx, (size_t)s->n * sizeof *s->dx);
     }
-    const int32_t next = candidate(s, c, ++d->rank);
-    return next >= 0 ? ask_class(s, d, next) : move(s, d, c);
+    const int32_t next = ranked_candidate(s, c, ++d->rank);
+    return next >= 0 ? ask_class(s, d, next) : apply_step(s, d, c);
 }
 
 static const struct lti_attack_ops ops = {.number = 11,
                                           .flags = LTI_ATTACK_MIN_NORM | LTI_ATTACK_MANY_GRADIENTS,
                                           .steps = 50,
                                           .state_bytes = sizeof(deepfool),
-                                          .begin = begin,
-                                          .see = see,
-                                          .climb = climb};
+                                          .start_run = start_run,
+                                          .take_logits = take_logits,
+                                          .take_gradient = take_gradient};
 
 const lt_attack lti_attack_deepfool = {
     .name = "deepfool",

@@ -12,7 +12,7 @@ enum { FLOATS_PER_SLOT = 4 + LTI_SLOT_WORK }; // lo, hi, x, best, work; of n pix
 
 typedef struct engine {
     const lti_engine_job *job;
-    lti_oracle *oracle;
+    lti_attack_model *model;
     int64_t n_slots, n_active, n_taken, n_done, n; // n: pixels
     int kind;                                      // of plans
     lti_slot *slot;                                // (n_slots) the first n_active are in use
@@ -68,7 +68,7 @@ static void begin_run(engine *e, lti_slot *s)
                                                             : -1;
     s->rng = lt_rng_at(job->spec->seed, LT_STREAM_ATTACK, key, (uint64_t)s->id);
     memset(s->state, 0, job->ops->state_bytes);
-    e->next[s - e->slot] = job->ops->begin(s, job->cfg);
+    e->next[s - e->slot] = job->ops->start_run(s, job->cfg);
 }
 
 static void begin_sample(engine *e, lti_slot *s)
@@ -108,7 +108,7 @@ static void begin_sample(engine *e, lti_slot *s)
     begin_run(e, s);
 }
 
-static void retire(engine *e, lti_slot *s)
+static void retire_slot(engine *e, lti_slot *s)
 {
     lti_sample *sample = &e->job->sample[s->i];
     const bool always = s->mode == LTI_MODE_TRANSFER || s->mode == LTI_MODE_BEST_LOSS;
@@ -151,7 +151,7 @@ static bool begin_next_run(engine *e, lti_slot *s)
 
 // ---- rows from..from+n-1 of the slots
 
-static bool is_finite(const float *v, int64_t n)
+static bool all_finite(const float *v, int64_t n)
 {
     float sum = 0; // becomes NaN when one value is not finite
     for (int64_t j = 0; j < n; j++)
@@ -159,7 +159,7 @@ static bool is_finite(const float *v, int64_t n)
     return sum == 0.0f;
 }
 
-static void ask(engine *e, int64_t from, int64_t n)
+static void fill_queries(engine *e, int64_t from, int64_t n)
 {
     for (int64_t r = 0; r < n; r++) {
         const lti_slot *s = &e->slot[from + r];
@@ -174,14 +174,14 @@ static lt_status evaluate_rows(engine *e, int64_t from, int64_t n)
     const int k = e->job->k, draws = e->job->spec->eot;
     float *z = e->z + from * k, *draw_z = e->draw_z + from * k;
     int32_t *pred = e->pred + from, *votes = e->votes + from * k;
-    ask(e, from, n);
+    fill_queries(e, from, n);
     if (draws == 1) {
-        LT_TRY(lti_oracle_forward(e->oracle, e->kind, e->query + from, n, z, pred));
+        LT_TRY(lti_attack_model_forward(e->model, e->kind, e->query + from, n, z, pred));
     } else {
         memset(z, 0, (size_t)(n * k) * sizeof *z);
         memset(votes, 0, (size_t)(n * k) * sizeof *votes);
         for (int d = 0; d < draws; d++) {
-            LT_TRY(lti_oracle_forward(e->oracle, LTI_ORACLE_FORWARD, e->query + from, n, draw_z, pred));
+            LT_TRY(lti_attack_model_forward(e->model, LTI_MODEL_FORWARD, e->query + from, n, draw_z, pred));
             for (int64_t r = 0; r < n; r++) {
                 votes[r * k + pred[r]]++;
                 e->query[from + r].draw++;
@@ -200,7 +200,7 @@ static lt_status evaluate_rows(engine *e, int64_t from, int64_t n)
     return LT_OK;
 }
 
-static void see_rows(engine *e, int64_t from, int64_t n)
+static void pass_logits(engine *e, int64_t from, int64_t n)
 {
     const int k = e->job->k;
     for (int64_t r = from; r < from + n; r++) {
@@ -210,8 +210,8 @@ static void see_rows(engine *e, int64_t from, int64_t n)
         s->dx = e->dx + r * e->n;
         s->pred = e->pred[r];
         s->loss = -1;
-        s->invalid = !is_finite(s->z, k);
-        e->next[r] = s->invalid ? LTI_STOP : e->job->ops->see(s, e->job->cfg);
+        s->invalid = !all_finite(s->z, k);
+        e->next[r] = s->invalid ? LTI_STOP : e->job->ops->take_logits(s, e->job->cfg);
     }
 }
 
@@ -228,9 +228,9 @@ static lt_status average_gradients(engine *e, int64_t from, int64_t n)
     const int k = e->job->k, draws = e->job->spec->eot;
     float *dx = e->dx + from * e->n, *z = e->draw_z + from * k, *draw_dx = e->draw_dx + from * e->n;
     memset(dx, 0, (size_t)(n * e->n) * sizeof *dx);
-    ask(e, from, n);
+    fill_queries(e, from, n);
     for (int d = 0; d < draws; d++) {
-        LT_TRY(lti_oracle_forward(e->oracle, e->kind, e->query + from, n, z, e->pred + from));
+        LT_TRY(lti_attack_model_forward(e->model, e->kind, e->query + from, n, z, e->pred + from));
         for (int64_t r = 0; r < n; r++) {
             lti_slot *s = &e->slot[from + r];
             s->n_forward += e->next[from + r] == LTI_GRADIENT;
@@ -239,7 +239,7 @@ static lt_status average_gradients(engine *e, int64_t from, int64_t n)
             if (e->next[from + r] == LTI_GRADIENT && s->loss >= 0)
                 lti_loss(s->loss, &(lti_loss_in){z + r * k, k, s->label, s->target}, s->dz);
         }
-        LT_TRY(lti_oracle_backward(e->oracle, e->kind, e->dz + from * k, n, draw_dx));
+        LT_TRY(lti_attack_model_backward(e->model, e->kind, e->dz + from * k, n, draw_dx));
         for (int64_t j = 0; j < n * e->n; j++)
             dx[j] += draw_dx[j] / (float)draws;
     }
@@ -253,10 +253,10 @@ static lt_status gradient_rows(engine *e, int64_t from, int64_t n)
         return average_gradients(e, from, n);
     for (int64_t r = from; r < from + n; r++)
         e->slot[r].n_backward += e->next[r] == LTI_GRADIENT;
-    return lti_oracle_backward(e->oracle, e->kind, e->dz + from * e->job->k, n, e->dx + from * e->n);
+    return lti_attack_model_backward(e->model, e->kind, e->dz + from * e->job->k, n, e->dx + from * e->n);
 }
 
-static void climb_rows(engine *e, int64_t from, int64_t n)
+static void pass_gradients(engine *e, int64_t from, int64_t n)
 {
     for (int64_t r = from; r < from + n; r++) {
         lti_slot *s = &e->slot[r];
@@ -270,7 +270,7 @@ static void climb_rows(engine *e, int64_t from, int64_t n)
         }
         s->dx_max = (double)most;
         s->invalid = bad != 0.0f;
-        e->next[r] = s->invalid ? LTI_STOP : e->job->ops->climb(s, e->job->cfg);
+        e->next[r] = s->invalid ? LTI_STOP : e->job->ops->take_gradient(s, e->job->cfg);
     }
 }
 
@@ -285,10 +285,10 @@ static bool any_wants_gradient(const engine *e, int64_t from, int64_t n)
 static lt_status step_rows(engine *e, int64_t from, int64_t n)
 {
     LT_TRY(evaluate_rows(e, from, n));
-    see_rows(e, from, n);
+    pass_logits(e, from, n);
     while (any_wants_gradient(e, from, n)) {
         LT_TRY(gradient_rows(e, from, n));
-        climb_rows(e, from, n);
+        pass_gradients(e, from, n);
     }
     return LT_OK;
 }
@@ -334,7 +334,7 @@ static void turn_over(engine *e)
             r += e->next[r] != LTI_STOP; // a run may be over before it begins
             continue;
         }
-        retire(e, s);
+        retire_slot(e, s);
         e->n_done++;
         if (e->n_taken < e->job->n_todo)
             begin_sample(e, s);
@@ -374,7 +374,7 @@ static lt_status run_all(engine *e)
             return LT_FAIL(LT_E_INTERRUPTED, "attack interrupted with %lld of %lld samples done", (long long)e->n_done,
                            (long long)e->job->n_todo);
         for (int64_t at = 0, rows = 0; at < e->n_active; at += rows) {
-            rows = lti_oracle_rows(e->oracle, e->n_active - at);
+            rows = lti_attack_model_rows(e->model, e->n_active - at);
             LT_TRY(step_rows(e, at, rows));
         }
         turn_over(e);
@@ -383,13 +383,13 @@ static lt_status run_all(engine *e)
     return LT_OK;
 }
 
-lt_status lti_engine_run(lti_oracle *oracle, const lti_engine_job *job)
+lt_status lti_engine_run(lti_attack_model *model, const lti_engine_job *job)
 {
-    engine e = {.job = job, .oracle = oracle, .n = (int64_t)job->c * job->h * job->w};
+    engine e = {.job = job, .model = model, .n = (int64_t)job->c * job->h * job->w};
     e.n_slots = job->spec->batch < job->n_todo ? job->spec->batch : job->n_todo;
-    e.kind = job->ops->flags & LTI_ATTACK_FORWARD_ONLY     ? LTI_ORACLE_FORWARD
-             : job->ops->flags & LTI_ATTACK_MANY_GRADIENTS ? LTI_ORACLE_GRADIENTS
-                                                           : LTI_ORACLE_GRADIENT;
+    e.kind = job->ops->flags & LTI_ATTACK_FORWARD_ONLY     ? LTI_MODEL_FORWARD
+             : job->ops->flags & LTI_ATTACK_MANY_GRADIENTS ? LTI_MODEL_GRADIENTS
+                                                           : LTI_MODEL_GRADIENT;
     if (job->n_todo == 0)
         return LT_OK;
     lt_status status = engine_init(&e);

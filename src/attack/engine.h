@@ -90,14 +90,14 @@ struct lti_attack_ops {
     size_t state_bytes;
     int32_t eot;                  // of a composition: evaluations per step unless the spec asks for more
     const lti_attack_part *parts; // a composition (ends with name NULL); the functions below are NULL then
-    lti_next (*begin)(lti_slot *s, const void *cfg); // sets x
-    lti_next (*see)(lti_slot *s, const void *cfg);   // z and pred at x are there
-    lti_next (*climb)(lti_slot *s, const void *cfg); // dx is there
+    lti_next (*start_run)(lti_slot *s, const void *cfg);     // sets x
+    lti_next (*take_logits)(lti_slot *s, const void *cfg);   // z and pred at x are there
+    lti_next (*take_gradient)(lti_slot *s, const void *cfg); // dx is there
 };
 
 extern const lt_option lti_attack_no_options[];
 extern const struct lti_attack_ops lti_adv_search_ops; // adv_search_slot.c
-extern const struct lti_attack_ops lti_polish_ops; // polish.c: from the best example back towards the image
+extern const struct lti_attack_ops lti_polish_ops;     // polish.c: from the best example back towards the image
 
 // ---- losses (loss_head.c): value f, and dz scaled to max |dz| = 1 (only its direction matters to attacks; for margins
 // it is the gradient itself). K = 2: dlr becomes the margin; K = 3: targeted dlr likewise.
@@ -135,27 +135,29 @@ void lti_slot_random_start(lti_slot *s);
 int32_t lti_slot_ranked_class(const lti_slot *s, int32_t rank); // by clean logit, the label left out; -1 = none
 bool lti_slot_success(const lti_slot *s);                       // at x
 // Books what was seen at x: keeps it where the mode says so. True: the run may stop.
-bool lti_slot_book(lti_slot *s, double loss);
+bool lti_slot_record(lti_slot *s, double loss);
 // dx, or where it vanished a random direction in work[i] (parity: dx as it is). Counts.
 const float *lti_slot_gradient(lti_slot *s, int i);
 
-// ---- the thing that is attacked (oracle.c): plans of all members, one bucket at a time
-typedef struct lti_oracle lti_oracle;
+// ---- the thing that is attacked (attack_model.c): plans of all members, one bucket at a time
+typedef struct lti_attack_model lti_attack_model;
 typedef struct lti_query { // of one row
     const float *x;
     uint64_t seed, index; // of the noise of a randomised target: seed, sample, evaluation
     uint32_t draw;
 } lti_query;
-lt_status lti_oracle_create(const lt_attack_target *target, const lt_env *env, int64_t batch, lti_oracle **o);
-void lti_oracle_destroy(lti_oracle *o);
-int64_t lti_oracle_rows(const lti_oracle *o, int64_t n); // how many of n waiting rows to run at once
-int lti_oracle_n_classes(const lti_oracle *o);
+lt_status lti_attack_model_create(const lt_attack_target *target, const lt_env *env, int64_t batch,
+                                  lti_attack_model **o);
+void lti_attack_model_destroy(lti_attack_model *o);
+int64_t lti_attack_model_rows(const lti_attack_model *o, int64_t n); // how many of n waiting rows to run at once
+int lti_attack_model_n_classes(const lti_attack_model *o);
 // kind: 0 forward only, 1 one gradient, 2 several gradients at one point
-enum { LTI_ORACLE_FORWARD, LTI_ORACLE_GRADIENT, LTI_ORACLE_GRADIENTS, LTI_N_ORACLES };
-// z (n,K), pred (n): of n rows, at most lti_oracle_rows(n).
-lt_status lti_oracle_forward(lti_oracle *o, int kind, const lti_query *q, int64_t n, float *z, int32_t *pred);
+enum { LTI_MODEL_FORWARD, LTI_MODEL_GRADIENT, LTI_MODEL_GRADIENTS, LTI_N_MODEL_PLANS };
+// z (n,K), pred (n): of n rows, at most lti_attack_model_rows(n).
+lt_status lti_attack_model_forward(lti_attack_model *o, int kind, const lti_query *q, int64_t n, float *z,
+                                   int32_t *pred);
 // dx (n,C,H,W) = gradient of <dz, z> at the rows of the last forward run of that kind. dz (n,K).
-lt_status lti_oracle_backward(lti_oracle *o, int kind, const float *dz, int64_t n, float *dx);
+lt_status lti_attack_model_backward(lti_attack_model *o, int kind, const float *dz, int64_t n, float *dx);
 
 // ---- the engine (engine.c)
 typedef struct lti_sample { // (n) of the driver
@@ -185,7 +187,7 @@ typedef struct lti_engine_job {
     int64_t *todo, n_todo, n_all; // samples to attack, in order; progress is reported of n_all
     lti_sample *sample;
 } lti_engine_job;
-lt_status lti_engine_run(lti_oracle *oracle, const lti_engine_job *job);
+lt_status lti_engine_run(lti_attack_model *model, const lti_engine_job *job);
 
 // ---- an attack of the engine as one that makes an adversarial set (lt_attack_run), for unlearning
 lt_status lti_engine_adv_set(const lt_attack *attack, const lt_model *model, const lt_view *view, const void *cfg,

@@ -8,7 +8,7 @@
 
 // ---- which attacks
 
-static bool ends_here(char c)
+static bool is_separator(char c)
 {
     return c == '\0' || c == ',';
 }
@@ -88,7 +88,7 @@ static lt_status list_parts(lti_robust *e, const char *attacks, lt_attack_cfg_fn
     for (const char *p = attacks; p && *p;) {
         char name[64];
         size_t n = 0;
-        while (!ends_here(p[n]))
+        while (!is_separator(p[n]))
             n++;
         if (n >= sizeof name)
             return LT_FAIL(LT_E_USAGE, "unknown attack '%.60s'", p);
@@ -174,14 +174,14 @@ lt_status lti_robust_logits(lti_robust *e, const float *images, int64_t n, uint3
     int32_t *votes = lti_calloc((size_t)e->spec.batch, (size_t)k * sizeof *votes);
     lt_status status = q && one && votes ? LT_OK : LTI_NOMEM("attack");
     for (int64_t at = 0, rows = 0; status == LT_OK && at < n; at += rows) {
-        rows = lti_oracle_rows(e->oracle, n - at < e->spec.batch ? n - at : e->spec.batch);
+        rows = lti_attack_model_rows(e->model, n - at < e->spec.batch ? n - at : e->spec.batch);
         memset(z + at * k, 0, (size_t)(rows * k) * sizeof *z);
         memset(votes, 0, (size_t)(rows * k) * sizeof *votes);
         for (int d = 0; d < draws && status == LT_OK; d++) {
             for (int64_t r = 0; r < rows; r++)
                 q[r] =
                     (lti_query){images + (at + r) * dim, e->spec.seed, (uint64_t)(at + r), fresh << 16 | (uint32_t)d};
-            status = lti_oracle_forward(e->oracle, LTI_ORACLE_FORWARD, q, rows, one, pred + at);
+            status = lti_attack_model_forward(e->model, LTI_MODEL_FORWARD, q, rows, one, pred + at);
             for (int64_t j = 0; status == LT_OK && j < rows * k; j++)
                 z[at * k + j] = draws == 1 ? one[j] : z[at * k + j] + one[j] / (float)draws;
             for (int64_t r = 0; status == LT_OK && r < rows; r++)
@@ -196,7 +196,7 @@ lt_status lti_robust_logits(lti_robust *e, const float *images, int64_t n, uint3
     return status;
 }
 
-static bool finite_row(const float *z, int k)
+static bool is_finite_row(const float *z, int k)
 {
     for (int j = 0; j < k; j++)
         if (!isfinite(z[j]))
@@ -221,7 +221,7 @@ static lt_status clean_pass(lti_robust *e)
                           .distance = INFINITY,
                           .n_forward = e->spec.eot,
                           .adv_pred = r->clean_pred[i]};
-        s->invalid = !finite_row(s->clean_z, r->n_classes);
+        s->invalid = !is_finite_row(s->clean_z, r->n_classes);
         r->clean_margin[i] = -lti_loss(LTI_LOSS_MARGIN, &(lti_loss_in){s->clean_z, r->n_classes, s->label, -1}, NULL);
         r->broken_by[i] = -1;
         r->raw_distance[i] = INFINITY;
@@ -259,7 +259,7 @@ static lt_status run_ops(lti_robust *e, const lti_robust_part *part, const struc
                                 .n_todo = e->n_todo,
                                 .n_all = e->result->n,
                                 .sample = e->sample};
-    return lti_engine_run(e->oracle, &job);
+    return lti_engine_run(e->model, &job);
 }
 
 // What the part found, brought closer to the image: the raw distances are kept.
@@ -356,7 +356,7 @@ static double margin_of(const float *z, int k, int32_t label)
     return lti_loss(LTI_LOSS_MARGIN, &(lti_loss_in){z, k, label, -1}, NULL);
 }
 
-static bool inside(const lt_robust_result *r, int64_t i, double eps, int64_t n)
+static bool is_inside(const lt_robust_result *r, int64_t i, double eps, int64_t n)
 {
     const float *x = r->x_adv + i * n;
     for (int64_t j = 0; j < n; j++)
@@ -383,7 +383,7 @@ static lt_status check_found(lti_robust *e)
         const bool still = s->goal >= 0 ? pred[i] == s->goal : pred[i] != r->label[i];
         const double size = lti_distance(LT_NORM_LINF, z + i * k, NULL, k);
         if ((!still && margin_of(z + i * k, k, r->label[i]) < -1e-4 * fmax(1, size) && e->target->noise_std <= 0) ||
-            !inside(r, i, e->mode == LTI_MODE_MIN_NORM ? INFINITY : e->eps, n))
+            !is_inside(r, i, e->mode == LTI_MODE_MIN_NORM ? INFINITY : e->eps, n))
             r->flags |= LT_FLAG_MISMATCH;
     }
     lti_free(z);
@@ -479,10 +479,10 @@ static lt_status open_all(lti_robust *e, const char *attacks, lt_attack_cfg_fn c
     e->todo = lti_calloc((size_t)e->view->n, sizeof *e->todo);
     if (!e->sample || !e->clean_z || !e->todo)
         return LTI_NOMEM("attack");
-    return lti_oracle_create(e->target, e->env, e->spec.batch, &e->oracle);
+    return lti_attack_model_create(e->target, e->env, e->spec.batch, &e->model);
 }
 
-static lt_status evaluate(lti_robust *e)
+static lt_status evaluate_all(lti_robust *e)
 {
     const double start_s = lti_now_s();
     LT_TRY(read_samples(e));
@@ -505,13 +505,13 @@ lt_status lt_robust_evaluate(const lt_attack_target *target, const lt_view *view
     lti_robust e = {.target = target, .view = view, .spec = *spec, .env = env};
     lt_status status = LT_OK;
     LT_TRY_GOTO(open_all(&e, attacks, cfg, cfg_ctx), done);
-    LT_TRY_GOTO(evaluate(&e), done);
+    LT_TRY_GOTO(evaluate_all(&e), done);
     *result = e.result;
     e.result = NULL;
 done:
     for (int p = 0; p < e.n_parts; p++)
         lti_free(e.part[p].own_cfg);
-    lti_oracle_destroy(e.oracle);
+    lti_attack_model_destroy(e.model);
     lt_robust_result_destroy(e.result);
     lti_free(e.sample);
     lti_free(e.clean_z);

@@ -19,7 +19,7 @@ static float clamp01(double v)
 }
 
 // Restarts begin at half the smaller of the radius and the best distance.
-lti_next lti_fab_begin(lti_slot *s, lti_fab *f)
+lti_next lti_fab_start_run(lti_slot *s, lti_fab *f)
 {
     (void)f;
     memcpy(s->x, s->x0, (size_t)s->n * sizeof *s->x);
@@ -47,17 +47,17 @@ static lti_next ask_class(lti_slot *s, lti_fab *f, int32_t k)
 }
 
 // Books a success at x; within a radius only examples inside it count.
-static bool book(lti_slot *s)
+static bool record_success(lti_slot *s)
 {
     if (s->mode != LTI_MODE_BUDGET)
-        return lti_slot_book(s, 0);
-    return lti_distance(s->norm, s->x, s->x0, s->n) <= s->eps && lti_slot_book(s, 0);
+        return lti_slot_record(s, 0);
+    return lti_distance(s->norm, s->x, s->x0, s->n) <= s->eps && lti_slot_record(s, 0);
 }
 
-lti_next lti_fab_see(lti_slot *s, lti_fab *f, bool to_target)
+lti_next lti_fab_take_logits(lti_slot *s, lti_fab *f, bool to_target)
 {
     if (!f->pulled && s->step > 0 && lti_slot_success(s)) {
-        if (book(s))
+        if (record_success(s))
             return LTI_STOP;
         if (s->step >= s->steps)
             return LTI_STOP;
@@ -84,7 +84,7 @@ static double dual_norm(const lti_slot *s, const float *w)
 }
 
 // x <- clamp((1 - a)(x + eta d1) + a (x0 + eta d2)), d1 and d2 from x and from the image onto <w, .> = b. [ATT 18]
-static lti_next move(lti_slot *s, const lti_fab *f)
+static lti_next apply_step(lti_slot *s, const lti_fab *f)
 {
     const float *w = s->work[BEST_W];
     double b = -f->df;
@@ -102,7 +102,7 @@ static lti_next move(lti_slot *s, const lti_fab *f)
     return LTI_EVALUATE;
 }
 
-lti_next lti_fab_climb(lti_slot *s, lti_fab *f, bool to_target)
+lti_next lti_fab_take_gradient(lti_slot *s, lti_fab *f, bool to_target)
 {
     const double df = (double)s->z[f->class] - (double)s->z[s->label], ratio = fabs(df) / (dual_norm(s, s->dx) + 1e-12);
     s->n_gradients++;
@@ -116,25 +116,25 @@ lti_next lti_fab_climb(lti_slot *s, lti_fab *f, bool to_target)
     const int32_t next = f->class + 1 + (f->class + 1 == s->label);
     if (!to_target && next < s->n_classes)
         return ask_class(s, f, next);
-    return move(s, f);
+    return apply_step(s, f);
 }
 
-static lti_next begin(lti_slot *s, const void *cfg)
+static lti_next start_run(lti_slot *s, const void *cfg)
 {
     (void)cfg;
-    return lti_fab_begin(s, s->state);
+    return lti_fab_start_run(s, s->state);
 }
 
-static lti_next see(lti_slot *s, const void *cfg)
+static lti_next take_logits(lti_slot *s, const void *cfg)
 {
     (void)cfg;
-    return lti_fab_see(s, s->state, s->target >= 0);
+    return lti_fab_take_logits(s, s->state, s->target >= 0);
 }
 
-static lti_next climb(lti_slot *s, const void *cfg)
+static lti_next take_gradient(lti_slot *s, const void *cfg)
 {
     (void)cfg;
-    return lti_fab_climb(s, s->state, s->target >= 0);
+    return lti_fab_take_gradient(s, s->state, s->target >= 0);
 }
 
 static const struct lti_attack_ops ops = {.number = 8,
@@ -142,9 +142,9 @@ static const struct lti_attack_ops ops = {.number = 8,
                                               LTI_ATTACK_MANY_GRADIENTS | LTI_ATTACK_OTHER_STARTS | LTI_ATTACK_EITHER,
                                           .steps = 100,
                                           .state_bytes = sizeof(lti_fab),
-                                          .begin = begin,
-                                          .see = see,
-                                          .climb = climb};
+                                          .start_run = start_run,
+                                          .take_logits = take_logits,
+                                          .take_gradient = take_gradient};
 
 const lt_attack lti_attack_fab = {
     .name = "fab",

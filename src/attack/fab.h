@@ -9,7 +9,7 @@ typedef struct lti_fab {
     bool pulled;      // x was moved towards the image after a success
 } lti_fab;
 
-lti_next lti_fab_begin(lti_slot *s, lti_fab *f);
-lti_next lti_fab_see(lti_slot *s, lti_fab *f, bool to_target);
-lti_next lti_fab_climb(lti_slot *s, lti_fab *f, bool to_target);
+lti_next lti_fab_start_run(lti_slot *s, lti_fab *f);
+lti_next lti_fab_take_logits(lti_slot *s, lti_fab *f, bool to_target);
+lti_next lti_fab_take_gradient(lti_slot *s, lti_fab *f, bool to_target);
 #endif

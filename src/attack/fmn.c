@@ -25,7 +25,7 @@ typedef struct fmn {
     bool ever;
 } fmn;
 
-static double cosine(double from, double to, int32_t i, int32_t n)
+static double cosine_decay(double from, double to, int32_t i, int32_t n)
 {
     return to + (from - to) * (1 + cos(3.14159265358979323846 * i / n)) / 2;
 }
@@ -41,7 +41,7 @@ static double worst_distance(const lti_slot *s)
     return s->norm == LT_NORM_L2 ? sqrt(square) : most;
 }
 
-static lti_next begin(lti_slot *s, const void *cfg)
+static lti_next start_run(lti_slot *s, const void *cfg)
 {
     fmn *f = s->state;
     (void)cfg;
@@ -50,13 +50,13 @@ static lti_next begin(lti_slot *s, const void *cfg)
     return LTI_EVALUATE;
 }
 
-static lti_next see(lti_slot *s, const void *cfg)
+static lti_next take_logits(lti_slot *s, const void *cfg)
 {
     fmn *f = s->state;
     (void)cfg;
     f->loss = lti_slot_loss(s, s->target >= 0 ? LTI_LOSS_MARGIN_TARGET : LTI_LOSS_MARGIN);
     f->ever = f->ever || lti_slot_success(s);
-    return lti_slot_book(s, f->loss) || s->step >= s->steps ? LTI_STOP : LTI_GRADIENT;
+    return lti_slot_record(s, f->loss) || s->step >= s->steps ? LTI_STOP : LTI_GRADIENT;
 }
 
 static double dual_norm(const lti_slot *s, const float *g)
@@ -79,15 +79,15 @@ static void set_radius(lti_slot *s, fmn *f, const float *g, double gamma)
     f->eps = fmin(f->eps, worst);
 }
 
-static lti_next climb(lti_slot *s, const void *cfg)
+static lti_next take_gradient(lti_slot *s, const void *cfg)
 {
     const struct cfg *c = cfg;
     fmn *f = s->state;
     const double alpha0 = c->alpha > 0            ? c->alpha
                           : s->norm == LT_NORM_L2 ? 1
                                                   : 10,
-                 alpha = cosine(alpha0, alpha0 / 100, s->step, s->steps),
-                 gamma = cosine(c->gamma, c->gamma / 50, s->step, s->steps);
+                 alpha = cosine_decay(alpha0, alpha0 / 100, s->step, s->steps),
+                 gamma = cosine_decay(c->gamma, c->gamma / 50, s->step, s->steps);
     const float *g = lti_slot_gradient(s, 0);
     set_radius(s, f, g, gamma);
     const double length = lti_distance(LT_NORM_L2, g, NULL, s->n), scale = length > 0 ? alpha / length : 0;
@@ -111,9 +111,9 @@ static const struct lti_attack_ops ops = {.number = 13,
                                           .flags = LTI_ATTACK_MIN_NORM,
                                           .steps = 1000,
                                           .state_bytes = sizeof(fmn),
-                                          .begin = begin,
-                                          .see = see,
-                                          .climb = climb};
+                                          .start_run = start_run,
+                                          .take_logits = take_logits,
+                                          .take_gradient = take_gradient};
 
 const lt_attack lti_attack_fmn = {
     .name = "fmn",

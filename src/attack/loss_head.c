@@ -33,7 +33,7 @@ static void top_classes(const float *z, int32_t k, int n, int32_t *top)
     }
 }
 
-static void clear(float *dz, int32_t k)
+static void clear_gradient(float *dz, int32_t k)
 {
     for (int32_t j = 0; dz && j < k; j++)
         dz[j] = 0;
@@ -53,7 +53,7 @@ static double loss_ce(const lti_loss_in *in, int32_t c, double sign, float *dz)
 
 static double loss_margin(const lti_loss_in *in, int32_t to, float *dz)
 {
-    clear(dz, in->k);
+    clear_gradient(dz, in->k);
     if (dz && to != in->label) {
         dz[to] = 1;
         dz[in->label] = -1;
@@ -79,7 +79,7 @@ static double loss_ratio(const lti_loss_in *in, int32_t to, double d, const doub
                 sum += at[m] == at[i] ? g[m] : 0;
             most = fmax(most, fabs(sum));
         }
-        clear(dz, in->k);
+        clear_gradient(dz, in->k);
         for (int i = 0; i < 2 + LTI_MAX_TOP; i++) {
             double sum = 0;
             for (int m = 0; m < 2 + LTI_MAX_TOP; m++)

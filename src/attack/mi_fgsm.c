@@ -3,25 +3,26 @@
 
 static const lti_pgd_form form = {.step = 1, .momentum = 1};
 
-static lti_next begin(lti_slot *s, const void *cfg)
+static lti_next start_run(lti_slot *s, const void *cfg)
 {
     (void)cfg;
-    return lti_pgd_begin(s, &form);
+    return lti_pgd_start_run(s, &form);
 }
 
-static lti_next see(lti_slot *s, const void *cfg)
+static lti_next take_logits(lti_slot *s, const void *cfg)
 {
     (void)cfg;
-    return lti_pgd_see(s);
+    return lti_pgd_take_logits(s);
 }
 
-static lti_next climb(lti_slot *s, const void *cfg)
+static lti_next take_gradient(lti_slot *s, const void *cfg)
 {
     (void)cfg;
-    return lti_pgd_climb(s, &form);
+    return lti_pgd_take_gradient(s, &form);
 }
 
-static const struct lti_attack_ops ops = {.number = 4, .steps = 10, .begin = begin, .see = see, .climb = climb};
+static const struct lti_attack_ops ops = {
+    .number = 4, .steps = 10, .start_run = start_run, .take_logits = take_logits, .take_gradient = take_gradient};
 
 const lt_attack lti_attack_mi_fgsm = {
     .name = "mi-fgsm",

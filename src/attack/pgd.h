@@ -8,7 +8,7 @@ typedef struct lti_pgd_form {
     double step; // a = step * eps / N, unless the spec says otherwise
     double momentum;
 } lti_pgd_form;
-lti_next lti_pgd_begin(lti_slot *s, const lti_pgd_form *form);
-lti_next lti_pgd_see(lti_slot *s);
-lti_next lti_pgd_climb(lti_slot *s, const lti_pgd_form *form);
+lti_next lti_pgd_start_run(lti_slot *s, const lti_pgd_form *form);
+lti_next lti_pgd_take_logits(lti_slot *s);
+lti_next lti_pgd_take_gradient(lti_slot *s, const lti_pgd_form *form);
 #endif

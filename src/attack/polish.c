@@ -17,7 +17,7 @@ static lti_next try_middle(lti_slot *s, const segment *g)
     return LTI_EVALUATE;
 }
 
-static lti_next begin(lti_slot *s, const void *cfg)
+static lti_next start_run(lti_slot *s, const void *cfg)
 {
     segment *g = s->state;
     (void)cfg;
@@ -25,11 +25,11 @@ static lti_next begin(lti_slot *s, const void *cfg)
     return try_middle(s, g);
 }
 
-static lti_next see(lti_slot *s, const void *cfg)
+static lti_next take_logits(lti_slot *s, const void *cfg)
 {
     segment *g = s->state;
     (void)cfg;
-    (void)lti_slot_book(s, 0);
+    (void)lti_slot_record(s, 0);
     *(lti_slot_success(s) ? &g->hi : &g->lo) = (g->lo + g->hi) / 2;
     return ++s->step < HALVINGS ? try_middle(s, g) : LTI_STOP;
 }
@@ -38,5 +38,5 @@ const struct lti_attack_ops lti_polish_ops = {.number = 16,
                                               .flags = LTI_ATTACK_MIN_NORM | LTI_ATTACK_FORWARD_ONLY,
                                               .steps = HALVINGS,
                                               .state_bytes = sizeof(segment),
-                                              .begin = begin,
-                                              .see = see};
+                                              .start_run = start_run,
+                                              .take_logits = take_logits};

@@ -35,7 +35,7 @@ static bool is_softmax(const float *z, int64_t n, int k)
 }
 
 // F1, F6: the same images again, and alone. F7: after the attacks (fresh > 9).
-static lt_status probe(lti_robust *e, uint32_t fresh, double tolerance, unsigned flag, bool alone)
+static lt_status probe_outputs(lti_robust *e, uint32_t fresh, double tolerance, unsigned flag, bool alone)
 {
     lt_robust_result *r = e->result;
     const int k = r->n_classes;
@@ -73,9 +73,9 @@ lt_status lti_flags_before(lti_robust *e)
 {
     lt_robust_result *r = e->result;
     for (uint32_t i = 0; i < REPEATS && !(r->flags & LT_FLAG_RANDOMISED); i++)
-        LT_TRY(probe(e, 10 + i, 1e-4, LT_FLAG_RANDOMISED, false));
+        LT_TRY(probe_outputs(e, 10 + i, 1e-4, LT_FLAG_RANDOMISED, false));
     if (!(r->flags & LT_FLAG_RANDOMISED))
-        LT_TRY(probe(e, 1, 1e-4, LT_FLAG_BATCH_DEPENDENT, true));
+        LT_TRY(probe_outputs(e, 1, 1e-4, LT_FLAG_BATCH_DEPENDENT, true));
     if (is_softmax(e->clean_z, r->n, r->n_classes))
         r->flags |= LT_FLAG_SOFTMAX;
     if (uses_dlr_or_targets(e))
@@ -129,5 +129,5 @@ lt_status lti_flags_after(lti_robust *e)
     flag_gradients(e);
     flag_late(e);
     flag_square(e);
-    return e->result->flags & LT_FLAG_RANDOMISED ? LT_OK : probe(e, 1, 1e-4, LT_FLAG_STATEFUL, false);
+    return e->result->flags & LT_FLAG_RANDOMISED ? LT_OK : probe_outputs(e, 1, 1e-4, LT_FLAG_STATEFUL, false);
 }

@@ -16,7 +16,7 @@ typedef struct lti_robust { // one evaluation
     const lt_view *view;
     lt_attack_spec spec;
     const lt_env *env;
-    lti_oracle *oracle;
+    lti_attack_model *model;
     lt_robust_result *result;
     double eps;
     lti_mode mode;

@@ -8,7 +8,7 @@ bool lti_slot_success(const lti_slot *s)
     return s->goal >= 0 ? s->pred == s->goal : s->pred != s->label;
 }
 
-static void keep(lti_slot *s, double distance, double loss)
+static void keep_point(lti_slot *s, double distance, double loss)
 {
     memcpy(s->best, s->x, (size_t)s->n * sizeof *s->best);
     s->best_distance = distance;
@@ -18,33 +18,33 @@ static void keep(lti_slot *s, double distance, double loss)
     s->run_steps = s->steps;
 }
 
-bool lti_slot_book(lti_slot *s, double loss)
+bool lti_slot_record(lti_slot *s, double loss)
 {
     const bool success = lti_slot_success(s);
     switch (s->mode) {
     case LTI_MODE_BUDGET:
         if (success) {
             s->found = true;
-            keep(s, lti_distance(s->norm, s->x, s->x0, s->n), loss);
+            keep_point(s, lti_distance(s->norm, s->x, s->x0, s->n), loss);
         }
         return success;
     case LTI_MODE_BEST_LOSS:
         // A success beats every failure, whatever its loss.
         if (success > s->found || (success == s->found && loss > s->best_loss)) {
             s->found = success;
-            keep(s, lti_distance(s->norm, s->x, s->x0, s->n), loss);
+            keep_point(s, lti_distance(s->norm, s->x, s->x0, s->n), loss);
         }
         return false;
     case LTI_MODE_TRANSFER:
         s->found = success;
-        keep(s, 0, loss); // the last one stays; its distance is measured at the end
+        keep_point(s, 0, loss); // the last one stays; its distance is measured at the end
         return false;
     case LTI_MODE_MIN_NORM:
         if (success) {
             const double distance = lti_distance(s->norm, s->x, s->x0, s->n);
             if (distance < s->best_distance) {
                 s->found = true;
-                keep(s, distance, loss);
+                keep_point(s, distance, loss);
             }
         }
         return false;

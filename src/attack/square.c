@@ -37,7 +37,7 @@ static double share_at(const lti_slot *s, const struct cfg *c, int32_t it)
     return p;
 }
 
-static float *at(float *v, const lti_slot *s, int c, int y, int x)
+static float *pixel_at(float *v, const lti_slot *s, int c, int y, int x)
 {
     return v + ((int64_t)c * s->h + y) * s->w + x;
 }
@@ -64,20 +64,20 @@ static void start_stripes(lti_slot *s)
         for (int x = 0; x < s->w; x++) {
             const bool up = draw_sign(s);
             for (int y = 0; y < s->h; y++)
-                *at(s->x, s, c, y, x) = up ? *at(s->hi, s, c, y, x) : *at(s->lo, s, c, y, x);
+                *pixel_at(s->x, s, c, y, x) = up ? *pixel_at(s->hi, s, c, y, x) : *pixel_at(s->lo, s, c, y, x);
         }
 }
 
 // Writes the window into x; true when that changed a pixel.
-static bool paint(lti_slot *s, window w, const bool *up)
+static bool paint_window(lti_slot *s, window w, const bool *up)
 {
     bool changed = false;
     for (int c = 0; c < s->c; c++)
         for (int y = w.y; y < w.y + w.side; y++)
             for (int x = w.x; x < w.x + w.side; x++) {
-                const float v = up[c] ? *at(s->hi, s, c, y, x) : *at(s->lo, s, c, y, x);
-                changed = changed || v != *at(s->work[BEST_X], s, c, y, x);
-                *at(s->x, s, c, y, x) = v;
+                const float v = up[c] ? *pixel_at(s->hi, s, c, y, x) : *pixel_at(s->lo, s, c, y, x);
+                changed = changed || v != *pixel_at(s->work[BEST_X], s, c, y, x);
+                *pixel_at(s->x, s, c, y, x) = v;
             }
     return changed;
 }
@@ -93,7 +93,7 @@ static void propose_linf(lti_slot *s, double p)
     for (int i = 0; i < TRIES; i++) { // signs that change nothing are not worth a query
         for (int c = 0; c < s->c; c++)
             up[c % MAX_CHANNELS] = draw_sign(s);
-        if (paint(s, w, up))
+        if (paint_window(s, w, up))
             return;
     }
 }
@@ -159,7 +159,7 @@ static void start_tiles(lti_slot *s)
             for (int c = 0; c < s->c; c++) {
                 const float sign = draw_sign(s) ? 1 : -1;
                 for (int i = 0; i < side * side; i++)
-                    *at(s->work[NEW_D], s, c, y + i / side, x + i % side) = sign * s->work[PATCH][i];
+                    *pixel_at(s->work[NEW_D], s, c, y + i / side, x + i % side) = sign * s->work[PATCH][i];
             }
         }
     finish_l2(s);
@@ -171,13 +171,13 @@ static bool in_window(window w, int y, int x)
 }
 
 // Square sum of channel c of d over w1 and, where given, w2.
-static double mass(lti_slot *s, float *d, int c, window w1, const window *w2)
+static double channel_mass(lti_slot *s, float *d, int c, window w1, const window *w2)
 {
     double sum = 0;
     for (int y = 0; y < s->h; y++)
         for (int x = 0; x < s->w; x++)
             if (in_window(w1, y, x) || (w2 && in_window(*w2, y, x)))
-                sum += (double)*at(d, s, c, y, x) * (double)*at(d, s, c, y, x);
+                sum += (double)*pixel_at(d, s, c, y, x) * (double)*pixel_at(d, s, c, y, x);
     return sum;
 }
 
@@ -186,22 +186,24 @@ static void fill_channel(lti_slot *s, int c, window w1, window w2, double unused
 {
     float *d = s->work[NEW_D], *values = s->work[VALUES];
     const float *patch = s->work[PATCH];
-    const double in1 = sqrt(mass(s, d, c, w1, NULL)), both = mass(s, d, c, w1, &w2), sign = draw_sign(s) ? 1 : -1;
+    const double in1 = sqrt(channel_mass(s, d, c, w1, NULL)), both = channel_mass(s, d, c, w1, &w2),
+                 sign = draw_sign(s) ? 1 : -1;
     double square = 0;
     for (int i = 0; i < w1.side * w1.side; i++) {
-        const double v =
-            sign * (double)patch[i] + (double)*at(d, s, c, w1.y + i / w1.side, w1.x + i % w1.side) / (1e-12 + in1);
+        const double v = sign * (double)patch[i] +
+                         (double)*pixel_at(d, s, c, w1.y + i / w1.side, w1.x + i % w1.side) / (1e-12 + in1);
         square += v * v;
     }
     const double scale = sqrt(unused / s->c + both) / (1e-12 + sqrt(square));
     // The second window is emptied first, for the two may overlap; the new values replace both.
     for (int i = 0; i < w1.side * w1.side; i++)
-        values[i] = (float)(scale * (sign * (double)patch[i] +
-                                     (double)*at(d, s, c, w1.y + i / w1.side, w1.x + i % w1.side) / (1e-12 + in1)));
+        values[i] =
+            (float)(scale * (sign * (double)patch[i] +
+                             (double)*pixel_at(d, s, c, w1.y + i / w1.side, w1.x + i % w1.side) / (1e-12 + in1)));
     for (int i = 0; i < w2.side * w2.side; i++)
-        *at(d, s, c, w2.y + i / w2.side, w2.x + i % w2.side) = 0;
+        *pixel_at(d, s, c, w2.y + i / w2.side, w2.x + i % w2.side) = 0;
     for (int i = 0; i < w1.side * w1.side; i++)
-        *at(d, s, c, w1.y + i / w1.side, w1.x + i % w1.side) = values[i];
+        *pixel_at(d, s, c, w1.y + i / w1.side, w1.x + i % w1.side) = values[i];
 }
 
 static void propose_l2(lti_slot *s, double p)
@@ -223,7 +225,7 @@ static void propose_l2(lti_slot *s, double p)
 
 // ---- the attack
 
-static lti_next begin(lti_slot *s, const void *cfg)
+static lti_next start_run(lti_slot *s, const void *cfg)
 {
     (void)cfg;
     memcpy(s->x, s->x0, (size_t)s->n * sizeof *s->x);
@@ -234,14 +236,14 @@ static lti_next begin(lti_slot *s, const void *cfg)
     return LTI_EVALUATE;
 }
 
-static lti_next see(lti_slot *s, const void *cfg)
+static lti_next take_logits(lti_slot *s, const void *cfg)
 {
     const struct cfg *c = cfg;
     search *q = s->state;
     const lti_loss_in in = {s->z, s->n_classes, s->label, s->target};
     const double f = lti_loss(s->target >= 0 ? LTI_LOSS_MARGIN_TARGET : LTI_LOSS_MARGIN, &in, NULL);
     s->step++; // queries
-    if (lti_slot_book(s, f))
+    if (lti_slot_record(s, f))
         return LTI_STOP;
     if (s->step == 1 || -f < q->margin || lti_slot_success(s)) {
         q->margin = -f;
@@ -263,8 +265,8 @@ static const struct lti_attack_ops ops = {.number = 10,
                                           .flags = LTI_ATTACK_FORWARD_ONLY | LTI_ATTACK_RANDOM,
                                           .steps = 5000,
                                           .state_bytes = sizeof(search),
-                                          .begin = begin,
-                                          .see = see};
+                                          .start_run = start_run,
+                                          .take_logits = take_logits};
 
 const lt_attack lti_attack_square = {
     .name = "square",

@@ -32,8 +32,8 @@ static lt_status matrix_init(const lt_transfer_job *job, lt_transfer_matrix *m)
                : LTI_NOMEM("transfer matrix");
 }
 
-static lt_status predict(const lt_transfer_job *job, int t, const lt_env *env, const lt_robust_result *r,
-                         const float *images, int32_t *pred)
+static lt_status predict_target(const lt_transfer_job *job, int t, const lt_env *env, const lt_robust_result *r,
+                                const float *images, int32_t *pred)
 {
     lt_robust_result shape = *r;
     lti_robust e = {.target = &job->target[t], .view = job->view, .spec = *job->spec, .env = env, .result = &shape};
@@ -41,10 +41,10 @@ static lt_status predict(const lt_transfer_job *job, int t, const lt_env *env, c
     float *z = lti_calloc((size_t)r->n, (size_t)shape.n_classes * sizeof *z);
     if (!z)
         return LTI_NOMEM("transfer matrix");
-    lt_status status = lti_oracle_create(e.target, env, e.spec.batch, &e.oracle);
+    lt_status status = lti_attack_model_create(e.target, env, e.spec.batch, &e.model);
     if (status == LT_OK)
         status = lti_robust_logits(&e, images, r->n, 2, z, pred);
-    lti_oracle_destroy(e.oracle);
+    lti_attack_model_destroy(e.model);
     lti_free(z);
     return status;
 }
@@ -77,8 +77,8 @@ static lt_status run_source(const lt_transfer_job *job, int s, const lt_attack_s
     if (!pred)
         LT_TRY_GOTO(LTI_NOMEM("transfer matrix"), done);
     for (int t = 0; t < job->n_targets; t++) {
-        LT_TRY_GOTO(predict(job, t, env, r, r->x, pred), done);
-        LT_TRY_GOTO(predict(job, t, env, r, r->x_adv, pred + r->n), done);
+        LT_TRY_GOTO(predict_target(job, t, env, r, r->x, pred), done);
+        LT_TRY_GOTO(predict_target(job, t, env, r, r->x_adv, pred + r->n), done);
         fill_cell(r, spec->target && *spec->target, pred, pred + r->n, (int64_t)s * job->n_targets + t, m);
         int64_t n_right = 0;
         for (int64_t i = 0; i < r->n; i++)
@@ -108,8 +108,8 @@ lt_status lt_transfer_run(const lt_transfer_job *job, const lt_env *env, lt_tran
 // The examples stay; what is said about them is the target's.
 static lt_status answer_by_target(const lt_transfer_job *job, const lt_env *env, lt_robust_result *r)
 {
-    LT_TRY(predict(job, 0, env, r, r->x, r->clean_pred));
-    LT_TRY(predict(job, 0, env, r, r->x_adv, r->adv_pred));
+    LT_TRY(predict_target(job, 0, env, r, r->x, r->clean_pred));
+    LT_TRY(predict_target(job, 0, env, r, r->x_adv, r->adv_pred));
     for (int64_t i = 0; i < r->n; i++) {
         if (r->status[i] == LT_ROBUST_INVALID)
             continue;

@@ -127,7 +127,7 @@ static float clip(float v, float low, float high)
     return v < low ? low : v > high ? high : v;
 }
 
-static void climb_linf(const lt_train_cfg *cfg, double step, const float *x, const float *g, int64_t n, float *a)
+static void ascend_linf(const lt_train_cfg *cfg, double step, const float *x, const float *g, int64_t n, float *a)
 {
     lti_pgd_step_linf((float)step, g, n, a);
     for (int64_t i = 0; i < n; i++)
@@ -136,7 +136,7 @@ static void climb_linf(const lt_train_cfg *cfg, double step, const float *x, con
 
 // Along the gradient, into [0,1], then back into the ball: shorter deltas of an image in [0,1] stay in it. g is spoilt.
 // Where the gradient is 0 a random direction takes its place, as in the authors' code of TRADES.
-static void climb_l2(const lt_train_cfg *cfg, double step, lt_rng *rng, const float *x, float *g, int64_t n, float *a)
+static void ascend_l2(const lt_train_cfg *cfg, double step, lt_rng *rng, const float *x, float *g, int64_t n, float *a)
 {
     const double norm = length(g, n);
     if (norm > 0)
@@ -208,9 +208,9 @@ lt_status lti_adv_attack(lti_trainer *t, int p, const lt_batch *b, const int32_t
             lt_rng rng = noise(t, p, r, 1 + s);
             const int64_t at = r * per;
             if (cfg->adv_norm == LT_ADV_LINF)
-                climb_linf(cfg, step, b->x + at, g + at, per, x + at);
+                ascend_linf(cfg, step, b->x + at, g + at, per, x + at);
             else
-                climb_l2(cfg, step, &rng, b->x + at, g + at, per, x + at);
+                ascend_l2(cfg, step, &rng, b->x + at, g + at, per, x + at);
         }
         t->at.attack_forward += b->n;
         t->at.attack_backward += b->n;

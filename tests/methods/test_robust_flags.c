@@ -190,11 +190,11 @@ static void test_square_positions(void **state)
     by_hand b = {0};
     const lt_attack *a = begin_by_hand(&b, LT_NORM_LINF, 0.05);
     int64_t hits[RT_H * RT_H] = {0}, total = 0;
-    assert_int_equal(a->ops->begin(&b.s, &cfg), LTI_EVALUATE);
+    assert_int_equal(a->ops->start_run(&b.s, &cfg), LTI_EVALUATE);
     float first[RT_N];
     memcpy(first, b.s.x, sizeof first);
     for (int q = 0; q < 20000; q++) {
-        assert_int_equal(a->ops->see(&b.s, &cfg), LTI_EVALUATE);
+        assert_int_equal(a->ops->take_logits(&b.s, &cfg), LTI_EVALUATE);
         int at = -1;
         for (int j = 0; j < RT_N; j++) {
             const double d = fabs((double)b.s.x[j] - (double)b.x0[j]);
@@ -224,11 +224,11 @@ static void test_square_l2(void **state)
     } cfg = {0.8, false};
     by_hand b = {0};
     const lt_attack *a = begin_by_hand(&b, LT_NORM_L2, 1.0);
-    assert_int_equal(a->ops->begin(&b.s, &cfg), LTI_EVALUATE);
+    assert_int_equal(a->ops->start_run(&b.s, &cfg), LTI_EVALUATE);
     for (int q = 0; q < 500; q++) {
         const double d = lti_distance(LT_NORM_L2, b.s.x, b.x0, RT_N);
         assert_true(d <= 1.0 && d > 0.9);
-        assert_int_equal(a->ops->see(&b.s, &cfg), LTI_EVALUATE);
+        assert_int_equal(a->ops->take_logits(&b.s, &cfg), LTI_EVALUATE);
         b.z[0] -= 1e-3f; // accepted, so that differences pile up
         b.z[1] = b.z[0] - 1;
     }
@@ -250,10 +250,10 @@ static void test_square_shapes(void **state)
             b.s.c = shapes[i][0];
             b.s.h = shapes[i][1];
             b.s.w = shapes[i][2];
-            assert_int_equal(a->ops->begin(&b.s, &cfg), LTI_EVALUATE);
+            assert_int_equal(a->ops->start_run(&b.s, &cfg), LTI_EVALUATE);
             for (int q = 0; q < 100; q++) {
                 assert_true(lti_distance((lt_norm)norm, b.s.x, b.x0, RT_N) <= 0.5);
-                assert_int_equal(a->ops->see(&b.s, &cfg), LTI_EVALUATE);
+                assert_int_equal(a->ops->take_logits(&b.s, &cfg), LTI_EVALUATE);
                 b.z[0] -= 1e-3f;
             }
         }
@@ -286,15 +286,15 @@ static void test_ensemble_head(void **state)
             t[m].model.params[j] += (float)(0.1 * lt_rng_normal(&rng));
         models[m] = &t[m].model;
     }
-    lti_oracle *o = NULL;
+    lti_attack_model *o = NULL;
     const lt_attack_target target = {.model = models, .n_models = M, .combine = LT_COMBINE_SOFTMAX};
-    assert_ok(lti_oracle_create(&target, &t[0].env, 4, &o));
+    assert_ok(lti_attack_model_create(&target, &t[0].env, 4, &o));
     float x[RT_N], z[K], dz[K] = {0.3f, -1, 0.5f, 0, 0.2f}, dx[RT_N], zs[M * K];
     int32_t pred;
     memcpy(x, t[0].x, sizeof x);
     const lti_query q = {.x = x};
-    assert_ok(lti_oracle_forward(o, LTI_ORACLE_GRADIENT, &q, 1, z, &pred));
-    assert_ok(lti_oracle_backward(o, LTI_ORACLE_GRADIENT, dz, 1, dx));
+    assert_ok(lti_attack_model_forward(o, LTI_MODEL_GRADIENT, &q, 1, z, &pred));
+    assert_ok(lti_attack_model_backward(o, LTI_MODEL_GRADIENT, dz, 1, dx));
     for (int m = 0; m < M; m++)
         for (int c = 0; c < K; c++) {
             double sum = (double)t[m].model.params[K * RT_N + c];
@@ -317,7 +317,7 @@ static void test_ensemble_head(void **state)
         }
         assert_true(fabs((up - down) / (2 * (double)h) - (double)dx[j]) < 2e-3 * (1 + fabs((double)dx[j])));
     }
-    lti_oracle_destroy(o);
+    lti_attack_model_destroy(o);
     // All heads can be attacked, and a vote is decided by votes.
     for (int32_t head = LT_COMBINE_SOFTMAX; head <= LT_COMBINE_VOTE; head++) {
         const lt_attack_target all = {.model = models, .n_models = M, .combine = head};

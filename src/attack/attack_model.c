@@ -1,5 +1,5 @@
-// oracle.c - logits and input gradients of what is attacked: a model, or an ensemble under one head, with noise in
-// front of it where the defence is randomised. [ATT 9-10]
+// attack_model.c - logits and input gradients of what is attacked: a model, or an ensemble under one head, with noise
+// in front of it where the defence is randomised. [ATT 9-10]
 //
 // Forward and backward are two halves of one plan: the loss is chosen between them, on the host, in double. Rows that
 // need no gradient get dz = 0. In fixed order every plan has the same number of rows, padded with the last one, so a
@@ -14,11 +14,11 @@ typedef struct member {
     const lt_model *model;
     lt_graph *graph; // the model's, with a seed for the gradient of its logits
     lt_val seed;
-    lt_plan *plan[LTI_N_ORACLES][MAX_BUCKETS];
+    lt_plan *plan[LTI_N_MODEL_PLANS][MAX_BUCKETS];
     float *z, *dz; // (rows,K) of the last forward run; for its backward run
 } member;
 
-struct lti_oracle {
+struct lti_attack_model {
     const lt_env *env;
     member *member;
     int n_members;
@@ -32,7 +32,7 @@ struct lti_oracle {
     double *log_softmax;       // (members,K) of one row
 };
 
-static void add_sizes(lti_oracle *o, int64_t batch)
+static void add_sizes(lti_attack_model *o, int64_t batch)
 {
     if (o->env->plan_flags & LT_PLAN_FIXED_ORDER) {
         o->size[o->n_buckets++] = FIXED_ROWS;
@@ -42,7 +42,7 @@ static void add_sizes(lti_oracle *o, int64_t batch)
         o->size[o->n_buckets++] = size;
 }
 
-static lt_status open_member(const lti_oracle *o, const lt_model *model, member *m)
+static lt_status open_member(const lti_attack_model *o, const lt_model *model, member *m)
 {
     const size_t rows = (size_t)o->size[0];
     m->model = model;
@@ -70,15 +70,16 @@ static lt_status check_target(const lt_attack_target *t)
     return LT_OK;
 }
 
-lt_status lti_oracle_create(const lt_attack_target *target, const lt_env *env, int64_t batch, lti_oracle **out)
+lt_status lti_attack_model_create(const lt_attack_target *target, const lt_env *env, int64_t batch,
+                                  lti_attack_model **out)
 {
     LT_TRY(check_target(target));
-    lti_oracle *o = lti_calloc(1, sizeof *o);
+    lti_attack_model *o = lti_calloc(1, sizeof *o);
     if (!o)
         return LTI_NOMEM("attack");
     const lt_model_shape *s = &target->model[0]->shape;
     lt_status status = LT_OK;
-    *o = (lti_oracle){.env = env, .combine = target->combine, .noise_std = target->noise_std, .k = s->n_classes};
+    *o = (lti_attack_model){.env = env, .combine = target->combine, .noise_std = target->noise_std, .k = s->n_classes};
     o->n = (int64_t)s->c * s->h * s->w;
     add_sizes(o, batch);
     o->member = lti_calloc((size_t)target->n_models, sizeof *o->member);
@@ -92,17 +93,17 @@ lt_status lti_oracle_create(const lt_attack_target *target, const lt_env *env, i
     *out = o;
     return LT_OK;
 fail:
-    lti_oracle_destroy(o);
+    lti_attack_model_destroy(o);
     return status;
 }
 
-void lti_oracle_destroy(lti_oracle *o)
+void lti_attack_model_destroy(lti_attack_model *o)
 {
     if (!o)
         return;
     for (int i = 0; i < o->n_members; i++) {
         member *m = &o->member[i];
-        for (int kind = 0; kind < LTI_N_ORACLES; kind++)
+        for (int kind = 0; kind < LTI_N_MODEL_PLANS; kind++)
             for (int b = 0; b < o->n_buckets; b++)
                 lt_plan_destroy(m->plan[kind][b]);
         lt_graph_destroy(m->graph);
@@ -114,13 +115,13 @@ void lti_oracle_destroy(lti_oracle *o)
     lti_free(o);
 }
 
-int lti_oracle_n_classes(const lti_oracle *o)
+int lti_attack_model_n_classes(const lti_attack_model *o)
 {
     return o->k;
 }
 
 // The smallest bucket that holds n rows, or the next smaller one when that would be padded by more than a quarter.
-static int pick_bucket(const lti_oracle *o, int64_t n)
+static int pick_bucket(const lti_attack_model *o, int64_t n)
 {
     int b = 0;
     while (b + 1 < o->n_buckets && o->size[b + 1] >= n)
@@ -128,19 +129,19 @@ static int pick_bucket(const lti_oracle *o, int64_t n)
     return b + 1 < o->n_buckets && 4 * n < 3 * o->size[b] ? b + 1 : b;
 }
 
-int64_t lti_oracle_rows(const lti_oracle *o, int64_t n)
+int64_t lti_attack_model_rows(const lti_attack_model *o, int64_t n)
 {
     const int64_t size = o->size[pick_bucket(o, n)];
     return n < size ? n : size;
 }
 
-static lt_status get_plan(lti_oracle *o, member *m, int kind, int bucket, lt_plan **plan)
+static lt_status get_plan(lti_attack_model *o, member *m, int kind, int bucket, lt_plan **plan)
 {
     *plan = m->plan[kind][bucket];
     if (*plan)
         return LT_OK;
     unsigned flags = o->env->plan_flags & ~(unsigned)LT_PLAN_BF16; // examples must hold in single precision
-    if (kind == LTI_ORACLE_GRADIENTS)
+    if (kind == LTI_MODEL_GRADIENTS)
         flags |= LT_PLAN_NO_REUSE; // a second gradient finds the activations as the first one did
     lt_plan_spec spec = {.outs = &m->model->logits,
                          .n_outs = 1,
@@ -149,7 +150,7 @@ static lt_status get_plan(lti_oracle *o, member *m, int kind, int bucket, lt_pla
                          .batch = o->size[bucket],
                          .dtype = LT_F32,
                          .flags = flags};
-    if (kind != LTI_ORACLE_FORWARD) {
+    if (kind != LTI_MODEL_FORWARD) {
         spec.grad_of = m->model->logits;
         spec.seed = m->seed;
         spec.wrt = &m->model->x;
@@ -166,7 +167,7 @@ static lt_status get_plan(lti_oracle *o, member *m, int kind, int bucket, lt_pla
     return LT_OK;
 }
 
-static void put_image(const lti_oracle *o, const lti_query *q, float *x)
+static void put_image(const lti_attack_model *o, const lti_query *q, float *x)
 {
     memcpy(x, q->x, (size_t)o->n * sizeof *x);
     if (o->noise_std <= 0)
@@ -176,16 +177,16 @@ static void put_image(const lti_oracle *o, const lti_query *q, float *x)
         x[j] = (float)((double)x[j] + o->noise_std * lt_rng_normal(&rng));
 }
 
-static lt_status run_member(lti_oracle *o, member *m, int kind, const lti_query *q, int64_t n)
+static lt_status run_member(lti_attack_model *o, member *m, int kind, const lti_query *q, int64_t n)
 {
     lt_plan *plan = NULL;
     LT_TRY(get_plan(o, m, kind, o->bucket, &plan));
     float *x = lt_plan_buffer(plan, m->model->x);
     for (int64_t r = 0; r < o->size[o->bucket]; r++)
         put_image(o, &q[r < n ? r : n - 1], x + r * o->n);
-    if (kind != LTI_ORACLE_FORWARD && lt_plan_buffer(plan, m->seed))
+    if (kind != LTI_MODEL_FORWARD && lt_plan_buffer(plan, m->seed))
         memset(lt_plan_buffer(plan, m->seed), 0, (size_t)(o->size[o->bucket] * o->k) * sizeof(float));
-    LT_TRY(kind == LTI_ORACLE_FORWARD ? lt_plan_run(plan) : lt_plan_run_forward(plan));
+    LT_TRY(kind == LTI_MODEL_FORWARD ? lt_plan_run(plan) : lt_plan_run_forward(plan));
     memcpy(m->z, lt_plan_buffer(plan, m->model->logits), (size_t)(n * o->k) * sizeof *m->z);
     return LT_OK;
 }
@@ -201,7 +202,7 @@ static double log_sum_exp(const float *z, int k)
     return most + log(sum);
 }
 
-static void fill_log_softmax(lti_oracle *o, int64_t r)
+static void fill_log_softmax(lti_attack_model *o, int64_t r)
 {
     for (int i = 0; i < o->n_members; i++) {
         const float *z = o->member[i].z + r * o->k;
@@ -212,7 +213,7 @@ static void fill_log_softmax(lti_oracle *o, int64_t r)
 }
 
 // log of sum_i p_ik, without a clamp: no probability is too small for its logarithm.
-static double log_mean(const lti_oracle *o, int j)
+static double log_mean(const lti_attack_model *o, int j)
 {
     double most = -INFINITY, sum = 0;
     for (int i = 0; i < o->n_members; i++)
@@ -222,7 +223,7 @@ static double log_mean(const lti_oracle *o, int j)
     return most + log(sum / o->n_members);
 }
 
-static int32_t majority(const lti_oracle *o, int64_t r)
+static int32_t majority(const lti_attack_model *o, int64_t r)
 {
     int32_t best = 0, most = -1;
     for (int32_t c = 0; c < o->k; c++) {
@@ -237,7 +238,7 @@ static int32_t majority(const lti_oracle *o, int64_t r)
     return best;
 }
 
-static void combine_row(lti_oracle *o, int64_t r, float *z, int32_t *pred)
+static void combine_row(lti_attack_model *o, int64_t r, float *z, int32_t *pred)
 {
     if (o->combine == LT_COMBINE_LOGITS) {
         for (int j = 0; j < o->k; j++) {
@@ -254,7 +255,8 @@ static void combine_row(lti_oracle *o, int64_t r, float *z, int32_t *pred)
     *pred = o->combine == LT_COMBINE_VOTE ? majority(o, r) : lti_arg_max(z, o->k);
 }
 
-lt_status lti_oracle_forward(lti_oracle *o, int kind, const lti_query *q, int64_t n, float *z, int32_t *pred)
+lt_status lti_attack_model_forward(lti_attack_model *o, int kind, const lti_query *q, int64_t n, float *z,
+                                   int32_t *pred)
 {
     o->bucket = pick_bucket(o, n);
     if (n > o->size[o->bucket])
@@ -274,7 +276,7 @@ lt_status lti_oracle_forward(lti_oracle *o, int kind, const lti_query *q, int64_
 
 // dz (K) of the head -> dz of each member, with one common scale: only their direction together matters.
 // [ATT 10] dL_k / dz_ij = r_ik (1[j=k] - p_ij), r_ik = p_ik / sum_m p_mk.
-static void split_row(lti_oracle *o, int64_t r, const float *dz)
+static void split_row(lti_attack_model *o, int64_t r, const float *dz)
 {
     if (o->n_members == 1 || o->combine == LT_COMBINE_LOGITS) {
         for (int i = 0; i < o->n_members; i++)
@@ -296,7 +298,7 @@ static void split_row(lti_oracle *o, int64_t r, const float *dz)
     }
 }
 
-lt_status lti_oracle_backward(lti_oracle *o, int kind, const float *dz, int64_t n, float *dx)
+lt_status lti_attack_model_backward(lti_attack_model *o, int kind, const float *dz, int64_t n, float *dx)
 {
     const int64_t rows = o->size[o->bucket];
     for (int64_t r = 0; r < n; r++)
