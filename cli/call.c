@@ -1,4 +1,4 @@
-// call.c - one invocation of a verb: binding its option tables, parsing, and calling a verb from another verb.
+// call.c - one invocation of a verb: binding its option tables and parsing.
 #include "cli.h"
 #include <stdlib.h>
 #include <string.h>
@@ -10,32 +10,6 @@ static const lt_option common_options[] = {
     LT_STR(cli_common, config, NULL, "YAML file of options"),
     LT_STR(cli_common, set, NULL, "KEY=VALUE: any option by its key; may be repeated"),
     LT_BOOL(cli_common, show_config, 0, "print every option, its value and where it came from; do nothing else"),
-    LT_OPT_END,
-};
-static const lt_option compute_options[] = {
-    LT_I32(cli_compute, threads, 0, 0, 4096, "", "compute threads; 0 = every core this process may use"),
-    LT_I32(cli_compute, loader_threads, 1, 0, 64, "", "threads that prepare batches; the result does not depend on it"),
-    LT_BOOL(cli_compute, oversubscribe, 0, "take more threads than this process may use cores, if --threads says so"),
-    LT_OPT_END,
-};
-static const lt_opt_value precisions[] = {
-    {"f32", CLI_F32, "everything in single precision"},
-    {"bf16", CLI_BF16, "convolutions multiply values rounded to bf16; sums, weights, statistics and attacks stay f32"},
-    {NULL, 0, NULL},
-};
-static const lt_opt_value convolutions[] = {
-    {"auto", CLI_CONV_AUTO, "the fastest, measured once per shape"},
-    {"own-winograd", CLI_CONV_OWN, "the same without the library's Winograd, which its newer versions lack"},
-    {"direct", CLI_CONV_DIRECT, "by the definition, without Winograd: a yardstick for numbers, slower"},
-    {NULL, 0, NULL},
-};
-static const lt_option where_options[] = {
-    LT_STR(cli_where, device, "cpu", "where to compute: cpu, or cuda[:CARD][,key=value...]"),
-    LT_STR(cli_where, backend, "auto", "compute backend: auto, or one that `lethe doctor` lists"),
-    LT_ENUM(cli_where, precision, CLI_F32, precisions, "of the products in training and evaluation"),
-    LT_ENUM(cli_where, convolution, CLI_CONV_AUTO, convolutions, "algorithms of convolutions"),
-    LT_BOOL(cli_where, fixed_order, 0,
-            "the same bits with any --threads: sums in an order of their own, no choice of kernels by timing"),
     LT_OPT_END,
 };
 static const lt_option seed_options[] = {
@@ -56,8 +30,8 @@ const cli_shared_group cli_shared_groups[] = {
     {"Run directory", place_options, CLI_PLACE, LT_OPTGROUP_FLAGS | LT_OPTGROUP_NODIGEST, offsetof(cli_call, place)},
     {NULL, resume_options, CLI_RESUME, LT_OPTGROUP_FLAGS | LT_OPTGROUP_NODIGEST, offsetof(cli_call, resume)},
     {"Randomness", seed_options, CLI_SEED, LT_OPTGROUP_FLAGS, offsetof(cli_call, seed)},
-    {"Computation", where_options, CLI_COMPUTE, LT_OPTGROUP_FLAGS, offsetof(cli_call, where)},
-    {NULL, compute_options, CLI_COMPUTE, LT_OPTGROUP_FLAGS | LT_OPTGROUP_NODIGEST, offsetof(cli_call, compute)},
+    {"Computation", lt_compute_options, CLI_COMPUTE, LT_OPTGROUP_FLAGS, offsetof(cli_call, where)},
+    {NULL, lt_threads_options, CLI_COMPUTE, LT_OPTGROUP_FLAGS | LT_OPTGROUP_NODIGEST, offsetof(cli_call, compute)},
     {"Every command", common_options, 0, LT_OPTGROUP_FLAGS | LT_OPTGROUP_NODIGEST, offsetof(cli_call, common)},
     {NULL, NULL, 0, 0, 0},
 };
@@ -118,54 +92,10 @@ void cli_call_end(cli_call *call)
 {
     lt_optset_destroy(call->set);
     json_decref(call->result);
+    free(call->json);
     free(call->positional);
     free(call->extra_cfg);
     free(call->opts);
-}
-
-// The arguments a nested call inherits: how to run, not what.
-static int inherit(const cli_call *parent, char *const *args, int n, char **argv, char threads[2][32])
-{
-    static char device_flag[] = "--device"; // argv is not const
-    int k = 0;
-    for (; k < n; k++)
-        argv[k] = args[k];
-    snprintf(threads[0], 32, "--threads=%d", (int)parent->compute.threads);
-    snprintf(threads[1], 32, "--loader-threads=%d", (int)parent->compute.loader_threads);
-    argv[k++] = threads[0];
-    argv[k++] = threads[1];
-    if (parent->where.device) {
-        argv[k++] = device_flag;
-        argv[k++] = (char *)parent->where.device;
-    }
-    return k;
-}
-
-lt_status cli_invoke(cli_call *parent, const cli_verb *verb, const char *const *args, json_t **result)
-{
-    enum { MAX_ARGS = 64 };
-    char *argv[MAX_ARGS + 4];
-    char threads[2][32];
-    char *given[MAX_ARGS];
-    int n = 0;
-    for (; args[n]; n++) {
-        if (n == MAX_ARGS)
-            return LT_FAIL(LT_E_FAIL, "%s: more than %d arguments in a nested call", verb->name, (int)MAX_ARGS);
-        given[n] = (char *)args[n];
-    }
-    int argc = (verb->uses & CLI_COMPUTE) ? inherit(parent, given, n, argv, threads) : n;
-    if (argc == n)
-        memcpy(argv, given, (size_t)n * sizeof *argv);
-    cli_call call;
-    lt_status status = cli_call_begin(parent->session, verb, argc, argv, &call);
-    call.nested = true;
-    if (status == LT_OK)
-        status = cli_call_parse(&call);
-    if (status == LT_OK)
-        status = verb->run(&call);
-    *result = status == LT_OK ? json_incref(call.result) : NULL;
-    cli_call_end(&call);
-    return status == LT_OK ? LT_OK : lt_error_frame(status, __FILE__, __LINE__, __func__);
 }
 
 const char *cli_find_arg(int argc, char *const *argv, const char *name)

@@ -1,8 +1,7 @@
 // cli.h - what the verbs of the `lethe` command share.
 //
 // A verb is one const descriptor: texts, option tables, and a run function that fills a JSON object. The same object is
-// printed with --json, stored as result.json and turned into the human table, so the three cannot disagree. A verb can
-// call another one (demo does): cli_invoke parses arguments exactly as the command line would.
+// printed with --json and turned into the human table, so the two cannot disagree.
 #ifndef LETHE_CLI_H
 #define LETHE_CLI_H
 #include "lethe/lethe.h"
@@ -14,18 +13,9 @@ typedef struct cli_common {
     bool json, quiet, verbose, show_config;
     const char *config, *set; // rows for the help; handled by lt_optset_parse
 } cli_common;
-typedef struct cli_compute {
-    int32_t threads, loader_threads;
-    bool oversubscribe;
-} cli_compute;
-typedef struct cli_where {
-    const char *device, *backend;
-    int32_t precision, convolution;
-    bool fixed_order;
-} cli_where;
-enum { CLI_F32, CLI_BF16 };
-enum { CLI_CONV_AUTO, CLI_CONV_OWN, CLI_CONV_DIRECT };
-unsigned cli_plan_flags(const cli_where *where); // LT_PLAN_* that follow from it
+typedef lt_threads cli_compute;
+typedef lt_compute cli_where;
+#define cli_plan_flags lt_compute_plan_flags
 typedef struct cli_seed {
     uint64_t seed;
 } cli_seed;
@@ -85,7 +75,7 @@ struct cli_call { // one parsed invocation
     const void *extra; // prepare's own (a registry row)
     void *extra_cfg;   // and its config struct; freed
     json_t *result;
-    bool nested; // called by another verb: it prints nothing itself
+    char *json; // the text of the result, where the library wrote it; NULL = made from `result`
 };
 
 struct cli_session { // one process
@@ -108,8 +98,6 @@ lt_status cli_find_verb(const char *name, const cli_row **row); // LT_E_USAGE wi
 lt_status cli_call_begin(cli_session *s, const cli_verb *verb, int argc, char *const *argv, cli_call *call); // binds
 lt_status cli_call_parse(cli_call *call);
 void cli_call_end(cli_call *call);
-// Parses args (ends with NULL) and runs the verb. *result is owned by the caller.
-lt_status cli_invoke(cli_call *parent, const cli_verb *verb, const char *const *args, json_t **result);
 const char *cli_find_arg(int argc, char *const *argv,
                          const char *name); // value of --name VALUE, --name=VALUE or --set name=VALUE; last wins
 lt_status cli_positional(cli_call *call, const char *key, int min, int max); // at most one goes to option `key`
@@ -177,6 +165,7 @@ lt_status cli_json_load(const char *path, json_t **out);
 lt_status cli_json_parse(const char *text, const char *label, json_t **out);
 bool cli_json_has(const json_t *array, const json_t *item); // an equal one
 lt_status cli_json_take(char *text, json_t **out); // of a result that the library wrote as JSON; frees text
+lt_status cli_set_result(cli_call *call, const char *json, const char *label); // what a call of the library wrote
 enum { CLI_TABLE_MAX_COLUMNS = 12 };
 typedef struct cli_table {
     int n_columns, n_rows;
@@ -222,7 +211,6 @@ typedef struct cli_foreign { // for files without lethe metadata
 #define cli_source_recipe lt_trained_model_recipe
 #define cli_sets_of_run lt_trained_model_sets
 #define cli_sets_clear lt_sample_sets_clear
-#define cli_forgotten_by lt_trained_model_forgotten
 lt_status cli_source_open(const char *run_or_file, const cli_foreign *foreign, cli_source *src);
 // The data set: `given`, or the one named in the model's metadata; the digest must match it.
 lt_status cli_source_data(cli_call *call, const cli_source *src, const char *given, const lt_dataset **ds);
@@ -244,12 +232,10 @@ lt_status cli_run_open(cli_call *call, const char *label, const char *const *fac
 lt_status cli_run_finish(cli_run *run, json_t *result); // adds "run" and writes
 void cli_run_close(cli_run *run, lt_status status);     // status: hints how to go on after an interruption
 lt_status cli_resume_options(cli_call *call);           // --resume DIR: option values of that run
+void cli_hint_resume(const cli_call *call, lt_status status, const char *dir); // how to go on after an interruption
 
-// ---- cmd_train.c, population.c
-lt_status cli_train_one(cli_call *call, const lt_env *env); // env NULL: that of the session
-lt_status cli_train_population(cli_call *call, int n);
+// ---- population.c
 void cli_print_population(const json_t *result, FILE *out);
-lt_status cli_check_population(const cli_call *call); // the error of the first member that failed
 
 // ---- machine.c
 void cli_calm_openmp(char **argv);

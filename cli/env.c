@@ -123,17 +123,9 @@ void cli_warn_unknown_variables(cli_session *s)
     cli_list_clear(&known);
 }
 
-unsigned cli_plan_flags(const cli_where *where)
-{
-    static const unsigned convolution[] = {
-        [CLI_CONV_AUTO] = 0, [CLI_CONV_OWN] = LT_PLAN_OWN_WINOGRAD, [CLI_CONV_DIRECT] = LT_PLAN_NO_WINOGRAD};
-    return convolution[where->convolution] | (where->precision == CLI_BF16 ? LT_PLAN_BF16 : 0u) |
-           (where->fixed_order ? LT_PLAN_FIXED_ORDER : 0u);
-}
-
 const char *cli_backend_name(const cli_call *call)
 {
-    return strcmp(call->where.device, "cpu") == 0 ? call->where.backend : call->where.device;
+    return lt_compute_backend_name(&call->where);
 }
 
 lt_status cli_open_backend(cli_call *call)

@@ -79,7 +79,7 @@ static int report_error(cli_session *s, lt_status status, bool json, bool trace)
 static void print_result(const cli_call *call)
 {
     if (call->common.json) {
-        char *text = cli_json_text(call->result);
+        char *text = call->json ? cli_format("%s", call->json) : cli_json_text(call->result);
         fputs(text, stdout);
         free(text);
     } else if (call->verb->print) {

@@ -3,6 +3,7 @@
 #include "cli.h"
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 static const char *const not_restored[] = {"json",        "quiet", "verbose", "config", "set",
                                            "show-config", "out",   "resume",  "force",  NULL};
@@ -33,17 +34,44 @@ static lt_status restore_option(cli_call *call, const char *key, const json_t *e
     return status;
 }
 
+// What is there, before its options are read: a run of this verb that can be continued by itself.
+static lt_status check_resumable(const cli_call *call, const char *dir)
+{
+    char *path = cli_format("%s/env.json", dir);
+    json_t *env = NULL;
+    struct stat st;
+    lt_status status = LT_OK;
+    if (stat(dir, &st) != 0 || !S_ISDIR(st.st_mode)) {
+        LT_FAIL(LT_E_FORMAT, "--resume %s: expected the directory of a run, found none", dir);
+        status = lt_error_hint("--resume takes a run directory that an interrupted `lethe %s` left", call->verb->name);
+    } else if (stat(path, &st) != 0 || cli_json_load(path, &env) != LT_OK) {
+        LT_FAIL(LT_E_FORMAT, "--resume %s: expected a run that had begun, found a directory without env.json", dir);
+        status =
+            lt_error_hint("the run was stopped before it recorded its options, and nothing is lost: start it again "
+                          "with them and --out %s",
+                          dir);
+    } else if (strcmp(cli_text(env, "verb"), call->verb->name) != 0) {
+        LT_FAIL(LT_E_USAGE, "--resume %s: expected a run of `lethe %s`, found one of `lethe %s`", dir, call->verb->name,
+                cli_text(env, "verb"));
+        status = lt_error_hint("lethe %s --resume %s", cli_text(env, "verb"), dir);
+    } else if (*cli_text(env, "stream_digest")) {
+        LT_FAIL(LT_E_USAGE, "--resume %s: expected a whole run, found one request of a stream", dir);
+        status = lt_error_hint("resume the stream, the directory above it: it goes on with this request");
+    }
+    json_decref(env);
+    free(path);
+    return status;
+}
+
 lt_status cli_resume_options(cli_call *call)
 {
     const char *dir = call->resume.resume;
+    LT_TRY(check_resumable(call, dir));
     char *path = cli_format("%s/resolved.json", dir);
     json_t *resolved = NULL;
     lt_status status = cli_json_load(path, &resolved);
     free(path);
-    if (status != LT_OK) {
-        lt_error_hint("--resume takes a run directory that an interrupted `lethe %s` left", call->verb->name);
-        return status;
-    }
+    LT_TRY(status);
     const char *key;
     json_t *entry;
     json_object_foreach(resolved, key, entry)
@@ -57,6 +85,14 @@ lt_status cli_resume_options(cli_call *call)
         status = lt_optset_set(call->set, "out", dir, "flag");
     return status;
 }
+
+void cli_hint_resume(const cli_call *call, lt_status status, const char *dir)
+{
+    if (status == LT_E_INTERRUPTED && *dir)
+        lt_error_hint("continue with: lethe %s --resume %s", call->verb->name, dir);
+}
+
+// ---- for verbs that make their result themselves
 
 lt_status cli_run_open(cli_call *call, const char *label, const char *const *facts, cli_run *run)
 {
@@ -100,7 +136,6 @@ lt_status cli_run_finish(cli_run *run, json_t *result)
 
 void cli_run_close(cli_run *run, lt_status status)
 {
-    if (status == LT_E_INTERRUPTED && run->to.run && !run->call->nested)
-        lt_error_hint("continue with: lethe %s --resume %s", run->call->verb->name, run->to.dir);
+    cli_hint_resume(run->call, status, run->to.run ? run->to.dir : "");
     lt_result_dir_close(&run->to);
 }

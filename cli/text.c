@@ -145,6 +145,12 @@ lt_status cli_json_parse(const char *text, const char *label, json_t **out)
     return LT_OK;
 }
 
+lt_status cli_set_result(cli_call *call, const char *json, const char *label)
+{
+    call->json = cli_format("%s", json);
+    return cli_json_parse(json, label, &call->result);
+}
+
 const char *cli_percent(double fraction, char buf[24])
 {
     if (isfinite(fraction))

@@ -89,6 +89,14 @@ typedef struct lt_auc_triple {
 } lt_auc_triple;
 LT_API lt_status lt_audit_auc(const lt_signals *s, lt_feature f, lt_auc_triple *out);
 
+typedef struct lt_phi_stats { // how forgotten samples look beside retained and unseen ones, without an oracle
+    double share;             // 0 = like retained ones, 1 = like unseen ones [AREA 3]; NAN without test samples
+    double auc;               // P(phi of a forgotten sample > that of a test sample); 0.5 = alike
+} lt_phi_stats;
+// phi = z_y - log sum over the others of exp z, medians of the groups: share = (retain - forget) / (retain - test).
+// NAN where a group is empty, share also where the denominator is not positive. LT_E_NOMEM.
+LT_API lt_status lt_audit_phi_stats(const lt_signals *s, lt_phi_stats *out);
+
 typedef struct lt_audit {
     double ua, ra, ta;
     lt_svc_mia svc;

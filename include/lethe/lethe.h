@@ -21,6 +21,7 @@
 #include "lethe/model.h"
 #include "lethe/option.h"
 #include "lethe/peak.h"
+#include "lethe/pipeline.h"
 #include "lethe/plan.h"
 #include "lethe/population.h"
 #include "lethe/quant.h"

@@ -112,6 +112,10 @@ LT_API void lt_optset_destroy(lt_optset *set); // NULL is fine; STR fields of bo
 // Bind a table to cfg and write its defaults. `prefix` may be "". Table, prefix and cfg must outlive the set.
 LT_API lt_status lt_optset_add(lt_optset *set, const char *prefix, const lt_option *table, void *cfg, unsigned flags);
 
+// The same for a cfg that is filled already: its values stay, and those that are no defaults get this origin.
+LT_API lt_status lt_optset_add_filled(lt_optset *set, const char *prefix, const lt_option *table, void *cfg,
+                                      unsigned flags, const char *origin);
+
 // Set one value from text. key: "name" (searched in all groups, ambiguous = error) or "prefix.name". origin: "--set",
 // "flag", "config", "env LETHE_LR", ... Its first word ranks the value; any other word ("demo", "resumed") ranks
 // between default and config file. A value is always checked, and dropped without error when a stronger origin has set

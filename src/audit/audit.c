@@ -95,7 +95,7 @@ static int ascending(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-static double median(double *v, int64_t n) // sorts v
+double lti_median(double *v, int64_t n)
 {
     qsort(v, (size_t)n, sizeof *v, ascending);
     return n % 2 ? v[n / 2] : 0.5 * (v[n / 2 - 1] + v[n / 2]);
@@ -112,7 +112,7 @@ static lt_status phi_summary(const lt_signals *s, lt_audit *out)
     out->phi_tpr_01 = lt_tpr_at_fpr(forget, n_forget, test, n_test, 0.001);
     double *v = memory;
     for (int g = 0; g < 3; v += out->n[g++])
-        out->phi_median[g] = median(v, out->n[g]);
+        out->phi_median[g] = lti_median(v, out->n[g]);
     lti_free(memory);
     return isnan(out->phi_tpr_1 + out->phi_tpr_01) ? LTI_NOMEM("TPR") : LT_OK;
 }

@@ -78,4 +78,5 @@ lt_status lti_svc_decide(const lti_svc_problem *problem, const double *target, i
 // That of the SVC-MIA: C = 3, gamma = 1 / d, n rows of each; non-members are class 0.
 lt_status lti_svc(const double *non_member, const double *member, int64_t n, const double *target, int64_t n_target,
                   int d, double *decision);
+double lti_median(double *v, int64_t n); // sorts v; NAN of nothing
 #endif

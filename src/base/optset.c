@@ -462,3 +462,33 @@ const lti_opt_row *lti_optset_next(const lt_optset *set, const lti_opt_row *last
     }
     return best;
 }
+
+lt_status lt_optset_add_filled(lt_optset *set, const char *prefix, const lt_option *table, void *cfg, unsigned flags,
+                               const char *origin)
+{
+    lti_arena texts = {0};
+    size_t n = 0;
+    lt_status status = LT_OK;
+    while (table[n].name)
+        n++;
+    const char **text = lti_arena_alloc(&texts, (n + 1) * sizeof *text);
+    for (size_t i = 0; text && i < n; i++) {
+        char number[LTI_NUMBER_MAX];
+        const char *value = lt_option_text(&table[i], cfg, number);
+        text[i] = value ? lti_arena_strdup(&texts, value) : NULL;
+        if (value && !text[i])
+            text = NULL;
+    }
+    if (!text)
+        status = LTI_NOMEM("option table");
+    const int first = set->n_rows;
+    if (status == LT_OK)
+        status = lt_optset_add(set, prefix, table, cfg, flags);
+    for (size_t i = 0; status == LT_OK && i < n; i++) {
+        lti_opt_row *row = &set->row[first + (int)i];
+        if (text[i] && (!row->value || strcmp(row->value, text[i]) != 0))
+            status = lti_optset_assign(set, row, text[i], origin, row->key);
+    }
+    lti_arena_clear(&texts);
+    return status;
+}

@@ -82,8 +82,8 @@ same "reference models" "$(value out n_references)" 4
 # ... give the figures that an audit of that request alone gives, where the population is the same: the first request
 run 0 store signals $store --like s/request-1/signals.npz --out like.npz --json
 run 0 audit --allow-lint s/request-1 --references like.npz --threads 1 --json
-same "RMIA of the first request" "$(value out rmia.ft_auc)" "$(value s/result.json requests.0.rmia.ft_auc)"
-same "phi AUC of the first request" "$(value out auc.phi.fr)" "$(value s/result.json requests.0.phi.fr_auc)"
+near "RMIA of the first request" "$(value out rmia.ft_auc)" "$(value s/result.json requests.0.rmia.ft_auc)"
+near "phi AUC of the first request" "$(value out auc.phi.fr)" "$(value s/result.json requests.0.phi.fr_auc)"
 error 3 "expected 300 samples of 10 classes" unlearn base --method amun $quick --requests stream.txt \
     --references "$SOURCE/tests/methods/golden/mia_references.npz" --out s
 
@@ -159,7 +159,7 @@ error 3 "index $(cat two.csv) is in request 1 (file:one.csv) and in request 3 (f
     unlearn base --method ft --requests overlap.txt --out never
 error 2 "leave --forget out" unlearn base --method ft --requests stream.txt --forget class:1 --out never
 error 2 "goes with --requests" unlearn base --method ft --oracle o/request-1 --out never
-error 2 "go together" unlearn base --method ft --stream-first base --out never
+error 2 "unknown option" unlearn base --method ft --stream-first base --out never
 error 2 "has no lr" unlearn base --method ssd --requests stream.txt --request-lr-decay 0.9 --out never
 error 3 "nowhere.txt" unlearn base --method ft --requests nowhere.txt --out never
 error 3 "list.csv:1: 'unlearn_idx' is not a forget set" unlearn base --method ft --requests list.csv --out never

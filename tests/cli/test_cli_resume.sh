@@ -51,6 +51,10 @@ wait $pid
 same "exit code of unlearn after SIGINT" "$?" 75
 run 0 unlearn --resume ft --threads 1 --json
 same "digest of unlearn after --resume" "$(value out model_digest)" "$digest"
-error 3 "resolved.json" train --resume "$work/home"
+error 3 "expected a run that had begun" train --resume "$work/home"
+contains err "^hint: the run was stopped before it recorded its options"
+error 3 "expected the directory of a run" train --resume nowhere
 contains err "^hint: --resume takes a run directory"
+error 2 "expected a run of .lethe train., found one of .lethe unlearn." train --resume ft
+contains err "^hint: lethe unlearn --resume ft"
 finish

@@ -1,0 +1,59 @@
+// compute.c - options that say where a run computes, and the backend they stand for.
+#include "lethe/machine.h"
+#include "run/run_impl.h"
+#include <string.h>
+
+static const lt_opt_value precisions[] = {
+    {"f32", LT_PRECISION_F32, "everything in single precision"},
+    {"bf16", LT_PRECISION_BF16,
+     "convolutions multiply values rounded to bf16; sums, weights, statistics and attacks stay f32"},
+    {NULL, 0, NULL},
+};
+static const lt_opt_value convolutions[] = {
+    {"auto", LT_CONV_AUTO, "the fastest, measured once per shape"},
+    {"own-winograd", LT_CONV_OWN_WINOGRAD, "the same without the library's Winograd, which its newer versions lack"},
+    {"direct", LT_CONV_DIRECT, "by the definition, without Winograd: a yardstick for numbers, slower"},
+    {NULL, 0, NULL},
+};
+const lt_option lt_compute_options[] = {
+    LT_STR(lt_compute, device, "cpu", "where to compute: cpu, or cuda[:CARD][,key=value...]"),
+    LT_STR(lt_compute, backend, "auto", "compute backend: auto, or one that `lethe doctor` lists"),
+    LT_ENUM(lt_compute, precision, LT_PRECISION_F32, precisions, "of the products in training and evaluation"),
+    LT_ENUM(lt_compute, convolution, LT_CONV_AUTO, convolutions, "algorithms of convolutions"),
+    LT_BOOL(lt_compute, fixed_order, 0,
+            "the same bits with any --threads: sums in an order of their own, no choice of kernels by timing"),
+    LT_OPT_END,
+};
+const lt_option lt_threads_options[] = {
+    LT_I32(lt_threads, threads, 0, 0, 4096, "", "compute threads; 0 = every core this process may use"),
+    LT_I32(lt_threads, loader_threads, 1, 0, 64, "", "threads that prepare batches; the result does not depend on it"),
+    LT_BOOL(lt_threads, oversubscribe, 0, "take more threads than this process may use cores, if --threads says so"),
+    LT_OPT_END,
+};
+
+unsigned lt_compute_plan_flags(const lt_compute *compute)
+{
+    static const unsigned convolution[] = {
+        [LT_CONV_AUTO] = 0, [LT_CONV_OWN_WINOGRAD] = LT_PLAN_OWN_WINOGRAD, [LT_CONV_DIRECT] = LT_PLAN_NO_WINOGRAD};
+    return convolution[compute->convolution] | (compute->precision == LT_PRECISION_BF16 ? LT_PLAN_BF16 : 0u) |
+           (compute->fixed_order ? LT_PLAN_FIXED_ORDER : 0u);
+}
+
+const char *lt_compute_backend_name(const lt_compute *compute)
+{
+    return strcmp(compute->device, "cpu") == 0 ? compute->backend : compute->device;
+}
+
+lt_status lt_compute_open(const lt_compute *compute, const lt_threads *threads, lt_env *env)
+{
+    LT_TRY(lt_backend_create(lt_compute_backend_name(compute),
+                             threads->threads > 0 ? threads->threads : lt_usable_cores(), &env->backend));
+    env->loader_threads = threads->loader_threads;
+    env->plan_flags = lt_compute_plan_flags(compute);
+    return LT_OK;
+}
+
+const lt_option lti_seed_options[] = {
+    LT_U64(lti_seed, seed, 1, "seed of every random choice of this run"),
+    LT_OPT_END,
+};

@@ -1,0 +1,259 @@
+// train_dir.c - training as a whole run: model, provenance, evaluation, result.
+#include "base/json_write.h"
+#include "run/run_impl.h"
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+const lt_option lt_train_what_options[] = {
+    LT_STR(lt_train_what, data, NULL, "data set, KIND[:PATH][,key=value...]; `lethe data list` shows the kinds"),
+    LT_STR(lt_train_what, model, "resnet18", "architecture, NAME[:key=value,...]"),
+    LT_STR(lt_train_what, init, NULL,
+           "run or model file to start from (fine-tuning); default: a random initialisation"),
+    LT_I32(
+        lt_train_what, population, 0, 0, 100000, "models",
+        "train so many models with the seeds --seed, --seed + 1, ... at once, one per compute thread; 0 = one model"),
+    LT_OPT_END,
+};
+
+void lt_train_order_defaults(lt_train_order *order)
+{
+    *order = (lt_train_order){.seed = 1};
+    lt_options_defaults(lt_train_what_options, &order->what);
+    lt_options_defaults(lt_train_options, &order->cfg);
+    lt_options_defaults(lt_clip_norm_options, &order->clip);
+    lt_options_defaults(lt_clip_rule_options, &order->clip);
+    lt_options_defaults(lt_compute_options, &order->compute);
+}
+
+void lt_train_record_clear(lt_train_record *record)
+{
+    free(record->json);
+    *record = (lt_train_record){0};
+}
+
+typedef struct training { // everything that must be given back
+    const lt_train_order *order;
+    lt_train_order copy; // of the order's options, which `made` is bound to
+    lti_seed seed;
+    lt_optset *made;
+    lt_model *model;
+    lt_trained_model init;
+    lt_result_dir to;
+} training;
+
+static const lt_optset *options_of(const training *t)
+{
+    return t->order->set ? t->order->set : t->made;
+}
+
+lt_status lti_add_clip_options(lt_optset *set, lt_clip_cfg *cfg)
+{
+    LT_TRY(lt_optset_add_filled(set, "clip", lt_clip_norm_options, cfg, LT_OPTGROUP_FLAGS, "call"));
+    return lt_optset_add_filled(set, "clip", lt_clip_rule_options, cfg, LT_OPTGROUP_FLAGS, "call");
+}
+
+static lt_status make_options(training *t)
+{
+    const unsigned flags = LT_OPTGROUP_FLAGS;
+    t->copy = *t->order;
+    t->seed.seed = t->order->seed;
+    LT_TRY(lt_optset_create(&t->made));
+    LT_TRY(lt_optset_add_filled(t->made, "", lt_train_what_options, &t->copy.what, flags, "call"));
+    LT_TRY(lt_optset_add_filled(t->made, "train", lt_train_options, &t->copy.cfg, flags, "call"));
+    LT_TRY(lti_add_clip_options(t->made, &t->copy.clip));
+    LT_TRY(lt_optset_add_filled(t->made, "", lti_seed_options, &t->seed, flags, "call"));
+    return lt_optset_add_filled(t->made, "", lt_compute_options, &t->copy.compute, flags, "call");
+}
+
+static lt_status make_model(training *t)
+{
+    const lt_train_order *o = t->order;
+    const lt_model_shape shape = {o->ds->c, o->ds->h, o->ds->w, o->ds->n_classes};
+    if (!o->what.init || !*o->what.init) {
+        LT_TRY(lt_model_create(o->what.model, shape, &t->model));
+        lt_model_init(t->model, o->seed);
+        return LT_OK;
+    }
+    LT_TRY(lt_trained_model_open(o->what.init, NULL, o->ds, &t->init));
+    const lt_model_shape *s = &t->init.model->shape;
+    if (s->c != shape.c || s->h != shape.h || s->w != shape.w || s->n_classes != shape.n_classes)
+        return LT_FAIL(LT_E_SHAPE, "%s takes %dx%dx%d images of %d classes, %s has %dx%dx%d of %d", o->what.init, s->c,
+                       s->h, s->w, s->n_classes, o->ds->spec, shape.c, shape.h, shape.w, shape.n_classes);
+    return lt_model_dup(t->init.model, &t->model);
+}
+
+static lt_status describe_model(training *t)
+{
+    char digest[65], parent[65] = "";
+    lt_optset_digest(options_of(t), digest);
+    if (t->init.model)
+        lt_model_digest(t->init.model, parent);
+    const lt_provenance p = {.ds = t->order->ds,
+                             .is_trained = true,
+                             .recipe = &t->order->cfg,
+                             .config_digest = digest,
+                             .parent_digest = parent};
+    return lt_model_set_provenance(t->model, &p);
+}
+
+static lt_status train_model(training *t, lt_train_result *result, lt_train_record *r)
+{
+    const lt_train_order *o = t->order;
+    lt_view test = lt_view_split(o->ds, LT_TEST);
+    lt_job job = {.model = t->model, .cfg = o->cfg, .n_phases = 1, .seed = o->seed};
+    job.phase[0].view[0] = lt_view_split(o->ds, LT_TRAIN);
+    job.phase[0].view[0].augment = true;
+    job.phase[0].n_views = 1;
+    job.phase[0].shuffle = true;
+    job.eval_view = o->ds->split[LT_TEST].n > 0 && o->cfg.eval_every > 0 ? &test : NULL;
+    if (!(o->clip.clip_norm > 0 || o->clip.clip_bn > 0 || o->clip.clip_compose > 0))
+        return lt_train_run(&job, o->env, t->to.state, !o->force, result);
+    lt_clipper *clipper;
+    LT_TRY(lt_clipper_create(t->model, &o->clip, o->seed, o->env, &clipper));
+    lt_status status = lt_clipper_attach(clipper, &job);
+    if (status == LT_OK)
+        status = lt_train_run(&job, o->env, t->to.state, !o->force, result);
+    lt_clipper_counts(clipper, &r->n_clips, &r->clip_s);
+    lt_clipper_destroy(clipper);
+    return status;
+}
+
+// One evaluator for both splits: its plans are compiled once.
+static lt_status evaluate_splits(const training *t, lt_train_record *r)
+{
+    lt_eval_result train = {0}, test = {.acc = NAN, .loss = NAN};
+    const lt_view view = lt_view_split(t->order->ds, LT_TRAIN), held_out = lt_view_split(t->order->ds, LT_TEST);
+    lt_evaluator *evaluator;
+    LT_TRY(lt_evaluator_create(t->model, t->order->env, LTI_EVAL_BATCH, &evaluator));
+    lt_status status = lt_evaluator_run(evaluator, &view, NULL, NULL, &train);
+    if (status == LT_OK && held_out.n > 0)
+        status = lt_evaluator_run(evaluator, &held_out, NULL, NULL, &test);
+    lt_evaluator_destroy(evaluator);
+    r->train_acc = train.acc;
+    r->train_loss = train.loss;
+    r->test_acc = test.acc;
+    r->test_loss = test.loss;
+    return status;
+}
+
+static char *write_record(const training *t, const lt_train_record *r)
+{
+    lti_json j = {0};
+    char digest[65];
+    lti_json_begin(&j, NULL, '{');
+    lti_json_text(&j, "model", t->model->spec);
+    lti_json_int(&j, "parameters", r->n_params);
+    lti_json_text(&j, "data", t->order->ds->spec);
+    lti_json_text(&j, "data_digest", t->order->ds->digest);
+    lti_json_int(&j, "n_train", r->n_train);
+    lti_json_int(&j, "n_test", r->n_test);
+    lti_json_real(&j, "train_acc", r->train_acc);
+    lti_json_real(&j, "train_loss", r->train_loss);
+    lti_json_real(&j, "test_acc", r->test_acc);
+    lti_json_real(&j, "test_loss", r->test_loss);
+    lti_json_int(&j, "epochs", r->epochs);
+    lti_json_int(&j, "steps", r->steps);
+    lti_json_real(&j, "images_per_s", r->images_per_s);
+    if (r->n_clips > 0) {
+        lti_json_int(&j, "clip_events", r->n_clips);
+        lti_json_real(&j, "clip_s", r->clip_s);
+    }
+    lti_json_real(&j, "wall_s", r->wall_s);
+    lti_json_int(&j, "seed", (int64_t)t->order->seed);
+    lti_json_text(&j, "model_digest", r->model_digest);
+    if (t->init.model) { // by which a finished run is recognised
+        lt_model_digest(t->init.model, digest);
+        lti_json_text(&j, "init_digest", digest);
+    }
+    lti_json_text(&j, "run", t->to.dir);
+    lti_json_end(&j, '}');
+    return lti_json_take(&j);
+}
+
+static lt_status finish_run(training *t, const lt_train_result *result, double start_s, lt_train_record *r)
+{
+    const lt_dataset *ds = t->order->ds;
+    LT_TRY(evaluate_splits(t, r));
+    LT_TRY(lt_model_save(t->model, t->to.model));
+    LT_TRY(lt_result_dir_add_samples(&t->to, ds));
+    r->n_train = ds->split[LT_TRAIN].n;
+    r->n_test = ds->split[LT_TEST].n;
+    r->n_params = t->model->n_params;
+    r->epochs = result->epochs;
+    r->steps = result->steps;
+    r->images_per_s = result->images_per_s;
+    r->wall_s = lti_now_s() - start_s;
+    lt_model_digest(t->model, r->model_digest);
+    r->json = write_record(t, r);
+    return lt_result_dir_finish(&t->to, r->json);
+}
+
+static lt_status read_stored(const training *t, lt_train_record *r)
+{
+    json_t *j;
+    LT_TRY(lti_stored_result(&t->to, &r->json, &j));
+    r->is_cached = true;
+    r->train_acc = lti_run_json_real(j, "train_acc");
+    r->train_loss = lti_run_json_real(j, "train_loss");
+    r->test_acc = lti_run_json_real(j, "test_acc");
+    r->test_loss = lti_run_json_real(j, "test_loss");
+    r->images_per_s = lti_run_json_real(j, "images_per_s");
+    r->wall_s = lti_run_json_real(j, "wall_s");
+    r->n_train = lti_run_json_int(j, "n_train");
+    r->n_test = lti_run_json_int(j, "n_test");
+    r->n_params = lti_run_json_int(j, "parameters");
+    r->epochs = lti_run_json_int(j, "epochs");
+    r->steps = lti_run_json_int(j, "steps");
+    lti_format(r->model_digest, sizeof r->model_digest, "%s", lti_run_json_text(j, "model_digest"));
+    json_decref(j);
+    return LT_OK;
+}
+
+static lt_status run_training(training *t, lt_train_record *record)
+{
+    const lt_train_order *o = t->order;
+    lt_train_result result;
+    char init_digest[65] = "";
+    if (!o->set)
+        LT_TRY(make_options(t));
+    LT_TRY(make_model(t));
+    if (t->init.model)
+        lt_model_digest(t->init.model, init_digest);
+    const char *const facts[] = {"data_digest", o->ds->digest, t->init.model ? "init_digest" : NULL, init_digest, NULL};
+    const lt_result_dir_spec spec = {.verb = "train",
+                                     .label = "train",
+                                     .out = o->out,
+                                     .force = o->force,
+                                     .options = options_of(t),
+                                     .facts = facts,
+                                     .events = o->env->events};
+    LT_TRY(lt_result_dir_open(&spec, &t->to));
+    lti_format(record->dir, sizeof record->dir, "%s", t->to.dir);
+    if (t->to.finished)
+        return read_stored(t, record);
+    const double start_s = lti_now_s();
+    LT_TRY(describe_model(t));
+    LT_TRY(train_model(t, &result, record));
+    return finish_run(t, &result, start_s, record);
+}
+
+lt_status lt_train_dir(const lt_train_order *order, lt_train_record *record)
+{
+    *record = (lt_train_record){0};
+    training *t = lti_calloc(1, sizeof *t);
+    if (!t)
+        return LTI_NOMEM("training run");
+    t->order = order;
+    lt_status status = run_training(t, record);
+    lt_result_dir_close(&t->to);
+    lt_trained_model_close(&t->init);
+    lt_model_destroy(t->model);
+    lt_optset_destroy(t->made);
+    lti_free(t);
+    if (status != LT_OK) {
+        free(record->json);
+        record->json = NULL;
+    }
+    return status;
+}

@@ -1,0 +1,476 @@
+// unlearn_dir.c - unlearning as a whole run: samples, model, outputs before and after, result.
+#include "base/json_write.h"
+#include "run/run_impl.h"
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+const lt_option lt_unlearn_what_options[] = {
+    LT_STR(lt_unlearn_what, run, NULL, "trained run, or model file (also the first argument)"),
+    LT_STR(lt_unlearn_what, method, NULL, "how to unlearn; `lethe unlearn --help` lists the methods"),
+    LT_STR(lt_unlearn_what, forget, "random:10%", "random:10%, random:5000, class:3,7 or file:IDS.csv"),
+    LT_U64(lt_unlearn_what, forget_seed, 1, "seed of the draw of a random forget set"),
+    LT_STR(lt_unlearn_what, requests, NULL,
+           "several forget sets one after another: a file of one a line, or cut:KxN:IDS.csv"),
+    LT_F64(lt_unlearn_what, request_lr_decay, 1, 1e-6, 1, "", "factor of the method's lr from one request to the next"),
+    LT_BOOL(lt_unlearn_what, retain, 1, "the method may use the retained data; --no-retain: forget data only"),
+    LT_STR(lt_unlearn_what, data, NULL, "data set; default: the one the model was trained on"),
+    LT_STR(lt_unlearn_what, cache, NULL,
+           "directory for adversarial sets; default: under $LETHE_HOME or the user's cache"),
+    LT_BOOL(lt_unlearn_what, save_adv, 1, "keep the adversarial set of the method in the run directory"),
+    LT_OPT_END,
+};
+
+void lt_unlearn_order_defaults(const lt_unlearn_method *method, void *cfg, lt_unlearn_order *order)
+{
+    *order = (lt_unlearn_order){.seed = 1, .method = method, .cfg = cfg};
+    lt_options_defaults(lt_unlearn_what_options, &order->what);
+    lt_options_defaults(lt_compute_options, &order->compute);
+    lt_options_defaults(method->opts, cfg);
+    order->what.method = method->name;
+}
+
+void lt_unlearn_record_clear(lt_unlearn_record *record)
+{
+    free(record->json);
+    *record = (lt_unlearn_record){0};
+}
+
+typedef struct unlearning { // everything that must be given back
+    const lt_unlearn_order *order;
+    lt_unlearn_order copy;
+    lti_seed seed;
+    void *cfg;
+    lt_optset *made;
+    lt_model *model;
+    lt_train_cfg recipe;
+    lt_sample_sets sets;
+    lt_result_dir to;
+    lt_unlearn_result result;
+    lt_signals *after, *before; // outputs on the three groups
+    char parent_digest[65], forget_digest[65], forgotten_digest[65], first_digest[65];
+} unlearning;
+
+static bool uses_retain(const lt_unlearn_order *o)
+{
+    return o->what.retain && !(o->method->needs & LT_FORGET_ONLY);
+}
+
+static const lt_optset *options_of(const unlearning *u)
+{
+    return u->order->set ? u->order->set : u->made;
+}
+
+static lt_status make_options(unlearning *u)
+{
+    const lt_unlearn_order *o = u->order;
+    const unsigned flags = LT_OPTGROUP_FLAGS;
+    enum { PREFIX_MAX = 64 };
+    char prefix[PREFIX_MAX];
+    u->copy = *o;
+    if (!u->copy.what.run)
+        u->copy.what.run = o->base->name;
+    u->seed.seed = o->seed;
+    u->cfg = lti_calloc(1, o->method->cfg_size + 1);
+    if (!u->cfg)
+        return LTI_NOMEM("options");
+    if (o->method->cfg_size)
+        memcpy(u->cfg, o->cfg, o->method->cfg_size);
+    lti_format(prefix, sizeof prefix, "unlearn.%s", o->method->name);
+    LT_TRY(lt_optset_create(&u->made));
+    LT_TRY(lt_optset_add_filled(u->made, "", lt_unlearn_what_options, &u->copy.what, flags, "call"));
+    LT_TRY(lt_optset_add_filled(u->made, prefix, o->method->opts, u->cfg, flags, "call"));
+    LT_TRY(lt_optset_add_filled(u->made, "", lti_seed_options, &u->seed, flags, "call"));
+    return lt_optset_add_filled(u->made, "", lt_compute_options, &u->copy.compute, flags, "call");
+}
+
+static lt_status open_inputs(unlearning *u)
+{
+    const lt_unlearn_order *o = u->order;
+    const lt_forget_request request = {.spec = o->what.forget, .seed = o->what.forget_seed, .is_new = true};
+    LT_TRY(lt_trained_model_sets(o->base, o->ds, &request, &u->sets));
+    LT_TRY(lt_trained_model_recipe(o->base, &u->recipe));
+    LT_TRY(lt_model_dup(o->base->model, &u->model));
+    lt_model_digest(u->model, u->parent_digest);
+    lt_index_set_digest(o->ds, LT_TRAIN, &u->sets.forget, u->forget_digest);
+    if (o->stream)
+        lt_model_digest(o->stream->first, u->first_digest);
+    return LT_OK;
+}
+
+static lt_unlearn_in describe_job(unlearning *u)
+{
+    const lt_unlearn_order *o = u->order;
+    return (lt_unlearn_in){.model = u->model,
+                           .ds = o->ds,
+                           .forget = &u->sets.forget,
+                           .retain = &u->sets.retain,
+                           .use_retain = uses_retain(o),
+                           .seed = o->seed,
+                           .env = o->env,
+                           .cache_dir = o->cache_dir && *o->cache_dir ? o->cache_dir : NULL,
+                           .run_dir = u->to.dir,
+                           .resume = !o->force,
+                           .train_cfg = &u->recipe,
+                           .stream = o->stream};
+}
+
+static lt_status write_sets(unlearning *u)
+{
+    const lt_dataset *ds = u->order->ds;
+    char path[LT_RESULT_PATH_MAX];
+    LT_TRY(lt_run_path(u->to.run, "forget.csv", path, sizeof path));
+    LT_TRY(lt_forget_write(ds, &u->sets.forget, path));
+    LT_TRY(lt_run_path(u->to.run, "forgotten.csv", path, sizeof path));
+    unlink(path); // of an earlier try with other options
+    if (u->sets.n_before == 0)
+        return LT_OK;
+    lt_index_set all = {0};
+    lt_status status = lt_index_set_complement(ds->split[LT_TRAIN].n, &u->sets.retain, &all);
+    if (status == LT_OK) {
+        lt_index_set_digest(ds, LT_TRAIN, &all, u->forgotten_digest);
+        status = lt_forget_write(ds, &all, path);
+    }
+    lt_index_set_clear(&all);
+    return status;
+}
+
+// ---- outputs
+
+static lt_status mean_loss(const lt_signals *s, int group, double *mean)
+{
+    const int64_t n = lt_signals_feature(s, LT_FEAT_LOSS, group, NULL);
+    double sum = 0, *loss = lti_calloc((size_t)n + 1, sizeof *loss);
+    if (!loss)
+        return LTI_NOMEM("outputs");
+    lt_signals_feature(s, LT_FEAT_LOSS, group, loss);
+    for (int64_t i = 0; i < n; i++)
+        sum += loss[i];
+    lti_free(loss);
+    *mean = n ? sum / (double)n : (double)NAN;
+    return LT_OK;
+}
+
+static lt_status measure_state(const lt_signals *s, lt_unlearn_state *out)
+{
+    out->forget_acc = lt_signals_acc(s, LT_GROUP_FORGET);
+    out->retain_acc = lt_signals_acc(s, LT_GROUP_RETAIN);
+    out->test_acc = lt_signals_acc(s, LT_GROUP_TEST);
+    LT_TRY(mean_loss(s, LT_GROUP_RETAIN, &out->retain_loss));
+    LT_TRY(mean_loss(s, LT_GROUP_TEST, &out->test_loss));
+    return lt_audit_phi_stats(s, &out->phi);
+}
+
+// A model whose loss on retained samples is this many times that of guessing is no model any more.
+static lt_status check_divergence(const unlearning *u, const lt_unlearn_state *after)
+{
+    enum { DIVERGED_LOSS_FACTOR = 100 };
+    const double limit = DIVERGED_LOSS_FACTOR * log((double)u->model->shape.n_classes);
+    const double loss = fmax(after->retain_loss, after->test_loss); // of the one that is there
+    if (u->sets.retain.n == 0 || loss <= limit)
+        return LT_OK;
+    LT_FAIL(LT_E_DIVERGED, "%s: diverged: expected a loss of at most %.0f on retained samples, found %.3g",
+            u->order->method->name, limit, loss);
+    return lt_error_hint("lower --lr or --lr-area");
+}
+
+static lt_status evaluate_models(unlearning *u, lt_unlearn_record *r)
+{
+    const lt_unlearn_order *o = u->order;
+    const double start_s = lti_now_s();
+    LT_TRY(lt_signals_compute(u->model, o->ds, &u->sets.forget, &u->sets.retain, o->env, &u->after));
+    LT_TRY(measure_state(u->after, &r->after));
+    LT_TRY(check_divergence(u, &r->after));
+    LT_TRY(lt_signals_compute(o->base->model, o->ds, &u->sets.forget, &u->sets.retain, o->env, &u->before));
+    LT_TRY(measure_state(u->before, &r->before));
+    r->eval_s = lti_now_s() - start_s;
+    return LT_OK;
+}
+
+static lt_status save_artefacts(unlearning *u)
+{
+    char path[LT_RESULT_PATH_MAX];
+    const lt_provenance p = {.ds = u->order->ds,
+                             .method = u->order->method->name,
+                             .parent_digest = u->parent_digest,
+                             .forgotten_digest = u->forgotten_digest,
+                             .forget_digest = u->forget_digest};
+    LT_TRY(lt_model_set_provenance(u->model, &p));
+    LT_TRY(lt_model_save(u->model, u->to.model));
+    LT_TRY(lt_run_path(u->to.run, "signals.npz", path, sizeof path));
+    LT_TRY(lt_signals_save(u->after, path));
+    if (!u->result.adv || !u->order->what.save_adv)
+        return LT_OK;
+    LT_TRY(lt_run_path(u->to.run, "adv", path, sizeof path));
+    return lt_adv_set_save(u->result.adv, path);
+}
+
+// ---- the result as JSON
+
+static int compare_floats(const void *a, const void *b)
+{
+    const float x = *(const float *)a, y = *(const float *)b;
+    return (x > y) - (x < y);
+}
+
+static void write_adv(lti_json *j, const lt_adv_set *adv)
+{
+    float *norm = lti_calloc((size_t)adv->n + 1, sizeof *norm);
+    lti_json_begin(j, "adversarial_set", '{');
+    lti_json_int(j, "n", adv->n);
+    lti_json_int(j, "n_clean_wrong", lt_adv_set_count(adv, LT_ADV_CLEAN_WRONG));
+    lti_json_int(j, "n_failed", lt_adv_set_count(adv, LT_ADV_FAILED));
+    lti_json_text(j, "digest", adv->digest); // of the search; "" when it was not cached
+    if (norm && adv->n) {
+        memcpy(norm, adv->delta_norm, (size_t)adv->n * sizeof *norm);
+        qsort(norm, (size_t)adv->n, sizeof *norm, compare_floats);
+    }
+    lti_json_real(j, "median_l2", norm && adv->n ? (double)norm[adv->n / 2] : (double)NAN);
+    lti_json_end(j, '}');
+    lti_free(norm);
+}
+
+// The change of every parameter tensor; relative: to what it was.
+static void write_layers(lti_json *j, const lt_unlearn_result *result)
+{
+    lti_json_begin(j, "delta_layers", '[');
+    for (int i = 0; i < result->n_layers; i++) {
+        const lt_layer_delta *l = &result->layer[i];
+        lti_json_begin(j, NULL, '{');
+        lti_json_text(j, "name", l->name);
+        lti_json_real(j, "delta_norm_l2", l->delta_l2);
+        lti_json_real(j, "relative", l->norm_l2 > 0 ? l->delta_l2 / l->norm_l2 : (double)NAN);
+        lti_json_end(j, '}');
+    }
+    lti_json_end(j, ']');
+}
+
+static void write_passes(lti_json *j, const char *name, lt_passes passes)
+{
+    lti_json_begin(j, name, '{');
+    lti_json_int(j, "forward", passes.n_forward);
+    lti_json_int(j, "backward", passes.n_backward);
+    lti_json_end(j, '}');
+}
+
+static void write_setup(lti_json *j, const lt_unlearn_setup *s)
+{
+    lti_json_real(j, "lr", s->lr);
+    if (s->lr_step_every > 0)
+        lti_json_int(j, "lr_step_every", s->lr_step_every);
+    else
+        lti_json_null(j, "lr_step_every");
+    lti_json_real(j, "lr_area", s->lr_area);
+    lti_json_real(j, "lr_area_default", s->lr_area_default);
+    lti_json_real(j, "lr_area_wanted", s->lr_area_wanted);
+    lti_json_int(j, "batch", s->batch);
+    lti_json_text(j, "form", s->form.name);
+    lti_json_bool(j, "published", s->is_published);
+}
+
+static void write_state(lti_json *j, const lt_unlearn_state *s)
+{
+    lti_json_real(j, "forget_acc", s->forget_acc);
+    lti_json_real(j, "retain_acc", s->retain_acc);
+    lti_json_real(j, "test_acc", s->test_acc);
+    lti_json_real(j, "test_loss", s->test_loss);
+    lti_json_real(j, "phi_share", s->phi.share);
+    lti_json_real(j, "phi_auc", s->phi.auc);
+}
+
+static void write_costs(lti_json *j, const unlearning *u, const lt_unlearn_record *r)
+{
+    const lt_unlearn_result *result = &u->result;
+    lti_json_begin(j, "passes", '{'); // what the method costs on any machine
+    write_passes(j, "search", result->search);
+    write_passes(j, "mask", result->mask);
+    write_passes(j, "update", result->update);
+    lti_json_end(j, '}');
+    lti_json_int(j, "epochs", r->epochs);
+    lti_json_int(j, "steps", r->steps);
+    if (u->order->method->needs & LT_FINE_TUNES)
+        write_setup(j, &r->setup);
+    lti_json_real(j, "images_per_s", result->train.images_per_s);
+    lti_json_real(j, "wall_s", r->wall_s);
+    lti_json_begin(j, "time", '{');
+    lti_json_real(j, "search_s", r->search_s);
+    lti_json_real(j, "mask_s", r->mask_s);
+    lti_json_real(j, "update_s", r->update_s);
+    lti_json_real(j, "eval_s", r->eval_s);
+    lti_json_end(j, '}');
+}
+
+static char *write_record(const unlearning *u, const lt_unlearn_record *r)
+{
+    const lt_unlearn_order *o = u->order;
+    lti_json j = {0};
+    lti_json_begin(&j, NULL, '{');
+    lti_json_text(&j, "method", o->method->name);
+    lti_json_text(&j, "title", o->method->title);
+    lti_json_bool(&j, "use_retain", uses_retain(o));
+    lti_json_text(&j, "parent", o->base->name);
+    lti_json_text(&j, "model", u->model->spec);
+    lti_json_text(&j, "data", o->ds->spec);
+    lti_json_text(&j, "forget", o->what.forget);
+    lti_json_int(&j, "n_forget", r->n_forget);
+    lti_json_int(&j, "n_retain", r->n_retain);
+    lti_json_int(&j, "n_forgotten_before", r->n_forgotten_before);
+    lti_json_real(&j, "train_acc", r->train_acc);
+    write_state(&j, &r->after);
+    lti_json_begin(&j, "original", '{');
+    write_state(&j, &r->before);
+    lti_json_end(&j, '}');
+    lti_json_real(&j, "delta_norm_l2", r->delta_norm_l2);
+    write_layers(&j, &u->result);
+    lti_json_int(&j, "n_trainable", u->result.n_trainable);
+    write_costs(&j, u, r);
+    if (u->result.adv)
+        write_adv(&j, u->result.adv);
+    lti_json_int(&j, "seed", (int64_t)o->seed);
+    lti_json_text(&j, "parent_digest", u->parent_digest);
+    lti_json_text(&j, "data_digest", o->ds->digest);
+    lti_json_text(&j, "forget_digest", r->forget_digest);
+    if (*u->first_digest)
+        lti_json_text(&j, "stream_digest", u->first_digest);
+    lti_json_text(&j, "model_digest", r->model_digest);
+    lti_json_text(&j, "run", u->to.dir);
+    lti_json_end(&j, '}');
+    return lti_json_take(&j);
+}
+
+// ---- the run
+
+static void fill_record(const unlearning *u, double start_s, lt_unlearn_record *r)
+{
+    const lt_unlearn_result *result = &u->result;
+    r->n_forget = u->sets.forget.n;
+    r->n_retain = u->sets.retain.n;
+    r->n_forgotten_before = u->sets.n_before;
+    r->epochs = result->train.epochs;
+    r->steps = result->train.steps;
+    r->setup = result->setup;
+    r->delta_norm_l2 = result->delta_norm_l2;
+    r->search_s = result->search_s;
+    r->mask_s = result->mask_s;
+    r->update_s = result->update_s;
+    r->n_backward = result->update.n_backward;
+    if (result->adv)
+        lti_format(r->adv_digest, sizeof r->adv_digest, "%s", result->adv->digest);
+    const double retained = r->n_retain ? r->after.retain_acc * (double)r->n_retain : 0;
+    const double forgotten = r->n_forget ? r->after.forget_acc * (double)r->n_forget : 0;
+    r->train_acc = (retained + forgotten) / (double)(r->n_retain + r->n_forget);
+    lt_model_digest(u->model, r->model_digest);
+    memcpy(r->forget_digest, u->forget_digest, sizeof r->forget_digest);
+    r->wall_s = lti_now_s() - start_s;
+}
+
+static void read_state(const json_t *j, lt_unlearn_state *s)
+{
+    s->forget_acc = lti_run_json_real(j, "forget_acc");
+    s->retain_acc = lti_run_json_real(j, "retain_acc");
+    s->test_acc = lti_run_json_real(j, "test_acc");
+    s->test_loss = lti_run_json_real(j, "test_loss");
+    s->retain_loss = NAN;
+    s->phi.share = lti_run_json_real(j, "phi_share");
+    s->phi.auc = lti_run_json_real(j, "phi_auc");
+}
+
+static lt_status read_stored(const unlearning *u, lt_unlearn_record *r)
+{
+    json_t *j;
+    LT_TRY(lti_stored_result(&u->to, &r->json, &j));
+    r->is_cached = true;
+    r->n_forget = lti_run_json_int(j, "n_forget");
+    r->n_retain = lti_run_json_int(j, "n_retain");
+    r->n_forgotten_before = lti_run_json_int(j, "n_forgotten_before");
+    r->epochs = lti_run_json_int(j, "epochs");
+    r->steps = lti_run_json_int(j, "steps");
+    read_state(j, &r->after);
+    read_state(json_object_get(j, "original"), &r->before);
+    r->setup.lr = lti_run_json_real(j, "lr");
+    r->setup.lr_area = lti_run_json_real(j, "lr_area");
+    r->setup.lr_area_default = lti_run_json_real(j, "lr_area_default");
+    r->train_acc = lti_run_json_real(j, "train_acc");
+    r->delta_norm_l2 = lti_run_json_real(j, "delta_norm_l2");
+    r->search_s = lti_run_json_real(j, "time.search_s");
+    r->mask_s = lti_run_json_real(j, "time.mask_s");
+    r->update_s = lti_run_json_real(j, "time.update_s");
+    r->eval_s = lti_run_json_real(j, "time.eval_s");
+    r->wall_s = lti_run_json_real(j, "wall_s");
+    r->n_backward = lti_run_json_int(j, "passes.update.backward");
+    lti_format(r->adv_digest, sizeof r->adv_digest, "%s", lti_run_json_text(j, "adversarial_set.digest"));
+    lti_format(r->model_digest, sizeof r->model_digest, "%s", lti_run_json_text(j, "model_digest"));
+    lti_format(r->forget_digest, sizeof r->forget_digest, "%s", lti_run_json_text(j, "forget_digest"));
+    json_decref(j);
+    return LT_OK;
+}
+
+static lt_status open_result(unlearning *u)
+{
+    const lt_unlearn_order *o = u->order;
+    const char *const facts[] = {"parent_digest",
+                                 u->parent_digest,
+                                 "data_digest",
+                                 o->ds->digest,
+                                 "forget_digest",
+                                 u->forget_digest,
+                                 o->stream ? "stream_digest" : NULL,
+                                 u->first_digest,
+                                 NULL};
+    const lt_result_dir_spec spec = {.verb = "unlearn",
+                                     .label = o->method->name,
+                                     .out = o->out,
+                                     .force = o->force,
+                                     .options = options_of(u),
+                                     .facts = facts,
+                                     .events = o->env->events};
+    return lt_result_dir_open(&spec, &u->to);
+}
+
+static lt_status run_unlearning(unlearning *u, lt_unlearn_record *record)
+{
+    const lt_unlearn_order *o = u->order;
+    if (!o->set)
+        LT_TRY(make_options(u));
+    LT_TRY(open_inputs(u));
+    lt_unlearn_in in = describe_job(u); // what can be refused is refused before there is a directory
+    LT_TRY(lt_unlearn_check(o->method, &in));
+    LT_TRY(open_result(u));
+    lti_format(record->dir, sizeof record->dir, "%s", u->to.dir);
+    if (u->to.finished)
+        return read_stored(u, record);
+    const double start_s = lti_now_s();
+    LT_TRY(write_sets(u));
+    in = describe_job(u);
+    LT_TRY(lt_unlearn_run(o->method, &in, o->cfg, &u->result));
+    LT_TRY(evaluate_models(u, record));
+    fill_record(u, start_s, record);
+    LT_TRY(save_artefacts(u));
+    record->json = write_record(u, record);
+    return lt_result_dir_finish(&u->to, record->json);
+}
+
+lt_status lt_unlearn_dir(const lt_unlearn_order *order, lt_unlearn_record *record)
+{
+    *record = (lt_unlearn_record){0};
+    unlearning *u = lti_calloc(1, sizeof *u);
+    if (!u)
+        return LTI_NOMEM("unlearning run");
+    u->order = order;
+    lt_status status = run_unlearning(u, record);
+    lt_result_dir_close(&u->to);
+    lt_unlearn_result_clear(&u->result);
+    lt_signals_destroy(u->after);
+    lt_signals_destroy(u->before);
+    lt_sample_sets_clear(&u->sets);
+    lt_model_destroy(u->model);
+    lt_optset_destroy(u->made);
+    lti_free(u->cfg);
+    lti_free(u);
+    if (status != LT_OK) {
+        free(record->json);
+        record->json = NULL;
+    }
+    return status;
+}
