@@ -1,7 +1,7 @@
 // export_packed.c - packed codes and tables of an integer network in a safetensors file.
 //
 // Per layer and term: LAYER.T.codes (U8) little-endian codes, element 0 in the low bits, order (K,R,S,C); LAYER.T.mul
-// (I64); LAYER.add (I64). The metadata says how each is to be read: "LAYER.T": "coding bits k r s c stride pad source".
+// (I32); LAYER.add (I64). The metadata says how each is to be read: "LAYER.T": "coding bits k r s c stride pad source".
 #include "quant/intnet_impl.h"
 
 #include <stdio.h>
@@ -34,7 +34,7 @@ static lt_status add_term(list *l, const lti_int_term *t, const char *name, int6
     const lti_int_weights *w = t->weights;
     char text[160], how[200];
     snprintf(text, sizeof text, "%s.mul", name);
-    LT_TRY(add(l, text, LT_I64, k, 8, t->mul));
+    LT_TRY(add(l, text, LT_I32, k, 4, t->mul));
     snprintf(how, sizeof how, "%s %d %lld %lld %lld %lld %d %d %d", w ? coding[w->coding] : "none",
              w ? lti_int_code_bits(w) : 0, w ? (long long)w->k : (long long)k, w ? (long long)w->r : 1,
              w ? (long long)w->s : 1, w ? (long long)w->c : 1, t->stride, t->pad, t->source);

@@ -106,23 +106,28 @@ static lti_int_weights *new_weights(builder *b, const lt_value_info *info, int64
     return w->w && w->name ? w : NULL;
 }
 
-// Integers that gemm kernels read: rows padded with zeros to whole vectors.
+// Integers in the order in which matrix products read them.
 static lt_status pad_rows(builder *b, lti_int_weights *w)
 {
     const int64_t n = w->r * w->s * w->c;
     w->largest = 0;
     for (int64_t i = 0; i < w->k * n; i++)
         w->largest = abs(w->w[i]) > w->largest ? abs(w->w[i]) : w->largest;
-    w->kp = (n + 63) / 64 * 64;
+    w->kp = (n + 3) / 4 * 4;
     if (w->largest > 127)
         return LT_OK;
-    w->w8 = arena(b, w->k * w->kp, 1);
-    if (!w->w8)
-        return LTI_NOMEM("integer weights");
-    for (int64_t k = 0; k < w->k; k++)
-        for (int64_t i = 0; i < n; i++)
-            w->w8[k * w->kp + i] = (int8_t)w->w[k * n + i];
-    return LT_OK;
+    const int64_t blocks = (w->k + LTI_INT_LANES - 1) / LTI_INT_LANES;
+    int8_t *rows = lti_calloc((size_t)(w->k * w->kp), 1);
+    w->w8 = arena(b, blocks * LTI_INT_LANES * w->kp, 1);
+    if (rows && w->w8) {
+        for (int64_t k = 0; k < w->k; k++)
+            for (int64_t i = 0; i < n; i++)
+                rows[k * w->kp + i] = (int8_t)w->w[k * n + i];
+        lti_int_layout(rows, w->k, w->kp, w->w8);
+    }
+    const lt_status status = rows && w->w8 ? LT_OK : LTI_NOMEM("integer weights");
+    lti_free(rows);
+    return status;
 }
 
 static lt_status fill_codes(builder *b, const lti_qtensor *t, lti_int_weights *w)
@@ -234,10 +239,10 @@ static lt_status settle_factors(builder *b, lti_int_layer *l, const node_value *
                             .real = v->term[j].factor};
         if (!t->mul)
             return LTI_NOMEM("tables of a layer");
-        for (int64_t k = 0; k < v->k; k++)
-            t->mul[k] = llrint(ldexp(v->term[j].factor[k] / unit, l->shift));
-        for (int64_t k = 0; k < v->k; k++) // tables are 32 bits wide
-            t->mul[k] = t->mul[k] > INT32_MAX ? INT32_MAX : t->mul[k] < -INT32_MAX ? -INT32_MAX : t->mul[k];
+        for (int64_t k = 0; k < v->k; k++) {
+            const int64_t m = llrint(ldexp(v->term[j].factor[k] / unit, l->shift));
+            t->mul[k] = (int32_t)(m > INT32_MAX ? INT32_MAX : m < -INT32_MAX ? -INT32_MAX : m);
+        }
     }
     for (int64_t k = 0; k < v->k; k++) {
         l->real_add[k] = v->offset[k];

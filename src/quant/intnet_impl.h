@@ -29,7 +29,7 @@ typedef struct lti_int_weights { // (k, r, s, c) integers
     int bits, bit; // stored bits; bit: which one (LTI_INT_BIT)
     int64_t k, r, s, c;
     int16_t *w;
-    int8_t *w8; // (k, kp) padded, NULL when they do not fit
+    int8_t *w8; // lti_int_layout of the rows, NULL when they do not fit
     int64_t kp;
     int32_t largest;
     const float *values; // of the model file, (k,c,r,s)
@@ -39,7 +39,7 @@ typedef struct lti_int_term { // M * (weights o source), or M * source
     int source;
     lti_int_weights *weights; // NULL = the source itself
     int stride, pad;
-    int64_t *mul; // (k)
+    int32_t *mul; // (k)
     double *real; // (k) multiplier before it was made an integer
 } lti_int_term;
 
@@ -69,11 +69,16 @@ struct lt_int_net {
     const lt_model *model; // borrowed: float values for the simulation
 };
 
+enum { LTI_INT_LANES = 16 };
+// rows (k,kp) of weights as blocks of 16 channels: (block, kp/4, 16, 4), zeros where there is no channel.
+void lti_int_layout(const int8_t *rows, int64_t k, int64_t kp, int8_t *out);
 typedef struct lti_int_kernel {
     const char *name;
-    // acc[i][k] = sum_j a[i][j] w[k][j]; a (n,kp) unsigned, w (k,kp) signed, kp a multiple of 64. inner: products of 32
-    // pairs that can be added in 16 bits.
+    // acc[i][k] = sum_j a[i][j] w[k][j]; a (n,kp) unsigned, kp a multiple of 4; w in the order of lti_int_layout.
+    // inner: pair sums that can be added in 16 bits.
     void (*gemm)(const uint8_t *a, int64_t n, const int8_t *w, int64_t k, int64_t kp, int inner, int32_t *acc);
+    void (*add_term)(int64_t *sum, const int32_t *acc, const int32_t *mul, int64_t n, int64_t k); // sum += mul[k] acc
+    void (*finish)(const int64_t *sum, int64_t n, int shift, int64_t top, uint8_t *out); // clamp(sum >> shift, 0, top)
     bool exact8; // also where pair sums pass 16 bits
 } lti_int_kernel;
 extern const lti_int_kernel lti_int_kernel_c, lti_int_kernel_avx2, lti_int_kernel_vnni;

@@ -5,126 +5,167 @@
 // products into 32 bits directly.
 #include "quant/intnet_impl.h"
 
+void lti_int_layout(const int8_t *rows, int64_t k, int64_t kp, int8_t *out)
+{
+    for (int64_t b = 0; b < (k + LTI_INT_LANES - 1) / LTI_INT_LANES; b++)
+        for (int64_t q = 0; q < kp; q++)
+            for (int64_t j = 0; j < LTI_INT_LANES; j++) {
+                const int64_t row = b * LTI_INT_LANES + j;
+                out[((b * (kp / 4) + q / 4) * LTI_INT_LANES + j) * 4 + q % 4] = row < k ? rows[row * kp + q] : 0;
+            }
+}
+
+// Channels of a block that exist.
+static int block_channels(int64_t k, int64_t b)
+{
+    const int64_t left = k - b * LTI_INT_LANES;
+    return (int)(left < LTI_INT_LANES ? left : LTI_INT_LANES);
+}
+
 static void gemm_c(const uint8_t *a, int64_t n, const int8_t *w, int64_t k, int64_t kp, int inner, int32_t *acc)
 {
     (void)inner;
-    for (int64_t i = 0; i < n; i++)
-        for (int64_t j = 0; j < k; j++) {
-            int32_t sum = 0;
+    for (int64_t b = 0; b * LTI_INT_LANES < k; b++)
+        for (int64_t i = 0; i < n; i++) {
+            int32_t sum[LTI_INT_LANES] = {0};
+            const int8_t *v = w + b * kp * LTI_INT_LANES;
             for (int64_t q = 0; q < kp; q++)
-                sum += a[i * kp + q] * w[j * kp + q];
-            acc[i * k + j] = sum;
+                for (int j = 0; j < LTI_INT_LANES; j++)
+                    sum[j] += a[i * kp + q] * v[(q / 4 * LTI_INT_LANES + j) * 4 + q % 4];
+            for (int j = 0; j < block_channels(k, b); j++)
+                acc[i * k + b * LTI_INT_LANES + j] = sum[j];
         }
 }
 
-const lti_int_kernel lti_int_kernel_c = {.name = "c", .gemm = gemm_c, .exact8 = true};
+// The loops that all instruction sets share, compiled once for each.
+#define ADD_TERM(name, target)                                                                                         \
+    target static void name(int64_t *restrict sum, const int32_t *restrict acc, const int32_t *restrict mul,           \
+                            int64_t n, int64_t k)                                                                      \
+    {                                                                                                                  \
+        for (int64_t i = 0; i < n; i++)                                                                                \
+            for (int64_t j = 0; j < k; j++)                                                                            \
+                sum[i * k + j] += (int64_t)mul[j] * acc[i * k + j];                                                    \
+    }
+#define FINISH(name, target)                                                                                           \
+    target static void name(const int64_t *restrict sum, int64_t n, int shift, int64_t top, uint8_t *restrict out)     \
+    {                                                                                                                  \
+        for (int64_t i = 0; i < n; i++) {                                                                              \
+            int64_t v = sum[i] >> shift;                                                                               \
+            v = v < 0 ? 0 : v;                                                                                         \
+            out[i] = (uint8_t)(v > top ? top : v);                                                                     \
+        }                                                                                                              \
+    }
+ADD_TERM(add_term_c, )
+FINISH(finish_c, )
+
+const lti_int_kernel lti_int_kernel_c = {
+    .name = "c", .gemm = gemm_c, .add_term = add_term_c, .finish = finish_c, .exact8 = true};
 
 #if defined(__x86_64__) && defined(__GNUC__)
 #include <immintrin.h>
+#include <string.h>
+#define AVX2 __attribute__((target("avx2")))
+#define VNNI __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")))
+ADD_TERM(add_term_avx2, AVX2)
+FINISH(finish_avx2, AVX2)
+ADD_TERM(add_term_vnni, VNNI)
+FINISH(finish_vnni, VNNI)
 
-__attribute__((target("avx2"))) static int32_t sum8(__m256i v)
+static inline int32_t four_bytes(const uint8_t *a)
 {
-    __m128i s = _mm_add_epi32(_mm256_castsi256_si128(v), _mm256_extracti128_si256(v, 1));
-    s = _mm_add_epi32(s, _mm_shuffle_epi32(s, 0x4e));
-    return _mm_cvtsi128_si32(_mm_add_epi32(s, _mm_shuffle_epi32(s, 0xb1)));
+    int32_t v;
+    memcpy(&v, a, sizeof v);
+    return v;
 }
 
-// One row of activations by four rows of weights.
-__attribute__((target("avx2"))) static void dot4_avx2(const uint8_t *a, const int8_t *w, int64_t kp, int inner,
-                                                      int32_t *acc)
+// rows (at most 4) places by 16 channels: pair sums in 16 bits, widened after `inner` of them.
+AVX2 static inline __attribute__((always_inline)) void tile_avx2(const uint8_t *a, const int8_t *w, int64_t kp,
+                                                                 int inner, int rows, int32_t out[4][LTI_INT_LANES])
 {
     const __m256i ones = _mm256_set1_epi16(1);
-    __m256i wide[4] = {_mm256_setzero_si256(), _mm256_setzero_si256(), _mm256_setzero_si256(), _mm256_setzero_si256()};
+    __m256i wide[4][2];
+    for (int i = 0; i < rows; i++)
+        wide[i][0] = wide[i][1] = _mm256_setzero_si256();
     for (int64_t q = 0; q < kp;) {
-        __m256i narrow[4] = {_mm256_setzero_si256(), _mm256_setzero_si256(), _mm256_setzero_si256(),
-                             _mm256_setzero_si256()};
-        const int64_t end = q + 32 * (int64_t)inner < kp ? q + 32 * (int64_t)inner : kp;
-        for (; q < end; q += 32) {
-            const __m256i x = _mm256_loadu_si256((const __m256i *)(const void *)(a + q));
-            for (int j = 0; j < 4; j++)
-                narrow[j] = _mm256_add_epi16(
-                    narrow[j],
-                    _mm256_maddubs_epi16(x, _mm256_loadu_si256((const __m256i *)(const void *)(w + j * kp + q))));
+        __m256i narrow[4][2];
+        const int64_t end = q + 4 * (int64_t)inner < kp ? q + 4 * (int64_t)inner : kp;
+        for (int i = 0; i < rows; i++)
+            narrow[i][0] = narrow[i][1] = _mm256_setzero_si256();
+        for (; q < end; q += 4) {
+            const __m256i v0 = _mm256_loadu_si256((const __m256i *)(const void *)(w + q * LTI_INT_LANES));
+            const __m256i v1 = _mm256_loadu_si256((const __m256i *)(const void *)(w + q * LTI_INT_LANES + 32));
+            for (int i = 0; i < rows; i++) {
+                const __m256i x = _mm256_set1_epi32(four_bytes(a + i * kp + q));
+                narrow[i][0] = _mm256_add_epi16(narrow[i][0], _mm256_maddubs_epi16(x, v0));
+                narrow[i][1] = _mm256_add_epi16(narrow[i][1], _mm256_maddubs_epi16(x, v1));
+            }
         }
-        for (int j = 0; j < 4; j++)
-            wide[j] = _mm256_add_epi32(wide[j], _mm256_madd_epi16(narrow[j], ones));
+        for (int i = 0; i < rows; i++)
+            for (int h = 0; h < 2; h++)
+                wide[i][h] = _mm256_add_epi32(wide[i][h], _mm256_madd_epi16(narrow[i][h], ones));
     }
-    for (int j = 0; j < 4; j++)
-        acc[j] = sum8(wide[j]);
+    for (int i = 0; i < rows; i++)
+        for (int h = 0; h < 2; h++)
+            _mm256_storeu_si256((__m256i *)(void *)(out[i] + 8 * h), wide[i][h]);
 }
 
-__attribute__((target("avx2"))) static int32_t dot1_avx2(const uint8_t *a, const int8_t *w, int64_t kp)
+AVX2 static void gemm_avx2(const uint8_t *a, int64_t n, const int8_t *w, int64_t k, int64_t kp, int inner, int32_t *acc)
 {
-    const __m256i ones = _mm256_set1_epi16(1);
-    __m256i wide = _mm256_setzero_si256();
-    for (int64_t q = 0; q < kp; q += 32)
-        wide = _mm256_add_epi32(
-            wide, _mm256_madd_epi16(_mm256_maddubs_epi16(_mm256_loadu_si256((const __m256i *)(const void *)(a + q)),
-                                                         _mm256_loadu_si256((const __m256i *)(const void *)(w + q))),
-                                    ones));
-    return sum8(wide);
-}
-
-static void gemm_avx2(const uint8_t *a, int64_t n, const int8_t *w, int64_t k, int64_t kp, int inner, int32_t *acc)
-{
-    for (int64_t i = 0; i < n; i++) {
-        int64_t j = 0;
-        for (; j + 4 <= k; j += 4)
-            dot4_avx2(a + i * kp, w + j * kp, kp, inner, acc + i * k + j);
-        for (; j < k; j++)
-            acc[i * k + j] = dot1_avx2(a + i * kp, w + j * kp, kp);
-    }
-}
-
-const lti_int_kernel lti_int_kernel_avx2 = {.name = "avx2", .gemm = gemm_avx2};
-
-// Two rows of activations by four of weights: eight accumulators.
-__attribute__((target("avx512f,avx512bw,avx512vnni"))) static void dot2x4(const uint8_t *a, const int8_t *w, int64_t kp,
-                                                                          int32_t *acc, int64_t stride)
-{
-    __m512i s[2][4];
-    for (int i = 0; i < 2; i++)
-        for (int j = 0; j < 4; j++)
-            s[i][j] = _mm512_setzero_si512();
-    for (int64_t q = 0; q < kp; q += 64) {
-        const __m512i x0 = _mm512_loadu_si512(a + q), x1 = _mm512_loadu_si512(a + kp + q);
-        for (int j = 0; j < 4; j++) {
-            const __m512i v = _mm512_loadu_si512(w + j * kp + q);
-            s[0][j] = _mm512_dpbusd_epi32(s[0][j], x0, v);
-            s[1][j] = _mm512_dpbusd_epi32(s[1][j], x1, v);
+    for (int64_t b = 0; b * LTI_INT_LANES < k; b++)
+        for (int64_t i = 0; i < n; i += 4) {
+            int32_t out[4][LTI_INT_LANES];
+            const int rows = n - i < 4 ? (int)(n - i) : 4;
+            if (rows == 4)
+                tile_avx2(a + i * kp, w + b * kp * LTI_INT_LANES, kp, inner, 4, out);
+            else
+                for (int r = 0; r < rows; r++)
+                    tile_avx2(a + (i + r) * kp, w + b * kp * LTI_INT_LANES, kp, inner, 1, out + r);
+            for (int r = 0; r < rows; r++)
+                memcpy(acc + (i + r) * k + b * LTI_INT_LANES, out[r], (size_t)block_channels(k, b) * sizeof **out);
         }
-    }
-    for (int i = 0; i < 2; i++)
-        for (int j = 0; j < 4; j++)
-            acc[i * stride + j] = _mm512_reduce_add_epi32(s[i][j]);
 }
 
-__attribute__((target("avx512f,avx512bw,avx512vnni"))) static int32_t dot1_vnni(const uint8_t *a, const int8_t *w,
-                                                                                int64_t kp)
+const lti_int_kernel lti_int_kernel_avx2 = {
+    .name = "avx2", .gemm = gemm_avx2, .add_term = add_term_avx2, .finish = finish_avx2};
+
+// rows (at most 8) places by 16 channels, four products an instruction and lane.
+VNNI static inline __attribute__((always_inline)) void tile_vnni(const uint8_t *a, const int8_t *w, int64_t kp,
+                                                                 int rows, __mmask16 mask, int32_t *acc, int64_t stride)
 {
-    __m512i s = _mm512_setzero_si512();
-    for (int64_t q = 0; q < kp; q += 64)
-        s = _mm512_dpbusd_epi32(s, _mm512_loadu_si512(a + q), _mm512_loadu_si512(w + q));
-    return _mm512_reduce_add_epi32(s);
+    __m512i s[8];
+    for (int i = 0; i < rows; i++)
+        s[i] = _mm512_setzero_si512();
+    for (int64_t q = 0; q < kp; q += 4) {
+        const __m512i v = _mm512_loadu_si512(w + q * LTI_INT_LANES);
+        for (int i = 0; i < rows; i++)
+            s[i] = _mm512_dpbusd_epi32(s[i], _mm512_set1_epi32(four_bytes(a + i * kp + q)), v);
+    }
+    for (int i = 0; i < rows; i++)
+        _mm512_mask_storeu_epi32(acc + i * stride, mask, s[i]);
 }
 
-static void gemm_vnni(const uint8_t *a, int64_t n, const int8_t *w, int64_t k, int64_t kp, int inner, int32_t *acc)
+VNNI static void gemm_vnni(const uint8_t *a, int64_t n, const int8_t *w, int64_t k, int64_t kp, int inner, int32_t *acc)
 {
     (void)inner;
-    for (int64_t i = 0; i < n; i += 2) {
-        int64_t j = 0;
-        for (; i + 2 <= n && j + 4 <= k; j += 4)
-            dot2x4(a + i * kp, w + j * kp, kp, acc + i * k + j, k);
-        for (int64_t e = i; e < n && e < i + 2; e++)
-            for (int64_t q = j; q < k; q++)
-                acc[e * k + q] = dot1_vnni(a + e * kp, w + q * kp, kp);
+    for (int64_t b = 0; b * LTI_INT_LANES < k; b++) {
+        const __mmask16 mask = (__mmask16)((1u << block_channels(k, b)) - 1);
+        const int8_t *v = w + b * kp * LTI_INT_LANES;
+        int32_t *to = acc + b * LTI_INT_LANES;
+        int64_t i = 0;
+        for (; i + 8 <= n; i += 8)
+            tile_vnni(a + i * kp, v, kp, 8, mask, to + i * k, k);
+        for (; i < n; i++)
+            tile_vnni(a + i * kp, v, kp, 1, mask, to + i * k, k);
     }
 }
 
-const lti_int_kernel lti_int_kernel_vnni = {.name = "avx512-vnni", .gemm = gemm_vnni, .exact8 = true};
+const lti_int_kernel lti_int_kernel_vnni = {
+    .name = "avx512-vnni", .gemm = gemm_vnni, .add_term = add_term_vnni, .finish = finish_vnni, .exact8 = true};
 #else
-const lti_int_kernel lti_int_kernel_avx2 = {.name = "avx2", .gemm = gemm_c, .exact8 = true};
-const lti_int_kernel lti_int_kernel_vnni = {.name = "avx512-vnni", .gemm = gemm_c, .exact8 = true};
+const lti_int_kernel lti_int_kernel_avx2 = {
+    .name = "avx2", .gemm = gemm_c, .add_term = add_term_c, .finish = finish_c, .exact8 = true};
+const lti_int_kernel lti_int_kernel_vnni = {
+    .name = "avx512-vnni", .gemm = gemm_c, .add_term = add_term_c, .finish = finish_c, .exact8 = true};
 #endif
 
 void lti_int_pack(const uint8_t *codes, int64_t n, int bits, uint8_t *out)

@@ -67,24 +67,35 @@ static bool fits_kernel(const machine *m, const lti_int_term *t)
            (m->kernel->exact8 || inner_sums(t->weights, s) >= 1);
 }
 
-// The windows of all output places as rows of kp bytes, (r,s,c) in order, zeros outside and behind.
+// One row of a window: (s,c) bytes, zeros outside of the image.
+static void gather_row(const lti_int_tensor *s, const lti_int_weights *w, const uint8_t *line, int64_t sx, uint8_t *to)
+{
+    if (sx >= 0 && sx + w->s <= s->w) { // whole: its bytes lie together
+        memcpy(to, line + sx * s->c, (size_t)(w->s * w->c));
+        return;
+    }
+    for (int64_t q = 0; q < w->s; q++, sx++, to += w->c) {
+        if (sx < 0 || sx >= s->w)
+            memset(to, 0, (size_t)w->c);
+        else
+            memcpy(to, line + sx * s->c, (size_t)w->c);
+    }
+}
+
+// The windows of all output places as rows of kp bytes, (r,s,c) in order, zeros behind.
 static void gather_rows(const lti_int_tensor *s, const lti_int_term *t, const lti_int_layer *l, const uint8_t *x,
                         uint8_t *rows)
 {
     const lti_int_weights *w = t->weights;
-    const int64_t used = w->r * w->s * w->c;
+    const int64_t line = w->s * w->c, used = w->r * line;
     for (int64_t y = 0; y < l->h; y++)
         for (int64_t c = 0; c < l->w; c++, rows += w->kp) {
-            uint8_t *to = rows;
             for (int64_t r = 0; r < w->r; r++) {
                 const int64_t sy = y * t->stride - t->pad + r;
-                for (int64_t q = 0; q < w->s; q++, to += w->c) {
-                    const int64_t sx = c * t->stride - t->pad + q;
-                    if (sy < 0 || sy >= s->h || sx < 0 || sx >= s->w)
-                        memset(to, 0, (size_t)w->c);
-                    else
-                        memcpy(to, x + (sy * s->w + sx) * s->c, (size_t)w->c);
-                }
+                if (sy < 0 || sy >= s->h)
+                    memset(rows + r * line, 0, (size_t)line);
+                else
+                    gather_row(s, w, x + sy * s->w * s->c, c * t->stride - t->pad, rows + r * line);
             }
             memset(rows + used, 0, (size_t)(w->kp - used));
         }
@@ -100,6 +111,11 @@ static void term_sums(const machine *m, const lti_int_layer *l, const lti_int_te
         m->kernel->gemm(scratch, n, t->weights->w8, l->k, t->weights->kp, inner_sums(t->weights, s), acc);
         return;
     }
+    if (!t->weights && s->type == LTI_INT_U8) {
+        for (int64_t i = 0; i < n * l->k; i++)
+            acc[i] = ((const uint8_t *)x)[i];
+        return;
+    }
     for (int64_t i = 0; i < n; i++)
         for (int64_t k = 0; k < l->k; k++)
             acc[i * l->k + k] = lti_int_acc(m->net, t, x, i / l->w, i % l->w, k);
@@ -111,24 +127,17 @@ static void run_affine(const machine *m, const lti_int_layer *l, int64_t *logits
     int64_t *sum = (int64_t *)(void *)m->scratch;
     int32_t *acc = (int32_t *)(void *)(m->scratch + (n * 8 + 63) / 64 * 64);
     uint8_t *rows = (uint8_t *)acc + (n * 4 + 63) / 64 * 64;
-    for (int64_t i = 0; i < n; i++)
-        sum[i] = l->add[i % l->k];
+    for (int64_t i = 0; i < n; i += l->k)
+        memcpy(sum + i, l->add, (size_t)l->k * sizeof *sum);
     for (int t = 0; t < l->n_terms; t++) {
         term_sums(m, l, &l->term[t], rows, acc);
-        for (int64_t i = 0; i < n; i += l->k)
-            for (int64_t k = 0; k < l->k; k++)
-                sum[i + k] += l->term[t].mul[k] * acc[i + k];
+        m->kernel->add_term(sum, acc, l->term[t].mul, l->h * l->w, l->k);
     }
     if (l->kind == LTI_INT_LOGITS) {
         memcpy(logits, sum, (size_t)n * sizeof *sum);
         return;
     }
-    uint8_t *out = tensor_of(m, l->target);
-    const int64_t top = ((int64_t)1 << l->bits) - 1;
-    for (int64_t i = 0; i < n; i++) {
-        const int64_t v = sum[i] >> l->shift;
-        out[i] = (uint8_t)(v < 0 ? 0 : v > top ? top : v);
-    }
+    m->kernel->finish(sum, n, l->shift, ((int64_t)1 << l->bits) - 1, tensor_of(m, l->target));
 }
 
 static void run_pool(const machine *m, const lti_int_layer *l)

@@ -54,10 +54,11 @@ static void products_are_exact(void **state)
 #endif
     for (size_t r = 0; r < sizeof range / sizeof *range; r++)
         for (int used = 1; used <= 130; used += used < 66 ? 1 : 16) {
-            enum { ROWS = 5, K = 7 };
-            const int64_t kp = (used + 63) / 64 * 64;
+            enum { ROWS = 13, K = 7 };
+            const int64_t kp = (used + 3) / 4 * 4;
             uint8_t a[ROWS * 192] = {0};
-            int8_t w[K * 192] = {0};
+            int8_t w[K * 192] = {0}; // 192: longest row
+            int8_t laid[LTI_INT_LANES * 192];
             int32_t acc[ROWS * K];
             for (int i = 0; i < ROWS; i++)
                 for (int j = 0; j < used; j++)
@@ -71,12 +72,13 @@ static void products_are_exact(void **state)
                                  : i == 1 ? -range[r].largest_w
                                           : (int)(draw(10, i * 1000 + j) % (unsigned)(2 * range[r].largest_w + 1)) -
                                                 range[r].largest_w);
+            lti_int_layout(w, K, kp, laid);
             const int pair = 2 * range[r].largest_w * range[r].largest_a;
             const int inner = pair <= 32767 ? (32767 / pair < 64 ? 32767 / pair : 64) : 0;
             for (int k = 0; k < 3; k++) {
                 if ((inner == 0 && !kernels[k]->exact8) || (k == 2 && !has_avx2))
                     continue;
-                kernels[k]->gemm(a, ROWS, w, K, kp, inner, acc);
+                kernels[k]->gemm(a, ROWS, laid, K, kp, inner, acc);
                 for (int i = 0; i < ROWS; i++)
                     for (int j = 0; j < K; j++) {
                         int64_t want = 0;
