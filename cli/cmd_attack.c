@@ -25,7 +25,7 @@ static const lt_option own[] = {
     LT_STR(struct opts, run, NULL, "run or model file (also the first argument); several: an ensemble"),
     LT_STR(struct opts, data, NULL, "data set; default: the one the model was trained on"),
     LT_ENUM(struct opts, split, LT_TEST, splits, "which images"),
-    LT_I64(struct opts, limit, 0, 0, 1000000000, "images", "the first ones of the split; 0: all"),
+    LT_I64(struct opts, limit, 200, 0, 1000000000, "images", "the first ones of the split; 0: all"),
     LT_ENUM(struct opts, combine, LT_COMBINE_SOFTMAX, heads, "how several models answer together"),
     LT_F64(struct opts, model_noise, 0, 0, 10, "pixels", "deviation of noise before the model: a randomised defence"),
     LT_OPT_END,

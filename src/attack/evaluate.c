@@ -324,6 +324,22 @@ static void book_part(lti_robust *e, int p, lt_attack_part *out)
     lt_wilson(robust, r->n, out->interval);
 }
 
+// What is to come at most; early stops make it less.
+static void say_estimate(const lti_robust *e)
+{
+    double passes = 0;
+    for (int p = 0; p < e->n_parts; p++) {
+        const lti_robust_part *part = &e->part[p];
+        const unsigned flags = part->attack->ops->flags;
+        const bool restarts = flags & (LTI_ATTACK_RANDOM | LTI_ATTACK_OTHER_STARTS);
+        const double runs = (restarts ? part->restarts : 1) *
+                            (flags & LTI_ATTACK_PER_TARGET ? fmin(part->targets, e->result->n_classes - 1) : 1.0);
+        passes += runs * part->steps * (flags & LTI_ATTACK_FORWARD_ONLY ? 1 : 2) * e->spec.eot;
+    }
+    lt_info(e->env->events, "attack.estimate", "attacking %lld of %lld images, each with at most %.0f passes",
+            (long long)e->n_todo, (long long)e->result->n, passes);
+}
+
 static lt_status run_parts(lti_robust *e)
 {
     int64_t f0 = 0, b0 = 0, f1 = 0, b1 = 0;
@@ -488,6 +504,7 @@ static lt_status evaluate_all(lti_robust *e)
     LT_TRY(read_samples(e));
     LT_TRY(clean_pass(e));
     LT_TRY(lti_flags_before(e));
+    say_estimate(e);
     LT_TRY(run_parts(e));
     fill_result(e);
     LT_TRY(lti_flags_after(e));
