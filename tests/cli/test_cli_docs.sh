@@ -27,6 +27,22 @@ fi
 error 2 "expected markdown, man, bash or options" --dump-docs html
 error 2 "expected unlearn.METHOD" --dump-docs options nothing
 
+# code in the pages: the method compiles, the arrays are what audit reads
+sed -n '/^```c$/,/^```$/p' "$SOURCE/docs/add-a-method.md" | sed '/^```/d' >weighted.c
+cc -std=c11 -Wall -Wextra -Werror -D_GNU_SOURCE -fsyntax-only -I"$SOURCE/include" -I"$SOURCE/src" weighted.c 2>err ||
+    fail "the method of docs/add-a-method.md does not compile"
+if python3 -c 'import numpy' 2>/dev/null; then
+    sed -n '/^```python$/,/^```$/p' "$SOURCE/docs/audit-arrays.md" | sed '/^```/d' >arrays.py
+    cat >>arrays.py <<'END'
+rng = np.random.default_rng(1)
+sizes = (80, 40, 60)
+save_signals("signals.npz", [(rng.normal(0, 1, (n, 4)), rng.integers(0, 4, n), np.arange(n)) for n in sizes])
+END
+    python3 arrays.py 2>err || fail "the code of docs/audit-arrays.md fails"
+    run 0 audit --signals signals.npz --json --bootstrap 20
+    json out ua ra ta svc_mia loss.ft_auc
+fi
+
 # pages of methods: option tables as generated, tags with an equation, methods with a page
 "$SOURCE/tools/update-docs" --check "$LETHE" >out 2>err || fail "docs are out of date: $(cat err)"
 "$SOURCE/tools/check-docs" >out 2>err || fail "tools/check-docs: $(cat out)"
