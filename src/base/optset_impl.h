@@ -56,7 +56,7 @@ lt_status lti_optset_require(const lt_optset *set, const char *key, unsigned how
 bool lti_optset_is_source(const char *key); // "config", "set": where values come from; no key can set them
 // what: how messages name the option, such as "--lr" or "file.yaml:3: lr".
 lt_status lti_optset_assign(lt_optset *set, lti_opt_row *row, const char *value, const char *origin, const char *what);
-bool lti_opt_is_switch(const lt_option *o); // BOOL, or LT_SWITCH
+bool lti_opt_is_switch(const lt_option *o);                         // BOOL, or LT_SWITCH
 bool lti_opt_is_flag(const lt_optset *set, const lti_opt_row *row); // is plain --name accepted?
 // Rows in the order of their keys: the one after `last` (NULL: the first), NULL at the end. A search per step, because
 // tables are small and this way needs no memory, so that hashing cannot fail.

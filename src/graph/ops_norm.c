@@ -176,16 +176,16 @@ static lt_status bn_train_dx_vjp(lt_graph *g, int32_t node, const lt_val *dout, 
         din[1] = d[0];
     }
     if (need[0] || need[2]) {
-        lti_emit(g, &lt_op_bn_train_dx2, &n.attr, 6,
-                 (lt_val[]){n.in[0], n.in[1], dout[0], n.in[2], n.in[3], n.in[4]}, e);
+        lti_emit(g, &lt_op_bn_train_dx2, &n.attr, 6, (lt_val[]){n.in[0], n.in[1], dout[0], n.in[2], n.in[3], n.in[4]},
+                 e);
         din[0] = need[0] ? e[0] : LT_NONE;
         din[2] = need[2] ? e[1] : LT_NONE;
     }
     return lt_graph_status(g);
 }
 
-static lt_status bn_train_dx2_infer(const lt_attr *a, int n_in, const lt_shape *in, const lt_dtype *dtype, lt_shape *out,
-                                    lt_dtype *out_dtype)
+static lt_status bn_train_dx2_infer(const lt_attr *a, int n_in, const lt_shape *in, const lt_dtype *dtype,
+                                    lt_shape *out, lt_dtype *out_dtype)
 {
     (void)n_in;
     LT_TRY(check_bn("second derivative of batch norm", a, in, 3, 3));

@@ -1,4 +1,4 @@
-// chip.c - the maps of one device, and what its cells do to a weight [QAT 3, 4].
+// chip.c - the maps of one device, and what its cells do to a weight [QAT 3.1, 4].
 //
 // A cell is stuck when its uniform number lies below the rate, so maps are nested in the rate; numbers are functions of
 // (seed, chip, tensor, weight, cell). Faults and spread have seeds of their own.

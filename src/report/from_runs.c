@@ -353,7 +353,9 @@ static lt_status fill_report(const lt_report_source *s, lt_report *r)
                     .audit_path = r->audit_path,
                     .quantized = r->quantized,
                     .stream = r->stream};
-    r->spec = (lt_report_spec){.title = s->title, .subtitle = s->n_streams > 0 ? "requests served one after another" : "quantized models", .seed = s->seed};
+    r->spec = (lt_report_spec){.title = s->title,
+                               .subtitle = s->n_streams > 0 ? "requests served one after another" : "quantized models",
+                               .seed = s->seed};
     LT_TRY(load_files(s, r));
     if (r->n_rows > 0)
         LT_TRY(fill_comparison(&g));
@@ -381,8 +383,7 @@ lt_status lt_report_from_runs(const lt_report_source *source, lt_report **report
     r->audit_path = lti_calloc(n, sizeof *r->audit_path);
     r->stream = lti_calloc((size_t)r->n_streams + 1, sizeof *r->stream);
     r->quantized = lti_calloc((size_t)r->n_quantized + 1, sizeof *r->quantized);
-    const bool complete =
-        r->result && r->resolved && r->env && r->audit && r->audit_path && r->stream && r->quantized;
+    const bool complete = r->result && r->resolved && r->env && r->audit && r->audit_path && r->stream && r->quantized;
     const lt_status status = complete ? fill_report(source, r) : LTI_NOMEM("report");
     if (status != LT_OK) {
         lt_report_destroy(r);

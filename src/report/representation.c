@@ -71,8 +71,8 @@ static void describe_three(lti_buf *b, const char *stage, lt_report_by_model t, 
     lti_buf_printf(b, ".");
 }
 
-static void probe_chart(lti_doc *d, const lt_report_representation *depth, const char *title, const char *axis, three_of get,
-                        double neutral)
+static void probe_chart(lti_doc *d, const lt_report_representation *depth, const char *title, const char *axis,
+                        three_of get, double neutral)
 {
     lti_axis x = {.label = axis, .lo = neutral, .hi = neutral, .want = 5};
     lti_buf desc = {0};
@@ -152,8 +152,8 @@ static void cka_chart(lti_doc *d, const lt_report_representation *depth)
 
 // ---- relearning
 
-static void percent_line(lti_plot *p, const lt_report_representation *depth, const double *acc, lti_style style, lti_buf *failed,
-                         const char *name)
+static void percent_line(lti_plot *p, const lt_report_representation *depth, const double *acc, lti_style style,
+                         lti_buf *failed, const char *name)
 {
     if (!acc)
         return;
@@ -175,7 +175,8 @@ static bool any_curve(const lt_report_representation *depth, const lt_report_rel
     return depth->n_steps > 0 && (r->original || r->unlearned || r->n_retrained > 0);
 }
 
-static void relearn_chart(lti_doc *d, const lt_report_representation *depth, const lt_report_relearn *r, const char *title)
+static void relearn_chart(lti_doc *d, const lt_report_representation *depth, const lt_report_relearn *r,
+                          const char *title)
 {
     lti_plot p;
     if (!any_curve(depth, r))
@@ -262,14 +263,15 @@ static void write_three(lti_lines *w, int row, const char *section, const char *
         lti_lines_row(w, section, row, name, t.retrained[k]);
 }
 
-static void write_relearn(lti_lines *w, const lt_report_representation *d, const char *section, const lt_report_relearn *r)
+static void write_relearn(lti_lines *w, const lt_report_representation *d, const char *section,
+                          const lt_report_relearn *r)
 {
     char name[80];
     for (int i = 0; i < d->n_steps; i++) {
         lti_format(name, sizeof name, "step %g", d->step[i]);
         write_three(w, d->row, section, name,
                     (lt_report_by_model){.original = r->original ? r->original[i] : (double)NAN,
-                                      .unlearned = r->unlearned ? r->unlearned[i] : (double)NAN});
+                                         .unlearned = r->unlearned ? r->unlearned[i] : (double)NAN});
         lti_format(name, sizeof name, "step %g " LT_KIND_RETRAINED, d->step[i]);
         for (int k = 0; k < r->n_retrained; k++)
             lti_lines_row(w, section, d->row, name, r->retrained[k][i]);
@@ -321,7 +323,7 @@ static const double *take_numbers(lti_gather *g, const json_t *v, int *n)
 static lt_report_by_model take_three(lti_gather *g, const json_t *v)
 {
     lt_report_by_model t = {number(json_object_get(v, LT_KIND_ORIGINAL)), number(json_object_get(v, LT_KIND_UNLEARNED)),
-                         NULL, 0};
+                            NULL, 0};
     t.retrained = take_numbers(g, json_object_get(v, LT_KIND_RETRAINED), &t.n_retrained);
     return t;
 }

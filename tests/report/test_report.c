@@ -129,14 +129,14 @@ static void fill_depth(struct fixture *f)
     f->cka[0] = (lt_report_cka){"stem", 0.99, 0.95, two, 2};
     f->cka[1] = (lt_report_cka){"layer <1>", NAN, NAN, NULL, 0};
     f->depth = (lt_report_representation){.row = 3,
-                                 .probe = f->probe,
-                                 .n_probes = 2,
-                                 .cka = f->cka,
-                                 .n_cka = 2,
-                                 .step = steps,
-                                 .n_steps = N_STEPS,
-                                 .forget_acc = {rising, falling, two_curves, 2},
-                                 .test_acc = {NULL, rising, NULL, 0}};
+                                          .probe = f->probe,
+                                          .n_probes = 2,
+                                          .cka = f->cka,
+                                          .n_cka = 2,
+                                          .step = steps,
+                                          .n_steps = N_STEPS,
+                                          .forget_acc = {rising, falling, two_curves, 2},
+                                          .test_acc = {NULL, rising, NULL, 0}};
     f->stream = (lt_report_stream){"amun & co", "runs/s", N_STEPS, rising, falling};
     f->spec.depth = &f->depth;
     f->spec.n_depth = 1;

@@ -154,7 +154,8 @@ static void test_bare_file_takes_what_is_missing(void **state)
     const char *spec;
     assert_fails(LT_E_USAGE, "which data", lt_trained_model_data_spec(&m, "", &spec));
     lt_trained_model_close(&m);
-    const lt_model_fallback alone = {.normalize = "0.5:0.25"}, wrong = {.model = "simple-conv", .normalize = "0.5", .input = "3x32x32"},
+    const lt_model_fallback alone = {.normalize = "0.5:0.25"},
+                            wrong = {.model = "simple-conv", .normalize = "0.5", .input = "3x32x32"},
                             input = {.model = "simple-conv", .input = "3x32"};
     assert_fails(LT_E_USAGE, "name --model NAME:key=value; --input CxHxW (3 channels) or --data",
                  lt_trained_model_open(in_dir("bare.safetensors"), &alone, NULL, &m));

@@ -1,5 +1,5 @@
-// representation_audit.c - the representation audit: linear probes, similarity of stages (CKA) and relearning curves of the
-// unlearned network, the original and the retrained ones.
+// representation_audit.c - the representation audit: linear probes, similarity of stages (CKA) and relearning curves of
+// the unlearned network, the original and the retrained ones.
 //
 // All networks see the same samples, folds, and order of relearning. Each is opened, measured and closed in turn; what
 // is kept of it are the features of forgotten and test samples, for CKA, and its metrics.

@@ -16,6 +16,6 @@
         &lt_op_##name, name##_f32, name##_f64, NULL                                                                    \
     }
 const lti_ref_row lti_ref_norm[] = {
-    ROW(bn_train), ROW(bn_apply),  ROW(bn_train_dx), ROW(bn_train_dx2),  ROW(bn_eval), ROW(bn_eval_dx),
-    ROW(bn_fold),  ROW(normalize), ROW(normalize_dx), {0},
+    ROW(bn_train),   ROW(bn_apply), ROW(bn_train_dx), ROW(bn_train_dx2), ROW(bn_eval),
+    ROW(bn_eval_dx), ROW(bn_fold),  ROW(normalize),   ROW(normalize_dx), {0},
 };
