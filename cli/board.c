@@ -67,6 +67,7 @@ static lt_status fill_row(const cli_source *src, lt_comparison_row *row)
         row->seed = cli_format("%lld", (long long)json_integer_value(seed));
     row->seconds = seconds_of(src->result);
     row->last_train_acc = cli_last_train_acc(src);
+    lt_trained_model_effect(src, &row->effect);
     lt_model_identify(src->model, &row->identity);
     return add_options(src, row);
 }

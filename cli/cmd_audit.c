@@ -281,6 +281,7 @@ static lt_status run_lint(const cli_call *call, struct job *job)
 {
     const struct opts *o = call->opts;
     lt_duplicates duplicates = {0};
+    lt_lint_effect effect;
     lt_lint_in extra = {.role = LT_LINT_OF_UNLEARNED,
                         .expects_retrained = true,
                         .before_name = o->before,
@@ -291,6 +292,8 @@ static lt_status run_lint(const cli_call *call, struct job *job)
         extra.forget_digest = job->forget_digest;
         extra.last_train_acc = cli_last_train_acc(&job->source);
         extra.duplicates = &duplicates;
+        lt_trained_model_effect(&job->source, &effect);
+        extra.effect = &effect;
     }
     return lt_audit_report_lint(job->report, &extra);
 }

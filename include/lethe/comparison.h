@@ -25,6 +25,7 @@ typedef struct lt_comparison_row {
     lt_model_identity identity;
     lt_audited audited;
     double last_train_acc; // running accuracy of the last epoch; NAN = not known
+    lt_lint_effect effect; // what the run says of its original model
     // Filled by lt_comparison_label.
     lt_row_role role;
     char *name, *setting, *group; // group: rows with the same are repeats with other seeds

@@ -52,6 +52,10 @@ typedef struct lt_lint_attack { // membership attack on the audited model
     double ft_auc;
     lt_interval ft_interval;
 } lt_lint_attack;
+typedef struct lt_lint_effect { // what a run says of its original model and of what it spent; NAN = not known
+    double forget_acc, retain_acc, test_acc; // of the original model, on the samples of the run
+    double lr_area, lr_area_default;
+} lt_lint_effect;
 typedef struct lt_lint_in { // fields may be NULL, 0 or NAN: checks that need them find nothing
     lt_lint_role role;      // of the model that is checked
     lt_lint_model model;
@@ -65,6 +69,7 @@ typedef struct lt_lint_in { // fields may be NULL, 0 or NAN: checks that need th
     const lt_references *refs;
     const lt_lint_attack *attacks;
     int n_attacks;
+    const lt_lint_effect *effect;
     double last_train_acc;           // running accuracy of the last epoch that trained this model
     const lt_duplicates *duplicates; // of forgotten images
 } lt_lint_in;

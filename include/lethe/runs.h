@@ -5,6 +5,7 @@
 #ifndef LT_RUNS_H
 #define LT_RUNS_H
 #include "lethe/audit.h"
+#include "lethe/lint.h"
 #include "lethe/run.h"
 LT_BEGIN
 
@@ -36,6 +37,7 @@ LT_API void lt_trained_model_close(lt_trained_model *m);
 LT_API const char *lt_trained_model_meta(const lt_trained_model *m, const char *key);  // of the file; NULL when absent
 LT_API const char *lt_trained_model_text(const lt_trained_model *m, const char *path); // of the result, "a.b"; or ""
 LT_API double lt_trained_model_real(const lt_trained_model *m, const char *path);      // of the result; NAN when absent
+LT_API void lt_trained_model_effect(const lt_trained_model *m, lt_lint_effect *effect); // of its result, for the linter
 // The recipe that the model was trained with, from its metadata; defaults where the file says nothing. LT_E_FORMAT.
 LT_API lt_status lt_trained_model_recipe(const lt_trained_model *m, lt_train_cfg *cfg);
 // Path of the run that this one started from, malloc'ed ("" = none): the one on record or, where nothing lies there,

@@ -23,7 +23,7 @@ lt_status lt_comparison_add(lt_comparison *c, lt_comparison_row **row)
         return LTI_NOMEM("comparison");
     c->row = longer;
     *row = &c->row[c->n++];
-    **row = (lt_comparison_row){.uses_retain = -1, .seconds = NAN, .last_train_acc = NAN, .summary = {NAN, NAN, NAN}};
+    **row = (lt_comparison_row){.uses_retain = -1, .seconds = NAN, .last_train_acc = NAN, .effect = {NAN, NAN, NAN, NAN, NAN}, .summary = {NAN, NAN, NAN}};
     return LT_OK;
 }
 

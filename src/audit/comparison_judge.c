@@ -45,6 +45,7 @@ static lt_status lint_row(const lt_comparison *c, lt_comparison_row *r)
                               .expects_retrained = true,
                               .forget_digest = c->forget_digest,
                               .last_train_acc = r->last_train_acc,
+                              .effect = &r->effect,
                               .duplicates = &c->duplicates};
     return lt_audit_report_lint(r->report, &extra);
 }

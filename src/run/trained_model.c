@@ -200,6 +200,15 @@ double lt_trained_model_real(const lt_trained_model *m, const char *path)
     return lti_run_json_real(m->result, path);
 }
 
+void lt_trained_model_effect(const lt_trained_model *m, lt_lint_effect *effect)
+{
+    effect->forget_acc = lti_run_json_real(m->result, "original.forget_acc");
+    effect->retain_acc = lti_run_json_real(m->result, "original.retain_acc");
+    effect->test_acc = lti_run_json_real(m->result, "original.test_acc");
+    effect->lr_area = lti_run_json_real(m->result, "lr_area");
+    effect->lr_area_default = lti_run_json_real(m->result, "lr_area_default");
+}
+
 char *lt_trained_model_parent(const lt_trained_model *m)
 {
     const char *parent = lti_run_json_text(m->result, "parent"), *base = strrchr(parent, '/');

@@ -9,7 +9,7 @@
 
 enum { N_PARTS = 4, MAX_TENSORS = 10 + 2 * (LT_JOB_MAX_PENALTIES + 1) };
 static const char *const part_name[N_PARTS] = {"model", "recipe", "data", "mask"};
-static const char format_version[] = "3";
+static const char format_version[] = "4";
 
 static void hash_str(lti_hash *h, const char *s)
 {
@@ -46,15 +46,22 @@ static void hash_doors(lti_hash *h, const lt_job *job)
     }
 }
 
+// Options that say how to run and not what: the weights are the same with other values.
+static bool changes_nothing(const lt_option *row)
+{
+    return row->offset == offsetof(lt_train_cfg, eval_every) ||
+           row->offset == offsetof(lt_train_cfg, checkpoint_every_s);
+}
+
 static void hash_recipe(lti_hash *h, const lt_job *job)
 {
-    const lt_train_cfg *c = &job->cfg; // field by field: padding has no defined bytes
-    HASH(h, c->epochs), HASH(h, c->batch), HASH(h, c->optimizer), HASH(h, c->lr), HASH(h, c->momentum);
-    HASH(h, c->weight_decay), HASH(h, c->nesterov), HASH(h, c->beta1), HASH(h, c->beta2), HASH(h, c->adam_eps);
-    HASH(h, c->schedule), HASH(h, c->lr_step_gamma), HASH(h, c->lr_step_every), HASH(h, c->warmup_epochs);
-    HASH(h, c->label_smoothing), HASH(h, c->augment), HASH(h, c->divergence_factor);
-    HASH(h, c->adversarial), HASH(h, c->adv_norm), HASH(h, c->adv_eps), HASH(h, c->adv_step), HASH(h, c->adv_steps);
-    HASH(h, c->trades_beta);
+    char number[LT_OPTION_TEXT_MAX];
+    for (const lt_option *row = lt_train_options; row->name; row++) {
+        if (changes_nothing(row))
+            continue;
+        hash_str(h, row->name);
+        hash_str(h, lt_option_text(row, &job->cfg, number));
+    }
     HASH(h, job->seed), HASH(h, job->l1), HASH(h, job->n_phases), HASH(h, job->bn_eval), HASH(h, job->temperature);
     HASH(h, job->l1_schedule), HASH(h, job->l1_off_last_epochs);
     hash_doors(h, job);

@@ -19,6 +19,7 @@ typedef struct fixture {
     lt_references refs;
     lt_lint_attack attack;
     lt_duplicates duplicates;
+    lt_lint_effect effect;
     lt_lint_in in;
 } fixture;
 
@@ -52,7 +53,9 @@ static void fill(fixture *f)
     f->attack = (lt_lint_attack){"loss", 0.5, {0.45, 0.55}};
     for (int i = 0; i < 2; i++)
         f->retrained[i] = (lt_lint_model){i ? "r1" : "r0", identity(i ? "d1" : "d0", "retrain"), &f->signals[1 + i]};
+    f->effect = (lt_lint_effect){1, 1, 1, 5, 5};
     f->in = (lt_lint_in){.role = LT_LINT_OF_UNLEARNED,
+                         .effect = &f->effect,
                          .model = {"u", identity("du", "amun"), &f->signals[0]},
                          .audit = &f->audit,
                          .retrained = f->retrained,
@@ -70,6 +73,36 @@ static void fill(fixture *f)
 static void copy_outputs(fixture *f, int from, int to)
 {
     memcpy(&f->logits[0][to * K], &f->logits[0][from * K], K * sizeof(float));
+}
+
+// The first so many samples of a group are misread.
+static void misread(fixture *f, int model, int group, int n)
+{
+    for (int i = group * N_GROUP; i < group * N_GROUP + n; i++)
+        f->logits[model][i * K + i % K] -= 2;
+}
+static void inert(fixture *f)
+{
+    misread(f, 1, LT_GROUP_FORGET, N_GROUP / 4); // retraining reads a fourth less, the run nothing less
+    misread(f, 2, LT_GROUP_FORGET, N_GROUP / 4);
+}
+static void overdone(fixture *f)
+{
+    f->in.n_retrained = 0;
+    for (int i = N_GROUP; i < N; i++)
+        f->logits[0][i * K + i % K] -= i < 2 * N_GROUP ? 0.5f : 0.1f;
+}
+static void broken(fixture *f)
+{
+    misread(f, 0, LT_GROUP_TEST, N_GROUP / 5);
+}
+static void costly(fixture *f)
+{
+    misread(f, 0, LT_GROUP_RETAIN, N_GROUP / 15);
+}
+static void far_area(fixture *f)
+{
+    f->effect.lr_area = 0.4;
 }
 
 static void id_in_two_groups(fixture *f)
@@ -218,6 +251,11 @@ static const struct {
     {"few-test", LT_LINT_WARNING, few_test},
     {"single-seed", LT_LINT_WARNING, one_seed},
     {"auc-below-half", LT_LINT_WARNING, below_half},
+    {"inert", LT_LINT_WARNING, inert},
+    {"overdone", LT_LINT_WARNING, overdone},
+    {"broken", LT_LINT_WARNING, broken},
+    {"utility", LT_LINT_WARNING, costly},
+    {"area-far", LT_LINT_WARNING, far_area},
 };
 enum { N_CASES = sizeof cases / sizeof *cases };
 

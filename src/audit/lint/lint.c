@@ -3,6 +3,7 @@
 #include "lethe/unlearn.h"
 #include <stdarg.h>
 #include <stdlib.h>
+#include <math.h>
 #include <string.h>
 
 static const lt_lint_check *const table[] = {
@@ -206,4 +207,39 @@ void lti_count_equal_outputs(const lt_signals *s, int64_t found[3])
     lti_free(all);
     if (2 * n_distinct < s->n)
         found[0] = found[1] = found[2] = 0;
+}
+
+// ---- what a run did
+
+bool lti_forgets_classes(const lt_signals *s)
+{
+    bool some = false;
+    for (int64_t i = 0; i < s->n; i++) {
+        if (s->group[i] != LT_GROUP_FORGET)
+            continue;
+        some = true;
+        for (int64_t j = 0; j < s->n; j++)
+            if (s->group[j] == LT_GROUP_RETAIN && s->label[j] == s->label[i])
+                return false;
+    }
+    return some;
+}
+
+double lti_mean_retrained_acc(const lt_lint_in *in, int group)
+{
+    double sum = 0;
+    int n = 0;
+    for (int i = 0; i < in->n_retrained; i++)
+        if (in->retrained[i].signals) {
+            sum += lt_signals_acc(in->retrained[i].signals, group);
+            n++;
+        }
+    return n ? sum / n : (double)NAN;
+}
+
+double lti_lost_accuracy(const lt_lint_in *in)
+{
+    const double retain = in->effect->retain_acc - lt_signals_acc(in->model.signals, LT_GROUP_RETAIN);
+    const double test = in->effect->test_acc - lt_signals_acc(in->model.signals, LT_GROUP_TEST);
+    return fmax(retain, test); // of the one that is known
 }
