@@ -50,6 +50,13 @@ same "broken certificates" 0 "$(value out n_certificates_broken)"
 run 0 attack base --attack pgd --eps 0 --steps 3 --limit 20 --threads 1 --json
 contains out '"success_rate": 0.0'
 
+# Two classes: replacement losses, said by a flag, which --strict turns into exit code 6.
+run 0 train --data synthetic,train-limit=200,test-limit=40,classes=0+1 --model simple-conv:width=8 --batch 50 --threads 1 --epochs 4 --out two --quiet
+run 0 attack two --attack apgd-dlr,apgd-t --eps 8/255 --steps 3 --limit 10 --threads 1 --json
+contains out "F5-classes"
+run 6 attack two --attack apgd-t --eps 8/255 --steps 3 --limit 10 --threads 1 --strict --json
+contains err "F5-classes"
+
 error 2 "unknown attack 'pdg'" attack base --attack pdg
 error 2 "eps: expected a number" attack base --eps x/255
 error 2 "attack ddn: expected norm l2, found linf" attack base --attack ddn
