@@ -323,22 +323,24 @@ static lt_status evaluate_models(cli_call *call, struct job *job, lt_robust_resu
 static lt_status check_certificates(cli_call *call, struct job *job, const lt_robust_result *r)
 {
     const struct opts *o = call->opts;
-    lt_lipschitz bound = {0};
-    const lt_lipschitz_cfg cfg = {0};
+    lt_spectra spectra;
+    lt_spectra_cfg cfg = {.seed = 1};
     if (!o->certify)
         return LT_OK;
     if (job->victims.n > 1)
         return LT_FAIL(LT_E_USAGE, "--certify: expected one model, found %d", job->victims.n);
-    LT_TRY(lt_lipschitz_bound(job->victims.model[0], &cfg, &job->env, &bound));
+    lt_options_defaults(lt_spectra_options, &cfg);
+    LT_TRY(lt_spectra_measure(job->victims.model[0], &cfg, &job->env, &spectra));
     double *radius = cli_alloc((size_t)r->n, sizeof *radius), sum = 0;
-    const int64_t n_inside = lt_robust_certify(r, bound.bound, radius);
+    const int64_t n_inside = lt_robust_certify(r, spectra.lipschitz_bound, radius);
     for (int64_t i = 0; i < r->n; i++)
         sum += radius[i];
-    cli_put_real(call->result, "lipschitz_bound", bound.bound);
+    cli_put_real(call->result, "lipschitz_bound", spectra.lipschitz_bound);
+    cli_put(call->result, "lipschitz_bound_by", json_string(spectra.bound_by));
     cli_put_real(call->result, "mean_certified_l2", sum / (double)r->n);
     cli_put(call->result, "n_certificates_broken", json_integer(n_inside));
     free(radius);
-    lt_lipschitz_clear(&bound);
+    lt_spectra_clear(&spectra);
     return LT_OK;
 }
 

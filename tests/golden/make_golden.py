@@ -33,7 +33,7 @@ MODELS = [
     ("resnet18_w64", "resnet18:width=64,proj-half=0,bn=1", (3, 32, 32), 10, 4, 0.001, False),
     ("vgg19_w4", "vgg19:width=4,bn=1", (3, 32, 32), 10, 8, 0.0005, False),
     ("resnet20_w4", "resnet20:width=4,bn=1", (3, 32, 32), 10, 4, 0.02, False),
-    ("dla_w2", "dla:width=2,bn=1", (3, 32, 32), 10, 8, 0.0005, False),
+    ("dla_w2", "dla:width=2,bn=1", (3, 32, 32), 10, 8, 0.00002, False),
     ("dla_w2_nobn", "dla:width=2,bn=0", (3, 32, 32), 10, 4, 0.0005, False),
     ("simple_conv_w8", "simple-conv:width=8,bn=1,mean=0.5,std=0.25", (1, 28, 28), 10, 8, 0.02, False),
     ("simple_conv_rgb", "simple-conv:width=8,bn=0,mean=0.5+0.4375+0.375,std=0.25+0.125+0.5", (3, 32, 32), 7, 8, 0.002, False),

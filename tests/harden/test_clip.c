@@ -28,7 +28,7 @@ static lt_clip_cfg defaults(double norm)
 static double largest(const lt_model *m, const char *layer)
 {
     lt_spectra s;
-    lt_spectra_cfg cfg;
+    lt_spectra_cfg cfg = {.seed = 1};
     double found = -1;
     lt_options_defaults(lt_spectra_options, &cfg);
     cfg.iterations = 100;
@@ -85,7 +85,7 @@ static void test_once(void **state)
 static double mean_singular(const lt_model *m)
 {
     lt_spectra s;
-    lt_spectra_cfg cfg;
+    lt_spectra_cfg cfg = {.seed = 1};
     double sum = 0;
     lt_options_defaults(lt_spectra_options, &cfg);
     cfg.top_k = 32;
@@ -159,7 +159,7 @@ static void test_linear_closed_form(void **state)
     (void)state;
     lt_model *m = make_model("simple-conv:width=4,bn=0", 8, 5, 4.0);
     lt_spectra before, after;
-    lt_spectra_cfg s;
+    lt_spectra_cfg s = {.seed = 1};
     lt_clip_cfg cfg = defaults(0);
     lt_clip_report r;
     lt_options_defaults(lt_spectra_options, &s);

@@ -256,7 +256,7 @@ static void test_lotos_equal(void **state)
         assert_ok(lti_lotos_follow(l));
     assert_ok(lti_lotos_gradient(l, NULL, &loss));
     lt_spectra s;
-    lt_spectra_cfg sc;
+    lt_spectra_cfg sc = {.seed = 1};
     lt_options_defaults(lt_spectra_options, &sc);
     sc.upper = false;
     assert_ok(lt_spectra_measure(m, &sc, &env, &s));
