@@ -37,6 +37,7 @@ typedef struct lt_ensemble_cfg { // rows of lt_ensemble_options
     int32_t lotos_every;         // steps; 0 = 1, with trs 5
     bool lotos_stem;             // the first convolution only; always so between different architectures
     bool lotos_normalize;        // divide by M N (N-1) as in the paper
+    bool lotos_parity;           // skip the steps that the released code skips
     float trs_cos, trs_smooth, gal_weight, adp_entropy, adp_det;
     float dverge_eps, dverge_step;
     int32_t dverge_steps;

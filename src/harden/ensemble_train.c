@@ -35,6 +35,8 @@ const lt_option lt_ensemble_options[] = {
             "the first convolution only; always so between different architectures"),
     LT_BOOL(struct lt_ensemble_cfg, lotos_normalize, 0,
             "divide by layers and ordered pairs, as the paper writes it and the released code does not"),
+    LT_BOOL(struct lt_ensemble_cfg, lotos_parity, 0,
+            "no term in the last step of an epoch and in steps 199, 399, ..., as in the released code"),
     LT_F32(struct lt_ensemble_cfg, trs_cos, 40, 0, 1e6, "", "TRS: weight of |cos| between input gradients"),
     LT_F32(struct lt_ensemble_cfg, trs_smooth, 2.5, 0, 1e6, "", "TRS: weight of the squared input gradients"),
     LT_F32(struct lt_ensemble_cfg, gal_weight, 0.5, 0, 1e6, "", "GAL: weight of the alignment term"),

@@ -264,6 +264,8 @@ static double prepare(void *ctx, const lt_update_at *at)
     lti_lotos *l = ctx;
     double loss = 0;
     l->active = l->memory[l->n_memory - 1] != 0 && at->step % l->every == 0;
+    if (l->cfg->lotos_parity && (at->step + 1 == at->n_steps || at->step % 200 == 199))
+        l->active = false;
     l->loss = 0;
     if (!l->active || l->failure.status != LT_OK || l->cfg->lotos_weight == 0)
         return 0;
