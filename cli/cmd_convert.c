@@ -1,9 +1,11 @@
 // cmd_convert.c - `lethe convert`: checkpoints of other programs into run directories, and models into other formats.
 #include "cli.h"
 #include <stdlib.h>
+#include <string.h>
 
 struct opts {
     lt_model_fallback file;
+    lt_train_cfg recipe;
     const char *data;
     bool force;
 };
@@ -15,8 +17,17 @@ static const lt_option own[] = {
 static const cli_group groups[] = {
     {"", "What the file does not say", lt_model_fallback_options, offsetof(struct opts, file), LT_OPTGROUP_FLAGS},
     {"", "Details", own, 0, LT_OPTGROUP_FLAGS},
+    {"recipe", "How the model was trained (for the oracle: unlearn --method retrain)", lt_train_options,
+     offsetof(struct opts, recipe), LT_OPTGROUP_FLAGS},
     {NULL, NULL, NULL, 0, 0},
 };
+
+// A recipe is recorded when the user has said for how long the model was trained: defaults are no recipe.
+static bool has_recipe(const cli_call *call)
+{
+    const char *value, *origin;
+    return lt_optset_get(call->set, "recipe.epochs", &value, &origin) == LT_OK && strcmp(origin, "default") != 0;
+}
 
 static lt_status run(cli_call *call)
 {
@@ -32,6 +43,7 @@ static lt_status run(cli_call *call)
                                   .out = call->positional[1],
                                   .fallback = &o->file,
                                   .ds = ds,
+                                  .recipe = has_recipe(call) ? &o->recipe : NULL,
                                   .options = call->set,
                                   .force = o->force,
                                   .events = call->session->events};
@@ -57,9 +69,11 @@ const cli_verb cli_verb_convert = {
         "Reads a model (run, .safetensors, .pth, .pt, .npz) and writes it in the format that the suffix of OUT names:\n"
         ".safetensors, .pth or .pt (torch.load reads it with weights_only=True) or .npz. Without such a suffix OUT\n"
         "becomes a run directory, which every other verb takes: what the file could not say and the data that the\n"
-        "model was trained on are recorded there. Nothing in a checkpoint is executed.",
+        "model was trained on are recorded there. Nothing in a checkpoint is executed. Options of training (or\n"
+        "--config FILE.yaml) record how the model was trained, with --epochs at least: retraining needs it.",
     .examples = "  lethe convert model.pth runs/imported --model resnet18:width=64 \\\n"
-                "      --normalize 0.4914,0.4822,0.4465:0.2023,0.1994,0.2010 --data folder:/data/photos\n"
+                "      --normalize 0.4914,0.4822,0.4465:0.2023,0.1994,0.2010 --data folder:/data/photos \\\n"
+                "      --epochs 200 --lr 0.1 --weight-decay 5e-4\n"
                 "  lethe convert runs/amun amun.pth\n",
     .opts_size = sizeof(struct opts),
     .groups = groups,

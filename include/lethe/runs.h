@@ -39,6 +39,7 @@ LT_API const char *lt_trained_model_text(const lt_trained_model *m, const char *
 LT_API double lt_trained_model_real(const lt_trained_model *m, const char *path);      // of the result; NAN when absent
 LT_API void lt_trained_model_effect(const lt_trained_model *m, lt_lint_effect *effect); // of its result, for the linter
 // The recipe that the model was trained with, from its metadata; defaults where the file says nothing. LT_E_FORMAT.
+LT_API bool lt_trained_model_has_recipe(const lt_trained_model *m);
 LT_API lt_status lt_trained_model_recipe(const lt_trained_model *m, lt_train_cfg *cfg);
 // Path of the run that this one started from, malloc'ed ("" = none): the one on record or, where nothing lies there,
 // one of the same name in the directory that holds this run. NULL when out of memory.
@@ -124,10 +125,11 @@ typedef struct lt_convert_spec {
     const char *in;                    // run or model file
     const char *out;                   // .safetensors, .pth, .pt, .npz: a file; anything else: a run directory
     const lt_model_fallback *fallback; // may be NULL
-    const lt_dataset *ds;     // the data that the model was trained on: recorded in a run directory; may be NULL
-    const lt_optset *options; // recorded in a run directory
-    bool force;               // replace what is there
-    lt_events *events;        // may be NULL
+    const lt_dataset *ds;       // the data that the model was trained on: recorded in a run directory; may be NULL
+    const lt_train_cfg *recipe; // how the model was trained: recorded in a run directory; may be NULL
+    const lt_optset *options;   // recorded in a run directory
+    bool force;                 // replace what is there
+    lt_events *events;          // may be NULL
 } lt_convert_spec;
 // Writes the model; *result_json is malloc'ed: model, parameters, digest, what was written. LT_E_USAGE when `out` is
 // there already and not to be replaced.

@@ -71,6 +71,10 @@ static lt_status fill_run(const lt_convert_spec *spec, lt_model *model, lt_resul
         LT_TRY(lt_model_set_meta(model, "lethe.data", spec->ds->spec));
         LT_TRY(lt_result_dir_add_samples(d, spec->ds));
     }
+    if (spec->recipe) {
+        const lt_provenance p = {.recipe = spec->recipe};
+        LT_TRY(lt_model_set_provenance(model, &p));
+    }
     LT_TRY(lt_model_set_meta(model, "lethe.imported", spec->in));
     return lt_model_save(model, d->model);
 }

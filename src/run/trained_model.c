@@ -254,6 +254,11 @@ static lt_status apply_recipe(const lt_trained_model *m, const json_t *recipe, l
     return LT_OK;
 }
 
+bool lt_trained_model_has_recipe(const lt_trained_model *m)
+{
+    return lt_trained_model_meta(m, "lethe.recipe") != NULL;
+}
+
 lt_status lt_trained_model_recipe(const lt_trained_model *m, lt_train_cfg *cfg)
 {
     lt_options_defaults(lt_train_options, cfg);

@@ -81,8 +81,13 @@ lt_status lt_unlearn_check(const lt_unlearn_method *method, const lt_unlearn_in 
     }
     if (in->use_retain && !has_retain)
         return LT_FAIL(LT_E_USAGE, "%s: expected at least one sample in the retain set, found none", method->name);
-    if (method->needs & LT_FROM_SCRATCH && !in->train_cfg)
-        return LT_FAIL(LT_E_USAGE, "%s: expected the training recipe of the original model, found none", method->name);
+    if (method->needs & LT_FROM_SCRATCH && !in->train_cfg) {
+        (void)LT_FAIL(LT_E_USAGE, "%s: expected the training recipe of the original model, found none", method->name);
+        return lt_error_hint("record it with the model: lethe convert FILE RUN --epochs N --lr X ... (a model trained "
+                             "by another recipe is no oracle)");
+    }
+    if (method->needs & LT_FROM_SCRATCH && in->train_cfg->epochs < 1)
+        return LT_FAIL(LT_E_USAGE, "%s: the training recipe of the original model has no epochs", method->name);
     const lt_model_shape *m = &in->model->shape;
     if (m->c != in->ds->c || m->h != in->ds->h || m->w != in->ds->w || m->n_classes != in->ds->n_classes)
         return LT_FAIL(LT_E_SHAPE, "%s: the model takes %dx%dx%d images of %d classes, the data has %dx%dx%d of %d",
