@@ -8,6 +8,7 @@
 #include <string.h>
 
 struct opts {
+    lt_model_fallback file;
     lt_unlearn_what what;
     const char *oracle, *references;
 };
@@ -19,6 +20,7 @@ static const lt_option judging[] = {
 };
 static const cli_group groups[] = {
     {"", "What to forget, and how", lt_unlearn_what_options, offsetof(struct opts, what), LT_OPTGROUP_FLAGS},
+    CLI_MODEL_FILE_GROUP(struct opts, file),
     {"", "Evaluation of requests", judging, 0, LT_OPTGROUP_FLAGS | LT_OPTGROUP_NODIGEST},
     {NULL, NULL, NULL, 0, 0},
 };
@@ -205,7 +207,10 @@ static lt_status run_order(cli_call *call, cli_source *base)
     lt_env env;
     const lt_dataset *ds;
     char cache[4096];
-    LT_TRY(cli_source_open(o->what.run, NULL, base));
+    cli_foreign foreign = {.file = &o->file};
+    if (o->what.data && *o->what.data)
+        LT_TRY(cli_dataset(call, o->what.data, &foreign.ds));
+    LT_TRY(cli_source_open(o->what.run, lt_run_is_done(o->what.run) ? NULL : &foreign, base));
     LT_TRY(cli_source_data(call, base, o->what.data, &ds));
     LT_TRY(choose_cache(call, cache));
     LT_TRY(cli_env(call, &env));

@@ -112,7 +112,7 @@ static lt_unlearn_in describe_job(unlearning *u)
                            .cache_dir = o->cache_dir && *o->cache_dir ? o->cache_dir : NULL,
                            .run_dir = u->to.dir,
                            .resume = !o->force,
-                           .train_cfg = &u->recipe,
+                           .train_cfg = lt_trained_model_has_recipe(o->base) ? &u->recipe : NULL,
                            .stream = o->stream};
 }
 
