@@ -17,7 +17,7 @@ static const lt_option own[] = {
 static const cli_group groups[] = {
     {"", "What the file does not say", lt_model_fallback_options, offsetof(struct opts, file), LT_OPTGROUP_FLAGS},
     {"", "Details", own, 0, LT_OPTGROUP_FLAGS},
-    {"recipe", "How the model was trained (for the oracle: unlearn --method retrain)", lt_train_options,
+    {"train", "How the model was trained (for the oracle: unlearn --method retrain)", lt_train_options,
      offsetof(struct opts, recipe), LT_OPTGROUP_FLAGS},
     {NULL, NULL, NULL, 0, 0},
 };
@@ -26,7 +26,7 @@ static const cli_group groups[] = {
 static bool has_recipe(const cli_call *call)
 {
     const char *value, *origin;
-    return lt_optset_get(call->set, "recipe.epochs", &value, &origin) == LT_OK && strcmp(origin, "default") != 0;
+    return lt_optset_get(call->set, "train.epochs", &value, &origin) == LT_OK && strcmp(origin, "default") != 0;
 }
 
 static lt_status run(cli_call *call)
