@@ -291,6 +291,43 @@ static const char *metric_text(const json_t *row, lt_metric_id id, char text[24]
     return text;
 }
 
+// Of rows that forgot whole classes. An oracle's figures are those it has against the other oracles.
+static void print_classes(const json_t *rows, FILE *out)
+{
+    static const char *const key[] = {"acc_f", "acc_r", "svc_mia", "mia_nn.score", "mia_nn.gap", "tv"};
+    const char *cell[8] = {"forgotten classes", "acc_f %", "acc_r %", "SVC-MIA %", "class-MIA %", "gap", "TV %"};
+    char text[6][24];
+    cli_table t = {.n_columns = 7, .left = {true}};
+    size_t i;
+    const json_t *row, *oracles = NULL;
+    json_array_foreach((json_t *)rows, i,
+                       row) if (json_array_size(json_object_get(json_object_get(row, "class_audit"), "oracles")) > 0)
+        oracles = json_object_get(json_object_get(row, "class_audit"), "oracles");
+    cli_table_cells(&t, cell);
+    size_t n_rows = 0, n_oracles = 0;
+    json_array_foreach((json_t *)rows, i, row)
+    {
+        const json_t *a = json_object_get(row, "class_audit");
+        if (!a)
+            continue;
+        if (!strcmp(cli_text(row, "role"), lt_row_role_text(LT_ROW_ORACLE)) && n_oracles < json_array_size(oracles))
+            a = json_array_get(oracles, n_oracles++);
+        cell[0] = cli_text(row, "name");
+        for (int k = 0; k < 6; k++) {
+            const double v = cli_real(a, key[k]);
+            snprintf(text[k], sizeof text[k], isfinite(v) ? "%.1f" : "-", 100 * v);
+            cell[k + 1] = text[k];
+        }
+        cli_table_cells(&t, cell);
+        n_rows++;
+    }
+    if (n_rows > 0) {
+        fputc('\n', out);
+        cli_table_print(&t, out);
+    }
+    cli_table_clear(&t);
+}
+
 void cli_board_print(const json_t *rows, FILE *out)
 {
     cli_table t = {.n_columns = 2, .left = {true, true}};
@@ -322,4 +359,5 @@ void cli_board_print(const json_t *rows, FILE *out)
         free(head[c]);
     cli_table_print(&t, out);
     cli_table_clear(&t);
+    print_classes(rows, out);
 }

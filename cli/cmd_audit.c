@@ -274,6 +274,8 @@ static lt_status run_kinds(const cli_call *call, struct job *job)
         LT_TRY(lt_amun_bound_save(job->report, o->diagnostics));
     if (o->depth)
         LT_TRY(lt_audit_kind_run(LT_AUDIT_representation, &o->how_deep, job->report));
+    if (o->depth)
+        LT_TRY(lt_audit_kind_run(LT_AUDIT_prototype, NULL, job->report));
     return lt_audit_judge(job->report);
 }
 

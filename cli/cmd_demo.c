@@ -15,7 +15,7 @@ struct opts {
     int32_t width, epochs, method_epochs;
     int64_t train_limit, test_limit, batch;
     float lr;
-    bool augment;
+    bool augment, classes;
     uint64_t forget_seed;
     lt_audit_cfg audit;
 };
@@ -34,6 +34,8 @@ static const lt_option own[] = {
     LT_F32(struct opts, lr, 0.1, 0, 100, "", "learning rate of training (one cosine)"),
     LT_BOOL(struct opts, augment, 0,
             "crop and flip; without them the model memorises sooner, so that there is something to forget"),
+    LT_BOOL(struct opts, classes, 0,
+            "forget a whole class: other defaults of forget (class:1) and methods (the class methods), two oracles"),
     LT_I32(struct opts, method_epochs, 0, 0, 100000, "epochs", "epochs of each method; 0 = the method's own default"),
     LT_OPT_END,
 };
@@ -51,6 +53,7 @@ struct demo {
     cli_list methods, runs;
     int step, n_steps;
     bool synthetic;
+    int n_oracles; // number of the oracle that is being made
 };
 
 // ---- data: the real one when it is there
@@ -126,6 +129,7 @@ static lt_status train_base(cli_call *call, struct demo *d)
     }
     lt_train_record_clear(&r);
     end_step(d, dir);
+    free(step_name);
     free(title);
     free(model);
     return status;
@@ -173,13 +177,14 @@ static lt_status unlearn(cli_call *call, struct demo *d, const char *name)
                              oracle        ? ", without the forget set: the oracle"
                              : !use_retain ? ", forget data only"
                                            : "");
-    char *dir = begin_step(call, d, name, title);
+    char *step_name = oracle && d->n_oracles > 1 ? cli_format("%s-%d", name, d->n_oracles) : cli_format("%s", name);
+    char *dir = begin_step(call, d, step_name, title);
     lt_unlearn_order_defaults(method, cfg, &order);
     lt_status status = fill_method(o, method, cfg);
     order.what.forget = o->forget;
     order.what.forget_seed = o->forget_seed;
     order.what.retain = use_retain;
-    order.seed = call->seed.seed + (oracle ? 1 : 0);
+    order.seed = call->seed.seed + (uint64_t)(oracle ? d->n_oracles : 0);
     order.compute = call->where;
     order.base = &d->base;
     order.ds = d->ds;
@@ -236,24 +241,37 @@ static lt_status report(cli_call *call, struct demo *d, double start_s)
 
 static lt_status run_steps(cli_call *call, struct demo *d)
 {
+    const struct opts *o = call->opts;
     double start_s = cli_now_s();
     LT_TRY(choose_data(call, d));
     cli_catch_signals(call->session);
     LT_TRY(cli_env(call, &d->env));
     LT_TRY(train_base(call, d));
-    LT_TRY(unlearn(call, d, "retrain"));
+    for (d->n_oracles = 1; d->n_oracles <= (o->classes ? 2 : 1); d->n_oracles++) // class-MIA has a scale with two
+        LT_TRY(unlearn(call, d, "retrain"));
     for (int i = 0; i < d->methods.n; i++)
         LT_TRY(unlearn(call, d, d->methods.item[i]));
     return report(call, d, start_s);
+}
+
+// What --classes stands for, where nobody said otherwise.
+static lt_status set_class_defaults(cli_call *call)
+{
+    static const char *const key[] = {"forget", "methods"};
+    static const char *const value[] = {"class:1", "logit-mask,ft,rl,delete,rwft,trw"};
+    for (int i = 0; i < 2 && ((const struct opts *)call->opts)->classes; i++)
+        LT_TRY(lt_optset_set(call->set, key[i], value[i], "demo"));
+    return LT_OK;
 }
 
 static lt_status run(cli_call *call)
 {
     const struct opts *o = call->opts;
     LT_TRY(cli_positional(call, NULL, 0, 0));
+    LT_TRY(set_class_defaults(call));
     struct demo d = {.out = cli_format("%s", call->place.out && *call->place.out ? call->place.out : "runs/demo")};
     cli_list_add(&d.methods, o->methods);
-    d.n_steps = 2 + d.methods.n;
+    d.n_steps = (o->classes ? 3 : 2) + d.methods.n;
     lt_status status = run_steps(call, &d);
     if (status == LT_E_INTERRUPTED)
         lt_error_hint("the same command goes on where this one stopped");
@@ -296,6 +314,7 @@ const cli_verb cli_verb_demo = {
         "Every\n"
         "step leaves a run directory under --out (default runs/demo) that `lethe eval`, `audit` and `report` can read.",
     .examples = "  lethe demo\n"
+                "  lethe demo --classes\n"
                 "  lethe demo --data cifar10:/data/cifar-10-batches-bin,train-limit=10000 --width 16 --epochs 40\n",
     .uses = CLI_COMPUTE | CLI_SEED | CLI_PLACE,
     .opts_size = sizeof(struct opts),

@@ -30,6 +30,7 @@ static lt_status judge_row(lt_comparison *c, lt_comparison_row *r, uint64_t seed
                           .seed = seed};
     LT_TRY(lt_audit_report_create(&r->in, &r->report));
     LT_TRY(lt_audit_kind_run(LT_AUDIT_membership, NULL, r->report));
+    LT_TRY(lt_audit_kind_run(LT_AUDIT_classes, NULL, r->report));
     LT_TRY(lt_audit_judge(r->report));
     r->summary = r->report->summary;
     r->summary.seconds = r->seconds;
@@ -87,12 +88,24 @@ static void write_seed(const char *seed, lti_json *w)
         lti_json_null(w, "seed");
 }
 
+// Of models that forgot whole classes.
+static void write_classes(const lt_audit_report *report, lti_json *w)
+{
+    const lt_audit_kind *kind = lt_audit_kind_get(LT_AUDIT_classes);
+    if (!report->data[LT_AUDIT_classes])
+        return;
+    lti_json_begin(w, kind->key, '{');
+    kind->write(report->data[LT_AUDIT_classes], w);
+    lti_json_end(w, '}');
+}
+
 static void write_row(const lt_comparison_row *r, lti_json *w)
 {
     lti_json_begin(w, NULL, '{');
     lti_audit_write_model(r->report, w);
     lti_audit_write_verdict(r->report, r->in.n_retrained > 0, w);
     lti_lint_write(&r->report->lint, "lint", w);
+    write_classes(r->report, w);
     lti_json_text(w, "name", r->name);
     lti_json_text(w, "setting", r->setting);
     lti_json_text(w, "role", lt_row_role_text(r->role));

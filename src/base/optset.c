@@ -439,7 +439,7 @@ lt_status lt_optset_set(lt_optset *set, const char *key, const char *value, cons
 bool lt_optset_has(const lt_optset *set, const char *key)
 {
     const lti_opt_row *other;
-    return lti_optset_find(set, key, 0, &other) && !other;
+    return (lti_optset_find(set, key, 0, &other) || lti_optset_find_alias(set, key, 0, &other)) && !other;
 }
 
 lt_status lt_optset_get(const lt_optset *set, const char *key, const char **value, const char **origin)
