@@ -129,7 +129,6 @@ static lt_status train_base(cli_call *call, struct demo *d)
     }
     lt_train_record_clear(&r);
     end_step(d, dir);
-    free(step_name);
     free(title);
     free(model);
     return status;
@@ -202,6 +201,7 @@ static lt_status unlearn(cli_call *call, struct demo *d, const char *name)
         lt_unlearn_record_clear(&r);
     }
     end_step(d, dir);
+    free(step_name);
     free(title);
     free(cache);
     free(cfg);
@@ -218,8 +218,9 @@ static lt_status report(cli_call *call, struct demo *d, double start_s)
         call, &(cli_board_spec){.runs = (const char *const *)d->runs.item, .n_runs = d->runs.n, .audit = &o->audit},
         &board);
     if (status == LT_OK)
-        status = cli_board_report(call, &board,
-                                  &(cli_outputs){.title = "lethe demo: what forgetting looks like", .page = html, .with_images = true});
+        status = cli_board_report(
+            call, &board,
+            &(cli_outputs){.title = "lethe demo: what forgetting looks like", .page = html, .with_images = true});
     json_t *rows = NULL;
     if (status == LT_OK)
         status = cli_board_json(&board, &rows);

@@ -7,6 +7,7 @@
 // backend.
 #ifndef LT_PIPELINE_H
 #define LT_PIPELINE_H
+#include "lethe/class_audit.h"
 #include "lethe/clip.h"
 #include "lethe/population.h"
 #include "lethe/runs.h"
@@ -111,6 +112,8 @@ LT_API void lt_unlearn_order_defaults(const lt_unlearn_method *method, void *cfg
 typedef struct lt_unlearn_state { // of a model, on the samples of a run
     double forget_acc, retain_acc, test_acc, retain_loss, test_loss;
     lt_phi_stats phi;
+    int n_forgotten_classes; // as a whole; class_acc is theirs
+    lt_class_acc class_acc;
 } lt_unlearn_state;
 
 typedef struct lt_unlearn_record {
