@@ -84,7 +84,6 @@ static lt_status population(cli_call *call, cli_quantize_job *job)
                                   .n = o->chips,
                                   .bn_batches = o->quant.bn_batches,
                                   .n_workers = cli_threads(call),
-                                  .batch = o->train.batch,
                                   .seed = call->seed.seed,
                                   .tune = o->fine_tune ? &o->quant : NULL,
                                   .train = &o->train,

@@ -165,6 +165,7 @@ typedef struct lt_view {
     const int32_t *labels; // (n) override, or NULL
     const float *images;   // (n,C,H,W) in [0,1] override, or NULL = bytes/255
     bool augment;          // random crop (pad 4, zeros) and horizontal flip
+    bool resized_crop;     // augmented by a random resized crop in the place of the padded one (torchvision's)
     lt_relabel relabel;
     float weight; // of each sample's loss; 1 for ordinary views, negative to ascend
     int32_t tag;  // copied to lt_batch.tag: which view a row came from

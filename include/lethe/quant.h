@@ -170,10 +170,9 @@ typedef struct lt_chip_population {
     lt_quant_chip device; // rates, seeds, encoding; chips are numbers device.chip .. device.chip + n - 1
     int n;
     int bn_batches, n_workers; // workers 0 = one per core
-    int64_t batch;
     uint64_t seed;
-    const lt_quant_cfg *tune; // options of a fine-tuning on every chip, or NULL
-    const lt_train_cfg *train;
+    const lt_quant_cfg *tune;  // options of a fine-tuning on every chip, or NULL
+    const lt_train_cfg *train; // of that, and of the batches that batch norm sees
     const char *backend;
     unsigned plan_flags;
     const char *table; // CSV that is written chip by chip and read when it is there: an interrupted call continues
@@ -190,9 +189,10 @@ LT_API lt_status lt_chip_population_run(const lt_chip_population *population, do
 LT_API void lt_chip_stats_compute(const double *acc, int n, lt_chip_stats *stats);
 LT_API double lt_chip_yield(const double *acc, int n, double at); // share of chips with an accuracy of at least `at`
 
-// Batch norm statistics become the mean over `batches` augmented training batches (the plain mean of batch statistics).
-LT_API lt_status lt_bn_reestimate(lt_model *model, const lt_dataset *ds, const lt_env *env, int64_t batch, int batches,
-                                  uint64_t seed);
+// Batch norm statistics become the mean over n_batches training batches (the plain mean of batch statistics), of the
+// size and augmentation of `recipe`.
+LT_API lt_status lt_bn_reestimate(lt_model *model, const lt_dataset *ds, const lt_env *env, const lt_train_cfg *recipe,
+                                  int n_batches, uint64_t seed);
 
 LT_END_DECLS
 #endif

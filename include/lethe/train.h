@@ -18,6 +18,8 @@ typedef enum lt_schedule_kind { LT_SCHED_CONST, LT_SCHED_STEP, LT_SCHED_COSINE, 
 
 typedef enum lt_adv_norm { LT_ADV_LINF, LT_ADV_L2 } lt_adv_norm;
 
+typedef enum lt_augmentation { LT_AUGMENT_CROP, LT_AUGMENT_RESIZED_CROP } lt_augmentation;
+
 typedef struct lt_train_cfg { // every field is a row of lt_train_options
     int32_t epochs;
     int64_t batch;
@@ -31,6 +33,7 @@ typedef struct lt_train_cfg { // every field is a row of lt_train_options
     int32_t warmup_epochs;
     float label_smoothing;
     bool augment;            // master switch: a view is augmented when view.augment and cfg.augment are both set
+    int32_t augmentation; // lt_augmentation
     float divergence_factor; // stop (LT_E_DIVERGED) when the loss is not finite, or exceeds divergence_factor * max(its
                              // running mean in that phase, log of the number of classes); 0 = only not finite
     int32_t eval_every;      // epochs; 0 = only at the end

@@ -126,9 +126,14 @@ void lti_batch_fill(const lti_batch_source *src, const int64_t *order, int64_t f
         batch->augmented[b] = view->augment;
         if (src->no_images)
             continue;
-        copy_image(src, view->images ? NULL : d->x + (size_t)row * len,
-                   view->images ? view->images + (size_t)i * len : NULL, draw_move(src, view, id),
-                   batch->x + (size_t)b * len);
+        const uint8_t *u8 = view->images ? NULL : d->x + (size_t)row * len;
+        const float *f32 = view->images ? view->images + (size_t)i * len : NULL;
+        if (view->augment && view->resized_crop)
+            lti_resized_crop(u8, f32, src->c, src->h, src->w,
+                             lti_draw_window(src->seed, src->epoch, view->tag, id, src->h, src->w),
+                             batch->x + (size_t)b * len);
+        else
+            copy_image(src, u8, f32, draw_move(src, view, id), batch->x + (size_t)b * len);
     }
     batch->n = n;
 }

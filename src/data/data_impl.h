@@ -203,4 +203,12 @@ typedef struct lti_batch_source { // the concatenation of the views
 lt_status lti_view_check(const lt_view *view, int number);
 // Fills batch rows 0..n-1 from positions order[0..n-1], or first..first+n-1 when order is NULL.
 void lti_batch_fill(const lti_batch_source *src, const int64_t *order, int64_t first, int64_t n, lt_batch *batch);
+// ---- resized_crop.c
+typedef struct lti_window { // a part of an image that is scaled to all of it
+    int y, x, h, w, flip;
+} lti_window;
+lti_window lti_draw_window(uint64_t seed, uint32_t epoch, int32_t tag, int64_t id, int h, int w);
+// out (c,h,w) from exactly one of u8 and f32 (c,h,w).
+void lti_resized_crop(const uint8_t *u8, const float *f32, int c, int h, int w, lti_window win, float *out);
+
 #endif

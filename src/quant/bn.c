@@ -40,15 +40,16 @@ static lt_status run_all(lt_plan *plan, lt_model *m, lt_loader *loader, int64_t 
     return LT_OK;
 }
 
-lt_status lt_bn_reestimate(lt_model *m, const lt_dataset *ds, const lt_env *env, int64_t batch, int n_batches,
-                           uint64_t seed)
+lt_status lt_bn_reestimate(lt_model *m, const lt_dataset *ds, const lt_env *env, const lt_train_cfg *recipe,
+                           int n_batches, uint64_t seed)
 {
     if (m->n_state == 0 || n_batches <= 0)
         return LT_OK;
     const int64_t n = ds->split[LT_TRAIN].n;
     lt_view view = lt_view_split(ds, LT_TRAIN);
-    view.augment = true;
-    batch = batch < n ? batch : n;
+    view.augment = recipe->augment;
+    view.resized_crop = recipe->augmentation == LT_AUGMENT_RESIZED_CROP;
+    const int64_t batch = recipe->batch < n ? recipe->batch : n;
     const lt_loader_spec spec = {.views = &view,
                                  .n_views = 1,
                                  .batch = batch,

@@ -23,6 +23,7 @@ typedef struct node_value { // of a value of the graph
     sum_term term[LTI_INT_MAX_TERMS];
     double *offset; // (k)
     int64_t k, h, w;
+    int pad; // zeros around a tensor that the layer behind it reads
 } node_value;
 
 typedef struct builder {
@@ -293,6 +294,8 @@ static lt_status as_sum(builder *b, lt_val id, node_value *out)
     }
     node_value *t = NULL;
     LT_TRY(as_tensor(b, id, &t));
+    if (t->pad > 0)
+        return LT_FAIL(LT_E_UNSUPPORTED, "integer network: padding in front of a sum");
     *out = (node_value){.tensor = -1, .is_sum = true, .n_terms = 1, .k = t->k, .h = t->h, .w = t->w};
     out->term[0] = (sum_term){.source = t->tensor, .stride = 1, .factor = arena(b, t->k, sizeof(double))};
     out->offset = arena(b, t->k, sizeof(double));
@@ -316,8 +319,8 @@ static lt_status walk_weights(builder *b, const lt_node *n)
     const int64_t r = conv ? w.shape.dim[2] : x->h, s = conv ? w.shape.dim[3] : x->w;
     *y = (node_value){.tensor = -1, .is_sum = true, .k = w.shape.dim[0], .h = 1, .w = 1};
     if (conv) {
-        y->h = (x->h + 2 * n->attr.pad - r) / n->attr.stride + 1;
-        y->w = (x->w + 2 * n->attr.pad - s) / n->attr.stride + 1;
+        y->h = (x->h + 2 * (n->attr.pad + x->pad) - r) / n->attr.stride + 1;
+        y->w = (x->w + 2 * (n->attr.pad + x->pad) - s) / n->attr.stride + 1;
     }
     y->offset = arena(b, y->k, sizeof *y->offset);
     if (!y->offset)
@@ -329,7 +332,7 @@ static lt_status walk_weights(builder *b, const lt_node *n)
     for (int j = 0; j < y->n_terms; j++) {
         y->term[j].source = x->tensor;
         y->term[j].stride = conv ? n->attr.stride : 1;
-        y->term[j].pad = conv ? n->attr.pad : 0;
+        y->term[j].pad = conv ? n->attr.pad + x->pad : 0;
         for (int64_t k = 0; k < y->k; k++)
             y->term[j].factor[k] *= scale;
     }
@@ -383,19 +386,20 @@ static lt_status walk_pool(builder *b, const lt_node *n)
 {
     node_value *x = NULL, *y = &b->value[n->out[0]];
     LT_TRY(as_tensor(b, n->in[0], &x));
+    const int pad = n->attr.pad + x->pad;
     const bool most = n->op == &lt_op_max_pool, global = n->op == &lt_op_global_avg_pool;
     const int kernel = global ? (int)(x->h > x->w ? x->h : x->w) : n->attr.kernel,
               stride = global ? kernel : n->attr.stride;
     *y = (node_value){.tensor = -1, .k = x->k};
-    y->h = global ? 1 : (x->h + 2 * n->attr.pad - kernel) / stride + 1;
-    y->w = global ? 1 : (x->w + 2 * n->attr.pad - kernel) / stride + 1;
+    y->h = global ? 1 : (x->h + 2 * pad - kernel) / stride + 1;
+    y->w = global ? 1 : (x->w + 2 * pad - kernel) / stride + 1;
     lti_int_layer *l = new_layer(b, most ? LTI_INT_MAX_POOL : LTI_INT_SUM_POOL);
     const lti_int_tensor *t = &b->net->tensor[x->tensor];
     const int64_t window = global ? x->h * x->w : (int64_t)kernel * kernel;
     l->source = x->tensor;
     l->kernel = kernel;
     l->stride = stride;
-    l->pad = n->attr.pad;
+    l->pad = pad;
     l->k = y->k;
     l->h = y->h;
     l->w = y->w;
@@ -404,6 +408,19 @@ static lt_status walk_pool(builder *b, const lt_node *n)
     l->target = new_tensor(b, most ? source.type : LTI_INT_I32, y, most ? source.scale : source.scale / (double)window,
                            most ? source.largest : (int32_t)(source.largest * window));
     y->tensor = l->target;
+    return LT_OK;
+}
+
+// Zeros around a tensor of integers: they are part of the layer that reads it. Behind a ReLU they are also what a
+// largest value leaves out.
+static lt_status walk_pad(builder *b, const lt_node *n)
+{
+    node_value *x = NULL;
+    if (n->attr.pad_mode != LT_PAD_ZERO)
+        return unsupported(n);
+    LT_TRY(as_tensor(b, n->in[0], &x));
+    b->value[n->out[0]] = *x;
+    b->value[n->out[0]].pad += n->attr.pad;
     return LT_OK;
 }
 
@@ -483,6 +500,8 @@ static lt_status walk_node(builder *b, const lt_node *n)
         return walk_act_quant(b, n);
     if (op == &lt_op_add)
         return walk_add(b, n);
+    if (op == &lt_op_pad2d)
+        return walk_pad(b, n);
     if (op == &lt_op_scale) {
         LT_TRY(as_sum(b, n->in[0], &b->value[n->out[0]]));
         scale_sum(&b->value[n->out[0]], (double)n->attr.alpha);

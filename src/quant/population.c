@@ -125,7 +125,7 @@ static lt_status measure_mapping(const crowd *c, int chip, lt_fault_mapping mapp
     *cell(c, row + 1, chip) = *cell(c, row, chip);
     if (p->bn_batches <= 0)
         return LT_OK;
-    LT_TRY(lt_bn_reestimate(m, p->ds, env, p->batch, p->bn_batches, p->seed));
+    LT_TRY(lt_bn_reestimate(m, p->ds, env, p->train, p->bn_batches, p->seed));
     return measure(c, m, env, cell(c, row + 1, chip));
 }
 

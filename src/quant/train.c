@@ -303,7 +303,7 @@ lt_status lti_quant_deploy(lt_quant *q, const lt_quant_in *in, lt_quant_result *
     lti_free(latent);
     double loss = 0;
     LT_TRY(lti_quant_evaluate(m, in, &r->acc_before_bn, &loss));
-    LT_TRY(lt_bn_reestimate(m, in->ds, in->env, in->train->batch, q->cfg.bn_batches, in->seed));
+    LT_TRY(lt_bn_reestimate(m, in->ds, in->env, in->train, q->cfg.bn_batches, in->seed));
     LT_TRY(lti_quant_evaluate(m, in, &r->acc, &r->loss));
     sum_up(q, r);
     return LT_OK;

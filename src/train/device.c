@@ -174,8 +174,9 @@ lt_status lti_on_device_update(lti_trainer *t, const lti_update *u, bool *finite
 static bool images_fit(const lti_trainer *t, int p)
 {
     const lt_phase *phase = &t->job->phase[p];
-    return !t->job->on_batch && !(t->job->objective && t->job->objective->fill) && !lti_job_distils(t->job) && !t->job->cfg.adversarial && !phase->companion &&
-           !lti_has_companion(t->job, p);
+    return t->job->cfg.augmentation == LT_AUGMENT_CROP && !t->job->on_batch &&
+           !(t->job->objective && t->job->objective->fill) && !lti_job_distils(t->job) && !t->job->cfg.adversarial &&
+           !phase->companion && !lti_has_companion(t->job, p);
 }
 
 static size_t image_elements(const lt_dataset *ds)

@@ -66,6 +66,7 @@ static lt_status copy_views(lti_trainer *t, int p)
         snprintf(what, sizeof what, "phase %d, view %d", p, v);
         t->view[p][v] = phase->view[v];
         t->view[p][v].augment = phase->view[v].augment && t->job->cfg.augment;
+        t->view[p][v].resized_crop = t->job->cfg.augmentation == LT_AUGMENT_RESIZED_CROP;
         LT_TRY(lti_job_view_check(t->job->model, &t->view[p][v], what));
         if (!isfinite(phase->view[v].weight))
             return LT_FAIL(LT_E_USAGE, "%s: expected a finite weight, found %g", what, (double)phase->view[v].weight);

@@ -20,6 +20,12 @@ static const lt_opt_value schedules[] = {
     {NULL, 0, NULL},
 };
 
+static const lt_opt_value augmentations[] = {
+    {"crop", LT_AUGMENT_CROP, "a shift of up to 4 pixels (CIFAR)"},
+    {"resized-crop", LT_AUGMENT_RESIZED_CROP, "8 to 100 % of the area, scaled back (ImageNet)"},
+    {NULL, 0, NULL},
+};
+
 static const lt_opt_value norms[] = {
     {"linf", LT_ADV_LINF, "largest change of a pixel"},
     {"l2", LT_ADV_L2, "Euclidean length of the change of an image"},
@@ -44,6 +50,7 @@ const lt_option lt_train_options[] = {
     LT_I32(lt_train_cfg, warmup_epochs, 0, 0, 100000, "epochs", "epochs of linear warm-up before the schedule"),
     LT_F32(lt_train_cfg, label_smoothing, 0, 0, 0.999, "", "target = (1-s) onehot + s/K"),
     LT_BOOL(lt_train_cfg, augment, 1, "random crop (padding 4) and horizontal flip"),
+    LT_ENUM(lt_train_cfg, augmentation, LT_AUGMENT_CROP, augmentations, "what the random crop is"),
     LT_F32(
         lt_train_cfg, divergence_factor, 20, 0, 1e9, "",
         "stop as diverged when the loss exceeds this times the larger of its running mean and log(classes); 0 = never"),

@@ -88,6 +88,14 @@ run 0 eval gone2 --threads 1 --json
 json out forget_acc
 error 2 "forget" quantize ptq base --bits 4 --reaudit --out none
 
+# the ImageNet form, with its augmentation
+run 0 train --data synthetic,train-limit=60,test-limit=20 --model resnet18-imagenet:width=4 --augmentation resized-crop --epochs 1 \
+    --batch 20 --threads 1 --out imagenet
+run 0 quantize ptq imagenet --bits 4 --bn-batches 2 --batch 20 --threads 1 --out imagenet4 --json
+json out test_acc_q levels_hit
+run 0 eval imagenet4 --integer --threads 1 --json
+json out test_acc integer.macs
+
 # many chips: continued where they were interrupted
 run 0 quantize population q3 --chips 3 --fault-rate 0.1 --bn-batches 2 --threads 1 --out pop --json
 json out chips.mean chips.worst chips.q05 chips.q50 chips.q95 chips.yield rows.bitmap rows.nearest-bn bits fault_rate

@@ -266,14 +266,16 @@ static void batch_norm_statistics(void **state)
     rig r;
     open_rig(&r, "msqe", 4);
     lt_model *m = r.f.model, *once;
+    lt_train_cfg whole = r.train;
+    whole.batch = T_TRAIN;
     assert_ok(lt_model_dup(m, &once));
-    assert_ok(lt_bn_reestimate(once, r.f.ds, &r.f.env, T_TRAIN, 1, 3)); // one batch of everything
+    assert_ok(lt_bn_reestimate(once, r.f.ds, &r.f.env, &whole, 1, 3)); // one batch of everything
     assert_true(once->state[0] != m->state[0]);
     for (int64_t i = 0; i < once->n_state; i++)
         assert_true(isfinite(once->state[i]));
     lt_model *twice;
     assert_ok(lt_model_dup(once, &twice));
-    assert_ok(lt_bn_reestimate(twice, r.f.ds, &r.f.env, T_TRAIN, 1, 3)); // the start does not matter
+    assert_ok(lt_bn_reestimate(twice, r.f.ds, &r.f.env, &whole, 1, 3)); // the start does not matter
     assert_memory_equal(once->state, twice->state, (size_t)once->n_state * sizeof(float));
     assert_memory_equal(once->params, m->params, (size_t)m->n_params * sizeof(float));
     lt_model_destroy(once);
