@@ -16,7 +16,7 @@
 #undef CLI_VERB
 
 const cli_row cli_rows[] = {
-#define CLI_VERB(id, text) {.name = #id, .line = text, .verb = &cli_verb_##id},
+#define CLI_VERB(id, text) {.name = #id, .line = (text), .verb = &cli_verb_##id},
 #include "commands.list"
 #undef CLI_VERB
     {.name = NULL},

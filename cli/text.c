@@ -163,11 +163,13 @@ const char *cli_percent(double fraction, char buf[24])
 // Also the control characters of Latin-1, which are two bytes in UTF-8.
 void cli_keep_printable(char *text)
 {
-    for (unsigned char *p = (unsigned char *)text; *p; p++)
-        if (*p < ' ' || *p == 127 || (p[0] == 0xc2 && p[1] >= 0x80 && p[1] < 0xa0))
+    for (unsigned char *p = (unsigned char *)text; *p; p++) {
+        const bool latin = p[0] == 0xc2 && p[1] >= 0x80 && p[1] < 0xa0;
+        if (latin)
+            p[1] = '?';
+        if (latin || *p < ' ' || *p == 127)
             *p = '?';
-        else if (p > (unsigned char *)text && p[-1] == '?' && *p >= 0x80 && *p < 0xa0)
-            *p = '?'; // the second byte of one
+    }
 }
 
 void cli_table_cells(cli_table *t, const char *const *cells)

@@ -34,7 +34,8 @@ double lt_train_lr(const lt_train_cfg *cfg, int32_t epoch, int64_t step, int64_t
         return lr * (t + 1 / n) / warm;
     switch ((lt_schedule_kind)cfg->schedule) {
     case LT_SCHED_STEP: {
-        double stepped = lr * pow((double)cfg->lr_step_gamma, epoch / cfg->lr_step_every);
+        const int n_falls = (int)(epoch / cfg->lr_step_every); // of the rate so far
+        double stepped = lr * pow((double)cfg->lr_step_gamma, n_falls);
         return t < warm ? stepped * (t + 1 / n) / warm : stepped;
     }
     case LT_SCHED_COSINE:
