@@ -245,6 +245,7 @@ lt_status cli_board_build(cli_call *call, const cli_board_spec *spec, cli_board 
     LT_TRY(add_runs(spec, board));
     if (board->comparison.n == 0) // requests alone: no table to compare
         return LT_OK;
+    LT_TRY(lt_comparison_check_originals(&board->comparison));
     LT_TRY(add_parent(call, board));
     lt_comparison_sort(&board->comparison);
     LT_TRY(lt_comparison_label(&board->comparison));

@@ -23,7 +23,11 @@ lt_status lt_comparison_add(lt_comparison *c, lt_comparison_row **row)
         return LTI_NOMEM("comparison");
     c->row = longer;
     *row = &c->row[c->n++];
-    **row = (lt_comparison_row){.uses_retain = -1, .seconds = NAN, .last_train_acc = NAN, .effect = {NAN, NAN, NAN, NAN, NAN}, .summary = {NAN, NAN, NAN}};
+    **row = (lt_comparison_row){.uses_retain = -1,
+                                .seconds = NAN,
+                                .last_train_acc = NAN,
+                                .effect = {NAN, NAN, NAN, NAN, NAN},
+                                .summary = {NAN, NAN, NAN}};
     return LT_OK;
 }
 
@@ -48,6 +52,24 @@ void lt_comparison_drop_last(lt_comparison *c)
 {
     if (c->n > 0)
         clear_row(&c->row[--c->n]);
+}
+
+lt_status lt_comparison_check_originals(const lt_comparison *c)
+{
+    const lt_comparison_row *first = NULL;
+    for (int i = 0; i < c->n; i++) {
+        const lt_comparison_row *row = &c->row[i];
+        if (!*row->identity.parent_digest || !*row->identity.method)
+            continue;
+        if (!first) {
+            first = row;
+        } else if (strcmp(first->identity.parent_digest, row->identity.parent_digest) != 0) {
+            LT_FAIL(LT_E_USAGE, "%s and %s were made from different original models (%.12s... and %.12s...)",
+                    first->run, row->run, first->identity.parent_digest, row->identity.parent_digest);
+            return lt_error_hint("make one report for each original");
+        }
+    }
+    return LT_OK;
 }
 
 lt_status lt_comparison_add_option(lt_comparison_row *row, const char *key, const char *value)

@@ -61,6 +61,14 @@ for quiet in "" --quiet; do
 done
 [ ! -e x ] || fail "a refused request left a directory"
 
+# Runs of two originals are not compared with one another.
+run 0 train --data folder:photos --model simple-conv:width=4 --epochs 2 --batch 20 --threads 1 --seed 2 --out base2
+run 0 unlearn base2 $quick --forget name:[0-3]*.png --out of-base2 --data folder:photos
+run 0 train --data folder:photos --model simple-conv:width=4 --epochs 2 --batch 20 --threads 1 --seed 3 --out base3
+run 0 unlearn base3 $quick --forget name:[0-3]*.png --out of-base3 --data folder:photos
+error 2 "were made from different original models" report --quiet of-base2 of-base3 --out two.html
+[ ! -e two.html ] || fail "a refused report left a file"
+
 # Checkpoints: everything that is missing is asked for at once; a run remembers it; it goes back to PyTorch's form.
 pth="$SOURCE/tests/golden/checkpoints/plain-torch2.15.pth"
 error 2 "name --model NAME:key=value (its tensors fit resnet18:width=1); --input CxHxW (3 channels) or --data; --normalize" convert "$pth" imported

@@ -155,6 +155,10 @@ static void other_forget_set(fixture *f)
 {
     strcpy(f->retrained[0].identity.forget_digest, "other");
 }
+static void retrained_too_briefly(fixture *f)
+{
+    misread(f, 1, LT_GROUP_TEST, N_GROUP / 4);
+}
 static void not_retrained(fixture *f)
 {
     f->retrained[0].identity.retrained = false;
@@ -237,6 +241,7 @@ static const struct {
     {"oracle-trained-on-all", LT_LINT_ERROR, trained_on_all},
     {"oracle-other-forget-set", LT_LINT_ERROR, other_forget_set},
     {"oracle-not-retrained", LT_LINT_WARNING, not_retrained},
+    {"oracle-far", LT_LINT_ERROR, retrained_too_briefly},
     {"oracle-other-data", LT_LINT_ERROR, other_data},
     {"oracle-other-model", LT_LINT_WARNING, other_model},
     {"oracle-other-samples", LT_LINT_ERROR, other_samples},
