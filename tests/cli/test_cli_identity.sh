@@ -63,9 +63,9 @@ done
 
 # Runs of two originals are not compared with one another.
 run 0 train --data folder:photos --model simple-conv:width=4 --epochs 2 --batch 20 --threads 1 --seed 2 --out base2
-run 0 unlearn base2 $quick --forget name:[0-3]*.png --out of-base2 --data folder:photos
+run 0 unlearn base2 $quick --forget name:*1.png --out of-base2 --data folder:photos
 run 0 train --data folder:photos --model simple-conv:width=4 --epochs 2 --batch 20 --threads 1 --seed 3 --out base3
-run 0 unlearn base3 $quick --forget name:[0-3]*.png --out of-base3 --data folder:photos
+run 0 unlearn base3 $quick --forget name:*1.png --out of-base3 --data folder:photos
 error 2 "were made from different original models" report --quiet of-base2 of-base3 --out two.html
 [ ! -e two.html ] || fail "a refused report left a file"
 
