@@ -164,7 +164,7 @@ char *cli_json_text(const json_t *object);                            // malloc'
 lt_status cli_json_load(const char *path, json_t **out);
 lt_status cli_json_parse(const char *text, const char *label, json_t **out);
 bool cli_json_has(const json_t *array, const json_t *item); // an equal one
-lt_status cli_json_take(char *text, json_t **out); // of a result that the library wrote as JSON; frees text
+lt_status cli_json_take(char *text, json_t **out);          // of a result that the library wrote as JSON; frees text
 lt_status cli_set_result(cli_call *call, const char *json, const char *label); // what a call of the library wrote
 enum { CLI_TABLE_MAX_COLUMNS = 12 };
 typedef struct cli_table {

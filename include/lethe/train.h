@@ -33,7 +33,7 @@ typedef struct lt_train_cfg { // every field is a row of lt_train_options
     int32_t warmup_epochs;
     float label_smoothing;
     bool augment;            // master switch: a view is augmented when view.augment and cfg.augment are both set
-    int32_t augmentation; // lt_augmentation
+    int32_t augmentation;    // lt_augmentation
     float divergence_factor; // stop (LT_E_DIVERGED) when the loss is not finite, or exceeds divergence_factor * max(its
                              // running mean in that phase, log of the number of classes); 0 = only not finite
     int32_t eval_every;      // epochs; 0 = only at the end
@@ -157,8 +157,8 @@ typedef struct lt_objective_batch {
 } lt_objective_batch;
 typedef struct lt_objective {
     const char *name, *identity; // as of a penalty
-    // Adds the per-sample loss (N) to g, the model's graph with its values unmoved; labels (N) I32. train: the mode that
-    // batch norm will have. Inputs made here are filled by `fill`.
+    // Adds the per-sample loss (N) to g, the model's graph with its values unmoved; labels (N) I32. train: the mode
+    // that batch norm will have. Inputs made here are filled by `fill`.
     lt_status (*build)(void *ctx, lt_graph *g, lt_val labels, bool train, lt_val *per_sample);
     // Fills those inputs of a plan for a batch; the model is as the last step left it. NULL = there are none.
     lt_status (*fill)(void *ctx, const lt_objective_batch *at, lt_plan *plan);
