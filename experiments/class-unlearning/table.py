@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """Tables of the study, in Markdown, from the audits in a directory.
 
-    table.py RESULTS ROWS.list [RUNS]
+    table.py AUDITS ROWS.list RUNS SUMMARY.json
 
-With RUNS, the directory of the runs, also how near the targets of TRW come to retrained outputs for other similarities and
+The figures of every audit go to SUMMARY.json. Of RUNS, the directory of the runs, also how near the targets of TRW come to retrained outputs for other similarities and
 tilts: they are computed from the original model's outputs and last layer (needs numpy).
 """
 import json
@@ -11,13 +11,17 @@ import os
 import sys
 
 results, rows_file = sys.argv[1], sys.argv[2]
-runs = sys.argv[3] if len(sys.argv) > 3 else None
+runs = sys.argv[3]
 rows = ["original"] + [l.split()[0] for l in open(rows_file) if l.strip() and not l.startswith("#")]
 audits = {}
-for name in os.listdir(results):
-    if name.endswith(".json"):
-        c, o, row = name[:-5].split("-", 2)
-        audits[c, o, row] = json.load(open(os.path.join(results, name)))["class_audit"]
+for name in sorted(os.listdir(results)):
+    if not name.endswith(".json"):
+        continue
+    c, o = name[:-5].split("-")[:2]
+    whole = json.load(open(os.path.join(results, name)))
+    for a in [whole] + whole.get("also", []):
+        audits[c, o, os.path.basename(a["run"]).split("-", 2)[2]] = a["class_audit"]
+    audits[c, o, "original"] = dict(whole["class_audit"]["original"], oracles=whole["class_audit"]["oracles"])
 classes = sorted({k[0] for k in audits})
 originals = sorted({k[1] for k in audits})
 
@@ -71,8 +75,14 @@ for (c, o, r), a in audits.items():
 print("Null band: of a retrained model against the others, the largest of all classes: " +
       ", ".join(f"{n} {percent(max(x for x in v if x is not None))}" for n, v in worst.items()) + ".\n")
 
-if not runs:
-    sys.exit(0)
+summary = {}
+for (c, o, r), a in sorted(audits.items()):
+    summary[f"{c}-{o}-{r}"] = {name: get(a) for name, get in figures}
+    for i, x in enumerate(a["oracles"]):
+        summary[f"{c}-retrained-{i + 1}"] = {name: get(x) for name, get in figures}
+with open(sys.argv[4], "w") as f:
+    json.dump(summary, f, indent=0, sort_keys=True)
+
 import numpy as np
 
 K = 10
@@ -102,41 +112,41 @@ def pca(w, k):
     return w @ np.linalg.svd(w, full_matrices=False)[2][:k].T
 
 
-def outputs(run, f):
+def outputs(run, f, group):
     s = np.load(os.path.join(runs, run, "signals.npz"))
-    at = (s["group"] == 2) & (s["labels"] == f)
+    at = (s["group"] == group) & (s["labels"] == f)
     return s["logits"][at].astype(np.float64)
 
 
 kinds = {"cos": lambda w, keep: cosines(w), "pca 5": lambda w, keep: cosines(pca(w, 5))}
 betas = [0, 1, 3, 10, 20]
-table = {}
-nearest = []
-for o in originals:
-    w = tensor(os.path.join(runs, f"original-{o}", "model.safetensors"), "linear.weight")
-    for c in classes:
-        f = order.index(c)
-        keep = np.arange(K) != f
-        z = outputs(f"{c}-{o}-logit-mask", f)
-        oracles = [softmax(outputs(d, f)) for d in sorted(os.listdir(runs)) if d.startswith(f"{c}-retrained-")]
-        r = np.mean([q.mean(0) for q in oracles], 0)
-        soft = cosines(w)
-        soft = np.exp(soft / 0.1) * keep
-        soft /= soft.sum(1, keepdims=True)
-        sims = {n: k(w, keep) for n, k in kinds.items()}
-        sims["softmax 0.1"] = soft
-        for n, s in sims.items():
-            for b in betas:
-                zz = np.where(keep, z + b * s[f], -1e30)
-                q = softmax(zz)
-                tv = np.mean([0.5 * np.abs(q - p).sum(1).mean() for p in oracles])
-                table.setdefault((n, b), []).append((tv, 0.5 * np.abs(q.mean(0) - r).sum()))
-        q0 = softmax(np.where(keep, z, -1e30)).mean(0)
-        nearest.append((o, c, order[int(np.argmax(np.where(keep, sims["cos"][f], -9)))], order[int(np.argmax(q0))], order[int(np.argmax(r))]))
-print("Targets of TRW on the forgotten class's test images against retrained outputs: TV (TV of means), means over classes and originals, in per cent.\n")
-print("| similarity | " + " | ".join(f"beta {b}" for b in betas) + " |\n|" + "---|" * (len(betas) + 1))
-for n in ["cos", "pca 5", "softmax 0.1"]:
-    print(f"| {n} | " + " | ".join("{:.1f} ({:.1f})".format(*(100 * np.mean(table[n, b], 0))) for b in betas) + " |")
-print("\nNearest class by the weights, by behaviour (renormalised outputs), under retraining.\n\n| original | class | weights | behaviour | retrained |\n|---|---|---|---|---|")
-for row in nearest:
-    print("| " + " | ".join(row) + " |")
+nearest = {}
+for group, what in ((2, "test"), (1, "forgotten training")):
+    table = {}
+    for o in sorted({d.split("-")[1] for d in os.listdir(runs) if d.endswith("-logit-mask")}):
+        w = tensor(os.path.join(runs, f"original-{o}", "model.safetensors"), "linear.weight")
+        for c in classes:
+            f = order.index(c)
+            keep = np.arange(K) != f
+            z = outputs(f"{c}-{o}-logit-mask", f, group)
+            oracles = [softmax(outputs(d, f, group)) for d in sorted(os.listdir(runs)) if d.startswith(f"{c}-retrained-")]
+            r = np.mean([q.mean(0) for q in oracles], 0)
+            sims = {n: k(w, keep) for n, k in kinds.items()}
+            soft = np.exp(sims["cos"] / 0.1) * keep
+            sims["softmax 0.1"] = soft / soft.sum(1, keepdims=True)
+            for n, s in sims.items():
+                for b in betas:
+                    q = softmax(np.where(keep, z + b * s[f], -1e30))
+                    tv = np.mean([0.5 * np.abs(q - p).sum(1).mean() for p in oracles])
+                    table.setdefault((n, b), []).append((tv, 0.5 * np.abs(q.mean(0) - r).sum()))
+            q0 = softmax(np.where(keep, z, -1e30)).mean(0)
+            top = [order[int(np.argmax(v))] for v in (np.where(keep, sims["cos"][f], -9), q0, r)]
+            nearest.setdefault((o, c), []).append("/".join(top) if len(set(top)) > 1 else top[0])
+    print(f"Targets of TRW on {what} images of the forgotten class against retrained outputs: TV (TV of means), means over classes and originals, in per cent.\n")
+    print("| similarity | " + " | ".join(f"beta {b}" for b in betas) + " |\n|" + "---|" * (len(betas) + 1))
+    for n in ["cos", "pca 5", "softmax 0.1"]:
+        print(f"| {n} | " + " | ".join("{:.1f} ({:.1f})".format(*(100 * np.mean(table[n, b], 0))) for b in betas) + " |")
+    print()
+print("Nearest class: one name where the weights, the renormalised outputs and the retrained models agree, else the three.\n\n| original | class | test images | forgotten training images |\n|---|---|---|---|")
+for (o, c), names in nearest.items():
+    print(f"| {o} | {c} | " + " | ".join(names) + " |")
