@@ -21,7 +21,9 @@ typedef enum lt_role {
 } lt_role;
 typedef enum lt_pad_mode { LT_PAD_ZERO, LT_PAD_CIRCULAR, LT_PAD_REFLECT } lt_pad_mode;
 
-enum { LT_MAX_DIMS = 4, LT_BATCH = -1, LT_NONE = -1 };
+// LT_BATCH * T in dimension 0 stands for T rows per sample, one for each step of time: row n * T + t is step t of
+// sample n (docs/decisions/0009-time-steps.md).
+enum { LT_MAX_DIMS = 4, LT_BATCH = -1, LT_NONE = -1, LT_MAX_STEPS = 4096 };
 
 typedef int32_t lt_val; // index of a value in its graph; LT_NONE = absent or failed
 typedef struct lt_graph lt_graph;
@@ -119,6 +121,56 @@ LT_API lt_val lt_kl_pair(lt_graph *g, lt_val logits, lt_val target_logits, float
 LT_API lt_val lt_margin_loss(lt_graph *g, lt_val logits, lt_val labels); // max_{k!=y} z_k - z_y per sample (N)
 // sum_n weight[n] * x[n] -> scalar (1). x (N), weight (N) INPUT. The mean is weight = 1/N; padding rows have weight 0.
 LT_API lt_val lt_weighted_sum(lt_graph *g, lt_val x, lt_val weight);
+// ---- time: values of T rows per sample. Ops without state see N*T independent rows.
+
+// How a neuron's membrane potential u and spikes s evolve; the semantics are not interchangeable, so they have names
+// (docs/methods/spiking.md, equations 1 to 7). x: input current, H: step function.
+typedef enum lt_neuron {
+    LT_NEURON_SUBTRACT_DELAYED,   // u = decay u' + x - threshold s',        s = [u > threshold]: snnTorch, subtract
+    LT_NEURON_SUBTRACT_BETATHETA, // u = decay (u' - threshold s') + x,      s = [u > threshold]
+    LT_NEURON_ZERO_IMMEDIATE,     // u = decay u' (1 - s') + x,              s = [u > threshold]: snnTorch 1.0, zero
+    LT_NEURON_ZERO_DELAYED,       // u = (1 - s') (decay u' + x),            s = [u > threshold]: early snnTorch, zero
+    LT_NEURON_SJ_LIF,             // v = u' (1 - s'), u = v + (x - v) / tau, s = [u >= threshold]; decay = 1 / tau
+    LT_NEURON_SJ_LIF_SOFT,        // v = u' - threshold s', u as above,      s = [u >= threshold]
+    LT_NEURON_SJ_IF,              // u = u' (1 - s') + x,                    s = [u >= threshold]
+    LT_NEURON_SJ_IF_SOFT,         // u = u' - threshold s' + x,              s = [u >= threshold]
+    LT_N_NEURONS
+} lt_neuron;
+typedef enum lt_surrogate { // ds/du in the backward pass, v = u - threshold, a = surrogate_scale
+    LT_SURROGATE_ATAN,         // (a/2) / (1 + (pi a v / 2)^2), a = 2
+    LT_SURROGATE_FAST_SIGMOID, // 1 / (1 + a |v|)^2, a = 25
+    LT_SURROGATE_RECTANGLE,    // 1 / a where |v| < a / 2, a = 1
+    LT_SURROGATE_SIGMOID,      // a q (1 - q), q = 1 / (1 + exp(-a v)), a = 4
+    LT_N_SURROGATES
+} lt_surrogate;
+typedef struct lt_neuron_attr {
+    int32_t kind, surrogate; // lt_neuron, lt_surrogate
+    float threshold, decay;  // decay: beta of the first four, 1 / tau of SJ_LIF
+    float surrogate_scale;   // 0 = the default of the surrogate
+    bool reset_gradient;     // gradients flow through the reset too; false = it is detached
+    bool smooth; // s is the integral of the surrogate instead of a step: gradients become exact. For gradient checks.
+} lt_neuron_attr;
+LT_API const char *lt_neuron_name(int32_t kind); // "subtract-delayed", ...; NULL beyond the last one
+LT_API const char *lt_surrogate_name(int32_t surrogate);
+LT_API float lt_surrogate_scale(const lt_neuron_attr *a); // with the default put in
+// x (N*T,...) -> spikes (N*T,...), u[-1] = 0 before every sample. p (1): PARAM or LT_NONE, learns the decay: beta = clamp(decay + p,
+// 0, 1), or 1 / tau = sigmoid(logit(decay) + p), so 0 is the configured one. membrane: receives u, not differentiable;
+// NULL = not wanted.
+LT_API lt_val lt_lif(lt_graph *g, lt_val x, lt_val p, int32_t steps, lt_neuron_attr attr, lt_val *membrane);
+LT_API lt_val lt_repeat_steps(lt_graph *g, lt_val x, int32_t steps);          // (N,...) -> (N*T,...); labels too
+LT_API lt_val lt_sum_steps(lt_graph *g, lt_val x, int32_t steps, float alpha); // (N*T,...) -> (N,...), alpha * sum
+LT_API lt_val lt_step_scale(lt_graph *g, lt_val x, lt_val p, int32_t steps);   // row n*T+t times p[t]; p (T)
+LT_API lt_val lt_split_steps(lt_graph *g, lt_val x, int32_t steps); // (N,T*C,H,W) -> (N*T,C,H,W): a view
+// Bernoulli spikes with probability x (clamped to [0,1]): a function of the sample's own content, place, t and seed, so
+// that a sample has the same spikes in every batch. The gradient is that of the expectation.
+LT_API lt_val lt_rate_code(lt_graph *g, lt_val x, int32_t steps, uint64_t seed);
+LT_API lt_val lt_layer_normalize(lt_graph *g, lt_val x, float eps); // over all dimensions but the first, biased variance
+// Training plans drop elements with probability p and scale the others by 1 / (1 - p); counter: STATE (1), the number
+// of runs so far, from which the mask follows. seed tells layers apart.
+LT_API lt_val lt_dropout(lt_graph *g, lt_val x, lt_val counter, float p, uint64_t seed);
+// mean_k (z_k - target_k)^2 / T per sample, z (N,K) spike counts; target floor(0.8 T) of the class, floor(0.2 T) else.
+LT_API lt_val lt_count_mse(lt_graph *g, lt_val counts, lt_val labels, int32_t steps);
+
 LT_API lt_val lt_dot(lt_graph *g, lt_val a, lt_val b); // <a, b> over all elements -> scalar (1); for VJPs and tests
 
 // ---- gradients as values: for losses made of gradients (double backward). Plans make ordinary gradients themselves.

@@ -35,6 +35,8 @@ enum {                          // lt_plan_spec.flags: NO_ switches a pass off: 
     LT_PLAN_OWN_WINOGRAD = 256, // not the library's Winograd, which its newer versions lack
     LT_PLAN_FIXED_ORDER = 512, // every sum in an order that the shape alone decides, no choice by timing: the same bits
                                // with any number of threads of the backend
+    LT_PLAN_CHECKPOINT = 1024, // training: only the borders of segments are kept for the gradient, the rest is computed
+                               // again with the same bits: less memory, about a third more time
 };
 
 typedef struct lt_plan_spec {

@@ -27,6 +27,9 @@ typedef enum lt_stream {
     LT_STREAM_VARIABILITY = 21, // spread of cells; likewise
     LT_STREAM_QUANT = 22,       // random parts of quantizers; step = step, index = weight
     LT_STREAM_SPECTRA = 30,     // start vectors of singular vector iterations; step = tensor, index = vector
+    LT_STREAM_DROPOUT = 33,     // masks of dropout; step = run, index = element of the batch
+    LT_STREAM_SPIKES = 31,      // rate coding; index = digest of the sample, step = step of time
+    LT_STREAM_EVENTS = 32,      // procedural events and their augmentation; index = sample
     LT_STREAM_TEST = 1000,
 } lt_stream;
 

@@ -69,10 +69,30 @@ lt_val lt_graph_append(lt_graph *g, const lt_graph *from, const lt_graph_join *j
     return output;
 }
 
+// Evaluation does not drop: the node becomes a product with one.
+static lt_status set_dropout_mode(lt_graph *g, int32_t i, bool train)
+{
+    lt_node n = g->node[i];
+    n.op = train ? &lt_op_dropout_train : &lt_op_scale;
+    if (!train) {
+        n.n_in = 1;
+        n.attr.alpha = 1;
+    } else {
+        n.n_out = n.op->n_out;
+        n.out[1] = lti_new_value(g, "", LT_SHAPE(1), g->value[n.in[0]].dtype, LT_ROLE_TEMP);
+        LT_TRY(lt_graph_status(g));
+        g->value[n.out[1]].node = i;
+    }
+    g->node[i] = n;
+    return LT_OK;
+}
+
 lt_status lt_graph_set_mode(lt_graph *g, bool train)
 {
     LT_TRY(lt_graph_status(g));
     for (int32_t i = 0; i < g->n_nodes; i++) {
+        if (g->node[i].op == &lt_op_dropout)
+            LT_TRY(set_dropout_mode(g, i, train));
         if (g->node[i].op != &lt_op_bn)
             continue;
         lt_node n = g->node[i];

@@ -25,7 +25,7 @@ static lt_status check_request(const lt_graph *g, lt_val of, lt_val seed, const 
     if (of < 0 || of >= g->n_values || !lti_is_real(g->value[of].dtype))
         return LT_FAIL(LT_E_USAGE, "gradient of value %d: not a real value of this graph", (int)of);
     const lt_shape *shape = &g->value[of].shape;
-    if (seed == LT_NONE && (shape->dim[0] == LT_BATCH || lti_shape_count(shape) != 1)) {
+    if (seed == LT_NONE && (shape->dim[0] < 0 || lti_shape_count(shape) != 1)) {
         char text[LTI_SHAPE_TEXT];
         return LT_FAIL(LT_E_SHAPE, "gradient of a value of shape %s: expected one element, or a seed",
                        lti_shape_text(shape, text));

@@ -31,6 +31,8 @@ const char *lti_shape_text(const lt_shape *s, char out[LTI_SHAPE_TEXT])
     for (int i = 0; i < s->n_dims && n < LTI_SHAPE_TEXT - 24; i++) {
         if (s->dim[i] == LT_BATCH)
             n += (size_t)snprintf(out + n, LTI_SHAPE_TEXT - n, "%sN", i ? "," : "");
+        else if (s->dim[i] < 0 && i == 0)
+            n += (size_t)snprintf(out + n, LTI_SHAPE_TEXT - n, "%lldN", -(long long)s->dim[i]);
         else
             n += (size_t)snprintf(out + n, LTI_SHAPE_TEXT - n, "%s%lld", i ? "," : "", (long long)s->dim[i]);
     }
@@ -210,7 +212,7 @@ lt_status lti_shape_check(const char *name, const lt_shape *s)
         return LT_FAIL(LT_E_SHAPE, "%s: %d dimensions, expected 1 to %d", name, s->n_dims, LT_MAX_DIMS);
     size_t n = lti_dtype_size(LT_F64);
     for (int i = 0; i < s->n_dims; i++) {
-        bool batch = i == 0 && s->dim[i] == LT_BATCH;
+        bool batch = i == 0 && s->dim[i] < 0 && s->dim[i] >= LT_BATCH * (int64_t)LT_MAX_STEPS;
         if (s->dim[i] <= 0 && !batch)
             return LT_FAIL(LT_E_SHAPE, "%s: dimension %d is %lld, expected a positive number%s", name, i,
                            (long long)s->dim[i], i == 0 ? " or LT_BATCH" : "");
@@ -264,7 +266,7 @@ lt_val lt_input(lt_graph *g, const char *name, lt_dtype dtype, lt_shape shape)
 
 static lt_val slab_leaf(lt_graph *g, const char *name, lt_shape shape, lt_role role, int64_t *n)
 {
-    if (g->error.status == LT_OK && shape.n_dims > 0 && shape.dim[0] == LT_BATCH) {
+    if (g->error.status == LT_OK && shape.n_dims > 0 && shape.dim[0] < 0) {
         lti_graph_fail(g, LT_FAIL(LT_E_SHAPE, "%s: parameters and state have no batch dimension", name));
         return LT_NONE;
     }

@@ -22,6 +22,11 @@ typedef struct lt_attr {
     int32_t bits, rule;       // act_quant: lt_act_rule
     lt_shape shape;           // target shape where it cannot be inferred (conv2d_dx, pool gradients, reshape)
     const float *mean, *istd; // normalize: C values owned by the graph
+    int32_t steps;            // ops over time: rows n * steps + t belong to sample n
+    lt_neuron_attr neuron;    // lif
+    float target_on, target_off; // count_mse: spikes wanted of the class and of the others
+    float p;                     // dropout: probability of dropping
+    uint64_t seed;               // dropout, rate_code: which stream of random numbers
 } lt_attr;
 
 typedef struct lt_node {

@@ -117,6 +117,8 @@ static lt_status rewrite(lt_plan *plan, const lt_plan_spec *s)
     LT_TRY(lti_pass_eliminate_dead(g, plan->keep, true));
     if (!(s->flags & LT_PLAN_NO_FUSE))
         LT_TRY(lti_pass_fuse_epilogue(g, !plan->backend->ops->device, plan->keep));
+    if ((s->flags & LT_PLAN_CHECKPOINT) && s->train && s->grad_of != LT_NONE)
+        return lti_pass_checkpoint(g, plan->keep);
     if (!(s->flags & LT_PLAN_NO_RECOMPUTE) && s->train)
         LT_TRY(lti_pass_rematerialize(g, plan->keep, keep_bytes(plan, s)));
     return LT_OK;

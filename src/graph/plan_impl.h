@@ -101,6 +101,10 @@ lt_status lti_pass_fuse(lt_graph *g, const bool *fixed);
 lt_status lti_pass_fuse_epilogue(lt_graph *g, bool in_place, const bool *keep);
 // keep[v]: the caller reads v. budget: bytes that may live until the gradient before anything is made again.
 lt_status lti_pass_rematerialize(lt_graph *g, const bool *keep, size_t budget);
+// keep[v]: the caller reads v. Values inside of segments are computed again for the gradient.
+lt_status lti_pass_checkpoint(lt_graph *g, const bool *keep);
+// A new list of nodes takes the place of the old one; forward nodes are found again by a value they make.
+lt_status lti_graph_install(lt_graph *g, lt_node *node, int32_t n_nodes);
 // Removes the nodes that nothing in roots (n_values) needs; nodes with side effects stay when keep_effects.
 lt_status lti_pass_eliminate_dead(lt_graph *g, const bool *roots, bool keep_effects);
 void lti_graph_compact(lt_graph *g); // closes the gaps left by nodes whose op was set to NULL

@@ -22,7 +22,7 @@ typedef struct lti_ref_row {
 
 // Tables of the families, each ended by a row without an op.
 extern const lti_ref_row lti_ref_conv[], lti_ref_norm[], lti_ref_pool[], lti_ref_elementwise[], lti_ref_linear[],
-    lti_ref_loss[], lti_ref_quant[], lti_ref_ensemble[];
+    lti_ref_loss[], lti_ref_quant[], lti_ref_ensemble[], lti_ref_time[];
 
 static inline int64_t lti_ref_count(const lt_shape *s, int from) // product of the dimensions from `from` on
 {

@@ -3,8 +3,8 @@
 
 static void set_batch(lt_shape *s, int64_t batch)
 {
-    if (s->n_dims > 0 && s->dim[0] == LT_BATCH)
-        s->dim[0] = batch;
+    if (s->n_dims > 0 && s->dim[0] < 0) // LT_BATCH, or LT_BATCH * T for T steps of time
+        s->dim[0] *= -batch;
 }
 
 lt_status lti_pass_concrete(lt_graph *g, int64_t batch, lt_dtype real)

@@ -149,23 +149,6 @@ static void rewrite(work *w)
     }
 }
 
-// The new list takes the place of the old one. Forward nodes are found again by a value they make.
-static void install(work *w)
-{
-    lt_graph *g = w->g;
-    for (int32_t i = 0; i < w->n_nodes; i++)
-        if (w->node[i].fwd >= 0)
-            w->node[i].fwd = g->node[w->node[i].fwd].out[0];
-    memcpy(g->node, w->node, (size_t)w->n_nodes * sizeof *g->node);
-    g->n_nodes = w->n_nodes;
-    for (int32_t i = 0; i < g->n_nodes; i++)
-        for (int j = 0; j < g->node[i].n_out; j++)
-            g->value[g->node[i].out[j]].node = i;
-    for (int32_t i = 0; i < g->n_nodes; i++)
-        if (g->node[i].fwd >= 0)
-            g->node[i].fwd = g->value[g->node[i].fwd].node;
-}
-
 static lt_status reserve(lt_graph *g, int32_t n)
 {
     if (n <= g->cap_nodes)
@@ -175,6 +158,23 @@ static lt_status reserve(lt_graph *g, int32_t n)
         return LTI_NOMEM("recompute pass");
     g->node = bigger;
     g->cap_nodes = n;
+    return LT_OK;
+}
+
+lt_status lti_graph_install(lt_graph *g, lt_node *node, int32_t n_nodes)
+{
+    for (int32_t i = 0; i < n_nodes; i++)
+        if (node[i].fwd >= 0)
+            node[i].fwd = g->node[node[i].fwd].out[0];
+    LT_TRY(reserve(g, n_nodes));
+    memcpy(g->node, node, (size_t)n_nodes * sizeof *g->node);
+    g->n_nodes = n_nodes;
+    for (int32_t i = 0; i < g->n_nodes; i++)
+        for (int j = 0; j < g->node[i].n_out; j++)
+            g->value[g->node[i].out[j]].node = i;
+    for (int32_t i = 0; i < g->n_nodes; i++)
+        if (g->node[i].fwd >= 0)
+            g->node[i].fwd = g->value[g->node[i].fwd].node;
     return LT_OK;
 }
 
@@ -189,8 +189,6 @@ lt_status lti_pass_rematerialize(lt_graph *g, const bool *keep, size_t budget)
     w.node = lti_malloc((size_t)g->n_nodes * COPIES * sizeof *w.node);
     lt_status status =
         w.kept && w.pinned && w.chain && w.rematerialized && w.node ? LT_OK : LTI_NOMEM("recompute pass");
-    if (status == LT_OK)
-        status = reserve(g, COPIES * g->n_nodes);
     if (status == LT_OK) {
         for (size_t v = 0; v < n; v++)
             w.rematerialized[v] = LT_NONE;
@@ -199,7 +197,7 @@ lt_status lti_pass_rematerialize(lt_graph *g, const bool *keep, size_t budget)
         status = lt_graph_status(g);
     }
     if (status == LT_OK)
-        install(&w);
+        status = lti_graph_install(g, w.node, w.n_nodes);
     lti_free(w.kept);
     lti_free(w.pinned);
     lti_free(w.chain);
