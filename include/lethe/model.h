@@ -78,6 +78,10 @@ LT_API void lt_model_digest(const lt_model *model, char out[65]);
 // names none.
 LT_API int lt_model_stages(const lt_model *model, lt_val *stage, int max);
 
+// Steps of time of a spiking network, 0 for others; *output: the output of every step (N*T,K), the spikes or currents
+// that the logits sum up. output may be NULL.
+LT_API int32_t lt_model_steps(const lt_model *model, lt_val *output);
+
 typedef struct lt_arch {
     const char *name, *title, *keys; // keys: "width=64,proj-half=0,bn=1"
 } lt_arch;

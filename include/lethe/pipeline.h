@@ -20,7 +20,7 @@ typedef enum lt_conv_algorithm { LT_CONV_AUTO, LT_CONV_OWN_WINOGRAD, LT_CONV_DIR
 typedef struct lt_compute { // rows of lt_compute_options: they are part of what identifies a run
     const char *device, *backend;
     int32_t precision, convolution;
-    bool fixed_order;
+    bool fixed_order, checkpoint_activations;
 } lt_compute;
 LT_API extern const lt_option lt_compute_options[];
 typedef struct lt_threads { // rows of lt_threads_options: how to run, not what

@@ -19,6 +19,12 @@ typedef enum lt_schedule_kind { LT_SCHED_CONST, LT_SCHED_STEP, LT_SCHED_COSINE, 
 typedef enum lt_adv_norm { LT_ADV_LINF, LT_ADV_L2 } lt_adv_norm;
 
 typedef enum lt_augmentation { LT_AUGMENT_CROP, LT_AUGMENT_RESIZED_CROP } lt_augmentation;
+// Loss of a sample where no adversarial form replaces it. Count and temporal need a model with steps of time.
+typedef enum lt_loss_kind {
+    LT_TRAIN_LOSS_CE,       // cross entropy of the logits
+    LT_TRAIN_LOSS_COUNT,    // mean square error of spike counts, lt_count_mse
+    LT_TRAIN_LOSS_TEMPORAL, // mean over the steps of the cross entropy of each step's output
+} lt_loss_kind;
 
 typedef struct lt_train_cfg { // every field is a row of lt_train_options
     int32_t epochs;
@@ -31,6 +37,7 @@ typedef struct lt_train_cfg { // every field is a row of lt_train_options
     float lr_step_gamma;
     int32_t lr_step_every; // epochs
     int32_t warmup_epochs;
+    int32_t loss; // lt_loss_kind
     float label_smoothing;
     bool augment;            // master switch: a view is augmented when view.augment and cfg.augment are both set
     int32_t augmentation;    // lt_augmentation

@@ -18,7 +18,7 @@ static const lt_arch archs[] = {
 #include "model/models.list"
 #undef LT_X
 };
-enum { N_ARCHS = sizeof archs / sizeof archs[0], MAX_KEYS = 16 };
+enum { N_ARCHS = sizeof archs / sizeof archs[0], MAX_KEYS = 24 };
 _Static_assert(N_ARCHS == sizeof impls / sizeof impls[0], "both tables come from models.list");
 
 const lt_arch *lt_model_archs(int *n)
@@ -74,6 +74,21 @@ static lt_status unknown_key(const lti_model_spec *spec, const char *key)
     return LT_E_USAGE;
 }
 
+static lt_status set_enum(const lt_option *o, const char *value, const char *what, void *field)
+{
+    enum { MAX_VALUES = 16 };
+    const char *names[MAX_VALUES + 1] = {NULL};
+    for (int i = 0; o->values[i].name && i < MAX_VALUES; i++) {
+        names[i] = o->values[i].name;
+        if (strcmp(value, names[i]) == 0) {
+            *(int32_t *)field = o->values[i].value;
+            return LT_OK;
+        }
+    }
+    LT_FAIL(LT_E_USAGE, "%s: expected one of the known names, found '%s'", what, value);
+    return lti_name_hint(value, names);
+}
+
 static lt_status set_key(lti_model_spec *spec, const char *key, const char *value)
 {
     for (const lt_option *o = spec->arch->opts; o->name; o++) {
@@ -81,6 +96,14 @@ static lt_status set_key(lti_model_spec *spec, const char *key, const char *valu
         if (strcmp(dashed(o->name, buf), key) != 0 && strcmp(o->name, key) != 0)
             continue;
         snprintf(what, sizeof what, "model '%s': %s", spec->name, buf);
+        if (o->type == LT_OPT_ENUM)
+            return set_enum(o, value, what, spec->cfg + o->offset);
+        if (o->type == LT_OPT_F32) {
+            double f = 0;
+            LT_TRY(lti_parse_f64(value, what, o->min, o->max, &f));
+            *(float *)(void *)(spec->cfg + o->offset) = (float)f;
+            return LT_OK;
+        }
         int64_t v = 0;
         LT_TRY(lti_parse_i64(value, what, (int64_t)o->min, (int64_t)o->max, &v));
         if (o->type == LT_OPT_BOOL)
@@ -194,8 +217,11 @@ char *lti_model_spec_text(const lti_model_spec *spec)
     for (const lt_option *o = spec->arch->opts; o->name; o++) {
         char name[LTI_NAME_MAX];
         const void *field = spec->cfg + o->offset;
-        int v = o->type == LT_OPT_BOOL ? (int)*(const bool *)field : *(const int32_t *)field;
-        lti_buf_printf(&b, "%c%s=%d", separator, dashed(o->name, name), v);
+        char number[LT_OPTION_TEXT_MAX];
+        if (o->type == LT_OPT_BOOL) // as numbers: the text of options would be true and false
+            snprintf(number, sizeof number, "%d", (int)*(const bool *)field);
+        const char *text = o->type == LT_OPT_BOOL ? number : lt_option_text(o, spec->cfg, number);
+        lti_buf_printf(&b, "%c%s=%s", separator, dashed(o->name, name), text);
         separator = ',';
     }
     if (spec->act_bits > 0) {

@@ -285,7 +285,8 @@ int lt_model_stages(const lt_model *m, lt_val *stage, int max)
     int n = 0;
     lt_value_info info;
     for (lt_val v = 0; v < lt_graph_n_values(m->graph); v++) {
-        if (lt_graph_value(m->graph, v, &info) != LT_OK || info.role != LT_ROLE_TEMP || !*info.name)
+        if (lt_graph_value(m->graph, v, &info) != LT_OK || info.role != LT_ROLE_TEMP || !*info.name ||
+            info.shape.n_dims != 4 || info.shape.dim[0] != LT_BATCH) // spikes of every step are no stage
             continue;
         if (n < max)
             stage[n] = v;

@@ -7,9 +7,9 @@
 
 enum {
     LTI_NAME_MAX = 128,    // tensor names made here
-    LTI_ARCH_CFG_MAX = 64, // bytes of the largest architecture config
+    LTI_ARCH_CFG_MAX = 128, // bytes of the largest architecture config
     LTI_IMAGE_SIDE_MAX = 4096,
-    LTI_CHANNELS_MAX = 64,
+    LTI_CHANNELS_MAX = 256, // 128 frames of two polarities
     LTI_CLASSES_MAX = 1 << 20,
 };
 

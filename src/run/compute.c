@@ -22,6 +22,9 @@ const lt_option lt_compute_options[] = {
     LT_ENUM(lt_compute, convolution, LT_CONV_AUTO, convolutions, "algorithms of convolutions"),
     LT_BOOL(lt_compute, fixed_order, 0,
             "the same bits with any --threads: sums in an order of their own, no choice of kernels by timing"),
+    LT_BOOL(lt_compute, checkpoint_activations, 0,
+            "training keeps activations at the borders of segments only and computes the others again: less memory, "
+            "the same bits, about a third more time"),
     LT_OPT_END,
 };
 const lt_option lt_threads_options[] = {
@@ -36,7 +39,8 @@ unsigned lt_compute_plan_flags(const lt_compute *compute)
     static const unsigned convolution[] = {
         [LT_CONV_AUTO] = 0, [LT_CONV_OWN_WINOGRAD] = LT_PLAN_OWN_WINOGRAD, [LT_CONV_DIRECT] = LT_PLAN_NO_WINOGRAD};
     return convolution[compute->convolution] | (compute->precision == LT_PRECISION_BF16 ? LT_PLAN_BF16 : 0u) |
-           (compute->fixed_order ? LT_PLAN_FIXED_ORDER : 0u);
+           (compute->fixed_order ? LT_PLAN_FIXED_ORDER : 0u) |
+           (compute->checkpoint_activations ? LT_PLAN_CHECKPOINT : 0u);
 }
 
 const char *lt_compute_backend_name(const lt_compute *compute)

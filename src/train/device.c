@@ -174,6 +174,9 @@ lt_status lti_on_device_update(lti_trainer *t, const lti_update *u, bool *finite
 static bool images_fit(const lti_trainer *t, int p)
 {
     const lt_phase *phase = &t->job->phase[p];
+    for (int v = 0; v < phase->n_views; v++)
+        if (phase->view[v].ds && phase->view[v].ds->steps > 0) // frames of events are augmented on the host
+            return false;
     return t->job->cfg.augmentation == LT_AUGMENT_CROP && !t->job->on_batch &&
            !(t->job->objective && t->job->objective->fill) && !lti_job_distils(t->job) && !t->job->cfg.adversarial &&
            !phase->companion && !lti_has_companion(t->job, p);

@@ -182,7 +182,8 @@ static lt_status build_graph(lti_trainer *t)
     LT_TRY(lt_graph_dup(model->graph, &t->graph));
     t->labels = lt_input(t->graph, "train.labels", LT_I32, LT_SHAPE(LT_BATCH));
     t->weight = lt_input(t->graph, "train.weight", LT_F32, LT_SHAPE(LT_BATCH));
-    lt_val per_sample = lt_cross_entropy(t->graph, model->logits, t->labels, t->job->cfg.label_smoothing);
+    lt_val per_sample = LT_NONE;
+    LT_TRY(lti_loss_build(t, &per_sample));
     if (t->job->objective)
         LT_TRY(t->job->objective->build(t->job->objective->ctx, t->graph, t->labels, !t->job->bn_eval, &per_sample));
     LT_TRY(lti_adv_build(t, &per_sample));

@@ -25,6 +25,12 @@ static const lt_opt_value augmentations[] = {
     {"resized-crop", LT_AUGMENT_RESIZED_CROP, "8 to 100 % of the area, scaled back (ImageNet)"},
     {NULL, 0, NULL},
 };
+static const lt_opt_value losses[] = {
+    {"ce", LT_TRAIN_LOSS_CE, "cross entropy of the logits; of spiking networks: of counts, rates or currents, as they read out"},
+    {"count", LT_TRAIN_LOSS_COUNT, "spiking networks: mean square error of spike counts, 80 % for the class, 20 % for others"},
+    {"temporal", LT_TRAIN_LOSS_TEMPORAL, "spiking networks: cross entropy of every step's output, averaged"},
+    {NULL, 0, NULL},
+};
 
 static const lt_opt_value norms[] = {
     {"linf", LT_ADV_LINF, "largest change of a pixel"},
@@ -48,6 +54,7 @@ const lt_option lt_train_options[] = {
     LT_F32(lt_train_cfg, lr_step_gamma, 0.1, 0, 1, "", "factor of the step schedule"),
     LT_I32(lt_train_cfg, lr_step_every, 40, 1, 100000, "epochs", "epochs between two steps of the step schedule"),
     LT_I32(lt_train_cfg, warmup_epochs, 0, 0, 100000, "epochs", "epochs of linear warm-up before the schedule"),
+    LT_ENUM(lt_train_cfg, loss, LT_TRAIN_LOSS_CE, losses, "loss of a sample"),
     LT_F32(lt_train_cfg, label_smoothing, 0, 0, 0.999, "", "target = (1-s) onehot + s/K"),
     LT_BOOL(lt_train_cfg, augment, 1, "random crop (padding 4) and horizontal flip"),
     LT_ENUM(lt_train_cfg, augmentation, LT_AUGMENT_CROP, augmentations, "what the random crop is"),

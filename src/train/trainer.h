@@ -85,6 +85,7 @@ lt_status lti_distill_init(lti_trainer *t);                             // the t
 lt_status lti_distill_open_phase(lti_trainer *t, int p, int64_t batch); // compiles the teachers of phase p for a batch
 // Adversarial training. build: puts the form's loss (N) in the place of the cross entropy; open: compiles for a batch;
 // attack: fills the attacked images of `plan` from the batch, which is of phase p. All do nothing without a form.
+lt_status lti_loss_build(lti_trainer *t, lt_val *per_sample); // loss.c: of cfg.loss
 lt_status lti_adv_build(lti_trainer *t, lt_val *per_sample);
 lt_status lti_adv_open(lti_trainer *t, int64_t batch);
 lt_status lti_adv_attack(lti_trainer *t, int p, const lt_batch *b, const int32_t *labels, lt_plan *plan);
