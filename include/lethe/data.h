@@ -17,6 +17,8 @@ typedef struct lt_split_data {
 // Owned by its creator, immutable after opening, so shared freely between threads.
 typedef struct lt_dataset {
     int c, h, w, n_classes;
+    int steps; // event recordings: frames of a sample, channel 2 t + p counts polarity p in frame t; 0 = images
+    bool flip; // event recordings: augmentation may mirror them
     lt_split_data split[2];
     const char *const *class_names; // n_classes
     const char *spec;               // as given

@@ -55,7 +55,9 @@ static lti_move draw_move(const lti_batch_source *src, const lt_view *view, int6
 {
     if (!view->augment)
         return (lti_move){0, 0, 0};
-    return lti_draw_move(src->seed, src->epoch, view->tag, id, src->pad);
+    lti_move m = lti_draw_move(src->seed, src->epoch, view->tag, id, src->pad);
+    m.flip = m.flip && (view->ds->steps == 0 || view->ds->flip);
+    return m;
 }
 
 static void reverse(float *row, int w)
@@ -134,6 +136,9 @@ void lti_batch_fill(const lti_batch_source *src, const int64_t *order, int64_t f
                              batch->x + (size_t)b * len);
         else
             copy_image(src, u8, f32, draw_move(src, view, id), batch->x + (size_t)b * len);
+        if (view->augment && view->ds->steps > 0)
+            lti_event_drop(view->ds, lt_rng_at(src->seed, LT_STREAM_EVENTS, src->epoch, lti_draw_index(view->tag, id)),
+                           batch->x + (size_t)b * len);
     }
     batch->n = n;
 }

@@ -6,6 +6,7 @@
 #define LT_DATA_IMPL_H
 #include "base/base.h"
 #include "lethe/data.h"
+#include "lethe/rng.h"
 
 enum {
     LTI_MAX_CLASSES = 100000,
@@ -26,6 +27,8 @@ typedef struct lti_raw_split {
 
 typedef struct lti_raw { // zero-initialised; set c, h, w before the first append
     int c, h, w, n_classes;
+    int steps; // frames of a sample of events: c = 2 * steps; 0 = images
+    bool flip; // events: augmentation may mirror
     lti_raw_split split[2];
     const char *const *class_name; // (n_classes), in `arena` or static; NULL = "0", "1", ...
     const char *missing[2];        // what was looked for in vain, for the error line; NULL = found
@@ -190,6 +193,10 @@ lt_status lti_requests_parse(const lt_dataset *ds, const char *text, size_t n, c
 enum { LTI_SYNTH_SIDE = 32, LTI_SYNTH_CLASSES = 10 };
 int32_t lti_synth_label(uint64_t seed, lt_split s, int64_t i);
 void lti_synth_draw(uint64_t seed, lt_split s, int64_t i, double noise, uint8_t *x); // x (3,32,32)
+
+// EventDrop (Gu et al., 2021) on the frames x (2 T, H, W) of one sample, counts / 255: nothing, a share of all events,
+// those of a piece of time or of an area.
+void lti_event_drop(const lt_dataset *ds, lt_rng rng, float *x);
 
 // ---- batches
 typedef struct lti_batch_source { // the concatenation of the views

@@ -58,7 +58,7 @@ static lt_status find_kind(const char *name, int *kind)
 static lt_status check_keys(const lt_dataset_kind *kind, const lti_spec *spec)
 {
     enum { MAX_KEYS = 24 };
-    char text[256];
+    char text[512];
     const char *known[MAX_KEYS + 1] = {NULL};
     snprintf(text, sizeof text, "%s", kind->keys);
     int n = 0;
@@ -229,6 +229,8 @@ lt_status lti_dataset_make(const char *kind, const char *spec, lti_raw *raw, lt_
                            .h = r->h,
                            .w = r->w,
                            .n_classes = r->n_classes,
+                           .steps = r->steps,
+                           .flip = r->flip,
                            .class_names = r->class_name,
                            .kind = kind_copy,
                            .spec = spec_copy,
