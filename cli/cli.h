@@ -221,7 +221,7 @@ char *cli_find_parent(const cli_source *child); // path of the run it started fr
 lt_status cli_signals(cli_call *call, const cli_source *src, const lt_dataset *ds, const cli_sets *sets,
                       lt_signals **s);
 
-enum { CLI_EVAL_BATCH = 128 };
+enum { CLI_EVAL_BATCH = 128, CLI_SPIKE_BATCH = 16 }; // samples; of event recordings, each has many rows
 
 // ---- runs.c: run directories
 typedef struct cli_run {

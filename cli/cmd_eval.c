@@ -1,5 +1,6 @@
 // cmd_eval.c - `lethe eval`: accuracy, loss and calibration of a model per split and per class; optionally its signals.
 #include "quantize.h"
+#include "lethe/spike.h"
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -36,6 +37,7 @@ struct job {
     lt_evaluator *evaluator;
     int64_t images;
     double seconds;
+    json_t *activity; // of a spiking network, or NULL
     json_t *integer; // size and kernel of the integer network, or NULL
 };
 
@@ -122,6 +124,33 @@ static lt_status evaluate_integers(cli_call *call, struct job *job, json_t *spli
     return status;
 }
 
+// On the test split, or on the training split where there is no other.
+static lt_status measure_activity(struct job *job)
+{
+    lt_spike_activity a;
+    const lt_split split = job->ds->split[LT_TEST].n > 0 ? LT_TEST : LT_TRAIN;
+    const lt_view view = lt_view_split(job->ds, split);
+    if (lt_model_steps(job->src.model, NULL) == 0)
+        return LT_OK;
+    LT_TRY(lt_spike_activity_measure(job->src.model, &view, &job->env, CLI_SPIKE_BATCH, &a));
+    json_t *rates = json_object(), *neurons = json_object();
+    for (int i = 0; i < a.n_layers; i++) {
+        cli_put_real(rates, a.layer[i].name, a.layer[i].rate);
+        cli_put(neurons, a.layer[i].name, json_integer(a.layer[i].n_neurons));
+    }
+    job->activity = json_object();
+    cli_put(job->activity, "spike_rate", rates);
+    cli_put(job->activity, "neurons", neurons);
+    cli_put(job->activity, "steps", json_integer(a.steps));
+    cli_put_real(job->activity, "synops", a.synops);
+    cli_put_real(job->activity, "macs", a.macs);
+    cli_put_real(job->activity, "dense_macs", a.dense_macs);
+    cli_put_real(job->activity, "energy_pj", a.energy_pj);
+    cli_put_real(job->activity, "dense_energy_pj", a.dense_energy_pj);
+    lt_spike_activity_clear(&a);
+    return LT_OK;
+}
+
 static lt_status write_signals(cli_call *call, struct job *job)
 {
     const struct opts *o = call->opts;
@@ -163,6 +192,8 @@ static void fill_result(cli_call *call, struct job *job, json_t *splits)
     cli_put_real(r, "wall_s", job->seconds);
     if (o->signals && *o->signals)
         cli_put_text(r, "signals", o->signals);
+    if (job->activity)
+        json_object_update(r, job->activity);
     if (job->integer)
         cli_put(r, "integer", json_incref(job->integer));
     cli_put(r, "splits", json_incref(splits));
@@ -183,6 +214,7 @@ static lt_status run(cli_call *call)
         LT_TRY_GOTO(evaluate_integers(call, &job, splits), done);
     else
         LT_TRY_GOTO(evaluate_all(call, &job, splits), done);
+    LT_TRY_GOTO(measure_activity(&job), done);
     LT_TRY_GOTO(write_signals(call, &job), done);
     fill_result(call, &job, splits);
 done:
@@ -191,6 +223,7 @@ done:
     cli_sets_clear(&job.sets);
     cli_source_close(&job.src);
     json_decref(splits);
+    json_decref(job.activity);
     json_decref(job.integer);
     return status;
 }
@@ -238,12 +271,39 @@ static void print_classes(const json_t *splits, FILE *out)
     cli_table_clear(&t);
 }
 
+static void print_activity(const json_t *r, FILE *out)
+{
+    const char *name;
+    json_t *rate;
+    cli_table t = {.n_columns = 3, .left = {true}};
+    if (!json_object_get(r, "spike_rate"))
+        return;
+    cli_table_row(&t, "neurons", "number", "spikes a step");
+    json_object_foreach(json_object_get(r, "spike_rate"), name, rate)
+    {
+        char *n = cli_format("%.0f", json_number_value(json_object_get(json_object_get(r, "neurons"), name)));
+        char *value = cli_format("%.4f", json_number_value(rate));
+        cli_table_row(&t, name, n, value);
+        free(n);
+        free(value);
+    }
+    fputc('\n', out);
+    cli_table_print(&t, out);
+    cli_table_clear(&t);
+    fprintf(out,
+            "\nsynaptic operations a sample: %.0f, multiply-adds: %.0f (dense: %.0f)\n"
+            "energy of arithmetic: %.3f uJ, dense %.3f uJ (0.9 pJ an addition, 4.6 pJ a multiply-add, 45 nm)\n",
+            cli_real(r, "synops"), cli_real(r, "macs"), cli_real(r, "dense_macs"), 1e-6 * cli_real(r, "energy_pj"),
+            1e-6 * cli_real(r, "dense_energy_pj"));
+}
+
 static void print(const cli_call *call, FILE *out)
 {
     const json_t *splits = json_object_get(call->result, "splits");
     fprintf(out, "%s on %s\n\n", cli_text(call->result, "model"), cli_text(call->result, "data"));
     print_splits(splits, out);
     print_classes(splits, out);
+    print_activity(call->result, out);
 }
 
 const cli_verb cli_verb_eval = {

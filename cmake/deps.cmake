@@ -26,6 +26,16 @@ target_link_libraries(lethe_svm INTERFACE ${SVM_LIBRARY})
 
 find_path(RANDOM123_INCLUDE Random123/philox.h REQUIRED)
 
+# NIR files of spiking networks; without it lethe says so when one is asked for.
+pkg_search_module(HDF5 IMPORTED_TARGET hdf5-serial hdf5)
+add_library(lethe_hdf5 INTERFACE)
+if(HDF5_FOUND)
+  target_link_libraries(lethe_hdf5 INTERFACE PkgConfig::HDF5)
+  target_compile_definitions(lethe_hdf5 INTERFACE LETHE_HAVE_HDF5=1)
+else()
+  message(STATUS "HDF5 not found: NIR files are not read or written")
+endif()
+
 set(LETHE_HAVE_ONEDNN OFF)
 if(LETHE_ONEDNN)
   find_path(DNNL_INCLUDE oneapi/dnnl/dnnl.h)

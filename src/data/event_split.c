@@ -40,7 +40,7 @@ static lt_status list_class(const lti_open_args *args, const char *class_name, i
     const char *dir = lti_join(&raw->arena, args->path, class_name);
     if (!dir)
         return LTI_NOMEM("file names");
-    LT_TRY(lti_list_dir(dir, &files));
+    LT_TRY(lti_list_dir(args, dir, &files));
     for (int64_t i = 0; i < files.n && status == LT_OK; i++) {
         const lti_event_item item = {.path = lti_join(&raw->arena, dir, files.name[i]),
                                      .name = lti_join(&raw->arena, class_name, files.name[i]),
@@ -57,7 +57,7 @@ static lt_status list_classes(const lti_open_args *args, lti_raw *raw, lti_event
 {
     lti_paths names;
     lt_status status = LT_OK;
-    LT_TRY(lti_list_dir(args->path, &names));
+    LT_TRY(lti_list_dir(args, args->path, &names));
     const char **class_name = lti_arena_alloc(&raw->arena, ((size_t)names.n + 1) * sizeof *class_name);
     if (!class_name)
         status = LTI_NOMEM("class names");

@@ -167,7 +167,7 @@ static lt_status read_digits(lti_event_set *e, lt_split s, const char *dir)
             return LTI_NOMEM("file names");
         if (!lti_is_dir(folder))
             continue; // a sample of the set need not have every digit
-        LT_TRY(lti_list_dir(folder, &names));
+        LT_TRY(lti_list_dir(e->args, folder, &names));
         for (int64_t i = 0; i < names.n && status == LT_OK; i++) {
             const char *path = lti_join(&names.arena, folder, names.name[i]);
             status = path ? add_file(e, s, y, path) : LTI_NOMEM("file names");

@@ -60,9 +60,9 @@ lt_val lti_spiking_input(lti_spiking *s, lt_val x)
     const lti_spiking_cfg *cfg = s->cfg;
     switch (choose_coding(cfg, lti_dim(s->g, x, 1))) {
     case LTI_CODING_FRAMES: // a byte is a count
-        return lt_scale(s->g, lt_split_steps(s->g, x, cfg->steps), 255);
+        return lt_name(s->g, lt_scale(s->g, lt_split_steps(s->g, x, cfg->steps), 255), "input.spikes");
     case LTI_CODING_RATE:
-        return lt_rate_code(s->g, x, cfg->steps, 0);
+        return lt_name(s->g, lt_rate_code(s->g, x, cfg->steps, 0), "input.spikes");
     default:
         s->once = true;
         return x;

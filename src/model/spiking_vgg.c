@@ -13,15 +13,20 @@ struct cfg {
     int32_t coding, neuron, surrogate, norm, readout;
     float beta, threshold, surrogate_scale;
     bool learn_decay, reset_gradient;
-    int32_t depth;
+    int32_t depth, pool;
     float dropout;
 };
 _Static_assert(sizeof(struct cfg) <= LTI_ARCH_CFG_MAX, "fits lti_model_spec");
 _Static_assert(offsetof(struct cfg, reset_gradient) == offsetof(lti_spiking_cfg, reset_gradient), "begins alike");
 
+enum { POOL_MAX, POOL_AVERAGE };
+static const lt_opt_value pools[] = {
+    {"max", POOL_MAX, "the largest current"}, {"average", POOL_AVERAGE, "the mean current"}, {NULL, 0, NULL}};
+
 static const lt_option opts[] = {
     LTI_SPIKING_OPTIONS(struct cfg, 10, 64, LT_NEURON_SUBTRACT_DELAYED, LTI_NORM_LAYER, LTI_READOUT_COUNT),
     LT_I32(struct cfg, depth, 14, 1, 14, "layers", "convolutions"),
+    LT_ENUM(struct cfg, pool, POOL_MAX, pools, "pooling of currents"),
     LT_F32(struct cfg, dropout, 0.5, 0, 0.99, "", "share dropped in front of the linear layers"),
     LT_OPT_END,
 };
@@ -38,7 +43,7 @@ static lt_val build(lt_graph *g, lt_val x, int n_classes, const void *cfg)
         snprintf(name, sizeof name, "features.%d", i);
         y = lti_conv(g, name, y, (int64_t)widths[i] * c->width, 3, 1, true);
         if (i % 2 == 1 && lti_dim(g, y, 2) > 1 && lti_dim(g, y, 3) > 1)
-            y = lt_max_pool2d(g, y, 2, 2);
+            y = c->pool == POOL_MAX ? lt_max_pool2d(g, y, 2, 2) : lt_avg_pool2d(g, y, 2, 2);
         y = lti_spiking_neuron(&s, name, lti_spiking_norm(&s, name, y));
         snprintf(name, sizeof name, "stage%d", i / 2 + 1);
         if (i % 2 == 1)

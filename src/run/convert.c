@@ -3,6 +3,7 @@
 // A run directory made from a checkpoint has no training recipe: whoever retrains it must give one. What it was trained
 // on is recorded when the caller names it.
 #include "base/json_write.h"
+#include "lethe/spike.h"
 #include "run/run_impl.h"
 #include <stdlib.h>
 #include <string.h>
@@ -24,7 +25,8 @@ static write_fn *find_writer(const char *path)
     } writers[] = {{".safetensors", lt_model_save},
                    {".pth", lt_model_export},
                    {".pt", lt_model_export},
-                   {".npz", lt_model_export}};
+                   {".npz", lt_model_export},
+                   {".nir", lt_nir_export}};
     for (size_t i = 0; i < sizeof writers / sizeof *writers; i++)
         if (has_suffix(path, writers[i].suffix))
             return writers[i].write;

@@ -1,6 +1,7 @@
 // trained_model.c - trained models: opened from run directories or files, with what their metadata says about data and
 // recipe.
 #include "base/json_write.h"
+#include "lethe/spike.h"
 #include "run/run_impl.h"
 #include <stdlib.h>
 #include <string.h>
@@ -140,6 +141,18 @@ static lt_status read_classes(const char *path, lt_model *model)
     return status;
 }
 
+// A graph of NIR has weights and neurons; the architecture and the images it takes must be given.
+static lt_status open_nir(const lt_model_fallback *f, const lt_dataset *ds, lt_trained_model *m)
+{
+    lt_model_shape shape = {0};
+    if (!is_given(f->model) || !ds) {
+        LT_FAIL(LT_E_USAGE, "%s: name the architecture and the data set of a NIR graph", m->name);
+        return lt_error_hint("--model spiking-vgg:norm=none,pool=average,... and --data");
+    }
+    shape = (lt_model_shape){ds->c, ds->h, ds->w, ds->n_classes};
+    return lt_nir_import(m->path, f->model, shape, &m->model);
+}
+
 static lt_status open_file(const lt_model_fallback *fallback, const lt_dataset *ds, lt_trained_model *m)
 {
     const lt_model_fallback none = {0}, *f = fallback ? fallback : &none;
@@ -147,6 +160,9 @@ static lt_status open_file(const lt_model_fallback *fallback, const lt_dataset *
     lt_model_facts facts;
     char *spec = NULL;
     const bool has_shape = ds || is_given(f->input);
+    const size_t n_path = strlen(m->path);
+    if (n_path > 4 && !strcmp(m->path + n_path - 4, ".nir"))
+        return open_nir(f, ds, m);
     LT_TRY(lt_model_examine(m->path, &facts));
     if (ds)
         shape = (lt_model_shape){ds->c, ds->h, ds->w, ds->n_classes};
