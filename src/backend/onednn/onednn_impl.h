@@ -63,6 +63,7 @@ lti_binder lti_bind_conv, lti_bind_bn_train, lti_bind_bn_apply, lti_bind_bn_trai
 lti_binder lti_bind_relu, lti_bind_relu_dx, lti_bind_add, lti_bind_add_relu_dx, lti_bind_scale, lti_bind_normalize,
     lti_bind_channel_sum;
 lti_binder lti_bind_pool, lti_bind_gap, lti_bind_pad, lti_bind_linear, lti_bind_act_quant;
+lti_binder lti_bind_lif, lti_bind_lif_dx, lti_bind_layer_norm, lti_bind_repeat_steps; // blk_time.c
 
 void lti_blk_reorder(const lti_dn *dn, const lt_shape *shape, lt_layout from, const void *src, lt_layout to, void *dst);
 
