@@ -120,11 +120,29 @@ static lt_status write_linear(writer *w, const lt_node *n)
     return add_weights(w, n, node);
 }
 
+// An affine map of channels may change places with an average over pixels: the only node in front of such pools.
+static int32_t before_pools(const lti_nir *g, int32_t at)
+{
+    while (!strcmp(g->node[at].type, "AvgPool2d")) {
+        int32_t from = -1, n = 0;
+        for (int e = 0; e < g->n_edges; e++)
+            if (g->edge[e][1] == at) {
+                from = g->edge[e][0];
+                n++;
+            }
+        if (n != 1)
+            return -1;
+        at = from;
+    }
+    return at;
+}
+
 // w' = w gamma istd, b' = beta + (b - mean) gamma istd
 static lt_status fold_norm(writer *w, const lt_node *n)
 {
     const terms *t = &w->of[n->in[0]];
-    lti_nir_node *node = t->n == 1 ? &w->nir->node[t->node[0]] : NULL;
+    const int32_t at = t->n == 1 ? before_pools(w->nir, t->node[0]) : -1;
+    lti_nir_node *node = at >= 0 ? &w->nir->node[at] : NULL;
     if (!node || !node->weight)
         return LT_FAIL(LT_E_UNSUPPORTED, "NIR: batch norm that does not follow a layer with weights");
     const int64_t k = node->weight_shape.dim[0], per = lti_shape_count(&node->weight_shape) / k;

@@ -11,7 +11,7 @@ contains out '"features.0"'
 contains out '"synops"'
 acc=$(sed -n 's/.*"test_acc": *\([0-9.]*\).*/\1/p' out | head -n 1)
 run 0 unlearn base --method ft --forget random:10% --epochs 1 --threads 1 --out gone
-run 0 audit gone --threads 1 --json
+run 0 audit gone --threads 1 --allow-lint --json
 contains out '"ua"'
 run 0 quantize train base --bits 4 --method msqe-step --loss count --epochs 1 --threads 1 --out four
 run 0 eval four --no-train --threads 1 --json
@@ -22,7 +22,7 @@ if "$LETHE" convert base net.nir >out 2>err; then
 else
     contains err "without HDF5"
 fi
-run 2 train --data "$data" --model spiking-vgg:steps=4 --epochs 1 --out bad
+run 3 train --data "$data" --model spiking-vgg:steps=4 --epochs 1 --out bad
 contains err "steps"
 run 2 train --data synthetic,train=20,test=10 --model simple-conv:width=2 --loss count --epochs 1 --out bad
 contains err "spiking networks"

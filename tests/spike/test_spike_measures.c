@@ -68,7 +68,7 @@ static void test_synops(void **state)
     free(spikes);
     assert_fails(LT_E_USAGE, "no neurons", lt_spike_raster(m, &view, 0, &env, "conv9", &n, &spikes));
     lt_model_destroy(m);
-    assert_ok(lt_model_create("simple-conv:width=2", (lt_model_shape){4, 4, 4, 2}, &m));
+    assert_ok(lt_model_create("simple-conv:width=2", (lt_model_shape){3, 32, 32, 2}, &m));
     assert_fails(LT_E_USAGE, "spiking network", lt_spike_activity_measure(m, &view, &env, 4, &a));
     lt_model_destroy(m);
     lt_dataset_close(ds);
