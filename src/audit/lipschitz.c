@@ -5,11 +5,12 @@
 // block 1 + product and its halved form come out of the graph and need no case of their own. There is one rule per op.
 //
 // The norm of a convolution is that of the linear map on images of the size the layer meets, zero padding and stride
-// included, by power iteration on A'A: the graph y = A x, b = A'y is one plan, made of the convolution's own forward
-// and data-gradient kernels. Batch norm in evaluation mode scales the rows of A and is folded in, which is tighter than
+// included, by power iteration on A'A through lt_linear_map, made of the convolution's own forward and data-gradient
+// kernels. Batch norm in evaluation mode scales the rows of A and is folded in, which is tighter than
 // multiplying two norms.
 #include "graph/graph_impl.h"
 #include "graph/plan_impl.h"
+#include "lethe/linear_map.h"
 #include "lethe/theorem.h"
 #include "audit/audit_impl.h"
 #include "model/model_impl.h"
@@ -21,49 +22,48 @@ enum { WINDOW = 10 };
 
 // ---- power iteration
 
-typedef struct linear_map { // one layer
+typedef struct layer_map { // one layer
     lt_graph *graph;
-    lt_val x, y, b; // y = A x, b = A'A x
-    lt_plan *plan;
-    int64_t n; // elements of x
-} linear_map;
+    lt_linear_map *map;
+    int64_t n, n_y;   // elements of x and of y = A x
+    float *x, *y, *b; // one block; b = A'A x
+} layer_map;
 
-static void map_clear(linear_map *m)
+static void map_clear(layer_map *m)
 {
-    lt_plan_destroy(m->plan);
+    lt_linear_map_destroy(m->map);
     lt_graph_destroy(m->graph);
-    *m = (linear_map){0};
+    lti_free(m->x);
+    *m = (layer_map){0};
 }
 
 // attr NULL: a linear layer w (K,C).
-static lt_status build_map(linear_map *m, lt_shape x, lt_shape w, const lt_attr *attr)
-{
-    LT_TRY(lt_graph_create(&m->graph));
-    x.dim[0] = LT_BATCH;
-    m->x = lt_input(m->graph, "x", LT_F32, x);
-    lt_val weight = lt_param(m->graph, "w", w);
-    m->y = attr ? LTI_EMIT(m->graph, conv2d, attr, m->x, weight) : LTI_EMIT(m->graph, linear, NULL, m->x, weight);
-    LT_TRY(lt_graph_status(m->graph));
-    return lt_gradients(m->graph, m->y, m->y, &m->x, 1, &m->b);
-}
-
-static lt_status map_create(linear_map *m, lt_shape x, lt_shape w, const lt_attr *attr, float *weights,
+static lt_status map_create(layer_map *m, lt_shape x, lt_shape w, const lt_attr *attr, float *weights,
                             const lt_env *env)
 {
-    *m = (linear_map){.n = 1};
-    for (int d = 1; d < x.n_dims; d++)
-        m->n *= x.dim[d];
-    LT_TRY(build_map(m, x, w, attr));
-    const lt_val outs[] = {m->y, m->b};
-    const lt_plan_spec spec = {.outs = outs,
-                               .n_outs = 2,
-                               .grad_of = LT_NONE,
-                               .seed = LT_NONE,
-                               .batch = 1,
-                               .dtype = LT_F32,
-                               .flags = env->plan_flags};
-    LT_TRY(lt_plan_create(m->graph, &spec, env->backend, &m->plan));
-    return lt_plan_bind(m->plan, weights, NULL, NULL);
+    *m = (layer_map){0};
+    LT_TRY(lt_graph_create(&m->graph));
+    x.dim[0] = LT_BATCH;
+    const lt_val from = lt_input(m->graph, "x", LT_F32, x), weight = lt_param(m->graph, "w", w);
+    const lt_val to =
+        attr ? LTI_EMIT(m->graph, conv2d, attr, from, weight) : LTI_EMIT(m->graph, linear, NULL, from, weight);
+    LT_TRY(lt_graph_status(m->graph));
+    const lt_linear_map_spec spec = {.graph = m->graph,
+                                     .from = from,
+                                     .to = to,
+                                     .batch = 1,
+                                     .dtype = LT_F32,
+                                     .flags = env->plan_flags,
+                                     .weight = {LT_NONE, LT_NONE}};
+    LT_TRY(lt_linear_map_create(&spec, env->backend, &m->map));
+    m->n = lt_linear_map_n_in(m->map);
+    m->n_y = lt_linear_map_n_out(m->map);
+    m->x = lti_calloc((size_t)(2 * m->n + m->n_y), sizeof *m->x);
+    if (!m->x)
+        return LTI_NOMEM("norm of a layer");
+    m->b = m->x + m->n;
+    m->y = m->b + m->n;
+    return lt_linear_map_bind(m->map, weights, NULL);
 }
 
 static double norm(const float *v, int64_t n)
@@ -95,24 +95,20 @@ static double residual(const float *b, const float *x, int64_t n, double s)
     return s > 0 ? sqrt(sum) / s : 0.0;
 }
 
-static lt_status iterate(linear_map *m, const lt_lipschitz_cfg *cfg, const lt_env *env, lt_layer_norm *out)
+static lt_status iterate(layer_map *m, const lt_lipschitz_cfg *cfg, const lt_env *env, lt_layer_norm *out)
 {
-    float *x = lt_plan_buffer(m->plan, m->x);
-    const float *y = lt_plan_buffer(m->plan, m->y), *b = lt_plan_buffer(m->plan, m->b);
+    float *x = m->x;
+    const float *y = m->y, *b = m->b;
     const double tolerance = cfg->tolerance > 0 ? cfg->tolerance : 1e-4;
     const int limit = cfg->max_iterations > 0 ? cfg->max_iterations : 2000;
-    lt_value_info info;
-    LT_TRY(lt_graph_value(m->graph, m->y, &info));
-    int64_t n_y = 1;
-    for (int d = 1; d < info.shape.n_dims; d++)
-        n_y *= info.shape.dim[d];
     double before = 0;
     start_vector(x, m->n, cfg->seed);
     for (int i = 1; i <= limit; i++) {
         if (lt_interrupted(env->stop))
             return LT_FAIL(LT_E_INTERRUPTED, "interrupted: norm of a layer");
-        LT_TRY(lt_plan_run(m->plan));
-        const double sigma = norm(y, n_y), length = norm(b, m->n);
+        LT_TRY(lt_linear_map_apply(m->map, m->x, m->y));
+        LT_TRY(lt_linear_map_adjoint(m->map, m->y, m->b));
+        const double sigma = norm(y, m->n_y), length = norm(b, m->n);
         out->sigma = sigma;
         out->iterations = i;
         out->residual = residual(b, x, m->n, sigma * sigma);
@@ -135,7 +131,7 @@ static lt_status iterate(linear_map *m, const lt_lipschitz_cfg *cfg, const lt_en
 static lt_status map_norm(lt_shape x, lt_shape w, const lt_attr *attr, float *weights, const lt_lipschitz_cfg *cfg,
                           const lt_env *env, lt_layer_norm *out)
 {
-    linear_map m;
+    layer_map m;
     lt_status status = map_create(&m, x, w, attr, weights, env);
     if (status == LT_OK)
         status = iterate(&m, cfg, env, out);
