@@ -174,7 +174,7 @@ same "failures tried again without ones that were settled" "$(grep -c '"state": 
 
 # without an oracle
 sed 's/^tuning:.*/tuning: {base: 3, forget: {spec: "random:25%", seed: 9}, objective: no-oracle}/; /^references/d; s/rmia_offline, //' short.yaml >blind.yaml
-echo 'methods: [{method: ft, options: {epochs: 1}, grid: {lr: [0.02, 1]}, random: {n: 2, lr: {log-uniform: [0.001, 0.1]}}}]' >>blind.yaml
+echo 'methods: [{method: ft, options: {epochs: 1}, grid: {lr: [0.02, 0.15]}, random: {n: 2, lr: {log-uniform: [0.001, 0.1]}}}]' >>blind.yaml
 run 0 sweep blind.yaml --jobs 2 --json --quiet
 lacks out '"tuning-used-oracle"'
 contains out '"no-interval"'
