@@ -23,7 +23,7 @@ float() {
 }
 ptq() {
     for bits in 2 4; do
-        for step in minmax mse; do
+        for step in minmax mean mse; do
             run b$bits-ptq-$step quantize ptq "$OUT/float" --bits $bits --step $step --bn-batches 20 $common
         done
     done
@@ -43,17 +43,17 @@ trained() { # known maps: offset binary, stuck at 0
         done
     done
 }
-few="--data cifar10,train-limit=${TRAIN:-4000},test-limit=400 --chips 20 --bn-batches 4"
+few="--data cifar10,train-limit=${TRAIN:-4000},test-limit=300 --chips 20 --bn-batches 4"
 encodings() { # one 4-bit model on 20 chips, evaluation only
     for encoding in offset sign-magnitude twos differential gray; do
-        run pop-$encoding-0.2 quantize population "$OUT/b4-msqe-step" --fault-rate 0.2 --encoding $encoding $few $common
+        run pop-$encoding-0.2 quantize population "$OUT/b4-ptq-mean" --fault-rate 0.2 --encoding $encoding $few $common
     done
-    run pop-offset-0.05 quantize population "$OUT/b4-msqe-step" --fault-rate 0.05 $few $common
+    run pop-offset-0.05 quantize population "$OUT/b4-ptq-mean" --fault-rate 0.05 $few $common
     run pop-other quantize population "$OUT/f0.2-msqe-0" --fault-rate 0.2 $few $common
 }
 spread() {
     for encoding in offset sign-magnitude; do
-        run var-$encoding-0.4 quantize population "$OUT/b4-msqe-step" --variability 0.4 --encoding $encoding $few $common
+        run var-$encoding-0.4 quantize population "$OUT/b4-ptq-mean" --variability 0.4 --encoding $encoding $few $common
     done
     for method in msqe ste-reachable; do
         run v0.4-$method quantize train "$OUT/float" --bits 4 --method $method --variability 0.4 $qat
