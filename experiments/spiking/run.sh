@@ -8,6 +8,7 @@
 # parts cifar10dvs and ncaltech101: the paper's network, loss and schedule.
 set -eu
 : "${LETHE:?}" "${OUT:?}"
+seeds=${SEEDS:-1 2 3} methods=${METHODS:-msqe-step lsq seq}
 common="--threads ${THREADS:-2} --quiet"
 mkdir -p "$OUT"
 
@@ -23,25 +24,25 @@ rows() { # rows SET SEED EPOCHS: everything that starts from the float network o
     base=$1-s$2-float
     more="--loss count --optimizer adamw --batch 32 --weight-decay 0 --no-augment --epochs $3 --seed $2 $common"
     run $1-s$2-ptq quantize ptq "$OUT/$base" --bits 4 --step mse --seed $2 $common
-    for method in msqe-step lsq seq; do
+    for method in $methods; do
         run $1-s$2-$method quantize train "$OUT/$base" --bits 4 --method $method --lr ${QLR:-0.003} $more
     done
     run $1-s$2-faults-agnostic quantize train "$OUT/$base" --bits 4 --method msqe --no-fault-aware --fault-rate 0.1 --lr ${QLR:-0.003} $more
     run $1-s$2-faults-msqe quantize train "$OUT/$base" --bits 4 --method msqe --fault-rate 0.1 --lr ${QLR:-0.003} $more
-    for name in float ptq msqe-step lsq seq faults-agnostic faults-msqe; do
+    for name in float ptq $methods faults-agnostic faults-msqe; do
         measure $1-s$2-$name
     done
 }
 glyphs() {
-    for seed in 1 2 3; do
-        run glyphs-s$seed-float train --data moving-glyphs,steps=5,train=1500,test=500 \
-            --model spiking-vgg:steps=5,width=8,depth=4,dropout=0 --epochs 8 --batch 32 --lr 0.003 --optimizer adamw \
+    for seed in $seeds; do
+        run glyphs-s$seed-float train --data moving-glyphs,steps=5,train=${TRAIN:-1500},test=${TEST:-500} \
+            --model spiking-vgg:steps=5,width=8,depth=4,dropout=0 --epochs ${EPOCHS:-8} --batch 32 --lr 0.003 --optimizer adamw \
             --loss count --weight-decay 0 --no-augment --seed $seed $common
         rows glyphs $seed 4
     done
 }
 nmnist() { # 110 training and 40 test recordings: a check of the path, no accuracy to compare with anything
-    for seed in 1 2 3; do
+    for seed in $seeds; do
         run nmnist-s$seed-float train --data n-mnist,steps=10 --model spiking-vgg:steps=10,width=8,depth=4,dropout=0 \
             --epochs 20 --batch 16 --lr 0.003 --optimizer adamw --loss count --weight-decay 0 --no-augment --seed $seed $common
         rows nmnist $seed 5
