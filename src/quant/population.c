@@ -117,7 +117,7 @@ static lt_status measure_mapping(const crowd *c, int chip, lt_fault_mapping mapp
     lt_quant_chip d = p->device;
     const int row = mapping == LT_MAP_BITMAP ? LT_POP_BITMAP : LT_POP_NEAREST;
     d.chip += chip;
-    d.mapping = mapping;
+    d.mapping = (int32_t)mapping;
     LT_TRY(lt_quant_program(p->quant, &d, NULL, m->params));
     if (m->n_state > 0)
         memcpy(m->state, p->model->state, (size_t)m->n_state * sizeof *m->state);

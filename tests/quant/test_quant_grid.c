@@ -239,8 +239,8 @@ static void spread_of_cells(void **state)
             lt_quant q = {.tensor = &t, .n_tensors = 1, .grid = &g, .n_grids = 1, .n_weights = N};
             q.cfg.bits = row[r].bits;
             lt_quant_chip chip = chip_of(0, 0.1f * (float)(k + 1), 0);
-            chip.encoding = row[r].e;
-            chip.mapping = row[r].mapping;
+            chip.encoding = (int32_t)row[r].e;
+            chip.mapping = (int32_t)row[r].mapping;
             lti_maps maps;
             assert_ok(lti_maps_draw(&q, &chip, &maps));
             double square = 0;

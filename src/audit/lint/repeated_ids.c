@@ -6,7 +6,7 @@ static lt_status check_repeated_ids(const lt_lint_in *in, lt_lint_out *out)
     static const lt_group_id group[3] = {LT_SAMPLES_RETAIN, LT_SAMPLES_FORGET, LT_SAMPLES_TEST};
     for (int g = 0; g < 3 && in->model.signals; g++) {
         const lt_sample_group *of = lt_sample_group_get(group[g]);
-        const int64_t n = lti_count_common_ids(in->model.signals, of->stored, of->stored);
+        const int64_t n = lti_count_common_ids(in->model.signals, (int)of->stored, (int)of->stored);
         if (n < 0)
             return LTI_NOMEM("lint");
         if (n > 0)
