@@ -2,6 +2,7 @@
 // verdict over all metrics.
 #include "report/section.h"
 #include <math.h>
+#include <string.h>
 
 static bool is_column(int id)
 {
@@ -68,14 +69,72 @@ static void put_value(lti_doc *d, int row, lt_metric_id id)
     lti_buf_puts(&d->b, "</td>");
 }
 
+// ---- the answer in one sentence
+
+static const lt_report_row *find_role(const lt_report_spec *s, lt_row_role role)
+{
+    for (int i = 0; i < s->n_rows; i++)
+        if (s->rows[i].role == role)
+            return &s->rows[i];
+    return NULL;
+}
+
+static const lt_report_row *find_nearest(const lt_report_spec *s)
+{
+    const lt_report_row *nearest = NULL;
+    for (int i = 0; i < s->n_rows; i++) {
+        const lt_report_row *r = &s->rows[i];
+        const double gap = lti_row_metric(r, LT_METRIC_GAP_MIS);
+        if (r->role == LT_ROW_METHOD && isfinite(gap) && (!nearest || gap < lti_row_metric(nearest, LT_METRIC_GAP_MIS)))
+            nearest = r;
+    }
+    return nearest;
+}
+
+static bool is_same(const char *verdict)
+{
+    return verdict && !strcmp(verdict, lt_verdict_text(LT_VERDICT_SAME));
+}
+
+// Where the original itself passes for retrained, the same of a method means nothing.
 static void put_verdict(lti_doc *d, const char *verdict)
 {
+    const lt_report_row *original = find_role(d->spec, LT_ROW_ORIGINAL);
     lti_buf_puts(&d->b, "<td class=\"text\">");
-    if (verdict)
+    if (original && is_same(original->verdict) && is_same(verdict))
+        lti_buf_puts(&d->b, "this study cannot tell");
+    else if (verdict)
         lti_html_text(&d->b, verdict);
     else
         lti_buf_puts(&d->b, "&ndash;");
     lti_buf_puts(&d->b, "</td>");
+}
+
+// Which method came nearest to retraining, and whether that means anything.
+static void put_answer(lti_doc *d)
+{
+    const lt_report_spec *s = d->spec;
+    const lt_report_row *original = find_role(s, LT_ROW_ORIGINAL), *nearest = find_nearest(s);
+    lti_buf *b = &d->b;
+    lti_buf_puts(b, "<p class=\"answer\">");
+    if (!find_role(s, LT_ROW_ORACLE) || !nearest) {
+        lti_buf_puts(b, "No retrained model is among these runs: nothing here says how near a method came to it.");
+    } else if (original && is_same(original->verdict)) {
+        lti_buf_puts(b, "This study cannot tell: the original model, which has forgotten nothing, is itself "
+                        "indistinguishable from retraining on these samples.");
+    } else {
+        const double gap = 100 * lti_row_metric(nearest, LT_METRIC_GAP_MIS);
+        const double before = original ? 100 * lti_row_metric(original, LT_METRIC_GAP_MIS) : (double)NAN;
+        lti_row_name(d, nearest);
+        lti_buf_printf(b, " came nearest to retraining, with an average gap of %.2f points", gap);
+        if (isfinite(before))
+            lti_buf_printf(b, " where the original model has %.2f", before);
+        const bool too_few = !nearest->verdict || !strcmp(nearest->verdict, lt_verdict_text(LT_VERDICT_TOO_FEW));
+        lti_buf_puts(b, too_few ? "; without several retrained models nobody can say whether that is more than chance."
+                        : is_same(nearest->verdict) ? "; over all metrics it is indistinguishable from retraining."
+                                                    : "; over all metrics it is told apart from retraining.");
+    }
+    lti_buf_puts(b, "</p>\n");
 }
 
 static lt_status put_comparison(lti_doc *d)
@@ -84,6 +143,7 @@ static lt_status put_comparison(lti_doc *d)
     if (s->n_rows == 0)
         return LT_OK;
     lti_section(d, "Comparison with retraining");
+    put_answer(d);
     put_heads(d);
     for (int i = 0; i < s->n_rows; i++) {
         lti_row_head(d, i);
