@@ -67,7 +67,8 @@ const cli_verb cli_verb_convert = {
     .usage = "RUN|FILE OUT [options]",
     .about =
         "Reads a model (run, .safetensors, .pth, .pt, .npz) and writes it in the format that the suffix of OUT names:\n"
-        ".safetensors, .pth or .pt (torch.load reads it with weights_only=True), .npz, or .nir for spiking networks. Without such a suffix OUT\n"
+        ".safetensors, .pth or .pt (torch.load reads it with weights_only=True), .npz, or .nir for spiking networks. "
+        "Without such a suffix OUT\n"
         "becomes a run directory, which every other verb takes: what the file could not say and the data that the\n"
         "model was trained on are recorded there. Nothing in a checkpoint is executed. Options of training (or\n"
         "--config FILE.yaml) record how the model was trained, with --epochs at least: retraining needs it.",

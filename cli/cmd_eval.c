@@ -38,7 +38,7 @@ struct job {
     int64_t images;
     double seconds;
     json_t *activity; // of a spiking network, or NULL
-    json_t *integer; // size and kernel of the integer network, or NULL
+    json_t *integer;  // size and kernel of the integer network, or NULL
 };
 
 static lt_status open_job(cli_call *call, struct job *job)

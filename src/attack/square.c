@@ -45,8 +45,8 @@ static float *pixel_at(float *v, const lti_slot *s, int c, int y, int x)
 static window draw_window(lti_slot *s, int side)
 {
     window w = {.side = side};
-    w.y = (int)lt_rng_below(&s->rng, (uint64_t)(s->h - side + 1));
-    w.x = (int)lt_rng_below(&s->rng, (uint64_t)(s->w - side + 1));
+    w.y = (int)lt_rng_below(&s->rng, (uint64_t)s->h - (uint64_t)side + 1);
+    w.x = (int)lt_rng_below(&s->rng, (uint64_t)s->w - (uint64_t)side + 1);
     return w;
 }
 

@@ -31,7 +31,7 @@ static void drop_time(lt_rng *rng, const lt_dataset *ds, float *x)
 {
     const size_t frame = 2 * (size_t)ds->h * (size_t)ds->w;
     const int n = (int)lrintf(draw_ratio(rng) * (float)ds->steps);
-    const int first = (int)lt_rng_below(rng, (uint64_t)(ds->steps - n + 1));
+    const int first = (int)lt_rng_below(rng, (uint64_t)ds->steps - (uint64_t)n + 1);
     memset(x + (size_t)first * frame, 0, (size_t)n * frame * sizeof *x);
 }
 
@@ -39,8 +39,8 @@ static void drop_area(lt_rng *rng, const lt_dataset *ds, float *x)
 {
     const float side = sqrtf(0.05f * (float)(1 + lt_rng_below(rng, 6)));
     const int h = (int)lrintf(side * (float)ds->h), w = (int)lrintf(side * (float)ds->w);
-    const int top = (int)lt_rng_below(rng, (uint64_t)(ds->h - h + 1)),
-              left = (int)lt_rng_below(rng, (uint64_t)(ds->w - w + 1));
+    const int top = (int)lt_rng_below(rng, (uint64_t)ds->h - (uint64_t)h + 1),
+              left = (int)lt_rng_below(rng, (uint64_t)ds->w - (uint64_t)w + 1);
     for (int c = 0; c < ds->c; c++)
         for (int r = top; r < top + h; r++)
             memset(x + ((size_t)c * (size_t)ds->h + (size_t)r) * (size_t)ds->w + left, 0, (size_t)w * sizeof *x);

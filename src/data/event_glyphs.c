@@ -99,7 +99,9 @@ static lt_status emit_changes(sensor *c, double t_us, const double before, const
 static lt_status add_noise(sensor *c, lt_rng *rng)
 {
     const double mean = c->spec->noise_hz * (double)c->spec->duration_us * 1e-6 * c->spec->side * c->spec->side;
-    for (double left = mean; left > 0; left--) {
+    const int64_t n_most = (int64_t)ceil(mean);
+    for (int64_t i = 0; i < n_most; i++) {
+        const double left = mean - (double)i;
         if (left < 1 && (double)lt_rng_uniform(rng) >= left)
             break;
         const double t = (double)lt_rng_uniform(rng) * (double)c->spec->duration_us;

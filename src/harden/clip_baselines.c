@@ -98,12 +98,14 @@ static void stack_symbol(fourier *q, int64_t f0, int64_t f1)
     for (int64_t k = 0; k < q->k; k++)
         for (int64_t j = 0; j < columns; j++) {
             const int64_t alias = j / q->c, c = j % q->c;
-            const double w0 = 2 * M_PI * (double)(f0 + alias / st * q->f[0]) / (double)q->n[0];
+            const int64_t turn = f0 + alias / st * q->f[0];
+            const double w0 = 2 * M_PI * (double)turn / (double)q->n[0];
             const double w1 = 2 * M_PI * (double)(f1 + alias % st * q->f[1]) / (double)q->n[1];
             double re = 0, im = 0;
             for (int64_t t = 0; t < per; t++) {
                 const double v = q->in->weight[(k * q->c + c) * per + t];
-                const double phase = w0 * (double)(t / q->s) + w1 * (double)(t % q->s);
+                const int64_t row = t / q->s;
+                const double phase = w0 * (double)row + w1 * (double)(t % q->s);
                 re += v * cos(phase);
                 im += v * sin(phase);
             }
@@ -155,10 +157,12 @@ static void add_back(fourier *q, int64_t f0, int64_t f1)
                 im += a * y + b * x;
             }
             const int64_t alias = j / q->c, c = j % q->c;
-            const double w0 = 2 * M_PI * (double)(f0 + alias / st * q->f[0]) / (double)q->n[0];
+            const int64_t turn = f0 + alias / st * q->f[0];
+            const double w0 = 2 * M_PI * (double)turn / (double)q->n[0];
             const double w1 = 2 * M_PI * (double)(f1 + alias % st * q->f[1]) / (double)q->n[1];
             for (int64_t t = 0; t < per; t++) {
-                const double phase = w0 * (double)(t / q->s) + w1 * (double)(t % q->s);
+                const int64_t row = t / q->s;
+                const double phase = w0 * (double)row + w1 * (double)(t % q->s);
                 q->out[(i * q->c + c) * per + t] += scale * (re * cos(phase) + im * sin(phase));
             }
         }

@@ -94,7 +94,7 @@ static lt_status init(lti_lotos *l, const lt_env *env)
     l->n_groups = count_groups(l);
     if (l->n_groups == 0)
         return LT_FAIL(LT_E_UNSUPPORTED, "LOTOS: the members have no convolution with the same input");
-    l->at = lti_calloc((size_t)(l->n_groups * n), sizeof *l->at);
+    l->at = lti_calloc((size_t)l->n_groups * (size_t)n, sizeof *l->at);
     l->gradient = lti_calloc((size_t)l->e->joint->n_params, sizeof *l->gradient);
     if (!l->at || !l->gradient)
         return LTI_NOMEM("LOTOS");

@@ -125,7 +125,7 @@ lt_status lt_power_qr_run(lt_linear_map *map, lt_power_qr *cfg, float *v, float 
                        (int)MAX_BLOCK, k);
     b.y = lti_calloc((size_t)(k * b.n_out), sizeof *b.y);
     b.z = lti_calloc((size_t)(k * b.n_in), sizeof *b.z);
-    b.gram = lti_calloc((size_t)(2 * k * k + k), sizeof *b.gram);
+    b.gram = lti_calloc((2 * (size_t)k + 1) * (size_t)k, sizeof *b.gram);
     lt_status status = b.y && b.z && b.gram ? LT_OK : LTI_NOMEM("singular values of a layer");
     if (status == LT_OK) {
         b.vector = b.gram + k * k;

@@ -307,7 +307,8 @@ static void visit(search *q, int64_t i, double *work, double *value)
 {
     const int64_t r = q->s->r;
     double *re = work, *im = re + r * r, *x = im + r * r, *y = x + 2 * r;
-    const double w0 = 2 * M_PI * (double)(i / q->g.n[1]) / (double)q->g.n[0];
+    const int64_t row = i / q->g.n[1];
+    const double w0 = 2 * M_PI * (double)row / (double)q->g.n[0];
     const double w1 = 2 * M_PI * (double)(i % q->g.n[1]) / (double)q->g.n[1];
     build_h(q->s, w0, w1, re, im);
     if (!q->certify) {
@@ -453,9 +454,11 @@ lt_status lti_gram_bound(const lt_conv_bound_in *in, int n_steps, double *bound)
         LT_TRY(make_symbol(in, g, &s));
         const int64_t f0 = s.lags[0] ? (in->height + st - 1) / st : 1, f1 = s.lags[1] ? (in->width + st - 1) / st : 1;
         double *work = lti_calloc((size_t)(4 * s.r * s.r), sizeof *work);
-        for (int64_t i = 0; work && i < (f0 / 2 + 1) * f1 && i < f0 * f1; i++)
-            most = fmax(most, gram_at(&s, 2 * M_PI * (double)(i / f1) / (double)f0,
-                                      2 * M_PI * (double)(i % f1) / (double)f1, n_steps, work));
+        for (int64_t i = 0; work && i < (f0 / 2 + 1) * f1 && i < f0 * f1; i++) {
+            const int64_t row = i / f1;
+            most = fmax(most, gram_at(&s, 2 * M_PI * (double)row / (double)f0, 2 * M_PI * (double)(i % f1) / (double)f1,
+                                      n_steps, work));
+        }
         symbol_clear(&s);
         if (!work)
             return LTI_NOMEM("Gram iteration");

@@ -259,7 +259,7 @@ static lt_status write_header(const lt_int_net *net, const char *path)
         "int lethe_predict(const uint8_t *image);\n"
         "/* logits: LETHE_CLASSES integers of one scale */\n"
         "void lethe_logits(const uint8_t *image, int64_t *logits);\n#endif\n",
-        net->model->spec, (long long)(info.weight_bytes + info.table_bytes), (long long)info.weight_bytes,
+        net->model->spec, (long long)info.weight_bytes + (long long)info.table_bytes, (long long)info.weight_bytes,
         (long long)info.table_bytes, (long long)info.activation_bytes, (long long)info.macs, net->shape.n_classes,
         net->shape.c, net->shape.h, net->shape.w, (long long)info.weight_bytes, (long long)info.table_bytes,
         (long long)net->memory_bytes);

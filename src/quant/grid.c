@@ -55,7 +55,8 @@ void lti_grid_set_gains(lti_grid *g, const float *gain)
 void lti_grid_init(lti_grid *g, lti_grid_kind kind, int bits, float step)
 {
     *g = (lti_grid){.kind = kind, .bits = bits, .n_levels = 1 << bits, .step0 = step};
-    g->zero = kind == LTI_GRID_MIDTREAD ? (float)(g->n_levels / 2) : 0.5f * (float)(g->n_levels - 1);
+    const int middle = g->n_levels / 2;
+    g->zero = kind == LTI_GRID_MIDTREAD ? (float)middle : 0.5f * (float)(g->n_levels - 1);
     lti_grid_set_step(g, step);
 }
 

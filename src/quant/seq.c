@@ -16,7 +16,8 @@ static float first_step(const float *w, int64_t n, int bits)
 static void backward(const lti_qpiece *p)
 {
     const lti_grid *g = p->g;
-    const double z = (double)g->zero, a = (double)(g->n_levels / 2) * (double)g->step;
+    const int middle = g->n_levels / 2;
+    const double z = (double)g->zero, a = (double)middle * (double)g->step;
     const double scale = 1 / sqrt((double)p->t->per * z);
     double sum = 0;
     for (int64_t i = 0; i < p->n; i++) {

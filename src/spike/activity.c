@@ -113,8 +113,8 @@ static double fan_out(const meter *t, const measured *m, int64_t h, int64_t w)
     const lt_shape *y = &t->g->value[n->out[0]].shape, *k = &t->g->value[n->in[1]].shape;
     if (n->op == &lt_op_linear)
         return (double)k->dim[0];
-    return (double)(k->dim[0] / (n->attr.groups ? n->attr.groups : 1)) *
-           (double)reach(h, y->dim[2], k->dim[2], n->attr.stride, n->attr.pad) *
+    const int64_t of_group = k->dim[0] / (n->attr.groups ? n->attr.groups : 1);
+    return (double)of_group * (double)reach(h, y->dim[2], k->dim[2], n->attr.stride, n->attr.pad) *
            (double)reach(w, y->dim[3], k->dim[3], n->attr.stride, n->attr.pad);
 }
 
