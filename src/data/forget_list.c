@@ -168,6 +168,11 @@ static void add_problem(list_reader *r, int64_t number, const char *text, const 
                        shown(text, strlen(text), buf), what, example);
 }
 
+static bool names_digest(const char *at, size_t n)
+{
+    return n > 7 && !memcmp(at, "digest:", 7);
+}
+
 static lt_status mark_index(list_reader *r, const char *at, size_t n, int64_t number)
 {
     int64_t row = -1;
@@ -232,7 +237,7 @@ static lt_status read_header(list_reader *r, const line *first, int *column)
     if (*column >= 0 || (number && !r->column))
         return LT_OK;
     const bool names = r->ds->split[LT_TRAIN].name && !memchr(first->at, ',', first->n);
-    if (r->column || !(names || strncmp(first->at, "digest:", 7) == 0))
+    if (r->column || !(names || names_digest(first->at, first->n)))
         return refuse_header(r, first);
     return LT_OK;
 }
@@ -252,7 +257,7 @@ static lt_status mark_lines(list_reader *r, lines *l)
         if (column >= 0 && !find_field(&one, column, &at, &n))
             return LT_FAIL(LT_E_FORMAT, "%s:%lld: no column %d, where the header has the indices", r->label,
                            (long long)one.number, column + 1);
-        const bool named = r->ds->split[LT_TRAIN].name || (n > 7 && !strncmp(at, "digest:", 7));
+        const bool named = r->ds->split[LT_TRAIN].name || names_digest(at, n);
         LT_TRY(named && !is_integer(at, n) ? mark_name(r, at, n, one.number) : mark_index(r, at, n, one.number));
     }
     return LT_OK;
