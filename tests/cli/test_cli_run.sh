@@ -33,6 +33,7 @@ touch "$work/repo/src/new.c"
 "$work/repo/run" lethe doctor >out 2>err
 same "builds after a change" "$(grep -c built "$work/repo/built")" 2
 
+sleep 0.05 # file times have a resolution of some milliseconds
 touch "$work/repo/broken" "$work/repo/src/newer.c"
 ! "$work/repo/run" lethe doctor >out 2>err || fail "run lethe succeeds although the build fails"
 contains err 'no such thing'
