@@ -73,6 +73,7 @@ WIDE_VECTORS static double dot(const double *a, const double *b, int64_t n)
 // tap[i][j] += sum over positions of <k_{a + lag}[i], k_a[j]>.
 static void correlate(const taps *t, int lag0, int lag1, int n_threads, double *tap)
 {
+    (void)n_threads; // without OpenMP
     const int64_t r = t->rows, c = t->columns;
     for (int a = 0; a < t->size[0] * t->size[1]; a++) {
         const int p = a / t->size[1] + lag0, q = a % t->size[1] + lag1;
@@ -327,6 +328,7 @@ static void visit(search *q, int64_t i, double *work, double *value)
 
 static double over_grid(search *q, int n_threads)
 {
+    (void)n_threads; // without OpenMP
     const int64_t r = q->s->r, half = (q->g.n[0] / 2 + 1) * q->g.n[1];
     const int64_t n = half < q->g.n[0] * q->g.n[1] ? half : q->g.n[0] * q->g.n[1];
     double best = q->certify ? q->mu : 0;
