@@ -136,7 +136,7 @@ typedef enum lt_neuron {
     LT_NEURON_SJ_IF_SOFT,         // u = u' - threshold s' + x,              s = [u >= threshold]
     LT_N_NEURONS
 } lt_neuron;
-typedef enum lt_surrogate { // ds/du in the backward pass, v = u - threshold, a = surrogate_scale
+typedef enum lt_surrogate {    // ds/du in the backward pass, v = u - threshold, a = surrogate_scale
     LT_SURROGATE_ATAN,         // (a/2) / (1 + (pi a v / 2)^2), a = 2
     LT_SURROGATE_FAST_SIGMOID, // 1 / (1 + a |v|)^2, a = 25
     LT_SURROGATE_RECTANGLE,    // 1 / a where |v| < a / 2, a = 1
@@ -153,18 +153,19 @@ typedef struct lt_neuron_attr {
 LT_API const char *lt_neuron_name(int32_t kind); // "subtract-delayed", ...; NULL beyond the last one
 LT_API const char *lt_surrogate_name(int32_t surrogate);
 LT_API float lt_surrogate_scale(const lt_neuron_attr *a); // with the default put in
-// x (N*T,...) -> spikes (N*T,...), u[-1] = 0 before every sample. p (1): PARAM or LT_NONE, learns the decay: beta = clamp(decay + p,
-// 0, 1), or 1 / tau = sigmoid(logit(decay) + p), so 0 is the configured one. membrane: receives u, not differentiable;
-// NULL = not wanted.
+// x (N*T,...) -> spikes (N*T,...), u[-1] = 0 before every sample. p (1): PARAM or LT_NONE, learns the decay: beta =
+// clamp(decay + p, 0, 1), or 1 / tau = sigmoid(logit(decay) + p), so 0 is the configured one. membrane: receives u, not
+// differentiable; NULL = not wanted.
 LT_API lt_val lt_lif(lt_graph *g, lt_val x, lt_val p, int32_t steps, lt_neuron_attr attr, lt_val *membrane);
-LT_API lt_val lt_repeat_steps(lt_graph *g, lt_val x, int32_t steps);          // (N,...) -> (N*T,...); labels too
+LT_API lt_val lt_repeat_steps(lt_graph *g, lt_val x, int32_t steps);           // (N,...) -> (N*T,...); labels too
 LT_API lt_val lt_sum_steps(lt_graph *g, lt_val x, int32_t steps, float alpha); // (N*T,...) -> (N,...), alpha * sum
 LT_API lt_val lt_step_scale(lt_graph *g, lt_val x, lt_val p, int32_t steps);   // row n*T+t times p[t]; p (T)
-LT_API lt_val lt_split_steps(lt_graph *g, lt_val x, int32_t steps); // (N,T*C,H,W) -> (N*T,C,H,W): a view
+LT_API lt_val lt_split_steps(lt_graph *g, lt_val x, int32_t steps);            // (N,T*C,H,W) -> (N*T,C,H,W): a view
 // Bernoulli spikes with probability x (clamped to [0,1]): a function of the sample's own content, place, t and seed, so
 // that a sample has the same spikes in every batch. The gradient is that of the expectation.
 LT_API lt_val lt_rate_code(lt_graph *g, lt_val x, int32_t steps, uint64_t seed);
-LT_API lt_val lt_layer_normalize(lt_graph *g, lt_val x, float eps); // over all dimensions but the first, biased variance
+LT_API lt_val lt_layer_normalize(lt_graph *g, lt_val x,
+                                 float eps); // over all dimensions but the first, biased variance
 // Training plans drop elements with probability p and scale the others by 1 / (1 - p); counter: STATE (1), the number
 // of runs so far, from which the mask follows. seed tells layers apart.
 LT_API lt_val lt_dropout(lt_graph *g, lt_val x, lt_val counter, float p, uint64_t seed);

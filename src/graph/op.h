@@ -19,11 +19,11 @@ typedef struct lt_attr {
     bool masked; // conv2d_dx of four inputs: the other gradient is 0 already where the mask makes it so
     float alpha; // scale, add: y = alpha * (a + b)
     float eps, momentum, smoothing, temperature;
-    int32_t bits, rule;       // act_quant: lt_act_rule
-    lt_shape shape;           // target shape where it cannot be inferred (conv2d_dx, pool gradients, reshape)
-    const float *mean, *istd; // normalize: C values owned by the graph
-    int32_t steps;            // ops over time: rows n * steps + t belong to sample n
-    lt_neuron_attr neuron;    // lif
+    int32_t bits, rule;          // act_quant: lt_act_rule
+    lt_shape shape;              // target shape where it cannot be inferred (conv2d_dx, pool gradients, reshape)
+    const float *mean, *istd;    // normalize: C values owned by the graph
+    int32_t steps;               // ops over time: rows n * steps + t belong to sample n
+    lt_neuron_attr neuron;       // lif
     float target_on, target_off; // count_mse: spikes wanted of the class and of the others
     float p;                     // dropout: probability of dropping
     uint64_t seed;               // dropout, rate_code: which stream of random numbers

@@ -6,7 +6,7 @@
 #include "lethe/option.h"
 
 enum {
-    LTI_NAME_MAX = 128,    // tensor names made here
+    LTI_NAME_MAX = 128,     // tensor names made here
     LTI_ARCH_CFG_MAX = 128, // bytes of the largest architecture config
     LTI_IMAGE_SIDE_MAX = 4096,
     LTI_CHANNELS_MAX = 256, // 128 frames of two polarities

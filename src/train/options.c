@@ -26,8 +26,10 @@ static const lt_opt_value augmentations[] = {
     {NULL, 0, NULL},
 };
 static const lt_opt_value losses[] = {
-    {"ce", LT_TRAIN_LOSS_CE, "cross entropy of the logits; of spiking networks: of counts, rates or currents, as they read out"},
-    {"count", LT_TRAIN_LOSS_COUNT, "spiking networks: mean square error of spike counts, 80 % for the class, 20 % for others"},
+    {"ce", LT_TRAIN_LOSS_CE,
+     "cross entropy of the logits; of spiking networks: of counts, rates or currents, as they read out"},
+    {"count", LT_TRAIN_LOSS_COUNT,
+     "spiking networks: mean square error of spike counts, 80 % for the class, 20 % for others"},
     {"temporal", LT_TRAIN_LOSS_TEMPORAL, "spiking networks: cross entropy of every step's output, averaged"},
     {NULL, 0, NULL},
 };

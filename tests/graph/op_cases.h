@@ -137,50 +137,66 @@ static const char *const op_cases[] = {
     "concat in=2x3x4x5,2x2x4x5",
     "channel_slice in=2x5x3x4 kernel=1 shape=2x3x3x4",
     "channel_slice in=2x5x3x4 kernel=0 shape=2x5x3x4",
-    "lif in=6x3x2x2 steps=3 neuron=0 surrogate=0 surrogate_scale=2 decay=0.6 threshold=0.4 smooth=1 reset_gradient=1 outs=0",
-    "lif in=6x3x2x2 steps=3 neuron=0 surrogate=3 surrogate_scale=3 decay=0.6 threshold=0.4 smooth=1 reset_gradient=1 outs=0",
+    "lif in=6x3x2x2 steps=3 neuron=0 surrogate=0 surrogate_scale=2 decay=0.6 threshold=0.4 smooth=1 reset_gradient=1 "
+    "outs=0",
+    "lif in=6x3x2x2 steps=3 neuron=0 surrogate=3 surrogate_scale=3 decay=0.6 threshold=0.4 smooth=1 reset_gradient=1 "
+    "outs=0",
     "lif in=8x5,1:sP steps=4 neuron=0 surrogate=0 decay=0.7 threshold=0.3 smooth=1 reset_gradient=1 outs=0",
     "lif in=8x17x3x3 steps=4 neuron=0 surrogate=1 decay=0.5 threshold=0.3 diff=-",
     "lif_dx in=8x17x3x3,8x17x3x3,8x17x3x3 steps=4 neuron=0 surrogate=0 decay=0.5 threshold=0.3 diff=-",
     "lif_dx in=6x5,6x5,6x5,1:sP steps=3 neuron=0 surrogate=0 decay=0.5 threshold=0.3 diff=-",
-    "lif in=6x3x2x2 steps=3 neuron=1 surrogate=0 surrogate_scale=2 decay=0.6 threshold=0.4 smooth=1 reset_gradient=1 outs=0",
-    "lif in=6x3x2x2 steps=3 neuron=1 surrogate=3 surrogate_scale=3 decay=0.6 threshold=0.4 smooth=1 reset_gradient=1 outs=0",
+    "lif in=6x3x2x2 steps=3 neuron=1 surrogate=0 surrogate_scale=2 decay=0.6 threshold=0.4 smooth=1 reset_gradient=1 "
+    "outs=0",
+    "lif in=6x3x2x2 steps=3 neuron=1 surrogate=3 surrogate_scale=3 decay=0.6 threshold=0.4 smooth=1 reset_gradient=1 "
+    "outs=0",
     "lif in=8x5,1:sP steps=4 neuron=1 surrogate=0 decay=0.7 threshold=0.3 smooth=1 reset_gradient=1 outs=0",
     "lif in=8x17x3x3 steps=4 neuron=1 surrogate=1 decay=0.5 threshold=0.3 diff=-",
     "lif_dx in=8x17x3x3,8x17x3x3,8x17x3x3 steps=4 neuron=1 surrogate=1 decay=0.5 threshold=0.3 diff=-",
     "lif_dx in=6x5,6x5,6x5,1:sP steps=3 neuron=1 surrogate=1 decay=0.5 threshold=0.3 diff=-",
-    "lif in=6x3x2x2 steps=3 neuron=2 surrogate=0 surrogate_scale=2 decay=0.6 threshold=0.4 smooth=1 reset_gradient=1 outs=0",
-    "lif in=6x3x2x2 steps=3 neuron=2 surrogate=3 surrogate_scale=3 decay=0.6 threshold=0.4 smooth=1 reset_gradient=1 outs=0",
+    "lif in=6x3x2x2 steps=3 neuron=2 surrogate=0 surrogate_scale=2 decay=0.6 threshold=0.4 smooth=1 reset_gradient=1 "
+    "outs=0",
+    "lif in=6x3x2x2 steps=3 neuron=2 surrogate=3 surrogate_scale=3 decay=0.6 threshold=0.4 smooth=1 reset_gradient=1 "
+    "outs=0",
     "lif in=8x5,1:sP steps=4 neuron=2 surrogate=0 decay=0.7 threshold=0.3 smooth=1 reset_gradient=1 outs=0",
     "lif in=8x17x3x3 steps=4 neuron=2 surrogate=1 decay=0.5 threshold=0.3 diff=-",
     "lif_dx in=8x17x3x3,8x17x3x3,8x17x3x3 steps=4 neuron=2 surrogate=2 decay=0.5 threshold=0.3 diff=-",
     "lif_dx in=6x5,6x5,6x5,1:sP steps=3 neuron=2 surrogate=2 decay=0.5 threshold=0.3 diff=-",
-    "lif in=6x3x2x2 steps=3 neuron=3 surrogate=0 surrogate_scale=2 decay=0.6 threshold=0.4 smooth=1 reset_gradient=1 outs=0",
-    "lif in=6x3x2x2 steps=3 neuron=3 surrogate=3 surrogate_scale=3 decay=0.6 threshold=0.4 smooth=1 reset_gradient=1 outs=0",
+    "lif in=6x3x2x2 steps=3 neuron=3 surrogate=0 surrogate_scale=2 decay=0.6 threshold=0.4 smooth=1 reset_gradient=1 "
+    "outs=0",
+    "lif in=6x3x2x2 steps=3 neuron=3 surrogate=3 surrogate_scale=3 decay=0.6 threshold=0.4 smooth=1 reset_gradient=1 "
+    "outs=0",
     "lif in=8x5,1:sP steps=4 neuron=3 surrogate=0 decay=0.7 threshold=0.3 smooth=1 reset_gradient=1 outs=0",
     "lif in=8x17x3x3 steps=4 neuron=3 surrogate=1 decay=0.5 threshold=0.3 diff=-",
     "lif_dx in=8x17x3x3,8x17x3x3,8x17x3x3 steps=4 neuron=3 surrogate=3 decay=0.5 threshold=0.3 diff=-",
     "lif_dx in=6x5,6x5,6x5,1:sP steps=3 neuron=3 surrogate=3 decay=0.5 threshold=0.3 diff=-",
-    "lif in=6x3x2x2 steps=3 neuron=4 surrogate=0 surrogate_scale=2 decay=0.6 threshold=0.4 smooth=1 reset_gradient=1 outs=0",
-    "lif in=6x3x2x2 steps=3 neuron=4 surrogate=3 surrogate_scale=3 decay=0.6 threshold=0.4 smooth=1 reset_gradient=1 outs=0",
+    "lif in=6x3x2x2 steps=3 neuron=4 surrogate=0 surrogate_scale=2 decay=0.6 threshold=0.4 smooth=1 reset_gradient=1 "
+    "outs=0",
+    "lif in=6x3x2x2 steps=3 neuron=4 surrogate=3 surrogate_scale=3 decay=0.6 threshold=0.4 smooth=1 reset_gradient=1 "
+    "outs=0",
     "lif in=8x5,1:sP steps=4 neuron=4 surrogate=0 decay=0.7 threshold=0.3 smooth=1 reset_gradient=1 outs=0",
     "lif in=8x17x3x3 steps=4 neuron=4 surrogate=1 decay=0.5 threshold=0.3 diff=-",
     "lif_dx in=8x17x3x3,8x17x3x3,8x17x3x3 steps=4 neuron=4 surrogate=0 decay=0.5 threshold=0.3 diff=-",
     "lif_dx in=6x5,6x5,6x5,1:sP steps=3 neuron=4 surrogate=0 decay=0.5 threshold=0.3 diff=-",
-    "lif in=6x3x2x2 steps=3 neuron=5 surrogate=0 surrogate_scale=2 decay=0.6 threshold=0.4 smooth=1 reset_gradient=1 outs=0",
-    "lif in=6x3x2x2 steps=3 neuron=5 surrogate=3 surrogate_scale=3 decay=0.6 threshold=0.4 smooth=1 reset_gradient=1 outs=0",
+    "lif in=6x3x2x2 steps=3 neuron=5 surrogate=0 surrogate_scale=2 decay=0.6 threshold=0.4 smooth=1 reset_gradient=1 "
+    "outs=0",
+    "lif in=6x3x2x2 steps=3 neuron=5 surrogate=3 surrogate_scale=3 decay=0.6 threshold=0.4 smooth=1 reset_gradient=1 "
+    "outs=0",
     "lif in=8x5,1:sP steps=4 neuron=5 surrogate=0 decay=0.7 threshold=0.3 smooth=1 reset_gradient=1 outs=0",
     "lif in=8x17x3x3 steps=4 neuron=5 surrogate=1 decay=0.5 threshold=0.3 diff=-",
     "lif_dx in=8x17x3x3,8x17x3x3,8x17x3x3 steps=4 neuron=5 surrogate=1 decay=0.5 threshold=0.3 diff=-",
     "lif_dx in=6x5,6x5,6x5,1:sP steps=3 neuron=5 surrogate=1 decay=0.5 threshold=0.3 diff=-",
-    "lif in=6x3x2x2 steps=3 neuron=6 surrogate=0 surrogate_scale=2 decay=0.6 threshold=0.4 smooth=1 reset_gradient=1 outs=0",
-    "lif in=6x3x2x2 steps=3 neuron=6 surrogate=3 surrogate_scale=3 decay=0.6 threshold=0.4 smooth=1 reset_gradient=1 outs=0",
+    "lif in=6x3x2x2 steps=3 neuron=6 surrogate=0 surrogate_scale=2 decay=0.6 threshold=0.4 smooth=1 reset_gradient=1 "
+    "outs=0",
+    "lif in=6x3x2x2 steps=3 neuron=6 surrogate=3 surrogate_scale=3 decay=0.6 threshold=0.4 smooth=1 reset_gradient=1 "
+    "outs=0",
     "lif in=8x5,1:sP steps=4 neuron=6 surrogate=0 decay=0.7 threshold=0.3 smooth=1 reset_gradient=1 outs=0",
     "lif in=8x17x3x3 steps=4 neuron=6 surrogate=1 decay=0.5 threshold=0.3 diff=-",
     "lif_dx in=8x17x3x3,8x17x3x3,8x17x3x3 steps=4 neuron=6 surrogate=2 decay=0.5 threshold=0.3 diff=-",
     "lif_dx in=6x5,6x5,6x5,1:sP steps=3 neuron=6 surrogate=2 decay=0.5 threshold=0.3 diff=-",
-    "lif in=6x3x2x2 steps=3 neuron=7 surrogate=0 surrogate_scale=2 decay=0.6 threshold=0.4 smooth=1 reset_gradient=1 outs=0",
-    "lif in=6x3x2x2 steps=3 neuron=7 surrogate=3 surrogate_scale=3 decay=0.6 threshold=0.4 smooth=1 reset_gradient=1 outs=0",
+    "lif in=6x3x2x2 steps=3 neuron=7 surrogate=0 surrogate_scale=2 decay=0.6 threshold=0.4 smooth=1 reset_gradient=1 "
+    "outs=0",
+    "lif in=6x3x2x2 steps=3 neuron=7 surrogate=3 surrogate_scale=3 decay=0.6 threshold=0.4 smooth=1 reset_gradient=1 "
+    "outs=0",
     "lif in=8x5,1:sP steps=4 neuron=7 surrogate=0 decay=0.7 threshold=0.3 smooth=1 reset_gradient=1 outs=0",
     "lif in=8x17x3x3 steps=4 neuron=7 surrogate=1 decay=0.5 threshold=0.3 diff=-",
     "lif_dx in=8x17x3x3,8x17x3x3,8x17x3x3 steps=4 neuron=7 surrogate=3 decay=0.5 threshold=0.3 diff=-",

@@ -7,9 +7,9 @@
 
 static const lti_ref_row *find(const lt_op *op)
 {
-    static const lti_ref_row *const table[] = {lti_ref_conv,   lti_ref_norm, lti_ref_pool,  lti_ref_elementwise,
-                                               lti_ref_linear, lti_ref_loss, lti_ref_quant, lti_ref_ensemble,
-                                               lti_ref_time};
+    static const lti_ref_row *const table[] = {lti_ref_conv,        lti_ref_norm,     lti_ref_pool,
+                                               lti_ref_elementwise, lti_ref_linear,   lti_ref_loss,
+                                               lti_ref_quant,       lti_ref_ensemble, lti_ref_time};
     for (size_t i = 0; i < sizeof table / sizeof *table; i++)
         for (const lti_ref_row *row = table[i]; row->op; row++)
             if (row->op == op)
