@@ -325,10 +325,11 @@ static lt_status read_archive(zip_source_t *source, size_t n_bytes, const char *
     if (!zip) {
         zip_source_free(source);
         const bool memory = zip_error_code_zip(&error) == ZIP_ER_MEMORY;
-        lt_status status = memory
-                               ? LTI_NOMEM(label)
-                               : LT_FAIL(LT_E_FORMAT, "%s: expected an .npz archive, found one that cannot be read: %s",
-                                         label, zip_error_strerror(&error));
+        lt_status status =
+            memory ? LTI_NOMEM(label)
+                   : LT_FAIL(LT_E_FORMAT,
+                             "%s: expected an .npz archive or a PyTorch checkpoint, found one that cannot be read: %s",
+                             label, zip_error_strerror(&error));
         zip_error_fini(&error);
         return status;
     }
