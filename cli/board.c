@@ -9,11 +9,11 @@
 #include <sys/stat.h>
 
 // Options that change no weights, or that the comparison shows otherwise.
-static const char *const ignored_options[] = {"run",         "out",    "force",        "resume",      "json",
-                                              "quiet",       "set",    "verbose",      "show-config", "config",
-                                              "threads",     "device", "seed",         "method",      "loader-threads",
-                                              "backend",     "cache",  "save-adv",     "retain",      "forget",
-                                              "forget-seed", "data",   "unlearn.seed", NULL};
+static const char *const ignored_options[] = {"run",     "out",         "force",    "resume",       "json",
+                                              "quiet",   "set",         "verbose",  "show-config",  "config",
+                                              "threads", "device",      "seed",     "method",       "loader-threads",
+                                              "backend", "cache",       "save-adv", "retain",       "use-retain-data",
+                                              "forget",  "forget-seed", "data",     "unlearn.seed", NULL};
 
 static bool is_ignored(const char *key)
 {

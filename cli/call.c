@@ -6,7 +6,7 @@
 static const lt_option common_options[] = {
     LT_BOOL(cli_common, json, 0, "print exactly one JSON object on standard output"),
     LT_BOOL(cli_common, quiet, 0, "no progress and no log lines"),
-    LT_BOOL(cli_common, verbose, 0, "log lines, and the way an error took"),
+    LT_BOOL(cli_common, verbose, 0, "log lines, and the error trace"),
     LT_STR(cli_common, config, NULL, "YAML file of options"),
     LT_STR(cli_common, set, NULL, "KEY=VALUE: any option by its key; may be repeated"),
     LT_BOOL(cli_common, show_config, 0, "print every option, its value and where it came from; do nothing else"),
@@ -18,7 +18,7 @@ static const lt_option seed_options[] = {
 };
 static const lt_option place_options[] = {
     LT_STR(cli_place, out, NULL, "run directory; default: a name made from the options, under runs/"),
-    LT_BOOL(cli_place, force, 0, "start anew, even if the run is there and finished"),
+    LT_BOOL(cli_place, force, 0, "overwrite an existing run"),
     LT_OPT_END,
 };
 static const lt_option resume_options[] = {

@@ -204,7 +204,7 @@ typedef struct cli_foreign { // for files without lethe metadata
 // The group of options of a verb that takes model files: `field` of its struct is a lt_model_fallback.
 #define CLI_MODEL_FILE_GROUP(T, field)                                                                                 \
     {                                                                                                                  \
-        "", "Model files that do not say it", lt_model_fallback_options, offsetof(T, field), LT_OPTGROUP_FLAGS         \
+        "", "Model files without metadata", lt_model_fallback_options, offsetof(T, field), LT_OPTGROUP_FLAGS           \
     }
 #define cli_source_close lt_trained_model_close
 #define cli_source_meta lt_trained_model_meta

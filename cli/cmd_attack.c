@@ -483,7 +483,7 @@ const cli_verb cli_verb_attack = {
     .about =
         "Makes adversarial examples and measures the accuracy that is left. Attacks with a radius stop at the first\n"
         "example within it; attacks of minimum norm look for the nearest one. Several models form an ensemble.\n"
-        "Results do not depend on the batch size, the order or the choice of images; with --fixed-order not one bit\n"
+        "Results do not depend on the batch size, the order or the choice of images; with --deterministic not one bit\n"
         "depends on the number of threads either. Flags say when an evaluation should not be trusted.",
     .examples = "  lethe attack runs/base --attack pgd --eps 8/255 --limit 200\n"
                 "  lethe attack runs/base --attack autoattack --eps 8/255 --limit 200 --json\n"

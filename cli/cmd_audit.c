@@ -10,48 +10,47 @@
 struct opts {
     const char *run, *also, *oracle, *signals, *oracle_signals, *forget, *data;
     lt_model_fallback file;
-    const char *references, *attacks, *scores, *before, *risk, *diagnostics, *original;
-    bool diagnose, allow_lint, force;
+    const char *references, *attacks, *scores, *original_signals, *risk, *amun_bound_out, *original;
+    bool amun_bound, allow_lint, force;
     uint64_t forget_seed;
     double max_gap;
-    bool depth;
+    bool representations;
     lt_audit_cfg audit;
-    lt_representation_cfg how_deep;
+    lt_representation_cfg representation;
     lt_verdict_cfg verdict;
     lt_class_audit_cfg classes;
 };
 static const lt_option own[] = {
-    LT_STR(struct opts, run, NULL, "run or model file to audit (also the first argument)"),
-    LT_STR(struct opts, also, NULL,
-           "further runs that forgot the same samples, audited against the same oracles, which are measured once"),
+    LT_STR(struct opts, run, NULL, "run or model file to audit; the same as the first argument"),
+    LT_STR(struct opts, also, NULL, NULL), // now further arguments
     LT_STR(struct opts, oracle, NULL, "retrained runs, separated by commas or the option repeated"),
     LT_STR(struct opts, signals, NULL, "audit this .npz of outputs (logits, labels, ids, group) instead of a run"),
     LT_STR(struct opts, oracle_signals, NULL, "outputs of retrained models, for --signals; separated by commas"),
     LT_STR(struct opts, references, NULL, "outputs of reference models on the same samples: .npz of logits, member"),
     LT_STR(struct opts, attacks, NULL, "membership attacks, separated by commas; default: all the references allow"),
     LT_STR(struct opts, scores, NULL, "write the scores of every attack to this .npz, larger = more likely a member"),
-    LT_STR(struct opts, before, NULL, "outputs before unlearning (.npz): whose risk rose"),
+    LT_STR(struct opts, original_signals, NULL, "outputs of the original model (.npz), to say whose risk rose"),
     LT_STR(struct opts, risk, NULL, "write the risk of every forgotten and retained sample to this .csv"),
-    LT_STR(struct opts, diagnostics, NULL, "write what AMUN's theorem is about, per sample, to this .npz"),
-    LT_BOOL(struct opts, diagnose, 1, "diagnostics of AMUN's theorem, of runs that keep an adversarial set"),
-    LT_BOOL(struct opts, depth, 0, "also probe every stage of the network, compare stages (CKA), and learn again"),
-    LT_STR(struct opts, original, NULL, "with --depth: run or file before unlearning; default: the run's parent"),
+    LT_STR(struct opts, amun_bound_out, NULL, "write the terms of AMUN's bound of every sample to this .npz"),
+    LT_BOOL(struct opts, amun_bound, 1, "terms of AMUN's bound, for runs that keep an adversarial set"),
+    LT_BOOL(struct opts, representations, 0, "representation audit: probes, CKA, relearning"),
+    LT_STR(struct opts, original, NULL, "with --representations: the original run or file; default: the run's parent"),
     LT_STR(struct opts, forget, NULL, "forget set, when the run has none or another one is meant"),
     LT_U64(struct opts, forget_seed, 1, "seed of the draw of a random forget set"),
     LT_STR(struct opts, data, NULL, "data set; default: the one the model was trained on"),
     LT_BOOL(struct opts, allow_lint, 0, "exit with code 0 although the linter found an error"),
-    LT_BOOL(struct opts, force, 0, "overwrite the files even where they are something else"),
+    LT_BOOL(struct opts, force, 0, "overwrite files of another kind"),
     LT_F64(struct opts, max_gap, 0, 0, 1, "", "exit with code 6 when the average gap (MIS) is larger; 0 = no check"),
     LT_OPT_END,
 };
 static const cli_group groups[] = {
-    {"", "What to audit", own, 0, LT_OPTGROUP_FLAGS},
+    {"", "Input and output", own, 0, LT_OPTGROUP_FLAGS},
     CLI_MODEL_FILE_GROUP(struct opts, file),
-    {"audit", "How to audit", lt_audit_options, offsetof(struct opts, audit), LT_OPTGROUP_FLAGS},
-    {"audit", "How to look inside (--depth)", lt_representation_options, offsetof(struct opts, how_deep),
-     LT_OPTGROUP_FLAGS},
+    {"audit", "Audit", lt_audit_options, offsetof(struct opts, audit), LT_OPTGROUP_FLAGS},
+    {"audit", "Representation audit (--representations)", lt_representation_options,
+     offsetof(struct opts, representation), LT_OPTGROUP_FLAGS},
     {"audit", "Forgotten classes", lt_class_audit_options, offsetof(struct opts, classes), LT_OPTGROUP_FLAGS},
-    {"audit", "How to judge", lt_verdict_options, offsetof(struct opts, verdict), LT_OPTGROUP_FLAGS},
+    {"audit", "Verdict", lt_verdict_options, offsetof(struct opts, verdict), LT_OPTGROUP_FLAGS},
     {NULL, NULL, NULL, 0, 0},
 };
 
@@ -133,7 +132,7 @@ static lt_status find_original(cli_call *call, struct job *job)
         job->parent = cli_subject(NULL, job->parent_name);
     if (*job->original_name)
         job->original = cli_subject(NULL, job->original_name);
-    if (!o->depth || given || !*job->original_name)
+    if (!o->representations || given || !*job->original_name)
         return LT_OK;
     const lt_status status = cli_check_parent(&job->source, job->original_name);
     if (status != LT_OK)
@@ -177,7 +176,7 @@ static lt_status check_kinds(const cli_call *call, struct job *job)
 {
     const struct opts *o = call->opts;
     describe(call, job);
-    return o->depth ? lt_audit_kind_check(LT_AUDIT_representation, &job->in, &o->how_deep) : LT_OK;
+    return o->representations ? lt_audit_kind_check(LT_AUDIT_representation, &job->in, &o->representation) : LT_OK;
 }
 
 static lt_status open_run(cli_call *call, struct job *job)
@@ -253,10 +252,10 @@ static lt_status open_target_arrays(cli_call *call, struct job *job)
 static lt_status open_before(cli_call *call, struct job *job)
 {
     const struct opts *o = call->opts;
-    if (!is_set(o->before))
+    if (!is_set(o->original_signals))
         return LT_OK;
-    LT_TRY(lt_signals_open(o->before, &job->before));
-    return need_same_samples(job, job->before, o->before);
+    LT_TRY(lt_signals_open(o->original_signals, &job->before));
+    return need_same_samples(job, job->before, o->original_signals);
 }
 
 // ---- the audit
@@ -268,13 +267,13 @@ static lt_status run_kinds(const cli_call *call, struct job *job)
     LT_TRY(lt_audit_kind_run(LT_AUDIT_membership, NULL, job->report));
     LT_TRY(lt_audit_kind_run(LT_AUDIT_classes, &o->classes, job->report));
     LT_TRY(lt_audit_kind_run(LT_AUDIT_iam, NULL, job->report));
-    if (o->diagnose)
+    if (o->amun_bound)
         LT_TRY(lt_audit_kind_run(LT_AUDIT_amun_bound, NULL, job->report));
-    if (is_set(o->diagnostics))
-        LT_TRY(lt_amun_bound_save(job->report, o->diagnostics));
-    if (o->depth)
-        LT_TRY(lt_audit_kind_run(LT_AUDIT_representation, &o->how_deep, job->report));
-    if (o->depth)
+    if (is_set(o->amun_bound_out))
+        LT_TRY(lt_amun_bound_save(job->report, o->amun_bound_out));
+    if (o->representations)
+        LT_TRY(lt_audit_kind_run(LT_AUDIT_representation, &o->representation, job->report));
+    if (o->representations)
         LT_TRY(lt_audit_kind_run(LT_AUDIT_prototype, NULL, job->report));
     return lt_audit_judge(job->report);
 }
@@ -286,7 +285,7 @@ static lt_status run_lint(const cli_call *call, struct job *job)
     lt_lint_effect effect;
     lt_lint_in extra = {.role = LT_LINT_OF_UNLEARNED,
                         .expects_retrained = true,
-                        .before_name = o->before,
+                        .before_name = o->original_signals,
                         .before = job->before,
                         .last_train_acc = NAN};
     if (job->source.model) {
@@ -346,8 +345,7 @@ static lt_status audit_further(cli_call *call, const struct job *first, struct j
     LT_TRY(cli_signals(call, &job->source, job->ds, &job->sets, &s));
     if (!lt_signals_same_samples(first->target.signals, s)) {
         lt_signals_destroy(s);
-        return LT_FAIL(LT_E_FORMAT, "--also %s: expected outputs on the samples of %s, found others", job->name,
-                       first->name);
+        return LT_FAIL(LT_E_FORMAT, "%s: expected outputs on the samples of %s, found others", job->name, first->name);
     }
     LT_TRY(lt_audited_measure(&job->attacks, &o->audit, s, &job->target));
     LT_TRY(check_kinds(call, job));
@@ -423,32 +421,35 @@ static lt_status collect(cli_call *call, struct job *job)
     if (!arrays && o->oracle_signals)
         return LT_FAIL(LT_E_USAGE, "--oracle-signals goes with --signals; for runs use --oracle");
     if (arrays && (o->oracle || (o->run && *o->run)))
-        return LT_FAIL(LT_E_USAGE, "--signals audits arrays alone: leave the run and --oracle out");
-    if (arrays && o->diagnostics && *o->diagnostics)
-        return LT_FAIL(LT_E_USAGE, "--signals audits arrays alone: leave --diagnostics out");
-    if (!o->diagnose && o->diagnostics && *o->diagnostics)
-        return LT_FAIL(LT_E_USAGE, "--diagnostics and --no-diagnose contradict each other");
+        return LT_FAIL(LT_E_USAGE, "--signals audits arrays alone: omit the run and --oracle");
+    if (arrays && o->amun_bound_out && *o->amun_bound_out)
+        return LT_FAIL(LT_E_USAGE, "--signals audits arrays alone: omit --amun-bound-out");
+    if (!o->amun_bound && o->amun_bound_out && *o->amun_bound_out)
+        return LT_FAIL(LT_E_USAGE, "--amun-bound-out and --no-amun-bound contradict each other");
+    for (int i = 1; i < call->n_positional; i++)
+        cli_list_push(&job->further, call->positional[i], strlen(call->positional[i]));
     cli_list_option(&job->further, call, "also");
+    if (is_set(o->also))
+        cli_say(call->session, "notice: option also is now called RUN, an argument that may be repeated");
     if (arrays && job->further.n)
-        return LT_FAIL(LT_E_USAGE, "--signals audits arrays alone: leave --also out");
-    if (job->further.n && (o->scores || o->before || o->risk || o->diagnostics || o->original))
-        return LT_FAIL(LT_E_USAGE, "--also: --%s is of one run: leave it out",
-                       o->scores        ? "scores"
-                       : o->before      ? "before"
-                       : o->risk        ? "risk"
-                       : o->diagnostics ? "diagnostics"
-                                        : "original");
+        return LT_FAIL(LT_E_USAGE, "--signals audits arrays alone: omit %s", job->further.item[0]);
+    if (job->further.n && (o->scores || o->original_signals || o->risk || o->amun_bound_out || o->original))
+        return LT_FAIL(LT_E_USAGE, "--%s is of one run, found %d: omit it, or audit the runs one by one",
+                       o->scores             ? "scores"
+                       : o->original_signals ? "original-signals"
+                       : o->risk             ? "risk"
+                       : o->amun_bound_out   ? "amun-bound-out"
+                                             : "original",
+                       job->further.n + 1);
     if (arrays && (o->forget || o->data || o->file.model))
-        return LT_FAIL(LT_E_USAGE, "--signals audits arrays alone: leave %s out",
+        return LT_FAIL(LT_E_USAGE, "--signals audits arrays alone: omit %s",
                        o->forget ? "--forget"
                        : o->data ? "--data"
                                  : "--model");
-    if (arrays && o->depth)
-        return LT_FAIL(LT_E_USAGE, "--depth looks inside the networks: it needs runs, not --signals");
-    if (o->original && *o->original && !o->depth)
-        return LT_FAIL(LT_E_USAGE, "--original goes with --depth");
-    for (int i = 1; i < call->n_positional; i++) // --oracle A B C
-        cli_list_push(&job->oracles, call->positional[i], strlen(call->positional[i]));
+    if (arrays && o->representations)
+        return LT_FAIL(LT_E_USAGE, "--representations: expected runs, found --signals, which have outputs only");
+    if (o->original && *o->original && !o->representations)
+        return LT_FAIL(LT_E_USAGE, "--original is used with --representations only");
     if (o->max_gap > 0 && job->oracles.n == 0)
         return LT_FAIL(LT_E_USAGE, "--max-gap: there is no gap to check without an --oracle");
     job->oracle = cli_alloc((size_t)job->oracles.n, sizeof *job->oracle);
@@ -479,7 +480,7 @@ static lt_status run(cli_call *call)
     LT_TRY_GOTO(cli_positional(call, "run", is_set(o->signals) ? 0 : 1, 1 << 20), done);
     LT_TRY_GOTO(cli_may_write("scores", o->scores, CLI_FILE_NPZ, o->force), done);
     LT_TRY_GOTO(cli_may_write("risk", o->risk, CLI_FILE_CSV, o->force), done);
-    LT_TRY_GOTO(cli_may_write("diagnostics", o->diagnostics, CLI_FILE_NPZ, o->force), done);
+    LT_TRY_GOTO(cli_may_write("amun-bound-out", o->amun_bound_out, CLI_FILE_NPZ, o->force), done);
     LT_TRY_GOTO(collect(call, &job), done);
     job.name = is_set(o->signals) ? o->signals : o->run;
     LT_TRY_GOTO(is_set(o->signals) ? open_target_arrays(call, &job) : open_run(call, &job), done);
@@ -510,24 +511,26 @@ static void print(const cli_call *call, FILE *out)
 
 const cli_verb cli_verb_audit = {
     .name = "audit",
-    .usage = "RUN [--oracle RUN ...] | --signals FILE.npz [--oracle-signals FILE.npz ...] [--references FILE.npz]",
+    .usage = "RUN... [--oracle RUN,...] | --signals FILE.npz [--oracle-signals FILE.npz,...] [--references FILE.npz]",
     .about = "Measures accuracies and membership inference attacks on forgotten, retained and test samples, and the "
              "average\n"
-             "gap to models retrained without the forgotten samples. With two oracles or more it says for every figure "
-             "whether\n"
-             "the model can be told from a retrained one. Says what makes the figures less certain than they look.\n"
+             "gap to models retrained without the forgotten samples. With two oracles or more every metric has a "
+             "verdict:\n"
+             "distinguishable from retraining or not. Warnings of the linter say which metrics to distrust.\n"
+             "Several runs that forgot the same samples are audited against the same oracles, which are measured "
+             "once.\n"
              "\n"
-             "--depth looks inside the network, the one before unlearning and the oracles: linear probes on every "
-             "stage (are\n"
-             "forgotten samples told from test samples? are their classes?), likeness of stages (linear CKA), and how "
-             "fast each\n"
-             "learns the forgotten samples again. The runs themselves are not changed.\n"
+             "--representations compares the unlearned model, the original one and the oracles inside: linear probes "
+             "on every\n"
+             "stage (membership of forgotten samples, their classes), similarity of stages (linear CKA), and how fast "
+             "each\n"
+             "relearns the forgotten samples. The runs are not changed.\n"
              "\n"
              "--references: outputs of M reference models on the same N samples in the same order: logits (M,N,K), "
              "member (M,N)\n"
              "with 1 = trained on the sample, 0 = not, 2 = trained on it, then unlearned by the audited method.",
     .examples = "  lethe audit runs/amun --oracle runs/retrain-1 --oracle runs/retrain-2\n"
-                "  lethe audit runs/amun --oracle runs/retrain-1 --oracle runs/retrain-2 --depth\n"
+                "  lethe audit runs/amun --oracle runs/retrain-1 --oracle runs/retrain-2 --representations\n"
                 "  lethe audit --signals target.npz --oracle-signals retrained.npz --json\n"
                 "  lethe audit --signals target.npz --references refs.npz --scores scores.npz --rmia.gamma 1\n",
     .uses = CLI_COMPUTE | CLI_SEED,

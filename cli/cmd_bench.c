@@ -33,7 +33,7 @@ static const lt_option own[] = {
     LT_I32(struct opts, warmup, 2, 1, 1000, "", "steps before"),
     LT_OPT_END,
 };
-static const cli_group groups[] = {{"", "What to time", own, 0, LT_OPTGROUP_FLAGS}, {NULL, NULL, NULL, 0, 0}};
+static const cli_group groups[] = {{"", "Workload", own, 0, LT_OPTGROUP_FLAGS}, {NULL, NULL, NULL, 0, 0}};
 
 struct timing { // of one workload
     int n, n_warmup, n_seen;

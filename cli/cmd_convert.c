@@ -15,7 +15,7 @@ static const lt_option own[] = {
     LT_OPT_END,
 };
 static const cli_group groups[] = {
-    {"", "What the file does not say", lt_model_fallback_options, offsetof(struct opts, file), LT_OPTGROUP_FLAGS},
+    {"", "Model files without metadata", lt_model_fallback_options, offsetof(struct opts, file), LT_OPTGROUP_FLAGS},
     {"", "Details", own, 0, LT_OPTGROUP_FLAGS},
     {"train", "How the model was trained (for the oracle: unlearn --method retrain)", lt_train_options,
      offsetof(struct opts, recipe), LT_OPTGROUP_FLAGS},

@@ -31,7 +31,7 @@ static const lt_option own[] = {
     LT_I32(struct opts, width, 8, 1, 512, "channels", "width of the ResNet-18 (the full one has 64)"),
     LT_I32(struct opts, epochs, 25, 1, 100000, "epochs", "training epochs of the original and the retrained model"),
     LT_I64(struct opts, batch, 64, 1, 65536, "images", "batch size of training"),
-    LT_F32(struct opts, lr, 0.1, 0, 100, "", "learning rate of training (one cosine)"),
+    LT_F32(struct opts, lr, 0.1, 0, 100, "", "learning rate of training (cosine schedule)"),
     LT_BOOL(struct opts, augment, 0,
             "crop and flip; without them the model memorises sooner, so that there is something to forget"),
     LT_BOOL(struct opts, classes, 0,
@@ -41,7 +41,7 @@ static const lt_option own[] = {
 };
 static const cli_group groups[] = {
     {"", "Sizes", own, 0, LT_OPTGROUP_FLAGS},
-    {"audit", "How to audit", lt_audit_options, offsetof(struct opts, audit), LT_OPTGROUP_FLAGS},
+    {"audit", "Audit", lt_audit_options, offsetof(struct opts, audit), LT_OPTGROUP_FLAGS},
     {NULL, NULL, NULL, 0, 0},
 };
 
@@ -182,7 +182,7 @@ static lt_status unlearn(cli_call *call, struct demo *d, const char *name)
     lt_status status = fill_method(o, method, cfg);
     order.what.forget = o->forget;
     order.what.forget_seed = o->forget_seed;
-    order.what.retain = use_retain;
+    order.what.use_retain_data = use_retain;
     order.seed = call->seed.seed + (uint64_t)(oracle ? d->n_oracles : 0);
     order.compute = call->where;
     order.base = &d->base;

@@ -38,9 +38,9 @@ static const lt_option evaluation[] = {
 static const cli_group groups[] = {
     {"", "Input", own, 0, LT_OPTGROUP_FLAGS},
     {"ensemble", "Method", lt_ensemble_options, offsetof(struct opts, ensemble), LT_OPTGROUP_FLAGS},
-    {"train", "How to train", lt_train_options, offsetof(struct opts, train), LT_OPTGROUP_FLAGS},
+    {"train", "Training", lt_train_options, offsetof(struct opts, train), LT_OPTGROUP_FLAGS},
     {"clip", "Spectral clipping", lt_clip_norm_options, offsetof(struct opts, clip), LT_OPTGROUP_FLAGS},
-    {"clip", "How to clip", lt_clip_rule_options, offsetof(struct opts, clip), LT_OPTGROUP_FLAGS},
+    {"clip", "Clipping", lt_clip_rule_options, offsetof(struct opts, clip), LT_OPTGROUP_FLAGS},
     {"", "Evaluation", evaluation, 0, LT_OPTGROUP_FLAGS},
     {NULL, NULL, NULL, 0, 0},
 };

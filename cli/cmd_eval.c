@@ -23,7 +23,7 @@ static const lt_option own[] = {
     LT_OPT_END,
 };
 static const cli_group groups[] = {
-    {"", "What to evaluate", own, 0, LT_OPTGROUP_FLAGS},
+    {"", "Input and output", own, 0, LT_OPTGROUP_FLAGS},
     CLI_MODEL_FILE_GROUP(struct opts, file),
     {NULL, NULL, NULL, 0, 0},
 };

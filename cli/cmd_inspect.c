@@ -23,7 +23,7 @@ static const lt_option own[] = {
     LT_I32(struct opts, classes, 10, 2, 1000000, "", "number of classes (with --model)"),
     LT_OPT_END,
 };
-static const cli_group groups[] = {{"", "What to show", own, 0, LT_OPTGROUP_FLAGS}, {NULL, NULL, NULL, 0, 0}};
+static const cli_group groups[] = {{"", "Output", own, 0, LT_OPTGROUP_FLAGS}, {NULL, NULL, NULL, 0, 0}};
 
 static double value_at(const lt_tensor *t, int64_t i)
 {

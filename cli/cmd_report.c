@@ -28,13 +28,13 @@ static const lt_option own[] = {
            "results of `lethe audit --json` of these runs, separated by commas or the option repeated; RUN/audit.json "
            "is read where there is one"),
     LT_BOOL(struct opts, with_images, 0, "show forgotten images and their adversarial examples on the page"),
-    LT_BOOL(struct opts, force, 0, "overwrite the files even where they are something else"),
+    LT_BOOL(struct opts, force, 0, "overwrite files of another kind"),
     LT_OPT_END,
 };
 static const cli_group groups[] = {
-    {"", "What to write", own, 0, LT_OPTGROUP_FLAGS},
-    {"audit", "How to audit", lt_audit_options, offsetof(struct opts, audit), LT_OPTGROUP_FLAGS},
-    {"audit", "How to judge", lt_verdict_options, offsetof(struct opts, verdict), LT_OPTGROUP_FLAGS},
+    {"", "Output", own, 0, LT_OPTGROUP_FLAGS},
+    {"audit", "Audit", lt_audit_options, offsetof(struct opts, audit), LT_OPTGROUP_FLAGS},
+    {"audit", "Verdict", lt_verdict_options, offsetof(struct opts, verdict), LT_OPTGROUP_FLAGS},
     {NULL, NULL, NULL, 0, 0},
 };
 

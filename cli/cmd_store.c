@@ -6,10 +6,10 @@
 #include <string.h>
 
 struct opts {
-    const char *data, *model, *store, *out, *like;
+    const char *data, *model, *store, *out, *samples_from;
     int32_t count;
-    uint64_t keep_seed;
-    bool measure, unfinished, damaged, all, dry_run;
+    uint64_t inclusion_seed;
+    bool measure, incomplete, corrupt, all, dry_run;
     double older_than;
     lt_train_cfg train;
 };
@@ -18,23 +18,23 @@ static const lt_option own[] = {
     LT_STR(struct opts, model, "resnet18", "architecture, NAME[:key=value,...]"),
     LT_I32(struct opts, count, 128, 2, 65536, "models",
            "reference models, an even number; model r has the seed --seed + r"),
-    LT_U64(struct opts, keep_seed, 0, "seed of the keep matrix: which model sees which sample"),
+    LT_U64(struct opts, inclusion_seed, 0, "seed of the inclusion mask: which model is trained on which sample"),
     LT_STR(struct opts, store, NULL,
            "directory of the store; default: $LETHE_HOME/store or ~/.local/share/lethe/store"),
     LT_BOOL(struct opts, measure, 1, "plan: time a few steps for the estimate; --no-measure: only count"),
     LT_STR(struct opts, out, NULL, "signals: .npz to write: logits (M,N,K) and member (M,N)"),
-    LT_STR(struct opts, like, NULL,
+    LT_STR(struct opts, samples_from, NULL,
            "signals: take samples and their order from this .npz (of `lethe eval --signals`); default: the training "
            "split, then the test split"),
-    LT_BOOL(struct opts, unfinished, 0, "prune: models whose training was never finished"),
-    LT_BOOL(struct opts, damaged, 0, "prune: models whose weights are not those recorded; reads every model"),
+    LT_BOOL(struct opts, incomplete, 0, "prune: models whose training has not finished"),
+    LT_BOOL(struct opts, corrupt, 0, "prune: models whose weights do not have the recorded digest; reads every model"),
     LT_F64(struct opts, older_than, 0, 0, 1e6, "days", "prune: what has not changed for so long; 0 = no"),
     LT_BOOL(struct opts, all, 0, "prune: everything"),
     LT_BOOL(struct opts, dry_run, 0, "prune: only say what would be removed"),
     LT_OPT_END,
 };
 static const cli_group groups[] = {
-    {"", "What is meant", own, 0, LT_OPTGROUP_FLAGS},
+    {"", "Input", own, 0, LT_OPTGROUP_FLAGS},
     {"train", "Recipe of the reference models", lt_train_options, offsetof(struct opts, train), LT_OPTGROUP_FLAGS},
     {NULL, NULL, NULL, 0, 0},
 };
@@ -73,7 +73,7 @@ static lt_status make_plan(cli_call *call, lt_ref_plan **plan)
                                     .train = o->train,
                                     .count = o->count,
                                     .seed = call->seed.seed,
-                                    .keep_seed = o->keep_seed};
+                                    .inclusion_seed = o->inclusion_seed};
     return lt_ref_plan_create(dir, &request, plan);
 }
 
@@ -242,12 +242,12 @@ static lt_status choose_samples(cli_call *call, const lt_ref_plan *plan, int64_t
     lt_signals *s;
     *sample = NULL;
     *n = plan->n;
-    if (!o->like || !*o->like)
+    if (!o->samples_from || !*o->samples_from)
         return LT_OK;
-    LT_TRY(lt_signals_open(o->like, &s));
+    LT_TRY(lt_signals_open(o->samples_from, &s));
     *n = s->n;
     *sample = cli_alloc((size_t)s->n, sizeof **sample);
-    lt_status status = samples_like(plan->request.ds, o->like, s, *sample);
+    lt_status status = samples_like(plan->request.ds, o->samples_from, s, *sample);
     lt_signals_destroy(s);
     return status;
 }
@@ -332,13 +332,13 @@ static lt_status run_prune(cli_call *call)
 {
     const struct opts *o = call->opts;
     char dir[4096], *text;
-    const lt_store_filter filter = {.unfinished = o->unfinished,
-                                    .damaged = o->damaged,
+    const lt_store_filter filter = {.incomplete = o->incomplete,
+                                    .corrupt = o->corrupt,
                                     .all = o->all,
                                     .older_than_days = o->older_than,
                                     .dry_run = o->dry_run};
-    if (!(o->unfinished || o->damaged || o->all || o->older_than > 0)) {
-        LT_FAIL(LT_E_USAGE, "store prune: expected --unfinished, --damaged, --older-than DAYS or --all");
+    if (!(o->incomplete || o->corrupt || o->all || o->older_than > 0)) {
+        LT_FAIL(LT_E_USAGE, "store prune: expected --incomplete, --corrupt, --older-than DAYS or --all");
         return lt_error_hint("--dry-run shows what would go");
     }
     LT_TRY(store_dir(o, dir));
@@ -429,7 +429,7 @@ const cli_verb cli_verb_store = {
                 "--lr-step-every 40 "
                 "--batch 128\n"
                 "  lethe store signals --data cifar10 --model resnet18:width=16 --epochs 30 --count 16 --out refs.npz\n"
-                "  lethe store prune --unfinished --dry-run\n",
+                "  lethe store prune --incomplete --dry-run\n",
     .uses = CLI_COMPUTE | CLI_SEED,
     .opts_size = sizeof(struct opts),
     .groups = groups,

@@ -21,7 +21,7 @@ static const lt_option own[] = {
     LT_OPT_END,
 };
 static const cli_group groups[] = {
-    {"", "The study", own, 0, LT_OPTGROUP_FLAGS},
+    {"", "Study", own, 0, LT_OPTGROUP_FLAGS},
     {NULL, NULL, NULL, 0, 0},
 };
 

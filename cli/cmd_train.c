@@ -10,10 +10,10 @@ struct opts {
     lt_clip_cfg clip;
 };
 static const cli_group groups[] = {
-    {"", "What to train", lt_train_what_options, offsetof(struct opts, what), LT_OPTGROUP_FLAGS},
-    {"train", "How to train", lt_train_options, offsetof(struct opts, train), LT_OPTGROUP_FLAGS},
+    {"", "Input", lt_train_what_options, offsetof(struct opts, what), LT_OPTGROUP_FLAGS},
+    {"train", "Training", lt_train_options, offsetof(struct opts, train), LT_OPTGROUP_FLAGS},
     {"clip", "Spectral clipping", lt_clip_norm_options, offsetof(struct opts, clip), LT_OPTGROUP_FLAGS},
-    {"clip", "How to clip", lt_clip_rule_options, offsetof(struct opts, clip), LT_OPTGROUP_FLAGS},
+    {"clip", "Clipping", lt_clip_rule_options, offsetof(struct opts, clip), LT_OPTGROUP_FLAGS},
     {NULL, NULL, NULL, 0, 0},
 };
 

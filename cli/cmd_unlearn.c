@@ -19,7 +19,7 @@ static const lt_option judging[] = {
     LT_OPT_END,
 };
 static const cli_group groups[] = {
-    {"", "What to forget, and how", lt_unlearn_what_options, offsetof(struct opts, what), LT_OPTGROUP_FLAGS},
+    {"", "Unlearning", lt_unlearn_what_options, offsetof(struct opts, what), LT_OPTGROUP_FLAGS},
     CLI_MODEL_FILE_GROUP(struct opts, file),
     {"", "Evaluation of requests", judging, 0, LT_OPTGROUP_FLAGS | LT_OPTGROUP_NODIGEST},
     {NULL, NULL, NULL, 0, 0},
@@ -186,7 +186,9 @@ static lt_status check_requests(cli_call *call)
     const char *value, *origin;
     const bool has_requests = o->what.requests && *o->what.requests;
     if (o->what.requests && !has_requests) // not the default forget set: nobody asked for that one
-        return LT_FAIL(LT_E_USAGE, "--requests: expected a file of requests or cut:KxN:IDS.csv, found nothing");
+        return LT_FAIL(LT_E_USAGE, "--requests: expected a file of requests or split:KxN:IDS.csv, found nothing");
+    if (has_requests && !strncmp(o->what.requests, "cut:", 4))
+        cli_say(call->session, "notice: requests cut:KxN:FILE are now called split:KxN:FILE");
     LT_TRY(lt_optset_get(call->set, "forget", &value, &origin));
     if (has_requests && strcmp(origin, "default") != 0)
         return LT_FAIL(LT_E_USAGE, "unlearn: --requests says what to forget: leave --forget out");
@@ -281,13 +283,14 @@ const cli_verb cli_verb_unlearn = {
         "that starts\n"
         "from the one before with a fresh optimizer, and asks every model about every request so far. FILE holds "
         "one\n"
-        "request a line: random:200 (perhaps with seed=7), class:3 or file:IDS.csv (beside FILE). cut:5x1000:IDS.csv "
+        "request a line: random:200 (perhaps with seed=7), class:3 or file:IDS.csv (beside FILE). split:5x1000:IDS.csv "
         "cuts\n"
         "one list in its order.",
-    .examples = "  lethe unlearn runs/base --method amun --forget random:10% --out runs/amun\n"
-                "  lethe unlearn runs/base --method retrain --forget random:10% --out runs/retrain\n"
-                "  lethe unlearn runs/base --method amun --no-retain --lr 0.005\n"
-                "  lethe unlearn runs/base --method amun --adaptive --requests cut:5x1000:ids.csv --out runs/stream\n",
+    .examples =
+        "  lethe unlearn runs/base --method amun --forget random:10% --out runs/amun\n"
+        "  lethe unlearn runs/base --method retrain --forget random:10% --out runs/retrain\n"
+        "  lethe unlearn runs/base --method amun --no-use-retain-data --lr 0.005\n"
+        "  lethe unlearn runs/base --method amun --adaptive --requests split:5x1000:ids.csv --out runs/stream\n",
     .uses = CLI_COMPUTE | CLI_SEED | CLI_PLACE | CLI_RESUME,
     .opts_size = sizeof(struct opts),
     .groups = groups,

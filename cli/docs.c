@@ -141,7 +141,7 @@ static void man_option(FILE *out, const lt_option *o)
     for (const char *p = o->name; *p; p++)
         fputs(*p == '_' || *p == '-' ? "\\-" : (char[]){*p, '\0'}, out);
     fputs("\\fR\n", out);
-    roff(out, o->help ? o->help : "");
+    roff(out, o->help);
     if (o->unit && *o->unit)
         fprintf(out, " [%s]", o->unit);
     if (o->type == LT_OPT_STR && o->def_str && *o->def_str) {
@@ -169,7 +169,8 @@ static void man_table(FILE *out, const char *title, const lt_option *table)
         fputs("\\fR\n", out);
     }
     for (; table->name; table++)
-        man_option(out, table);
+        if (table->help)
+            man_option(out, table);
 }
 
 static lt_status man_verb(cli_call *call, const char *line, FILE *out)
@@ -221,7 +222,7 @@ static lt_status man(cli_session *s, FILE *out)
           "failed, 7 out of a resource, 75 interrupted and resumable, 128+n killed by signal n.\n"
           ".SH ENVIRONMENT\n.TP\nLETHE_DATA\nfolder of data sets\n.TP\nLETHE_HOME\nfolder of the run ledger and the "
           "cache\n.TP\nLETHE_TRACE\n"
-          "when set, errors show the way they took\n.TP\nNO_COLOR\nwhen set, no colours\n",
+          "when set, errors are printed with their trace\n.TP\nNO_COLOR\nwhen set, no colours\n",
           out);
     return LT_OK;
 }
@@ -231,6 +232,8 @@ static lt_status man(cli_session *s, FILE *out)
 static void words(FILE *out, const lt_option *table)
 {
     for (; table->name; table++) {
+        if (!table->help)
+            continue;
         fputs(" --", out);
         for (const char *p = table->name; *p; p++)
             fputc(*p == '_' ? '-' : *p, out);

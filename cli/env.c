@@ -85,6 +85,17 @@ static void add_verb(cli_list *known, cli_session *s, const cli_verb *verb)
     cli_call_end(&call);
 }
 
+// LETHE_FIXED_ORDER: what reads it says what it is called now.
+static bool has_old_name(const char *variable)
+{
+    char *key = cli_format("%s", variable + PREFIX);
+    for (char *p = key; *p; p++)
+        *p = (char)tolower((unsigned char)*p);
+    const bool is_old = lt_option_is_old_name(key);
+    free(key);
+    return is_old;
+}
+
 void cli_warn_unknown_variables(cli_session *s)
 {
     static const char *const others[] = {"LETHE_DATA",       "LETHE_HOME",         "LETHE_CACHE",  "LETHE_TRACE",
@@ -111,7 +122,7 @@ void cli_warn_unknown_variables(cli_session *s)
                 add_table(&known, (*a)->name, (*a)->opts);
         }
         char *name = cli_format("%.*s", (int)strcspn(*v, "="), *v);
-        bool found = false;
+        bool found = has_old_name(name);
         for (int i = 0; i < known.n && !found; i++)
             found = !strcmp(known.item[i], name);
         const char *near = found ? NULL : lt_nearest(name, (const char *const *)known.item);

@@ -116,7 +116,7 @@ def run_torch(a, workload, form):
 
 def run_lethe(a, workload):
     out = call([a.lethe, "bench", "--json", "--quiet", "--model", a.model, "--batch", a.batch, "--threads", a.threads,
-                "--workload", workload, "--precision", a.precision, "--convolution", a.convolution, "--warmup", a.warmup, "--repeat", a.repeat], f"lethe bench {workload}")
+                "--workload", workload, "--precision", a.precision, "--conv-algorithm", a.conv_algorithm, "--warmup", a.warmup, "--repeat", a.repeat], f"lethe bench {workload}")
     one = out["workloads"][workload]
     return {"backend": out["backend"], **{k: one[k] for k in ("images_per_s", "images_per_s_best", "peak_rss_mib")}}
 
@@ -165,7 +165,7 @@ def arguments():
     p.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
     p.add_argument("--workloads", default=",".join(WORKLOADS))
     p.add_argument("--precision", choices=["f32", "bf16"], default="f32", help="of lethe; bf16 also changes the default formats")
-    p.add_argument("--convolution", choices=["auto", "own-winograd", "direct"], default="auto", help="of lethe")
+    p.add_argument("--conv-algorithm", choices=["auto", "winograd", "direct"], default="auto", help="of lethe")
     p.add_argument("--formats", help="of PyTorch: nchw or channels_last, then -bf16, then -compile (torch.compile); "
                    "default: both of the precision")
     p.add_argument("--require", default="", metavar="train=2.0,...", help="exit with 6 when a ratio is lower")
@@ -210,7 +210,7 @@ def main():
         print(f"vs_pytorch: the machine is busy (load {load:.1f}); these ratios are not to be relied on", file=sys.stderr)
     rows = [compare(a, workload) for workload in a.workloads]
     print_table(a, rows)
-    result = {"model": a.model, "precision": a.precision, "convolution": a.convolution, "batch": a.batch, "threads": a.threads, "rounds": a.rounds, "repeat": a.repeat,
+    result = {"model": a.model, "precision": a.precision, "convolution": a.conv_algorithm, "batch": a.batch, "threads": a.threads, "rounds": a.rounds, "repeat": a.repeat,
               "machine": platform.machine(), "cpu": cpu_name(), "load_before": load, "workloads": {r["workload"]: r for r in rows}}
     out.write_text(json.dumps(result, indent=1) + "\n")
     print(f"\nwritten to {out}")

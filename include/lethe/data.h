@@ -147,9 +147,9 @@ typedef struct lt_request_ask {
 } lt_request_ask;
 // spec: a text file with one forget set a line (as lt_forget_parse takes them; blank lines and what follows # are
 // skipped; "random:200 seed=7" has a seed of its own; relative files of file: lines lie beside the text file), or
-// cut:KxN:IDS.csv: the first K*N indices of one list, cut in its order into K requests of N. Random requests are drawn
-// from the samples that no file, class or earlier random request names. Fails with LT_E_USAGE or LT_E_FORMAT naming the
-// line, and the first index that is given twice or is gone already. At least one sample must stay.
+// split:KxN:IDS.csv: the first K*N indices of one list, cut in its order into K requests of N. Random requests are
+// drawn from the samples that no file, class or earlier random request names. Fails with LT_E_USAGE or LT_E_FORMAT
+// naming the line, and the first index that is given twice or is gone already. At least one sample must stay.
 LT_API lt_status lt_requests_open(const lt_dataset *ds, const char *spec, const lt_request_ask *ask, lt_requests *out);
 LT_API void lt_requests_clear(lt_requests *requests);
 

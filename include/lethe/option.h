@@ -35,7 +35,7 @@ typedef struct lt_option {
     double def, min, max; // numbers; for ENUM `def` is the value
     const char *def_str;  // STR only; may be NULL
     const lt_opt_value *values;
-    const char *unit, *help;
+    const char *unit, *help; // help NULL: an option of the past, accepted and listed nowhere
 } lt_option;
 
 // NOLINTBEGIN(bugprone-macro-parentheses): types, field names and initialisers take no parentheses
@@ -137,6 +137,7 @@ LT_API lt_status lt_optset_load_env(lt_optset *set);
 
 // Options that were renamed are still found under their old names by all of the above; each old name that was used
 // leaves one line for the user, "option OLD is now called NEW", valid as long as the set. NULL beyond the last one.
+LT_API bool lt_option_is_old_name(const char *key); // does it end with one, in any table?
 LT_API int lt_optset_n_notices(const lt_optset *set);
 LT_API const char *lt_optset_notice(const lt_optset *set, int i);
 

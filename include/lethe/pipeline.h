@@ -16,11 +16,11 @@ LT_BEGIN
 
 // ---- where to compute
 typedef enum lt_precision { LT_PRECISION_F32, LT_PRECISION_BF16 } lt_precision;
-typedef enum lt_conv_algorithm { LT_CONV_AUTO, LT_CONV_OWN_WINOGRAD, LT_CONV_DIRECT } lt_conv_algorithm;
+typedef enum lt_conv_algorithm { LT_CONV_AUTO, LT_CONV_WINOGRAD, LT_CONV_DIRECT } lt_conv_algorithm;
 typedef struct lt_compute { // rows of lt_compute_options: they are part of what identifies a run
     const char *device, *backend;
-    int32_t precision, convolution;
-    bool fixed_order, checkpoint_activations;
+    int32_t precision, conv_algorithm;
+    bool deterministic, checkpoint_activations;
 } lt_compute;
 LT_API extern const lt_option lt_compute_options[];
 typedef struct lt_threads { // rows of lt_threads_options: how to run, not what
@@ -88,7 +88,7 @@ typedef struct lt_unlearn_what { // rows of lt_unlearn_what_options
     const char *run, *method, *forget, *requests, *data, *cache;
     uint64_t forget_seed;
     double request_lr_decay;
-    bool retain, save_adv;
+    bool use_retain_data, save_adv;
 } lt_unlearn_what;
 LT_API extern const lt_option lt_unlearn_what_options[];
 

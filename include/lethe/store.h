@@ -1,8 +1,8 @@
 // store.h - reference models of membership attacks: planned, trained once, and found again by what they are made of.
 //
 // A set of M reference models [AMUN 7.4] is described by a request. Model r is trained on the samples of D + D_T (the
-// training split, then the test split) for which row r of the keep matrix is 1. The address of a model is a digest of
-// architecture, recipe, data, mask and seed, and the store is a directory with one directory per address:
+// training split, then the test split) for which row r of the inclusion mask is 1. The address of a model is a digest
+// of architecture, recipe, data, mask and seed, and the store is a directory with one directory per address:
 // model.safetensors, entry.json (last), while it is trained state.safetensors. Nothing else is kept, so stores can be
 // copied, merged and cut down with ordinary tools. Several processes may use one store.
 #ifndef LT_STORE_H
@@ -17,11 +17,11 @@ LT_API lt_status lt_inclusion_mask(int count, int64_t n, uint64_t seed, uint8_t 
 
 typedef struct lt_ref_request {
     const lt_dataset *ds;
-    const char *model;  // architecture
-    lt_train_cfg train; // eval_every and checkpoint_every_s do not make another model
-    int count;          // M
-    uint64_t seed;      // model r starts from seed + r
-    uint64_t keep_seed; // of the keep matrix
+    const char *model;       // architecture
+    lt_train_cfg train;      // eval_every and checkpoint_every_s do not make another model
+    int count;               // M
+    uint64_t seed;           // model r starts from seed + r
+    uint64_t inclusion_seed; // of the inclusion mask
 } lt_ref_request;
 
 typedef enum lt_ref_state { LT_REF_MISSING, LT_REF_UNFINISHED, LT_REF_READY } lt_ref_state;
@@ -63,7 +63,7 @@ LT_API lt_status lt_ref_measure(const lt_ref_plan *plan, const lt_ref_env *env, 
 
 // Trains what is not ready as a population, resuming unfinished models; the plan's states are brought up to date, also
 // on failure. Status, events and messages are those of lt_population_run with the noun "reference model"; numbers are
-// rows of the keep matrix.
+// rows of the inclusion mask.
 LT_API lt_status lt_ref_train(lt_ref_plan *plan, const lt_ref_env *env);
 
 // Evaluation-mode logits of un-augmented samples under every model. sample (n): numbers in D + D_T in the wanted order,
@@ -76,8 +76,8 @@ LT_API lt_status lt_ref_signals(const lt_ref_plan *plan, const lt_ref_env *env, 
 // malloc'ed JSON array, oldest first: {"address","state","bytes","age_days"} and what entry.json says.
 LT_API lt_status lt_store_list(const char *dir, char **json);
 typedef struct lt_store_filter { // an entry is removed when one of these holds
-    bool unfinished;             // no entry.json
-    bool damaged;                // the weights are not those of entry.json; reads every model
+    bool incomplete;             // no entry.json
+    bool corrupt;                // the weights are not those of entry.json; reads every model
     bool all;
     double older_than_days; // last change; 0 = no
     bool dry_run;           // only say what would be removed

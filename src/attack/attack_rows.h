@@ -19,10 +19,10 @@
     LTI_ROW_I64(T, F(batch), 128, 1, 4096, "images", "largest batch of the search")
 #define LTI_FGSM_LINE_SEARCH_ROWS(T, F) \
     LTI_ROW_F32(T, F(step), 0.03, 1e-6, 1, "pixels in [0,1]", "length of a step in each pixel"), \
-    LTI_ROW_I32(T, F(steps), 10, 1, 100000, "", "steps along one sign before the march starts again"), \
-    LTI_ROW_F32(T, F(noise), 0.02, 0, 1, "pixels in [0,1]", "largest disturbance of the image when it does"), \
-    LTI_ROW_I32(T, F(restarts), 20, 0, 100000, "", "such new starts before a sample counts as failed"), \
-    LTI_ROW_U64(T, F(seed), 0, "seed of the disturbances"), \
-    LTI_ROW_I64(T, F(batch), 128, 1, 4096, "images", "samples that march together")
+    LTI_ROW_I32(T, F(steps), 10, 1, 100000, "", "steps along one sign before a restart"), \
+    LTI_ROW_F32(T, F(noise), 0.02, 0, 1, "pixels in [0,1]", "largest perturbation of the image at a restart"), \
+    LTI_ROW_I32(T, F(restarts), 20, 0, 100000, "", "restarts before a sample counts as failed"), \
+    LTI_ROW_U64(T, F(seed), 0, "seed of the perturbations"), \
+    LTI_ROW_I64(T, F(batch), 128, 1, 4096, "images", "largest batch")
 // clang-format on
 #endif

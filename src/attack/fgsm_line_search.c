@@ -304,7 +304,7 @@ out:
 
 const lt_attack lti_attack_fgsm_line_search = {
     .name = "fgsm-march",
-    .title = "march along one gradient sign (weak, for comparison)",
+    .title = "line search along one gradient sign (weak, for comparison)",
     .cite = "ffgsm",
     .doc =
         "Takes the sign of the gradient once and walks along it in equal steps until the prediction changes; after too "

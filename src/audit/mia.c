@@ -21,7 +21,7 @@ lt_status lt_mia_find(const char *name, const lt_mia **mia)
     const char *names[sizeof table / sizeof *table] = {NULL};
     for (int i = 0; table[i]; i++) {
         names[i] = table[i]->name;
-        if (strcmp(table[i]->name, name) == 0) {
+        if (lti_same_key(table[i]->name, name)) {
             *mia = table[i];
             return LT_OK;
         }

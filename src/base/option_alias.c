@@ -9,10 +9,22 @@ typedef struct alias {
 
 static const alias aliases[] = {
 #define LT_X(old, now) {old, now},
+#define LT_X_VALUE(name, old, now)
 #include "base/option_aliases.list"
 #undef LT_X
+#undef LT_X_VALUE
 };
 enum { N_ALIASES = sizeof aliases / sizeof *aliases };
+
+static const struct {
+    const char *name, *old, *now;
+} values[] = {
+#define LT_X(old, now)
+#define LT_X_VALUE(name, old, now) {name, old, now},
+#include "base/option_aliases.list"
+#undef LT_X
+#undef LT_X_VALUE
+};
 
 // The length of what stands before `tail` in `key`; -1 when key does not end with it as a whole part.
 static int head_length(const char *key, const char *tail)
@@ -37,13 +49,9 @@ lti_opt_row *lti_optset_find_alias(const lt_optset *set, const char *key, unsign
     return NULL;
 }
 
-lt_status lti_optset_note_alias(lt_optset *set, const char *key, const lti_opt_row *row)
+// Takes text, which may be NULL. A notice that stands already is not added again.
+static lt_status add_notice(lt_optset *set, char *text)
 {
-    const lti_opt_row *other;
-    if (lti_optset_find(set, key, 0, &other))
-        return LT_OK; // the name is current
-    const char *now = strchr(key, '.') ? row->key : row->name;
-    char *text = lti_asprintf("option %s is now called %s", key, now);
     for (int i = 0; text && i < set->n_notices; i++)
         if (!strcmp(set->notice[i], text)) {
             lti_free(text);
@@ -57,6 +65,27 @@ lt_status lti_optset_note_alias(lt_optset *set, const char *key, const lti_opt_r
     if (!kept || !notice)
         return LTI_NOMEM("notice of an option");
     notice[set->n_notices++] = kept;
+    return LT_OK;
+}
+
+lt_status lti_optset_note_alias(lt_optset *set, const char *key, const lti_opt_row *row)
+{
+    const lti_opt_row *other;
+    if (lti_optset_find(set, key, 0, &other))
+        return LT_OK; // the name is current
+    const char *now = strchr(key, '.') ? row->key : row->name;
+    return add_notice(set, lti_asprintf("option %s is now called %s", key, now));
+}
+
+lt_status lti_optset_rename_value(lt_optset *set, const lti_opt_row *row, const char **value)
+{
+    for (size_t i = 0; i < sizeof values / sizeof *values; i++) {
+        if (row->o->type != LT_OPT_ENUM || !lti_same_key(row->name, values[i].name) ||
+            !lti_same_key(*value, values[i].old))
+            continue;
+        *value = values[i].now;
+        return add_notice(set, lti_asprintf("option %s: %s is now called %s", row->name, values[i].old, *value));
+    }
     return LT_OK;
 }
 
@@ -78,6 +107,16 @@ lt_status lti_optset_load_env_aliases(lt_optset *set, lti_opt_row *row, const ch
         LT_TRY(status);
     }
     return LT_OK;
+}
+
+bool lt_option_is_old_name(const char *key)
+{
+    for (int i = 0; i < N_ALIASES; i++) {
+        const size_t n = strlen(key), m = strlen(aliases[i].old);
+        if (m <= n && lti_same_key(key + n - m, aliases[i].old) && (m == n || strchr(".-_", key[n - m - 1])))
+            return true;
+    }
+    return false;
 }
 
 int lt_optset_n_notices(const lt_optset *set)

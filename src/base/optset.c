@@ -404,6 +404,7 @@ static lti_opt_level level_of(const char *origin)
 lt_status lti_optset_assign(lt_optset *set, lti_opt_row *row, const char *value, const char *origin, const char *what)
 {
     opt_data data;
+    LT_TRY(lti_optset_rename_value(set, row, &value));
     LT_TRY(parse_value(row->o, value, what, &data));
     const lti_opt_level level = level_of(origin);
     if (level < row->level)

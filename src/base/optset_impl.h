@@ -47,6 +47,8 @@ lti_opt_row *lti_optset_find(const lt_optset *set, const char *key, unsigned how
 lti_opt_row *lti_optset_find_alias(const lt_optset *set, const char *key, unsigned how, const lti_opt_row **ambiguous);
 // Keeps a notice when `key`, which led to `row`, is an old name.
 lt_status lti_optset_note_alias(lt_optset *set, const char *key, const lti_opt_row *row);
+// Replaces a value of an ENUM row by its present name when it is an old one, with a notice.
+lt_status lti_optset_rename_value(lt_optset *set, const lti_opt_row *row, const char **value);
 // Reads the environment twins of the old names of `name`, which is a name of `row`.
 typedef lt_status lti_load_variable(lt_optset *set, lti_opt_row *row, const char *name, bool *found);
 lt_status lti_optset_load_env_aliases(lt_optset *set, lti_opt_row *row, const char *name, lti_load_variable *load);

@@ -95,7 +95,7 @@ static void describe(lti_buf *b, const lt_option *o)
     const char *def = default_of(o, number);
     lti_buf range = {0};
     add_range(&range, o);
-    lti_buf_puts(b, o->help ? o->help : "");
+    lti_buf_puts(b, o->help);
     if (o->unit && *o->unit)
         lti_buf_printf(b, " [%s]", o->unit);
     if (range.n || def)
@@ -134,7 +134,7 @@ char *lt_optset_help(const lt_optset *set)
         const char *prefix = set->group[g].prefix;
         lti_buf_printf(&b, "%s%s%s:\n", g ? "\n" : "", *prefix ? "Options of " : "Options", prefix);
         for (int i = 0; i < set->n_rows; i++)
-            if (set->row[i].group == g)
+            if (set->row[i].group == g && set->row[i].o->help)
                 add_help_row(&b, set, &set->row[i]);
     }
     if (!lt_optset_has(set, "config") || !lt_optset_has(set, "set"))
@@ -161,6 +161,8 @@ char *lt_optset_markdown(const lt_optset *set)
     lti_buf_puts(&b, "| option | default | values | meaning |\n|---|---|---|---|\n");
     for (int i = 0; i < set->n_rows; i++) {
         const lt_option *o = set->row[i].o;
+        if (!o->help)
+            continue;
         char number[LTI_NUMBER_MAX];
         const char *def = default_of(o, number);
         lti_buf range = {0};
@@ -170,7 +172,7 @@ char *lt_optset_markdown(const lt_optset *set)
         lti_buf_puts(&b, " ");
         add_cell(&b, range.data ? range.data : "");
         lti_buf_puts(&b, " ");
-        add_cell(&b, o->help ? o->help : "");
+        add_cell(&b, o->help);
         if (o->unit && *o->unit) {
             b.n -= b.n >= 2 ? 2 : 0; // reopen the cell for the unit
             lti_buf_printf(&b, " [%s] |", o->unit);

@@ -220,7 +220,7 @@ static lt_status add_line(stream *s, char *line, int64_t number)
     if (!is_random(line) && strncmp(line, "class:", 6) != 0 && strncmp(line, "file:", 5) != 0) {
         (void)LT_FAIL(LT_E_FORMAT, "%s:%lld: '%s' is not a forget set", s->label, (long long)number, shown(line, buf));
         return lt_error_hint("one line is one request: random:200, class:3 or file:IDS.csv; for a list of indices to "
-                             "be cut in order give cut:KxN:IDS.csv");
+                             "be cut in order give split:KxN:IDS.csv");
     }
     return push(s, lti_strdup(line), e);
 }
@@ -284,28 +284,39 @@ static lt_status open_lines(const lt_dataset *ds, const char *path, const lt_req
 typedef struct cut {
     int64_t k, n;
     const char *path;
-} cut;
+} list_split;
 
-static lt_status parse_cut(const char *spec, cut *c)
+// What follows "split:" or its old name "cut:"; NULL when `spec` is the name of a file.
+static const char *after_split_name(const char *spec)
+{
+    static const char *const name[] = {"split:", "cut:"};
+    for (size_t i = 0; i < sizeof name / sizeof *name; i++)
+        if (!strncmp(spec, name[i], strlen(name[i])))
+            return spec + strlen(name[i]);
+    return NULL;
+}
+
+static lt_status parse_split(const char *spec, list_split *c)
 {
     char *end;
     errno = 0;
-    c->k = strtoll(spec + 4, &end, 10);
-    bool fine = errno == 0 && end != spec + 4 && *end == 'x' && c->k >= 1 && c->k <= MAX_REQUESTS;
+    const char *at = after_split_name(spec);
+    c->k = strtoll(at, &end, 10);
+    bool fine = errno == 0 && end != at && *end == 'x' && c->k >= 1 && c->k <= MAX_REQUESTS;
     if (fine) {
-        const char *at = end + 1;
+        at = end + 1;
         c->n = strtoll(at, &end, 10);
         fine = errno == 0 && end != at && *end == ':' && end[1] && c->n >= 1 && c->n <= INT64_MAX / MAX_REQUESTS;
     }
     if (!fine) {
-        (void)LT_FAIL(LT_E_USAGE, "requests: expected cut:KxN:IDS.csv, found '%s'", spec);
-        return lt_error_hint("cut:5x1000:ids.csv makes 5 requests of 1000 indices in the order of the list");
+        (void)LT_FAIL(LT_E_USAGE, "requests: expected split:KxN:IDS.csv, found '%s'", spec);
+        return lt_error_hint("split:5x1000:ids.csv makes 5 requests of 1000 indices in the order of the list");
     }
     c->path = end + 1;
     return LT_OK;
 }
 
-static lt_status take_piece(stream *s, const cut *c, const lt_index_set *list, int k)
+static lt_status take_piece(stream *s, const list_split *c, const lt_index_set *list, int k)
 {
     const lt_index_set piece = {.n = c->n, .row = list->row + k * c->n};
     const long long before = (long long)k * c->n;
@@ -315,12 +326,12 @@ static lt_status take_piece(stream *s, const cut *c, const lt_index_set *list, i
     return collect(s, k, c->n);
 }
 
-static lt_status open_cut(const lt_dataset *ds, const char *spec, const lt_request_ask *ask, lt_requests *out)
+static lt_status open_split(const lt_dataset *ds, const char *spec, const lt_request_ask *ask, lt_requests *out)
 {
-    cut c = {0};
+    list_split c = {0};
     lt_index_set list = {0};
     stream s = {.ds = ds, .ask = ask, .dir = "", .out = out};
-    LT_TRY(parse_cut(spec, &c));
+    LT_TRY(parse_split(spec, &c));
     s.label = c.path;
     lt_status status = LT_OK;
     LT_TRY_GOTO(stream_init(&s), end);
@@ -341,5 +352,5 @@ end:
 lt_status lt_requests_open(const lt_dataset *ds, const char *spec, const lt_request_ask *ask, lt_requests *out)
 {
     *out = (lt_requests){0};
-    return strncmp(spec, "cut:", 4) == 0 ? open_cut(ds, spec, ask, out) : open_lines(ds, spec, ask, out);
+    return after_split_name(spec) ? open_split(ds, spec, ask, out) : open_lines(ds, spec, ask, out);
 }

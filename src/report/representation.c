@@ -390,7 +390,8 @@ static lt_status take_row(lti_gather *g, int row, const json_t *audit, lt_report
     if (!depth || json_is_null(depth)) // an audit without representations
         return LT_OK;
     if (!json_is_object(depth))
-        return LT_FAIL(LT_E_FORMAT, "%s%s: depth: expected an object as `lethe audit --depth --json` writes it",
+        return LT_FAIL(LT_E_FORMAT,
+                       "%s%s: depth: expected an object as `lethe audit --representations --json` writes it",
                        g->audit_path[row] ? g->audit_path[row] : g->source->comparison->row[row].run,
                        g->audit_path[row] ? "" : "/audit.json");
     lt_report_representation *d = &out[(*n)++];

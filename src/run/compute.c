@@ -6,40 +6,41 @@
 static const lt_opt_value precisions[] = {
     {"f32", LT_PRECISION_F32, "everything in single precision"},
     {"bf16", LT_PRECISION_BF16,
-     "convolutions multiply values rounded to bf16; sums, weights, statistics and attacks stay f32"},
+     "operands of convolutions are rounded to bf16; sums, weights, statistics and attacks stay f32"},
     {NULL, 0, NULL},
 };
-static const lt_opt_value convolutions[] = {
+static const lt_opt_value conv_algorithms[] = {
     {"auto", LT_CONV_AUTO, "the fastest, measured once per shape"},
-    {"own-winograd", LT_CONV_OWN_WINOGRAD, "the same without the library's Winograd, which its newer versions lack"},
-    {"direct", LT_CONV_DIRECT, "by the definition, without Winograd: a yardstick for numbers, slower"},
+    {"winograd", LT_CONV_WINOGRAD, "the same without the library's Winograd, which its newer versions lack"},
+    {"direct", LT_CONV_DIRECT, "direct and GEMM algorithms, without Winograd: a numerical reference, slower"},
     {NULL, 0, NULL},
 };
 const lt_option lt_compute_options[] = {
-    LT_STR(lt_compute, device, "cpu", "where to compute: cpu, or cuda[:CARD][,key=value...]"),
+    LT_STR(lt_compute, device, "cpu", "where to compute: cpu, or cuda[:GPU][,key=value...]"),
     LT_STR(lt_compute, backend, "auto", "compute backend: auto, or one that `lethe doctor` lists"),
-    LT_ENUM(lt_compute, precision, LT_PRECISION_F32, precisions, "of the products in training and evaluation"),
-    LT_ENUM(lt_compute, convolution, LT_CONV_AUTO, convolutions, "algorithms of convolutions"),
-    LT_BOOL(lt_compute, fixed_order, 0,
-            "the same bits with any --threads: sums in an order of their own, no choice of kernels by timing"),
-    LT_BOOL(lt_compute, checkpoint_activations, 0,
-            "training keeps activations at the borders of segments only and computes the others again: less memory, "
-            "the same bits, about a third more time"),
+    LT_ENUM(lt_compute, precision, LT_PRECISION_F32, precisions,
+            "operand precision of matrix products in training and evaluation"),
+    LT_ENUM(lt_compute, conv_algorithm, LT_CONV_AUTO, conv_algorithms, "algorithms of convolutions"),
+    LT_BOOL(lt_compute, deterministic, 0, "bit-identical for any --threads: sums in a fixed order, no autotuning"),
+    LT_BOOL(
+        lt_compute, checkpoint_activations, 0,
+        "activation checkpointing: keep activations at the borders of segments only and rematerialize the others; less "
+        "memory, identical results, about a third more time"),
     LT_OPT_END,
 };
 const lt_option lt_threads_options[] = {
     LT_I32(lt_threads, threads, 0, 0, 4096, "", "compute threads; 0 = every core this process may use"),
     LT_I32(lt_threads, loader_threads, 1, 0, 64, "", "threads that prepare batches; the result does not depend on it"),
-    LT_BOOL(lt_threads, oversubscribe, 0, "take more threads than this process may use cores, if --threads says so"),
+    LT_BOOL(lt_threads, oversubscribe, 0, "allow --threads to exceed the number of cores this process may use"),
     LT_OPT_END,
 };
 
 unsigned lt_compute_plan_flags(const lt_compute *compute)
 {
-    static const unsigned convolution[] = {
-        [LT_CONV_AUTO] = 0, [LT_CONV_OWN_WINOGRAD] = LT_PLAN_OWN_WINOGRAD, [LT_CONV_DIRECT] = LT_PLAN_NO_WINOGRAD};
-    return convolution[compute->convolution] | (compute->precision == LT_PRECISION_BF16 ? LT_PLAN_BF16 : 0u) |
-           (compute->fixed_order ? LT_PLAN_FIXED_ORDER : 0u) |
+    static const unsigned by_algorithm[] = {
+        [LT_CONV_AUTO] = 0, [LT_CONV_WINOGRAD] = LT_PLAN_OWN_WINOGRAD, [LT_CONV_DIRECT] = LT_PLAN_NO_WINOGRAD};
+    return by_algorithm[compute->conv_algorithm] | (compute->precision == LT_PRECISION_BF16 ? LT_PLAN_BF16 : 0u) |
+           (compute->deterministic ? LT_PLAN_FIXED_ORDER : 0u) |
            (compute->checkpoint_activations ? LT_PLAN_CHECKPOINT : 0u);
 }
 

@@ -134,7 +134,7 @@ lt_status lti_stream_json(const lti_stream *s, double start_s, char **json)
     lti_json_begin(&j, NULL, '{');
     lti_json_text(&j, "method", o->method->name);
     lti_json_text(&j, "title", o->method->title);
-    lti_json_bool(&j, "use_retain", o->what.retain && !(o->method->needs & LT_FORGET_ONLY));
+    lti_json_bool(&j, "use_retain", o->what.use_retain_data && !(o->method->needs & LT_FORGET_ONLY));
     lti_json_text(&j, "parent", o->base->name);
     lti_json_text(&j, "model", s->last.model->spec);
     lti_json_text(&j, "data", o->ds->spec);

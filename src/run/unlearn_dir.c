@@ -12,9 +12,10 @@ const lt_option lt_unlearn_what_options[] = {
     LT_STR(lt_unlearn_what, forget, "random:10%", "random:10%, random:5000, class:3,7 or file:IDS.csv"),
     LT_U64(lt_unlearn_what, forget_seed, 1, "seed of the draw of a random forget set"),
     LT_STR(lt_unlearn_what, requests, NULL,
-           "several forget sets one after another: a file of one a line, or cut:KxN:IDS.csv"),
+           "several forget sets one after another: a file of one a line, or split:KxN:IDS.csv"),
     LT_F64(lt_unlearn_what, request_lr_decay, 1, 1e-6, 1, "", "factor of the method's lr from one request to the next"),
-    LT_BOOL(lt_unlearn_what, retain, 1, "the method may use the retained data; --no-retain: forget data only"),
+    LT_BOOL(lt_unlearn_what, use_retain_data, 1,
+            "the method may use the retained data; --no-use-retain-data: forget data only"),
     LT_STR(lt_unlearn_what, data, NULL, "data set; default: the one the model was trained on"),
     LT_STR(lt_unlearn_what, cache, NULL,
            "directory for adversarial sets; default: under $LETHE_HOME or the user's cache"),
@@ -54,7 +55,7 @@ typedef struct unlearning { // everything that must be given back
 
 static bool uses_retain(const lt_unlearn_order *o)
 {
-    return o->what.retain && !(o->method->needs & LT_FORGET_ONLY);
+    return o->what.use_retain_data && !(o->method->needs & LT_FORGET_ONLY);
 }
 
 static const lt_optset *options_of(const unlearning *u)

@@ -32,7 +32,7 @@ void lti_entry_clear(lti_entry *e)
     *e = (lti_entry){0};
 }
 
-static const char damaged_hint[] = "`lethe store prune --damaged` removes it; it is then trained again";
+static const char damaged_hint[] = "`lethe store prune --corrupt` removes it; it is then trained again";
 
 lt_ref_state lti_entry_state(const lti_entry *e)
 {

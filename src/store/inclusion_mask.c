@@ -12,7 +12,7 @@ lt_status lt_inclusion_mask(int count, int64_t n, uint64_t seed, uint8_t *member
     }
     int *rank = lti_malloc((size_t)count * sizeof *rank);
     if (!rank)
-        return LTI_NOMEM("keep matrix");
+        return LTI_NOMEM("inclusion mask");
     for (int64_t j = 0; j < n; j++) {
         lt_rng rng = lt_rng_at(seed, LT_STREAM_MASK, 0, (uint64_t)j);
         for (int r = 0; r < count; r++)

@@ -108,9 +108,9 @@ static const char *reason_for(const lti_entry *e, const json_t *j, const char *w
         return "all";
     if (f->older_than_days > 0 && age > f->older_than_days)
         return "old";
-    if (f->unfinished && lti_entry_state(e) != LT_REF_READY)
+    if (f->incomplete && lti_entry_state(e) != LT_REF_READY)
         return "unfinished";
-    if (f->damaged && (why || damaged(e)))
+    if (f->corrupt && (why || damaged(e)))
         return "damaged";
     return NULL;
 }

@@ -124,7 +124,7 @@ static lt_status fill(lt_ref_plan *plan, const char *dir, const lt_ref_request *
     if (!plan->dir || !plan->member || !plan->ref)
         return LTI_NOMEM("plan of reference models");
     LT_TRY(canonical_model(plan, request));
-    LT_TRY(lt_inclusion_mask(request->count, plan->n, request->keep_seed, plan->member));
+    LT_TRY(lt_inclusion_mask(request->count, plan->n, request->inclusion_seed, plan->member));
     LT_TRY(lti_ref_recipe(&request->train, &recipe, recipe_digest));
     json_decref(recipe);
     for (int r = 0; r < request->count; r++) {

@@ -109,7 +109,7 @@ static lt_status write_record(const lt_ref_plan *plan, int r, const lti_entry *e
         "{s:i, s:s, s:s, s:s, s:s, s:s, s:I, s:o, s:i, s:i, s:I, s:I, s:I, s:s, s:s, s:f, s:f, s:I}", "format", 1,
         "address", ref->address, "model", q->model, "data", q->ds->spec, "data_digest", q->ds->digest, "mask_digest",
         ref->mask_digest, "seed", (json_int_t)ref->seed, "recipe", recipe, "reference", r, "count", q->count,
-        "keep_seed", (json_int_t)q->keep_seed, "n", (json_int_t)plan->n, "n_samples", (json_int_t)ref->n_samples,
+        "keep_seed", (json_int_t)q->inclusion_seed, "n", (json_int_t)plan->n, "n_samples", (json_int_t)ref->n_samples,
         "model_digest", digest, "backend", lt_backend_version(env->backend), "train_acc",
         isfinite(t->train_acc) ? t->train_acc : 0.0, "wall_s", t->wall_s, "created", (json_int_t)time(NULL));
     lt_status status = record ? lti_entry_write(e, record) : LTI_NOMEM("record of a reference model");

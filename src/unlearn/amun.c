@@ -62,7 +62,11 @@ static const lt_option opts[] = {
             "what stands in for the adversarial set (ablation)"),
     LT_BOOL(struct cfg, augment_adv, 0, "crop and flip adversarial images too (authors' amun_rand)"),
     LT_BOOL(struct cfg, adaptive, 0, "requests: a search on the current model for each (AMUN-A), not one on the first"),
-    LT_STR(struct cfg, search, NULL, "attack that makes the adversarial set; default: amun-search"),
+    {.name = "attack", // its options are attack.NAME: the field of this name is theirs
+     .type = LT_OPT_STR,
+     .offset = LT_OPT_TYPED(struct cfg, search, const char *),
+     .unit = "",
+     .help = "attack that makes the adversarial set; default: amun-search"},
     LT_STR(struct cfg, adv_model, NULL, "run or model file that is attacked in place of this model (transfer)"),
     LTI_ADV_SEARCH_ROWS(struct cfg, ATTACK),
     LTI_FGSM_LINE_SEARCH_ROWS(struct cfg, FGSM),

@@ -14,7 +14,7 @@ extern const lt_opt_value lti_mask_values[], lti_l1_values[], lti_optimizer_valu
     const char *mask_file;
 // clang-format off
 #define LTI_MASK_ROWS(T, mask_) \
-    LT_ENUM(T, mask, mask_, lti_mask_values, "parameters that may change; all others keep their bits"), \
+    LT_ENUM(T, mask, mask_, lti_mask_values, "parameters that may change; all others stay unchanged"), \
     LT_F64(T, mask_ratio, 0.5, 1e-9, 1, "", "share of the parameters that a salun mask leaves free"), \
     LT_STR(T, mask_file, NULL, "safetensors or npz file of a mask: one tensor per parameter, by name; not 0 = free")
 // clang-format on

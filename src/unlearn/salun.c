@@ -50,7 +50,7 @@ const lt_unlearn_method lti_unlearn_salun = {
         "Random labels on the forget set and true ones on the retain set, but only the parameters move to which the "
         "loss on the forget set is most sensitive (mask_ratio of them). Defaults are those of the authors' code: each "
         "epoch the forget set first, with labels drawn from all classes; order=joint and no-true-label give the form "
-        "of the AMUN tables. Deviations: un-augmented images make the mask, and what is masked keeps its bits.",
+        "of the AMUN tables. Deviations: un-augmented images make the mask, and masked parameters stay unchanged.",
     .needs = LT_FINE_TUNES,
     .cfg_size = sizeof(struct cfg),
     .opts = opts,

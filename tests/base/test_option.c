@@ -441,10 +441,13 @@ static void nearest(void **state)
 
 // Options that were renamed are found under their old names from every source, and say so once each.
 typedef struct renamed {
+    int32_t conv_algorithm;
     float divergence_factor, step_ratio;
     bool equal_weight_in_out;
 } renamed;
+static const lt_opt_value algorithms[] = {{"auto", 0, ""}, {"winograd", 1, ""}, {NULL, 0, NULL}};
 static const lt_option renamed_rows[] = {
+    LT_ENUM(renamed, conv_algorithm, 0, algorithms, "as of every run"),
     LT_F32(renamed, divergence_factor, 20, 0, 1e9, "", "as of training"),
     LT_F32(renamed, step_ratio, 0.1, 0, 10, "", "as of an attack"),
     LT_BOOL(renamed, equal_weight_in_out, true, "as of an audit"),
@@ -482,6 +485,9 @@ static void old_names(void **state)
                   "option train.spike_factor is now called train.divergence-factor");
     check_renamed(f, ARGS("--no-balanced"), "train.equal-weight-in-out", "false", "flag",
                   "option balanced is now called equal-weight-in-out");
+    check_renamed(f, ARGS("--conv-algorithm", "winograd"), "train.conv-algorithm", "winograd", "flag", NULL);
+    check_renamed(f, ARGS("--conv-algorithm=own_winograd"), "train.conv-algorithm", "winograd", "flag",
+                  "option conv-algorithm: own-winograd is now called winograd");
     check_renamed(f, ARGS("--set", "train.spike-factor=4"), key, "4", "--set", full);
     check_renamed(f, ARGS("--set", "rho=0.5"), "train.step-ratio", "0.5", "--set",
                   "option rho is now called step-ratio");
@@ -497,6 +503,8 @@ static void old_names(void **state)
     unsetenv("LETHE_TRAIN_DIVERGENCE_FACTOR");
     assert_fails(LT_E_USAGE, "unknown option --spike-factor", parse_only(f, ARGS("--spike-factor", "3")));
     assert_false(lt_optset_has(f->set, "spike-factor"));
+    assert_true(lt_option_is_old_name("train_spike_factor"));
+    assert_false(lt_option_is_old_name("unspike-factor"));
 }
 
 // Everything an option set does, with the n-th allocation failing, for every n.

@@ -30,7 +30,7 @@ contains out "crafted on the row"
 # The same bits whatever the batch and the threads.
 for bt in "1 1" "7 2" "128 1" "128 2"; do
     set -- $bt
-    run 0 attack base --attack pgd,square --eps 4/255 --steps 8 --limit 20 --batch $1 --threads $2 --fixed-order --save s.npz --json
+    run 0 attack base --attack pgd,square --eps 4/255 --steps 8 --limit 20 --batch $1 --threads $2 --deterministic --save s.npz --json
     [ -e first.npz ] || cp s.npz first.npz
     cmp -s first.npz s.npz || fail "batch $1, $2 threads: other examples"
 done

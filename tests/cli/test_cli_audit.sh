@@ -7,7 +7,7 @@ target="$golden/mia_target.npz" refs="$golden/mia_references.npz"
 run 0 audit --allow-lint --signals "$target" --json
 json out rmia lira ulira loss.ft_auc verdict.overall null_band interval.loss.ft_auc.1 references risk.attack
 same "RMIA without references" "$(value out rmia)" null
-run 0 audit --allow-lint --signals "$target" --references "$refs" --scores scores.npz --risk risk.csv --before "$target" --json
+run 0 audit --allow-lint --signals "$target" --references "$refs" --scores scores.npz --risk risk.csv --original-signals "$target" --json
 json out rmia.ft_auc rmia.fr_auc rmia.rt_auc rmia.ft_tpr_at_1_fpr rmia.ft_tpr_at_0_1_fpr rmia_offline.ft_auc lira.ft_accuracy \
     lira_offline.rt_auc references.self_auc.rmia risk.forget.top.0.before risk.retain.n_rose interval.rmia.rt_auc.0
 same "reference models" "$(value out references.n)" 12
@@ -35,7 +35,7 @@ error 2 "unknown membership attack 'lirra'" audit --signals "$target" --attacks 
 error 2 "needs the outputs of reference models" audit --signals "$target" --attacks lira
 error 3 "expected 360 samples as in the target, found 60" audit --signals "$golden/svc_golden.npz" --references "$refs"
 error 3 "array 'logits': expected 3 dimensions" audit --signals "$target" --references "$target"
-error 3 "expected the samples" audit --signals "$target" --before "$golden/svc_golden.npz"
+error 3 "expected the samples" audit --signals "$target" --original-signals "$golden/svc_golden.npz"
 error 3 "nowhere.npz" audit --signals "$target" --references nowhere.npz
 error 3 "expected a reference model that has unlearned it (member 2)" audit --signals "$target" --references "$refs" --attacks ulira
 error 2 "rmia.gamma" audit --signals "$target" --references "$refs" --rmia.gamma 0
@@ -44,13 +44,13 @@ error 3 "cut.npz" audit --signals "$target" --references cut.npz
 [ ! -e scores2.npz ] || fail "an audit that failed left a file"
 
 # an error of the linter: its severity on the terminal, and exit code 6
-run 6 audit --signals "$target" --before "$target"
+run 6 audit --signals "$target" --original-signals "$target"
 contains out "^error: $target holds the outputs of the audited model: nothing was unlearned"
 contains out "^warning: no oracle"
 contains err "the linter found an error (no-change)"
-run 6 audit --signals "$target" --before "$target" --json
+run 6 audit --signals "$target" --original-signals "$target" --json
 json out ua lint.0.severity
-run 0 audit --allow-lint --signals "$target" --before "$target"
+run 0 audit --allow-lint --signals "$target" --original-signals "$target"
 
 # oracles with other samples than the target
 error 3 "expected the samples, labels and groups of the audited model" audit --signals "$target" --oracle-signals "$golden/svc_golden.npz"
@@ -111,18 +111,20 @@ rm -r runs/twin
 run 0 unlearn runs/base --method ft --epochs 1 --out runs/ft --threads 1 --json
 run 0 audit --allow-lint runs/ft --oracle runs/r3,runs/r4 --threads 1 --json
 cp out alone.json
-run 0 audit --allow-lint runs/r2 --also runs/ft --oracle runs/r3,runs/r4 --threads 1 --json
+run 0 audit --allow-lint runs/r2 runs/ft --oracle runs/r3,runs/r4 --threads 1 --json
 same "runs audited" "$(value out run) $(value out also.0.run)" "runs/r2 runs/ft"
 for key in ua svc_mia.confidence auc.phi.ft loss.rt_auc avg_gap loss.avg_gap null_band.ta.p verdict.overall interval.ua.1 oracles.1.ua; do
     same "$key beside another run" "$(value out also.0.$key)" "$(value alone.json $key)"
 done
 lacks alone.json '"also"'
 run 0 audit --allow-lint runs/r2 --also runs/ft --oracle runs/r3,runs/r4
+contains err "^notice: option also is now called RUN"
 same "tables" "$(grep -c '^forget accuracy %' out)" 2
-run 6 audit runs/r3 --also runs/r2 --oracle runs/r3 --max-gap 1e-9
-error 2 "scores is of one run" audit runs/r2 --also runs/ft --scores scores2.npz
-error 2 "leave --also out" audit --signals "$target" --also runs/ft
-error 3 "nowhere" audit runs/r2 --also nowhere
+run 6 audit runs/r3 runs/r2 --oracle runs/r3 --max-gap 1e-9
+error 2 "scores is of one run" audit runs/r2 runs/ft --scores scores2.npz
+error 2 "omit the run" audit --signals "$target" runs/ft
+error 2 "omit runs/ft" audit --signals "$target" --also runs/ft
+error 3 "nowhere" audit runs/r2 nowhere
 run 0 audit --allow-lint --signals "$target" --references "$refs" --attacks rmia_offline --rmia_offline.tune-a --json
 json out references.chosen.rmia_offline.a references.chosen.rmia_offline.tried.10.auc
 a=$(value out references.chosen.rmia_offline.a) auc=$(value out rmia_offline.ft_auc)

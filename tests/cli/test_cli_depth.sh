@@ -1,6 +1,6 @@
-# lethe audit --depth: keys, lengths, one value computed by hand, runs left as they were, and what is refused.
+# lethe audit --representations: keys, lengths, one value computed by hand, runs left as they were, and what is refused.
 . "$(dirname "$0")/lib.sh"
-deep="--depth --representation-samples 60 --relearn-steps 7 --relearn-every 3 --relearn-batch 10 --relearn-lr 0.01 --threads 1"
+deep="--representations --representation-samples 60 --relearn-steps 7 --relearn-every 3 --relearn-batch 10 --relearn-lr 0.01 --threads 1"
 
 run 0 train $tiny --epochs 3 --out runs/base --json
 run 0 unlearn runs/base --method ft --epochs 1 --out runs/ft --threads 1 --json
@@ -11,7 +11,7 @@ find runs -type f -exec cksum {} + | sort >before
 run 0 audit --allow-lint runs/ft --oracle runs/r2 --oracle runs/r3 $deep --json
 cp out deep
 find runs -type f -exec cksum {} + | sort >after
-cmp -s before after || fail "audit --depth changed a file of a run"
+cmp -s before after || fail "audit --representations changed a file of a run"
 json deep depth.probe.0.stage depth.probe.2.membership_auc.original depth.probe.2.membership_auc.unlearned \
     depth.probe.2.membership_auc.retrained.1 depth.probe.0.class_acc.original depth.probe.0.class_acc_test.retrained.0 \
     depth.cka.0.to_original depth.cka.0.to_retrained.1 depth.cka.2.retrained_pair depth.cka.2.test.to_original \
@@ -52,10 +52,10 @@ run 0 audit --allow-lint runs/class $deep --json
 same "accuracy on a class that is not retained" "$(value out depth.probe.0.class_acc.unlearned)" null
 [ "$(value out depth.settings.n_test_of_forgotten_classes)" -lt "$(value out depth.settings.n_test)" ] || fail "all test samples are of class 3"
 
-error 2 "needs runs" audit --signals runs/ft/signals.npz --depth
-error 2 "goes with --depth" audit runs/ft --original runs/base
-error 3 "nowhere" audit runs/ft --depth --original nowhere
-error 2 "probe-l2" audit runs/ft --depth --probe-l2 0
+error 2 "expected runs" audit --signals runs/ft/signals.npz --representations
+error 2 "used with --representations" audit runs/ft --original runs/base
+error 3 "nowhere" audit runs/ft --representations --original nowhere
+error 2 "probe-l2" audit runs/ft --representations --probe-l2 0
 run 0 train $tiny --epochs 1 --seed 7 --out runs/other --json
 mv runs/base runs/moved
 error 3 "runs/base" audit runs/ft $deep

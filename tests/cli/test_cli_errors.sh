@@ -38,7 +38,7 @@ error 3 "range.csv" unlearn base --method ft --forget file:range.csv --out x2
 error 3 "empty" unlearn base --method ft --forget file:empty.csv --out x2
 error 3 "nowhere.csv" unlearn base --method ft --forget file:nowhere.csv --out x2
 error 2 "forget" unlearn base --method ft --forget random:0% --out x2
-error 2 "retain" unlearn base --method ft --no-retain --out x2
+error 2 "retain" unlearn base --method ft --no-use-retain-data --out x2
 [ ! -e x2/DONE ] || fail "an unlearning that failed says it is done"
 error 3 "t.npz: expected an .npz archive, found other bytes" audit --signals "$(echo junk >t.npz && echo t.npz)"
 : >none.npz
@@ -85,11 +85,11 @@ error 3 "device or a pipe" inspect /dev/zero
 error 3 "device or a pipe" data info cifar10:/dev/zero
 # what is refused leaves no directory
 error 2 "not built in" train $tiny --epochs 1 --backend nope --out x4
-error 2 "retain" unlearn base --method ft --no-retain --out x4
+error 2 "retain" unlearn base --method ft --no-use-retain-data --out x4
 error 2 "no file name" unlearn base --method ft --forget file: --out x4
 [ ! -e x4 ] || fail "a refused run left a directory"
 error 2 "no gap to check" audit base --forget class:3 --max-gap 0.1
-error 2 "leave --data out" audit --signals t.npz --data $data
+error 2 "omit --data" audit --signals t.npz --data $data
 error 2 "found '3x3'" inspect --model resnet18 --input 3x3
 error 2 "no kind of data set is called 'all'" data list all
 error 2 "expected at most one data set, found" data list synthetic all

@@ -44,7 +44,7 @@ for method in retrain ft amun; do
 done
 json out adversarial_set.n adversarial_set.median_l2
 [ -s runs/amun/adv/adv.csv ] || fail "runs/amun/adv/adv.csv is missing"
-run 0 unlearn runs/base --method amun --no-retain --epochs 1 --forget class:2 --out runs/class --threads 1 --json
+run 0 unlearn runs/base --method amun --no-use-retain-data --epochs 1 --forget class:2 --out runs/class --threads 1 --json
 same "use_retain" "$(value out use_retain)" false
 # a second request on the child keeps the first one out of the retained data
 run 0 unlearn runs/class --method ft --epochs 1 --forget class:5 --out runs/second --threads 1 --json
@@ -72,7 +72,7 @@ run 0 eval runs/amun --signals t.npz --json
 run 0 audit --allow-lint --signals t.npz --oracle-signals runs/retrain/signals.npz --json
 json out avg_gap
 same "forget accuracy from arrays and from the run" "$(value out ua)" "$(value runs/amun/result.json forget_acc)"
-error 2 "leave the run" audit runs/amun --signals t.npz
+error 2 "omit the run" audit runs/amun --signals t.npz
 
 run 0 report runs/retrain runs/amun --out bare.html
 lacks bare.html "data:image/png;base64,"

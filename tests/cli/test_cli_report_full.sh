@@ -18,7 +18,7 @@ done
 run 0 unlearn base --method amun --epochs 2 --out amun --threads 1
 run 0 unlearn base --method amun --epochs 2 --lr 0.02 --out "amun with <other> & options" --threads 1
 run 0 store train $tiny --epochs 3 --count 4 --seed 0
-run 0 store signals $tiny --epochs 3 --count 4 --seed 0 --like amun/signals.npz --out refs.npz
+run 0 store signals $tiny --epochs 3 --count 4 --seed 0 --samples-from amun/signals.npz --out refs.npz
 cat >depth.json <<'END'
 {"run": "amun", "depth": {
  "probe": [
@@ -85,7 +85,7 @@ contains report.md "^## gap$"
 run 0 report stream --out only.html
 contains only.html "Sequential requests"
 lacks only.html "Comparison with retraining"
-error 1 "nowhere.json" report amun --audit-json nowhere.json
+error 3 "nowhere.json" report amun --audit-json nowhere.json
 error 2 "none of the runs of this report" report retrain-2 ft-2 --audit-json depth.json --out x.html
 echo '{"ua": 1}' >bad.json
 error 3 "bad.json: expected the result of an audit" report amun --audit-json bad.json --out x.html

@@ -80,7 +80,7 @@ run 0 unlearn base --method amun $quick --requests stream.txt --references refs.
 json out requests.2.rmia.ft_auc requests.2.cumulative.rmia.fr_minus_ft_auc reaudit.2.0.rmia.fr_minus_ft_auc
 same "reference models" "$(value out n_references)" 4
 # ... give the figures that an audit of that request alone gives, where the population is the same: the first request
-run 0 store signals $store --like s/request-1/signals.npz --out like.npz --json
+run 0 store signals $store --samples-from s/request-1/signals.npz --out like.npz --json
 run 0 audit --allow-lint s/request-1 --references like.npz --threads 1 --json
 near "RMIA of the first request" "$(value out rmia.ft_auc)" "$(value s/result.json requests.0.rmia.ft_auc)"
 near "phi AUC of the first request" "$(value out auc.phi.fr)" "$(value s/result.json requests.0.phi.fr_auc)"
@@ -88,7 +88,7 @@ error 3 "expected 300 samples of 10 classes" unlearn base --method amun $quick -
     --references "$SOURCE/tests/methods/golden/mia_references.npz" --out s
 
 # diagnostics of the theorem: base is the request before
-run 0 audit --allow-lint s/request-2 --oracle o/request-2 --diagnostics d.npz --threads 1 --json
+run 0 audit --allow-lint s/request-2 --oracle o/request-2 --amun-bound-out d.npz --threads 1 --json
 json out diagnostics.delta.median diagnostics.eps_final.histogram.counts.0 diagnostics.lipschitz.loss diagnostics.lipschitz.local_max \
     diagnostics.lipschitz.layers.3.sigma diagnostics.loss.original_adv.mean diagnostics.transfer.unlearned.as_adv \
     diagnostics.oracles.0.loss.retrained_clean diagnostics.oracles.0.c.mean diagnostics.oracles.0.l_delta_minus_c.bound_mean \
@@ -105,11 +105,11 @@ near "L delta - C, local" "$(v $o.l_delta_minus_c.local_mean)" "$(calc "$(v lips
 near "C" "$(v $o.c.mean)" "$(calc "$(v loss.original_adv.mean) + $(v loss.unlearned_adv.mean) - $(v $o.loss.retrained_clean) - $(v $o.loss.retrained_adv)")"
 near "change of the squared distance" "$(v $o.squared_distance_change)" \
     "$(calc "$(v $o.distance_l2.unlearned_retrained) ^ 2 - $(v $o.distance_l2.original_retrained) ^ 2")"
-run 0 audit --allow-lint s/request-2 --no-diagnose --threads 1 --json
+run 0 audit --allow-lint s/request-2 --no-amun-bound --threads 1 --json
 same "diagnostics that were not wanted" "$(value out diagnostics)" null
 run 0 audit --allow-lint o/request-1 --threads 1 --json
 same "diagnostics without an adversarial set" "$(value out diagnostics)" null
-error 2 "no adversarial set" audit o/request-1 --diagnostics e.npz --threads 1
+error 2 "no adversarial set" audit o/request-1 --amun-bound-out e.npz --threads 1
 mv s/request-1 s/elsewhere
 run 0 audit --allow-lint s/request-2 --threads 1 --json
 same "diagnostics without a base" "$(value out diagnostics)" null
@@ -118,7 +118,7 @@ mv s/elsewhere s/request-1
 
 # a list cut in its order; a stream goes on from a stream
 { echo unlearn_idx && sed 1d s/request-1/forget.csv | sort -rn; } >list.csv
-run 0 unlearn base --method ft $quick --requests cut:3x4:list.csv --request-lr-decay 0.5 --out cut --json
+run 0 unlearn base --method ft $quick --requests split:3x4:list.csv --request-lr-decay 0.5 --out cut --json
 same "first piece" "$(sed 1d cut/request-1/forget.csv | sort -rn | tr '\n' ' ')" "$(sed -n 2,5p list.csv | tr '\n' ' ')"
 contains cut/request-3/resolved.json '"unlearn.ft.lr": {"value": 0.0025,'
 printf 'random:5\nrandom:5\n' >more.txt
@@ -163,7 +163,7 @@ error 2 "unknown option" unlearn base --method ft --stream-first base --out neve
 error 2 "has no lr" unlearn base --method ssd --requests stream.txt --request-lr-decay 0.9 --out never
 error 3 "nowhere.txt" unlearn base --method ft --requests nowhere.txt --out never
 error 3 "list.csv:1: 'unlearn_idx' is not a forget set" unlearn base --method ft --requests list.csv --out never
-contains err "cut:KxN:IDS.csv"
-error 2 "expected cut:KxN:IDS.csv" unlearn base --method ft --requests cut:3:list.csv --out never
+contains err "split:KxN:IDS.csv"
+error 2 "expected split:KxN:IDS.csv" unlearn base --method ft --requests split:3:list.csv --out never
 [ ! -e never ] || fail "a stream that was refused left a directory"
 finish

@@ -32,7 +32,7 @@ done
 # in the order of a target's signals
 run 0 train $tiny --epochs 1 --out target
 run 0 eval target --signals target.npz --forget random:10% --threads 1
-run 0 store signals $refs --like target.npz --out like.npz --json
+run 0 store signals $refs --samples-from target.npz --out like.npz --json
 same "samples of the target" "$(value out n_samples)" 300
 if python3 -c 'import numpy' 2>/dev/null; then
     python3 - <<'END' || fail "signals are not what the target's order says"
@@ -52,7 +52,7 @@ fi
 run 0 data export synthetic,train=100,test=50,seed=9 --out other.npz
 run 0 train --data npz:other.npz --model simple-conv:width=8 --epochs 1 --threads 1 --out stranger
 run 0 eval stranger --signals stranger.npz --threads 1
-error 3 "stranger.npz: row 0" store signals $refs --like stranger.npz --out x.npz
+error 3 "stranger.npz: row 0" store signals $refs --samples-from stranger.npz --out x.npz
 
 # interrupted: the same command continues
 long="$tiny --epochs 40 --count 2 --threads 2 --store here"
@@ -89,21 +89,21 @@ for address in "$dir"/*; do
     break
 done
 error 4 "model digest" store signals $refs --out x.npz --quiet
-contains err "^hint: .*prune --damaged"
+contains err "^hint: .*prune --corrupt"
 head -c 100 model.safetensors >"$address/model.safetensors"
 error 4 "model.safetensors: expected a header" store signals $refs --out x.npz --quiet
-contains err "^hint: .*prune --damaged"
+contains err "^hint: .*prune --corrupt"
 [ ! -e x.npz ] || fail "signals of a damaged model were written"
-run 0 store prune --damaged --dry-run --json
+run 0 store prune --corrupt --dry-run --json
 same "would be removed" "$(value out n)" 1
-run 0 store prune --damaged --json
+run 0 store prune --corrupt --json
 same "removed" "$(value out n)" 1
 error 4 "expected 4 reference models, found 3" store signals $refs --out x.npz
 run 0 store train $refs --json
 same "trained after removal" "$(value out n_trained)" 1
 run 0 store signals $refs --out again.npz
 cmp -s refs.npz again.npz || fail "signals differ after a model was made again"
-error 2 "expected --unfinished" store prune
+error 2 "expected --incomplete" store prune
 run 0 store prune --all
 contains out "4 models"
 run 0 store list --json

@@ -29,16 +29,16 @@ lacks out "forgot "
 
 # every option reaches every run that a stream makes
 printf 'random:8\nclass:3\n' >two.txt
-where="--precision bf16 --fixed-order --convolution direct"
+where="--precision bf16 --deterministic --conv-algorithm direct"
 run 0 unlearn base --method ft --epochs 1 --lr 0.01 $where $how --requests two.txt --out s --json
 for k in 1 2; do
-    for option in '"precision": {"value": "bf16"' '"fixed-order": {"value": true' '"convolution": {"value": "direct"' \
+    for option in '"precision": {"value": "bf16"' '"deterministic": {"value": true' '"conv-algorithm": {"value": "direct"' \
         '"unlearn.ft.epochs": {"value": 1'; do
         contains s/request-$k/resolved.json "$option"
     done
 done
 bf16=$(value s/request-1/result.json model_digest)
-run 0 unlearn base --method ft --epochs 1 --lr 0.01 --fixed-order --convolution direct $how --requests two.txt --out f --json
+run 0 unlearn base --method ft --epochs 1 --lr 0.01 --deterministic --conv-algorithm direct $how --requests two.txt --out f --json
 [ "$bf16" != "$(value f/request-1/result.json model_digest)" ] || fail "--precision does not reach the requests"
 error 2 "one request of a stream" unlearn --resume s/request-2 --threads 1
 
@@ -46,8 +46,8 @@ error 2 "one request of a stream" unlearn --resume s/request-2 --threads 1
 run 0 demo --train-limit 200 --test-limit 100 --width 2 --epochs 1 --methods ft --method-epochs 1 $where $how --out d --json
 for k in base retrain ft; do
     contains d/$k/resolved.json '"precision": {"value": "bf16"'
-    contains d/$k/resolved.json '"fixed-order": {"value": true'
-    contains d/$k/resolved.json '"convolution": {"value": "direct"'
+    contains d/$k/resolved.json '"deterministic": {"value": true'
+    contains d/$k/resolved.json '"conv-algorithm": {"value": "direct"'
 done
 contains d/ft/resolved.json '"unlearn.ft.epochs": {"value": 1'
 finish

@@ -153,7 +153,7 @@ static void a_list_cut_in_order(void **state)
     lt_requests r;
     char spec[500];
     put_file("list.csv", "unlearn_idx\n90\n3\n40\n8\n70\n1\n55\n", 30);
-    snprintf(spec, sizeof spec, "cut:3x2:%s", in_scratch("list.csv"));
+    snprintf(spec, sizeof spec, "split:3x2:%s", in_scratch("list.csv"));
     assert_ok(lt_requests_open(set, spec, &ask, &r));
     static const int64_t want[3][2] = {{3, 90}, {8, 40}, {1, 70}}; // pieces in the list's order, each ascending
     assert_int_equal(r.n, 3);
@@ -173,23 +173,23 @@ static void a_list_cut_in_order(void **state)
     for (int i = 0; i < 97; i++)
         length += snprintf(every + length, sizeof every - (size_t)length, "%d\n", i);
     put_file("every.csv", every, (size_t)length);
-    snprintf(spec, sizeof spec, "cut:1x97:%s", in_scratch("every.csv"));
+    snprintf(spec, sizeof spec, "split:1x97:%s", in_scratch("every.csv"));
     assert_fails(LT_E_USAGE, "nothing would be retained",
                  lt_requests_open(set, spec, &(lt_request_ask){.seed = 1, .gone = &gone}, &r));
     put_file("twice.csv", "5\n6\n5\n", 6);
-    snprintf(spec, sizeof spec, "cut:3x1:%s", in_scratch("twice.csv"));
+    snprintf(spec, sizeof spec, "split:3x1:%s", in_scratch("twice.csv"));
     assert_fails(LT_E_FORMAT, "index 5 appears twice", lt_requests_open(set, spec, &ask, &r));
-    static const char *const wrong[] = {"cut:",
-                                        "cut:5",
-                                        "cut:0x3:f",
-                                        "cut:3x0:f",
-                                        "cut:3x4",
-                                        "cut:3x4:",
-                                        "cut:-1x4:f",
-                                        "cut:99999999999999999999x1:f",
-                                        "cut:1x99999999999999999:f"};
+    static const char *const wrong[] = {"split:",
+                                        "split:5",
+                                        "split:0x3:f",
+                                        "split:3x0:f",
+                                        "split:3x4",
+                                        "split:3x4:",
+                                        "split:-1x4:f",
+                                        "split:99999999999999999999x1:f",
+                                        "split:1x99999999999999999:f"};
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++)
-        assert_fails(LT_E_USAGE, "cut:KxN:IDS.csv", lt_requests_open(set, wrong[i], &ask, &r));
+        assert_fails(LT_E_USAGE, "split:KxN:IDS.csv", lt_requests_open(set, wrong[i], &ask, &r));
     assert_fails(LT_E_INPUT, "nowhere", lt_requests_open(set, "nowhere", &ask, &r));
 }
 

@@ -1,4 +1,4 @@
-// test_inclusion_mask.c - the keep matrix: every sample is IN for exactly half of the models, drawn fairly and
+// test_inclusion_mask.c - the inclusion mask: every sample is IN for exactly half of the models, drawn fairly and
 // reproducibly.
 #include "lt_test.h"
 

@@ -34,7 +34,8 @@ static void fix_open(fix *f)
     snprintf(f->dir, sizeof f->dir, "%s/lethe-store-%ld", lt_test_root(), (long)getpid());
     f->ds = t_dataset();
     f->env = (lt_ref_env){.n_workers = 2, .backend = "ref", .stop = &f->stop};
-    f->request = (lt_ref_request){.ds = f->ds, .model = "simple-conv:width=4", .count = M, .seed = 30, .keep_seed = 2};
+    f->request =
+        (lt_ref_request){.ds = f->ds, .model = "simple-conv:width=4", .count = M, .seed = 30, .inclusion_seed = 2};
     lt_options_defaults(lt_train_options, &f->request.train);
     f->request.train.epochs = 3;
     f->request.train.batch = 8;
@@ -69,7 +70,7 @@ static lt_model *stored_model(const lt_ref_plan *p, int r)
     return m;
 }
 
-// Model r, trained here from nothing but the keep matrix.
+// Model r, trained here from nothing but the inclusion mask.
 static void plain_digest(const fix *f, int r, char digest[65])
 {
     uint8_t keep[M * N];
@@ -77,7 +78,7 @@ static void plain_digest(const fix *f, int r, char digest[65])
     lt_index_set rows[2] = {{0, row[0]}, {0, row[1]}};
     lt_backend *backend = NULL;
     lt_model *model = NULL;
-    assert_ok(lt_inclusion_mask(M, N, f->request.keep_seed, keep));
+    assert_ok(lt_inclusion_mask(M, N, f->request.inclusion_seed, keep));
     for (int j = 0; j < N; j++) {
         const int s = j < T_TRAIN ? 0 : 1;
         if (keep[r * N + j])
@@ -182,7 +183,7 @@ static void addresses(void **state)
     DIFFERS(model = "simple-conv:width=5");
     DIFFERS(seed = 31);
     DIFFERS(seed = UINT64_C(30) << 40);
-    DIFFERS(keep_seed = 3);
+    DIFFERS(inclusion_seed = 3);
     DIFFERS(train.lr = 0.06f);
     DIFFERS(train.epochs = 4);
     DIFFERS(train.batch = 9);
@@ -201,10 +202,10 @@ static void addresses(void **state)
     assert_ok(lt_dataset_from_arrays(T_C, T_SIDE, T_SIDE, K, 2, x, y, 2, x, y, &other));
     f.request.ds = other;
     lt_ref_plan *p = NULL;
-    f.request.keep_seed = 0;
-    while (lt_ref_plan_create(f.dir, &f.request, &p) != LT_OK && f.request.keep_seed < 1000) {
+    f.request.inclusion_seed = 0;
+    while (lt_ref_plan_create(f.dir, &f.request, &p) != LT_OK && f.request.inclusion_seed < 1000) {
         assert_non_null(strstr(lt_error_get()->message, "too few")); // a model without samples is refused
-        f.request.keep_seed++;
+        f.request.inclusion_seed++;
     }
     assert_non_null(p);
     assert_string_not_equal(p->ref[0].address, first->ref[0].address);
@@ -307,7 +308,7 @@ static void signals_of_all(void **state)
                  lt_ref_signals(p, &f.env, NULL, N, logits, member));
     assert_ok(lt_ref_train(p, &f.env));
     assert_ok(lt_ref_signals(p, &f.env, NULL, N, logits, member));
-    assert_ok(lt_inclusion_mask(M, N, f.request.keep_seed, keep));
+    assert_ok(lt_inclusion_mask(M, N, f.request.inclusion_seed, keep));
     assert_memory_equal(member, keep, sizeof keep);
     assert_ok(lt_backend_create("ref", 1, &backend));
     const lt_env env = {.backend = backend};
@@ -367,7 +368,7 @@ static void damage_is_found(void **state)
     assert_ok(lt_model_save(other, path));
     lt_model_destroy(other);
     assert_fails(LT_E_INTEGRITY, "the first is 001: ", lt_ref_signals(p, &f.env, NULL, N, logits, member));
-    const lt_store_filter look = {.damaged = true, .dry_run = true}, act = {.damaged = true};
+    const lt_store_filter look = {.corrupt = true, .dry_run = true}, act = {.corrupt = true};
     assert_ok(lt_store_prune(f.dir, &look, &json));
     assert_contains(json, p->ref[1].address);
     assert_null(strstr(json, p->ref[0].address));
@@ -416,7 +417,7 @@ static void listed_and_pruned(void **state)
     for (int r = 0; r < M; r++)
         assert_contains(json, p->ref[r].address);
     free(json);
-    const lt_store_filter unfinished = {.unfinished = true}, old = {.older_than_days = 1};
+    const lt_store_filter unfinished = {.incomplete = true}, old = {.older_than_days = 1};
     assert_ok(lt_store_prune(f.dir, &old, &json));
     assert_string_equal(json, "[]");
     free(json);

@@ -304,7 +304,7 @@ lt_status lt_amun_bound_save(lt_audit_report *report, const char *npz)
 {
     lti_bound *b = report->data[LT_AUDIT_amun_bound];
     if (!b)
-        return LT_FAIL(LT_E_USAGE, "--diagnostics: %s has no adversarial set (adv/), or its base was not found",
+        return LT_FAIL(LT_E_USAGE, "--amun-bound-out: %s has no adversarial set (adv/), or its base was not found",
                        report->in->unlearned.name);
     const size_t n = 3 * (size_t)(b->n_oracles ? b->n_oracles : 1) * (size_t)b->s.n;
     double *memory = lti_calloc(n + 1, sizeof *memory);
