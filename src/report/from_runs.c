@@ -40,57 +40,7 @@ char *lti_gather_text(lti_gather *g, const char *fmt, ...)
     return p;
 }
 
-static const json_t *walk_path(const json_t *object, const char *path)
-{
-    char key[LT_METRIC_PATH];
-    while (object && path) {
-        const size_t n = strcspn(path, ".");
-        lti_format(key, sizeof key, "%.*s", (int)n, path);
-        object = json_object_get(object, key);
-        path = path[n] ? path + n + 1 : NULL;
-    }
-    return object;
-}
-
-const char *lti_json_text_at(const json_t *object, const char *path)
-{
-    const char *text = json_string_value(walk_path(object, path));
-    return text ? text : "";
-}
-
-double lti_json_real_at(const json_t *object, const char *path)
-{
-    const json_t *v = walk_path(object, path);
-    return json_is_number(v) ? json_number_value(v) : (double)NAN;
-}
-
 // ---- files
-
-static lt_status load_json(const char *path, json_t **out)
-{
-    enum { MAX_BYTES = 1 << 26 };
-    char *bytes;
-    size_t n;
-    json_error_t error;
-    LT_TRY(lt_read_file(path, MAX_BYTES, &bytes, &n));
-    *out = json_loadb(bytes, n, 0, &error);
-    free(bytes);
-    if (!*out)
-        return LT_FAIL(LT_E_FORMAT, "%s:%d: expected JSON, but %s", path, error.line, error.text);
-    return LT_OK;
-}
-
-// Leaves *out NULL when there is no such file.
-static lt_status load_optional(const char *dir, const char *file, json_t **out)
-{
-    struct stat st;
-    char *path = lti_asprintf("%s/%s", dir, file);
-    if (!path)
-        return LTI_NOMEM("report");
-    const lt_status status = stat(path, &st) == 0 && S_ISREG(st.st_mode) ? load_json(path, out) : LT_OK;
-    lti_free(path);
-    return status;
-}
 
 static bool same_directory(const char *a, const char *b)
 {
@@ -121,7 +71,7 @@ static lt_status load_named_audits(const lt_report_source *s, lt_report *r)
 {
     for (int i = 0; i < s->n_audits; i++) {
         json_t *audit = NULL;
-        LT_TRY(load_json(s->audits[i], &audit));
+        LT_TRY(lti_json_load(s->audits[i], &audit));
         const lt_status status = assign_audit(s, s->audits[i], audit, r);
         json_decref(audit);
         LT_TRY(status);
@@ -134,17 +84,17 @@ static lt_status load_files(const lt_report_source *s, lt_report *r)
     LT_TRY(load_named_audits(s, r));
     for (int i = 0; i < r->n_rows; i++) {
         const char *dir = s->comparison->row[i].run;
-        LT_TRY(load_optional(dir, "result.json", &r->result[i]));
-        LT_TRY(load_optional(dir, "resolved.json", &r->resolved[i]));
-        if (load_optional(dir, "env.json", &r->env[i]) != LT_OK)
+        LT_TRY(lti_json_load_optional(dir, "result.json", &r->result[i]));
+        LT_TRY(lti_json_load_optional(dir, "resolved.json", &r->resolved[i]));
+        if (lti_json_load_optional(dir, "env.json", &r->env[i]) != LT_OK)
             lt_error_clear(); // a model file or a run of another tool: there is less to say
         if (!r->audit[i])     // one that was named counts
-            LT_TRY(load_optional(dir, "audit.json", &r->audit[i]));
+            LT_TRY(lti_json_load_optional(dir, "audit.json", &r->audit[i]));
     }
     for (int i = 0; i < s->n_streams; i++)
-        LT_TRY(load_optional(s->streams[i], "result.json", &r->stream[i]));
+        LT_TRY(lti_json_load_optional(s->streams[i], "result.json", &r->stream[i]));
     for (int i = 0; i < s->n_quantized; i++)
-        LT_TRY(load_optional(s->quantized[i], "result.json", &r->quantized[i]));
+        LT_TRY(lti_json_load_optional(s->quantized[i], "result.json", &r->quantized[i]));
     return LT_OK;
 }
 

@@ -2,6 +2,7 @@
 // audits, draws it, and lists its numbers for the CSV and Markdown forms.
 #ifndef LT_REPORT_SECTION_H
 #define LT_REPORT_SECTION_H
+#include "io/json_read.h"
 #include "report/report_impl.h"
 
 struct json_t; // of jansson
@@ -40,8 +41,6 @@ typedef struct lti_gather {
 } lti_gather;
 void *lti_gather_alloc(lti_gather *g, size_t n, size_t size); // zeroed; NULL = out of memory (recorded)
 char *lti_gather_text(lti_gather *g, const char *fmt, ...) LT_PRINTF(2, 3);
-const char *lti_json_text_at(const struct json_t *object, const char *path); // "a.b"; "" when absent
-double lti_json_real_at(const struct json_t *object, const char *path);      // NaN when absent
 
 typedef struct lti_report_section {
     const char *name;

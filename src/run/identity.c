@@ -23,7 +23,7 @@ static char *find_list(const lt_trained_model *m)
         lt_trained_model up = {.dir = run};
         char *path = lti_asprintf("%s/result.json", run);
         if (path && lti_is_file(path))
-            (void)lti_run_read_json(path, &up.result);
+            (void)lti_json_load(path, &up.result);
         lti_free(path);
         char *next = lt_trained_model_parent(&up);
         json_decref(up.result);

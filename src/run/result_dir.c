@@ -28,11 +28,11 @@ static bool has_same_inputs(const char *dir, const char *const *facts)
 {
     char *path = lti_asprintf("%s/result.json", dir);
     json_t *result = NULL;
-    bool same = path && lti_run_read_json(path, &result) == LT_OK;
+    bool same = path && lti_json_load(path, &result) == LT_OK;
     for (int i = 0; same && facts && facts[i]; i += 2) {
         const size_t n = strlen(facts[i]);
         if (n > 7 && !strcmp(facts[i] + n - 7, "_digest"))
-            same = !strcmp(lti_run_json_text(result, facts[i]), facts[i + 1]);
+            same = !strcmp(lti_json_text_at(result, facts[i]), facts[i + 1]);
     }
     lt_error_clear();
     json_decref(result);

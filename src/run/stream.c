@@ -90,8 +90,8 @@ static lt_status expand_oracle(lti_stream *s, const char *name)
     json_t *result = NULL;
     if (!path)
         return LTI_NOMEM("path");
-    const bool is_run = lti_is_file(path) && lti_run_read_json(path, &result) == LT_OK;
-    const int64_t n = is_run ? lti_run_json_int(result, "n_requests") : 0;
+    const bool is_run = lti_is_file(path) && lti_json_load(path, &result) == LT_OK;
+    const int64_t n = is_run ? lti_json_int_at(result, "n_requests") : 0;
     lt_error_clear(); // opening it as a run says what is wrong
     lt_status status = n < 1 ? add_oracle(s, lti_strdup(name)) : LT_OK;
     for (int64_t k = 1; status == LT_OK && k <= n; k++)

@@ -15,16 +15,6 @@ const lt_option lt_model_fallback_options[] = {
     LT_OPT_END,
 };
 
-static lt_status load_optional(const char *dir, const char *file, json_t **out)
-{
-    char *path = lti_asprintf("%s/%s", dir, file);
-    if (!path)
-        return LTI_NOMEM("path");
-    lt_status status = lti_is_file(path) ? lti_run_read_json(path, out) : LT_OK;
-    lti_free(path);
-    return status;
-}
-
 static lt_status find_model(const char *given, lt_trained_model *m)
 {
     m->name = lti_strdup(given);
@@ -46,14 +36,14 @@ static lt_status find_model(const char *given, lt_trained_model *m)
     static const char *const files[] = {"model.safetensors", "resolved.json", "result.json"};
     for (size_t i = 0; i < sizeof files / sizeof *files && lt_run_is_done(m->dir); i++)
         LT_TRY(lt_run_check_file(m->dir, files[i]));
-    LT_TRY(load_optional(m->dir, "resolved.json", &m->resolved));
-    return load_optional(m->dir, "result.json", &m->result);
+    LT_TRY(lti_json_load_optional(m->dir, "resolved.json", &m->resolved));
+    return lti_json_load_optional(m->dir, "result.json", &m->result);
 }
 
 // The weights must be those the run reported: a file swapped or damaged later is an integrity error, not a result.
 static lt_status check_digest(const lt_trained_model *m)
 {
-    const char *expected = lti_run_json_text(m->result, "model_digest");
+    const char *expected = lti_json_text_at(m->result, "model_digest");
     char found[65];
     if (!*expected)
         return LT_OK;
@@ -208,26 +198,26 @@ const char *lt_trained_model_meta(const lt_trained_model *m, const char *key)
 
 const char *lt_trained_model_text(const lt_trained_model *m, const char *path)
 {
-    return lti_run_json_text(m->result, path);
+    return lti_json_text_at(m->result, path);
 }
 
 double lt_trained_model_real(const lt_trained_model *m, const char *path)
 {
-    return lti_run_json_real(m->result, path);
+    return lti_json_real_at(m->result, path);
 }
 
 void lt_trained_model_effect(const lt_trained_model *m, lt_lint_effect *effect)
 {
-    effect->forget_acc = lti_run_json_real(m->result, "original.forget_acc");
-    effect->retain_acc = lti_run_json_real(m->result, "original.retain_acc");
-    effect->test_acc = lti_run_json_real(m->result, "original.test_acc");
-    effect->lr_area = lti_run_json_real(m->result, "lr_area");
-    effect->lr_area_default = lti_run_json_real(m->result, "lr_area_default");
+    effect->forget_acc = lti_json_real_at(m->result, "original.forget_acc");
+    effect->retain_acc = lti_json_real_at(m->result, "original.retain_acc");
+    effect->test_acc = lti_json_real_at(m->result, "original.test_acc");
+    effect->lr_area = lti_json_real_at(m->result, "lr_area");
+    effect->lr_area_default = lti_json_real_at(m->result, "lr_area_default");
 }
 
 char *lt_trained_model_parent(const lt_trained_model *m)
 {
-    const char *parent = lti_run_json_text(m->result, "parent"), *base = strrchr(parent, '/');
+    const char *parent = lti_json_text_at(m->result, "parent"), *base = strrchr(parent, '/');
     if (!*parent || lti_is_dir(parent) || lti_is_file(parent) || !m->dir)
         return lti_strdup(parent);
     char *sibling = lti_asprintf("%s/../%s", m->dir, base ? base + 1 : parent);

@@ -377,13 +377,13 @@ static void fill_record(const unlearning *u, double start_s, lt_unlearn_record *
 
 static void read_state(const json_t *j, lt_unlearn_state *s)
 {
-    s->forget_acc = lti_run_json_real(j, "forget_acc");
-    s->retain_acc = lti_run_json_real(j, "retain_acc");
-    s->test_acc = lti_run_json_real(j, "test_acc");
-    s->test_loss = lti_run_json_real(j, "test_loss");
+    s->forget_acc = lti_json_real_at(j, "forget_acc");
+    s->retain_acc = lti_json_real_at(j, "retain_acc");
+    s->test_acc = lti_json_real_at(j, "test_acc");
+    s->test_loss = lti_json_real_at(j, "test_loss");
     s->retain_loss = NAN;
-    s->phi.share = lti_run_json_real(j, "phi_share");
-    s->phi.auc = lti_run_json_real(j, "phi_auc");
+    s->phi.share = lti_json_real_at(j, "phi_share");
+    s->phi.auc = lti_json_real_at(j, "phi_auc");
 }
 
 static lt_status read_stored(const unlearning *u, lt_unlearn_record *r)
@@ -391,27 +391,27 @@ static lt_status read_stored(const unlearning *u, lt_unlearn_record *r)
     json_t *j;
     LT_TRY(lti_stored_result(&u->to, &r->json, &j));
     r->is_cached = true;
-    r->n_forget = lti_run_json_int(j, "n_forget");
-    r->n_retain = lti_run_json_int(j, "n_retain");
-    r->n_forgotten_before = lti_run_json_int(j, "n_forgotten_before");
-    r->epochs = lti_run_json_int(j, "epochs");
-    r->steps = lti_run_json_int(j, "steps");
+    r->n_forget = lti_json_int_at(j, "n_forget");
+    r->n_retain = lti_json_int_at(j, "n_retain");
+    r->n_forgotten_before = lti_json_int_at(j, "n_forgotten_before");
+    r->epochs = lti_json_int_at(j, "epochs");
+    r->steps = lti_json_int_at(j, "steps");
     read_state(j, &r->after);
     read_state(json_object_get(j, "original"), &r->before);
-    r->setup.lr = lti_run_json_real(j, "lr");
-    r->setup.lr_area = lti_run_json_real(j, "lr_area");
-    r->setup.lr_area_default = lti_run_json_real(j, "lr_area_default");
-    r->train_acc = lti_run_json_real(j, "train_acc");
-    r->delta_norm_l2 = lti_run_json_real(j, "delta_norm_l2");
-    r->search_s = lti_run_json_real(j, "time.search_s");
-    r->mask_s = lti_run_json_real(j, "time.mask_s");
-    r->update_s = lti_run_json_real(j, "time.update_s");
-    r->eval_s = lti_run_json_real(j, "time.eval_s");
-    r->wall_s = lti_run_json_real(j, "wall_s");
-    r->n_backward = lti_run_json_int(j, "passes.update.backward");
-    lti_format(r->adv_digest, sizeof r->adv_digest, "%s", lti_run_json_text(j, "adversarial_set.digest"));
-    lti_format(r->model_digest, sizeof r->model_digest, "%s", lti_run_json_text(j, "model_digest"));
-    lti_format(r->forget_digest, sizeof r->forget_digest, "%s", lti_run_json_text(j, "forget_digest"));
+    r->setup.lr = lti_json_real_at(j, "lr");
+    r->setup.lr_area = lti_json_real_at(j, "lr_area");
+    r->setup.lr_area_default = lti_json_real_at(j, "lr_area_default");
+    r->train_acc = lti_json_real_at(j, "train_acc");
+    r->delta_norm_l2 = lti_json_real_at(j, "delta_norm_l2");
+    r->search_s = lti_json_real_at(j, "time.search_s");
+    r->mask_s = lti_json_real_at(j, "time.mask_s");
+    r->update_s = lti_json_real_at(j, "time.update_s");
+    r->eval_s = lti_json_real_at(j, "time.eval_s");
+    r->wall_s = lti_json_real_at(j, "wall_s");
+    r->n_backward = lti_json_int_at(j, "passes.update.backward");
+    lti_format(r->adv_digest, sizeof r->adv_digest, "%s", lti_json_text_at(j, "adversarial_set.digest"));
+    lti_format(r->model_digest, sizeof r->model_digest, "%s", lti_json_text_at(j, "model_digest"));
+    lti_format(r->forget_digest, sizeof r->forget_digest, "%s", lti_json_text_at(j, "forget_digest"));
     json_decref(j);
     return LT_OK;
 }

@@ -1,0 +1,26 @@
+// stored_result.c - the result of a run that was finished before.
+#include "run/run_impl.h"
+#include <stdlib.h>
+
+lt_status lti_stored_result(const lt_result_dir *d, char **json, json_t **parsed)
+{
+    json_error_t error;
+    char *text;
+    *parsed = NULL;
+    LT_TRY(lt_result_dir_stored(d, &text));
+    json_t *j = json_loads(text, 0, &error);
+    free(text);
+    if (!j)
+        return LT_FAIL(LT_E_FORMAT, "%s/result.json:%d: expected JSON, but %s", d->dir, error.line, error.text);
+    json_object_set_new(j, "run", json_string(d->dir));
+    json_object_set_new(j, "cached", json_true());
+    char *body = json_dumps(j, JSON_INDENT(2) | JSON_REAL_PRECISION(17));
+    *json = body ? lti_asprintf("%s\n", body) : NULL;
+    free(body);
+    if (!*json) {
+        json_decref(j);
+        return LTI_NOMEM("result");
+    }
+    *parsed = j;
+    return LT_OK;
+}
