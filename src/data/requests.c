@@ -130,8 +130,8 @@ static bool is_random(const char *spec)
 static lt_status at_line(const stream *s, int k, lt_status status)
 {
     lt_error e = *lt_error_get(); // the message, with the line in front
-    if (status == LT_OK)
-        return LT_OK;
+    if (status == LT_OK || !s->entry)
+        return status;
     (void)LT_FAIL(status, "%s:%lld: %.900s", s->label, (long long)s->entry[k].number, e.message);
     return e.hint[0] ? lt_error_hint("%s", e.hint) : status;
 }

@@ -6,7 +6,7 @@
 #include "lethe/pipeline.h"
 #include <jansson.h>
 
-#define LTI_SAMPLES_FILE "samples.safetensors"               // of a run: its training set, see lt_sample_list_write
+#define LTI_SAMPLES_FILE "samples.safetensors" // of a run: its training set, see lt_sample_list_write
 
 typedef struct lti_seed { // row of lti_seed_options
     uint64_t seed;
