@@ -6,11 +6,12 @@
 struct opts {
     lt_model_fallback file;
     lt_train_cfg recipe;
-    const char *data;
+    const char *data, *like;
     bool force;
 };
 static const lt_option own[] = {
     LT_STR(struct opts, data, NULL, "data set that the model was trained on, KIND[:PATH][,key=value...]"),
+    LT_STR(struct opts, like, NULL, "write .pth, .pt or .npz under the names that this checkpoint has"),
     LT_BOOL(struct opts, force, 0, "replace the output if it is there"),
     LT_OPT_END,
 };
@@ -45,6 +46,7 @@ static lt_status run(cli_call *call)
                                   .ds = ds,
                                   .recipe = has_recipe(call) ? &o->recipe : NULL,
                                   .options = call->set,
+                                  .like = o->like,
                                   .force = o->force,
                                   .events = call->session->events};
     char *text;
@@ -75,7 +77,8 @@ const cli_verb cli_verb_convert = {
     .examples = "  lethe convert model.pth runs/imported --model resnet18:width=64 \\\n"
                 "      --normalize 0.4914,0.4822,0.4465:0.2023,0.1994,0.2010 --data folder:/data/photos \\\n"
                 "      --epochs 200 --lr 0.1 --weight-decay 5e-4\n"
-                "  lethe convert runs/amun amun.pth\n",
+                "  lethe convert runs/amun amun.pth\n"
+                "  lethe convert runs/amun amun.pth --like model.pth\n",
     .opts_size = sizeof(struct opts),
     .groups = groups,
     .run = run,

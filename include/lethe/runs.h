@@ -128,6 +128,7 @@ typedef struct lt_convert_spec {
     const lt_dataset *ds;       // the data that the model was trained on: recorded in a run directory; may be NULL
     const lt_train_cfg *recipe; // how the model was trained: recorded in a run directory; may be NULL
     const lt_optset *options;   // recorded in a run directory
+    const char *like;           // .pth, .pt, .npz: under the names of this checkpoint; NULL or "" = lethe's own
     bool force;                 // replace what is there
     lt_events *events;          // may be NULL
 } lt_convert_spec;

@@ -25,8 +25,7 @@ static lt_status check_finite(const lt_model *m, const lt_value_info *info)
     return LT_OK;
 }
 
-// The tensors of the file, in state_dict order. list: room for n_values + counters; returns through *n.
-static lt_status list_tensors(const lt_model *m, lti_arena *names, int64_t *counter, lt_tensor *list, int *n)
+lt_status lti_model_list_tensors(const lt_model *m, lti_arena *names, int64_t *counter, lt_tensor *list, int *n)
 {
     lt_value_info info;
     *n = 0;
@@ -108,7 +107,7 @@ static lt_status save_with(const lt_model *m, const char *path, lti_arena *arena
     for (int i = 0; i < m->n_meta; i++)
         meta[n_meta++] = m->meta[i];
     int64_t counter = m->bn_batches;
-    LT_TRY(list_tensors(m, arena, &counter, list, &n));
+    LT_TRY(lti_model_list_tensors(m, arena, &counter, list, &n));
     return lt_safetensors_write(path, list, n, meta, n_meta);
 }
 
@@ -563,21 +562,4 @@ lt_status lt_model_examine(const char *path, lt_model_facts *facts)
     lt_tensor_file_close(file);
     lt_error_clear();
     return LT_OK;
-}
-
-// ---- the tensors of a model in other formats
-
-lt_status lt_model_export(const lt_model *m, const char *path)
-{
-    const size_t n_path = strlen(path);
-    const bool npz = n_path > 4 && !strcmp(path + n_path - 4, ".npz");
-    lti_arena arena = {0};
-    int n = 0;
-    int64_t counter = m->bn_batches;
-    lt_tensor *list = lti_arena_alloc(&arena, 2 * (size_t)lt_graph_n_values(m->graph) * sizeof *list);
-    lt_status status = list ? list_tensors(m, &arena, &counter, list, &n) : LTI_NOMEM("the list of tensors");
-    if (status == LT_OK)
-        status = npz ? lt_npz_write(path, list, n) : lt_torch_write(path, list, n);
-    lti_arena_clear(&arena);
-    return status;
 }

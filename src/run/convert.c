@@ -55,6 +55,13 @@ static char *make_result(const lt_convert_spec *spec, const lt_model *model)
     return lti_buf_take(&b);
 }
 
+static lt_status check_like(const lt_convert_spec *spec, write_fn *write)
+{
+    if (!spec->like || !*spec->like || write == lt_model_export)
+        return LT_OK;
+    return LT_FAIL(LT_E_USAGE, "--like: names of another checkpoint are for .pth, .pt and .npz, found %s", spec->out);
+}
+
 static lt_status write_file(const lt_convert_spec *spec, const lt_model *model, write_fn *write)
 {
     struct stat st;
@@ -62,6 +69,8 @@ static lt_status write_file(const lt_convert_spec *spec, const lt_model *model, 
         LT_FAIL(LT_E_USAGE, "%s: it is there already", spec->out);
         return lt_error_hint("--force replaces it");
     }
+    if (spec->like && *spec->like)
+        return lt_model_export_like(model, spec->like, spec->out);
     return write(model, spec->out);
 }
 
@@ -114,6 +123,7 @@ lt_status lt_convert(const lt_convert_spec *spec, char **result_json)
     lt_trained_model m;
     write_fn *write = find_writer(spec->out);
     *result_json = NULL;
+    LT_TRY(check_like(spec, write));
     lt_status status = lt_trained_model_open(spec->in, spec->fallback, spec->ds, &m);
     if (status == LT_OK && write) {
         status = write_file(spec, m.model, write);

@@ -70,6 +70,49 @@ static void assert_round_trip(const lt_model *m, const char *suffix)
     unlink(with_suffix(suffix));
 }
 
+// Under the names of the checkpoint that it came from: the same tensors in the same order, weights changed.
+static void assert_names_kept(lt_model *m, const char *like, const char *suffix)
+{
+    lt_tensor_file *was, *now;
+    lt_model *again;
+    char before[65], after[65];
+    m->params[0] += 1;
+    assert_ok(lt_model_export_like(m, like, with_suffix(suffix)));
+    assert_ok(lt_tensor_file_open(like, &was));
+    assert_ok(lt_tensor_file_open(with_suffix(suffix), &now));
+    assert_int_equal(lt_tensor_file_count(now), lt_tensor_file_count(was));
+    for (int i = 0; i < lt_tensor_file_count(was); i++) {
+        const lt_tensor *a = lt_tensor_file_at(was, i), *b = lt_tensor_file_at(now, i);
+        assert_string_equal(a->name, b->name);
+        assert_int_equal(a->n_dims, b->n_dims);
+        assert_memory_equal(a->dim, b->dim, (size_t)a->n_dims * sizeof a->dim[0]);
+    }
+    lt_tensor_file_close(was);
+    lt_tensor_file_close(now);
+    assert_ok(lt_model_open(with_suffix(suffix), m->spec, &m->shape, &again));
+    lt_model_digest(m, before);
+    lt_model_digest(again, after);
+    assert_string_equal(before, after);
+    lt_model_destroy(again);
+    unlink(with_suffix(suffix));
+}
+
+static void test_names_of_another_architecture(void **state)
+{
+    (void)state;
+    lt_model *m;
+    assert_ok(lt_model_create("simple-conv:width=1", (lt_model_shape){3, 32, 32, 10}, &m));
+    lt_model_init(m, 1);
+    assert_fails(LT_E_FORMAT, "is missing: not a checkpoint of this architecture",
+                 lt_model_export_like(m, GOLDEN "plain-torch1.13.pth", with_suffix(".npz")));
+    lt_model_destroy(m);
+    assert_ok(lt_model_create("resnet18:width=2", (lt_model_shape){3, 32, 32, 10}, &m));
+    lt_model_init(m, 1);
+    assert_fails(LT_E_SHAPE, "its shape is not the model's",
+                 lt_model_export_like(m, GOLDEN "plain-torch1.13.pth", with_suffix(".npz")));
+    lt_model_destroy(m);
+}
+
 // name-torchV.pth; the part of `name` before the first '-' is the answer that belongs to it.
 static void check_file(const char *path, const lt_tensor_file *answers)
 {
@@ -92,6 +135,8 @@ static void check_file(const char *path, const lt_tensor_file *answers)
     assert_logits(m, answers, answer);
     assert_round_trip(m, ".pth");
     assert_round_trip(m, ".npz");
+    assert_names_kept(m, path, ".pth");
+    assert_names_kept(m, path, ".npz");
     lt_model_destroy(m);
 }
 
@@ -307,10 +352,10 @@ static void test_damage(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_every_checkpoint), cmocka_unit_test(test_normalization),
-        cmocka_unit_test(test_metadata),         cmocka_unit_test(test_differences),
-        cmocka_unit_test(test_hostile_pickles),  cmocka_unit_test(test_expansion),
-        cmocka_unit_test(test_damage),
+        cmocka_unit_test(test_every_checkpoint), cmocka_unit_test(test_names_of_another_architecture),
+        cmocka_unit_test(test_normalization),    cmocka_unit_test(test_metadata),
+        cmocka_unit_test(test_differences),      cmocka_unit_test(test_hostile_pickles),
+        cmocka_unit_test(test_expansion),        cmocka_unit_test(test_damage),
     };
     return cmocka_run_group_tests(tests, set_up, NULL);
 }
