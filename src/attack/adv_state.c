@@ -8,7 +8,7 @@
 #include <string.h>
 
 enum { N_EXTRA = 4, N_COUNTS = 4 };
-_Static_assert(sizeof(lti_search_item) == 4 * sizeof(int32_t), "stored as four I32");
+_Static_assert(sizeof(lti_search_item) == LTI_SEARCH_ITEM_FIELDS * sizeof(int32_t), "stored as I32");
 
 typedef struct extra {
     int64_t counts[N_COUNTS]; // n_queue, n_verified, n_forward, n_backward
@@ -20,7 +20,7 @@ static void describe_state(const lti_search *s, extra *e, lt_tensor t[LTI_ADV_SE
     int64_t n = s->set->n;
     lti_adv_set_tensors(s->set, t);
     const lt_tensor more[N_EXTRA] = {
-        {"item", LT_I32, 2, {n, 4}, s->item, (size_t)n * sizeof *s->item},
+        {"item", LT_I32, 2, {n, LTI_SEARCH_ITEM_FIELDS}, s->item, (size_t)n * sizeof *s->item},
         {"queue", LT_I64, 1, {n}, s->queue, (size_t)n * sizeof *s->queue},
         {"counts", LT_I64, 1, {N_COUNTS}, e->counts, sizeof e->counts},
         {"time_s", LT_F64, 1, {1}, &e->time_s, sizeof e->time_s},
@@ -48,6 +48,7 @@ static lt_status check_state(const lti_search *s, const extra *e)
                s->set->label[i] == lti_view_label(s->view, i) && s->set->status[i] <= LT_ADV_FAILED &&
                s->set->clean_pred[i] >= 0 && s->set->clean_pred[i] < k && item->step >= 0 &&
                item->step <= s->cfg->steps && item->round >= 0 && item->eps > 0.0f && isfinite(item->eps) &&
+               item->n_steps >= 0 && item->outcome >= LTI_SEARCH_UNDECIDED && item->outcome <= LTI_SEARCH_FAILED &&
                s->queue[i] >= 0 && s->queue[i] < n;
     }
     for (int64_t j = 0; fine && j < n * lti_adv_set_dim(s->set); j++)

@@ -1,17 +1,17 @@
 // attack_batch_device.c - the rows that search, on a device: (batch,C,H,W) of clean images and of where they have got
 // to.
 //
-// Row r holds sample queue[r]. What leaves is gathered, copied down in one piece and put into the set after the next
-// wait; the rest is gathered into a second pair of buffers, in the queue's order, so what runs is always the front. One
-// wait a step: for what was seen. Host memory that copies read is not written before the wait after them.
+// Row r holds the sample of slot r. What leaves is gathered, copied down in one piece and put into the samples after
+// the next wait; the rest is gathered into a second pair of buffers, in the slots' order, so what runs is always the
+// front. One wait a step: for what was seen. Host memory that copies read is not written before the wait after them.
 #include "graph/backend.h"
-#include "attack/attack_impl.h"
+#include "attack/attack_batch.h"
 #include <string.h>
 
 typedef struct lti_attack_batch_device {
     lt_backend *b;
     void *device_memory, *host_memory; // all below, each as one piece
-    int64_t n;                         // rows there: queue[0..n-1]
+    int64_t n;                         // rows on the device: slots 0..n-1
     // on the device
     float *x, *image, *other_x, *other_image, *out; // (batch,d)
     double *part;                                   // (batch,LTI_L2_BALL_PARTS)
@@ -23,7 +23,7 @@ typedef struct lti_attack_batch_device {
     lti_row_stats *down_stats;     // (batch)
     lti_row_step *up_move;         // (batch)
     int32_t *up_index;             // (N_LISTS,batch) of rows: for the plan, to leave, to stay
-    int64_t *sample;               // (batch) of the rows in `down`, n_down of them
+    float **sample;                // (batch) where the rows in `down` go, n_down of them
     int64_t n_down;
 } lti_attack_batch_device;
 
@@ -32,16 +32,6 @@ enum { LOADED, RETIRED, KEPT, N_LISTS };
 static const lt_device_ops *ops(const lti_attack_batch_device *t)
 {
     return t->b->ops->device;
-}
-
-static int64_t dim(const lti_attack_batch *st)
-{
-    return lti_adv_set_dim(st->search->set);
-}
-
-static int64_t batch(const lti_attack_batch *st)
-{
-    return st->search->cfg->batch;
 }
 
 // ---- memory
@@ -58,7 +48,7 @@ static void *carve_buffer(char *base, size_t *used, size_t bytes)
 
 static size_t layout_device(const lti_attack_batch *st, lti_attack_batch_device *t, char *base)
 {
-    const size_t n = (size_t)batch(st), images = n * (size_t)dim(st) * sizeof(float);
+    const size_t n = (size_t)st->batch, images = n * (size_t)st->d * sizeof(float);
     size_t used = 0;
     t->x = carve_buffer(base, &used, images);
     t->image = carve_buffer(base, &used, images);
@@ -74,7 +64,7 @@ static size_t layout_device(const lti_attack_batch *st, lti_attack_batch_device 
 
 static size_t layout_host(const lti_attack_batch *st, lti_attack_batch_device *t, char *base)
 {
-    const size_t n = (size_t)batch(st), images = n * (size_t)dim(st) * sizeof(float);
+    const size_t n = (size_t)st->batch, images = n * (size_t)st->d * sizeof(float);
     size_t used = 0;
     t->up_x = carve_buffer(base, &used, images);
     t->up_image = carve_buffer(base, &used, images);
@@ -100,7 +90,7 @@ lt_status lti_attack_batch_device_init(lti_attack_batch *st, lt_backend *b)
 {
     st->device = lti_calloc(1, sizeof *st->device);
     if (!st->device)
-        return LTI_NOMEM("adversarial search");
+        return LTI_NOMEM("attack");
     st->device->b = b;
     st->grad->on_device = true;
     pthread_mutex_lock(&b->device_lock);
@@ -131,10 +121,10 @@ void lti_attack_batch_device_clear(lti_attack_batch *st)
 static lt_status receive_rows(lti_attack_batch *st)
 {
     lti_attack_batch_device *t = st->device;
-    const size_t d = (size_t)dim(st);
+    const size_t d = (size_t)st->d;
     LT_TRY(ops(t)->sync(t->b));
     for (int64_t r = 0; r < t->n_down; r++)
-        memcpy(lti_search_image(st->search, t->sample[r]), t->down + (size_t)r * d, d * sizeof *t->down);
+        memcpy(t->sample[r], t->down + (size_t)r * d, d * sizeof *t->down);
     t->n_down = 0;
     return LT_OK;
 }
@@ -143,13 +133,12 @@ static lt_status receive_rows(lti_attack_batch *st)
 static lt_status send_rows(lti_attack_batch *st, int64_t n)
 {
     lti_attack_batch_device *t = st->device;
-    const size_t d = (size_t)dim(st), first = (size_t)t->n * d, bytes = (size_t)(n - t->n) * d * sizeof *t->x;
+    const size_t d = (size_t)st->d, first = (size_t)t->n * d, bytes = (size_t)(n - t->n) * d * sizeof *t->x;
     if (n <= t->n)
         return LT_OK;
     for (int64_t r = t->n; r < n; r++) {
-        const int64_t i = st->search->queue[r];
-        lti_view_image(st->search->view, i, t->up_x + (size_t)r * d);
-        memcpy(t->up_image + (size_t)r * d, lti_search_image(st->search, i), d * sizeof *t->up_image);
+        memcpy(t->up_x + (size_t)r * d, st->slot[r].x0, d * sizeof *t->up_x);
+        memcpy(t->up_image + (size_t)r * d, st->slot[r].x, d * sizeof *t->up_image);
     }
     LT_TRY(ops(t)->upload(t->b, t->x + first, t->up_x + first, bytes));
     LT_TRY(ops(t)->upload(t->b, t->image + first, t->up_image + first, bytes));
@@ -162,14 +151,14 @@ static lt_status gather_rows(lti_attack_batch *st, int list, int64_t n, const fl
 {
     lti_attack_batch_device *t = st->device;
     const lt_device_rows rows = {
-        .from = from, .index = t->index + list * batch(st), .n = (int32_t)n, .d = (int32_t)dim(st), .to = to};
+        .from = from, .index = t->index + list * st->batch, .n = (int32_t)n, .d = (int32_t)st->d, .to = to};
     return ops(t)->rows(t->b, &rows);
 }
 
 static lt_status upload_list(lti_attack_batch *st, int list, int64_t n)
 {
     lti_attack_batch_device *t = st->device;
-    const int64_t at = list * batch(st);
+    const int64_t at = list * st->batch;
     return ops(t)->upload(t->b, t->index + at, t->up_index + at, (size_t)n * sizeof *t->index);
 }
 
@@ -178,7 +167,7 @@ static lt_status queue_load(lti_attack_batch *st, int64_t from, int64_t n)
     lti_attack_batch_device *t = st->device;
     LT_TRY(send_rows(st, from + n));
     for (int64_t r = 0; r < st->io.size; r++)
-        t->up_index[LOADED * batch(st) + r] = (int32_t)(from + (r < n ? r : 0));
+        t->up_index[LOADED * st->batch + r] = (int32_t)(from + (r < n ? r : 0));
     LT_TRY(upload_list(st, LOADED, st->io.size));
     return gather_rows(st, LOADED, st->io.size, t->image, st->io.x);
 }
@@ -188,11 +177,11 @@ static lt_status queue_download(lti_attack_batch *st, int64_t n)
 {
     lti_attack_batch_device *t = st->device;
     for (int64_t r = 0; r < n; r++)
-        t->sample[r] = st->search->queue[t->up_index[RETIRED * batch(st) + r]];
+        t->sample[r] = st->slot[t->up_index[RETIRED * st->batch + r]].out;
     t->n_down = n;
     LT_TRY(upload_list(st, RETIRED, n));
     LT_TRY(gather_rows(st, RETIRED, n, t->image, t->out));
-    return ops(t)->download(t->b, t->down, t->out, (size_t)(n * dim(st)) * sizeof *t->down);
+    return ops(t)->download(t->b, t->down, t->out, (size_t)(n * st->d) * sizeof *t->down);
 }
 
 static lt_status queue_compact(lti_attack_batch *st, int64_t n)
@@ -216,9 +205,9 @@ static lt_status queue_retire(lti_attack_batch *st, int64_t n, const bool *done)
     int64_t n_out = 0, n_stay = 0;
     for (int64_t r = 0; r < t->n; r++)
         if (r < n && done[r])
-            t->up_index[RETIRED * batch(st) + n_out++] = (int32_t)r;
+            t->up_index[RETIRED * st->batch + n_out++] = (int32_t)r;
         else
-            t->up_index[KEPT * batch(st) + n_stay++] = (int32_t)r;
+            t->up_index[KEPT * st->batch + n_stay++] = (int32_t)r;
     if (n_out == 0)
         return LT_OK;
     LT_TRY(queue_download(st, n_out));
@@ -230,7 +219,7 @@ static lt_status write_back_all(lti_attack_batch *st)
     lti_attack_batch_device *t = st->device;
     LT_TRY(receive_rows(st));
     for (int64_t r = 0; r < t->n; r++)
-        t->up_index[RETIRED * batch(st) + r] = (int32_t)r;
+        t->up_index[RETIRED * st->batch + r] = (int32_t)r;
     LT_TRY(queue_download(st, t->n));
     return receive_rows(st);
 }
@@ -243,8 +232,8 @@ static lt_status queue_evaluate(lti_attack_batch *st, int64_t n)
     const lt_device_attack_eval look = {.z = st->io.logits,
                                         .g = st->io.dx,
                                         .n = (int32_t)n,
-                                        .k = st->search->model->shape.n_classes,
-                                        .d = (int32_t)dim(st),
+                                        .k = st->k,
+                                        .d = (int32_t)st->d,
                                         .part = t->part,
                                         .stats = t->stats};
     LT_TRY(ops(t)->attack_eval(t->b, &look));
@@ -257,15 +246,15 @@ static lt_status queue_evaluate(lti_attack_batch *st, int64_t n)
 static lt_status queue_step(lti_attack_batch *st)
 {
     lti_attack_batch_device *t = st->device;
-    const int64_t n = st->search->n_moves;
+    const int64_t n = st->n_moves;
     const lt_device_attack_step climb = {.x = t->x,
                                          .g = st->io.dx,
                                          .image = t->image,
                                          .move = t->move,
                                          .n = (int32_t)n,
-                                         .d = (int32_t)dim(st),
+                                         .d = (int32_t)st->d,
                                          .part = t->part};
-    memcpy(t->up_move, st->search->move, (size_t)n * sizeof *t->move);
+    memcpy(t->up_move, st->move, (size_t)n * sizeof *t->move);
     LT_TRY(ops(t)->upload(t->b, t->move, t->up_move, (size_t)n * sizeof *t->move));
     return ops(t)->attack_step(t->b, &climb);
 }
@@ -301,10 +290,10 @@ lt_status lti_attack_batch_device_step(lti_attack_batch *st)
     return locked_end(st, queue_step(st));
 }
 
-lt_status lti_attack_batch_device_restart(lti_attack_batch *st, int64_t row)
+lt_status lti_attack_batch_device_reset(lti_attack_batch *st, int64_t row)
 {
     lti_attack_batch_device *t = st->device;
-    const size_t d = (size_t)dim(st), at = (size_t)row * d;
+    const size_t d = (size_t)st->d, at = (size_t)row * d;
     locked_begin(st);
     return locked_end(st, ops(t)->copy(t->b, t->image + at, t->x + at, d * sizeof *t->x));
 }

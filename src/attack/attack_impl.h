@@ -50,7 +50,7 @@ typedef struct lti_grad_io { // of one bucket; borrowed until lti_grad_clear
     int32_t *label;           // (size) in
     float *weight;            // (size) in: 1 for rows in use, 0 for padding
     const float *logits, *dx; // (size,K), (size,C,H,W) out: gradient of the sum over rows, so each row's own
-} lti_grad_io;                // x, logits, dx: on the device where lti_grad.there
+} lti_grad_io;                // x, logits, dx: on the device where lti_grad.on_device
 // Always followed by lti_grad_clear, also when it fails.
 lt_status lti_grad_init(lti_grad *g, const lt_model *model, const lt_env *env, int64_t batch);
 void lti_grad_clear(lti_grad *g);
@@ -58,11 +58,14 @@ void lti_grad_clear(lti_grad *g);
 int lti_grad_bucket(const lti_grad *g, int64_t n);
 lt_status lti_grad_io_get(lti_grad *g, lti_grad_loss loss, int bucket, lti_grad_io *io);
 
-// ---- the search, and its file
-typedef struct lti_search_item { // one sample; four 32-bit fields: stored as an (n,4) I32 tensor
+// ---- the search of AMUN, and its file
+typedef enum lti_search_outcome { LTI_SEARCH_UNDECIDED, LTI_SEARCH_FOUND, LTI_SEARCH_FAILED } lti_search_outcome;
+enum { LTI_SEARCH_ITEM_FIELDS = 6 };
+typedef struct lti_search_item { // state of one sample; 32-bit fields: stored as an (n,6) I32 tensor
     int32_t step, round;         // steps done at this radius; radii started
     float eps;
     int32_t forced; // take a step whatever the prediction: the evaluation path disagreed with ours
+    int32_t n_steps, outcome;
 } lti_search_item;
 typedef struct lti_search {
     const lt_adv_search_cfg *cfg;
@@ -72,57 +75,20 @@ typedef struct lti_search {
     const char *state; // file of the unfinished search, or NULL
     lt_adv_set *set;
     lti_search_item *item;       // (n)
+    struct lti_sample *sample;   // (n)
     int64_t *queue;              // (n) samples still searching, n_queue of them; the first ones run
     int64_t n_queue, n_verified; // verification passes done
-    int64_t *flat;               // (batch) rows whose gradient vanished
-    bool *done;                  // (batch)
-    lti_row_step *move;          // (batch) steps to take, n_moves of them
-    int64_t n_moves;
-    float *x;                                 // (C,H,W) one clean image
-    float *logits;                            // (n,K) of the evaluation path
-    double start_s, before_s, emit_s, save_s; // clock: start, spent before a resume, last event, last save
+    float *x;                    // (C,H,W) one clean image
+    float *logits;               // (n,K) of the evaluation path
+    double start_s, before_s;    // clock: start, spent before a resume
 } lti_search;
-static inline float *lti_search_image(const lti_search *s, int64_t i) // where sample i has got to, as the host has it
+static inline float *lti_search_image(const lti_search *s, int64_t i) // where sample i has got to
 {
     return s->set->x_adv + i * lti_adv_set_dim(s->set);
 }
 lt_status lti_search_save(const lti_search *s);
 lt_status lti_search_load(lti_search *s); // fills set, item and queue from the file; they are undefined when it fails
 double lti_search_time(const lti_search *s);
-
-// ---- the stage: where the images of the first samples of the queue are while they are searched. Rows are places in
-// the queue. On a CPU that is the set itself. On a device the rows of a batch lie there, clean and as far as they have
-// got: a sample goes up when its turn comes and down when it is done; in between only predictions and lengths of
-// gradients come down, and only steps go up.
-typedef struct lti_attack_batch {
-    lti_search *search;
-    lti_grad *grad;
-    lti_grad_io io;                         // of the last run
-    lti_row_stats *stats;                   // (batch) of the last run
-    struct lti_attack_batch_device *device; // on a device, else NULL
-} lti_attack_batch;
-// Always followed by lti_attack_batch_clear, also when it fails; that before the set goes: copies into it may be under
-// way.
-lt_status lti_attack_batch_init(lti_attack_batch *st, lti_search *s, lti_grad *grad);
-void lti_attack_batch_clear(lti_attack_batch *st);
-// Gradients of rows from..from+n-1 through a bucket that holds them; seen (n) is filled.
-lt_status lti_attack_batch_evaluate(lti_attack_batch *st, lti_grad_loss loss, int bucket, int64_t from, int64_t n);
-lt_status lti_attack_batch_step(
-    lti_attack_batch *st); // the search's moves, by the gradients of the last run; then there are none
-lt_status lti_attack_batch_restart(lti_attack_batch *st, int64_t row); // the row is the clean image again
-lt_status lti_attack_batch_retire(lti_attack_batch *st, int64_t n,
-                                  const bool *done);         // rows r < n with done[r] leave, the rest move up
-lt_status lti_attack_batch_write_back(lti_attack_batch *st); // the set holds all images as they are
-// ---- attack_batch_device.c
-lt_status lti_attack_batch_device_init(lti_attack_batch *st, lt_backend *b);
-void lti_attack_batch_device_clear(lti_attack_batch *st);
-lt_status lti_attack_batch_device_load(lti_attack_batch *st, int64_t from,
-                                       int64_t n); // rows from..from+n-1 into the plan of io
-lt_status lti_attack_batch_device_evaluate(lti_attack_batch *st, int64_t n);
-lt_status lti_attack_batch_device_step(lti_attack_batch *st);
-lt_status lti_attack_batch_device_restart(lti_attack_batch *st, int64_t row);
-lt_status lti_attack_batch_device_retire(lti_attack_batch *st, int64_t n, const bool *done);
-lt_status lti_attack_batch_device_write_back(lti_attack_batch *st);
 
 #define LT_X(name) extern const lt_attack lti_attack_##name;
 #include "attack/attacks.list"

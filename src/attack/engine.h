@@ -7,11 +7,14 @@
 #define LTI_ENGINE_H
 #include "base/arg_max.h"
 #include "base/base.h"
+#include "base/l2_ball.h"
 #include "lethe/robust.h"
 
 typedef enum lti_next {
     LTI_EVALUATE, // slot->x is the next point: logits, please
     LTI_GRADIENT, // slot->dz is filled: dx = gradient of <dz, logits> at slot->x, please
+    LTI_STEP,     // slot->move is filled: x moves along dx, back into a ball, and is the next point
+    LTI_RESET,    // the clean image is the next point
     LTI_STOP      // the run is over
 } lti_next;
 
@@ -20,6 +23,7 @@ typedef enum lti_mode {
     LTI_MODE_BEST_LOSS, // no early exit: the iterate of the largest loss
     LTI_MODE_TRANSFER,  // no early exit: the last iterate
     LTI_MODE_MIN_NORM,  // the nearest success
+    LTI_MODE_FIRST,     // the first success, or where the run ended; of jobs with progress
 } lti_mode;
 
 enum { LTI_SLOT_WORK = 5, LTI_MAX_TOP = 4 };
@@ -45,15 +49,19 @@ typedef struct lti_slot {
     int32_t target;             // class that a targeted loss aims at: goal, or the rank-th by clean logit; -1 = none
     lt_rng rng;                 // a function of (seed, sample, attack, rank, restart) only
     void *state;                // the attack's own, zero at the start of a run
+    float *memory;              // of the arrays that change with the sample
+    float *out;                 // (n) of the sample: where the result goes
     float *work[LTI_SLOT_WORK]; // (n) each
     // ---- the exchange
-    float *x;        // (n) the point
-    const float *z;  // (K) logits at x
-    int32_t pred;    // class at x
-    float *dz;       // (K) filled before LTI_GRADIENT
-    const float *dx; // (n) its answer
-    double dx_max;   // largest |dx|; 0: the gradient vanished
-    int32_t loss;    // the loss that dz came from, so that averages over noise can make it again
+    float *x;          // (n) the point
+    const float *z;    // (K) logits at x; NULL where the plan has the loss in it
+    int32_t pred;      // class at x
+    float *dz;         // (K) filled before LTI_GRADIENT
+    const float *dx;   // (n) its answer
+    double dx_max;     // largest |dx|; 0: the gradient vanished
+    double dx_norm;    // |dx|_2, for attacks with LTI_ATTACK_ROW_STEPS
+    lti_row_step move; // scale and eps, filled before LTI_STEP
+    int32_t loss;      // the loss that dz came from, so that averages over noise can make it again
     // ---- what came out
     float *best; // (n)
     double best_distance, best_loss;
@@ -74,8 +82,9 @@ enum {                             // lti_attack_ops.flags
     LTI_ATTACK_NO_LINF = 64,
     LTI_ATTACK_DLR = 256,          // its own loss is the difference of logits ratio
     LTI_ATTACK_EITHER = 1024,      // with a radius, or of minimum norm
-    LTI_ATTACK_FIXED_STEPS = 512,  // the number of steps is part of the attack
     LTI_ATTACK_OTHER_STARTS = 128, // restarts after the first differ, although the first is not random
+    LTI_ATTACK_FIXED_STEPS = 512,  // the number of steps is part of the attack
+    LTI_ATTACK_ROW_STEPS = 2048,   // moves by LTI_STEP and LTI_RESET only; reads pred and dx_norm, no pixels
 };
 
 typedef struct lti_attack_part { // of a composition
@@ -161,7 +170,7 @@ lt_status lti_attack_model_backward(lti_attack_model *o, int kind, const float *
 
 // ---- the engine (engine.c)
 typedef struct lti_sample { // (n) of the driver
-    const float *x0;        // (C,H,W)
+    const float *x0;        // (C,H,W); NULL: read from the job's view
     const float *clean_z;   // (K)
     int64_t id;
     int32_t label, goal;
@@ -186,6 +195,17 @@ typedef struct lti_engine_job {
     const lt_attack_target *target;
     int64_t *todo, n_todo, n_all; // samples to attack, in order; progress is reported of n_all
     lti_sample *sample;
+    const lt_view *view; // of samples without x0
+    // Jobs that can be suspended: every sample starts at its x_adv with its state in progress (n_samples, state_bytes).
+    // When the job ends or is interrupted, and before every call of save, both say how far all samples have got, and
+    // the first *n_left of todo are not done.
+    void *progress;
+    int64_t *n_left;
+    void (*save)(void *ctx); // every save_every_s seconds; may be NULL
+    void *save_ctx;
+    double save_every_s;
+    struct lti_grad *grad; // images stay where these plans read them (attack_batch.h); needs LTI_ATTACK_ROW_STEPS and
+                           // progress. NULL: the model that lti_engine_run is given
 } lti_engine_job;
 lt_status lti_engine_run(lti_attack_model *model, const lti_engine_job *job);
 

@@ -149,6 +149,8 @@ double lti_loss(int32_t loss, const lti_loss_in *in, float *dz)
 double lti_slot_loss(lti_slot *s, int32_t loss)
 {
     s->loss = loss;
+    if (!s->z) // the plan has the loss in it
+        return 0;
     return lti_loss(loss, &(lti_loss_in){s->z, s->n_classes, s->label, s->target}, s->dz);
 }
 

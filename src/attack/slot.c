@@ -39,6 +39,9 @@ bool lti_slot_record(lti_slot *s, double loss)
         s->found = success;
         keep_point(s, 0, loss); // the last one stays; its distance is measured at the end
         return false;
+    case LTI_MODE_FIRST:
+        s->found = success;
+        return success;
     case LTI_MODE_MIN_NORM:
         if (success) {
             const double distance = lti_distance(s->norm, s->x, s->x0, s->n);

@@ -68,4 +68,14 @@ LTI_HOST_DEVICE float lti_l2_ball_clip_and_project(float x, float image, float s
     const float v = x + shrink * (image - x);
     return v < 0.0f ? 0.0f : v > 1.0f ? 1.0f : v;
 }
+
+// A whole step of one row of d values: x the clean image, g the gradient.
+static inline void lti_l2_ball_move(const float *x, const float *g, const lti_row_step *move, int64_t d, float *image)
+{
+    for (int64_t j = 0; j < d; j++)
+        image[j] = lti_l2_ball_step(image[j], move->scale, g[j]);
+    const float shrink = lti_l2_ball_projection_scale(lti_l2_ball_distance(image, x, d), (double)move->eps);
+    for (int64_t j = 0; j < d; j++)
+        image[j] = lti_l2_ball_clip_and_project(x[j], image[j], shrink);
+}
 #endif
