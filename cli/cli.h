@@ -252,8 +252,4 @@ lt_status cli_parse_input(const char *text, lt_model_shape *shape); // "3x32x32"
 typedef enum cli_file_kind { CLI_FILE_PAGE, CLI_FILE_CSV, CLI_FILE_MARKDOWN, CLI_FILE_NPZ } cli_file_kind;
 // LT_E_USAGE when `path` is a file with content of another kind, unless `force`. NULL and "" are fine.
 lt_status cli_may_write(const char *option, const char *path, cli_file_kind kind, bool force);
-
-// ---- lint_study.c: appends {"id", "severity", "text"} objects
-void cli_lint(json_t *lint, const char *id, const char *fmt, ...) LT_PRINTF(3, 4);
-void cli_lint_study(json_t *lint, const lt_study *study, const json_t *audits); // and what its audits say
 #endif

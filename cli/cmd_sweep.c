@@ -1,15 +1,12 @@
 // cmd_sweep.c - `lethe sweep`: a whole study from one file, every part of it an ordinary run.
 #include "sweep.h"
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
-#include <unistd.h>
 
 struct opts {
     const char *study, *out;
     int32_t jobs;
-    bool dry_run, measure;
+    bool dry_run, measure, join;
 };
 static const lt_option own[] = {
     LT_STR(struct opts, study, NULL, "study file (also the first argument)"),
@@ -17,6 +14,8 @@ static const lt_option own[] = {
     LT_I32(struct opts, jobs, 0, 0, 4096, "processes",
            "parts at a time, each with one thread; 0 = every core this process may use; results do not depend on it"),
     LT_BOOL(struct opts, dry_run, 0, "print what there is, what is missing and what it will cost; run nothing"),
+    LT_BOOL(struct opts, join, 0,
+            "work in a directory together with other sweeps that have this option: each takes jobs that nobody has"),
     LT_BOOL(struct opts, measure, 1, "dry run: time a few steps when no finished part tells the speed"),
     LT_OPT_END,
 };
@@ -24,8 +23,6 @@ static const cli_group groups[] = {
     {"", "Study", own, 0, LT_OPTGROUP_FLAGS},
     {NULL, NULL, NULL, 0, 0},
 };
-
-// ---- before anything runs
 
 // sweeps/NAME for .../NAME.yaml
 static char *default_out(const char *file)
@@ -36,115 +33,56 @@ static char *default_out(const char *file)
     return cli_format("sweeps/%.*s", (int)(dot && dot != base ? (size_t)(dot - base) : strlen(base)), base);
 }
 
-static lt_status check_out(const char *out)
+// A data set that cannot be opened is a mistake of the study file.
+static lt_status open_data(cli_call *call, const lt_study *study, const lt_dataset **ds)
 {
-    if (strchr(out, ','))
-        return LT_FAIL(LT_E_USAGE, "--out %s: expected a path without commas: lists of runs are separated by them",
-                       out);
-    return LT_OK;
-}
-
-static lt_status placed(const char *file, int line, const char *key, lt_status status)
-{
+    const struct opts *o = call->opts;
+    const lt_status status = cli_dataset(call, study->data, ds);
     if (status == LT_OK)
         return LT_OK;
     const lt_error error = *lt_error_get();
-    LT_FAIL(status, "%s:%d: %s: %s", file, line, key, error.message);
+    LT_FAIL(status, "%s:%d: data: %s", o->study, study->data_line, error.message);
     return error.hint[0] ? lt_error_hint("%s", error.hint) : status;
 }
 
-static lt_status check_model(const sweep *s, const char *file)
-{
-    lt_model *model = NULL;
-    const lt_dataset *ds = s->ds;
-    lt_status status = lt_model_create(s->study->model, (lt_model_shape){ds->c, ds->h, ds->w, ds->n_classes}, &model);
-    lt_model_destroy(model);
-    return placed(file, s->study->model_line, "model", status);
-}
-
-// Forget sets as indices: they must exist, leave something, and tuning must have one of its own.
-static lt_status check_forgets(sweep *s, const char *file)
-{
-    char digest[65], tuning_digest[65] = "";
-    for (int i = s->n_forget - 1; i >= 0; i--) { // tuning is the last
-        sweep_forget *f = &s->forget[i];
-        lt_index_set set = {0};
-        LT_TRY(placed(file, f->forget->line, "forget", lt_forget_parse(s->ds, f->forget->spec, f->forget->seed, &set)));
-        f->n = set.n;
-        f->n_retain = s->ds->split[LT_TRAIN].n - set.n;
-        lt_index_set_digest(s->ds, LT_TRAIN, &set, digest);
-        lt_index_set_clear(&set);
-        if (f->n_retain < 1)
-            return LT_FAIL(LT_E_USAGE, "%s:%d: forget: %s leaves no sample to retain", file, f->forget->line,
-                           f->forget->spec);
-        if (f->tuning)
-            memcpy(tuning_digest, digest, sizeof digest);
-        else if (!strcmp(digest, tuning_digest))
-            return LT_FAIL(LT_E_USAGE, "%s:%d: forget: %s is the set that is tuned on", file, f->forget->line,
-                           f->forget->spec);
-    }
-    return LT_OK;
-}
-
-static lt_status open_study(cli_call *call, sweep *s, lt_study **study)
+static lt_status plan(cli_call *call, lt_study_runner *runner)
 {
     const struct opts *o = call->opts;
-    LT_TRY(lt_study_open(o->study, study));
-    s->study = *study;
-    LT_TRY(placed(o->study, s->study->data_line, "data", cli_dataset(call, s->study->data, &s->ds)));
-    LT_TRY(check_model(s, o->study));
-    sweep_grid_build(s);
-    LT_TRY(check_forgets(s, o->study));
-    sweep_estimate(s);
-    return LT_OK;
-}
-
-// ---- the run
-
-// One sweep at a time in a directory. The lock is not inherited: a process that outlives us does not hold it.
-static lt_status lock(const sweep *s, int *fd)
-{
-    char *path = cli_format("%s/lock", s->out);
-    lt_status status = lt_make_dirs(s->out);
-    if (status == LT_OK) {
-        *fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
-        if (*fd < 0)
-            status = LT_FAIL(LT_E_IO, "%s: cannot be created", path);
-        else if (flock(*fd, LOCK_EX | LOCK_NB) != 0)
-            status = LT_FAIL(LT_E_BUSY, "%s: another `lethe sweep` works in this directory", s->out);
-    }
-    free(path);
+    lt_study_plan p;
+    if (o->measure)
+        cli_progress_stage(call->session->progress, "timing a few steps");
+    LT_TRY(lt_study_plan_make(runner, o->measure, call->where.backend, &p));
+    lt_status status = cli_json_take(lt_study_plan_json(&p), &call->result);
+    lt_study_plan_clear(&p);
     return status;
 }
 
-static lt_status keep_study(const sweep *s, const char *file)
+static lt_status run_study(cli_call *call, lt_study_runner *runner)
 {
-    enum { MAX_BYTES = 1 << 20 };
-    char *text, *path = cli_format("%s/study.yaml", s->out);
-    size_t n;
-    lt_status status = lt_read_file(file, MAX_BYTES, &text, &n);
-    if (status == LT_OK) {
-        status = lt_write_file_atomic(path, text, n);
-        free(text);
-    }
-    free(path);
-    return status;
-}
-
-static lt_status execute(cli_call *call, sweep *s)
-{
-    const struct opts *o = call->opts;
-    int fd = -1;
-    lt_status status = LT_OK;
-    LT_TRY_GOTO(lock(s, &fd), done);
-    LT_TRY_GOTO(keep_study(s, o->study), done);
+    lt_study_result result;
     cli_catch_signals(call->session);
-    LT_TRY_GOTO(sweep_execute(s), done);
-    LT_TRY_GOTO(sweep_collect(s, &call->result), done);
-    cli_put_text(call->result, "out", s->out);
-done:
-    if (fd >= 0)
-        close(fd);
+    cli_progress_stage(call->session->progress, "sweep");
+    lt_status status = lt_study_run(runner);
+    cli_progress_clear(call->session->progress);
+    LT_TRY(status);
+    LT_TRY(lt_study_summarize(runner, &result));
+    status = lt_study_result_write(&result);
+    if (status == LT_OK)
+        status = cli_json_take(lt_study_result_json(&result), &call->result);
+    lt_study_result_clear(&result);
+    return status;
+}
+
+static lt_status run_order(cli_call *call, lt_study_order *order)
+{
+    const struct opts *o = call->opts;
+    lt_study_runner *runner = NULL;
+    lt_status status = open_data(call, order->study, &order->ds);
+    if (status == LT_OK)
+        status = lt_study_runner_create(order, &runner);
+    if (status == LT_OK)
+        status = o->dry_run ? plan(call, runner) : run_study(call, runner);
+    lt_study_runner_destroy(runner);
     return status;
 }
 
@@ -152,23 +90,23 @@ static lt_status run(cli_call *call)
 {
     struct opts *o = call->opts;
     lt_study *study = NULL;
-    char *out = NULL;
-    sweep s = {.call = call};
-    lt_status status = LT_OK;
+    lt_executor *executor = NULL;
     LT_TRY(cli_positional(call, "study", 1, 1));
-    s.n_jobs = o->jobs > 0 ? o->jobs : cli_threads(call);
-    out = o->out && *o->out ? cli_format("%s", o->out) : default_out(o->study);
-    for (size_t n = strlen(out); n > 1 && out[n - 1] == '/';)
-        out[--n] = '\0';
-    s.out = out;
-    LT_TRY_GOTO(check_out(out), done);
-    LT_TRY_GOTO(open_study(call, &s, &study), done);
-    if (o->dry_run)
-        status = sweep_dry_run(&s, o->measure, &call->result);
-    else
-        status = execute(call, &s);
-done:
-    sweep_clear(&s);
+    const lt_executor_cfg cfg = {.program = "/proc/self/exe", // jobs are invocations of this very command
+                                 .slots = o->jobs > 0 ? o->jobs : cli_threads(call),
+                                 .events = call->session->events};
+    char *out = o->out && *o->out ? cli_format("%s", o->out) : default_out(o->study);
+    lt_status status = lt_study_open(o->study, &study);
+    if (status == LT_OK)
+        status = lt_executor_open("local", &cfg, &executor);
+    if (status == LT_OK)
+        status = run_order(call, &(lt_study_order){.study = study,
+                                                   .out = out,
+                                                   .executor = executor,
+                                                   .join = o->join,
+                                                   .events = call->session->events,
+                                                   .stop = &call->session->stop});
+    lt_executor_close(executor);
     lt_study_close(study);
     free(out);
     return status;
@@ -195,9 +133,9 @@ static lt_status check(const cli_call *call)
 static void print(const cli_call *call, FILE *out)
 {
     if (is_dry(call->result))
-        sweep_print_dry_run(call->result, out);
+        sweep_print_plan(call->result, out);
     else
-        sweep_print_summary(call->result, out);
+        sweep_print_result(call->result, out);
 }
 
 const cli_verb cli_verb_sweep = {

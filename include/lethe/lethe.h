@@ -13,6 +13,7 @@
 #include "lethe/ensemble.h"
 #include "lethe/event.h"
 #include "lethe/event_stream.h"
+#include "lethe/executor.h"
 #include "lethe/graph.h"
 #include "lethe/intnet.h"
 #include "lethe/linear_map.h"

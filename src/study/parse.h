@@ -6,6 +6,8 @@
 
 typedef struct lti_study_reader {
     const char *label;
+    char *text; // the file
+    size_t n_text;
     lti_arena arena; // everything a study owns
     lt_study study;
 } lti_study_reader;

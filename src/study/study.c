@@ -487,7 +487,11 @@ lt_status lt_study_parse(const char *text, size_t n, const char *label, lt_study
     if (!r)
         return LTI_NOMEM(label);
     r->label = lti_arena_strdup(&r->arena, label);
-    lt_status status = r->label ? lti_yaml_parse(text, n, r->label, &r->arena, &root) : LTI_NOMEM(label);
+    r->text = lti_arena_alloc(&r->arena, n + 1);
+    r->n_text = n;
+    if (r->text)
+        memcpy(r->text, text, n);
+    lt_status status = r->label && r->text ? lti_yaml_parse(text, n, r->label, &r->arena, &root) : LTI_NOMEM(label);
     if (status == LT_OK)
         status = read_study(r, root);
     r->study.own = r;

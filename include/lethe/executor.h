@@ -1,0 +1,62 @@
+// executor.h - where processes of lethe are started: jobs of a study, members of a population, a store that is filled.
+//
+// A task is one invocation of the `lethe` command: what a job computes can always be repeated by hand, and a task that
+// crashes takes nothing with it. An executor starts tasks somewhere, says how they ended, and asks them to stop. Kinds
+// of executors are a registry: one file in src/executor and one line of executors.list. Decision 14 has the reasons.
+//
+// Whoever runs a task holds its log: the file is locked (flock) as long as the process lives, also when that outlives
+// the one that started it. So two programs that want the same task never run it at the same time.
+#ifndef LT_EXECUTOR_H
+#define LT_EXECUTOR_H
+#include "lethe/event.h"
+LT_BEGIN
+
+typedef struct lt_task {
+    const char *name;        // for messages
+    const char *const *args; // of the command, without the name of the program; ends with NULL
+    int slots;               // threads it computes with
+    const char *output;      // file for its standard output, replaced
+    const char *log;         // file for its standard error, appended to and locked
+} lt_task;
+
+typedef struct lt_task_end {
+    bool ended;
+    int exit_code;    // -1: a signal ended it, or nobody knows
+    int signal;       // 0 = none
+    char reason[160]; // of an end without exit code and signal; "" = none
+} lt_task_end;
+
+typedef struct lt_executor_cfg {
+    const char *program; // the `lethe` command; borrowed
+    int slots;           // threads of all tasks at a time; 0 = all that there are
+    lt_events *events;   // may be NULL
+} lt_executor_cfg;
+
+typedef struct lt_executor_kind {
+    const char *name, *doc;
+    // All but `close` can fail. self: what `open` made.
+    lt_status (*open)(const lt_executor_cfg *cfg, void **self);
+    int (*capacity)(void *self); // slots in all
+    lt_status (*start)(void *self, const lt_task *task, int64_t *id);
+    lt_status (*poll)(void *self, int64_t id, lt_task_end *end);
+    lt_status (*cancel)(void *self, int64_t id);
+    void (*close)(void *self); // tasks that still run go on
+} lt_executor_kind;
+LT_API const lt_executor_kind *const *lt_executor_kinds(void);                      // NULL-terminated
+LT_API lt_status lt_executor_find(const char *name, const lt_executor_kind **kind); // LT_E_USAGE with the nearest name
+
+typedef struct lt_executor lt_executor; // used by one thread
+LT_API lt_status lt_executor_open(const char *name, const lt_executor_cfg *cfg, lt_executor **executor);
+LT_API void lt_executor_close(lt_executor *executor); // NULL is fine
+LT_API const char *lt_executor_name(const lt_executor *executor);
+LT_API int lt_executor_capacity(const lt_executor *executor); // slots of all tasks together; at least 1
+// Starts a task; the directories of its files must exist. LT_E_BUSY: another process holds its log, so it is at work
+// already. LT_E_IO, LT_E_NOSPACE, LT_E_FAIL.
+LT_API lt_status lt_executor_start(lt_executor *executor, const lt_task *task, int64_t *id);
+// Does not wait. After end->ended the id is gone.
+LT_API lt_status lt_executor_poll(lt_executor *executor, int64_t id, lt_task_end *end);
+// Asks for a checkpoint and an end (SIGINT): the task ends with exit code 75 soon after. Does not wait.
+LT_API lt_status lt_executor_cancel(lt_executor *executor, int64_t id);
+
+LT_END_DECLS
+#endif
