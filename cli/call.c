@@ -90,6 +90,8 @@ lt_status cli_call_parse(cli_call *call)
 
 void cli_call_end(cli_call *call)
 {
+    if (call->verb->release)
+        call->verb->release(call);
     lt_optset_destroy(call->set);
     json_decref(call->result);
     free(call->json);

@@ -55,6 +55,7 @@ typedef struct cli_verb {
     lt_status (*run)(cli_call *call);                   // fills call->result
     lt_status (*check)(const cli_call *call);           // judged after the result is printed; may be NULL
     void (*print)(const cli_call *call, FILE *out);     // human form of call->result
+    void (*release)(cli_call *call);                    // what run left in call->opts; may be NULL
 } cli_verb;
 
 struct cli_call { // one parsed invocation

@@ -3,7 +3,7 @@
 // Every step is a run directory like those of `lethe train` and `lethe unlearn`, made by the same calls of the library,
 // so all of it can be looked at afterwards with eval, audit and report, and a demo that was interrupted goes on where
 // it stopped.
-#include "board.h"
+#include "audit.h"
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -211,31 +211,29 @@ static lt_status unlearn(cli_call *call, struct demo *d, const char *name)
 static lt_status report(cli_call *call, struct demo *d, double start_s)
 {
     struct opts *o = call->opts;
-    cli_board board = {0};
-    char *html = cli_format("%s/report.html", d->out);
-    o->audit.seed = call->seed.seed;
-    lt_status status = cli_board_build(
-        call, &(cli_board_spec){.runs = (const char *const *)d->runs.item, .n_runs = d->runs.n, .audit = &o->audit},
-        &board);
-    if (status == LT_OK)
-        status = cli_board_report(
-            call, &board,
-            &(cli_outputs){.title = "lethe demo: what forgetting looks like", .page = html, .with_images = true});
+    lt_run_comparison c = {0};
     json_t *rows = NULL;
+    char *html = cli_format("%s/report.html", d->out);
+    lt_report_options options = {.title = "lethe demo: what forgetting looks like", .with_images = true};
+    o->audit.seed = call->seed.seed;
+    lt_status status = cli_compare(
+        call,
+        &(cli_compare_options){.runs = (const char *const *)d->runs.item, .n_runs = d->runs.n, .audit = &o->audit}, &c);
     if (status == LT_OK)
-        status = cli_board_json(&board, &rows);
+        status = cli_compare_report(call, &c, &options, &(lt_report_files){.page = html});
+    if (status == LT_OK)
+        status = cli_json_take(lt_comparison_json(&c.comparison), &rows);
     if (status == LT_OK) {
         call->result = json_object();
         cli_put_text(call->result, "data", d->spec);
         cli_put(call->result, "synthetic", json_boolean(d->synthetic));
         cli_put_text(call->result, "out", d->out);
         cli_put_text(call->result, "report", html);
-        cli_put(call->result, "n_forget", json_integer(board.sets.forget.n));
+        cli_put(call->result, "n_forget", json_integer(c.sets.forget.n));
         cli_put(call->result, "rows", rows);
         cli_put_real(call->result, "wall_s", cli_now_s() - start_s);
     }
-    cli_progress_clear(call->session->progress);
-    cli_board_clear(&board);
+    lt_run_comparison_clear(&c);
     free(html);
     return status;
 }
@@ -288,7 +286,7 @@ static void print(const cli_call *call, FILE *out)
 {
     const json_t *r = call->result;
     fprintf(out, "\nForgetting %.0f training samples of %s\n\n", cli_real(r, "n_forget"), cli_text(r, "data"));
-    cli_board_print(json_object_get(r, "rows"), out);
+    cli_comparison_print(json_object_get(r, "rows"), out);
     fprintf(
         out,
         "\nThe oracle was trained without the forgotten samples; the smaller the average gap to it (in points), "

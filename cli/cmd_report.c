@@ -1,5 +1,5 @@
 // cmd_report.c - `lethe report`: one self-contained page from runs that forgot the same samples.
-#include "board.h"
+#include "audit.h"
 #include <stdlib.h>
 #include <string.h>
 
@@ -11,14 +11,14 @@ struct opts {
     lt_verdict_cfg verdict;
 };
 static const lt_opt_value formats[] = {
-    {"html", CLI_PAGE_HTML, "one page, inline SVG, no scripts"},
-    {"csv", CLI_PAGE_CSV, "every number of its tables and points, one a line"},
-    {"md", CLI_PAGE_MD, "the same as Markdown tables"},
+    {"html", LT_REPORT_HTML, "one page, inline SVG, no scripts"},
+    {"csv", LT_REPORT_CSV, "every number of its tables and points, one a line"},
+    {"md", LT_REPORT_MARKDOWN, "the same as Markdown tables"},
     {NULL, 0, NULL},
 };
 static const lt_option own[] = {
     LT_STR(struct opts, out, NULL, "file to write; default: report.html, .csv or .md"),
-    LT_ENUM(struct opts, format, CLI_PAGE_HTML, formats, "what to write to --out"),
+    LT_ENUM(struct opts, format, LT_REPORT_HTML, formats, "what to write to --out"),
     LT_STR(struct opts, title, "Unlearning report", "title of the page"),
     LT_STR(struct opts, markdown, NULL, "also write the comparison table as Markdown to this file"),
     LT_STR(struct opts, csv, NULL, "also write the comparison table as CSV to this file"),
@@ -41,14 +41,14 @@ static const cli_group groups[] = {
 static const char *out_of(const struct opts *o)
 {
     static const char *const by_format[] = {
-        [CLI_PAGE_HTML] = "report.html", [CLI_PAGE_CSV] = "report.csv", [CLI_PAGE_MD] = "report.md"};
+        [LT_REPORT_HTML] = "report.html", [LT_REPORT_CSV] = "report.csv", [LT_REPORT_MARKDOWN] = "report.md"};
     return o->out && *o->out ? o->out : by_format[o->format];
 }
 
 static lt_status check_files(const struct opts *o)
 {
     static const cli_file_kind kind[] = {
-        [CLI_PAGE_HTML] = CLI_FILE_PAGE, [CLI_PAGE_CSV] = CLI_FILE_CSV, [CLI_PAGE_MD] = CLI_FILE_MARKDOWN};
+        [LT_REPORT_HTML] = CLI_FILE_PAGE, [LT_REPORT_CSV] = CLI_FILE_CSV, [LT_REPORT_MARKDOWN] = CLI_FILE_MARKDOWN};
     LT_TRY(cli_may_write("out", out_of(o), kind[o->format], o->force));
     LT_TRY(cli_may_write("markdown", o->markdown, CLI_FILE_MARKDOWN, o->force));
     return cli_may_write("csv", o->csv, CLI_FILE_CSV, o->force);
@@ -57,9 +57,8 @@ static lt_status check_files(const struct opts *o)
 static lt_status run(cli_call *call)
 {
     struct opts *o = call->opts;
-    cli_board board = {0};
+    lt_run_comparison c = {0};
     cli_list audits = {0};
-    json_t *rows, *lint;
     lt_status status = LT_OK;
     if (call->n_positional < 1) {
         LT_FAIL(LT_E_USAGE, "report: expected at least one run");
@@ -68,33 +67,24 @@ static lt_status run(cli_call *call)
     LT_TRY(check_files(o));
     o->audit.seed = call->seed.seed;
     cli_list_option(&audits, call, "audit-json");
-    const cli_board_spec spec = {.runs = call->positional,
-                                 .n_runs = call->n_positional,
-                                 .attacks = o->attacks,
-                                 .references = o->references,
-                                 .audit = &o->audit,
-                                 .verdict = &o->verdict};
-    LT_TRY_GOTO(cli_board_build(call, &spec, &board), done);
-    LT_TRY_GOTO(cli_board_report(call, &board,
-                                 &(cli_outputs){.title = o->title,
-                                                .page = out_of(o),
-                                                .format = (cli_page_format)o->format,
-                                                .markdown = o->markdown,
-                                                .csv = o->csv,
-                                                .audits = &audits,
-                                                .seed = call->seed.seed,
-                                                .with_images = o->with_images}),
-                done);
-    call->result = json_object();
-    cli_put_text(call->result, "report", out_of(o));
-    cli_put(call->result, "n_forget", json_integer(board.sets.forget.n));
-    LT_TRY_GOTO(cli_board_json(&board, &rows), done);
-    cli_put(call->result, "rows", rows);
-    LT_TRY_GOTO(cli_json_take(lt_lint_json(&board.comparison.lint), &lint), done);
-    cli_put(call->result, "lint", lint);
+    const cli_compare_options compare = {.runs = call->positional,
+                                         .n_runs = call->n_positional,
+                                         .attacks = o->attacks,
+                                         .references = o->references,
+                                         .audit = &o->audit,
+                                         .verdict = &o->verdict};
+    const lt_report_files files = {
+        .page = out_of(o), .format = (lt_report_format)o->format, .markdown = o->markdown, .csv = o->csv};
+    lt_report_options report = {.title = o->title,
+                                .seed = call->seed.seed,
+                                .with_images = o->with_images,
+                                .audits = (const char *const *)audits.item,
+                                .n_audits = audits.n};
+    LT_TRY_GOTO(cli_compare(call, &compare, &c), done);
+    LT_TRY_GOTO(cli_compare_report(call, &c, &report, &files), done);
+    LT_TRY_GOTO(cli_json_take(lt_run_comparison_json(&c, files.page), &call->result), done);
 done:
-    cli_progress_clear(call->session->progress);
-    cli_board_clear(&board);
+    lt_run_comparison_clear(&c);
     cli_list_clear(&audits);
     return status;
 }
@@ -120,7 +110,7 @@ static void print_lint(const json_t *r, FILE *out)
 static void print(const cli_call *call, FILE *out)
 {
     if (json_array_size(json_object_get(call->result, "rows")))
-        cli_board_print(json_object_get(call->result, "rows"), out);
+        cli_comparison_print(json_object_get(call->result, "rows"), out);
     print_lint(call->result, out);
     fprintf(out, "%s\n", cli_text(call->result, "report"));
 }
@@ -129,11 +119,11 @@ const cli_verb cli_verb_report = {
     .name = "report",
     .usage = "RUN... [--out FILE] [--format html|csv|md] [options]",
     .about =
-        "Writes one page without scripts or outside references: the comparison table, gaps to retraining with its "
+        "Writes one page without scripts or outside references: the comparison with retraining, differences with "
         "null\n"
-        "band, every figure with its verdict, ROC curves, histograms, class by class accuracies, costs, adversarial\n"
-        "neighbours, training curves, notes of the linter, and the runs that every number links to. The runs must "
-        "have\n"
+        "bands, metrics and verdicts, ROC curves, histograms, per-class accuracy, cost, adversarial examples, "
+        "training\n"
+        "curves, warnings of the linter, and the runs that every number links to. The runs must have\n"
         "forgotten the same samples; those made by `--method retrain` are the oracles, and the common parent is "
         "added.\n"
         "Runs that differ in nothing but their seed are one method in the charts. A directory of requests is drawn "

@@ -266,6 +266,10 @@ static void emit(void *self, const lt_event *e)
             fprintf(stderr, "%s: %s\n", e->name, e->text ? e->text : "");
         }
         break;
+    case LT_EV_BEGIN:
+        if (e->text)
+            cli_progress_stage(p, "%s", e->text);
+        break;
     case LT_EV_METRIC:
         if (p->verbose) {
             cli_progress_clear(p);

@@ -15,6 +15,7 @@ typedef struct lt_mia_set { // in order; the first is the one of the risk list. 
     const lt_mia **mia;
     void **cfg;            // (n) borrowed, or own
     lt_mia_tuning *choice; // (n) what each chose on the reference models
+    double *self_auc;      // (n) by lt_mia_set_measure_self; NULL before, NAN = cannot say
     lt_references *refs;   // or NULL
     uint64_t seed;
     int n_threads;
@@ -30,6 +31,9 @@ typedef struct lt_mia_set_spec {
 // References and choices fit the samples of `target`. LT_E_USAGE for unknown names and attacks that lack references,
 // LT_E_FORMAT for references that no attack can use; as lt_references_open and lt_mia_tune.
 LT_API lt_status lt_mia_set_open(const lt_mia_set_spec *spec, const lt_signals *target, lt_mia_set *attacks);
+// Fills self_auc: for every attack with references the AUC of the samples that the last reference model was trained on
+// against those it was not, by the others. [AMUN 11.21]
+LT_API lt_status lt_mia_set_measure_self(lt_mia_set *attacks, const lt_signals *target);
 LT_API void lt_mia_set_clear(lt_mia_set *attacks);
 
 // ---- one model and what its outputs say
@@ -141,9 +145,10 @@ typedef struct lt_metric_result {
     double value;         // of the audited model; NAN = not measured
     lt_interval interval; // over the draw of the samples; NAN = none
     double resolution;
-    double *retrained;   // (n_retrained) of every oracle
-    lt_equivalence test; // against the distinct oracles; judged metrics only
-    double *difference;  // (n_distinct) of every distinct oracle to the mean of the others; NULL below two
+    double *retrained;               // (n_retrained) of every oracle
+    double retrained_mean, distance; // over the distinct oracles; |value - retrained_mean|. NAN without one
+    lt_equivalence test;             // against the distinct oracles; judged metrics only
+    double *difference;              // (n_distinct) of every distinct oracle to the mean of the others; NULL below two
 } lt_metric_result;
 struct lt_audit_report { // owned; borrows what lt_audit_in holds
     const lt_audit_in *in;
@@ -175,6 +180,25 @@ LT_API lt_status lt_amun_bound_save(lt_audit_report *report, const char *npz);
 // expects_retrained of `extra`.
 LT_API lt_status lt_audit_report_lint(lt_audit_report *report, const lt_lint_in *extra);
 LT_API char *lt_audit_report_json(const lt_audit_report *report); // malloc'ed; NULL = out of memory
+// The first of n >= 1 reports as above, the others in its list "also".
+LT_API char *lt_audit_reports_json(const lt_audit_report *const *report, int n);
+
+// ---- the representation audit in one line per stage
+enum { LT_KIND_OF_UNLEARNED, LT_KIND_OF_ORIGINAL, LT_KIND_OF_RETRAINED, LT_N_MODEL_KINDS }; // retrained: the mean
+typedef struct lt_representation_row {
+    const char *stage; // borrowed from the report
+    double membership_auc[LT_N_MODEL_KINDS], class_acc[LT_N_MODEL_KINDS];
+    // CKA of the unlearned model with the original and the retrained ones, of these two, and of two retrained ones.
+    double cka_original, cka_retrained, cka_original_retrained, cka_retrained_pair;
+} lt_representation_row;
+typedef struct lt_representation_summary { // owned; n = 0 when the audit was not made
+    int n;
+    lt_representation_row *stage;
+    double relearn_area[LT_N_MODEL_KINDS], relearn_pair; // under forget accuracy; mean difference of two retrained ones
+    const char *verdict;                                 // on the area; "" without retrained models
+} lt_representation_summary;
+LT_API lt_status lt_audit_representation(const lt_audit_report *report, lt_representation_summary *summary);
+LT_API void lt_representation_summary_clear(lt_representation_summary *summary);
 
 LT_END_DECLS
 #endif

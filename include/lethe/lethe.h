@@ -4,6 +4,7 @@
 #include "lethe/attack.h"
 #include "lethe/audit.h"
 #include "lethe/audit_report.h"
+#include "lethe/audits.h"
 #include "lethe/class_audit.h"
 #include "lethe/clip.h"
 #include "lethe/common.h"

@@ -1,7 +1,7 @@
 // report.h - the self-contained HTML report: tables and inline SVG, readable without scripts; and single PNG files.
 #ifndef LT_REPORT_H
 #define LT_REPORT_H
-#include "lethe/comparison.h"
+#include "lethe/audits.h"
 #include "lethe/ensemble.h"
 #include "lethe/robust.h"
 LT_BEGIN
@@ -165,6 +165,25 @@ typedef struct lt_report lt_report; // owns what its spec points to, but for the
 LT_API lt_status lt_report_from_runs(const lt_report_source *source, lt_report **report);
 LT_API const lt_report_spec *lt_report_get(const lt_report *report);
 LT_API void lt_report_destroy(lt_report *report); // NULL is fine
+
+// ---- the report of runs, and its files
+typedef struct lt_report_options {
+    const char *title;
+    uint64_t seed;             // of the draws behind the bands of ROC curves
+    bool with_images;          // pictures of forgotten samples may be on the page
+    const char *const *audits; // (n_audits) files of `lethe audit --json`
+    int n_audits;
+    const lt_backend *backend; // named on the page; may be NULL
+} lt_report_options;
+// The comparison must outlive the report. Errors as of lt_report_from_runs.
+LT_API lt_status lt_report_compare(const lt_run_comparison *c, const lt_report_options *options, lt_report **report);
+typedef enum lt_report_format { LT_REPORT_HTML, LT_REPORT_CSV, LT_REPORT_MARKDOWN } lt_report_format;
+typedef struct lt_report_files { // paths; NULL = not written
+    const char *page;
+    lt_report_format format;    // of page: HTML, or all its numbers as CSV or Markdown
+    const char *markdown, *csv; // the comparison alone
+} lt_report_files;
+LT_API lt_status lt_report_write(const lt_report *report, const lt_report_files *to);
 
 // One file, no scripts, nothing fetched; written atomically. All text of the spec is escaped.
 LT_API lt_status lt_report_html(const lt_report_spec *spec, const char *path);

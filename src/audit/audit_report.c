@@ -119,6 +119,18 @@ static void leave_one_out(const double *oracle, int n, double *difference)
         difference[i] = n > 1 ? oracle[i] - (sum - oracle[i]) / (n - 1) : (double)NAN;
 }
 
+static void fill_means(lt_audit_report *r)
+{
+    for (int i = 0; i < r->n_metrics; i++) {
+        lt_metric_result *m = &r->metric[i];
+        double sum = 0;
+        for (int k = 0; k < r->n_distinct; k++)
+            sum += m->retrained[r->distinct[k]];
+        m->retrained_mean = r->n_distinct > 0 ? sum / r->n_distinct : (double)NAN;
+        m->distance = fabs(m->value - m->retrained_mean);
+    }
+}
+
 static lt_status judge_metrics(lt_audit_report *r)
 {
     lt_equivalence *all = lti_calloc((size_t)r->n_metrics + 1, sizeof *all);
@@ -198,6 +210,7 @@ static lt_status fill_gaps(lt_audit_report *r)
 
 lt_status lt_audit_judge(lt_audit_report *r)
 {
+    fill_means(r);
     LT_TRY(judge_metrics(r));
     return fill_gaps(r);
 }

@@ -198,35 +198,6 @@ static void write_oracles(const lt_audit_in *in, lti_json *w)
 
 // ---- references, risk, lint, kinds
 
-// AUC of the samples the last model was trained on against those it was not, by the others; NAN when they cannot tell.
-// [AMUN 11.21]
-static double self_auc(const lt_mia_set *attacks, int attack, const lt_signals *target)
-{
-    const lt_references *all = attacks->refs;
-    lt_references others = *all;
-    lt_signals last = *target;
-    int64_t n[2] = {0};
-    const size_t rows = (size_t)last.n;
-    double *memory = lti_calloc(3 * rows, sizeof *memory), auc = NAN;
-    if (!memory)
-        return auc;
-    double *score = memory, *side[2] = {memory + rows, memory + 2 * rows};
-    others.m--;
-    last.logits = (float *)(uintptr_t)(all->logits + others.m * all->n * all->k); // read only
-    const lt_mia_in in = {&last, &others, attacks->seed, attacks->n_threads};
-    if (lt_mia_run(attacks->mia[attack], &in, attacks->cfg[attack], score) == LT_OK) {
-        for (int64_t i = 0; i < last.n; i++) {
-            const int member = all->member[others.m * all->n + i];
-            if (member <= LT_MEMBER_IN)
-                side[member][n[member]++] = score[i];
-        }
-        auc = lt_auc(side[LT_MEMBER_IN], n[LT_MEMBER_IN], side[LT_MEMBER_OUT], n[LT_MEMBER_OUT]);
-    }
-    lt_error_clear(); // one model fewer may be too few
-    lti_free(memory);
-    return auc;
-}
-
 static void write_choice(const lt_mia_tuning *c, const char *attack, lti_json *w)
 {
     lti_json_begin(w, attack, '{');
@@ -253,8 +224,8 @@ static void write_references(const lt_audit_in *in, lti_json *w)
     lti_json_int(w, "n", attacks->refs->m);
     lti_json_begin(w, "self_auc", '{');
     for (int i = 0; i < attacks->n; i++)
-        if ((attacks->mia[i]->needs & LT_MIA_NEED_REFERENCES) && attacks->refs->m > 1)
-            lti_json_real(w, attacks->mia[i]->name, self_auc(attacks, i, in->unlearned.audited->signals));
+        if (attacks->self_auc && (attacks->mia[i]->needs & LT_MIA_NEED_REFERENCES) && attacks->refs->m > 1)
+            lti_json_real(w, attacks->mia[i]->name, attacks->self_auc[i]);
     lti_json_end(w, '}');
     lti_json_begin(w, "chosen", '{');
     for (int i = 0; i < attacks->n; i++)
@@ -358,21 +329,40 @@ void lti_audit_write_verdict(const lt_audit_report *r, bool judged, lti_json *w)
     write_intervals(r, w);
 }
 
-char *lt_audit_report_json(const lt_audit_report *r)
+static void write_report(const lt_audit_report *r, lti_json *w)
+{
+    lti_audit_write_model(r, w);
+    lti_json_text(w, "run", r->in->unlearned.name);
+    write_counts(r, w);
+    lti_json_real(w, lt_metric_get(LT_METRIC_GAP_MIS)->key, r->summary.gap_mis);
+    lti_json_real(w, lt_metric_get(LT_METRIC_GAP_AUC)->key, r->summary.gap_auc);
+    lti_audit_write_verdict(r, true, w);
+    write_oracles(r->in, w);
+    write_references(r->in, w);
+    write_risk(r->risk, w);
+    write_kinds(r, w);
+    lti_lint_write(&r->lint, "lint", w);
+}
+
+char *lt_audit_reports_json(const lt_audit_report *const *report, int n)
 {
     lti_json w = {0};
     lti_json_begin(&w, NULL, '{');
-    lti_audit_write_model(r, &w);
-    lti_json_text(&w, "run", r->in->unlearned.name);
-    write_counts(r, &w);
-    lti_json_real(&w, lt_metric_get(LT_METRIC_GAP_MIS)->key, r->summary.gap_mis);
-    lti_json_real(&w, lt_metric_get(LT_METRIC_GAP_AUC)->key, r->summary.gap_auc);
-    lti_audit_write_verdict(r, true, &w);
-    write_oracles(r->in, &w);
-    write_references(r->in, &w);
-    write_risk(r->risk, &w);
-    write_kinds(r, &w);
-    lti_lint_write(&r->lint, "lint", &w);
+    write_report(report[0], &w);
+    if (n > 1)
+        lti_json_begin(&w, "also", '[');
+    for (int i = 1; i < n; i++) {
+        lti_json_begin(&w, NULL, '{');
+        write_report(report[i], &w);
+        lti_json_end(&w, '}');
+    }
+    if (n > 1)
+        lti_json_end(&w, ']');
     lti_json_end(&w, '}');
     return lti_json_take(&w);
+}
+
+char *lt_audit_report_json(const lt_audit_report *r)
+{
+    return lt_audit_reports_json(&r, 1);
 }

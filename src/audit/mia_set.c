@@ -126,8 +126,54 @@ lt_status lt_mia_set_open(const lt_mia_set_spec *spec, const lt_signals *target,
     return status;
 }
 
+// ---- attacks on a reference model
+
+// By the other reference models; NAN when they are too few. [AMUN 11.21]
+static double self_auc(const lt_mia_set *attacks, int attack, const lt_signals *target)
+{
+    const lt_references *all = attacks->refs;
+    lt_references others = *all;
+    lt_signals last = *target;
+    int64_t n[2] = {0};
+    const size_t rows = (size_t)last.n;
+    double *memory = lti_calloc(3 * rows, sizeof *memory), auc = NAN;
+    if (!memory)
+        return auc;
+    double *score = memory, *side[2] = {memory + rows, memory + 2 * rows};
+    others.m--;
+    last.logits = (float *)(uintptr_t)(all->logits + others.m * all->n * all->k); // read only
+    const lt_mia_in in = {&last, &others, attacks->seed, attacks->n_threads};
+    if (lt_mia_run(attacks->mia[attack], &in, attacks->cfg[attack], score) == LT_OK) {
+        for (int64_t i = 0; i < last.n; i++) {
+            const int member = all->member[others.m * all->n + i];
+            if (member <= LT_MEMBER_IN)
+                side[member][n[member]++] = score[i];
+        }
+        auc = lt_auc(side[LT_MEMBER_IN], n[LT_MEMBER_IN], side[LT_MEMBER_OUT], n[LT_MEMBER_OUT]);
+    }
+    lt_error_clear(); // one model fewer may be too few
+    lti_free(memory);
+    return auc;
+}
+
+lt_status lt_mia_set_measure_self(lt_mia_set *attacks, const lt_signals *target)
+{
+    double *auc = lti_calloc((size_t)attacks->n + 1, sizeof *auc);
+    if (!auc)
+        return LTI_NOMEM("attacks");
+    for (int i = 0; i < attacks->n; i++) {
+        const bool has_others = attacks->refs && attacks->refs->m > 1;
+        auc[i] = has_others && (attacks->mia[i]->needs & LT_MIA_NEED_REFERENCES) ? self_auc(attacks, i, target)
+                                                                                 : (double)NAN;
+    }
+    lti_free(attacks->self_auc);
+    attacks->self_auc = auc;
+    return LT_OK;
+}
+
 void lt_mia_set_clear(lt_mia_set *attacks)
 {
+    lti_free(attacks->self_auc);
     lt_references_destroy(attacks->refs);
     lti_free(attacks->mia);
     lti_free(attacks->cfg);

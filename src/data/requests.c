@@ -130,8 +130,8 @@ static bool is_random(const char *spec)
 static lt_status at_line(const stream *s, int k, lt_status status)
 {
     lt_error e = *lt_error_get(); // the message, with the line in front
-    if (status == LT_OK || !s->entry)
-        return status;
+    if (status == LT_OK)
+        return LT_OK;
     (void)LT_FAIL(status, "%s:%lld: %.900s", s->label, (long long)s->entry[k].number, e.message);
     return e.hint[0] ? lt_error_hint("%s", e.hint) : status;
 }
@@ -254,7 +254,7 @@ lt_status lti_requests_parse(const lt_dataset *ds, const char *text, size_t n, c
     lt_status status = LT_OK;
     LT_TRY_GOTO(stream_init(&s), end);
     LT_TRY_GOTO(add_lines(&s, text, n), end);
-    if (out->n == 0)
+    if (out->n == 0 || !s.entry)
         LT_TRY_GOTO(LT_FAIL(LT_E_FORMAT, "%s: expected at least one request, found none", label), end);
     for (int random = 0; random < 2; random++)
         for (int k = 0; k < out->n; k++)
@@ -279,9 +279,9 @@ static lt_status open_lines(const lt_dataset *ds, const char *path, const lt_req
     return status;
 }
 
-// ---- one list, cut
+// ---- one list, split
 
-typedef struct cut {
+typedef struct list_split {
     int64_t k, n;
     const char *path;
 } list_split;

@@ -6,7 +6,6 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 struct lt_report {
     lti_arena arena;
@@ -42,14 +41,6 @@ char *lti_gather_text(lti_gather *g, const char *fmt, ...)
 
 // ---- files
 
-static bool same_directory(const char *a, const char *b)
-{
-    struct stat x, y;
-    if (!strcmp(a, b))
-        return true;
-    return stat(a, &x) == 0 && stat(b, &y) == 0 && x.st_dev == y.st_dev && x.st_ino == y.st_ino;
-}
-
 static lt_status assign_audit(const lt_report_source *s, const char *path, json_t *audit, lt_report *r)
 {
     const char *run = lti_json_text_at(audit, "run");
@@ -58,7 +49,7 @@ static lt_status assign_audit(const lt_report_source *s, const char *path, json_
         return lt_error_hint("write it with: lethe audit RUN ... --json > %s", path);
     }
     for (int i = 0; i < r->n_rows; i++)
-        if (same_directory(run, s->comparison->row[i].run)) {
+        if (lt_same_path(run, s->comparison->row[i].run)) {
             json_decref(r->audit[i]);
             r->audit[i] = json_incref(audit);
             r->audit_path[i] = path;
@@ -317,12 +308,16 @@ static lt_status fill_report(const lt_report_source *s, lt_report *r)
     return LT_OK;
 }
 
-lt_status lt_report_from_runs(const lt_report_source *source, lt_report **report)
+lt_status lt_report_from_runs(const lt_report_source *given, lt_report **report)
 {
+    static const lt_comparison no_rows;
     lt_report *r = *report = lti_calloc(1, sizeof *r);
     if (!r)
         return LTI_NOMEM("report");
-    r->n_rows = source->comparison ? source->comparison->n : 0;
+    lt_report_source all = *given, *source = &all;
+    if (!source->comparison)
+        source->comparison = &no_rows;
+    r->n_rows = source->comparison->n;
     r->n_streams = source->n_streams;
     r->n_quantized = source->n_quantized;
     const size_t n = (size_t)r->n_rows + 1;

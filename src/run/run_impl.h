@@ -15,5 +15,14 @@ extern const lt_option lti_seed_options[];
 enum { LTI_EVAL_BATCH = 128 };
 // result.json of a finished run, with its directory as it is now and "cached"; parsed, too.
 lt_status lti_stored_result(const lt_result_dir *d, char **json, json_t **parsed);
-lt_status lti_add_clip_options(lt_optset *set, lt_clip_cfg *cfg); // filled, both tables of it
+
+// ---- origin.c
+lt_status lti_check_parent(const lt_trained_model *child, const char *parent); // LT_E_INTEGRITY: other weights by now
+double lti_last_train_acc(const lt_trained_model *m); // running accuracy of its last epoch; NAN = not known
+// The data set `given`, or the one that the model names: `open` where it is that one, else opened into *owned. Checked
+// against the model unless m is NULL.
+lt_status lti_run_data(const lt_trained_model *m, const char *given, lt_dataset *open, lt_events *events,
+                       lt_dataset **ds, lt_dataset **owned);
+void lti_run_stage(lt_events *events, const char *fmt, ...) LT_PRINTF(2, 3); // event "audit.stage": what comes next
+lt_status lti_add_clip_options(lt_optset *set, lt_clip_cfg *cfg);            // filled, both tables of it
 #endif
