@@ -81,9 +81,10 @@ static void put_spectrum(lti_doc *d)
 static void put_layer_table(lti_doc *d, const lt_report_spectra *m)
 {
     lti_buf *b = &d->b;
-    lti_buf_printf(b, "<div class=\"scroll\"><table><thead><tr><th>");
+    lti_buf_printf(b, "<div class=\"scroll\"><table><caption>");
     lti_html_text(b, m->name);
-    lti_buf_printf(b, "</th><th>Kind</th><th>Norm</th><th>Lower</th><th>Upper</th><th>Reshaped kernel</th></tr></thead>"
+    lti_buf_printf(b, "</caption><thead><tr><th>Layer</th><th>Kind</th><th>Norm</th><th>Lower</th><th>Upper</"
+                      "th><th>Reshaped kernel</th></tr></thead>"
                       "<tbody>\n");
     for (int i = 0; i < m->spectra->n_layers; i++) {
         const lt_spectrum *l = &m->spectra->layer[i];
@@ -106,8 +107,10 @@ static lt_status put_spectra_section(lti_doc *d)
     if (d->spec->n_spectra <= 0)
         return LT_OK;
     lti_section(d, "Spectral norms");
+    lti_buf_printf(&d->b, "<div class=\"grid\">\n");
     put_norms(d);
     put_spectrum(d);
+    lti_buf_printf(&d->b, "</div>\n");
     for (int i = 0; i < d->spec->n_spectra; i++)
         put_layer_table(d, &d->spec->spectra[i]);
     return LT_OK;
@@ -119,20 +122,20 @@ static void put_matrix(lti_doc *d, const lt_report_ensemble *e)
 {
     lti_buf *b = &d->b;
     const lt_ensemble_eval *v = e->result;
-    lti_buf_printf(b, "<div class=\"scroll\"><table><thead><tr><th>");
+    lti_buf_printf(b, "<div class=\"scroll\"><table><caption>");
     lti_html_text(b, e->name);
-    lti_buf_printf(b, "</th>");
+    lti_buf_printf(b, "</caption><thead><tr><th>Examples made on</th>");
     for (int j = 0; j < v->n; j++)
-        lti_buf_printf(b, "<th>to member %d</th>", j);
+        lti_buf_printf(b, "<th>answered by member %d, %%</th>", j + 1);
     lti_buf_printf(b, "</tr></thead><tbody>\n");
     for (int i = 0; i < v->n; i++) {
-        lti_buf_printf(b, "<tr><th>from member %d</th>", i);
+        lti_buf_printf(b, "<tr><th>member %d</th>", i + 1);
         for (int j = 0; j < v->n; j++) {
             const double rate = v->transfer[i * v->n + j];
             const double shade = isfinite(rate) ? 0.75 * rate : 0;
-            lti_buf_printf(b, "<td style=\"background:rgba(214,90,49,%.2f)\">", shade);
+            lti_buf_printf(b, "<td class=\"heat\" style=\"background:rgba(214,90,49,%.2f)\">", shade);
             lti_html_number(b, 100 * rate, 1);
-            lti_buf_printf(b, " %% (%lld/%lld)</td>", (long long)v->numerator[i * v->n + j],
+            lti_buf_printf(b, " <small>%lld of %lld</small></td>", (long long)v->numerator[i * v->n + j],
                            (long long)v->eligible[i * v->n + j]);
         }
         lti_buf_printf(b, "</tr>\n");

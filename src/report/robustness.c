@@ -44,6 +44,7 @@ static void put_curves(lti_doc *d)
             x.hi = fmax(x.hi, s->robust[i].radius[k]);
     if (x.hi <= 0)
         return;
+    lti_buf_printf(&d->b, "<div class=\"grid\">\n");
     lti_plot_open(d,
                   &(lti_frame){.title = "Accuracy against the radius",
                                .desc = "Share of images that stay correct under attack, by radius.",
@@ -65,6 +66,7 @@ static void put_curves(lti_doc *d)
         lti_free(y);
     }
     lti_plot_close(&p);
+    lti_buf_printf(&d->b, "</div>\n");
 }
 
 static lt_status put_robustness(lti_doc *d)

@@ -113,29 +113,30 @@ static own_data *data_of(const lt_report_spec *s)
 static void put_table(lti_doc *d, const own_data *o)
 {
     lti_buf *b = &d->b;
-    lti_buf_printf(
-        b, "<div class=\"scroll\"><table><thead><tr><th>Run</th><th>Method</th><th>Bits</th><th>Activations</th>"
-           "<th>Stuck %%</th><th>Spread</th><th>Encoding</th><th>Float %%</th><th>Quantized %%</th>"
-           "<th>Chips: 5 %% / median / 95 %%</th><th>Residual</th></tr></thead><tbody>\n");
+    lti_buf_printf(b, "<div class=\"scroll\"><table><thead><tr><th>Run</th><th>Bits</th><th>Activations</th>"
+                      "<th>Stuck %%</th><th>Spread</th><th>Float %%</th><th>Quantized %%</th>"
+                      "<th>Chips %%: median <small>5 %% to 95 %%</small></th><th>Residual</th></tr></thead><tbody>\n");
     for (int i = 0; i < o->n; i++) {
         const quantized *q = &o->run[i];
         lti_buf_printf(b, "<tr><th>");
         lti_html_text(b, q->name);
-        lti_buf_printf(b, "</th><td>");
+        lti_buf_printf(b, "<small>");
         lti_html_text(b, q->method);
-        lti_buf_printf(b, "</td><td>%.0f</td><td>", q->bits);
+        lti_buf_printf(b, ", ");
+        lti_html_text(b, q->encoding);
+        lti_buf_printf(b, " encoding</small></th><td>%.0f</td><td>", q->bits);
         if (q->act_bits > 0)
             lti_buf_printf(b, "%.0f bits", q->act_bits);
         else
             lti_buf_printf(b, "float");
-        lti_buf_printf(b, "</td><td>%.3g</td><td>%.3g</td><td>", 100 * q->rate, q->spread);
-        lti_html_text(b, q->encoding);
+        lti_buf_printf(b, "</td><td>%.3g</td><td>%.3g", 100 * q->rate, q->spread);
         lti_buf_printf(b, "</td><td>");
         lti_html_number(b, 100 * q->fp, 1);
         lti_buf_printf(b, "</td><td>");
         lti_html_number(b, 100 * q->q, 1);
         if (q->is_population)
-            lti_buf_printf(b, "</td><td>%.1f / %.1f / %.1f</td><td>", 100 * q->q05, 100 * q->q50, 100 * q->q95);
+            lti_buf_printf(b, "</td><td>%.1f<small>%.1f to %.1f</small></td><td>", 100 * q->q50, 100 * q->q05,
+                           100 * q->q95);
         else
             lti_buf_printf(b, "</td><td></td><td>");
         if (isfinite(q->residual))

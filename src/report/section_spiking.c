@@ -211,9 +211,12 @@ static lt_status put(lti_doc *d)
         return LT_OK;
     lti_section(d, "Spiking activity");
     put_table(d, o);
+    lti_buf_puts(&d->b, "<div class=\"grid\">\n");
     for (int i = 0; i < N_RASTERS; i++)
         put_raster(d, &o->raster[i], o->steps);
-    return put_clip(d, o);
+    const lt_status status = put_clip(d, o);
+    lti_buf_puts(&d->b, "</div>\n");
+    return status;
 }
 
 static void lines(lti_lines *w)
