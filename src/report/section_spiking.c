@@ -13,8 +13,8 @@ enum { MAX_SAMPLES = 64, BATCH = 16, MAX_NEURONS = 60, N_RASTERS = 2, CLIP_WIDTH
 
 typedef struct raster {
     const char *layer;
-    int64_t n;
-    uint8_t *spikes; // (steps, n)
+    int64_t n, n_all; // drawn, and in the layer
+    uint8_t *spikes;  // (steps, n)
 } raster;
 typedef struct own_data {
     int steps, n_layers, n_samples;
@@ -53,17 +53,47 @@ static lt_status copy_activity(lti_gather *g, const lt_spike_activity *a, own_da
     return LT_OK;
 }
 
+// Marks the neurons that are drawn: the most active ones, those of small number among equals, because the first ones of
+// a map lie at its border, where nothing happens. Returns their number.
+static int64_t choose_neurons(const uint8_t *spikes, int steps, int64_t n, uint8_t *is_chosen)
+{
+    int64_t left = MAX_NEURONS;
+    for (int wanted = steps; wanted >= 0 && left > 0; wanted--)
+        for (int64_t i = 0; i < n && left > 0; i++) {
+            int count = 0;
+            for (int t = 0; t < steps; t++)
+                count += spikes[t * n + i];
+            if (count == wanted) {
+                is_chosen[i] = 1;
+                left--;
+            }
+        }
+    return MAX_NEURONS - left;
+}
+
+static lt_status copy_chosen(lti_gather *g, const uint8_t *spikes, int steps, int64_t n, raster *r)
+{
+    uint8_t *is_chosen = lti_gather_alloc(g, (size_t)n + 1, 1);
+    r->n = is_chosen ? choose_neurons(spikes, steps, n, is_chosen) : 0;
+    r->n_all = n;
+    r->spikes = lti_gather_alloc(g, (size_t)r->n * (size_t)steps + 1, 1);
+    if (!is_chosen || !r->spikes)
+        return LTI_NOMEM("report");
+    for (int t = 0; t < steps; t++)
+        for (int64_t i = 0, k = 0; i < n; i++)
+            if (is_chosen[i])
+                r->spikes[t * r->n + k++] = spikes[t * n + i];
+    return LT_OK;
+}
+
 static lt_status take_raster(lti_gather *g, const lt_view *view, const lt_env *env, raster *r)
 {
     uint8_t *spikes;
-    r->n = MAX_NEURONS;
-    LT_TRY(lt_spike_raster(g->source->model, view, 0, env, r->layer, &r->n, &spikes));
-    const size_t bytes = (size_t)r->n * (size_t)lt_model_steps(g->source->model, NULL);
-    r->spikes = lti_gather_alloc(g, bytes + 1, 1);
-    if (r->spikes)
-        memcpy(r->spikes, spikes, bytes);
+    int64_t n = 0; // all
+    LT_TRY(lt_spike_raster(g->source->model, view, 0, env, r->layer, &n, &spikes));
+    const lt_status status = copy_chosen(g, spikes, lt_model_steps(g->source->model, NULL), n, r);
     free(spikes);
-    return r->spikes ? LT_OK : LTI_NOMEM("report");
+    return status;
 }
 
 static lt_status measure(lti_gather *g, const lt_view *view, const lt_env *env, own_data *o)
@@ -140,13 +170,17 @@ static void put_table(lti_doc *d, const own_data *o)
 
 static void put_raster(lti_doc *d, const raster *r, int steps)
 {
-    char title[160];
+    char title[160], which[80];
     lti_plot p;
     if (!r->spikes)
         return;
     snprintf(title, sizeof title, "Spikes of %.100s for one sample", r->layer);
+    snprintf(which, sizeof which, "all neurons");
+    if (r->n < r->n_all)
+        snprintf(which, sizeof which, "the %lld most active of %lld neurons", (long long)r->n, (long long)r->n_all);
     lti_plot_open(d,
                   &(lti_frame){.title = title,
+                               .subtitle = which,
                                .desc = "A mark for every spike: steps of time to the right, neurons upwards.",
                                .x = {.label = "step", .lo = 0, .hi = steps, .tight = true, .want = 5},
                                .y = {.label = "neuron", .lo = 0, .hi = (double)r->n, .tight = true, .want = 4}},
