@@ -25,6 +25,14 @@ static const lt_option resume_options[] = {
     LT_STR(cli_resume, resume, NULL, "continue the interrupted run in this directory, with its options"),
     LT_OPT_END,
 };
+static const lt_option ledger_options[] = {
+    LT_BOOL(cli_ledger, record, 1, "record what was done in the ledger; --no-record: do not"),
+    LT_STR(cli_ledger, ledger, NULL, "ledger file; default: $LETHE_HOME/lethe.db, else lethe.db beside the runs"),
+    LT_STR(cli_ledger, request_id, NULL, "name of the deletion request in the ledger; no personal data"),
+    LT_STR(cli_ledger, sample_key, NULL,
+           "key file of sample digests; default: sample.key in $LETHE_HOME/keys or ~/.config/lethe"),
+    LT_OPT_END,
+};
 
 const cli_shared_group cli_shared_groups[] = {
     {"Run directory", place_options, CLI_PLACE, LT_OPTGROUP_FLAGS | LT_OPTGROUP_NODIGEST, offsetof(cli_call, place)},
@@ -32,6 +40,7 @@ const cli_shared_group cli_shared_groups[] = {
     {"Randomness", seed_options, CLI_SEED, LT_OPTGROUP_FLAGS, offsetof(cli_call, seed)},
     {"Computation", lt_compute_options, CLI_COMPUTE, LT_OPTGROUP_FLAGS, offsetof(cli_call, where)},
     {NULL, lt_threads_options, CLI_COMPUTE, LT_OPTGROUP_FLAGS | LT_OPTGROUP_NODIGEST, offsetof(cli_call, compute)},
+    {"Ledger", ledger_options, CLI_RECORD, LT_OPTGROUP_FLAGS | LT_OPTGROUP_NODIGEST, offsetof(cli_call, ledger)},
     {"Every command", common_options, 0, LT_OPTGROUP_FLAGS | LT_OPTGROUP_NODIGEST, offsetof(cli_call, common)},
     {NULL, NULL, 0, 0, 0},
 };

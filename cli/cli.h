@@ -26,11 +26,16 @@ typedef struct cli_place {
 typedef struct cli_resume {
     const char *resume;
 } cli_resume;
+typedef struct cli_ledger {
+    bool record;
+    const char *ledger, *request_id, *sample_key;
+} cli_ledger;
 enum {               // cli_verb.uses
     CLI_COMPUTE = 1, // threads, loader-threads, device, backend
     CLI_SEED = 2,
-    CLI_PLACE = 4,  // out, force: the verb makes a directory of results
-    CLI_RESUME = 8, // resume: which is one run
+    CLI_PLACE = 4,   // out, force: the verb makes a directory of results
+    CLI_RESUME = 8,  // resume: which is one run
+    CLI_RECORD = 16, // record, ledger, request-id, sample-key: what is done goes into the ledger
 };
 
 typedef struct cli_group { // an option table of one verb; an array of them ends with table NULL
@@ -71,6 +76,7 @@ struct cli_call { // one parsed invocation
     cli_seed seed;
     cli_place place;
     cli_resume resume;
+    cli_ledger ledger;
     const char **positional; // argc entries
     int n_positional;
     const void *extra; // prepare's own (a registry row)
@@ -141,6 +147,7 @@ void cli_session_close(cli_session *s);
 lt_status cli_data_dir(char out[4096]);  // $LETHE_DATA, else $XDG_DATA_HOME/lethe or ~/.local/share/lethe
 void cli_use_data_dir(void);             // makes that directory $LETHE_DATA when it is there and none is set
 lt_status cli_store_dir(char out[4096]); // $LETHE_HOME/store, $XDG_DATA_HOME/lethe/store, ~/.local/share/lethe/store
+lt_status cli_key_dir(char out[4096]);   // $LETHE_HOME/keys, $XDG_CONFIG_HOME/lethe or ~/.config/lethe
 lt_status cli_cache_dir(char out[4096]); // $LETHE_HOME/cache, $XDG_CACHE_HOME/lethe or ~/.cache/lethe
 
 // ---- progress.c
@@ -234,6 +241,12 @@ lt_status cli_run_finish(cli_run *run, json_t *result); // adds "run" and writes
 void cli_run_close(cli_run *run, lt_status status);     // status: hints how to go on after an interruption
 lt_status cli_resume_options(cli_call *call);           // --resume DIR: option values of that run
 void cli_hint_resume(const cli_call *call, lt_status status, const char *dir); // how to go on after an interruption
+
+// ---- record.c: the ledger, after the work
+lt_status cli_record_check(cli_call *call); // before the work: a ledger that was named must serve
+void cli_record(cli_call *call);            // a failure is a warning: the run is there, and can be recorded later
+// Default key file "sample.key" or "signing.key": in $LETHE_HOME/keys, $XDG_CONFIG_HOME/lethe or ~/.config/lethe.
+lt_status cli_key_path(const char *given, const char *name, char out[4096]);
 
 // ---- population.c
 void cli_print_population(const json_t *result, FILE *out);

@@ -187,7 +187,7 @@ const cli_verb cli_verb_audit = {
                 "  lethe audit runs/amun --oracle runs/retrain-1 --oracle runs/retrain-2 --representations\n"
                 "  lethe audit --signals target.npz --oracle-signals retrained.npz --json\n"
                 "  lethe audit --signals target.npz --references refs.npz --scores scores.npz --rmia.gamma 1\n",
-    .uses = CLI_COMPUTE | CLI_SEED,
+    .uses = CLI_COMPUTE | CLI_SEED | CLI_RECORD,
     .opts_size = sizeof(struct opts),
     .groups = groups,
     .prepare = cli_attacks_bind,

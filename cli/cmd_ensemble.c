@@ -400,7 +400,7 @@ const cli_verb cli_verb_ensemble = {
                 "--clip-norm 1 "
                 "--out e\n"
                 "  lethe ensemble eval e --attack pgd --eps 4/255 --steps 20 --surrogates plain\n",
-    .uses = CLI_COMPUTE | CLI_SEED | CLI_PLACE | CLI_RESUME,
+    .uses = CLI_COMPUTE | CLI_SEED | CLI_PLACE | CLI_RESUME | CLI_RECORD,
     .opts_size = sizeof(struct opts),
     .groups = groups,
     .run = run,

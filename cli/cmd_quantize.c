@@ -359,7 +359,7 @@ const cli_verb cli_verb_quantize = {
                 "  lethe quantize export runs/q4 --format c --out model.c\n"
                 "  lethe quantize population runs/q4 --chips 20 --fault-rate 0.05\n"
                 "  lethe quantize train runs/base --bits 4 --fault-rate 0.1 --chip 3 --encoding sign-magnitude\n",
-    .uses = CLI_COMPUTE | CLI_SEED | CLI_PLACE | CLI_RESUME,
+    .uses = CLI_COMPUTE | CLI_SEED | CLI_PLACE | CLI_RESUME | CLI_RECORD,
     .opts_size = sizeof(cli_quantize_opts),
     .groups = groups,
     .prepare = prepare,

@@ -126,7 +126,7 @@ const cli_verb cli_verb_train = {
         "  lethe train --resume runs/base\n"
         "  lethe train --data cifar10 --adversarial trades --adv-norm linf --adv-eps 0.031 --out runs/robust\n"
         "  lethe train --data cifar10 --model resnet18:width=16 --population 8 --out runs/eight\n",
-    .uses = CLI_COMPUTE | CLI_SEED | CLI_PLACE | CLI_RESUME,
+    .uses = CLI_COMPUTE | CLI_SEED | CLI_PLACE | CLI_RESUME | CLI_RECORD,
     .opts_size = sizeof(struct opts),
     .groups = groups,
     .run = run,

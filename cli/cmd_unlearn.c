@@ -291,7 +291,7 @@ const cli_verb cli_verb_unlearn = {
         "  lethe unlearn runs/base --method retrain --forget random:10% --out runs/retrain\n"
         "  lethe unlearn runs/base --method amun --no-use-retain-data --lr 0.005\n"
         "  lethe unlearn runs/base --method amun --adaptive --requests split:5x1000:ids.csv --out runs/stream\n",
-    .uses = CLI_COMPUTE | CLI_SEED | CLI_PLACE | CLI_RESUME,
+    .uses = CLI_COMPUTE | CLI_SEED | CLI_PLACE | CLI_RESUME | CLI_RECORD,
     .opts_size = sizeof(struct opts),
     .groups = groups,
     .prepare = prepare,

@@ -216,6 +216,13 @@ lt_status cli_store_dir(char out[4096])
                          : user_dir("XDG_DATA_HOME", ".local/share", "lethe/store", out);
 }
 
+lt_status cli_key_dir(char out[4096])
+{
+    const char *home = getenv("LETHE_HOME");
+    return home && *home ? user_dir("LETHE_HOME", "", "keys", out)
+                         : user_dir("XDG_CONFIG_HOME", ".config", "lethe", out);
+}
+
 lt_status cli_data_dir(char out[4096])
 {
     const char *data = getenv("LETHE_DATA");

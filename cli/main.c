@@ -138,7 +138,9 @@ static lt_status run_call(cli_call *call, struct telling *t)
     cli_warn_unknown_variables(call->session);
     if (call->common.show_config)
         return show_config(call);
+    LT_TRY(cli_record_check(call));
     LT_TRY(call->verb->run(call));
+    cli_record(call);
     print_result(call);
     t->printed = true;
     return call->verb->check ? call->verb->check(call) : LT_OK;

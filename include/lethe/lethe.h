@@ -17,6 +17,7 @@
 #include "lethe/executor.h"
 #include "lethe/graph.h"
 #include "lethe/intnet.h"
+#include "lethe/ledger.h"
 #include "lethe/linear_map.h"
 #include "lethe/lint.h"
 #include "lethe/machine.h"

@@ -12,7 +12,6 @@ typedef struct lt_run_spec {
     const lt_optset *options;
     const char *const *key_values; // extra key, value, key, value, ..., NULL: library versions, data digest, ...
     bool force, resume;
-    lt_events *events; // where a ledger that cannot be written is warned about; may be NULL
 } lt_run_spec;
 // Creates dir. *finished = true (nothing is changed, *run is NULL) when DONE is there with the same verb and config
 // digest and force is not set. A directory of another configuration, or one not empty that is not a run, fails with
@@ -36,17 +35,6 @@ LT_API lt_status lt_run_finish(lt_run *run, const char *result_json);
 LT_API lt_status lt_run_check_file(const char *dir, const char *name);
 LT_API void lt_run_close(lt_run *run); // NULL is fine; without finish the run stays resumable
 LT_API bool lt_run_is_done(const char *dir);
-
-// The ledger: SQLite, lethe.db in $LETHE_HOME or beside the runs. Rows are appended by lt_run_open (without result) and
-// lt_run_finish. NULL path: $LETHE_HOME/lethe.db, else lethe.db in the current directory. LT_E_IO, LT_E_FORMAT,
-// LT_E_NOSPACE.
-typedef struct lt_ledger lt_ledger;
-LT_API lt_status lt_ledger_open(const char *path_or_null, lt_ledger **ledger);
-LT_API void lt_ledger_close(lt_ledger *ledger);
-LT_API lt_status lt_ledger_add_run(lt_ledger *ledger, const char *dir, const char *verb, const char *config_digest,
-                                   const char *result_json);
-// malloc'ed JSON array, oldest first: {"id","time","dir","verb","config_digest","result"}; NULL when it cannot be read.
-LT_API char *lt_ledger_runs_json(lt_ledger *ledger);
 
 // Whole-file helpers shared by all writers.
 LT_API lt_status lt_write_file_atomic(const char *path, const void *bytes, size_t n);

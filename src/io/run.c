@@ -21,7 +21,7 @@
 enum { ENV_MAX = 1 << 20, DIGEST_HEX = 65 };
 
 struct lt_run {
-    char *dir, *verb, *ledger_path;
+    char *dir, *verb;
     char digest[DIGEST_HEX];
     int lock_fd, metrics_fd, log_fd;
     pthread_mutex_t mutex; // lines are written by whichever thread emits
@@ -254,36 +254,6 @@ lt_sink lt_run_sink(lt_run *run)
     return (lt_sink){.emit = emit, .self = run};
 }
 
-// ---- the ledger never stops a run
-
-static void to_ledger(lt_run *run, lt_events *events, const char *result_json)
-{
-    lt_ledger *ledger;
-    char *real = realpath(run->dir, NULL);
-    lt_status status = lt_ledger_open(run->ledger_path, &ledger);
-    if (status == LT_OK) {
-        status = lt_ledger_add_run(ledger, real ? real : run->dir, run->verb, run->digest, result_json);
-        lt_ledger_close(ledger);
-    }
-    free(real);
-    if (status == LT_OK)
-        return;
-    log_line(run, "warning", "ledger", lt_error_get()->message);
-    lt_warn(events, "ledger", "%s", lt_error_get()->message);
-    lt_error_clear();
-}
-
-// Beside the runs: lethe.db in the directory that holds this one.
-static char *sibling_path(const char *dir)
-{
-    size_t n = strlen(dir);
-    while (n > 1 && dir[n - 1] == '/')
-        n--;
-    while (n && dir[n - 1] != '/')
-        n--;
-    return lti_asprintf("%.*slethe.db", (int)n, dir);
-}
-
 // ---- open, write, finish
 
 static lt_status lock(lt_run *run)
@@ -341,7 +311,6 @@ static lt_status start(lt_run *run, const lt_run_spec *spec, bool *finished)
         lt_error_restore(&run->failure);
         return run->failure.status;
     }
-    to_ledger(run, spec->events, NULL);
     return LT_OK;
 }
 
@@ -356,13 +325,11 @@ lt_status lt_run_open(const lt_run_spec *spec, lt_run **run, bool *finished)
         return LTI_NOMEM("run");
     r->lock_fd = r->metrics_fd = r->log_fd = -1;
     pthread_mutex_init(&r->mutex, NULL);
-    const char *home = getenv("LETHE_HOME");
     r->dir = lti_strdup(spec->dir);
     r->verb = lti_strdup(spec->verb ? spec->verb : "");
-    r->ledger_path = home && *home ? join(home, "lethe.db") : sibling_path(spec->dir);
     if (spec->options)
         lt_optset_digest(spec->options, r->digest);
-    lt_status status = r->dir && r->verb && r->ledger_path ? start(r, spec, finished) : LTI_NOMEM("run");
+    lt_status status = r->dir && r->verb ? start(r, spec, finished) : LTI_NOMEM("run");
     if (status != LT_OK || *finished)
         lt_run_close(r);
     else
@@ -415,7 +382,6 @@ lt_status lt_run_finish(lt_run *run, const char *result_json)
     LT_TRY(sync_growing(run));
     LT_TRY(lti_run_list_files(run->dir, &files));
     LT_TRY(write_taken(run, "files.json", files));
-    to_ledger(run, NULL, result_json);
     char *list = join(run->dir, "files.json"), list_digest[DIGEST_HEX];
     lt_status status = list ? lt_file_digest(list, list_digest) : LTI_NOMEM("run directory");
     lti_free(list);
@@ -437,6 +403,5 @@ void lt_run_close(lt_run *run)
     pthread_mutex_destroy(&run->mutex);
     lti_free(run->dir);
     lti_free(run->verb);
-    lti_free(run->ledger_path);
     lti_free(run);
 }

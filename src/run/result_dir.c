@@ -50,7 +50,6 @@ static lt_status open_run(const lt_result_dir_spec *spec, lt_result_dir *d)
                        .verb = spec->verb,
                        .options = spec->options,
                        .key_values = spec->facts,
-                       .events = spec->events,
                        .force = force,
                        .resume = !force && lti_is_file(env)};
     lti_free(env);

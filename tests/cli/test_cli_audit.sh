@@ -1,5 +1,6 @@
 # Audits with reference models, several oracles and a state before: keys, files, verdicts, notes, and what is refused.
 . "$(dirname "$0")/lib.sh"
+export LETHE_RECORD=0 # outputs are compared, and each record has a number of its own
 golden="$SOURCE/tests/methods/golden"
 target="$golden/mia_target.npz" refs="$golden/mia_references.npz"
 

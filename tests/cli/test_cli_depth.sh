@@ -1,5 +1,6 @@
 # lethe audit --representations: keys, lengths, one value computed by hand, runs left as they were, and what is refused.
 . "$(dirname "$0")/lib.sh"
+export LETHE_RECORD=0 # outputs are compared, and each record has a number of its own
 deep="--representations --representation-samples 60 --relearn-steps 7 --relearn-every 3 --relearn-batch 10 --relearn-lr 0.01 --threads 1"
 
 run 0 train $tiny --epochs 3 --out runs/base --json

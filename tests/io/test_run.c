@@ -402,164 +402,6 @@ static void killed_any_time(void **state)
     assert_true(lt_run_is_done(f->dir));
 }
 
-static json_t *runs_of(lt_ledger *ledger)
-{
-    char *text = lt_ledger_runs_json(ledger);
-    assert_non_null(text);
-    json_t *json = json_loads(text, 0, NULL);
-    assert_true(json_is_array(json));
-    free(text);
-    return json;
-}
-
-static void ledger_rows(void **state)
-{
-    fixture *f = *state;
-    lt_ledger *ledger;
-    char path[100];
-    snprintf(path, sizeof path, "%s/new/dir/lethe.db", f->root);
-    assert_ok(lt_ledger_open(path, &ledger));
-    json_t *runs = runs_of(ledger);
-    assert_int_equal(json_array_size(runs), 0);
-    json_decref(runs);
-    assert_ok(lt_ledger_add_run(ledger, "/r/1", "train", "d1", NULL));
-    assert_ok(lt_ledger_add_run(ledger, "/r/1", "train", "d1", "{\"test_acc\": 0.75}"));
-    assert_ok(lt_ledger_add_run(ledger, "/r/'2\"", "eval", "d2", "not json"));
-    lt_ledger_close(ledger);
-    lt_ledger_close(NULL);
-    assert_ok(lt_ledger_open(path, &ledger));
-    runs = runs_of(ledger);
-    assert_int_equal(json_array_size(runs), 3);
-    const json_t *row = json_array_get(runs, 1);
-    assert_string_equal(json_string_value(json_object_get(row, "dir")), "/r/1");
-    assert_string_equal(json_string_value(json_object_get(row, "config_digest")), "d1");
-    assert_true(json_real_value(json_object_get(json_object_get(row, "result"), "test_acc")) == 0.75);
-    assert_true(json_real_value(json_object_get(row, "time")) > 1e9);
-    assert_true(json_is_null(json_object_get(json_array_get(runs, 0), "result")));
-    assert_string_equal(json_string_value(json_object_get(json_array_get(runs, 2), "result")), "not json");
-    json_decref(runs);
-    lt_ledger_close(ledger);
-}
-
-// Processes that append at the same time lose nothing, the creation of the file included.
-static void ledger_is_shared(void **state)
-{
-    fixture *f = *state;
-    enum { PROCESSES = 4, ROWS = 20 };
-    char path[100];
-    snprintf(path, sizeof path, "%s/lethe.db", f->root);
-    for (int p = 0; p < PROCESSES; p++)
-        if (fork() == 0) {
-            lt_ledger *ledger;
-            bool ok = lt_ledger_open(path, &ledger) == LT_OK;
-            for (int i = 0; i < ROWS && ok; i++)
-                ok = lt_ledger_add_run(ledger, "/r", "train", "d", NULL) == LT_OK;
-            _exit(!ok);
-        }
-    for (int p = 0; p < PROCESSES; p++) {
-        int ended;
-        wait(&ended);
-        assert_true(WIFEXITED(ended) && WEXITSTATUS(ended) == 0);
-    }
-    lt_ledger *ledger;
-    assert_ok(lt_ledger_open(path, &ledger));
-    json_t *runs = runs_of(ledger);
-    assert_int_equal(json_array_size(runs), PROCESSES * ROWS);
-    json_decref(runs);
-    lt_ledger_close(ledger);
-}
-
-typedef struct heard {
-    int n_warnings;
-    char text[300];
-} heard;
-
-static void listen(void *self, const lt_event *event)
-{
-    heard *h = self;
-    h->n_warnings += event->kind == LT_EV_WARNING;
-    snprintf(h->text, sizeof h->text, "%s", event->text);
-}
-
-// A run writes to the ledger beside it or in $LETHE_HOME; a bad one is a warning and nothing more.
-static void ledger_of_a_run(void **state)
-{
-    fixture *f = *state;
-    lt_run *run;
-    bool finished;
-    char path[100];
-    heard h = {0};
-    lt_events *events;
-    assert_ok(lt_events_create(&events));
-    assert_ok(lt_events_add(events, (lt_sink){listen, &h}));
-    lt_run_spec spec = spec_of(f);
-    spec.events = events;
-    assert_ok(lt_run_open(&spec, &run, &finished));
-    assert_ok(lt_run_finish(run, "{\"a\": 1}"));
-    lt_run_close(run);
-    lt_ledger *ledger;
-    snprintf(path, sizeof path, "%s/runs/lethe.db", f->root);
-    assert_int_equal(access(path, F_OK), 0);
-    assert_ok(lt_ledger_open(path, &ledger));
-    json_t *runs = runs_of(ledger);
-    assert_int_equal(json_array_size(runs), 2);
-    assert_string_equal(json_string_value(json_object_get(json_array_get(runs, 1), "dir")), f->dir);
-    assert_true(json_is_object(json_object_get(json_array_get(runs, 1), "result")));
-    json_decref(runs);
-    lt_ledger_close(ledger);
-    assert_int_equal(h.n_warnings, 0);
-
-    snprintf(path, sizeof path, "%s/home", f->root);
-    setenv("LETHE_HOME", path, 1);
-    spec.force = true;
-    assert_ok(lt_run_open(&spec, &run, &finished));
-    lt_run_close(run);
-    assert_ok(lt_ledger_open(NULL, &ledger));
-    runs = runs_of(ledger);
-    assert_int_equal(json_array_size(runs), 1);
-    json_decref(runs);
-    lt_ledger_close(ledger);
-    assert_int_equal(h.n_warnings, 0);
-
-    char garbage[120];
-    snprintf(garbage, sizeof garbage, "%s/lethe.db", path);
-    assert_ok(lt_write_file_atomic(garbage,
-                                   "this is no data base, and it is longer than a header of one is, "
-                                   "which takes a hundred bytes to be recognised",
-                                   108));
-    assert_ok(lt_run_open(&spec, &run, &finished));
-    assert_int_equal(h.n_warnings, 1);
-    assert_contains(h.text, "ledger");
-    assert_contains(h.text, "lethe.db");
-    assert_ok(lt_run_finish(run, "{}"));
-    lt_run_close(run);
-    assert_true(lt_run_is_done(f->dir));
-    char *log = content(f->dir, "log.txt");
-    assert_contains(log, " warning ledger: ");
-    free(log);
-    assert_fails(LT_E_FORMAT, "not a database", lt_ledger_open(NULL, &ledger));
-    setenv("LETHE_HOME", garbage, 1); // a directory below a file
-    assert_fails(LT_E_IO, "Not a directory", lt_ledger_open(NULL, &ledger));
-    assert_ok(lt_run_open(&spec, &run, &finished));
-    assert_int_equal(h.n_warnings, 2);
-    lt_run_close(run);
-    lt_events_destroy(events);
-}
-
-static void ledger_of_the_future(void **state)
-{
-    fixture *f = *state;
-    char path[100];
-    lt_ledger *ledger;
-    sqlite3 *db;
-    snprintf(path, sizeof path, "%s/lethe.db", f->root);
-    assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
-    assert_int_equal(sqlite3_exec(db, "PRAGMA user_version = 99", NULL, NULL, NULL), SQLITE_OK);
-    sqlite3_close(db);
-    assert_fails(LT_E_FORMAT, "expected schema 1, found 99", lt_ledger_open(path, &ledger));
-    assert_null(ledger);
-}
-
 static lt_status one_run(const lt_run_spec *spec)
 {
     lt_run *run;
@@ -571,7 +413,7 @@ static lt_status one_run(const lt_run_spec *spec)
     return status;
 }
 
-// A failed allocation either fails the run or (in the ledger) only warns; a finished run is finished.
+// A failed allocation fails the run; a finished run is finished.
 static void failing_allocations(void **state)
 {
     fixture *f = *state;
@@ -604,10 +446,6 @@ int main(void)
         TEST(foreign_directories),
         TEST(full_disk),
         TEST(killed_any_time),
-        TEST(ledger_rows),
-        TEST(ledger_is_shared),
-        TEST(ledger_of_a_run),
-        TEST(ledger_of_the_future),
         TEST(failing_allocations),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
