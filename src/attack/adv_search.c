@@ -11,7 +11,6 @@
 #include "attack/attack_rows.h"
 #include "attack/engine.h"
 #include <math.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -115,39 +114,6 @@ static lt_status evaluate(lti_search *s, lt_evaluator *evaluator, const float *i
     return LT_OK;
 }
 
-typedef struct queued {
-    int64_t i;
-    double margin;
-} queued;
-
-static int by_margin(const void *a, const void *b)
-{
-    const queued *x = a, *y = b;
-    if (x->margin != y->margin)
-        return x->margin < y->margin ? 1 : -1;
-    return (x->i > y->i) - (x->i < y->i);
-}
-
-// Samples of a large margin first: they tend to take the most steps, and what begins last should not end last, in
-// batches that are nearly empty. The order changes nothing of any sample.
-static lt_status sort_queue(lti_search *s)
-{
-    const int k = s->model->shape.n_classes;
-    queued *order = lti_calloc((size_t)s->n_queue + 1, sizeof *order);
-    if (!order)
-        return LTI_NOMEM("adversarial search");
-    for (int64_t j = 0; j < s->n_queue; j++) {
-        const int64_t i = s->queue[j];
-        order[j] =
-            (queued){i, -lti_loss(LTI_LOSS_MARGIN, &(lti_loss_in){s->logits + i * k, k, s->set->label[i], -1}, NULL)};
-    }
-    qsort(order, (size_t)s->n_queue, sizeof *order, by_margin);
-    for (int64_t j = 0; j < s->n_queue; j++)
-        s->queue[j] = order[j].i;
-    lti_free(order);
-    return LT_OK;
-}
-
 // Everything is (re)set here: the arrays may hold what a damaged state file left.
 static lt_status start_search(lti_search *s, lt_evaluator *evaluator)
 {
@@ -168,7 +134,7 @@ static lt_status start_search(lti_search *s, lt_evaluator *evaluator)
         else
             s->queue[s->n_queue++] = i;
     }
-    return sort_queue(s);
+    return LT_OK;
 }
 
 // Takes the final predictions, and puts samples that the evaluation path still calls right back to work.

@@ -193,10 +193,10 @@ static void fill_queries(engine *e, int64_t from, int64_t n)
     }
 }
 
-// One evaluation, or the average of several: z the mean, pred the majority.
+// One evaluation, or the average of several: z the mean, pred the majority. Public code looks at one (--parity).
 static lt_status evaluate_rows(engine *e, int64_t from, int64_t n)
 {
-    const int k = e->job->k, draws = e->job->spec->eot;
+    const int k = e->job->k, draws = e->job->spec->parity ? 1 : e->job->spec->eot;
     float *z = e->z + from * k, *draw_z = e->draw_z + from * k;
     int32_t *pred = e->pred + from, *votes = e->votes + from * k;
     fill_queries(e, from, n);
@@ -262,7 +262,7 @@ static void clear_unused(engine *e, int64_t from, int64_t n)
             memset(e->dz + r * e->job->k, 0, (size_t)e->job->k * sizeof *e->dz);
 }
 
-// The mean over draws of the noise of gradients, each of its own loss.
+// The mean over draws of the noise of gradients, each of its own loss. Public code keeps the last of them (--parity).
 static lt_status average_gradients(engine *e, int64_t from, int64_t n)
 {
     const int k = e->job->k, draws = e->job->spec->eot;
@@ -280,8 +280,9 @@ static lt_status average_gradients(engine *e, int64_t from, int64_t n)
                 lti_loss(s->loss, &(lti_loss_in){z + r * k, k, s->label, s->target}, s->dz);
         }
         LT_TRY(lti_attack_model_backward(e->model, e->kind, e->dz + from * k, n, draw_dx));
+        const float share = !e->job->spec->parity ? 1.0f / (float)draws : d == draws - 1 ? 1.0f : 0.0f;
         for (int64_t j = 0; j < n * e->n; j++)
-            dx[j] += draw_dx[j] / (float)draws;
+            dx[j] += draw_dx[j] * share;
     }
     return LT_OK;
 }

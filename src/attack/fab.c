@@ -18,7 +18,7 @@ static float clamp01(double v)
     return v < 0 ? 0 : v > 1 ? 1 : (float)v;
 }
 
-// Restarts begin at half the smaller of the radius and the best distance.
+// Restarts begin at half the smaller of the radius and the best distance; in public code always at half the radius.
 lti_next lti_fab_start_run(lti_slot *s, lti_fab *f)
 {
     (void)f;
@@ -29,7 +29,8 @@ lti_next lti_fab_start_run(lti_slot *s, lti_fab *f)
     for (int64_t j = 0; j < s->n; j++)
         t[j] = s->norm == LT_NORM_L2 ? (float)lt_rng_normal(&s->rng) : 2 * lt_rng_uniform(&s->rng) - 1;
     const double length = lti_distance(s->norm, t, NULL, s->n),
-                 radius = fmin(fmin(s->eps, s->best_distance), s->norm == LT_NORM_L2 ? sqrt((double)s->n) : 1);
+                 known = s->spec->parity ? (double)INFINITY : s->best_distance,
+                 radius = fmin(fmin(s->eps, known), s->norm == LT_NORM_L2 ? sqrt((double)s->n) : 1);
     for (int64_t j = 0; j < s->n && length > 0; j++)
         s->x[j] = clamp01((double)s->x0[j] + 0.5 * radius * (double)t[j] / length);
     return LTI_EVALUATE;

@@ -45,6 +45,11 @@ static float *pixel_at(float *v, const lti_slot *s, int c, int y, int x)
 static window draw_window(lti_slot *s, int side)
 {
     window w = {.side = side};
+    if (s->spec->parity) { // public code never reaches the last row and column of positions
+        w.y = (int)(lt_rng_uniform(&s->rng) * (float)(s->h - side));
+        w.x = (int)(lt_rng_uniform(&s->rng) * (float)(s->w - side));
+        return w;
+    }
     w.y = (int)lt_rng_below(&s->rng, (uint64_t)s->h - (uint64_t)side + 1);
     w.x = (int)lt_rng_below(&s->rng, (uint64_t)s->w - (uint64_t)side + 1);
     return w;
@@ -242,8 +247,8 @@ static lti_next take_logits(lti_slot *s, const void *cfg)
     search *q = s->state;
     const lti_loss_in in = {s->z, s->n_classes, s->label, s->target};
     const double f = lti_loss(s->target >= 0 ? LTI_LOSS_MARGIN_TARGET : LTI_LOSS_MARGIN, &in, NULL);
-    s->step++; // queries
-    if (lti_slot_record(s, f))
+    s->step++;                                                // queries
+    if (lti_slot_record(s, f) || (s->spec->parity && f >= 0)) // public code is done at a tie, which is no success
         return LTI_STOP;
     if (s->step == 1 || -f < q->margin || lti_slot_success(s)) {
         q->margin = -f;

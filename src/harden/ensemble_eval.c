@@ -42,11 +42,11 @@ static lt_status members_to_members(const lt_ensemble *e, const lt_view *view, c
         out->transfer[i] = m.rate[i];
         out->eligible[i] = m.eligible[i];
         out->numerator[i] = m.numerator[i];
-        if (own) { // of what the member gets right: whether its own attack fools it
-            const int64_t right = m.both_right[i];
-            out->numerator[i] = right - m.robust[i];
+        if (own) { // of what the member gets right: whether its own attack fools it, towards the target if it has one
+            const int64_t right = m.both_right[i], fooled = m.eligible[i];
+            out->numerator[i] = fooled;
             out->eligible[i] = right;
-            out->transfer[i] = right > 0 ? (double)(right - m.robust[i]) / (double)right : (double)NAN;
+            out->transfer[i] = right > 0 ? (double)fooled / (double)right : (double)NAN;
         }
         if (isnan(out->transfer[i]))
             continue;

@@ -3,6 +3,7 @@
 #include "lt_test.h"
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 static lt_env env;
 static lt_backend *ref;
@@ -271,7 +272,12 @@ static void test_lotos_equal(void **state)
 
 // ---- training and transfer
 
-static lt_ensemble *train(const lt_dataset *ds, const lt_ensemble_cfg *cfg, double clip, int epochs)
+typedef struct members {
+    int n;
+    const char *const *spec;
+} members;
+
+static lt_ensemble *train_members(const lt_dataset *ds, members m, const lt_ensemble_cfg *cfg, double clip, int epochs)
 {
     lt_ensemble *e;
     lt_clip_cfg c;
@@ -287,12 +293,17 @@ static lt_ensemble *train(const lt_dataset *ds, const lt_ensemble_cfg *cfg, doub
     in.job.cfg.lr = 0.05f;
     in.job.cfg.schedule = LT_SCHED_CONST;
     in.job.phase[0] = (lt_phase){.view = {lt_view_split(ds, LT_TRAIN)}, .n_views = 1, .shuffle = true};
-    static const char *const small[] = {"simple-conv:width=2,bn=0", "simple-conv:width=2,bn=0"};
-    assert_ok(lt_ensemble_create(small, 2, (lt_model_shape){ds->c, ds->h, ds->w, ds->n_classes}, 1, &e));
+    assert_ok(lt_ensemble_create(m.spec, m.n, (lt_model_shape){ds->c, ds->h, ds->w, ds->n_classes}, 1, &e));
     assert_ok(lt_ensemble_train(e, &in, &env, &result));
     assert_memory_equal(e->member[1]->params, e->joint->params + e->param_at[1],
                         (size_t)e->member[1]->n_params * sizeof(float));
     return e;
+}
+
+static lt_ensemble *train(const lt_dataset *ds, const lt_ensemble_cfg *cfg, double clip, int epochs)
+{
+    static const char *const small[] = {"simple-conv:width=2,bn=0", "simple-conv:width=2,bn=0"};
+    return train_members(ds, (members){2, small}, cfg, clip, epochs);
 }
 
 static void test_training(void **state)
@@ -318,6 +329,81 @@ static void test_training(void **state)
     lt_ensemble_destroy(a);
     lt_ensemble_destroy(b);
     lt_ensemble_destroy(c);
+    lt_dataset_close(ds);
+}
+
+// Three and five members, of different architectures too, train and are evaluated; TRS and LOTOS together differ from
+// either alone.
+static void test_more_members(void **state)
+{
+    (void)state;
+    static const char *const spec[] = {"simple-conv:width=2,bn=0", "simple-conv:width=3,bn=0",
+                                       "simple-conv:width=2,bn=0", "simple-conv:width=2,bn=0",
+                                       "simple-conv:width=2,bn=0"};
+    static const struct {
+        int n;
+        const char *method;
+        bool lotos;
+    } cases[] = {{3, "plain", false}, {3, "trs", false}, {3, "trs", true}, {3, "lotos", false}, {5, "lotos", false}};
+    enum { N_CASES = 5 };
+    lt_dataset *ds;
+    float *params[N_CASES];
+    assert_ok(lt_dataset_open("synthetic:train=40,test=20", NULL, &ds));
+    for (int i = 0; i < N_CASES; i++) {
+        lt_ensemble_cfg cfg = options(cases[i].method);
+        lt_ensemble_eval_cfg ask = {.attack = "fgsm", .white_box = true};
+        lt_ensemble_eval out;
+        const lt_view view = lt_view_split(ds, LT_TEST);
+        cfg.lotos = cases[i].lotos;
+        cfg.lotos_mal = 0.05f;
+        cfg.lotos_weight = 0.5f;
+        cfg.lotos_every = 1;
+        lt_ensemble *e = train_members(ds, (members){cases[i].n, spec}, &cfg, 0, 1);
+        lt_attack_spec_init(&ask.spec);
+        ask.spec.eps = "0.2";
+        assert_ok(lt_ensemble_evaluate(e, &view, &ask, &env, &out));
+        assert_int_equal(out.n, cases[i].n);
+        assert_true(out.acc >= 0 && out.acc <= 1 && out.robust_acc <= out.acc);
+        for (int c = 0; c < out.n * out.n; c++)
+            assert_true(out.numerator[c] <= out.eligible[c] && out.eligible[c] <= view.n);
+        lt_ensemble_eval_clear(&out);
+        params[i] = malloc((size_t)e->joint->n_params * sizeof(float));
+        memcpy(params[i], e->joint->params, (size_t)e->joint->n_params * sizeof(float));
+        for (int j = 0; j < i && cases[j].n == cases[i].n; j++)
+            assert_true(memcmp(params[i], params[j], (size_t)e->joint->n_params * sizeof(float)) != 0);
+        lt_ensemble_destroy(e);
+    }
+    for (int i = 0; i < N_CASES; i++)
+        free(params[i]);
+    lt_dataset_close(ds);
+}
+
+// Aimed at a class, only that answer counts: of the source to be eligible, of the target to be a transfer.
+static void test_targeted_transfer(void **state)
+{
+    (void)state;
+    lt_dataset *ds;
+    assert_ok(lt_dataset_open("synthetic:train=200,test=30", NULL, &ds));
+    lt_ensemble_cfg plain = options("plain");
+    lt_ensemble *e = train(ds, &plain, 0, 6);
+    const lt_view view = lt_view_split(ds, LT_TEST);
+    lt_ensemble_eval_cfg cfg = {.attack = "pgd", .white_box = false};
+    lt_ensemble_eval any, aimed;
+    lt_attack_spec_init(&cfg.spec);
+    cfg.spec.eps = "0.3";
+    cfg.spec.steps = 5;
+    assert_ok(lt_ensemble_evaluate(e, &view, &cfg, &env, &any));
+    cfg.spec.target = "next";
+    assert_ok(lt_ensemble_evaluate(e, &view, &cfg, &env, &aimed));
+    for (int i = 0; i < 2; i++) {
+        const int own = i * 2 + i, other = i * 2 + 1 - i;
+        assert_int_equal(aimed.eligible[own], any.eligible[own]); // what the member gets right
+        assert_true(aimed.eligible[other] <= aimed.numerator[own] && aimed.numerator[other] <= aimed.eligible[other]);
+    }
+    assert_true(aimed.numerator[0] + aimed.numerator[3] < any.numerator[0] + any.numerator[3]); // harder
+    lt_ensemble_eval_clear(&any);
+    lt_ensemble_eval_clear(&aimed);
+    lt_ensemble_destroy(e);
     lt_dataset_close(ds);
 }
 
@@ -377,9 +463,11 @@ static int teardown(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_head),           cmocka_unit_test(test_gradients),   cmocka_unit_test(test_trs_terms),
-        cmocka_unit_test(test_lotos_gradient), cmocka_unit_test(test_lotos_equal), cmocka_unit_test(test_training),
-        cmocka_unit_test(test_transfer),       cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_head),         cmocka_unit_test(test_gradients),
+        cmocka_unit_test(test_trs_terms),    cmocka_unit_test(test_lotos_gradient),
+        cmocka_unit_test(test_lotos_equal),  cmocka_unit_test(test_training),
+        cmocka_unit_test(test_more_members), cmocka_unit_test(test_targeted_transfer),
+        cmocka_unit_test(test_transfer),     cmocka_unit_test(test_refusals),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

@@ -457,6 +457,26 @@ static void test_adversarial_sets(void **state)
     }
 }
 
+// Restart r draws the same start however many there are, so more of them never leave an example farther away.
+static void test_fab_more_restarts(void **state)
+{
+    (void)state;
+    for (int norm = 0; norm < 2; norm++) {
+        lt_attack_spec spec = rt_spec(norm ? LT_NORM_L2 : LT_NORM_LINF, "0.5");
+        spec.min_norm = true;
+        spec.steps = 6;
+        lt_robust_result *one = rt_attack(&lin, "fab", &spec);
+        spec.restarts = 3;
+        lt_robust_result *three = rt_attack(&lin, "fab", &spec);
+        for (int64_t i = 0; i < one->n; i++) {
+            assert_true(three->raw_distance[i] <= one->raw_distance[i]);
+            assert_true(one->queries_b[i] == 0 || three->queries_b[i] > 2 * one->queries_b[i]);
+        }
+        lt_robust_result_destroy(one);
+        lt_robust_result_destroy(three);
+    }
+}
+
 // The search of AMUN in the engine finds what the one that makes sets finds.
 static void test_amun_search(void **state)
 {
@@ -556,6 +576,7 @@ int main(void)
         cmocka_unit_test(test_parity_saturates),
         cmocka_unit_test(test_parity_of_apgd),
         cmocka_unit_test(test_adversarial_sets),
+        cmocka_unit_test(test_fab_more_restarts),
         cmocka_unit_test(test_amun_search),
         cmocka_unit_test(test_interruption),
         cmocka_unit_test(test_out_of_memory),

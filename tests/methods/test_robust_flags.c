@@ -108,6 +108,13 @@ static void test_noise(void **state)
     assert_true(r->success_rate > 0);
     for (int64_t i = 0; i < r->n; i++)
         assert_true(r->queries_f[i] % 20 == 0 && r->queries_b[i] % 20 == 0);
+    // Public code keeps the last of 20 gradients and selects survivors by one evaluation: cheaper, and no less broken.
+    lt_robust_result *parity = NULL;
+    spec.parity = true;
+    assert_ok(lt_robust_evaluate(&target, &t.view, "pgd", &spec, NULL, NULL, &t.env, &parity));
+    assert_true(parity->n_forward < r->n_forward && memcmp(parity->x_adv, r->x_adv, sizeof(float) * RT_N) != 0);
+    assert_true(parity->part[0].robust_acc <= r->part[0].robust_acc);
+    lt_robust_result_destroy(parity);
     lt_robust_result_destroy(r);
     rt_close(&t);
 }
@@ -213,6 +220,61 @@ static void test_square_positions(void **state)
     for (int j = 0; j < RT_H * RT_H; j++)
         chi += ((double)hits[j] - expected) * ((double)hits[j] - expected) / expected;
     assert_true(chi < 108); // 63 degrees of freedom, p = 0.0004
+}
+
+// Public code draws floor(U (H - s)): the last row and column of positions never occur (--parity).
+static void test_square_parity(void **state)
+{
+    (void)state;
+    struct {
+        double p_init;
+        bool rescale;
+    } cfg = {0.01, false}; // windows of one pixel
+    by_hand b = {0};
+    const lt_attack *a = begin_by_hand(&b, LT_NORM_LINF, 0.05);
+    b.spec.parity = true;
+    assert_int_equal(a->ops->start_run(&b.s, &cfg), LTI_EVALUATE);
+    float first[RT_N];
+    memcpy(first, b.s.x, sizeof first);
+    int n_changed = 0;
+    for (int q = 0; q < 5000; q++) {
+        assert_int_equal(a->ops->take_logits(&b.s, &cfg), LTI_EVALUATE);
+        for (int j = 0; j < RT_N; j++) {
+            const bool changed = b.s.x[j] != first[j];
+            n_changed += changed;
+            assert_false(changed && (j % RT_H == RT_H - 1 || j / RT_H % RT_H == RT_H - 1));
+        }
+    }
+    assert_true(n_changed > 5000);
+    // At a tie public code is done, and the class is still the label's: robust. Ours goes on.
+    b.z[0] = b.z[1] = 1;
+    assert_int_equal(a->ops->take_logits(&b.s, &cfg), LTI_STOP);
+    assert_false(b.s.found);
+    b.spec.parity = false;
+    assert_int_equal(a->ops->take_logits(&b.s, &cfg), LTI_EVALUATE);
+}
+
+// Restarts of FAB begin within half the best distance known; in public code within half the radius (--parity).
+static void test_fab_restarts(void **state)
+{
+    (void)state;
+    for (int norm = 0; norm < 2; norm++) {
+        by_hand b = {0};
+        const lt_attack *fab = NULL;
+        (void)begin_by_hand(&b, norm ? LT_NORM_L2 : LT_NORM_LINF, 0.2);
+        assert_ok(lt_attack_find("fab", &fab));
+        b.s.best_distance = 0.01;
+        assert_int_equal(fab->ops->start_run(&b.s, NULL), LTI_EVALUATE);
+        assert_memory_equal(b.s.x, b.x0, sizeof b.x0); // the first run starts at the image
+        b.s.restart = 1;
+        assert_int_equal(fab->ops->start_run(&b.s, NULL), LTI_EVALUATE);
+        const double near = lti_distance(b.s.norm, b.s.x, b.x0, RT_N);
+        assert_true(near > 0.0049 && near <= 0.005001);
+        b.spec.parity = true;
+        assert_int_equal(fab->ops->start_run(&b.s, NULL), LTI_EVALUATE);
+        const double far = lti_distance(b.s.norm, b.s.x, b.x0, RT_N);
+        assert_true(far > 0.0999 && far <= 0.100001);
+    }
 }
 
 static void test_square_l2(void **state)
@@ -404,6 +466,8 @@ int main(void)
         cmocka_unit_test(test_noise),
         cmocka_unit_test(test_ties),
         cmocka_unit_test(test_square_positions),
+        cmocka_unit_test(test_square_parity),
+        cmocka_unit_test(test_fab_restarts),
         cmocka_unit_test(test_square_l2),
         cmocka_unit_test(test_square_shapes),
         cmocka_unit_test(test_ensemble_head),
