@@ -28,111 +28,39 @@ static const cli_group groups[] = {
     {NULL, NULL, NULL, 0, 0},
 };
 
-static json_t *layer_json(const lt_spectrum *s)
+static lt_status write_report(const struct opts *o, const char *model, const lt_norms_record *r)
 {
-    json_t *j = json_object(), *sigma = json_array();
-    for (int i = 0; i < s->k; i++)
-        json_array_append_new(sigma, json_real(s->sigma[i]));
-    cli_put_text(j, "name", s->name);
-    cli_put(j, "kind", json_string(lt_layer_kind_name(s->kind)));
-    cli_put(j, "sigma", sigma);
-    cli_put_real(j, "lower", s->lower);
-    cli_put_real(j, "upper", s->upper);
-    cli_put(j, "upper_by", json_string(s->upper_by));
-    cli_put_real(j, "kernel_norm", s->kernel_norm);
-    cli_put_real(j, "residual", s->residual);
-    cli_put(j, "iterations", json_integer(s->iterations));
-    return j;
-}
-
-static void put_spectra(json_t *r, const lt_spectra *s)
-{
-    json_t *layers = json_array();
-    for (int i = 0; i < s->n_layers; i++)
-        json_array_append_new(layers, layer_json(&s->layer[i]));
-    cli_put(r, "layers", layers);
-    cli_put_real(r, "lipschitz_bound", s->lipschitz_bound);
-    cli_put_real(r, "lipschitz_bound_normalized", s->lipschitz_bound_normalized);
-    cli_put(r, "lipschitz_bound_by", json_string(s->bound_by));
-}
-
-static void put_clipped(json_t *r, const lt_clip_report *report)
-{
-    json_t *layers = json_array();
-    for (int i = 0; i < report->n_layers; i++) {
-        const lt_clipped_layer *l = &report->layer[i];
-        json_t *j = json_object();
-        cli_put_text(j, "name", l->name);
-        cli_put(j, "kind", json_string(lt_layer_kind_name(l->kind)));
-        cli_put_real(j, "target", l->target);
-        cli_put_real(j, "before", l->before);
-        cli_put_real(j, "after", l->after);
-        cli_put(j, "events", json_integer(l->events));
-        json_array_append_new(layers, j);
-    }
-    cli_put(r, "clipped", layers);
-    cli_put_real(r, "clip_s", report->wall_s);
-}
-
-static lt_status clip(cli_call *call, lt_model *model, const lt_env *env, json_t *r)
-{
-    struct opts *o = call->opts;
-    lt_clip_report report;
-    char digest[65];
-    lt_model_digest(model, digest);
-    o->rule.clip_norm = o->clip;
-    cli_progress_stage(call->session->progress, "clipping %s", model->spec);
-    LT_TRY(lt_clip_model(model, &o->rule, call->seed.seed, env, &report));
-    put_clipped(r, &report);
-    lt_clip_report_clear(&report);
-    LT_TRY(lt_model_set_meta(model, "lethe.parent_digest", digest));
-    LT_TRY(lt_model_save(model, o->out));
-    cli_put_text(r, "out", o->out);
-    return LT_OK;
-}
-
-static lt_status write_report(const cli_call *call, const lt_spectra *before, const lt_spectra *after)
-{
-    const struct opts *o = call->opts;
-    const lt_report_spectra all[] = {{before ? "before" : o->file, before ? before : after}, {"after", after}};
-    const lt_report_spec page = {.title = "Spectra of layers",
-                                 .subtitle = cli_text(call->result, "model"),
-                                 .spectra = all,
-                                 .n_spectra = before ? 2 : 1};
+    const bool has_before = r->before.n_layers > 0;
+    const lt_report_spectra all[] = {{has_before ? "before" : o->file, has_before ? &r->before : &r->after},
+                                     {"after", &r->after}};
+    const lt_report_spec page = {
+        .title = "Spectra of layers", .subtitle = model, .spectra = all, .n_spectra = has_before ? 2 : 1};
     return lt_report_html(&page, o->report);
 }
 
-static lt_status measure_model(cli_call *call, const lt_model *model, const lt_env *env, lt_spectra *out)
-{
-    struct opts *o = call->opts;
-    o->spectra.seed = call->seed.seed;
-    cli_progress_stage(call->session->progress, "spectra of %s", model->spec);
-    return lt_spectra_measure(model, &o->spectra, env, out);
-}
-
-static lt_status measure(cli_call *call, lt_model *model, json_t *r)
+static lt_status measure(cli_call *call, lt_model *model)
 {
     const struct opts *o = call->opts;
-    const bool wants_page = o->report && *o->report, wants_before = wants_page && o->clip > 0;
+    const bool wants_page = o->report && *o->report;
     lt_env env;
-    lt_spectra before = {0}, after = {0};
-    char digest[65];
+    lt_norms_record record;
     cli_catch_signals(call->session);
     LT_TRY(cli_env(call, &env));
-    lt_status status = wants_before ? measure_model(call, model, &env, &before) : LT_OK;
-    if (status == LT_OK && o->clip > 0)
-        status = clip(call, model, &env, r);
+    const lt_norms_order order = {.model = model,
+                                  .clip = (double)o->clip,
+                                  .rule = o->rule,
+                                  .spectra = o->spectra,
+                                  .seed = call->seed.seed,
+                                  .out = o->out,
+                                  .measure_before = wants_page && o->clip > 0,
+                                  .env = &env};
+    cli_progress_stage(call->session->progress, "spectra of %s", model->spec);
+    lt_status status = lt_norms_measure(&order, &record);
     if (status == LT_OK)
-        status = measure_model(call, model, &env, &after);
-    if (status == LT_OK) {
-        lt_model_digest(model, digest);
-        cli_put(r, "model", json_string(model->spec));
-        cli_put(r, "model_digest", json_string(digest));
-        put_spectra(r, &after);
-        status = wants_page ? write_report(call, wants_before ? &before : NULL, &after) : LT_OK;
-    }
-    lt_spectra_clear(&before);
-    lt_spectra_clear(&after);
+        status = cli_set_result(call, record.json, "norms");
+    if (status == LT_OK && wants_page)
+        status = write_report(o, model->spec, &record);
+    lt_norms_record_clear(&record);
     return status;
 }
 
@@ -141,18 +69,12 @@ static lt_status run(cli_call *call)
     const struct opts *o = call->opts;
     lt_trained_model m = {0};
     LT_TRY(cli_positional(call, "file", 1, 1));
-    if ((o->clip > 0) != (o->out && *o->out))
+    if ((o->clip > 0) != (o->out && *o->out)) // before a file is opened
         return LT_FAIL(LT_E_USAGE, "norms: --clip and --out go together");
     lt_status status = lt_trained_model_open(o->file, &o->fallback, NULL, &m);
-    if (status == LT_OK) {
-        call->result = json_object();
-        status = measure(call, m.model, call->result);
-    }
+    if (status == LT_OK)
+        status = measure(call, m.model);
     lt_trained_model_close(&m);
-    if (status != LT_OK) {
-        json_decref(call->result);
-        call->result = NULL;
-    }
     return status;
 }
 

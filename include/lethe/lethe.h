@@ -34,6 +34,7 @@
 #include "lethe/representation.h"
 #include "lethe/rng.h"
 #include "lethe/robust.h"
+#include "lethe/robustness.h"
 #include "lethe/run.h"
 #include "lethe/runs.h"
 #include "lethe/spectra.h"

@@ -5,6 +5,7 @@
 #ifndef LT_RUNS_H
 #define LT_RUNS_H
 #include "lethe/audit.h"
+#include "lethe/clip.h"
 #include "lethe/lint.h"
 #include "lethe/run.h"
 LT_BEGIN
@@ -41,6 +42,8 @@ LT_API void lt_trained_model_effect(const lt_trained_model *m, lt_lint_effect *e
 // The recipe that the model was trained with, from its metadata; defaults where the file says nothing. LT_E_FORMAT.
 LT_API bool lt_trained_model_has_recipe(const lt_trained_model *m);
 LT_API lt_status lt_trained_model_recipe(const lt_trained_model *m, lt_train_cfg *cfg);
+// The spectral clipping that it was trained with; clip_norm and the others are 0 where the file says nothing.
+LT_API lt_status lt_trained_model_clip(const lt_trained_model *m, lt_clip_cfg *cfg);
 // Path of the run that this one started from, malloc'ed ("" = none): the one on record or, where nothing lies there,
 // one of the same name in the directory that holds this run. NULL when out of memory.
 LT_API char *lt_trained_model_parent(const lt_trained_model *m);
@@ -88,6 +91,7 @@ typedef struct lt_provenance { // fields that are NULL or "" leave the metadata 
     const lt_dataset *ds;      // digest, and class names and spec with `is_trained`
     bool is_trained;           // trained on ds, rather than changed afterwards
     const lt_train_cfg *recipe;
+    const lt_clip_cfg *clip;
     const char *config_digest, *parent_digest, *method, *forget_digest, *forgotten_digest;
 } lt_provenance;
 LT_API lt_status lt_model_set_provenance(lt_model *model, const lt_provenance *p);

@@ -32,6 +32,10 @@ typedef struct lt_unlearn_in {
     bool resume;
     // Recipe of the original model, or NULL when it is not known: retrain trains with it; the default batch, the
     // largest default learning rate and the default augmentation of the other methods follow from it.
+    // What else belongs to training the original model, spectral clipping say: called on the job of a method that
+    // trains from scratch, before it runs. What it attaches must outlive the call. NULL = nothing.
+    lt_status (*prepare_training)(void *ctx, lt_job *job);
+    void *prepare_ctx;
     const lt_train_cfg *train_cfg;
     // NULL = a single request. A saliency mask is then that of stream->first and stream->all [AMUN 6], and amun without
     // `adaptive` takes its adversarial set from one search for stream->all on stream->first.

@@ -2,6 +2,7 @@
 #ifndef LTI_RUN_RUN_IMPL_H
 #define LTI_RUN_RUN_IMPL_H
 #include "base/base.h"
+#include "base/json_write.h"
 #include "io/json_read.h"
 #include "lethe/pipeline.h"
 #include <jansson.h>
@@ -25,4 +26,15 @@ lt_status lti_run_data(const lt_trained_model *m, const char *given, lt_dataset 
                        lt_dataset **ds, lt_dataset **owned);
 void lti_run_stage(lt_events *events, const char *fmt, ...) LT_PRINTF(2, 3); // event "audit.stage": what comes next
 lt_status lti_add_clip_options(lt_optset *set, lt_clip_cfg *cfg);            // filled, both tables of it
+// ---- clip_recipe.c: spectral clipping of a base model, applied again where it is trained from nothing
+typedef struct lti_clip_recipe {
+    lt_clip_cfg cfg;
+    const lt_env *env;
+    lt_clipper *clipper; // made by lti_clip_job; the caller destroys it after the job
+} lti_clip_recipe;
+lt_status lti_set_clip_recipe(lt_model *model, const lt_clip_cfg *cfg); // into the metadata, if it clips anything
+lt_status lti_clip_job(void *ctx, lt_job *job);                         // ctx: lti_clip_recipe; attaches the clipper
+// An array of rows, of reals or of counts.
+void lti_run_write_matrix(lti_json *j, const char *key, const double *real, const int64_t *count, int rows,
+                          int columns);
 #endif

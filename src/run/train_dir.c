@@ -92,6 +92,7 @@ static lt_status describe_model(training *t)
     const lt_provenance p = {.ds = t->order->ds,
                              .is_trained = true,
                              .recipe = &t->order->cfg,
+                             .clip = &t->order->clip,
                              .config_digest = digest,
                              .parent_digest = parent};
     return lt_model_set_provenance(t->model, &p);

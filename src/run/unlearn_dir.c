@@ -46,6 +46,7 @@ typedef struct unlearning { // everything that must be given back
     lt_optset *made;
     lt_model *model;
     lt_train_cfg recipe;
+    lti_clip_recipe clip;
     lt_sample_sets sets;
     lt_result_dir to;
     lt_unlearn_result result;
@@ -92,6 +93,8 @@ static lt_status open_inputs(unlearning *u)
     const lt_forget_request request = {.spec = o->what.forget, .seed = o->what.forget_seed, .is_new = true};
     LT_TRY(lt_trained_model_sets(o->base, o->ds, &request, &u->sets));
     LT_TRY(lt_trained_model_recipe(o->base, &u->recipe));
+    LT_TRY(lt_trained_model_clip(o->base, &u->clip.cfg));
+    u->clip.env = o->env;
     LT_TRY(lt_model_dup(o->base->model, &u->model));
     lt_model_digest(u->model, u->parent_digest);
     lt_index_set_digest(o->ds, LT_TRAIN, &u->sets.forget, u->forget_digest);
@@ -113,6 +116,8 @@ static lt_unlearn_in describe_job(unlearning *u)
                            .cache_dir = o->cache_dir && *o->cache_dir ? o->cache_dir : NULL,
                            .run_dir = u->to.dir,
                            .resume = !o->force,
+                           .prepare_training = lti_clip_job,
+                           .prepare_ctx = &u->clip,
                            .train_cfg = lt_trained_model_has_recipe(o->base) ? &u->recipe : NULL,
                            .stream = o->stream};
 }
@@ -470,6 +475,7 @@ lt_status lt_unlearn_dir(const lt_unlearn_order *order, lt_unlearn_record *recor
     u->order = order;
     lt_status status = run_unlearning(u, record);
     lt_result_dir_close(&u->to);
+    lt_clipper_destroy(u->clip.clipper);
     lt_unlearn_result_clear(&u->result);
     lt_signals_destroy(u->after);
     lt_signals_destroy(u->before);

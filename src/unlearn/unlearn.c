@@ -169,6 +169,8 @@ static lt_status run_job(const lt_unlearn_method *method, const lt_unlearn_in *i
     const double start_s = lti_now_s();
     if (method->needs & LT_FROM_SCRATCH)
         lt_model_init(in->model, in->seed);
+    if ((method->needs & LT_FROM_SCRATCH) && in->prepare_training)
+        LT_TRY(in->prepare_training(in->prepare_ctx, &job));
     LT_TRY(train(in, &job, &result->train));
     if (method->finish)
         LT_TRY(method->finish(in, cfg, ctx, &job));

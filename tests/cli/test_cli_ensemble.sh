@@ -13,5 +13,13 @@ run 0 norms both/member-0.safetensors --no-upper --json
 run 0 attack both/member-0.safetensors both/member-1.safetensors --data synthetic:train=120,test=40 --attack fgsm --limit 10 --json
 error 2 "members" ensemble train $small
 error 2 "lotos" ensemble train --members simple-conv,simple-conv $small --method lotus
-error 1 "member-0.safetensors" ensemble eval nowhere
+error 3 "nowhere" ensemble eval nowhere
+error 3 "single model" ensemble eval both/member-0.safetensors
+# An ensemble is a target of attacks by its directory; aimed at a class, the counts say so.
+run 0 attack both --data synthetic:train=120,test=40 --attack fgsm --limit 10 --json
+json out models.1 robust_acc
+run 0 attack plain both --data synthetic:train=120,test=40 --attack fgsm --limit 10 --transfer-matrix --target next --json
+json out transfer_eligible.3.0 both_right.0.3 target
+run 0 ensemble eval plain --attack fgsm --eps 8/255 --limit 20 --target next --threads 1 --json
+same "the target" "$(value out target)" next
 finish

@@ -16,4 +16,10 @@ run 0 norms clipped.safetensors --json
 error 2 "--clip and --out go together" norms base --clip 1
 run 0 train --data synthetic:train=200,test=50 --model simple-conv:width=4,bn=0 --epochs 1 --threads 1 --clip-norm 0.3 --out small --json
 json out clip_events test_acc
+# Retraining clips as the base run did: the oracle is a model of the same kind.
+run 0 unlearn small --method retrain --forget random:10% --threads 1 --out again
+run 0 norms again --no-upper --json
+for layer in 0 1 2 3; do
+    same "layer $layer is clipped" "$(calc "$(value out layers.$layer.sigma.0) < 0.304")" 1
+done
 finish
