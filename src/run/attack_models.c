@@ -233,7 +233,7 @@ void lti_run_write_matrix(lti_json *j, const char *key, const double *real, cons
             if (real)
                 lti_json_real(j, NULL, real[r * columns + c]);
             else
-                lti_json_int(j, NULL, count[r * columns + c]);
+                lti_json_int(j, NULL, count ? count[r * columns + c] : 0);
         lti_json_end(j, ']');
     }
     lti_json_end(j, ']');

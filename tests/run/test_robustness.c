@@ -8,7 +8,7 @@
 
 static lt_env env;
 static lt_dataset *ds;
-static char dir[] = "/tmp/lethe-robustness-XXXXXX";
+static char dir[200];
 
 static char *path_in(const char *name)
 {
@@ -36,6 +36,7 @@ static double real_at(const json_t *j, const char *key)
 static int set_up(void **state)
 {
     (void)state;
+    snprintf(dir, sizeof dir, "%s/lethe-test-XXXXXX", lt_test_root());
     if (!mkdtemp(dir) || lt_backend_create("auto", 1, &env.backend) != LT_OK ||
         lt_dataset_open("synthetic:train=60,test=30", NULL, &ds) != LT_OK)
         return -1;
