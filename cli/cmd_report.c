@@ -1,5 +1,6 @@
 // cmd_report.c - `lethe report`: one self-contained page from runs that forgot the same samples.
 #include "audit.h"
+#include "sweep.h"
 #include <stdlib.h>
 #include <string.h>
 
@@ -10,6 +11,7 @@ struct opts {
     lt_audit_cfg audit;
     lt_verdict_cfg verdict;
 };
+static const char usual_title[] = "Unlearning report";
 static const lt_opt_value formats[] = {
     {"html", LT_REPORT_HTML, "one page, inline SVG, no scripts"},
     {"csv", LT_REPORT_CSV, "every number of its tables and points, one a line"},
@@ -19,7 +21,7 @@ static const lt_opt_value formats[] = {
 static const lt_option own[] = {
     LT_STR(struct opts, out, NULL, "file to write; default: report.html, .csv or .md"),
     LT_ENUM(struct opts, format, LT_REPORT_HTML, formats, "what to write to --out"),
-    LT_STR(struct opts, title, "Unlearning report", "title of the page"),
+    LT_STR(struct opts, title, usual_title, "title of the page"),
     LT_STR(struct opts, markdown, NULL, "also write the comparison table as Markdown to this file"),
     LT_STR(struct opts, csv, NULL, "also write the comparison table as CSV to this file"),
     LT_STR(struct opts, references, NULL, "outputs of reference models on the same samples: .npz of logits, member"),
@@ -54,6 +56,25 @@ static lt_status check_files(const struct opts *o)
     return cli_may_write("csv", o->csv, CLI_FILE_CSV, o->force);
 }
 
+// A directory of `lethe sweep`: the page that ended it, from its summary.
+static lt_status run_study(cli_call *call)
+{
+    const struct opts *o = call->opts;
+    lt_study_result study;
+    if ((o->markdown && *o->markdown) || (o->csv && *o->csv))
+        return LT_FAIL(LT_E_USAGE, "--markdown, --csv: %s has summary.md and results.csv already", call->positional[0]);
+    LT_TRY(lt_study_result_read(call->positional[0], &study));
+    const char *title = strcmp(o->title, usual_title) != 0 ? o->title : NULL;
+    lt_status status =
+        sweep_write_page(&study, title, &(lt_report_files){.page = out_of(o), .format = (lt_report_format)o->format});
+    if (status == LT_OK)
+        status = cli_json_take(lt_study_result_json(&study), &call->result);
+    if (status == LT_OK)
+        cli_put_text(call->result, "report", out_of(o));
+    lt_study_result_clear(&study);
+    return status;
+}
+
 static lt_status run(cli_call *call)
 {
     struct opts *o = call->opts;
@@ -65,6 +86,8 @@ static lt_status run(cli_call *call)
         return lt_error_hint("for example: lethe report runs/retrain runs/amun --out report.html");
     }
     LT_TRY(check_files(o));
+    if (call->n_positional == 1 && lt_is_study_dir(call->positional[0]))
+        return run_study(call);
     o->audit.seed = call->seed.seed;
     cli_list_option(&audits, call, "audit-json");
     const cli_compare_options compare = {.runs = call->positional,
@@ -109,6 +132,10 @@ static void print_lint(const json_t *r, FILE *out)
 
 static void print(const cli_call *call, FILE *out)
 {
+    if (json_object_get(call->result, "null_band")) { // of a study
+        sweep_print_result(call->result, out);
+        return;
+    }
     if (json_array_size(json_object_get(call->result, "rows")))
         cli_comparison_print(json_object_get(call->result, "rows"), out);
     print_lint(call->result, out);
@@ -127,7 +154,7 @@ const cli_verb cli_verb_report = {
         "forgotten the same samples; those made by `--method retrain` are the oracles, and the common parent is "
         "added.\n"
         "Runs that differ in nothing but their seed are one method in the charts. A directory of requests is drawn "
-        "apart.",
+        "apart.\nA directory of `lethe sweep` alone gives the page of the study.",
     .examples = "  lethe report runs/retrain runs/ft runs/amun --out report.html\n"
                 "  lethe report runs/retrain-* runs/amun-* --references refs.npz --audit-json amun-depth.json\n"
                 "  lethe report runs/retrain runs/amun --format csv --out numbers.csv\n",

@@ -57,6 +57,21 @@ static lt_status plan(cli_call *call, lt_study_runner *runner)
     return status;
 }
 
+// The page is that of `lethe report DIR`.
+static lt_status write_result(cli_call *call, const lt_study_result *result)
+{
+    char *page = cli_format("%s/report.html", result->out);
+    lt_status status = lt_study_result_write(result);
+    if (status == LT_OK)
+        status = sweep_write_page(result, NULL, &(lt_report_files){.page = page});
+    if (status == LT_OK)
+        status = cli_json_take(lt_study_result_json(result), &call->result);
+    if (status == LT_OK)
+        cli_put_text(call->result, "report", page);
+    free(page);
+    return status;
+}
+
 static lt_status run_study(cli_call *call, lt_study_runner *runner)
 {
     lt_study_result result;
@@ -66,9 +81,7 @@ static lt_status run_study(cli_call *call, lt_study_runner *runner)
     cli_progress_clear(call->session->progress);
     LT_TRY(status);
     LT_TRY(lt_study_summarize(runner, &result));
-    status = lt_study_result_write(&result);
-    if (status == LT_OK)
-        status = cli_json_take(lt_study_result_json(&result), &call->result);
+    status = write_result(call, &result);
     lt_study_result_clear(&result);
     return status;
 }
@@ -150,8 +163,8 @@ const cli_verb cli_verb_sweep = {
         "changed.\n"
         "A part that fails is recorded, the others go on, and the exit code is 1.\n"
         "\n"
-        "Tables: results.csv (a row per audited model), tuning.csv (everything tried), chosen.json, summary.json, "
-        "summary.md.\n"
+        "Results: report.html, results.csv (a row per audited model), tuning.csv (everything tried), chosen.json,\n"
+        "summary.json, summary.md.\n"
         "docs/sweeps.md explains the file, with a complete example.",
     .examples = "  lethe sweep study.yaml --dry-run\n"
                 "  lethe sweep study.yaml --jobs 4 --out sweeps/first\n",

@@ -159,6 +159,16 @@ void sweep_print_result(const json_t *r, FILE *out)
     cli_lint_print(json_object_get(r, "lint"), out);
     json_array_foreach(json_object_get(r, "failed"), i, item)
         fprintf(out, "%s %s: %s\n", cli_text(item, "state"), cli_text(item, "part"), cli_text(item, "error"));
-    fprintf(out, "%.0f parts, %.0f of them done before; tables in %s\n", cli_real(r, "parts.n"),
-            cli_real(r, "parts.n_existing"), cli_text(r, "out"));
+    fprintf(out, "%.0f parts, %.0f of them done before; report: %s\n", cli_real(r, "parts.n"),
+            cli_real(r, "parts.n_existing"), cli_text(r, "report"));
+}
+
+// title NULL = that of the study
+lt_status sweep_write_page(const lt_study_result *study, const char *title, const lt_report_files *files)
+{
+    lt_report *report = NULL;
+    LT_TRY(lt_report_from_runs(&(lt_report_source){.title = title, .study = study}, &report));
+    const lt_status status = lt_report_write(report, files);
+    lt_report_destroy(report);
+    return status;
 }

@@ -70,6 +70,7 @@ typedef struct lt_lint_in { // fields may be NULL, 0 or NAN: checks that need th
     const lt_lint_attack *attacks;
     int n_attacks;
     const lt_lint_effect *effect;
+    const char *area_chosen_by;      // objective with retrained models that chose the learning-rate area; NULL = none
     double last_train_acc;           // running accuracy of the last epoch that trained this model
     const lt_duplicates *duplicates; // of forgotten images
 } lt_lint_in;

@@ -4,6 +4,7 @@
 #include "lethe/audits.h"
 #include "lethe/ensemble.h"
 #include "lethe/robust.h"
+#include "lethe/study.h"
 LT_BEGIN
 
 typedef struct lt_report_metric {    // one figure, compared with retraining; all are fractions
@@ -145,7 +146,7 @@ typedef struct lt_report_spec {
 // A report made from runs: the comparison, and what the directories of its rows hold beyond it (options, costs, curves,
 // adversarial sets, earlier audits).
 typedef struct lt_report_source {
-    const char *title;
+    const char *title;               // NULL = that of the study
     uint64_t seed;                   // of the draws behind the bands of ROC curves
     const lt_comparison *comparison; // labelled and judged; n = 0 when there are streams alone
     const lt_dataset *ds;            // of the comparison; may be NULL without rows
@@ -158,7 +159,8 @@ typedef struct lt_report_source {
     int n_streams;
     const char *const *quantized; // runs of `lethe quantize`
     int n_quantized;
-    bool with_images; // pictures of forgotten samples may be on the page
+    bool with_images;             // pictures of forgotten samples may be on the page
+    const lt_study_result *study; // a page of a study: means over its runs, instead of a comparison; may be NULL
 } lt_report_source;
 typedef struct lt_report lt_report; // owns what its spec points to, but for the source
 // LT_E_FORMAT for audits that are none, LT_E_USAGE for audits of other runs, errors of lt_adv_set_open.

@@ -203,6 +203,7 @@ typedef struct lt_study_value { // of several runs
 typedef struct lt_study_summary { // all models of one method and access setting
     lt_study_role role;
     const char *method, *access, *options; // access, options: of methods, else NULL
+    bool tuned_on_oracle;                  // its learning-rate area was chosen by comparison with retrained models
     int n_runs, n_bases, n_forget_sets, n_seeds;
     lt_study_value *value; // (n_metrics)
     int *rank;             // (n_metrics) by mean gap among the methods of its access setting; 0 = none

@@ -294,7 +294,10 @@ static lt_status fill_report(const lt_report_source *s, lt_report *r)
                     .audit_path = r->audit_path,
                     .quantized = r->quantized,
                     .stream = r->stream};
-    r->spec = (lt_report_spec){.title = s->title,
+    const char *study = s->study && s->study->name && *s->study->name ? s->study->name : "Study";
+    r->spec = (lt_report_spec){.title = s->title   ? s->title
+                                        : s->study ? study
+                                                   : "",
                                .subtitle = s->n_streams > 0 ? "requests served one after another" : "quantized models",
                                .seed = s->seed};
     LT_TRY(load_files(s, r));

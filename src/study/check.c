@@ -109,7 +109,7 @@ lt_status lti_study_check_job(lt_study_runner *r, lti_study_job *j, bool *ready)
     }
     if (r->order.join && j->locked && record.same && !strcmp(record.state, lt_study_state_text(LT_STUDY_FAILED)))
         lti_study_settle(r, j, LT_STUDY_FAILED, record.error); // just now, in the hands of another runner
-    j->force = record.found && !record.same;
+    j->force = record.found && (!record.same || record.moved);
     *ready = j->state == LT_STUDY_WAITING;
     return LT_OK;
 }

@@ -42,6 +42,26 @@ static lt_status check_tuning(const lt_study *y, lt_lint *lint)
     return LT_OK;
 }
 
+// The check is that of the registry, asked once; the methods stand in front of what it says.
+static lt_status check_areas(const lt_study *y, lt_study_result *x)
+{
+    lt_lint said = {0};
+    lti_buf names = {0};
+    for (int i = 0; i < x->n_summaries; i++)
+        if (x->summary[i].tuned_on_oracle)
+            lti_buf_printf(&names, "%s%s (%s)", names.n ? ", " : "", x->summary[i].method, x->summary[i].access);
+    if (!names.n)
+        return LT_OK;
+    const lt_lint_in in = {.role = LT_LINT_OF_UNLEARNED, .area_chosen_by = y->tuning.objective};
+    lt_status status = lt_lint_run(&in, &said);
+    for (int i = 0; i < said.n && status == LT_OK; i++)
+        status = lt_lint_add(&x->lint, said.item[i].id, said.item[i].severity, "%s: %s", names.data ? names.data : "",
+                             said.item[i].text);
+    lt_lint_clear(&said);
+    lti_buf_clear(&names);
+    return status;
+}
+
 // ---- what audits say of runs, counted by check
 
 typedef struct said {
@@ -109,6 +129,7 @@ lt_status lti_study_lint(const lt_study *study, const json_t *audits, lt_study_r
     said_list list = {0};
     LT_TRY(check_seeds(study, &x->lint));
     LT_TRY(check_tuning(study, &x->lint));
+    LT_TRY(check_areas(study, x));
     lt_status status = LT_OK;
     for (size_t i = 0; i < json_array_size(audits) && status == LT_OK; i++)
         status = count_audit(json_array_get(audits, i), &list);

@@ -83,6 +83,7 @@ static lt_status read_summary(lt_study_result *x, const json_t *row, lt_study_su
                             .method = lti_result_copy(x, lti_json_text_at(row, "method")),
                             .access = read_text(x, row, "access"),
                             .options = read_text(x, row, "options"),
+                            .tuned_on_oracle = json_is_true(json_object_get(row, "tuned_on_oracle")),
                             .n_runs = read_int(row, "n_runs"),
                             .n_bases = read_int(row, "n_bases"),
                             .n_forget_sets = read_int(row, "n_forget_sets"),

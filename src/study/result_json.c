@@ -54,6 +54,8 @@ static void write_summary(lti_json *w, const lt_study_result *x, const lt_study_
     lti_json_int(w, "n_seeds", s->n_seeds);
     if (s->options)
         lti_json_text(w, "options", s->options);
+    if (s->tuned_on_oracle)
+        lti_json_bool(w, "tuned_on_oracle", true);
     lti_json_begin(w, "metrics", '{');
     for (int i = 0; i < x->n_metrics; i++)
         if (s->value[i].n)

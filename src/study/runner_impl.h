@@ -103,6 +103,7 @@ lt_status lti_study_old_command(const lti_study_identity *id, const char *out, l
 // ---- record.c
 typedef struct lti_study_record {
     bool found, same; // same: made from what identifies the job now
+    bool moved;       // in a directory of another name: an unfinished run there cannot be continued
     char state[16], error[LT_ERROR_MESSAGE_MAX];
     double seconds;
 } lti_study_record;

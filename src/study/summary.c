@@ -155,6 +155,16 @@ static void rank_methods(lt_study_result *x, int metric)
     }
 }
 
+// Rate and area are two forms of the same.
+static bool searches_area(const lt_study_method *m)
+{
+    for (int i = 0; i < m->n_points; i++)
+        for (int k = 0; k < m->point[i].n; k++)
+            if (lti_same_key(m->point[i].option[k].key, "lr") || lti_same_key(m->point[i].option[k].key, "lr-area"))
+                return true;
+    return false;
+}
+
 static lt_status fill_summaries(const table *t)
 {
     lt_study_result *x = t->x;
@@ -165,8 +175,12 @@ static lt_status fill_summaries(const table *t)
     LT_TRY(add_summary(t, LT_STUDY_RETRAINED, "retrain", NULL));
     for (int a = 0; a < LT_N_ACCESS; a++)
         for (int m = 0; m < y->n_methods; m++)
-            if (y->method[m].access[a])
+            if (y->method[m].access[a]) {
+                const int before = x->n_summaries;
                 LT_TRY(add_summary(t, LT_STUDY_METHOD, y->method[m].name, lt_access_text(a)));
+                if (x->n_summaries > before)
+                    x->summary[before].tuned_on_oracle = y->tuning.uses_oracle && searches_area(&y->method[m]);
+            }
     for (int i = 0; i < x->n_metrics; i++)
         if (x->metric[i].gap)
             rank_methods(x, i);

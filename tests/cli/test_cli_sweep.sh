@@ -51,7 +51,7 @@ json out rows.0.metrics.ua.mean rows.2.metrics.avg_gap_auc.high rows.2.rank_avg_
 same "parts made" "$(value out parts.n_done) $(value out parts.n_existing)" "$n_parts 0"
 contains out '"tuning-used-oracle"'
 contains out '"unequal-tuning"'
-for file in results.csv tuning.csv chosen.json summary.json summary.md study.yaml bases/b1/DONE oracles/b2-random-25pct-s2-o2/DONE \
+for file in report.html results.csv tuning.csv chosen.json summary.json summary.md study.yaml bases/b1/DONE oracles/b2-random-25pct-s2-o2/DONE \
     references/random-25pct-s1.npz audits/b1-random-25pct-s1.json tuning/ft/retain/lr=0.05/DONE \
     runs/amun/forget-only/b2-random-25pct-s1-r3/DONE; do
     [ -s "one/$file" ] || [ -e "one/$file" ] || fail "no $file"
@@ -62,6 +62,15 @@ if [ -s planned ]; then # what was planned is what was recorded
     (cd one/parts && find . -name '*.json' | sed 's|^\./||; s|\.json$||' | sort) >made
     cmp -s planned made || fail "the dry run planned other parts than were made"
 fi
+
+# the page is that of `lethe report`, and every attack that was asked for is on it and on the terminal
+run 0 report one --out page.html
+cmp -s page.html one/report.html || fail "lethe report of a sweep gives another page"
+contains out "RMIA, offline"
+contains out "tuned-on-oracle\|learning-rate area was chosen by gap-auc"
+contains one/report.html "RMIA, offline FT AUC"
+contains one/report.html "area chosen with an oracle"
+error 2 "summary.md and results.csv" report one --csv again.csv
 
 # the figures are those of an audit by hand, and every part is an ordinary run
 run 0 audit --allow-lint one/runs/ft/retain/b1-random-25pct-s1-r3 --oracle one/oracles/b1-random-25pct-s1-o1 \

@@ -256,6 +256,13 @@ static void the_smallest_objective_is_chosen(void **state)
     assert_string_equal(row_of(&x, LT_STUDY_METHOD, 0)->options, "lr=0.1");
     assert_true(x.uses_oracle);
     assert_string_equal(x.objective, "gap-mis");
+    const lt_study_summary *method = &x.summary[x.n_summaries - 1];
+    assert_true(method->tuned_on_oracle && !x.summary[0].tuned_on_oracle);
+    bool said = false;
+    for (int i = 0; i < x.lint.n; i++)
+        said = said || (!strcmp(x.lint.item[i].id, "tuned-on-oracle") &&
+                        !strncmp(x.lint.item[i].text, "ft (retain): the learning-rate area was chosen by gap-mis", 57));
+    assert_true(said);
     lt_study_result_clear(&x);
 }
 
@@ -298,6 +305,27 @@ static void a_job_that_fails_does_not_stop_the_others(void **state)
     assert_true(found);
     assert_non_null(row_of(&x, LT_STUDY_METHOD, 0));
     lt_study_result_clear(&x);
+}
+
+// A run that did not finish cannot be continued under another name: its configuration has paths.
+static void a_moved_directory_begins_failed_jobs_anew(void **state)
+{
+    world *w = *state;
+    char moved[300];
+    const char methods[] = "  - {name: bad, method: ft, access: [retain], options: {lr: 13}}\n";
+    lt_study_result x = run_session(w, methods);
+    lt_study_result_clear(&x);
+    x = run_session(w, methods);
+    lt_study_result_clear(&x);
+    assert_int_equal(count_calls(w, "--lr=13"), 2);
+    assert_int_equal(count_calls(w, "--force"), 0);
+    snprintf(moved, sizeof moved, "%s/moved", w->dir);
+    assert_int_equal(rename(w->out, moved), 0);
+    memcpy(w->out, moved, sizeof w->out);
+    x = run_session(w, methods);
+    assert_int_equal(x.n_existing, x.n_jobs - 1); // all but the one that fails
+    lt_study_result_clear(&x);
+    assert_int_equal(count_calls(w, "--force"), 1);
 }
 
 static void an_interrupted_study_says_so(void **state)
@@ -410,6 +438,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(the_smallest_objective_is_chosen, set_up, tear_down),
         cmocka_unit_test_setup_teardown(finished_jobs_are_kept, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_job_that_fails_does_not_stop_the_others, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_moved_directory_begins_failed_jobs_anew, set_up, tear_down),
         cmocka_unit_test_setup_teardown(an_interrupted_study_says_so, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_directory_has_one_runner, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_claimed_job_is_nobody_elses, set_up, tear_down),
