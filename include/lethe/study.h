@@ -29,7 +29,8 @@ typedef struct lt_study_seeds {
 typedef struct lt_study_forget {
     const char *spec; // as for lt_forget_parse
     uint64_t seed;
-    const char *name; // serves as a file name; differs between the forget sets of a study
+    const char *name;     // serves as a file name; differs between the forget sets of a study
+    lt_study_seeds bases; // original models that forget it; n 0 = all of the study
     int line;
 } lt_study_forget;
 

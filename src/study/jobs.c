@@ -156,6 +156,16 @@ static void add_bases(lt_study_runner *r)
     }
 }
 
+// Whether original model b forgets set f.
+static bool is_pair(const lt_study_runner *r, int b, int f)
+{
+    const lt_study_seeds *only = &r->forget[f].forget->bases;
+    bool found = only->n == 0;
+    for (int i = 0; i < only->n; i++)
+        found = found || only->seed[i] == r->base[b];
+    return found;
+}
+
 static void add_oracle(lt_study_runner *r, int b, int f, uint64_t seed, bool shared)
 {
     const char *id = shared ? lti_study_text(r, "oracles/%s-o%llu", forget_name(r, f), (unsigned long long)seed)
@@ -174,7 +184,8 @@ static void add_oracles(lt_study_runner *r)
     for (int f = 0; f < y->n_forget; f++)
         for (int b = 0; b < (y->oracles.shared ? 1 : y->bases.n); b++)
             for (int k = 0; k < y->oracles.seeds.n; k++)
-                add_oracle(r, b, f, y->oracles.seeds.seed[k], y->oracles.shared);
+                if (y->oracles.shared || is_pair(r, b, f))
+                    add_oracle(r, b, f, y->oracles.seeds.seed[k], y->oracles.shared);
     if (has_search(y) && y->tuning.uses_oracle)
         for (int k = 0; k < y->tuning.oracles.n; k++)
             add_oracle(r, tuning_base(r), tuning_forget(r), y->tuning.oracles.seed[k], false);
@@ -359,10 +370,11 @@ static void add_all(lt_study_runner *r)
             if (y->method[m].access[a])
                 add_choice(r, m, a);
     for (int b = 0; b < y->bases.n; b++)
-        for (int f = 0; f < y->n_forget; f++) {
-            add_runs(r, b, f);
-            add_audit(r, b, f);
-        }
+        for (int f = 0; f < y->n_forget; f++)
+            if (is_pair(r, b, f)) {
+                add_runs(r, b, f);
+                add_audit(r, b, f);
+            }
 }
 
 lt_status lti_study_make_jobs(lt_study_runner *r)

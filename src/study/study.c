@@ -66,9 +66,24 @@ static lt_status forget_name(lti_study_reader *r, lt_study_forget *f)
     return f->name ? LT_OK : LTI_NOMEM(r->label);
 }
 
+// The original models that a forget set is restricted to are among those of the study.
+static lt_status check_bases(lti_study_reader *r, const lti_yaml *node, const lt_study_seeds *bases)
+{
+    const lt_study_seeds *all = &r->study.bases;
+    for (int i = 0; i < bases->n; i++) {
+        bool found = false;
+        for (int k = 0; k < all->n; k++)
+            found = found || all->seed[k] == bases->seed[i];
+        if (!found)
+            return LT_FAIL(LT_E_USAGE, "%s:%d: bases: expected seeds of `bases` of the study, found %llu",
+                           LTI_AT(r, node), (unsigned long long)bases->seed[i]);
+    }
+    return LT_OK;
+}
+
 static lt_status read_forget(lti_study_reader *r, const lti_yaml *node, lt_study_forget *f)
 {
-    static const char *const known[] = {"spec", "seed", NULL};
+    static const char *const known[] = {"spec", "seed", "bases", NULL};
     static const char *const kinds[] = {"random:", "class:", "file:"};
     const lti_yaml *spec = node, *seed = NULL;
     *f = (lt_study_forget){.seed = 1, .line = node->line};
@@ -76,6 +91,11 @@ static lt_status read_forget(lti_study_reader *r, const lti_yaml *node, lt_study
         LT_TRY(lti_study_keys(r, node, known));
         LT_TRY(need(r, node, "spec", &spec));
         seed = lti_yaml_get(node, "seed");
+        const lti_yaml *bases = lti_yaml_get(node, "bases");
+        if (bases)
+            LT_TRY(lti_study_seeds(r, bases, &f->bases));
+        if (bases)
+            LT_TRY(check_bases(r, bases, &f->bases));
     }
     LT_TRY(lti_yaml_text(r->label, spec, &f->spec));
     if (seed)
@@ -312,6 +332,9 @@ static lt_status read_tuning(lti_study_reader *r, const lti_yaml *map)
     LT_TRY(lti_study_u64(r, base, &t->base));
     LT_TRY(need(r, map, "forget", &forget));
     LT_TRY(read_forget(r, forget, &t->forget));
+    if (t->forget.bases.n)
+        return LT_FAIL(LT_E_USAGE, "%s:%d: bases: the original model of the tuning is `base` of `tuning`",
+                       LTI_AT(r, forget));
     LT_TRY(check_separate(r, forget));
     if ((node = lti_yaml_get(map, "seed")))
         LT_TRY(lti_study_u64(r, node, &t->seed));

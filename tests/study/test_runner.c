@@ -153,6 +153,39 @@ static int count_calls(const world *w, const char *part)
 #define FT "  - {method: ft, access: [retain], options: {epochs: 1}}\n"
 #define SEARCH "  - {method: ft, access: [retain], grid: {lr: [0.1, 0.2]}}\n"
 
+// ---- jobs
+
+static int count_jobs(const lt_study_plan *plan, const char *part)
+{
+    int n = 0;
+    for (int i = 0; i < plan->n_jobs; i++)
+        n += strstr(plan->job[i].id, part) != NULL;
+    return n;
+}
+
+static void a_forget_set_may_belong_to_one_original_model(void **state)
+{
+    static const char text[] = "data: synthetic,train=40,test=20\nmodel: simple-conv:width=4\nbases: [1, 2, 3]\n"
+                               "forget: [{spec: 'random:25%', seed: 1, bases: [1]}, {spec: 'random:25%', seed: 2, "
+                               "bases: [2, 3]}]\noracles: [1, 2]\nmethods:\n" FT;
+    world *w = *state;
+    session s;
+    lt_study_plan plan;
+    assert_ok(lt_study_parse(text, sizeof text - 1, "s.yaml", &s.study));
+    assert_ok(lt_study_runner_create(
+        &(lt_study_order){.study = s.study, .ds = w->ds, .out = w->out, .executor = w->executor}, &s.runner));
+    assert_ok(lt_study_plan_make(s.runner, false, "auto", &plan));
+    assert_int_equal(count_jobs(&plan, "bases/"), 3);
+    assert_int_equal(count_jobs(&plan, "oracles/"), 6);
+    assert_int_equal(count_jobs(&plan, "oracles/b1-random-25pct-s1"), 2);
+    assert_int_equal(count_jobs(&plan, "runs/ft/retain/b1-random-25pct-s1"), 1);
+    assert_int_equal(count_jobs(&plan, "runs/ft/retain/"), 3);
+    assert_int_equal(count_jobs(&plan, "audits/b3-random-25pct-s2"), 1);
+    assert_int_equal(count_jobs(&plan, "audits/"), 3);
+    lt_study_plan_clear(&plan);
+    close_session(&s);
+}
+
 // ---- results
 
 static const lt_study_row *row_of(const lt_study_result *x, lt_study_role role, int k)
@@ -439,6 +472,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(finished_jobs_are_kept, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_job_that_fails_does_not_stop_the_others, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_moved_directory_begins_failed_jobs_anew, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_forget_set_may_belong_to_one_original_model, set_up, tear_down),
         cmocka_unit_test_setup_teardown(an_interrupted_study_says_so, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_directory_has_one_runner, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_claimed_job_is_nobody_elses, set_up, tear_down),

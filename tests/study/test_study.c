@@ -214,6 +214,11 @@ static const struct mistake {
     {LT_E_USAGE, "s.yaml:7: ft: expected at most 2 points (tuning.budget), found 3",
      HEAD "tuning: {base: 1, forget: {spec: 'random:10%', seed: 9}, oracles: [1], budget: 2}\n"
           "methods: [{method: ft, grid: {lr: [1, 2]}, random: {n: 1, lr: {uniform: [1, 2]}}}]\n"},
+    {LT_E_USAGE, "s.yaml:4: bases: expected seeds of `bases` of the study, found 7",
+     "data: synthetic\nmodel: simple-conv\nbases: [1, 2]\nforget: [{spec: 'random:10%', bases: [1, 7]}]\n"
+     "oracles: [1]\n" METHODS},
+    {LT_E_USAGE, "s.yaml:6: bases: the original model of the tuning is `base`",
+     HEAD "tuning: {base: 1, forget: {spec: 'random:10%', seed: 9, bases: [1]}, oracles: [1]}\n" METHODS},
     {LT_E_USAGE, "s.yaml:6: forget: the tuning forget set random-20pct-s1 overlaps random-10pct-s1 of line 4",
      HEAD "tuning: {base: 1, forget: {spec: 'random:20%', seed: 1}, oracles: [1]}\n" METHODS},
     {LT_E_USAGE, "s.yaml:6: tuning: expected a key 'oracles'", HEAD "tuning: {base: 1, forget: class:1}\n" METHODS},
