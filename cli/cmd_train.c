@@ -8,12 +8,19 @@ struct opts {
     lt_train_what what;
     lt_train_cfg train;
     lt_clip_cfg clip;
+    bool tensorboard;
+};
+static const lt_option tracking[] = {
+    LT_BOOL(struct opts, tensorboard, 0,
+            "event files for TensorBoard in the run directory, beside metrics.csv and .jsonl"),
+    LT_OPT_END,
 };
 static const cli_group groups[] = {
     {"", "Input", lt_train_what_options, offsetof(struct opts, what), LT_OPTGROUP_FLAGS},
     {"train", "Training", lt_train_options, offsetof(struct opts, train), LT_OPTGROUP_FLAGS},
     {"clip", "Spectral clipping", lt_clip_norm_options, offsetof(struct opts, clip), LT_OPTGROUP_FLAGS},
     {"clip", "Clipping", lt_clip_rule_options, offsetof(struct opts, clip), LT_OPTGROUP_FLAGS},
+    {"", "Tracking", tracking, 0, LT_OPTGROUP_FLAGS | LT_OPTGROUP_NODIGEST},
     {NULL, NULL, NULL, 0, 0},
 };
 
@@ -81,6 +88,7 @@ static lt_status run(cli_call *call)
                                   .env = &env,
                                   .out = call->place.out,
                                   .force = call->place.force,
+                                  .tensorboard = o->tensorboard,
                                   .set = call->set};
     return o->what.population > 0 ? train_population(call, &order, o->what.population) : train_one(call, &order);
 }

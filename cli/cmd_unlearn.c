@@ -11,6 +11,12 @@ struct opts {
     lt_model_fallback file;
     lt_unlearn_what what;
     const char *oracle, *references;
+    bool tensorboard;
+};
+static const lt_option tracking[] = {
+    LT_BOOL(struct opts, tensorboard, 0,
+            "event files for TensorBoard in the run directory, beside metrics.csv and .jsonl"),
+    LT_OPT_END,
 };
 // Say how requests are judged, not what is computed: a finished stream is judged anew without being made again.
 static const lt_option judging[] = {
@@ -22,6 +28,7 @@ static const cli_group groups[] = {
     {"", "Unlearning", lt_unlearn_what_options, offsetof(struct opts, what), LT_OPTGROUP_FLAGS},
     CLI_MODEL_FILE_GROUP(struct opts, file),
     {"", "Evaluation of requests", judging, 0, LT_OPTGROUP_FLAGS | LT_OPTGROUP_NODIGEST},
+    {"", "Tracking", tracking, 0, LT_OPTGROUP_FLAGS | LT_OPTGROUP_NODIGEST},
     {NULL, NULL, NULL, 0, 0},
 };
 
@@ -228,6 +235,7 @@ static lt_status run_order(cli_call *call, cli_source *base)
                                     .cache_dir = cache,
                                     .out = call->place.out,
                                     .force = call->place.force,
+                                    .tensorboard = o->tensorboard,
                                     .set = call->set};
     return o->what.requests && *o->what.requests ? run_stream(call, &order) : run_single(call, &order);
 }

@@ -52,6 +52,7 @@ typedef struct lt_train_order {
     const lt_env *env;
     const char *out;      // run directory; NULL = runs/train-DIGEST
     bool force;           // start over
+    bool tensorboard;     // metrics also as event files of TensorBoard
     const lt_optset *set; // bound to the options of this order, with their origins; NULL = made from them
 } lt_train_order;
 LT_API void lt_train_order_defaults(lt_train_order *order);
@@ -104,6 +105,7 @@ typedef struct lt_unlearn_order {
     const char *cache_dir; // of adversarial sets; NULL = none
     const char *out;       // NULL = runs/METHOD-DIGEST
     bool force;
+    bool tensorboard;                // as lt_train_order
     const lt_optset *set;            // as lt_train_order
     const lt_unlearn_stream *stream; // of which this is one request; NULL = a single one
 } lt_unlearn_order;

@@ -106,6 +106,7 @@ typedef struct lt_result_dir_spec {
     const lt_optset *options; // resolved.json, and the digest that identifies the configuration
     const char *const *facts; // key, value, ..., NULL: inputs such as "data_digest", also in the result
     lt_events *events;        // gets the run's log while it is open; may be NULL
+    bool tensorboard;         // metrics also as event files of TensorBoard; needs events
 } lt_result_dir_spec;
 enum { LT_RESULT_PATH_MAX = 4096 };
 typedef struct lt_result_dir {
@@ -113,6 +114,7 @@ typedef struct lt_result_dir {
     char dir[LT_RESULT_PATH_MAX], state[LT_RESULT_PATH_MAX], model[LT_RESULT_PATH_MAX];
     bool finished; // it was computed before, from the same options and inputs: lt_result_dir_stored has the result
     lt_events *events;
+    struct lti_tensorboard *tensorboard; // NULL = none
 } lt_result_dir;
 // A run is a pure function of its options, inputs and seed: an unfinished directory of the same options is continued,
 // a finished one is taken as it is when every fact *_digest is the same in its result, and made again otherwise.

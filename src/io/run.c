@@ -23,7 +23,7 @@ enum { ENV_MAX = 1 << 20, DIGEST_HEX = 65 };
 struct lt_run {
     char *dir, *verb;
     char digest[DIGEST_HEX];
-    int lock_fd, metrics_fd, log_fd;
+    int lock_fd, metrics_fd, csv_fd, log_fd;
     pthread_mutex_t mutex; // lines are written by whichever thread emits
     lt_error failure;      // the first write error of a sink
 };
@@ -121,8 +121,8 @@ static lt_status check_allowed(const lt_run *run, const lt_run_spec *spec, dir_s
 static lt_status remove_earlier(const lt_run *run)
 {
     static const char *const files[] = {
-        "DONE",          "files.json", "result.json", "state.safetensors", "model.safetensors",
-        "metrics.jsonl", "log.txt",    "forget.csv"};
+        "DONE",          "files.json",  "result.json", "state.safetensors", "model.safetensors",
+        "metrics.jsonl", "metrics.csv", "log.txt",     "forget.csv"};
     for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
         char *path = join(run->dir, files[i]);
         if (!path)
@@ -190,16 +190,14 @@ static lt_status append(int fd, const char *dir, const char *file, const char *l
     return LT_OK;
 }
 
-static void append_line(lt_run *run, bool metrics, lti_buf *line)
+static void append_lines(lt_run *run, int fd, const char *file, lti_buf *lines)
 {
     pthread_mutex_lock(&run->mutex);
-    lt_status status = line->failed ? LTI_NOMEM("run log")
-                                    : append(metrics ? run->metrics_fd : run->log_fd, run->dir,
-                                             metrics ? "metrics.jsonl" : "log.txt", line->data, line->n);
+    lt_status status = lines->failed ? LTI_NOMEM("run log") : append(fd, run->dir, file, lines->data, lines->n);
     if (status != LT_OK && run->failure.status == LT_OK)
         run->failure = *lt_error_get();
     pthread_mutex_unlock(&run->mutex);
-    lti_buf_clear(line);
+    lti_buf_clear(lines);
 }
 
 static void log_line(lt_run *run, const char *level, const char *name, const char *text)
@@ -210,7 +208,7 @@ static void log_line(lt_run *run, const char *level, const char *name, const cha
     for (; *text; text++)
         lti_buf_add(&line, *text == '\n' || *text == '\r' ? " " : text, 1); // one event, one line
     lti_buf_puts(&line, "\n");
-    append_line(run, false, &line);
+    append_lines(run, run->log_fd, "log.txt", &line);
 }
 
 static void metric_line(lt_run *run, const lt_event *e)
@@ -233,7 +231,39 @@ static void metric_line(lt_run *run, const lt_event *e)
         lti_buf_json_number(&line, e->fields[i].value);
     }
     lti_buf_puts(&line, "}\n");
-    append_line(run, true, &line);
+    append_lines(run, run->metrics_fd, "metrics.jsonl", &line);
+}
+
+// One line a value: events differ in what they measure, and a table needs columns that stay.
+static const char csv_head[] = "time,wall_s,event,epoch,step,name,value\n";
+static void csv_lines(lt_run *run, const lt_event *e)
+{
+    lti_buf lines = {0};
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    for (int i = 0; i < e->n_fields; i++) {
+        char number[LTI_NUMBER_MAX];
+        lti_buf_printf(&lines, "%.3f,%.3f,%s,", (double)now.tv_sec + 1e-9 * (double)now.tv_nsec, e->wall_s,
+                       e->name ? e->name : "");
+        if (e->epoch >= 0)
+            lti_buf_printf(&lines, "%lld", (long long)e->epoch);
+        lti_buf_puts(&lines, ",");
+        if (e->step >= 0)
+            lti_buf_printf(&lines, "%lld", (long long)e->step);
+        const double value = e->fields[i].value;
+        lti_buf_printf(&lines, ",%s,%s\n", e->fields[i].key,
+                       isfinite(value) ? lti_number_text(value, false, number) : "");
+    }
+    if (lines.n || lines.failed)
+        append_lines(run, run->csv_fd, "metrics.csv", &lines);
+}
+
+static lt_status begin_csv(lt_run *run)
+{
+    struct stat st;
+    if (fstat(run->csv_fd, &st) != 0 || st.st_size > 0)
+        return LT_OK;
+    return append(run->csv_fd, run->dir, "metrics.csv", csv_head, sizeof csv_head - 1);
 }
 
 static void emit(void *self, const lt_event *e)
@@ -243,9 +273,10 @@ static void emit(void *self, const lt_event *e)
                                         [LT_EV_WARNING] = "warning",
                                         [LT_EV_BEGIN] = "begin",
                                         [LT_EV_END] = "end"};
-    if (e->kind == LT_EV_METRIC)
+    if (e->kind == LT_EV_METRIC) {
         metric_line(self, e);
-    else if (e->kind != LT_EV_PROGRESS)
+        csv_lines(self, e);
+    } else if (e->kind != LT_EV_PROGRESS)
         log_line(self, level[e->kind], e->name, e->text ? e->text : "");
 }
 
@@ -306,6 +337,8 @@ static lt_status start(lt_run *run, const lt_run_spec *spec, bool *finished)
     }
     LT_TRY(open_growing(run, "log.txt", &run->log_fd));
     LT_TRY(open_growing(run, "metrics.jsonl", &run->metrics_fd));
+    LT_TRY(open_growing(run, "metrics.csv", &run->csv_fd));
+    LT_TRY(begin_csv(run));
     log_line(run, "info", "run", resume ? "resumed" : "started");
     if (run->failure.status != LT_OK) {
         lt_error_restore(&run->failure);
@@ -323,7 +356,7 @@ lt_status lt_run_open(const lt_run_spec *spec, lt_run **run, bool *finished)
     lt_run *r = lti_calloc(1, sizeof *r);
     if (!r)
         return LTI_NOMEM("run");
-    r->lock_fd = r->metrics_fd = r->log_fd = -1;
+    r->lock_fd = r->metrics_fd = r->csv_fd = r->log_fd = -1;
     pthread_mutex_init(&r->mutex, NULL);
     r->dir = lti_strdup(spec->dir);
     r->verb = lti_strdup(spec->verb ? spec->verb : "");
@@ -364,7 +397,7 @@ lt_status lt_run_write_text(lt_run *run, const char *file, const char *text)
 
 static lt_status sync_growing(const lt_run *run)
 {
-    if (fsync(run->metrics_fd) != 0 || fsync(run->log_fd) != 0)
+    if (fsync(run->metrics_fd) != 0 || fsync(run->csv_fd) != 0 || fsync(run->log_fd) != 0)
         return lti_errno_fail("write", run->dir);
     return LT_OK;
 }
@@ -396,7 +429,7 @@ void lt_run_close(lt_run *run)
 {
     if (!run)
         return;
-    const int fds[] = {run->metrics_fd, run->log_fd, run->lock_fd};
+    const int fds[] = {run->metrics_fd, run->csv_fd, run->log_fd, run->lock_fd};
     for (size_t i = 0; i < sizeof fds / sizeof *fds; i++)
         if (fds[i] >= 0)
             close(fds[i]);

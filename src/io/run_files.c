@@ -3,6 +3,7 @@
 // A run is evidence: an array of outputs that somebody edited afterwards must not be taken for what the model said.
 // Files that grow while a run goes on (log.txt, metrics.jsonl) and what is added later (a report) are not listed.
 #include "io/run_impl.h"
+#include "io/tensorboard.h"
 #include "lethe/tensorfile.h"
 #include <dirent.h>
 #include <errno.h>
@@ -16,8 +17,9 @@ static const char files_name[] = "files.json";
 
 static bool is_listed(const char *name)
 {
-    static const char *const growing[] = {"DONE", files_name, "log.txt", "metrics.jsonl", "lock", "state.safetensors"};
-    if (name[0] == '.' || lti_is_temporary_name(name))
+    static const char *const growing[] = {"DONE",        files_name, "log.txt",          "metrics.jsonl",
+                                          "metrics.csv", "lock",     "state.safetensors"};
+    if (name[0] == '.' || lti_is_temporary_name(name) || lti_is_tensorboard_name(name))
         return false;
     for (size_t i = 0; i < sizeof growing / sizeof *growing; i++)
         if (!strcmp(name, growing[i]))

@@ -3,6 +3,7 @@
 // A run is a pure function of its options, its inputs and the seed, so continuing an unfinished directory of the same
 // options is always right and needs no flag. A finished run is taken as it is when its options are the same and its
 // inputs (parent weights, data) still have the digests it was made from.
+#include "io/tensorboard.h"
 #include "run/run_impl.h"
 #include <stdlib.h>
 #include <string.h>
@@ -40,7 +41,7 @@ static bool has_same_inputs(const char *dir, const char *const *facts)
     return same;
 }
 
-static lt_status open_run(const lt_result_dir_spec *spec, lt_result_dir *d)
+static lt_status open_run(const lt_result_dir_spec *spec, lt_result_dir *d, bool *resumed)
 {
     const bool force = spec->force || (lt_run_is_done(d->dir) && !has_same_inputs(d->dir, spec->facts));
     char *env = lti_asprintf("%s/env.json", d->dir); // makes a directory a run
@@ -53,19 +54,27 @@ static lt_status open_run(const lt_result_dir_spec *spec, lt_result_dir *d)
                        .force = force,
                        .resume = !force && lti_is_file(env)};
     lti_free(env);
+    *resumed = run.resume;
     return lt_run_open(&run, &d->run, &d->finished);
 }
 
 lt_status lt_result_dir_open(const lt_result_dir_spec *spec, lt_result_dir *d)
 {
+    bool resumed;
     *d = (lt_result_dir){.events = spec->events};
     LT_TRY(choose_dir(spec, d->dir));
-    LT_TRY(open_run(spec, d));
+    LT_TRY(open_run(spec, d, &resumed));
     if (d->finished)
         return LT_OK;
     LT_TRY(lt_run_path(d->run, "state.safetensors", d->state, sizeof d->state));
     LT_TRY(lt_run_path(d->run, "model.safetensors", d->model, sizeof d->model));
-    return d->events ? lt_events_add(d->events, lt_run_sink(d->run)) : LT_OK;
+    if (!d->events)
+        return LT_OK;
+    LT_TRY(lt_events_add(d->events, lt_run_sink(d->run)));
+    if (!spec->tensorboard)
+        return LT_OK;
+    LT_TRY(lti_tensorboard_open(d->dir, !resumed, &d->tensorboard));
+    return lt_events_add(d->events, lti_tensorboard_sink(d->tensorboard));
 }
 
 lt_status lt_result_dir_add_samples(const lt_result_dir *d, const lt_dataset *ds)
@@ -75,8 +84,18 @@ lt_status lt_result_dir_add_samples(const lt_result_dir *d, const lt_dataset *ds
     return lt_sample_list_write(ds, path);
 }
 
+static lt_status close_tensorboard(lt_result_dir *d)
+{
+    lti_tensorboard *t = d->tensorboard;
+    d->tensorboard = NULL;
+    if (t)
+        lt_events_remove(d->events, t);
+    return lti_tensorboard_close(t);
+}
+
 lt_status lt_result_dir_finish(lt_result_dir *d, const char *result_json)
 {
+    LT_TRY(close_tensorboard(d));
     return result_json ? lt_run_finish(d->run, result_json) : LTI_NOMEM("result");
 }
 
@@ -94,6 +113,8 @@ lt_status lt_result_dir_stored(const lt_result_dir *d, char **result_json)
 
 void lt_result_dir_close(lt_result_dir *d)
 {
+    if (d->tensorboard && close_tensorboard(d) != LT_OK)
+        lt_error_clear(); // the run was given up: its own error counts
     if (d->run && d->events)
         lt_events_remove(d->events, lt_run_sink(d->run).self);
     lt_run_close(d->run);

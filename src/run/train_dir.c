@@ -228,7 +228,8 @@ static lt_status run_training(training *t, lt_train_record *record)
                                      .force = o->force,
                                      .options = options_of(t),
                                      .facts = facts,
-                                     .events = o->env->events};
+                                     .events = o->env->events,
+                                     .tensorboard = o->tensorboard};
     LT_TRY(lt_result_dir_open(&spec, &t->to));
     lti_format(record->dir, sizeof record->dir, "%s", t->to.dir);
     if (t->to.finished)

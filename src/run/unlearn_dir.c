@@ -439,7 +439,8 @@ static lt_status open_result(unlearning *u)
                                      .force = o->force,
                                      .options = options_of(u),
                                      .facts = facts,
-                                     .events = o->env->events};
+                                     .events = o->env->events,
+                                     .tensorboard = o->tensorboard};
     return lt_result_dir_open(&spec, &u->to);
 }
 
