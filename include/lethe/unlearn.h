@@ -147,6 +147,11 @@ LT_API char *lt_unlearn_defaults_text(const lt_unlearn_method *method);
 // Epochs that a run of the method takes when nothing is said: of the first row of its defaults that fits the access.
 LT_API int32_t lt_unlearn_default_epochs(const lt_unlearn_method *method, bool use_retain);
 
+// The default learning-rate area of a setting: of `in` the data, the sets, use_retain and train_cfg are read, cfg is as
+// for lt_unlearn_run. NAN when the method states none. LT_E_NOMEM.
+LT_API lt_status lt_unlearn_default_area(const lt_unlearn_method *method, const lt_unlearn_in *in, const void *cfg,
+                                         double *area);
+
 LT_API const lt_unlearn_method *const *lt_unlearn_methods(void); // NULL-terminated registry
 LT_API lt_status lt_unlearn_find(const char *name,
                                  const lt_unlearn_method **method); // LT_E_USAGE with the nearest name

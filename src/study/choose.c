@@ -46,25 +46,26 @@ static void fill_trial(lt_study_runner *r, const lti_study_job *j, const json_t 
 {
     const lt_study_method *m = &r->study->method[j->method];
     json_t *result = lti_study_load_result(r, j->id);
-    *t = (lt_study_trial){.method = m->name,
-                          .access = lt_access_text(j->access),
-                          .options = lti_study_options_text(&r->arena, &m->point[j->point], NULL),
-                          .run = j->id,
-                          .error = j->state == LT_STUDY_DONE ? "" : j->error,
-                          .point = j->point,
-                          .is_random = j->point >= m->n_grid,
-                          .value = (double)NAN,
-                          .ua = lti_json_real_at(figures, "ua"),
-                          .ra = lti_json_real_at(figures, "ra"),
-                          .ta = lti_json_real_at(figures, "ta"),
-                          .mis = lti_json_real_at(figures, "svc_mia.confidence"),
-                          .phi_ft_auc = lti_json_real_at(figures, "auc.phi.ft"),
-                          .gap_mis = lti_json_real_at(figures, "avg_gap"),
-                          .gap_auc = lti_json_real_at(figures, "avg_gap_auc"),
-                          .n_forward = count_passes(result, "forward"),
-                          .n_backward = count_passes(result, "backward"),
-                          .update_s = lti_json_real_at(result, "time.update_s"),
-                          .state = j->state};
+    *t = (lt_study_trial){
+        .method = m->name,
+        .access = lt_access_text(j->access),
+        .options = lti_study_options_text(&r->arena, lti_study_point(r, j->method, j->access, j->point), NULL),
+        .run = j->id,
+        .error = j->state == LT_STUDY_DONE ? "" : j->error,
+        .point = j->point,
+        .is_random = j->point >= m->n_grid,
+        .value = (double)NAN,
+        .ua = lti_json_real_at(figures, "ua"),
+        .ra = lti_json_real_at(figures, "ra"),
+        .ta = lti_json_real_at(figures, "ta"),
+        .mis = lti_json_real_at(figures, "svc_mia.confidence"),
+        .phi_ft_auc = lti_json_real_at(figures, "auc.phi.ft"),
+        .gap_mis = lti_json_real_at(figures, "avg_gap"),
+        .gap_auc = lti_json_real_at(figures, "avg_gap_auc"),
+        .n_forward = count_passes(result, "forward"),
+        .n_backward = count_passes(result, "backward"),
+        .update_s = lti_json_real_at(result, "time.update_s"),
+        .state = j->state};
     r->failed = r->failed || !t->options;
     json_decref(result);
 }

@@ -96,7 +96,7 @@ static double rate_of(const lt_study_runner *r, const lti_study_job *like)
     return passes > 0 ? seconds / passes : (double)NAN;
 }
 
-static lt_status read_recipe(const lt_study *study, lt_train_cfg *cfg)
+lt_status lti_study_recipe(const lt_study *study, lt_train_cfg *cfg)
 {
     lt_optset *set;
     LT_TRY(lt_optset_create(&set));
@@ -114,7 +114,7 @@ static lt_status measure_rate(const lt_study_runner *r, const char *backend, dou
     lt_ref_plan *plan;
     lt_ref_cost cost;
     lt_ref_request request = {.ds = r->ds, .model = r->study->model, .count = r->n_workers + r->n_workers % 2};
-    LT_TRY(read_recipe(r->study, &request.train));
+    LT_TRY(lti_study_recipe(r->study, &request.train));
     LT_TRY(lt_ref_plan_create(lti_study_path(r, NULL, "no-store", "", nowhere), &request, &plan));
     const lt_ref_env env = {
         .n_workers = r->n_workers, .backend = backend, .events = r->order.events, .stop = r->order.stop};

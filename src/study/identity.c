@@ -129,7 +129,7 @@ static void identify_method(const lt_study_runner *r, const lti_study_job *j, in
     add_switch(id, j->access == LT_ACCESS_RETAIN ? "retain" : "no-retain");
     add_options(id, &m->options);
     if (point >= 0)
-        add_options(id, &m->point[point]);
+        add_options(id, lti_study_point(r, j->method, j->access, point));
 }
 
 static void add_audited(const lt_study_runner *r, const lti_study_job *j, const char *key, lt_study_kind kind,

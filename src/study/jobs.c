@@ -278,7 +278,7 @@ static void add_trials(lt_study_runner *r, int m, int a)
 {
     const lt_study_method *method = &r->study->method[m];
     for (int k = 0; k < method->n_points; k++) {
-        const char *name = point_name(r, &method->point[k]);
+        const char *name = point_name(r, lti_study_point(r, m, a, k));
         lti_study_job *j =
             add_job(r, LT_STUDY_TRIAL, lti_study_text(r, "tuning/%s/%s/%s", method->name, lt_access_text(a), name));
         j->base = tuning_base(r);

@@ -48,6 +48,7 @@ lt_status lti_study_value_text(lti_study_reader *r, lti_study_set *set, const ch
 lt_status lti_study_options(lti_study_reader *r, lti_study_set *set, const lti_yaml *map, lt_study_options *out);
 
 // ---- points.c
+bool lti_study_multiple(const char *text, double *factor); // "x3", "x1/3": of the default learning-rate area
 // grid and random may be NULL. budget: most points. seed: of the random ones.
 lt_status lti_study_points(lti_study_reader *r, lti_study_set *set, const lti_yaml *grid, const lti_yaml *random,
                            int32_t budget, uint64_t seed, lt_study_method *method);

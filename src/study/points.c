@@ -1,6 +1,7 @@
 // points.c - the settings a search tries: the grid, then random points. Equal points are tried once.
 #include "study/parse.h"
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum { MAX_DIMS = 8 };
@@ -50,16 +51,85 @@ static lt_status check_free(lti_study_reader *r, const lt_study_method *m, const
     return LT_OK;
 }
 
+// ---- multiples of the default learning-rate area: "x3". The area itself follows when method, data and access are
+// known.
+
+static bool is_area(const char *key)
+{
+    return lti_same_key(key, "lr-area");
+}
+
+static lt_status read_multiple(lti_study_reader *r, lti_study_set *set, const char *key, const char *text,
+                               const lti_yaml *node, lt_study_option *out)
+{
+    double factor;
+    LT_TRY(lti_study_value_text(r, set, key, "1", node, out)); // the method has the option
+    if (!lti_study_multiple(text, &factor))
+        return LT_FAIL(LT_E_USAGE,
+                       "%s:%d: %s: expected a number, or a multiple of the default such as x3 or x1/3, found '%s'",
+                       LTI_AT(r, node), key, text);
+    out->value = lti_arena_strdup(&r->arena, text);
+    return out->value ? LT_OK : LTI_NOMEM(r->label);
+}
+
+bool lti_study_multiple(const char *text, double *factor)
+{
+    char *end;
+    if (*text != 'x')
+        return false;
+    *factor = strtod(text + 1, &end);
+    if (end == text + 1)
+        return false;
+    if (*end == '/') {
+        const char *from = end + 1;
+        *factor /= strtod(from, &end);
+        if (end == from)
+            return false;
+    }
+    return !*end && isfinite(*factor) && *factor > 0;
+}
+
+// "default": a third, once and three times the default.
+static lt_status read_default_areas(lti_study_reader *r, lti_study_set *set, const char *key, const lti_yaml *node,
+                                    dim *d)
+{
+    static const char *const multiple[] = {"x1/3", "x1", "x3"};
+    enum { N = sizeof multiple / sizeof *multiple };
+    lt_status status;
+    const char *text;
+    LT_TRY(lti_yaml_text(r->label, node, &text));
+    if (strcmp(text, "default") != 0)
+        return LT_FAIL(LT_E_USAGE, "%s:%d: %s: expected a list of values or 'default', found '%s'", LTI_AT(r, node),
+                       key, text);
+    d->value = lti_study_alloc(r, N, sizeof *d->value, &status);
+    LT_TRY(status);
+    for (int i = 0; i < N; i++)
+        LT_TRY(read_multiple(r, set, key, multiple[i], node, &d->value[d->n++]));
+    return LT_OK;
+}
+
+static lt_status read_value(lti_study_reader *r, lti_study_set *set, const char *key, const lti_yaml *node,
+                            lt_study_option *out)
+{
+    const char *text;
+    if (!is_area(key) || node->kind != LTI_YAML_SCALAR)
+        return lti_study_value(r, set, key, node, out);
+    LT_TRY(lti_yaml_text(r->label, node, &text));
+    return *text == 'x' ? read_multiple(r, set, key, text, node, out) : lti_study_value(r, set, key, node, out);
+}
+
 static lt_status read_choice(lti_study_reader *r, lti_study_set *set, const char *key, const lti_yaml *list, dim *d)
 {
     lt_status status;
+    if (is_area(key) && list->kind == LTI_YAML_SCALAR)
+        return read_default_areas(r, set, key, list, d);
     LT_TRY(lti_yaml_expect(r->label, list, LTI_YAML_LIST));
     if (list->n == 0)
         return LT_FAIL(LT_E_USAGE, "%s:%d: %s: expected at least one value, found none", LTI_AT(r, list), key);
     d->value = lti_study_alloc(r, (size_t)list->n, sizeof *d->value, &status);
     LT_TRY(status);
     for (const lti_yaml *c = list->first; c; c = c->next)
-        LT_TRY(lti_study_value(r, set, key, c, &d->value[d->n++]));
+        LT_TRY(read_value(r, set, key, c, &d->value[d->n++]));
     for (int i = 0; i < d->n; i++)
         for (int j = 0; j < i; j++)
             if (!strcmp(d->value[i].value, d->value[j].value))

@@ -114,7 +114,8 @@ static void put_method(lt_study_result *x, const row_source *s, lt_study_row *ro
     row->role = LT_STUDY_METHOD;
     row->method = lti_result_copy(x, m->name);
     row->access = lt_access_text(j->access);
-    row->options = lti_study_options_text(&own->arena, &m->options, point >= 0 ? &m->point[point] : NULL);
+    row->options = lti_study_options_text(&own->arena, &m->options,
+                                          point >= 0 ? lti_study_point(s->r, j->method, j->access, point) : NULL);
     own->failed = own->failed || !row->options;
 }
 

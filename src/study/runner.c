@@ -133,6 +133,7 @@ static lt_status prepare(lt_study_runner *r, const char *out)
         return LTI_NOMEM("study");
     memcpy(r->out, out, n);
     LT_TRY(check_model(r));
+    LT_TRY(lti_study_resolve_areas(r));
     LT_TRY(lti_study_make_jobs(r));
     LT_TRY(check_paths(r));
     LT_TRY(check_forget_sets(r));

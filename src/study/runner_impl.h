@@ -74,7 +74,8 @@ struct lt_study_runner {
     lti_study_forget_set *forget;
     int n_jobs, job_capacity;
     lti_study_job *job;
-    int *chosen; // (n_methods, LT_N_ACCESS) point, or -1
+    lt_study_options **point; // (n_methods, LT_N_ACCESS) lists of the settings of a search, with areas as numbers
+    int *chosen;              // (n_methods, LT_N_ACCESS) point, or -1
     int n_trials;
     lt_study_trial *trial; // in the order of the study: method, access, point; those that were judged
 };
@@ -87,6 +88,9 @@ char *lti_study_path(const lt_study_runner *r, const char *folder, const char *i
 const char *lti_study_label(const lt_study *study); // of its file, for messages
 const char *lti_study_options_text(lti_arena *arena, const lt_study_options *a,
                                    const lt_study_options *b); // "lr=0.01 epochs=10"; b may be NULL; NULL = no memory
+// ---- areas.c
+lt_status lti_study_resolve_areas(lt_study_runner *r); // LT_E_USAGE when a method states no default
+const lt_study_options *lti_study_point(const lt_study_runner *r, int method, int access, int point);
 // ---- jobs.c
 lt_status lti_study_make_jobs(lt_study_runner *r);
 int lti_study_find_job(const lt_study_runner *r, lt_study_kind kind, int base, int forget); // the first, or -1
@@ -130,6 +134,7 @@ lt_status lti_study_choose(lt_study_runner *r, const lti_study_job *choice); // 
 double lti_study_objective(const char *objective, const json_t *base, const json_t *figures);
 // ---- estimate.c
 void lti_study_estimate(lt_study_runner *r);
+lt_status lti_study_recipe(const lt_study *study, lt_train_cfg *cfg); // of its original models
 // ---- results. Texts and lists are in the arena of the result.
 typedef struct lti_study_own {
     lti_arena arena;

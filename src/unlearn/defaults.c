@@ -65,17 +65,47 @@ static void fill_schedule(const lt_unlearn_default *d, lti_recipe *r)
     r->lr_step_every = r->schedule != LTI_SCHEDULE_STEP ? 0 : !half ? every : r->epochs > 1 ? r->epochs / 2 : 1;
 }
 
+// Closes the options that say which setting it is.
+static lt_status choose_setting(const lt_unlearn_method *method, const lt_unlearn_in *in, void *cfg,
+                                lt_unlearn_form *form, uint32_t *holds)
+{
+    lti_recipe *r = cfg;
+    const lt_train_cfg *base = in->train_cfg;
+    if (r->augment == LT_AUTO)
+        r->augment = !base || base->augment || r->preset == LTI_PRESET_PUBLISHED ? LT_YES : LT_NO;
+    if (method->choose_form)
+        method->choose_form(in, cfg, form);
+    return describe_setting(method, in, r, form, holds);
+}
+
+lt_status lt_unlearn_default_area(const lt_unlearn_method *method, const lt_unlearn_in *in, const void *cfg,
+                                  double *area)
+{
+    lt_unlearn_form form = {0};
+    uint32_t holds = 0;
+    *area = (double)NAN;
+    if (!(method->needs & LT_FINE_TUNES) || !method->defaults)
+        return LT_OK;
+    void *copy = lti_malloc(method->cfg_size);
+    if (!copy)
+        return LTI_NOMEM(method->name);
+    memcpy(copy, cfg, method->cfg_size);
+    const lt_status status = choose_setting(method, in, copy, &form, &holds);
+    lti_free(copy);
+    LT_TRY(status);
+    const lt_unlearn_default *own = find_default(method->defaults, holds);
+    if (own && own->area > 0)
+        *area = own->area;
+    return LT_OK;
+}
+
 lt_status lti_fill_defaults(const lt_unlearn_method *method, const lt_unlearn_in *in, void *cfg, lti_setting *s)
 {
     lti_recipe *r = cfg;
     const lt_train_cfg *base = in->train_cfg;
     *s = (lti_setting){.area = NAN, .lr_cap = base ? base->lr : LR_CAP_UNKNOWN};
-    if (r->augment == LT_AUTO)
-        r->augment = !base || base->augment || r->preset == LTI_PRESET_PUBLISHED ? LT_YES : LT_NO;
-    if (method->choose_form)
-        method->choose_form(in, cfg, &s->setup.form);
     uint32_t holds = 0;
-    LT_TRY(describe_setting(method, in, r, &s->setup.form, &holds));
+    LT_TRY(choose_setting(method, in, cfg, &s->setup.form, &holds));
     const lt_unlearn_default *own = find_default(method->defaults, holds);
     const lt_unlearn_default *published = find_default(method->published, holds);
     const bool is_published = r->preset == LTI_PRESET_PUBLISHED;
@@ -86,8 +116,8 @@ lt_status lti_fill_defaults(const lt_unlearn_method *method, const lt_unlearn_in
     if ((r->epochs == 0 || r->batch == 0) && !d)
         LT_BUG("%s: open options, but no defaults for setting %u", method->name, (unsigned)holds);
     s->may_raise_epochs = r->epochs == 0 && !is_published;
-    r->epochs = r->epochs > 0 ? r->epochs : d->epochs;
-    r->batch = r->batch > 0 ? r->batch : d->batch > 0 ? d->batch : base ? base->batch : BATCH_UNKNOWN;
+    r->epochs = r->epochs > 0 || !d ? r->epochs : d->epochs;
+    r->batch = r->batch > 0 ? r->batch : d && d->batch > 0 ? d->batch : base ? base->batch : BATCH_UNKNOWN;
     fill_schedule(d, r);
     s->setup.is_published = is_published;
     s->setup.has_batchnorm = in->model->n_state > 0;

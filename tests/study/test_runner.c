@@ -299,6 +299,50 @@ static void the_smallest_objective_is_chosen(void **state)
     lt_study_result_clear(&x);
 }
 
+// Of the base run's augmentation, the access and the form that the method chooses.
+static void default_areas_are_those_of_the_setting(void **state)
+{
+    static const char *const want[] = {
+        "tuning/ft/retain/lr-area=10",       "tuning/ft/retain/lr-area=30",  "tuning/ft/retain/lr-area=90",
+        "tuning/amun/retain/lr-area=5",      "tuning/amun/retain/lr-area=7", "tuning/amun/forget-only/lr-area=0.2",
+        "tuning/amun/forget-only/lr-area=7",
+    };
+    world *w = *state;
+    session s = open_session(w,
+                             "  - {method: ft, access: [retain], grid: {lr-area: default}}\n"
+                             "  - {method: amun, grid: {lr-area: [x1, 7]}}\n",
+                             NULL);
+    size_t n = 0;
+    for (int i = 0; i < s.runner->n_jobs; i++)
+        if (s.runner->job[i].kind == LT_STUDY_TRIAL) {
+            assert_true(n < sizeof want / sizeof *want);
+            assert_string_equal(s.runner->job[i].id, want[n++]);
+        }
+    assert_int_equal(n, sizeof want / sizeof *want);
+    close_session(&s);
+}
+
+static void areas_must_be_known_and_differ(void **state)
+{
+    world *w = *state;
+    static const struct {
+        const char *method, *message;
+    } bad[] = {
+        {"{method: scrub, access: [retain], grid: {lr-area: default}}", "lr-area: scrub states no default area"},
+        {"{method: ft, access: [retain], grid: {lr-area: [x1, 30]}}", "settings 1 and 2 of ft are the same"},
+    };
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        char text[sizeof basic + 512];
+        lt_study *study;
+        lt_study_runner *runner;
+        snprintf(text, sizeof text, "%smethods:\n  - %s\n", basic, bad[i].method);
+        assert_ok(lt_study_parse(text, strlen(text), "s.yaml", &study));
+        const lt_study_order order = {.study = study, .ds = w->ds, .out = w->out, .executor = w->executor};
+        assert_fails(LT_E_USAGE, bad[i].message, lt_study_runner_create(&order, &runner));
+        lt_study_close(study);
+    }
+}
+
 // ---- what is made again
 
 static void finished_jobs_are_kept(void **state)
@@ -469,6 +513,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(every_metric_arrives_under_its_name, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_result_is_read_back, set_up, tear_down),
         cmocka_unit_test_setup_teardown(the_smallest_objective_is_chosen, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(default_areas_are_those_of_the_setting, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(areas_must_be_known_and_differ, set_up, tear_down),
         cmocka_unit_test_setup_teardown(finished_jobs_are_kept, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_job_that_fails_does_not_stop_the_others, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_moved_directory_begins_failed_jobs_anew, set_up, tear_down),

@@ -296,12 +296,39 @@ static void every_allocation_may_fail(void **state)
     free(text);
 }
 
+static void areas_may_be_multiples_of_the_default(void **state)
+{
+    (void)state;
+    lt_study *s = parse(HEAD TUNING "methods: [{method: ft, grid: {lr-area: default, batch: [16, 32]}}]\n");
+    assert_int_equal(s->method[0].n_points, 6);
+    assert_string_equal(value_of(&s->method[0].point[0], "lr-area"), "x1/3");
+    assert_string_equal(value_of(&s->method[0].point[2], "lr-area"), "x1");
+    assert_string_equal(value_of(&s->method[0].point[5], "lr-area"), "x3");
+    lt_study_close(s);
+    s = parse(HEAD TUNING "methods: [{method: ft, grid: {lr-area: [x0.5, 12]}}]\n");
+    assert_string_equal(value_of(&s->method[0].point[0], "lr-area"), "x0.5");
+    assert_string_equal(value_of(&s->method[0].point[1], "lr-area"), "12");
+    lt_study_close(s);
+    static const char *const bad[] = {"[x0]", "[x]", "[x1/]", "[x3y]", "[x-1]", "[x1/0]", "standard", "[xinf]"};
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        char text[512];
+        snprintf(text, sizeof text, "%smethods: [{method: ft, grid: {lr-area: %s}}]\n", HEAD TUNING, bad[i]);
+        assert_fails(LT_E_USAGE, "s.yaml:7: lr-area: expected", lt_study_parse(text, strlen(text), "s.yaml", &s));
+    }
+    const char fisher[] = HEAD TUNING "methods: [{method: fisher, grid: {lr-area: default}}]\n";
+    assert_fails(LT_E_USAGE, "unknown option", lt_study_parse(fisher, strlen(fisher), "s.yaml", &s));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(the_documented_example_is_read),     cmocka_unit_test(random_points_depend_on_names_and_seed),
-        cmocka_unit_test(equal_points_are_tried_once),        cmocka_unit_test(a_study_may_be_small),
-        cmocka_unit_test(mistakes_are_named_with_their_line), cmocka_unit_test(every_allocation_may_fail),
+        cmocka_unit_test(the_documented_example_is_read),
+        cmocka_unit_test(random_points_depend_on_names_and_seed),
+        cmocka_unit_test(equal_points_are_tried_once),
+        cmocka_unit_test(a_study_may_be_small),
+        cmocka_unit_test(mistakes_are_named_with_their_line),
+        cmocka_unit_test(every_allocation_may_fail),
+        cmocka_unit_test(areas_may_be_multiples_of_the_default),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
