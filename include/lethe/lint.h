@@ -55,6 +55,9 @@ typedef struct lt_lint_attack { // membership attack on the audited model
 typedef struct lt_lint_effect { // what a run says of its original model and of what it spent; NAN = not known
     double forget_acc, retain_acc, test_acc; // of the original model, on the samples of the run
     double lr_area, lr_area_default;
+    double acc_f, acc_r; // of the original model, test samples of forgotten and of kept classes; for whole classes only
+    double pair_acc;     // of the unlearned model, on adversarial images it was trained on together with the forgotten
+                         // ones; NAN where it was not
 } lt_lint_effect;
 typedef struct lt_lint_in { // fields may be NULL, 0 or NAN: checks that need them find nothing
     lt_lint_role role;      // of the model that is checked

@@ -126,6 +126,7 @@ typedef struct lt_unlearn_record {
     lt_unlearn_state after, before; // of the result, of the base model
     lt_unlearn_setup setup;         // not of a cached run: lr and areas only
     double train_acc, delta_norm_l2, search_s, mask_s, update_s, eval_s, wall_s;
+    double pair_acc;     // as of lt_lint_effect
     int64_t n_backward;  // samples through backward passes of the update
     char adv_digest[65]; // of the adversarial set, "" when there is none or it was not cached
     char model_digest[65], forget_digest[65];

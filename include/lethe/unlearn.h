@@ -77,9 +77,9 @@ typedef struct lt_unlearn_default {
     int32_t lr_step_every; // epochs; 0 = constant; LT_STEP_HALF, LT_STEP_COSINE
 } lt_unlearn_default;
 
-typedef struct lt_unlearn_form { // one of two forms of a method, chosen by a rule or an option
-    bool is_second;
-    const char *name, *reason; // static texts; reason NULL = an option said so
+typedef struct lt_unlearn_form {  // one of two forms of a method, chosen by a rule or an option
+    bool is_second, trains_pairs; // trains_pairs: on adversarial images and on those they were made of
+    const char *name, *reason;    // static texts; reason NULL = an option said so
 } lt_unlearn_form;
 
 typedef struct lt_unlearn_setup {  // what a run was made with; filled for methods with LT_FINE_TUNES

@@ -213,6 +213,9 @@ void lt_trained_model_effect(const lt_trained_model *m, lt_lint_effect *effect)
     effect->test_acc = lti_json_real_at(m->result, "original.test_acc");
     effect->lr_area = lti_json_real_at(m->result, "lr_area");
     effect->lr_area_default = lti_json_real_at(m->result, "lr_area_default");
+    effect->acc_f = lti_json_real_at(m->result, "original.acc_f");
+    effect->acc_r = lti_json_real_at(m->result, "original.acc_r");
+    effect->pair_acc = lti_json_real_at(m->result, "adversarial_set.pair_acc");
 }
 
 char *lt_trained_model_parent(const lt_trained_model *m)

@@ -1,4 +1,5 @@
 // unlearn_dir.c - unlearning as a whole run: samples, model, outputs before and after, result.
+#include "base/arg_max.h"
 #include "base/json_write.h"
 #include "run/run_impl.h"
 #include <math.h>
@@ -184,6 +185,33 @@ static lt_status check_divergence(const unlearning *u, const lt_unlearn_state *a
     return lt_error_hint("lower --lr or --lr-area");
 }
 
+// Share of the adversarial set that the unlearned model gives its adversarial label.
+static lt_status measure_pairs(const unlearning *u, double *acc)
+{
+    const lt_adv_set *adv = u->result.adv;
+    const int k = u->model->shape.n_classes;
+    *acc = (double)NAN;
+    if (!adv || !u->result.setup.form.trains_pairs || adv->n != u->sets.forget.n)
+        return LT_OK;
+    lt_eval_result ignored;
+    lt_view view = lt_view_rows(u->order->ds, LT_TRAIN, &u->sets.forget);
+    view.images = adv->x_adv;
+    view.labels = adv->adv_pred;
+    float *logits = lti_calloc((size_t)adv->n * (size_t)k, sizeof *logits);
+    if (!logits)
+        return LTI_NOMEM("outputs");
+    const lt_status status = lt_evaluate(u->model, &view, u->order->env, LTI_EVAL_BATCH, logits, NULL, &ignored);
+    int64_t n = 0, correct = 0;
+    for (int64_t i = 0; status == LT_OK && i < adv->n; i++)
+        if (adv->status[i] != LT_ADV_FAILED) {
+            n++;
+            correct += lti_arg_max(logits + i * k, k) == adv->adv_pred[i];
+        }
+    lti_free(logits);
+    *acc = n ? (double)correct / (double)n : (double)NAN;
+    return status;
+}
+
 static lt_status evaluate_models(unlearning *u, lt_unlearn_record *r)
 {
     const lt_unlearn_order *o = u->order;
@@ -193,6 +221,7 @@ static lt_status evaluate_models(unlearning *u, lt_unlearn_record *r)
     LT_TRY(check_divergence(u, &r->after));
     LT_TRY(lt_signals_compute(o->base->model, o->ds, &u->sets.forget, &u->sets.retain, o->env, &u->before));
     LT_TRY(measure_state(u->before, &r->before));
+    LT_TRY(measure_pairs(u, &r->pair_acc));
     r->eval_s = lti_now_s() - start_s;
     return LT_OK;
 }
@@ -223,7 +252,7 @@ static int compare_floats(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-static void write_adv(lti_json *j, const lt_adv_set *adv)
+static void write_adv(lti_json *j, const lt_adv_set *adv, double pair_acc)
 {
     float *norm = lti_calloc((size_t)adv->n + 1, sizeof *norm);
     lti_json_begin(j, "adversarial_set", '{');
@@ -236,6 +265,7 @@ static void write_adv(lti_json *j, const lt_adv_set *adv)
         qsort(norm, (size_t)adv->n, sizeof *norm, compare_floats);
     }
     lti_json_real(j, "median_l2", norm && adv->n ? (double)norm[adv->n / 2] : (double)NAN);
+    lti_json_real(j, "pair_acc", pair_acc); // null where the images they were made of were not trained on
     lti_json_end(j, '}');
     lti_free(norm);
 }
@@ -341,7 +371,7 @@ static char *write_record(const unlearning *u, const lt_unlearn_record *r)
     lti_json_int(&j, "n_trainable", u->result.n_trainable);
     write_costs(&j, u, r);
     if (u->result.adv)
-        write_adv(&j, u->result.adv);
+        write_adv(&j, u->result.adv, r->pair_acc);
     lti_json_int(&j, "seed", (int64_t)o->seed);
     lti_json_text(&j, "parent_digest", u->parent_digest);
     lti_json_text(&j, "data_digest", o->ds->digest);
@@ -413,6 +443,7 @@ static lt_status read_stored(const unlearning *u, lt_unlearn_record *r)
     r->update_s = lti_json_real_at(j, "time.update_s");
     r->eval_s = lti_json_real_at(j, "time.eval_s");
     r->wall_s = lti_json_real_at(j, "wall_s");
+    r->pair_acc = lti_json_real_at(j, "adversarial_set.pair_acc");
     r->n_backward = lti_json_int_at(j, "passes.update.backward");
     lti_format(r->adv_digest, sizeof r->adv_digest, "%s", lti_json_text_at(j, "adversarial_set.digest"));
     lti_format(r->model_digest, sizeof r->model_digest, "%s", lti_json_text_at(j, "model_digest"));

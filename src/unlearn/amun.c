@@ -316,6 +316,7 @@ static void choose_form(const lt_unlearn_in *in, void *cfg, lt_unlearn_form *for
                                   : "base was trained with augmentation";
     }
     form->is_second = c->adv_only == LT_YES;
+    form->trains_pairs = !form->is_second && c->counterpart == COUNTERPART_ADV;
     form->name = form->is_second ? "adversarial only" : "plain form";
 }
 

@@ -53,7 +53,7 @@ static void fill(fixture *f)
     f->attack = (lt_lint_attack){"loss", 0.5, {0.45, 0.55}};
     for (int i = 0; i < 2; i++)
         f->retrained[i] = (lt_lint_model){i ? "r1" : "r0", identity(i ? "d1" : "d0", "retrain"), &f->signals[1 + i]};
-    f->effect = (lt_lint_effect){1, 1, 1, 5, 5};
+    f->effect = (lt_lint_effect){1, 1, 1, 5, 5, 1, 1, 0};
     f->in = (lt_lint_in){.role = LT_LINT_OF_UNLEARNED,
                          .effect = &f->effect,
                          .model = {"u", identity("du", "amun"), &f->signals[0]},
@@ -99,6 +99,10 @@ static void broken(fixture *f)
 static void costly(fixture *f)
 {
     misread(f, 0, LT_GROUP_RETAIN, N_GROUP / 15);
+}
+static void memorised_pairs(fixture *f)
+{
+    f->effect.pair_acc = 1;
 }
 static void far_area(fixture *f)
 {
@@ -260,6 +264,7 @@ static const struct {
     {"overdone", LT_LINT_WARNING, overdone},
     {"broken", LT_LINT_WARNING, broken},
     {"utility", LT_LINT_WARNING, costly},
+    {"pair-memorised", LT_LINT_WARNING, memorised_pairs},
     {"area-far", LT_LINT_WARNING, far_area},
 };
 enum { N_CASES = sizeof cases / sizeof *cases };
@@ -308,6 +313,40 @@ static void every_check_finds_what_it_is_for(void **state)
     }
 }
 
+// Of whole classes: accuracies on test samples of the forgotten classes and of the others, not of all test samples.
+static void classes_have_checks_of_their_own(void **state)
+{
+    (void)state;
+    static const struct {
+        double acc_f, acc_r; // of the original model; the model now has 1 and 0.9
+        const char *id;
+    } row[] = {{1, 0.92, "inert"}, {0, 0.96, "utility"}, {0, 1, NULL}, {0, 1.1, "broken"}};
+    static fixture f;
+    for (int c = 0; c < 4; c++) {
+        lt_lint lint = {0};
+        fill(&f);
+        for (int i = 0; i < 2 * N_GROUP; i++)
+            f.label[i] = f.group[i] == LT_GROUP_FORGET ? i % 2 : 2;
+        for (int i = 0; i < N; i++)
+            for (int k = 0; k < K; k++)
+                f.logits[0][i * K + k] = (float)(k == f.label[i]) + 0.001f * (float)(i + k);
+        for (int i = 2 * N_GROUP, n = 0; i < N; i++) // a tenth of the test samples of the kept class is misread
+            if (f.label[i] == 2 && n++ < N_GROUP / K / 10)
+                f.logits[0][i * K + 2] -= 2;
+        f.effect.acc_f = row[c].acc_f;
+        f.effect.acc_r = row[c].acc_r == 1 ? 0.93 : row[c].acc_r;
+        assert_ok(lt_lint_run(&f.in, &lint));
+        bool found = row[c].id == NULL;
+        for (int i = 0; i < lint.n; i++)
+            found = found || !strcmp(lint.item[i].id, row[c].id ? row[c].id : "");
+        assert_true(found);
+        for (int i = 0; i < lint.n && !row[c].id; i++)
+            assert_true(strcmp(lint.item[i].id, "inert") && strcmp(lint.item[i].id, "utility") &&
+                        strcmp(lint.item[i].id, "broken"));
+        lt_lint_clear(&lint);
+    }
+}
+
 // One sample is not "1 samples".
 static void counts_have_their_number(void **state)
 {
@@ -334,6 +373,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_clean_audit_has_nothing_to_say),
         cmocka_unit_test(every_check_finds_what_it_is_for),
+        cmocka_unit_test(classes_have_checks_of_their_own),
         cmocka_unit_test(counts_have_their_number),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,21 +1,14 @@
 // broken.c - utility is destroyed, so that metrics of forgetting say nothing.
 #include "audit/lint/lint_impl.h"
-#include <math.h>
 
 static lt_status check_broken(const lt_lint_in *in, lt_lint_out *out)
 {
-    const lt_signals *s = in->model.signals;
-    if (!s || !in->effect)
+    lti_run_metrics m;
+    LT_TRY(lti_run_metrics_of(in, &m));
+    if (!lti_is_broken(&m))
         return LT_OK;
-    const double lost = lti_lost_accuracy(in);
-    if (!(lost > LTI_BROKEN_LOSS))
-        return LT_OK;
-    return lt_lint_say(
-        out,
-        "retain accuracy is %.1f %% and was %.1f %%, test accuracy %.1f %% and was %.1f %%: utility is destroyed and "
-        "the metrics of forgetting say nothing; lower --lr-area",
-        100 * lt_signals_acc(s, LT_GROUP_RETAIN), 100 * in->effect->retain_acc, 100 * lt_signals_acc(s, LT_GROUP_TEST),
-        100 * in->effect->test_acc);
+    return lti_say_accuracies(out, &m,
+                              "utility is destroyed and the metrics of forgetting say nothing; lower --lr-area");
 }
 
 const lt_lint_check lti_lint_broken = {

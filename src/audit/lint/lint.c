@@ -236,10 +236,3 @@ double lti_mean_retrained_acc(const lt_lint_in *in, int group)
         }
     return n ? sum / n : (double)NAN;
 }
-
-double lti_lost_accuracy(const lt_lint_in *in)
-{
-    const double retain = in->effect->retain_acc - lt_signals_acc(in->model.signals, LT_GROUP_RETAIN);
-    const double test = in->effect->test_acc - lt_signals_acc(in->model.signals, LT_GROUP_TEST);
-    return fmax(retain, test); // of the one that is known
-}
