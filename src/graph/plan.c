@@ -5,6 +5,7 @@
 // the two halves, and what is made again instead of kept. Every pass works on the plan's own copy of the graph and can
 // be switched off without changing results.
 #include "graph/plan_impl.h"
+#include "graph/plan_share.h"
 #include <string.h>
 
 // ---- compilation
@@ -178,7 +179,8 @@ static lt_status compile(lt_plan *plan, const lt_graph *g, const lt_plan_spec *s
     return lti_plan_place(plan);
 }
 
-lt_status lt_plan_create(const lt_graph *g, const lt_plan_spec *spec, lt_backend *backend, lt_plan **plan)
+lt_status lti_plan_create_sharing(const lt_graph *g, const lt_plan_spec *spec, lt_backend *backend,
+                                  const lt_plan *donor, lt_plan **plan)
 {
     *plan = NULL;
     LT_TRY(check_spec(g, spec));
@@ -191,6 +193,7 @@ lt_status lt_plan_create(const lt_graph *g, const lt_plan_spec *spec, lt_backend
     p->train = spec->train;
     p->flags = spec->flags;
     p->wrt_params = spec->wrt_params;
+    p->donor = donor;
     p->n_user_values = g->n_values;
     p->dirty = true;
     if (backend->ops->device) // kernels may be timed while they are chosen
@@ -202,12 +205,23 @@ lt_status lt_plan_create(const lt_graph *g, const lt_plan_spec *spec, lt_backend
         lt_plan_destroy(p);
         return lt_error_frame(status, __FILE__, __LINE__, __func__);
     }
+    p->donor = NULL;
     // Without parameters, state and their gradients there is nothing to bind.
     p->bound = lt_graph_n_params(g) == 0 && lt_graph_n_state(g) == 0;
     if (p->bound)
         lti_plan_resolve(p);
     *plan = p;
     return LT_OK;
+}
+
+lt_status lt_plan_create(const lt_graph *g, const lt_plan_spec *spec, lt_backend *backend, lt_plan **plan)
+{
+    return lti_plan_create_sharing(g, spec, backend, NULL, plan);
+}
+
+bool lti_plan_shares(const lt_plan *plan)
+{
+    return plan->is_guest;
 }
 
 void lt_plan_destroy(lt_plan *plan)
@@ -230,9 +244,8 @@ void lt_plan_destroy(lt_plan *plan)
     if (plan->device_plan) {
         lti_device_plan_destroy(plan);
     } else {
-        lti_free(plan->slab[LTI_ACT]);
+        lti_plan_memory_release(plan->memory);
         lti_free(plan->slab[LTI_PERSISTENT]);
-        lti_free(plan->scratch);
     }
     lti_free(plan);
 }

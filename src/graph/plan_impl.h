@@ -38,6 +38,13 @@ typedef struct lti_step {
     bool fallback;          // reference kernel in a plan of another backend
 } lti_step;
 
+typedef struct lti_plan_memory { // of one plan, or of several that never run at the same time
+    int n_users;
+    size_t act_bytes, scratch_bytes;
+    void *act, *scratch;
+} lti_plan_memory;
+void lti_plan_memory_release(lti_plan_memory *memory); // NULL is fine
+
 struct lt_plan {
     lt_graph *g; // rewritten copy; the caller's values keep their numbers
     lt_backend *backend;
@@ -63,6 +70,9 @@ struct lt_plan {
     char *slab[LTI_N_PLACES]; // ACT and KEEP owned, the others the caller's
     size_t slab_bytes[LTI_N_PLACES], scratch_bytes;
     void *scratch;
+    struct lti_plan_memory *memory; // what slab[ACT] and scratch lie in; NULL on a device
+    const lt_plan *donor;           // while it is compiled
+    bool is_guest;
     bool bound, dirty; // dirty: parameters or state changed since the last run
     lt_plan_stats stats;
     struct lti_device_plan *device_plan; // of a backend with memory of its own, else NULL

@@ -192,21 +192,47 @@ void lti_fill_constants(const lt_plan *plan, char *keep)
     }
 }
 
-static lt_status allocate(lt_plan *plan)
+void lti_plan_memory_release(lti_plan_memory *memory)
 {
-    for (int place = LTI_ACT; place <= LTI_PERSISTENT; place++) {
-        plan->slab[place] = lti_aligned_alloc(SLAB_ALIGN, plan->slab_bytes[place]);
-        if (!plan->slab[place])
-            return LTI_NOMEM("plan memory");
-    }
-    plan->scratch = lti_aligned_alloc(SLAB_ALIGN, plan->scratch_bytes);
-    if (!plan->scratch)
-        return LTI_NOMEM("plan scratch memory");
+    if (!memory || --memory->n_users > 0)
+        return;
+    lti_free(memory->act);
+    lti_free(memory->scratch);
+    lti_free(memory);
+}
+
+static lt_status create_memory(lt_plan *plan)
+{
+    lti_plan_memory *m = lti_calloc(1, sizeof *m);
+    if (!m)
+        return LTI_NOMEM("plan memory");
+    plan->memory = m;
+    *m = (lti_plan_memory){.n_users = 1, .act_bytes = plan->slab_bytes[LTI_ACT], .scratch_bytes = plan->scratch_bytes};
+    m->act = lti_aligned_alloc(SLAB_ALIGN, m->act_bytes);
+    m->scratch = lti_aligned_alloc(SLAB_ALIGN, m->scratch_bytes);
+    if (!m->act || !m->scratch)
+        return LTI_NOMEM("plan memory");
 #ifndef NDEBUG
-    memset(plan->slab[LTI_ACT], 0xff, plan->slab_bytes[LTI_ACT]); // NaN: a kernel that reads what nobody wrote is seen
-    memset(plan->scratch, 0xff, plan->scratch_bytes);
+    memset(m->act, 0xff, m->act_bytes); // NaN: a kernel that reads what nobody wrote is seen
+    memset(m->scratch, 0xff, m->scratch_bytes);
 #endif
     return LT_OK;
+}
+
+static lt_status allocate(lt_plan *plan)
+{
+    lti_plan_memory *other = plan->donor ? plan->donor->memory : NULL;
+    if (other && other->act_bytes >= plan->slab_bytes[LTI_ACT] && other->scratch_bytes >= plan->scratch_bytes) {
+        plan->memory = other;
+        other->n_users++;
+        plan->is_guest = true;
+    } else {
+        LT_TRY(create_memory(plan));
+    }
+    plan->slab[LTI_ACT] = plan->memory->act;
+    plan->scratch = plan->memory->scratch;
+    plan->slab[LTI_PERSISTENT] = lti_aligned_alloc(SLAB_ALIGN, plan->slab_bytes[LTI_PERSISTENT]);
+    return plan->slab[LTI_PERSISTENT] ? LT_OK : LTI_NOMEM("plan memory");
 }
 
 // What is prepared before every run of its kernel needs no memory of its own: such kernels share one piece.

@@ -42,6 +42,7 @@ lt_status lt_evaluator_create(const lt_model *model, const lt_env *env, int64_t 
         lt_evaluator_destroy(e);
         return LTI_NOMEM("evaluator");
     }
+    e->plans.share_memory = true; // logits are copied after each run
     e->plans.graph = model->graph;
     e->plans.backend = env->backend;
     e->plans.params = model->params; // a plan without gradients in eval mode only reads its slabs
@@ -50,6 +51,11 @@ lt_status lt_evaluator_create(const lt_model *model, const lt_env *env, int64_t 
         .outs = e->outs, .n_outs = 1, .grad_of = LT_NONE, .seed = LT_NONE, .dtype = LT_F32, .flags = env->plan_flags};
     *evaluator = e;
     return LT_OK;
+}
+
+void lti_evaluator_share(lt_evaluator *evaluator, const lti_plans *plans)
+{
+    evaluator->plans.share_from = plans;
 }
 
 void lt_evaluator_destroy(lt_evaluator *evaluator)

@@ -198,6 +198,7 @@ static lt_status build_graph(lti_trainer *t)
     t->outs[0] = t->loss;
     t->outs[1] = model->logits;
     t->plans = (lti_plans){.graph = t->graph,
+                           .share_memory = true, // loss, logits and gradients are read after each run
                            .backend = t->env->backend,
                            .params = t->used,
                            .state = model->state,
@@ -297,6 +298,7 @@ lt_status lti_trainer_init(lti_trainer *t, lt_job *job, const lt_env *env, const
     if (job->eval_view) {
         LT_TRY(lti_job_view_check(model, job->eval_view, "evaluation view"));
         LT_TRY(lt_evaluator_create(t->used_eval ? &t->evaluated : model, env, job->cfg.batch, &t->evaluator));
+        lti_evaluator_share(t->evaluator, &t->plans);
     }
     t->at.bn_batches = model->bn_batches;
     describe_state(t);

@@ -3,8 +3,18 @@
 // A plan is compiled for one batch size; an epoch needs the full one and the last partial one of each phase. The oldest
 // plan makes room when a recipe changes its views so often that the table is full.
 #include "train_impl.h"
+#include "graph/plan_share.h"
 
 #include <string.h>
+
+static const lt_plan *largest_plan(const lti_plans *plans)
+{
+    const lti_plan_slot *largest = NULL;
+    for (int i = 0; plans && i < LTI_MAX_PLANS; i++)
+        if (plans->slot[i].plan && (!largest || plans->slot[i].batch > largest->batch))
+            largest = &plans->slot[i];
+    return largest ? largest->plan : NULL;
+}
 
 lt_status lti_plans_get(lti_plans *plans, int64_t batch, lt_plan **plan)
 {
@@ -21,8 +31,11 @@ lt_status lti_plans_get(lti_plans *plans, int64_t batch, lt_plan **plan)
     }
     lt_plan_spec spec = plans->spec;
     spec.batch = batch;
+    const lt_plan *donor = plans->share_memory ? largest_plan(plans->share_from) : NULL;
+    if (plans->share_memory && !donor)
+        donor = largest_plan(plans);
     lt_plan *made = NULL;
-    LT_TRY(lt_plan_create(plans->graph, &spec, plans->backend, &made));
+    LT_TRY(lti_plan_create_sharing(plans->graph, &spec, plans->backend, donor, &made));
     lt_status status = lt_plan_bind(made, plans->params, plans->state, plans->grads);
     if (status != LT_OK) {
         lt_plan_destroy(made);

@@ -25,12 +25,18 @@ typedef struct lti_plans { // zero-initialised, then filled by its user; everyth
     lt_backend *backend;
     void *params, *state, *grads;
     bool keep_on_device; // of plans on a device: gradients and state stay there (lti_plan_keep_on_device)
+    // Plans whose buffers mean nothing between two uses lie in one piece of memory: that of the largest compiled plan
+    // of this table, or of another table (NULL = none) whose plans do not run at the same time.
+    bool share_memory;
+    const struct lti_plans *share_from;
     lti_plan_slot slot[LTI_MAX_PLANS];
     uint64_t clock;
 } lti_plans;
 lt_status lti_plans_get(lti_plans *plans, int64_t batch, lt_plan **plan); // compiles on first use; owned by plans
-int64_t lti_plans_fit(const lti_plans *plans, int64_t n);                 // smallest compiled batch >= n, or 0
-void lti_plans_changed(lti_plans *plans); // parameters or state may have been changed by somebody else
+// The evaluator's plans lie in the memory of these, which do not run while it does.
+void lti_evaluator_share(lt_evaluator *evaluator, const lti_plans *plans);
+int64_t lti_plans_fit(const lti_plans *plans, int64_t n); // smallest compiled batch >= n, or 0
+void lti_plans_changed(lti_plans *plans);                 // parameters or state may have been changed by somebody else
 void lti_plans_repack_weights(
     lti_plans *plans); // by the caller, who tells lti_mark_host_dirty what it wrote on the host
 void lti_plans_keep_on_device(lti_plans *plans, bool leave); // lti_plan_keep_on_device of these and of later ones
