@@ -52,6 +52,7 @@ struct demo {
     cli_source base;
     cli_list methods, runs;
     int step, n_steps;
+    double *images; // (n_steps + 1) expected work of each step, in images trained on; the last one: the audit
     bool synthetic;
     int n_oracles; // number of the oracle that is being made
 };
@@ -85,10 +86,57 @@ static lt_status choose_data(cli_call *call, struct demo *d)
 
 // ---- steps
 
+// name: a method, perhaps with the ending -no-retain.
+static lt_status find_method(const char *name, const lt_unlearn_method **method, bool *use_retain)
+{
+    static const char ending[] = "-no-retain";
+    const size_t n = strlen(name), m = strlen(ending);
+    *use_retain = !(n > m && !strcmp(name + n - m, ending));
+    char *plain = cli_format("%.*s", (int)(*use_retain ? n : n - m), name);
+    lt_status status = lt_unlearn_find(plain, method);
+    free(plain);
+    return status;
+}
+
+// The expected work of all steps: remaining times are of the whole demo.
+static lt_status plan_work(cli_call *call, struct demo *d)
+{
+    // Of a search, for each forgotten image; of all audits, for each training image.
+    enum { SEARCH_IMAGES = 60, AUDIT_IMAGES = 6 };
+    const struct opts *o = call->opts;
+    const double n = (double)d->ds->split[LT_TRAIN].n, n_forget = 0.1 * n;
+    d->images = cli_alloc((size_t)d->n_steps + 1, sizeof *d->images);
+    for (int i = 0; i < d->n_steps - d->methods.n; i++)
+        d->images[i] = n * o->epochs;
+    for (int i = 0; i < d->methods.n; i++) {
+        const lt_unlearn_method *method;
+        bool use_retain;
+        LT_TRY(find_method(d->methods.item[i], &method, &use_retain));
+        const int32_t epochs = o->method_epochs > 0 ? o->method_epochs : lt_unlearn_default_epochs(method, use_retain);
+        double *work = &d->images[d->n_steps - d->methods.n + i];
+        *work = (use_retain && !(method->needs & LT_FORGET_ONLY) ? n : n_forget) * epochs;
+        *work += method->needs & LT_NEED_ATTACK ? SEARCH_IMAGES * n_forget : 0;
+    }
+    d->images[d->n_steps] = AUDIT_IMAGES * n;
+    return LT_OK;
+}
+
+// Of step number d->step, 1-based; n_steps + 1 is the audit.
+static void show_part(cli_call *call, const struct demo *d)
+{
+    double before = 0, all = 0;
+    for (int i = 0; i <= d->n_steps; i++) {
+        before += i + 1 < d->step ? d->images[i] : 0;
+        all += d->images[i];
+    }
+    cli_progress_part(call->session->progress, before / all, (before + d->images[d->step - 1]) / all);
+}
+
 static char *begin_step(cli_call *call, struct demo *d, const char *name, const char *title)
 {
     d->step++;
     cli_say(call->session, "[%d/%d] %s", d->step, d->n_steps, title);
+    show_part(call, d);
     cli_progress_stage(call->session->progress, "[%d/%d]", d->step, d->n_steps);
     return cli_format("%s/%s", d->out, name);
 }
@@ -131,18 +179,6 @@ static lt_status train_base(cli_call *call, struct demo *d)
     end_step(d, dir);
     free(title);
     free(model);
-    return status;
-}
-
-// name: a method, perhaps with the ending -no-retain.
-static lt_status find_method(const char *name, const lt_unlearn_method **method, bool *use_retain)
-{
-    static const char ending[] = "-no-retain";
-    const size_t n = strlen(name), m = strlen(ending);
-    *use_retain = !(n > m && !strcmp(name + n - m, ending));
-    char *plain = cli_format("%.*s", (int)(*use_retain ? n : n - m), name);
-    lt_status status = lt_unlearn_find(plain, method);
-    free(plain);
     return status;
 }
 
@@ -216,6 +252,8 @@ static lt_status report(cli_call *call, struct demo *d, double start_s)
     char *html = cli_format("%s/report.html", d->out);
     lt_report_options options = {.title = "lethe demo: what forgetting looks like", .with_images = true};
     o->audit.seed = call->seed.seed;
+    d->step = d->n_steps + 1;
+    show_part(call, d);
     lt_status status = cli_compare(
         call,
         &(cli_compare_options){.runs = (const char *const *)d->runs.item, .n_runs = d->runs.n, .audit = &o->audit}, &c);
@@ -245,6 +283,7 @@ static lt_status run_steps(cli_call *call, struct demo *d)
     LT_TRY(choose_data(call, d));
     cli_catch_signals(call->session);
     LT_TRY(cli_env(call, &d->env));
+    LT_TRY(plan_work(call, d));
     LT_TRY(train_base(call, d));
     for (d->n_oracles = 1; d->n_oracles <= (o->classes ? 2 : 1); d->n_oracles++) // class-MIA has a scale with two
         LT_TRY(unlearn(call, d, "retrain"));
@@ -279,7 +318,30 @@ static lt_status run(cli_call *call)
     cli_list_clear(&d.runs);
     free(d.out);
     free(d.spec);
+    free(d.images);
     return status;
+}
+
+static const char sample_notes[] =
+    "\nThe oracle was trained without the forgotten samples; the smaller the average gap to it (in points), the "
+    "better.\n"
+    "MIS: share of forgotten samples an SVC on the confidence calls non-members.\n";
+static const char class_notes[] =
+    "\nThe oracles were trained without the forgotten class; a method that forgot it behaves as they do.\n"
+    "acc_f, acc_r: test accuracy on the forgotten class and on the others. SVC-MIA: share of the forgotten class's "
+    "test\n"
+    "images that an SVC on the confidence calls non-members; nearly every method reaches 100. class-MIA: share of "
+    "them\n"
+    "that is accepted as the nearest class that stays; gap: its distance from the oracles; TV: distance of the "
+    "outputs\n"
+    "from theirs (both in points, the smaller, the better).\n";
+
+static bool has_class_audits(const json_t *rows)
+{
+    size_t i;
+    const json_t *row;
+    json_array_foreach((json_t *)rows, i, row) if (json_object_get(row, "class_audit")) return true;
+    return false;
 }
 
 static void print(const cli_call *call, FILE *out)
@@ -287,15 +349,13 @@ static void print(const cli_call *call, FILE *out)
     const json_t *r = call->result;
     fprintf(out, "\nForgetting %.0f training samples of %s\n\n", cli_real(r, "n_forget"), cli_text(r, "data"));
     cli_comparison_print(json_object_get(r, "rows"), out);
-    fprintf(
-        out,
-        "\nThe oracle was trained without the forgotten samples; the smaller the average gap to it (in points), "
-        "the better.\n"
-        "Every method ran with its default learning-rate area, scaled to the number of steps. These areas were found "
-        "with\noracles, some of them on this very demo: what a method reaches here is not what it reaches untuned.\n"
-        "MIA: share of forgotten samples an SVC on the confidence calls non-members.\n"
-        "Report: %s    (%.0f s)\n",
-        cli_text(r, "report"), cli_real(r, "wall_s"));
+    fputs(has_class_audits(json_object_get(r, "rows")) ? class_notes : sample_notes, out);
+    fprintf(out,
+            "Every method ran with its default learning-rate area, scaled to the number of steps. These areas were "
+            "found with\noracles, some of them on this very demo: what a method reaches here is not what it reaches "
+            "untuned.\n"
+            "Report: %s    (%.0f s)\n",
+            cli_text(r, "report"), cli_real(r, "wall_s"));
 }
 
 static lt_status prepare(cli_call *call)

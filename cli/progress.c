@@ -215,6 +215,11 @@ static void show(struct cli_progress *p, const stream *s, double now)
 static void on_progress(struct cli_progress *p, const lt_event *e)
 {
     const double now = cli_now_s();
+    if (!strcmp(e->name, "job.part")) {
+        if (e->total > 0)
+            cli_progress_part(p, (double)e->done / (double)e->total, (double)(e->done + 1) / (double)e->total);
+        return;
+    }
     const bool eval = is_eval(e->name), nested = eval && p->main.name[0];
     stream *s = eval ? &p->eval : &p->main;
     if (strcmp(s->name, e->name) != 0 || e->done < s->done) {

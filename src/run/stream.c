@@ -254,6 +254,13 @@ static lt_status run_request(lti_stream *s, int k)
     lt_status status = from && forget && out ? LT_OK : LTI_NOMEM("path");
     lt_note(o->env->events, "stream.request", "[%d/%d] forgetting %lld sample%s: %s", k + 1, s->requests.n,
             (long long)request->forget.n, request->forget.n == 1 ? "" : "s", request->spec);
+    lt_emit(o->env->events, &(lt_event){.kind = LT_EV_PROGRESS,
+                                        .name = "job.part",
+                                        .done = k,
+                                        .total = s->requests.n,
+                                        .unit = "requests",
+                                        .epoch = -1,
+                                        .step = -1});
     decay_lr(s, k);
     order.cfg = s->cfg;
     order.what.run = from;
