@@ -98,8 +98,9 @@ const char *cli_text(const json_t *object, const char *path)
 
 char *cli_json_text(const json_t *object)
 {
-    char *json = json_dumps(object, JSON_INDENT(2) | JSON_REAL_PRECISION(12));
+    char *full = json_dumps(object, JSON_INDENT(2) | JSON_REAL_PRECISION(17)), *json = lt_json_shorten(full);
     char *text = cli_format("%s\n", json ? json : "null");
+    free(full);
     free(json);
     return text;
 }

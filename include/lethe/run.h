@@ -41,6 +41,9 @@ LT_API lt_status lt_write_file_atomic(const char *path, const void *bytes, size_
 LT_API lt_status lt_read_file(const char *path, size_t max_bytes, char **bytes,
                               size_t *n); // NUL-terminated copy, caller frees
 LT_API lt_status lt_make_dirs(const char *path);
+// JSON text with every number that has a fraction in the fewest digits that read back to the same double:
+// 0.10000000000000001 becomes 0.1. malloc'ed; NULL when out of memory or when json is NULL.
+LT_API char *lt_json_shorten(const char *json);
 
 LT_END_DECLS
 #endif

@@ -1,5 +1,6 @@
 // section_runs.c - the runs that every number links to, and facts of the whole.
 #include "report/section.h"
+#include "lethe/run.h"
 #include <jansson.h>
 #include <math.h>
 #include <stdlib.h>
@@ -84,7 +85,8 @@ static void add_word(lti_buf *b, const char *text)
 
 static void add_option(lti_buf *b, const char *key, const json_t *value)
 {
-    char *own = json_is_string(value) ? NULL : json_dumps(value, JSON_ENCODE_ANY | JSON_REAL_PRECISION(17));
+    char *full = json_is_string(value) ? NULL : json_dumps(value, JSON_ENCODE_ANY | JSON_REAL_PRECISION(17));
+    char *own = lt_json_shorten(full);
     const char *text = own ? own : json_string_value(value);
     if (json_is_boolean(value) && !strchr(key, '.'))
         lti_buf_printf(b, " --%s%s", json_is_true(value) ? "" : "no-", key);
@@ -93,6 +95,7 @@ static void add_option(lti_buf *b, const char *key, const json_t *value)
         add_word(b, text);
     }
     free(own);
+    free(full);
 }
 
 static bool is_given(const char *key, const json_t *entry)

@@ -1,5 +1,6 @@
 // stored_result.c - the result of a run that was finished before.
 #include "run/run_impl.h"
+#include "lethe/run.h"
 #include <stdlib.h>
 
 lt_status lti_stored_result(const lt_result_dir *d, char **json, json_t **parsed)
@@ -14,9 +15,10 @@ lt_status lti_stored_result(const lt_result_dir *d, char **json, json_t **parsed
         return LT_FAIL(LT_E_FORMAT, "%s/result.json:%d: expected JSON, but %s", d->dir, error.line, error.text);
     json_object_set_new(j, "run", json_string(d->dir));
     json_object_set_new(j, "cached", json_true());
-    char *body = json_dumps(j, JSON_INDENT(2) | JSON_REAL_PRECISION(17));
-    *json = body ? lti_asprintf("%s\n", body) : NULL;
+    char *body = json_dumps(j, JSON_INDENT(2) | JSON_REAL_PRECISION(17)), *shorter = lt_json_shorten(body);
+    *json = shorter ? lti_asprintf("%s\n", shorter) : NULL;
     free(body);
+    free(shorter);
     if (!*json) {
         json_decref(j);
         return LTI_NOMEM("result");

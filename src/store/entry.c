@@ -3,6 +3,7 @@
 // entry.json is written after the model and atomically, so whatever has one is complete. The lock is on the directory
 // itself and goes away with the process.
 #include "store_impl.h"
+#include "lethe/run.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
@@ -61,7 +62,9 @@ lt_status lti_entry_read(const lti_entry *e, json_t **record)
 
 lt_status lti_entry_write(const lti_entry *e, const json_t *record)
 {
-    char *text = json_dumps(record, JSON_INDENT(2) | JSON_SORT_KEYS | JSON_REAL_PRECISION(17));
+    char *full = json_dumps(record, JSON_INDENT(2) | JSON_SORT_KEYS | JSON_REAL_PRECISION(17));
+    char *text = lt_json_shorten(full);
+    free(full);
     if (!text)
         return LTI_NOMEM(e->record);
     lt_status status = lt_write_file_atomic(e->record, text, strlen(text));

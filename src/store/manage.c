@@ -1,5 +1,6 @@
 // manage.c - the store as a whole: what is in it, and cutting it down.
 #include "store_impl.h"
+#include "lethe/run.h"
 #include <dirent.h>
 #include <errno.h>
 #include <stdlib.h>
@@ -66,7 +67,9 @@ static lt_status to_text(json_t **item, size_t n, char **json)
         qsort(item, n, sizeof *item, older_first);
     for (size_t i = 0; i < n; i++)
         json_array_append(array, item[i]);
-    *json = json_dumps(array, JSON_REAL_PRECISION(17));
+    char *text = json_dumps(array, JSON_REAL_PRECISION(17));
+    *json = lt_json_shorten(text);
+    free(text);
     json_decref(array);
     return *json ? LT_OK : LTI_NOMEM("list of the store");
 }

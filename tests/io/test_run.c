@@ -435,9 +435,24 @@ static void failing_allocations(void **state)
 }
 
 #define TEST(f) cmocka_unit_test_setup_teardown(f, make, clean)
+static void numbers_are_shortened(void **state)
+{
+    (void)state;
+    static const char *const rest = "\"0.10000000000000001\\\"\": [-1.0, 3, 1e5, 2.5e-300, 0.30000000000000004],"
+                                    " \"x\": \"0.50000000000000000\"}";
+    char full[256], expected[256];
+    snprintf(full, sizeof full, "{\"lr\": 0.10000000000000001, %s", rest);
+    snprintf(expected, sizeof expected, "{\"lr\": 0.1, %s", rest);
+    char *text = lt_json_shorten(full);
+    assert_string_equal(text, expected);
+    free(text);
+    assert_null(lt_json_shorten(NULL));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(numbers_are_shortened),
         TEST(whole_life),
         TEST(finished_runs_are_kept),
         TEST(resume_appends),
