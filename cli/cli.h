@@ -229,7 +229,7 @@ char *cli_find_parent(const cli_source *child); // path of the run it started fr
 lt_status cli_signals(cli_call *call, const cli_source *src, const lt_dataset *ds, const cli_sets *sets,
                       lt_signals **s);
 
-enum { CLI_EVAL_BATCH = 128, CLI_SPIKE_BATCH = 16 }; // samples; of event recordings, each has many rows
+enum { CLI_EVAL_BATCH = 128 }; // samples
 
 // ---- runs.c: run directories
 typedef struct cli_run {
@@ -254,13 +254,6 @@ void cli_print_population(const json_t *result, FILE *out);
 // ---- machine.c
 void cli_calm_openmp(char **argv);
 double cli_now_s(void);
-
-// ---- plans.c
-typedef enum cli_plan_kind { CLI_PLAN_INFER, CLI_PLAN_INPUT_GRAD, CLI_PLAN_TRAIN } cli_plan_kind;
-// The loss plans add two inputs after the model's values: labels (N) I32, then weight (N) F32.
-lt_status cli_plan_create(const lt_model *m, cli_plan_kind kind, int64_t batch, unsigned flags, lt_backend *backend,
-                          lt_plan **plan);
-lt_status cli_parse_input(const char *text, lt_model_shape *shape); // "3x32x32"
 
 // ---- outputs.c: files that the user names
 typedef enum cli_file_kind { CLI_FILE_PAGE, CLI_FILE_CSV, CLI_FILE_MARKDOWN, CLI_FILE_NPZ } cli_file_kind;

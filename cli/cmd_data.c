@@ -1,14 +1,12 @@
 // cmd_data.c - `lethe data`: what kinds of data there are, what is in a set, whether it is sound; export and download.
 #include "cli.h"
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { FORMAT_NPZ, FORMAT_PNG, FORMAT_CIFAR };
 static const lt_opt_value formats[] = {
-    {"npz", FORMAT_NPZ, "one file: train_x, train_y, test_x, test_y and official ids"},
-    {"png", FORMAT_PNG, "train/CLASS/ID.png and test/CLASS/ID.png"},
-    {"cifar", FORMAT_CIFAR, "the binary batches of CIFAR-10 (3x32x32 only)"},
+    {"npz", LT_DATASET_NPZ, "one file: train_x, train_y, test_x, test_y and official ids"},
+    {"png", LT_DATASET_PNG, "train/CLASS/ID.png and test/CLASS/ID.png"},
+    {"cifar", LT_DATASET_CIFAR, "the binary batches of CIFAR-10 (3x32x32 only)"},
     {NULL, 0, NULL},
 };
 struct opts {
@@ -18,15 +16,15 @@ struct opts {
 };
 static const lt_option own[] = {
     LT_STR(struct opts, out, NULL, "export: file or directory to write; get: directory to download into"),
-    LT_ENUM(struct opts, format, FORMAT_NPZ, formats, "export: layout"),
-    LT_STR(struct opts, forget, NULL, "duplicates: samples whose copies are looked for, as in unlearn --forget"),
+    LT_ENUM(struct opts, format, LT_DATASET_NPZ, formats, "export: layout"),
+    LT_STR(struct opts, forget, NULL, "duplicates: samples whose copies are searched for, as in unlearn --forget"),
     LT_F32(struct opts, similarity, LT_NEAR_DUPLICATE_LEAST, 0.5, 1, "", "duplicates: least similarity"),
     LT_STR(struct opts, digest, NULL, "verify: digest the set must have"),
     LT_STR(struct opts, url, NULL,
            "get: download from this folder (https:, http: or file:) instead of the official one"),
     LT_OPT_END,
 };
-static const cli_group groups[] = {{"", "Details", own, 0, LT_OPTGROUP_FLAGS}, {NULL, NULL, NULL, 0, 0}};
+static const cli_group groups[] = {{"", "Input and output", own, 0, LT_OPTGROUP_FLAGS}, {NULL, NULL, NULL, 0, 0}};
 
 static lt_status open_named(cli_call *call, const lt_dataset **ds)
 {
@@ -40,49 +38,15 @@ static lt_status open_named(cli_call *call, const lt_dataset **ds)
 
 // ---- list
 
-// The training samples of one set: what a forget list may name.
-static lt_status run_list_samples(cli_call *call)
-{
-    const lt_dataset *ds;
-    char digest[LT_SAMPLE_DIGEST_HEX];
-    LT_TRY(cli_dataset(call, call->positional[1], &ds));
-    const lt_split_data *d = &ds->split[LT_TRAIN];
-    json_t *samples = json_array();
-    for (int64_t i = 0; i < d->n; i++) {
-        json_t *one = json_object();
-        cli_put(one, "index", json_integer(d->id[i]));
-        cli_put_text(one, "class", ds->class_names[d->y[i]]);
-        cli_put_text(one, "file", d->name ? d->name[i] : "");
-        lt_sample_digest(ds, LT_TRAIN, i, digest);
-        cli_put(one, "digest", json_string(digest));
-        json_array_append_new(samples, one);
-    }
-    call->result = json_object();
-    cli_put_text(call->result, "data", ds->spec);
-    cli_put(call->result, "samples", samples);
-    return LT_OK;
-}
-
 static lt_status run_list(cli_call *call)
 {
-    if (call->n_positional == 2)
-        return run_list_samples(call);
-    if (call->n_positional != 1)
+    const lt_dataset *ds;
+    if (call->n_positional > 2)
         return LT_FAIL(LT_E_USAGE, "data list: expected at most one data set, found '%s'", call->positional[2]);
-    int n;
-    const lt_dataset_kind *kind = lt_dataset_kinds(&n);
-    json_t *list = json_array();
-    for (int i = 0; i < n; i++) {
-        json_t *one = json_object();
-        cli_put(one, "name", json_string(kind[i].name));
-        cli_put(one, "title", json_string(kind[i].title));
-        cli_put(one, "keys", json_string(kind[i].keys));
-        cli_put(one, "download", json_boolean(lt_can_download(kind[i].name)));
-        json_array_append_new(list, one);
-    }
-    call->result = json_object();
-    cli_put(call->result, "kinds", list);
-    return LT_OK;
+    if (call->n_positional == 1)
+        return cli_json_take(lt_dataset_kinds_json(), &call->result);
+    LT_TRY(cli_dataset(call, call->positional[1], &ds));
+    return cli_json_take(lt_dataset_samples_json(ds), &call->result);
 }
 
 // CSV whose columns a forget list may have: lines that are cut out of it are one.
@@ -129,46 +93,16 @@ static void print_list(const json_t *r, FILE *out)
 
 // ---- duplicates
 
-static lt_status put_duplicates(const lt_dataset *ds, const lt_near_duplicates *found, json_t **result)
-{
-    const lt_split_data *d = &ds->split[LT_TRAIN];
-    json_t *list = json_array();
-    for (int64_t i = 0; i < found->n; i++) {
-        const lt_near_duplicate *one = &found->item[i];
-        json_t *j = json_object();
-        cli_put(j, "index", json_integer(d->id[one->row]));
-        cli_put_text(j, "file", d->name ? d->name[one->row] : "");
-        cli_put(j, "of", json_integer(d->id[one->of_row]));
-        cli_put_text(j, "of_file", d->name ? d->name[one->of_row] : "");
-        cli_put_real(j, "similarity", (double)one->similarity);
-        cli_put(j, "mirrored", json_boolean(one->mirrored));
-        json_array_append_new(list, j);
-    }
-    *result = json_object();
-    cli_put_text(*result, "data", ds->spec);
-    cli_put(*result, "duplicates", list);
-    return LT_OK;
-}
-
 static lt_status run_duplicates(cli_call *call)
 {
     const struct opts *o = call->opts;
     const lt_dataset *ds;
-    lt_index_set forget = {0}, kept = {0};
-    lt_near_duplicates found = {0};
-    lt_status status;
+    char *json;
     LT_TRY(open_named(call, &ds));
     if (!o->forget || !*o->forget)
         return LT_FAIL(LT_E_USAGE, "data duplicates: --forget is missing");
-    LT_TRY_GOTO(lt_forget_parse(ds, o->forget, 1, &forget), done);
-    LT_TRY_GOTO(lt_index_set_complement(ds->split[LT_TRAIN].n, &forget, &kept), done);
-    LT_TRY_GOTO(lt_dataset_near_duplicates(ds, &forget, &kept, (double)o->similarity, &found), done);
-    LT_TRY_GOTO(put_duplicates(ds, &found, &call->result), done);
-done:
-    lt_near_duplicates_clear(&found);
-    lt_index_set_clear(&forget);
-    lt_index_set_clear(&kept);
-    return status;
+    LT_TRY(lt_dataset_duplicates_json(ds, o->forget, (double)o->similarity, &json));
+    return cli_json_take(json, &call->result);
 }
 
 static void print_duplicates(const json_t *r, FILE *out)
@@ -189,60 +123,21 @@ static void print_duplicates(const json_t *r, FILE *out)
 
 // ---- info, verify
 
-static json_t *class_counts(const lt_dataset *ds, lt_split split)
+// Takes the info.
+static lt_status set_info(cli_call *call, lt_dataset_info *info)
 {
-    const lt_split_data *d = &ds->split[split];
-    int64_t *n = cli_alloc((size_t)ds->n_classes, sizeof *n);
-    json_t *j = json_object();
-    for (int64_t i = 0; i < d->n; i++)
-        n[d->y[i]]++;
-    for (int k = 0; k < ds->n_classes; k++)
-        cli_put(j, ds->class_names[k], json_integer(n[k]));
-    free(n);
-    return j;
-}
-
-static json_t *split_json(const lt_dataset *ds, lt_split split)
-{
-    const lt_split_data *d = &ds->split[split];
-    size_t plane = (size_t)ds->h * (size_t)ds->w;
-    json_t *j = json_object(), *mean = json_array(), *std = json_array();
-    cli_put(j, "n", json_integer(d->n));
-    cli_put(j, "per_class", class_counts(ds, split));
-    for (int c = 0; c < ds->c && d->n > 0; c++) {
-        double sum = 0, square = 0, count = (double)d->n * (double)plane;
-        for (int64_t i = 0; i < d->n; i++) {
-            const uint8_t *x = d->x + ((size_t)i * (size_t)ds->c + (size_t)c) * plane;
-            for (size_t k = 0; k < plane; k++) {
-                double v = x[k] / 255.0;
-                sum += v;
-                square += v * v;
-            }
-        }
-        json_array_append_new(mean, json_real(sum / count));
-        json_array_append_new(std, json_real(sqrt(fmax(0, square / count - sum / count * (sum / count)))));
-    }
-    cli_put(j, "mean", mean);
-    cli_put(j, "std", std);
-    return j;
+    const lt_status status = cli_json_take(lt_dataset_info_json(info), &call->result);
+    lt_dataset_info_clear(info);
+    return status;
 }
 
 static lt_status run_info(cli_call *call)
 {
     const lt_dataset *ds;
+    lt_dataset_info info;
     LT_TRY(open_named(call, &ds));
-    json_t *r = json_object();
-    cli_put_text(r, "data", ds->spec);
-    cli_put(r, "kind", json_string(ds->kind));
-    cli_put(r, "channels", json_integer(ds->c));
-    cli_put(r, "height", json_integer(ds->h));
-    cli_put(r, "width", json_integer(ds->w));
-    cli_put(r, "n_classes", json_integer(ds->n_classes));
-    cli_put(r, "train", split_json(ds, LT_TRAIN));
-    cli_put(r, "test", split_json(ds, LT_TEST));
-    cli_put(r, "digest", json_string(ds->digest));
-    call->result = r;
-    return LT_OK;
+    LT_TRY(lt_dataset_info_measure(ds, &info));
+    return set_info(call, &info);
 }
 
 static void print_info(const json_t *r, FILE *out)
@@ -271,19 +166,14 @@ static void print_info(const json_t *r, FILE *out)
     cli_table_clear(&t);
 }
 
-// Opening checks everything a reader can see; what is left is the digest and images that both splits share.
 static lt_status run_verify(cli_call *call)
 {
     const struct opts *o = call->opts;
     const lt_dataset *ds;
-    int64_t n_shared;
+    lt_dataset_info info;
     LT_TRY(open_named(call, &ds));
-    LT_TRY(run_info(call));
-    LT_TRY(lt_dataset_shared_images(ds, &n_shared));
-    cli_put(call->result, "n_shared_images", json_integer(n_shared));
-    if (o->digest && *o->digest && strcmp(o->digest, ds->digest) != 0)
-        return LT_FAIL(LT_E_INTEGRITY, "%s: expected digest %s, found %s", ds->spec, o->digest, ds->digest);
-    return LT_OK;
+    LT_TRY(lt_dataset_verify(ds, o->digest, &info));
+    return set_info(call, &info);
 }
 
 static void print_verify(const json_t *r, FILE *out)
@@ -295,67 +185,6 @@ static void print_verify(const json_t *r, FILE *out)
 
 // ---- export
 
-static lt_status export_npz(const lt_dataset *ds, const char *path)
-{
-    static const char *const names[2][3] = {{"train_x", "train_y", "train_id"}, {"test_x", "test_y", "test_id"}};
-    lt_tensor t[6];
-    int n = 0;
-    for (int s = 0; s < 2; s++) {
-        const lt_split_data *d = &ds->split[s];
-        size_t image = (size_t)ds->c * (size_t)ds->h * (size_t)ds->w;
-        t[n++] = (lt_tensor){.name = names[s][0],
-                             .dtype = LT_U8,
-                             .n_dims = 4,
-                             .dim = {d->n, ds->c, ds->h, ds->w},
-                             .data = (void *)d->x,
-                             .n_bytes = (size_t)d->n * image};
-        t[n++] = (lt_tensor){.name = names[s][1],
-                             .dtype = LT_I32,
-                             .n_dims = 1,
-                             .dim = {d->n},
-                             .data = (void *)d->y,
-                             .n_bytes = (size_t)d->n * sizeof *d->y};
-        t[n++] = (lt_tensor){.name = names[s][2],
-                             .dtype = LT_I64,
-                             .n_dims = 1,
-                             .dim = {d->n},
-                             .data = (void *)d->id,
-                             .n_bytes = (size_t)d->n * sizeof *d->id};
-    }
-    return lt_npz_write(path, t, n);
-}
-
-// A class name as a directory name: separators and leading dots would lead elsewhere.
-static char *directory_name(const char *class_name)
-{
-    char *name = cli_format("%s", *class_name ? class_name : "_");
-    for (char *p = name; *p; p++)
-        if (*p == '/' || (p == name && *p == '.'))
-            *p = '_';
-    return name;
-}
-
-static lt_status export_png_split(const lt_dataset *ds, int split, const char *dir)
-{
-    const lt_split_data *d = &ds->split[split];
-    size_t image = (size_t)ds->c * (size_t)ds->h * (size_t)ds->w;
-    lt_status status = LT_OK;
-    for (int k = 0; k < ds->n_classes && status == LT_OK; k++) {
-        char *name = directory_name(ds->class_names[k]);
-        char *folder = cli_format("%s/%s/%s", dir, split == LT_TRAIN ? "train" : "test", name);
-        status = lt_make_dirs(folder);
-        for (int64_t i = 0; i < d->n && status == LT_OK; i++)
-            if (d->y[i] == k) {
-                char *path = cli_format("%s/%06lld.png", folder, (long long)d->id[i]);
-                status = lt_png_write(path, ds->c, ds->h, ds->w, d->x + (size_t)i * image);
-                free(path);
-            }
-        free(folder);
-        free(name);
-    }
-    return status;
-}
-
 static lt_status run_export(cli_call *call)
 {
     const struct opts *o = call->opts;
@@ -363,12 +192,7 @@ static lt_status run_export(cli_call *call)
     if (!o->out || !*o->out)
         return LT_FAIL(LT_E_USAGE, "data export: --out is missing");
     LT_TRY(open_named(call, &ds));
-    if (o->format == FORMAT_NPZ)
-        LT_TRY(export_npz(ds, o->out));
-    else if (o->format == FORMAT_CIFAR)
-        LT_TRY(lt_dataset_export_cifar(ds, o->out));
-    for (int s = 0; s < 2 && o->format == FORMAT_PNG; s++)
-        LT_TRY(export_png_split(ds, s, o->out));
+    LT_TRY(lt_dataset_export(ds, (lt_dataset_format)o->format, o->out));
     call->result = json_object();
     cli_put_text(call->result, "data", ds->spec);
     cli_put_text(call->result, "out", o->out);
@@ -416,7 +240,7 @@ static lt_status run_get(cli_call *call)
 static void print_get(const json_t *r, FILE *out)
 {
     fprintf(out, "%s: %s\nuse it with --data %s:%s\n", cli_text(r, "name"),
-            json_is_true(json_object_get(r, "cached")) ? "was here already, digests checked"
+            json_is_true(json_object_get(r, "cached")) ? "already present, digests checked"
                                                        : "downloaded, digests checked",
             cli_text(r, "name"), cli_text(r, "dir"));
 }
@@ -449,9 +273,9 @@ const cli_verb cli_verb_data = {
     .about =
         "list    the kinds of data sets and their keys; of a set: index, class, file and digest of every training "
         "sample\n"
-        "info    counts per class, size, mean and deviation, digest\n"
+        "info    counts per class, size, mean and standard deviation, digest\n"
         "verify  reads everything, compares the digest, counts images that training and test split share\n"
-        "duplicates  training images that show what a forgotten image shows: copies, saved again, moved or mirrored;\n"
+        "duplicates  training images that show what a forgotten image shows: re-encoded, shifted or mirrored copies;\n"
         "        its lines are a forget list\n"
         "export  writes a set as .npz, PNG folders or CIFAR batches\n"
         "get     downloads an official set and checks its digest",

@@ -62,8 +62,9 @@ static lt_status make_plan(cli_call *call, lt_ref_plan **plan)
     const lt_dataset *ds;
     *plan = NULL;
     if (!o->data || !*o->data) {
-        LT_FAIL(LT_E_USAGE, "store %s: --data is missing", call->positional[0]);
-        return lt_error_hint("for example --data cifar10:PATH, or --data synthetic");
+        const lt_status status = LT_FAIL(LT_E_USAGE, "store %s: --data is missing", call->positional[0]);
+        lt_error_hint("for example --data cifar10:PATH, or --data synthetic");
+        return status;
     }
     LT_TRY(store_dir(o, dir));
     LT_TRY(cli_dataset(call, o->data, &ds));
@@ -75,38 +76,6 @@ static lt_status make_plan(cli_call *call, lt_ref_plan **plan)
                                     .seed = call->seed.seed,
                                     .inclusion_seed = o->inclusion_seed};
     return lt_ref_plan_create(dir, &request, plan);
-}
-
-static json_t *models_json(const lt_ref_plan *plan)
-{
-    json_t *list = json_array();
-    for (int r = 0; r < plan->request.count; r++) {
-        const lt_ref *ref = &plan->ref[r];
-        char name[LT_MEMBER_NAME_MAX];
-        json_t *j = json_object();
-        cli_put(j, "name", json_string(lt_member_name(r, name)));
-        cli_put(j, "address", json_string(ref->address));
-        cli_put(j, "seed", json_integer((json_int_t)ref->seed));
-        cli_put(j, "n_samples", json_integer(ref->n_samples));
-        cli_put(j, "state", json_string(lt_ref_state_text(ref->state)));
-        json_array_append_new(list, j);
-    }
-    return list;
-}
-
-static json_t *plan_json(const lt_ref_plan *plan)
-{
-    json_t *r = json_object();
-    cli_put(r, "store", json_string(plan->dir));
-    cli_put(r, "model", json_string(plan->request.model));
-    cli_put(r, "data", json_string(plan->request.ds->spec));
-    cli_put(r, "data_digest", json_string(plan->request.ds->digest));
-    cli_put(r, "count", json_integer(plan->request.count));
-    cli_put(r, "n", json_integer(plan->n));
-    cli_put(r, "n_ready", json_integer(plan->n_ready));
-    cli_put(r, "n_unfinished", json_integer(plan->n_unfinished));
-    cli_put(r, "n_missing", json_integer(plan->n_missing));
-    return r;
 }
 
 // ---- plan
@@ -121,16 +90,8 @@ static lt_status run_plan(cli_call *call)
     cli_progress_stage(call->session->progress, "timing a few steps");
     lt_status status = o->measure ? lt_ref_measure(plan, &env, &cost) : LT_OK;
     cli_progress_clear(call->session->progress);
-    if (status == LT_OK) {
-        json_t *r = plan_json(plan);
-        const bool known = o->measure || plan->images == 0;
-        cli_put(r, "train_images", json_integer(plan->images));
-        cli_put(r, "n_workers", json_integer(cost.n_workers));
-        cli_put(r, "images_per_s", cost.images_per_s > 0 ? json_real(cost.images_per_s) : json_null());
-        cli_put(r, "seconds", known ? json_real(cost.seconds) : json_null());
-        cli_put(r, "models", models_json(plan));
-        call->result = r;
-    }
+    if (status == LT_OK)
+        status = cli_json_take(lt_ref_plan_json(plan, o->measure ? &cost : NULL), &call->result);
     lt_ref_plan_destroy(plan);
     return status;
 }
@@ -164,7 +125,7 @@ static void print_plan(const json_t *r, FILE *out)
     if (json_is_number(json_object_get(r, "images_per_s"))) {
         fputs(", ", out);
         print_time(cli_real(r, "seconds"), out);
-        fprintf(out, " at the measured %.0f images/s of %.0f models side by side", cli_real(r, "images_per_s"),
+        fprintf(out, " at the measured %.0f images/s of %.0f concurrent models", cli_real(r, "images_per_s"),
                 cli_real(r, "n_workers"));
     }
     fputc('\n', out);
@@ -177,20 +138,13 @@ static lt_status run_train(cli_call *call)
     lt_ref_plan *plan;
     LT_TRY(make_plan(call, &plan));
     const lt_ref_env env = ref_env(call);
-    const int before = plan->n_ready;
-    const double start_s = cli_now_s();
-    cli_progress_stage(call->session->progress, "training %d reference models", plan->request.count - before);
+    cli_progress_stage(call->session->progress, "training %d reference models", plan->request.count - plan->n_ready);
     lt_status status = lt_ref_train(plan, &env);
     cli_progress_clear(call->session->progress);
     if (status == LT_E_INTERRUPTED)
         lt_error_hint("the same command continues");
-    if (status == LT_OK) {
-        json_t *r = plan_json(plan);
-        cli_put(r, "n_trained", json_integer(plan->n_ready - before));
-        cli_put_real(r, "wall_s", cli_now_s() - start_s);
-        cli_put(r, "models", models_json(plan));
-        call->result = r;
-    }
+    if (status == LT_OK)
+        status = cli_json_take(lt_ref_training_json(plan), &call->result);
     lt_ref_plan_destroy(plan);
     return status;
 }
@@ -203,94 +157,20 @@ static void print_train(const json_t *r, FILE *out)
 
 // ---- signals
 
-static int64_t row_of_id(const lt_split_data *d, int64_t id)
-{
-    int64_t lo = 0, hi = d->n; // ids ascend
-    while (lo < hi) {
-        const int64_t mid = lo + (hi - lo) / 2;
-        if (d->id[mid] < id)
-            lo = mid + 1;
-        else
-            hi = mid;
-    }
-    return lo < d->n && d->id[lo] == id ? lo : -1;
-}
-
-// Numbers in D + D_T of the samples of a signals file, in its order.
-static lt_status samples_like(const lt_dataset *ds, const char *path, const lt_signals *s, int64_t *sample)
-{
-    if (s->k != ds->n_classes)
-        return LT_FAIL(LT_E_SHAPE, "%s: expected logits of %d classes, found %d", path, ds->n_classes, s->k);
-    for (int64_t i = 0; i < s->n; i++) {
-        const bool test = s->group[i] == LT_GROUP_TEST;
-        const lt_split_data *d = &ds->split[test ? LT_TEST : LT_TRAIN];
-        const int64_t row = row_of_id(d, s->id[i]);
-        if (row < 0)
-            return LT_FAIL(LT_E_FORMAT, "%s: row %lld: id %lld is not in the %s split of %s", path, (long long)i,
-                           (long long)s->id[i], test ? "test" : "training", ds->spec);
-        if (d->y[row] != s->label[i])
-            return LT_FAIL(LT_E_FORMAT, "%s: row %lld: id %lld has label %d in %s, found %lld", path, (long long)i,
-                           (long long)s->id[i], (int)d->y[row], ds->spec, (long long)s->label[i]);
-        sample[i] = row + (test ? ds->split[LT_TRAIN].n : 0);
-    }
-    return LT_OK;
-}
-
-static lt_status choose_samples(cli_call *call, const lt_ref_plan *plan, int64_t **sample, int64_t *n)
-{
-    const struct opts *o = call->opts;
-    lt_signals *s;
-    *sample = NULL;
-    *n = plan->n;
-    if (!o->samples_from || !*o->samples_from)
-        return LT_OK;
-    LT_TRY(lt_signals_open(o->samples_from, &s));
-    *n = s->n;
-    *sample = cli_alloc((size_t)s->n, sizeof **sample);
-    lt_status status = samples_like(plan->request.ds, o->samples_from, s, *sample);
-    lt_signals_destroy(s);
-    return status;
-}
-
-static lt_status write_signals(cli_call *call, const lt_ref_plan *plan, const int64_t *sample, int64_t n)
-{
-    const struct opts *o = call->opts;
-    const int64_t count = plan->request.count, k = plan->request.ds->n_classes;
-    const lt_ref_env env = ref_env(call);
-    float *logits = cli_alloc((size_t)(count * n * k), sizeof *logits);
-    uint8_t *member = cli_alloc((size_t)(count * n), 1);
-    cli_progress_stage(call->session->progress, "evaluating %d reference models", plan->request.count);
-    lt_status status = lt_ref_signals(plan, &env, sample, n, logits, member);
-    cli_progress_clear(call->session->progress);
-    const lt_tensor tensors[] = {
-        {"logits", LT_F32, 3, {count, n, k}, logits, (size_t)(count * n * k) * sizeof *logits},
-        {"member", LT_U8, 2, {count, n}, member, (size_t)(count * n)},
-    };
-    if (status == LT_OK)
-        status = lt_npz_write(o->out, tensors, 2);
-    free(logits);
-    free(member);
-    return status;
-}
-
 static lt_status run_signals(cli_call *call)
 {
     const struct opts *o = call->opts;
     lt_ref_plan *plan;
-    int64_t *sample = NULL, n;
+    int64_t n;
     if (!o->out || !*o->out)
         return LT_FAIL(LT_E_USAGE, "store signals: --out is missing");
     LT_TRY(make_plan(call, &plan));
-    lt_status status = choose_samples(call, plan, &sample, &n);
+    const lt_ref_env env = ref_env(call);
+    cli_progress_stage(call->session->progress, "evaluating %d reference models", plan->request.count);
+    lt_status status = lt_reference_outputs(plan, &env, o->samples_from, o->out, &n);
+    cli_progress_clear(call->session->progress);
     if (status == LT_OK)
-        status = write_signals(call, plan, sample, n);
-    if (status == LT_OK) {
-        json_t *r = plan_json(plan);
-        cli_put(r, "out", json_string(o->out));
-        cli_put(r, "n_samples", json_integer(n));
-        call->result = r;
-    }
-    free(sample);
+        status = cli_json_take(lt_ref_outputs_json(plan, o->out, n), &call->result);
     lt_ref_plan_destroy(plan);
     return status;
 }
@@ -303,35 +183,22 @@ static void print_signals(const json_t *r, FILE *out)
 
 // ---- list, prune
 
-static lt_status entries_result(cli_call *call, const char *dir, char *text, const char *key)
+static lt_status list_entries(cli_call *call, const lt_store_filter *filter)
 {
-    json_t *list = json_loads(text, 0, NULL);
-    double bytes = 0;
-    size_t i;
-    const json_t *e;
-    json_array_foreach(list, i, e) bytes += cli_real(e, "bytes");
-    json_t *r = json_object();
-    cli_put(r, "store", json_string(dir));
-    cli_put(r, "n", json_integer((json_int_t)json_array_size(list)));
-    cli_put(r, "bytes", json_integer((json_int_t)bytes));
-    cli_put(r, key, list);
-    call->result = r;
-    free(text);
-    return LT_OK;
+    char dir[4096], *json;
+    LT_TRY(store_dir(call->opts, dir));
+    LT_TRY(lt_store_json(dir, filter, &json));
+    return cli_json_take(json, &call->result);
 }
 
 static lt_status run_list(cli_call *call)
 {
-    char dir[4096], *text;
-    LT_TRY(store_dir(call->opts, dir));
-    LT_TRY(lt_store_list(dir, &text));
-    return entries_result(call, dir, text, "entries");
+    return list_entries(call, NULL);
 }
 
 static lt_status run_prune(cli_call *call)
 {
     const struct opts *o = call->opts;
-    char dir[4096], *text;
     const lt_store_filter filter = {.incomplete = o->incomplete,
                                     .corrupt = o->corrupt,
                                     .all = o->all,
@@ -341,11 +208,7 @@ static lt_status run_prune(cli_call *call)
         LT_FAIL(LT_E_USAGE, "store prune: expected --incomplete, --corrupt, --older-than DAYS or --all");
         return lt_error_hint("--dry-run shows what would go");
     }
-    LT_TRY(store_dir(o, dir));
-    LT_TRY(lt_store_prune(dir, &filter, &text));
-    LT_TRY(entries_result(call, dir, text, "removed"));
-    cli_put(call->result, "dry_run", json_boolean(o->dry_run));
-    return LT_OK;
+    return list_entries(call, &filter);
 }
 
 static void print_entries(const json_t *list, FILE *out)
@@ -413,10 +276,10 @@ const cli_verb cli_verb_store = {
     .usage = "plan | train | signals --out REFS.npz | list | prune   [--data DATA --model MODEL --count M ...]",
     .about = "Reference models of membership inference attacks. M models are trained on halves of the training and the "
              "test\n"
-             "split together, so that every sample is in the training data of exactly M/2 of them. A model is found "
-             "again by\n"
-             "architecture, recipe, data, samples and seed: what is in the store is never trained twice.\n"
-             "plan     what is there, what is missing, and what training it will cost, from a few timed steps\n"
+             "split together, so that every sample is in the training data of exactly M/2 of them. The "
+             "address\n"
+             "of a model is made of architecture, recipe, data, samples and seed: none is trained twice.\n"
+             "plan     which models the store holds, which are missing, and the training time from a few timed steps\n"
              "train    trains what is missing, one model per compute thread; interrupted, the same command continues\n"
              "signals  logits of a target's samples under all M models, for `lethe audit --references`\n"
              "list     the models of the store\n"

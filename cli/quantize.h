@@ -40,8 +40,7 @@ lt_status cli_quantize_reaudit(cli_call *call, cli_quantize_job *job, json_t *r)
 void cli_print_reaudit(const json_t *r, FILE *out);
 lt_status cli_quantize_export(cli_call *call);
 void cli_print_export(const json_t *r, FILE *out);
-lt_status cli_open_codes(const cli_source *src, lt_quant **quant); // codes.safetensors of the run
-lt_status cli_quantize_population(cli_call *call);                 // quantize_population.c
+lt_status cli_quantize_population(cli_call *call); // quantize_population.c
 void cli_print_chips(const json_t *r, FILE *out);
 void cli_quantize_put_chip(json_t *r, const cli_call *call);
 #endif

@@ -4,21 +4,9 @@
 #include <string.h>
 #include <sys/stat.h>
 
-lt_status cli_open_codes(const cli_source *src, lt_quant **quant)
-{
-    char path[4096];
-    struct stat st;
-    snprintf(path, sizeof path, "%s/codes.safetensors", src->dir ? src->dir : ".");
-    if (!src->dir || stat(path, &st) != 0) {
-        LT_FAIL(LT_E_USAGE, "%s: expected a run of `lethe quantize`, found none of its codes", src->name);
-        return lt_error_hint("make one with: lethe quantize train %s --out DIR", src->name);
-    }
-    return lt_quant_open(path, src->model, quant);
-}
-
 lt_status cli_integer_net_open(const cli_source *src, const lt_dataset *ds, const lt_env *env, cli_integer_net *net)
 {
-    LT_TRY(cli_open_codes(src, &net->quant));
+    LT_TRY(lt_trained_model_codes(src, &net->quant));
     return lt_int_net_create(src->model, net->quant, ds, env, &net->net);
 }
 
@@ -30,17 +18,10 @@ void cli_integer_net_close(cli_integer_net *net)
 
 json_t *cli_integer_net_json(const cli_integer_net *net)
 {
-    lt_int_info i;
-    json_t *j = json_object();
-    lt_int_net_info(net->net, &i);
-    cli_put(j, "kernel", json_string(i.kernel));
-    cli_put(j, "layers", json_integer(i.n_layers));
-    cli_put(j, "macs", json_integer(i.macs));
-    cli_put(j, "weight_bytes", json_integer(i.weight_bytes));
-    cli_put(j, "table_bytes", json_integer(i.table_bytes));
-    cli_put(j, "activation_bytes", json_integer(i.activation_bytes));
-    cli_put(j, "float_bytes", json_integer(i.float_bytes));
-    return j;
+    lt_int_info info;
+    json_t *json;
+    lt_int_net_info(net->net, &info);
+    return cli_json_take(lt_int_info_json(&info), &json) == LT_OK ? json : NULL;
 }
 
 // A directory gets a file of the usual name.

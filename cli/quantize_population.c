@@ -66,7 +66,7 @@ static lt_status population(cli_call *call, cli_quantize_job *job)
     char table[4096];
     const double start_s = cli_now_s();
     LT_TRY(cli_quantize_open(call, job));
-    LT_TRY(cli_open_codes(&job->src, &job->quant));
+    LT_TRY(lt_trained_model_codes(&job->src, &job->quant));
     if (!(o->quant.device.fault_rate > 0) && !(o->quant.device.variability > 0)) {
         LT_FAIL(LT_E_USAGE, "quantize population: ideal chips are all the same");
         return lt_error_hint("give --fault-rate or --variability");

@@ -9,6 +9,7 @@
 #include "lethe/comparison.h"
 #include "lethe/representation.h"
 #include "lethe/runs.h"
+#include "lethe/store.h"
 LT_BEGIN
 
 // ---- audits of models that forgot the same samples, against the same retrained ones
@@ -48,6 +49,13 @@ LT_API char *lt_audit_result_json(const lt_audit_result *result);
 // LT_E_CHECK when an average gap (MIS) is larger than max_gap (0 = any) or, unless allow_lint, the linter found an
 // error.
 LT_API lt_status lt_audit_result_check(const lt_audit_result *result, double max_gap, bool allow_lint);
+
+// ---- outputs of reference models, as audits read them
+// Writes logits (M,N,K) and member (M,N) of the samples of the signals file samples_from, in its order, or of all
+// samples of the plan when it is NULL or "". *n: their number. LT_E_FORMAT, LT_E_SHAPE where the file does not fit the
+// data; errors of lt_ref_signals.
+LT_API lt_status lt_reference_outputs(const lt_ref_plan *plan, const lt_ref_env *env, const char *samples_from,
+                                      const char *npz, int64_t *n);
 
 // ---- comparison of runs that forgot the same samples
 typedef struct lt_compare_spec {

@@ -29,6 +29,7 @@ LT_API lt_status lt_int_net_create(const lt_model *model, const lt_quant *quant,
                                    const lt_env *env, lt_int_net **net);
 LT_API void lt_int_net_destroy(lt_int_net *net);
 LT_API void lt_int_net_info(const lt_int_net *net, lt_int_info *info);
+LT_API char *lt_int_info_json(const lt_int_info *info); // malloc'ed, NULL = out of memory
 // images (n,C,H,W) bytes; logits (n,K): integers, all of one scale. kernel: NULL = the best one of this machine, or
 // "c".
 LT_API lt_status lt_int_net_run(const lt_int_net *net, const uint8_t *images, int64_t n, int n_threads,

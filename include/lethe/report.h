@@ -2,6 +2,7 @@
 #ifndef LT_REPORT_H
 #define LT_REPORT_H
 #include "lethe/audits.h"
+#include "lethe/dataset_info.h"
 #include "lethe/ensemble.h"
 #include "lethe/robust.h"
 #include "lethe/study.h"
@@ -200,8 +201,6 @@ LT_API char *lt_report_all_csv(const lt_report_spec *spec);
 // The first adversarial examples of a result: image, example and magnified difference above one another, in one
 // picture. LT_E_FAIL when there is none.
 LT_API lt_status lt_robust_picture(const lt_robust_result *r, const char *path);
-// One picture (C,H,W), C = 1 or 3, as a PNG file.
-LT_API lt_status lt_png_write(const char *path, int c, int h, int w, const uint8_t *x);
 
 LT_END_DECLS
 #endif

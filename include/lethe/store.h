@@ -41,6 +41,8 @@ typedef struct lt_ref_plan {
     lt_ref *ref;            // (count)
     int n_ready, n_unfinished, n_missing;
     int64_t images; // to pass through training, for what is not ready (unfinished models counted whole)
+    int n_trained;  // by lt_ref_train on this plan
+    double train_s; // wall time of it
 } lt_ref_plan;
 // What there is of a request in the store at dir, which need not exist. An entry that contradicts its address fails
 // with LT_E_INTEGRITY.
@@ -84,6 +86,13 @@ typedef struct lt_store_filter { // an entry is removed when one of these holds
 } lt_store_filter;
 // Entries that a process works on stay. json: as lt_store_list, the removed ones with "reason".
 LT_API lt_status lt_store_prune(const char *dir, const lt_store_filter *filter, char **json);
+
+// ---- results as JSON, malloc'ed; NULL = out of memory
+LT_API char *lt_ref_plan_json(const lt_ref_plan *plan, const lt_ref_cost *cost); // cost NULL = not measured
+LT_API char *lt_ref_training_json(const lt_ref_plan *plan);                      // what lt_ref_train has done
+LT_API char *lt_ref_outputs_json(const lt_ref_plan *plan, const char *npz, int64_t n_samples);
+// {"store","n","bytes","entries"}, or with a filter "removed" and "dry_run" as lt_store_prune.
+LT_API lt_status lt_store_json(const char *dir, const lt_store_filter *filter, char **json);
 
 LT_END_DECLS
 #endif

@@ -1,8 +1,10 @@
-// export.c - a set written in the official binary layout of CIFAR-10, which every tool reads.
+// export.c - data sets written as files that every tool reads: .npz, PNG folders, the binary layout of CIFAR-10.
 //
-// One label byte and 3 x 32 x 32 bytes a record; the training split is spread evenly over five files. A set of the
-// official size comes out byte for byte as the official one; others need allow-partial=1 to be read back.
+// CIFAR-10: one label byte and 3 x 32 x 32 bytes a record; the training split is spread evenly over five files. A set
+// of the official size comes out byte for byte as the official one; others need allow-partial=1 to be read back.
 #include "data_impl.h"
+#include "lethe/dataset_info.h"
+#include "lethe/tensorfile.h"
 #include <stdio.h>
 #include <string.h>
 
@@ -57,4 +59,69 @@ out:
     lti_buf_clear(&names);
     lti_arena_clear(&arena);
     return status;
+}
+
+// ---- npz
+
+static lt_status export_npz(const lt_dataset *ds, const char *path)
+{
+    static const char *const names[2][3] = {{"train_x", "train_y", "train_id"}, {"test_x", "test_y", "test_id"}};
+    const size_t image = (size_t)ds->c * (size_t)ds->h * (size_t)ds->w;
+    lt_tensor t[6];
+    int n = 0;
+    for (int s = 0; s < 2; s++) {
+        const lt_split_data *d = &ds->split[s];
+        t[n++] = (lt_tensor){names[s][0], LT_U8, 4, {d->n, ds->c, ds->h, ds->w}, (void *)d->x, (size_t)d->n * image};
+        t[n++] = (lt_tensor){names[s][1], LT_I32, 1, {d->n}, (void *)d->y, (size_t)d->n * sizeof *d->y};
+        t[n++] = (lt_tensor){names[s][2], LT_I64, 1, {d->n}, (void *)d->id, (size_t)d->n * sizeof *d->id};
+    }
+    return lt_npz_write(path, t, n);
+}
+
+// ---- PNG folders
+
+// A class name as a directory name: separators and leading dots would lead elsewhere.
+static char *directory_name(const char *class_name)
+{
+    char *name = lti_strdup(*class_name ? class_name : "_");
+    for (char *p = name; p && *p; p++)
+        if (*p == '/' || (p == name && *p == '.'))
+            *p = '_';
+    return name;
+}
+
+static lt_status export_class(const lt_dataset *ds, const lt_split_data *d, int class_index, const char *folder)
+{
+    const size_t image = (size_t)ds->c * (size_t)ds->h * (size_t)ds->w;
+    lt_status status = lt_make_dirs(folder);
+    for (int64_t i = 0; i < d->n && status == LT_OK; i++) {
+        if (d->y[i] != class_index)
+            continue;
+        char *path = lti_asprintf("%s/%06lld.png", folder, (long long)d->id[i]);
+        status = path ? lt_png_write(path, ds->c, ds->h, ds->w, d->x + (size_t)i * image) : LTI_NOMEM("file name");
+        lti_free(path);
+    }
+    return status;
+}
+
+static lt_status export_png(const lt_dataset *ds, const char *dir)
+{
+    static const char *const split_name[2] = {[LT_TRAIN] = "train", [LT_TEST] = "test"};
+    lt_status status = LT_OK;
+    for (int s = 0; s < 2; s++)
+        for (int k = 0; k < ds->n_classes && status == LT_OK; k++) {
+            char *name = directory_name(ds->class_names[k]);
+            char *folder = name ? lti_asprintf("%s/%s/%s", dir, split_name[s], name) : NULL;
+            status = folder ? export_class(ds, &ds->split[s], k, folder) : LTI_NOMEM("file name");
+            lti_free(folder);
+            lti_free(name);
+        }
+    return status;
+}
+
+lt_status lt_dataset_export(const lt_dataset *ds, lt_dataset_format format, const char *path)
+{
+    if (format == LT_DATASET_NPZ)
+        return export_npz(ds, path);
+    return format == LT_DATASET_CIFAR ? lt_dataset_export_cifar(ds, path) : export_png(ds, path);
 }

@@ -145,6 +145,5 @@ lt_status lti_roc(const double *pos, int64_t n_pos, const double *neg, int64_t n
 
 // ---- pictures (png.c)
 // Appends data:image/png;base64,... of x (C,H,W), C = 1 or 3.
-lt_status lti_png_data_uri(lti_buf *b, int c, int h, int w, const uint8_t *x);
 
 #endif

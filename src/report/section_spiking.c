@@ -3,6 +3,7 @@
 //
 // Measured when the page is made, on the first samples of the test split and on the model of the first row. The clip is
 // the frames of one test sample as a picture that moves without any script; it is shown where pictures may be.
+#include "data/png_write.h"
 #include "report/section.h"
 #include "lethe/spike.h"
 #include <stdio.h>

@@ -1,6 +1,7 @@
 // trained_model.c - trained models: opened from run directories or files, with what their metadata says about data and
 // recipe.
 #include "base/json_write.h"
+#include "lethe/inspect.h"
 #include "lethe/spike.h"
 #include "run/run_impl.h"
 #include <stdlib.h>
@@ -55,15 +56,6 @@ static lt_status check_digest(const lt_trained_model *m)
 }
 
 // ---- what the file leaves open
-
-static lt_status parse_input(const char *text, lt_model_shape *shape)
-{
-    int end = 0;
-    if (sscanf(text, "%dx%dx%d%n", &shape->c, &shape->h, &shape->w, &end) != 3 || text[end] || shape->c < 1 ||
-        shape->h < 1 || shape->w < 1)
-        return LT_FAIL(LT_E_USAGE, "--input: expected CxHxW such as 3x32x32, found '%s'", text);
-    return LT_OK;
-}
 
 static bool is_given(const char *text)
 {
@@ -157,7 +149,7 @@ static lt_status open_file(const lt_model_fallback *fallback, const lt_dataset *
     if (ds)
         shape = (lt_model_shape){ds->c, ds->h, ds->w, ds->n_classes};
     if (is_given(f->input))
-        LT_TRY(parse_input(f->input, &shape));
+        LT_TRY(lt_parse_image_shape(f->input, &shape));
     if (!facts.own && (!is_given(f->model) || !has_shape))
         return ask_for_missing(m, f, &facts, has_shape);
     LT_TRY(choose_spec(m, f, &facts, shape.c ? shape.c : 3, &spec));

@@ -181,12 +181,16 @@ lt_status lt_ref_train(lt_ref_plan *plan, const lt_ref_env *env)
     if (!outcome)
         return LTI_NOMEM("reference models");
     training c = {.plan = plan};
+    const int n_before = plan->n_ready;
+    const double start_s = lti_now_s();
     lt_population p = population(env, plan->request.count);
     p.work = train_one;
     p.ctx = &c;
     lt_status status = lt_population_run(&p, outcome);
     const lt_error error = *lt_error_get();
     const lt_status refreshed = lti_ref_refresh(plan);
+    plan->n_trained += plan->n_ready - n_before;
+    plan->train_s += lti_now_s() - start_s;
     if (status != LT_OK)
         lt_error_restore(&error);
     lti_free(outcome);

@@ -1,8 +1,9 @@
-// png.c - small pictures as PNG, in a file or as a data URI inside the report.
+// png_write.c - small pictures as PNG, in a file or as a data URI inside the report.
 //
 // libpng writes to memory, so that both uses share one path and a file is written atomically. libpng reports errors by
 // longjmp: everything that must survive it lives in one struct made before setjmp.
-#include "report/report_impl.h"
+#include "data/png_write.h"
+#include "lethe/dataset_info.h"
 #include <png.h>
 #include <setjmp.h>
 #include <stdlib.h>

@@ -1,9 +1,9 @@
-// plans.c - plans made straight from a model, for bench and inspect: inference, gradient of the loss to the input,
-// training step.
-#include "cli.h"
+// model_plan.c - plans made straight from a model: inference, gradient of the loss to the input, training step.
+#include "base/base.h"
+#include "lethe/inspect.h"
 #include <stdlib.h>
 
-lt_status cli_parse_input(const char *text, lt_model_shape *shape)
+lt_status lt_parse_image_shape(const char *text, lt_model_shape *shape)
 {
     enum { LARGEST = 4096 };
     const char *at = text;
@@ -31,24 +31,24 @@ static lt_status add_loss(lt_graph *g, const lt_model *m, lt_val *loss)
     return lt_graph_status(g);
 }
 
-lt_status cli_plan_create(const lt_model *m, cli_plan_kind kind, int64_t batch, unsigned flags, lt_backend *backend,
-                          lt_plan **plan)
+lt_status lt_model_plan(const lt_model *m, lt_model_plan_kind kind, int64_t batch, unsigned flags, lt_backend *backend,
+                        lt_plan **plan)
 {
     lt_graph *g = NULL;
     lt_val loss = LT_NONE;
     lt_status status = LT_OK;
     LT_TRY(lt_graph_dup(m->graph, &g));
-    if (kind != CLI_PLAN_INFER)
+    if (kind != LT_PLAN_OF_INFERENCE)
         LT_TRY_GOTO(add_loss(g, m, &loss), done);
-    lt_plan_spec spec = {.outs = kind == CLI_PLAN_INFER ? &m->logits : &loss,
+    lt_plan_spec spec = {.outs = kind == LT_PLAN_OF_INFERENCE ? &m->logits : &loss,
                          .n_outs = 1,
                          .grad_of = loss,
                          .seed = LT_NONE,
-                         .wrt = kind == CLI_PLAN_INPUT_GRAD ? &m->x : NULL,
-                         .n_wrt = kind == CLI_PLAN_INPUT_GRAD,
-                         .wrt_params = kind == CLI_PLAN_TRAIN,
+                         .wrt = kind == LT_PLAN_OF_INPUT_GRAD ? &m->x : NULL,
+                         .n_wrt = kind == LT_PLAN_OF_INPUT_GRAD,
+                         .wrt_params = kind == LT_PLAN_OF_TRAINING,
                          .batch = batch,
-                         .train = kind == CLI_PLAN_TRAIN,
+                         .train = kind == LT_PLAN_OF_TRAINING,
                          .dtype = LT_F32,
                          .flags = flags};
     LT_TRY_GOTO(lt_plan_create(g, &spec, backend, plan), done);
