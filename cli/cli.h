@@ -256,7 +256,15 @@ void cli_calm_openmp(char **argv);
 double cli_now_s(void);
 
 // ---- outputs.c: files that the user names
-typedef enum cli_file_kind { CLI_FILE_PAGE, CLI_FILE_CSV, CLI_FILE_MARKDOWN, CLI_FILE_NPZ } cli_file_kind;
+typedef enum cli_file_kind {
+    CLI_FILE_PAGE,
+    CLI_FILE_CSV,
+    CLI_FILE_MARKDOWN,
+    CLI_FILE_NPZ,
+    CLI_FILE_C,
+    CLI_FILE_ONNX,
+    CLI_FILE_PACKED
+} cli_file_kind;
 // LT_E_USAGE when `path` is a file with content of another kind, unless `force`. NULL and "" are fine.
 lt_status cli_may_write(const char *option, const char *path, cli_file_kind kind, bool force);
 #endif

@@ -36,6 +36,22 @@ static bool is_npz(const char *head, size_t n)
     return length > 4 && ZIP_NAME + length <= n && !memcmp(head + ZIP_NAME + length - 4, ".npy", 4);
 }
 
+// Exports of `lethe quantize`.
+static bool is_exported_c(const char *head, size_t n)
+{
+    return memmem(head, n, "exported by lethe", 17) != NULL;
+}
+
+static bool is_exported_onnx(const char *head, size_t n) // ir_version, then the producer: fields 1 and 2
+{
+    return n >= 9 && head[0] == 8 && !memcmp(head + 2, "\022\005lethe", 7);
+}
+
+static bool is_packed(const char *head, size_t n)
+{
+    return memmem(head, n, "\"lethe.packed\"", 14) != NULL;
+}
+
 static const struct {
     const char *what;
     bool (*is_kind)(const char *head, size_t n);
@@ -44,6 +60,9 @@ static const struct {
     [CLI_FILE_CSV] = {"a table of lethe (.csv)", is_csv},
     [CLI_FILE_MARKDOWN] = {"a report of lethe (.md)", is_markdown},
     [CLI_FILE_NPZ] = {"an archive of arrays (.npz)", is_npz},
+    [CLI_FILE_C] = {"an integer network that lethe exported as C", is_exported_c},
+    [CLI_FILE_ONNX] = {"an integer network that lethe exported as ONNX", is_exported_onnx},
+    [CLI_FILE_PACKED] = {"an integer network that lethe packed", is_packed},
 };
 
 lt_status cli_may_write(const char *option, const char *path, cli_file_kind kind, bool force)

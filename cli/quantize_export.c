@@ -33,6 +33,21 @@ static char *target_path(const char *out, int32_t format)
     return dir ? cli_format("%s/%s", out, name[format]) : cli_format("%s", out);
 }
 
+// Neither the file nor the header next to a C file may be somebody else's.
+static lt_status may_export(const cli_call *call, int32_t format, const char *path)
+{
+    static const cli_file_kind kind[] = {
+        [CLI_FORMAT_C] = CLI_FILE_C, [CLI_FORMAT_ONNX] = CLI_FILE_ONNX, [CLI_FORMAT_PACKED] = CLI_FILE_PACKED};
+    const size_t n = strlen(path);
+    LT_TRY(cli_may_write("out", path, kind[format], call->place.force));
+    if (format != CLI_FORMAT_C || n < 2)
+        return LT_OK;
+    char *header = cli_format("%.*sh", (int)n - 1, path);
+    const lt_status status = cli_may_write("out", header, CLI_FILE_C, call->place.force);
+    free(header);
+    return status;
+}
+
 static lt_status write_format(const lt_int_net *net, int32_t format, const char *path)
 {
     if (format == CLI_FORMAT_ONNX)
@@ -49,11 +64,16 @@ static lt_status export(cli_call *call, cli_quantize_job *job, cli_integer_net *
         LT_FAIL(LT_E_USAGE, "quantize export: --out is missing");
         return lt_error_hint("for example --out model.c, --format onnx --out model.onnx");
     }
-    LT_TRY(cli_quantize_open(call, job));
-    LT_TRY(cli_integer_net_open(&job->src, job->ds, &job->env, net));
-    LT_TRY(lt_int_net_evaluate(net->net, job->ds, LT_TEST, cli_threads(call), &acc, &per_s));
     char *path = target_path(call->place.out, o->format);
-    lt_status status = write_format(net->net, o->format, path);
+    lt_status status = may_export(call, o->format, path); // before the work
+    if (status == LT_OK)
+        status = cli_quantize_open(call, job);
+    if (status == LT_OK)
+        status = cli_integer_net_open(&job->src, job->ds, &job->env, net);
+    if (status == LT_OK)
+        status = lt_int_net_evaluate(net->net, job->ds, LT_TEST, cli_threads(call), &acc, &per_s);
+    if (status == LT_OK)
+        status = write_format(net->net, o->format, path);
     if (status == LT_OK)
         status = lt_file_digest(path, digest);
     if (status == LT_OK) {

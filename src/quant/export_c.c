@@ -9,7 +9,7 @@
 #include <string.h>
 
 static const char code_head[] =
-    "#include \"%s\"\n\n"
+    "/* Integer network exported by lethe. */\n#include \"%s\"\n\n"
     "enum { U8, I16, I32 };                                       /* what a tensor holds */\n"
     "enum { MIDRISE, MIDTREAD, BIT, SIGNED8, ONES, NONE };        /* how a weight is stored */\n"
     "enum { AFFINE, LOGITS, SUM_POOL, MAX_POOL };\n"

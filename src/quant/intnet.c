@@ -524,118 +524,6 @@ static lt_status walk(builder *b)
     return settle_factors(b, l, z, 1);
 }
 
-// ---- memory of activations: first place that is free while a tensor lives
-
-static void find_lives(lt_int_net *net)
-{
-    for (int i = 0; i < net->n_tensors; i++)
-        net->tensor[i].first = net->tensor[i].last = -1;
-    for (int l = 0; l < net->n_layers; l++) {
-        const lti_int_layer *layer = &net->layer[l];
-        for (int t = 0; t < layer->n_terms; t++)
-            net->tensor[layer->term[t].source].last = l;
-        if (layer->source >= 0)
-            net->tensor[layer->source].last = l;
-        if (layer->target >= 0)
-            net->tensor[layer->target].first = net->tensor[layer->target].last = l;
-    }
-}
-
-static void place_tensors(lt_int_net *net)
-{
-    find_lives(net);
-    for (int i = 0; i < net->n_tensors; i++) {
-        lti_int_tensor *t = &net->tensor[i];
-        t->offset = 0;
-        for (bool moved = true; moved;) {
-            moved = false;
-            for (int j = 0; j < i; j++) {
-                const lti_int_tensor *o = &net->tensor[j];
-                const bool together = t->first <= o->last && o->first <= t->last;
-                if (together && t->offset < o->offset + o->bytes && o->offset < t->offset + t->bytes) {
-                    t->offset = (o->offset + o->bytes + 63) / 64 * 64;
-                    moved = true;
-                }
-            }
-        }
-        net->memory_bytes = t->offset + t->bytes > net->memory_bytes ? t->offset + t->bytes : net->memory_bytes;
-    }
-    net->memory_bytes = (net->memory_bytes + 63) / 64 * 64;
-    for (int l = 0; l < net->n_layers; l++)
-        for (int t = 0; t < net->layer[l].n_terms; t++) {
-            const lti_int_weights *w = net->layer[l].term[t].weights;
-            const int64_t n = net->layer[l].h * net->layer[l].w;
-            const int64_t bytes = (w ? n * w->kp : 0) + n * net->layer[l].k * 12 + 256;
-            net->scratch_bytes = bytes > net->scratch_bytes ? bytes : net->scratch_bytes;
-        }
-}
-
-// ---- largest activations of float ReLUs on training images
-
-static bool needs_range(const builder *b, lt_val v)
-{
-    for (int32_t i = 0; i < lti_graph_n_nodes(b->graph); i++) {
-        const lt_node *n = lti_graph_node(b->graph, i);
-        if (n->op == &lt_op_act_quant && n->in[0] == v)
-            return false;
-    }
-    return true;
-}
-
-static lt_status calibrate(builder *b, const lt_dataset *ds, const lt_env *env)
-{
-    enum { BATCH = 64, BATCHES = 4, MAX = 96 };
-    lt_val outs[MAX];
-    int n = 0;
-    for (int32_t i = 0; i < lti_graph_n_nodes(b->graph) && n < MAX; i++)
-        if (lti_graph_node(b->graph, i)->op == &lt_op_relu && needs_range(b, lti_graph_node(b->graph, i)->out[0]))
-            outs[n++] = lti_graph_node(b->graph, i)->out[0];
-    if (n == 0)
-        return LT_OK;
-    const int64_t n_train = ds->split[LT_TRAIN].n, batch = n_train < BATCH ? n_train : BATCH;
-    const lt_model *m = b->model;
-    const lt_view view = lt_view_split(ds, LT_TRAIN);
-    const lt_loader_spec loader_spec = {
-        .views = &view, .n_views = 1, .batch = batch, .shuffle = true, .seed = 1, .pad = 4};
-    const lt_plan_spec spec = {.outs = outs,
-                               .n_outs = n,
-                               .grad_of = LT_NONE,
-                               .seed = LT_NONE,
-                               .batch = batch,
-                               .dtype = LT_F32,
-                               .flags = env->plan_flags};
-    lt_loader *loader = NULL;
-    lt_plan *plan = NULL;
-    lt_status status = LT_OK;
-    LT_TRY_GOTO(lt_loader_create(&loader_spec, &loader), done);
-    LT_TRY_GOTO(lt_plan_create(m->graph, &spec, env->backend, &plan), done);
-    LT_TRY_GOTO(lt_plan_bind(plan, m->params, m->state, NULL), done);
-    LT_TRY_GOTO(lt_loader_start(loader, 0, 0), done);
-    for (int i = 0; i < BATCHES; i++) {
-        const lt_batch *x = NULL;
-        LT_TRY_GOTO(lt_loader_next(loader, &x), done);
-        if (x->n != batch)
-            break;
-        memcpy(lt_plan_buffer(plan, m->x), x->x,
-               (size_t)(batch * m->shape.c * m->shape.h * m->shape.w) * sizeof(float));
-        LT_TRY_GOTO(lt_plan_run(plan), done);
-        for (int j = 0; j < n; j++) {
-            lt_value_info info;
-            LT_TRY_GOTO(lt_graph_value(m->graph, outs[j], &info), done);
-            int64_t count = batch;
-            for (int d = 1; d < info.shape.n_dims; d++)
-                count *= info.shape.dim[d];
-            const float *y = lt_plan_buffer(plan, outs[j]);
-            for (int64_t k = 0; k < count; k++)
-                b->largest[outs[j]] = y[k] > b->largest[outs[j]] ? y[k] : b->largest[outs[j]];
-        }
-    }
-done:
-    lt_plan_destroy(plan);
-    lt_loader_destroy(loader);
-    return status;
-}
-
 lt_status lt_int_net_create(const lt_model *model, const lt_quant *quant, const lt_dataset *ds, const lt_env *env,
                             lt_int_net **out)
 {
@@ -657,9 +545,9 @@ lt_status lt_int_net_create(const lt_model *model, const lt_quant *quant, const 
     net->shape = model->shape;
     net->model = model;
     net->float_bytes = (model->n_params + model->n_state) * (int64_t)sizeof(float);
-    LT_TRY_GOTO(calibrate(&b, ds, env), done);
+    LT_TRY_GOTO(lti_int_calibrate(model, ds, env, b.largest), done);
     LT_TRY_GOTO(walk(&b), done);
-    place_tensors(net);
+    lti_int_place_tensors(net);
     *out = net;
 done:
     lti_free(b.value);
@@ -667,54 +555,4 @@ done:
     if (status != LT_OK)
         lt_int_net_destroy(net);
     return status;
-}
-
-void lt_int_net_destroy(lt_int_net *net)
-{
-    if (!net)
-        return;
-    lti_arena_clear(&net->arena);
-    lti_free(net);
-}
-
-int lti_int_code_bits(const lti_int_weights *w)
-{
-    return w->coding == LTI_INT_BIT ? 1 : w->coding == LTI_INT_ONES ? 0 : w->bits;
-}
-
-int lti_int_code(const lti_int_weights *w, int16_t v)
-{
-    switch (w->coding) {
-    case LTI_INT_MIDRISE:
-        return (v + (1 << w->bits) - 1) / 2;
-    case LTI_INT_MIDTREAD:
-        return v + (1 << (w->bits - 1));
-    case LTI_INT_SIGNED8:
-        return (uint8_t)v;
-    case LTI_INT_BIT:
-    case LTI_INT_ONES:
-        break;
-    }
-    return v;
-}
-
-void lt_int_net_info(const lt_int_net *net, lt_int_info *info)
-{
-    *info = (lt_int_info){.n_layers = net->n_layers,
-                          .n_classes = net->shape.n_classes,
-                          .activation_bytes = net->memory_bytes,
-                          .float_bytes = net->float_bytes,
-                          .kernel = lti_int_kernel_best()->name};
-    for (int l = 0; l < net->n_layers; l++) {
-        const lti_int_layer *layer = &net->layer[l];
-        for (int t = 0; t < layer->n_terms; t++) {
-            const lti_int_weights *w = layer->term[t].weights;
-            info->table_bytes += layer->k * 4;
-            if (!w)
-                continue;
-            info->macs += w->coding == LTI_INT_ONES ? 0 : layer->h * layer->w * w->k * w->r * w->s * w->c;
-            info->weight_bytes += lti_packed_bytes(w->k * w->r * w->s * w->c, lti_int_code_bits(w));
-        }
-        info->table_bytes += layer->n_terms > 0 ? layer->k * 8 : 0;
-    }
 }

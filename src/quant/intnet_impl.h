@@ -95,4 +95,8 @@ int lti_int_code(const lti_int_weights *w, int16_t value);
 int lti_int_code_bits(const lti_int_weights *w);
 // Integer of one place of a term, bounds by padding; acc over the kernel window: reference.
 int32_t lti_int_acc(const lt_int_net *net, const lti_int_term *t, const void *source, int64_t y, int64_t x, int64_t k);
+// ---- making a network
+// largest, by value of the graph: the largest activation of each float ReLU on some training images.
+lt_status lti_int_calibrate(const lt_model *m, const lt_dataset *ds, const lt_env *env, float *largest);
+void lti_int_place_tensors(lt_int_net *net); // offsets of all tensors, memory_bytes and scratch_bytes
 #endif

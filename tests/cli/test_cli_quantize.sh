@@ -75,6 +75,17 @@ if command -v cc >/dev/null 2>&1; then
     [ $code = 0 ] || [ $code = 77 ] || fail "onnxruntime and the exported C disagree: $(cat onnx.txt)"
 fi
 error 2 "found none of its codes" eval base --integer
+# What is not an export is not overwritten, the header next to a C file included.
+run 0 quantize export a4 --out a4.c
+for file in mine.c mine.h mine.onnx mine.safetensors; do echo mine >$file; done
+error 2 "found something else" quantize export a4 --out mine.c
+error 2 "found something else" quantize export a4 --format onnx --out mine.onnx
+error 2 "found something else" quantize export a4 --format packed --out mine.safetensors
+same "left as it was" "$(cat mine.c mine.h mine.onnx mine.safetensors | sort -u)" mine
+mv mine.h other.h
+error 2 "other.h" quantize export a4 --out other.c
+run 0 quantize export a4 --out other.c --force
+contains other.h lethe_predict
 error 2 "out is missing" quantize export a4
 
 # is forgetting undone? One command; the quantized run keeps the list of what was forgotten
