@@ -32,6 +32,7 @@
 #include "lethe/plan.h"
 #include "lethe/population.h"
 #include "lethe/quant.h"
+#include "lethe/quantization.h"
 #include "lethe/reaudit.h"
 #include "lethe/report.h"
 #include "lethe/representation.h"
