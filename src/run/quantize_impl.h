@@ -1,6 +1,7 @@
 // quantize_impl.h - what the files of quantized runs share.
 #ifndef LTI_RUN_QUANTIZE_IMPL_H
 #define LTI_RUN_QUANTIZE_IMPL_H
+#include "lethe/evaluation.h"
 #include "lethe/quantization.h"
 #include "run/run_impl.h"
 
