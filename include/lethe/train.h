@@ -198,7 +198,8 @@ typedef struct lt_job {
     float temperature;                            // T of distillation; above 0 when a phase distils
     // Called at the start of each epoch (0-based), may change views, l1 and the parameters of teachers (pointers stay
     // valid until the next call); NULL = none. Must depend on the epoch and on the model only: when a job is resumed
-    // inside an epoch it is called again for that epoch, and sees the model as it was at the epoch's start.
+    // inside an epoch it is called again for that epoch, and sees the model as it was at the epoch's start. It ends the
+    // job before this epoch by setting cfg.epochs to `epoch`.
     lt_status (*on_epoch)(struct lt_job *job, int32_t epoch, void *ctx);
     // Called before the first batch of each phase that has steps; may rewrite what views point to, not the views. NULL
     // = none. When a job is resumed inside a phase it is not called again for that phase: keep what it made in

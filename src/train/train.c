@@ -471,6 +471,8 @@ static lt_status begin_epoch(lti_trainer *t, bool resumed)
         LT_TRY(status);
         for (int i = 0; i < LT_JOB_MAX_TEACHERS; i++)
             lti_plans_changed(&t->teacher[i]); // the hook may have renewed a teacher
+        if (t->at.epoch >= t->job->cfg.epochs) // or ended the job
+            return LT_OK;
     }
     if (t->job->on_epoch || !t->loader[0])
         LT_TRY(lti_trainer_open_epoch(t));
@@ -524,6 +526,8 @@ static lt_status run_epochs(lti_trainer *t, bool resumed)
 {
     for (; t->at.epoch < t->job->cfg.epochs; resumed = false) {
         LT_TRY(begin_epoch(t, resumed));
+        if (t->at.epoch >= t->job->cfg.epochs)
+            break;
         for (; t->at.phase < t->job->n_phases; t->at.phase++, t->at.batch = 0)
             LT_TRY(run_phase(t));
         LT_TRY(end_epoch(t));
