@@ -27,6 +27,13 @@ void lti_add_second_moment(const float *x, int64_t n, int64_t d, double scale, d
 lt_status lti_svd_projector(lti_moments_pair *moments, double alpha_r, double alpha_f, double *pt);
 // P = U U' of the leading eigenvectors that hold `energy` of the forget moments. [MUpHT 1]
 lt_status lti_mupht_projector(lti_moments_pair *moments, double energy, double *pt);
+// The generalised directions of C_ff against C_rr: transcribed or oblique. [MUpHT 2-5]
+typedef struct lti_mupht_dagger {
+    double energy, ridge;
+    double ratio; // of vectors: moments are means, the quotient of the method is that of sums
+    bool oblique;
+} lti_mupht_dagger;
+lt_status lti_mupht_dagger_projector(lti_moments_pair *moments, const lti_mupht_dagger *cfg, double *pt);
 // w (n_out,d) -= w pt
 lt_status lti_project_rows(float *w, int64_t n_out, int64_t d, const double *pt);
 #endif
