@@ -58,6 +58,8 @@ enum { LTI_STEP_AUTO = -1 }; // of lr_step_every
 extern const lt_opt_value lti_preset_values[], lti_schedule_values[];
 // clang-format off
 #define LTI_RECIPE_ROWS_OF(T, epochs_, lr_, every_, batch_, optimizer_, decay_, l1_, l1_schedule_, freeze_bn_, mask_) \
+    LTI_RECIPE_ROWS_ALL(T, epochs_, lr_, every_, batch_, optimizer_, 0.9, decay_, l1_, l1_schedule_, freeze_bn_, mask_)
+#define LTI_RECIPE_ROWS_ALL(T, epochs_, lr_, every_, batch_, optimizer_, momentum_, decay_, l1_, l1_schedule_, freeze_bn_, mask_) \
     LT_ENUM(T, preset, LTI_PRESET_AREA, lti_preset_values, "where values come from that no option gives"), \
     LT_I32(T, epochs, epochs_, 0, 100000, "epochs", "passes over the method's data; 0 = the method's default"), \
     LT_F32(T, lr, lr_, 0, 1000, "", "learning rate; 0 = from the learning-rate area"), \
@@ -69,7 +71,7 @@ extern const lt_opt_value lti_preset_values[], lti_schedule_values[];
     LT_F32(T, lr_step_gamma, 0.1, 0, 1, "", "factor of a step of the learning rate"), \
     LT_I64(T, batch, batch_, 0, 65536, "images", "batch size; 0 = that of the base run"), \
     LT_ENUM(T, optimizer, optimizer_, lti_optimizer_values, "optimizer"), \
-    LT_F32(T, momentum, 0.9, 0, 1, "", "momentum of sgd"), \
+    LT_F32(T, momentum, momentum_, 0, 1, "", "momentum of sgd"), \
     LT_F32(T, weight_decay, decay_, 0, 10, "", "weight decay on all parameters"), \
     LT_SWITCH(T, augment, "random crop and flip of retain and forget images (never of adversarial ones); auto: as the base run"), \
     LT_F32(T, l1, l1_, 0, 1000, "", "weight of an l1 penalty on all parameters"), \

@@ -46,6 +46,10 @@ static inline void *config_open(const lt_unlearn_method *m, const char *values, 
         assert_ok(lt_optset_set(set, "attack.eps0", "0.1", "test"));
         assert_ok(lt_optset_set(set, "attack.batch", "16", "test"));
     }
+    if (lt_optset_has(set, "adversarial-images")) {
+        assert_ok(lt_optset_set(set, "adversarial-images", "1", "test"));
+        assert_ok(lt_optset_set(set, "steps", "3", "test"));
+    }
     char *copy = lti_strdup(values), *rest = copy;
     for (char *item = strtok_r(copy, ",", &rest); item; item = strtok_r(NULL, ",", &rest)) {
         char *value = strchr(item, '=');

@@ -1,0 +1,234 @@
+// test_class_methods.c - the arithmetic of class methods against NumPy (golden/make_class_methods_golden.py), and what
+// each of them does to the class of the toy.
+#include "unlearn_test.h"
+#include "unlearn/damp.h"
+#include "unlearn/gradient_rules.h"
+#include "unlearn/scar.h"
+#include "unlearn/subspace.h"
+
+static lt_tensor_file *golden;
+
+static const void *array(const char *name, int64_t n)
+{
+    const lt_tensor *t = lt_tensor_file_find(golden, name);
+    assert_non_null(t);
+    int64_t count = 1;
+    for (int d = 0; d < t->n_dims; d++)
+        count *= t->dim[d];
+    assert_int_equal(count, n);
+    return t->data;
+}
+
+static void close_to(const double *a, const double *b, int64_t n, double eps)
+{
+    for (int64_t i = 0; i < n; i++)
+        if (!(fabs(a[i] - b[i]) <= eps * (1 + fabs(b[i]))))
+            fail_msg("element %d: %.17g, expected %.17g", (int)i, a[i], b[i]);
+}
+
+// ---- closed forms
+
+enum { DIM = 6, N_F = 40, N_R = 50, CLASSES = 5 };
+
+static void take_moments(const char *name, int64_t n, double *c)
+{
+    memset(c, 0, DIM * DIM * sizeof *c);
+    lti_add_second_moment(array(name, n * DIM), n, DIM, 1.0 / (double)n, c);
+    for (int i = 0; i < DIM; i++)
+        for (int j = 0; j < i; j++)
+            c[j * DIM + i] = c[i * DIM + j];
+}
+
+static void dagger_projectors_are_numpys(void **state)
+{
+    (void)state;
+    static const char *const name[] = {"transcribed", "oblique"};
+    for (int oblique = 0; oblique < 2; oblique++) {
+        double forget[DIM * DIM], retain[DIM * DIM], pt[DIM * DIM];
+        lti_moments_pair m = {.d = DIM, .forget = forget, .retain = retain};
+        take_moments("forget_x", N_F, forget);
+        take_moments("retain_x", N_R, retain);
+        const lti_mupht_dagger cfg = {.energy = 0.9, .ridge = 1e-6, .ratio = 0.5, .oblique = oblique};
+        assert_ok(lti_mupht_dagger_projector(&m, &cfg, pt));
+        close_to(pt, array(name[oblique], DIM * DIM), DIM * DIM, 1e-5);
+    }
+}
+
+static void damp_takes_what_the_other_means_do_not_span(void **state)
+{
+    (void)state;
+    const uint8_t forget[CLASSES] = {0, 1, 0, 0, 0};
+    const double *mean = array("mean", CLASSES * DIM);
+    double q[CLASSES * DIM] = {0}, p[DIM * DIM];
+    int32_t n;
+    assert_ok(lti_damp_directions(mean, CLASSES, DIM, forget, forget, q, &n));
+    assert_int_equal(n, 1);
+    for (int i = 0; i < DIM; i++)
+        for (int j = 0; j < DIM; j++)
+            p[i * DIM + j] = q[i] * q[j];
+    close_to(p, array("damp", DIM * DIM), DIM * DIM, 1e-9);
+    double spanned[CLASSES * DIM]; // a mean in the span of the others: nothing to take out
+    memcpy(spanned, mean, sizeof spanned);
+    for (int j = 0; j < DIM; j++)
+        spanned[DIM + j] = 0.25 * mean[j] - 2 * mean[2 * DIM + j] + mean[4 * DIM + j];
+    assert_ok(lti_damp_directions(spanned, CLASSES, DIM, forget, forget, q, &n));
+    assert_int_equal(n, 0);
+}
+
+static void damp_probe_is_fishers(void **state)
+{
+    (void)state;
+    double accuracy;
+    assert_ok(lti_damp_probe(array("feature", 30 * 4), 30, 4, array("kind", 30), &accuracy));
+    close_to(&accuracy, array("probe", 1), 1, 1e-12);
+    const uint8_t none[30] = {0};
+    assert_ok(lti_damp_probe(array("feature", 30 * 4), 30, 4, none, &accuracy));
+    assert_true(isnan(accuracy) && lti_damp_strength(accuracy, 3, 4) == 0);
+    assert_true(lti_damp_strength(1, 3, 4) == 1 && lti_damp_strength(0.75, 1, 4) == 0.25 &&
+                lti_damp_strength(0.4, 3, 4) == 0);
+}
+
+// ---- gradients
+
+static void scar_distance_is_numpys(void **state)
+{
+    (void)state;
+    double inverse[25], scratch[10], slope[5];
+    memcpy(inverse, array("covariance", 25), sizeof inverse);
+    assert_ok(lti_scar_inverse(inverse, 5, 3, 3));
+    close_to(inverse, array("inverse", 25), 25, 1e-9);
+    const double distance = lti_scar_distance(array("scar_h", 5), array("centre", 5), inverse, 5, 0.5, scratch, slope);
+    close_to(&distance, array("distance", 1), 1, 1e-9);
+    close_to(slope, array("slope", 5), 5, 1e-6);
+}
+
+static void hamu_steps_are_numpys(void **state)
+{
+    (void)state;
+    const float *r = array("g_r", 14), *f = array("g_f", 14);
+    const double *expected = array("step", 14);
+    const lti_hamu_branch branch[2] = {LTI_HAMU_DIRECT, LTI_HAMU_RECTIFIED};
+    for (int i = 0; i < 2; i++) {
+        float step[7];
+        double wide[7];
+        assert_int_equal(lti_hamu_step(r + 7 * i, f + 7 * i, 7, 0.1, 0.01, step), branch[i]);
+        for (int j = 0; j < 7; j++)
+            wide[j] = (double)step[j];
+        close_to(wide, expected + 7 * i, 7, 1e-6);
+    }
+    float step[7];
+    assert_int_equal(lti_hamu_step(r + 7, f + 7, 7, 0.1, 100, step), LTI_HAMU_ASCENT); // too much to ask
+}
+
+static void sfr_on_weighs_what_is_still_remembered(void **state)
+{
+    (void)state;
+    double w[6];
+    lti_sfron_weights(array("ce", 6), 6, 0.5, w);
+    close_to(w, array("weights", 6), 6, 1e-9);
+    const float forget[4] = {2, 1, 0.5f, 0}, retain[4] = {1, 1, 1, 0};
+    uint8_t mask[4];
+    lti_sfron_mask(forget, retain, 4, 1, mask);
+    assert_true(mask[0] && mask[1] && !mask[2] && mask[3]);
+}
+
+// ---- on the toy
+
+static double class_accuracy(const lt_model *model, const lt_index_set *rows)
+{
+    lt_eval_result r;
+    const lt_view view = lt_view_rows(world.ds, LT_TRAIN, rows);
+    assert_ok(lt_evaluate(model, &view, &world.env, 64, NULL, NULL, &r));
+    return r.acc;
+}
+
+static void methods_forget_a_class_and_keep_the_others(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *name, *values;
+        double most_forgotten, least_kept;
+    } c[] = {
+        {"scar", "epochs=30,lr=0.005", 0.35, 0.6},
+        {"sfr-on", "lr-area=3", 0.35, 0.6},
+        {"lotus", "lr=0.005,epochs=10,retain-share=1,alpha=64", 0.6, 0.5},
+        {"spotter", "base=trw,lr-area=3,epochs=10", 0.35, 0.6},
+        {"uam", "lr-area=3,epochs=5,rho=0.5", 1, 0.8},
+        {"l2ul", "lr-area=0.1,epochs=10", 0.6, 0.3},
+        {"damp", "", 1, 0.5},
+        {"mupht-dagger", "", 1, 0.5},
+        {"hamu", "lr-area=3,epochs=10", 1, 0.8},
+    };
+    for (size_t i = 0; i < sizeof c / sizeof *c; i++) {
+        const lt_unlearn_method *m = find(c[i].name);
+        lt_unlearn_result r;
+        lt_model *model = toy_trained(&world);
+        lt_unlearn_in in = input(model);
+        in.forget = &world.class_forget;
+        in.retain = &world.class_retain;
+        lt_optset *set;
+        void *cfg = config_open(m, c[i].values, &set);
+        assert_ok(lt_unlearn_run(m, &in, cfg, &r));
+        const double forgotten = class_accuracy(model, &world.class_forget);
+        const double kept = class_accuracy(model, &world.class_retain);
+        print_message("%-8s forgotten class %.2f, others %.2f\n", m->name, forgotten, kept);
+        if (forgotten > c[i].most_forgotten || kept < c[i].least_kept)
+            fail_msg("%s: accuracy %.2f on the forgotten class, %.2f on the others", m->name, forgotten, kept);
+        lt_unlearn_result_clear(&r);
+        lt_optset_destroy(set);
+        lti_free(cfg);
+        lt_model_destroy(model);
+    }
+}
+
+// UAM at rho 0 is fine-tuning on the retained images, but for the statistics of batch norm, which see one more batch.
+static void uam_without_ascent_is_fine_tuning(void **state)
+{
+    (void)state;
+    lt_unlearn_result a, b;
+    lt_model *uam = unlearn("uam", "rho=0,lr=0.01,schedule=const", true, 3, &a);
+    lt_model *ft = unlearn("ft", "lr=0.01,schedule=const", true, 3, &b);
+    assert_memory_equal(uam->params, ft->params, (size_t)ft->n_params * sizeof *ft->params);
+    lt_unlearn_result_clear(&a);
+    lt_unlearn_result_clear(&b);
+    lt_model_destroy(uam);
+    lt_model_destroy(ft);
+}
+
+static void lotus_ends_when_the_reference_is_reached(void **state)
+{
+    (void)state;
+    lt_unlearn_result r;
+    lt_model *model = unlearn("lotus", "reference=held-out,stop-below=1,epochs=5,lr=0.001", true, 3, &r);
+    assert_int_equal(r.train.epochs, 1); // every difference is at most 1: it ends before the second epoch
+    lt_unlearn_result_clear(&r);
+    lt_model_destroy(model);
+}
+
+static int open_all(void **state)
+{
+    assert_ok(lt_tensor_file_open(LT_TEST_SOURCE_DIR "/tests/methods/golden/class_methods_golden.npz", &golden));
+    return set_up(state);
+}
+
+static int close_all(void **state)
+{
+    lt_tensor_file_close(golden);
+    return tear_down(state);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(dagger_projectors_are_numpys),
+        cmocka_unit_test(damp_takes_what_the_other_means_do_not_span),
+        cmocka_unit_test(damp_probe_is_fishers),
+        cmocka_unit_test(scar_distance_is_numpys),
+        cmocka_unit_test(hamu_steps_are_numpys),
+        cmocka_unit_test(sfr_on_weighs_what_is_still_remembered),
+        cmocka_unit_test(methods_forget_a_class_and_keep_the_others),
+        cmocka_unit_test(uam_without_ascent_is_fine_tuning),
+        cmocka_unit_test(lotus_ends_when_the_reference_is_reached),
+    };
+    return cmocka_run_group_tests(tests, open_all, close_all);
+}
