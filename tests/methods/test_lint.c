@@ -104,6 +104,10 @@ static void memorised_pairs(fixture *f)
 {
     f->effect.pair_acc = 1;
 }
+static void tuned_on_oracle(fixture *f)
+{
+    f->in.area_chosen_by = "gap";
+}
 static void far_area(fixture *f)
 {
     f->effect.lr_area = 0.4;
@@ -265,6 +269,7 @@ static const struct {
     {"broken", LT_LINT_WARNING, broken},
     {"utility", LT_LINT_WARNING, costly},
     {"pair-memorised", LT_LINT_WARNING, memorised_pairs},
+    {"tuned-on-oracle", LT_LINT_WARNING, tuned_on_oracle},
     {"area-far", LT_LINT_WARNING, far_area},
 };
 enum { N_CASES = sizeof cases / sizeof *cases };
