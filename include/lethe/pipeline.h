@@ -90,6 +90,7 @@ typedef struct lt_unlearn_what { // rows of lt_unlearn_what_options
     uint64_t forget_seed;
     double request_lr_decay;
     bool use_retain_data, save_adv;
+    int32_t until; // 0 = all epochs, 1 = held-out
 } lt_unlearn_what;
 LT_API extern const lt_option lt_unlearn_what_options[];
 

@@ -70,6 +70,8 @@ LT_API lt_status lt_trained_model_data(const lt_trained_model *m, const char *gi
 typedef struct lt_sample_sets {  // rows of the training split, ascending; owned
     lt_index_set forget, retain; // retain: all but the forget set and what the model has forgotten before [AMUN 8.1]
     int64_t n_before;            // forgotten already
+    lt_index_set test;      // rows of the test split that audits see; empty = all. Of runs that a held-out half ended
+    uint64_t held_out_seed; // of that half
 } lt_sample_sets;
 typedef struct lt_forget_request {
     const char *spec; // as lt_forget_parse; NULL or "" = the forget.csv of the run
@@ -80,6 +82,8 @@ typedef struct lt_forget_request {
 LT_API lt_status lt_trained_model_sets(const lt_trained_model *m, const lt_dataset *ds,
                                        const lt_forget_request *request, lt_sample_sets *sets);
 LT_API void lt_sample_sets_clear(lt_sample_sets *sets);
+// Narrows sets->test to what the run leaves for audits, where another half of the test samples ended it; else nothing.
+LT_API lt_status lt_trained_model_held_out(const lt_trained_model *m, const lt_dataset *ds, lt_sample_sets *sets);
 // All that the model and its ancestors have forgotten; nothing for a model that was only trained.
 LT_API lt_status lt_trained_model_forgotten(const lt_trained_model *m, const lt_dataset *ds, lt_index_set *all);
 // Outputs for these sets: RUN/signals.npz when it was made for the same sets and weights, else computed.

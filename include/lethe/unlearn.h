@@ -20,6 +20,13 @@ typedef struct lt_unlearn_stream { // of requests, of which this is one [AMUN 8.
     const lt_index_set *all;       // rows of every request, this one's among them
 } lt_unlearn_stream;
 
+// Asked after every epoch but the last of a method that trains, with the model as it is; *enough ends the run. Must
+// depend on the model only: a resumed run asks again.
+typedef struct lt_unlearn_until {
+    lt_status (*ask)(void *ctx, const lt_model *model, int32_t n_epochs, bool *enough);
+    void *ctx;
+} lt_unlearn_until;
+
 typedef struct lt_unlearn_in {
     lt_model *model; // starts as the trained model, ends unlearned
     const lt_dataset *ds;
@@ -40,6 +47,7 @@ typedef struct lt_unlearn_in {
     // NULL = a single request. A saliency mask is then that of stream->first and stream->all [AMUN 6], and amun without
     // `adaptive` takes its adversarial set from one search for stream->all on stream->first.
     const lt_unlearn_stream *stream;
+    const lt_unlearn_until *until; // NULL = all epochs; methods with LT_FINE_TUNES only
 } lt_unlearn_in;
 
 typedef struct lt_passes { // samples through forward and backward passes: a cost that does not depend on the machine

@@ -215,6 +215,7 @@ static lt_status choose_sets(const lt_compare_spec *spec, lt_run_comparison *r)
     LT_TRY(lt_trained_model_sets(m, ds, &(lt_forget_request){0}, &r->sets));
     lt_index_set_digest(ds, LT_TRAIN, &r->sets.forget, c->forget_digest);
     for (int i = 0; i < c->n; i++) {
+        LT_TRY(lt_trained_model_held_out(lt_run_comparison_model(r, &c->row[i]), ds, &r->sets));
         const char *own = lt_trained_model_text(lt_run_comparison_model(r, &c->row[i]), "forget_digest");
         if (*own && strcmp(own, c->forget_digest) != 0)
             return LT_FAIL(LT_E_USAGE, "%s and %s forgot different samples and cannot be compared in one table",

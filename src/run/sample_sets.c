@@ -1,5 +1,6 @@
 // sample_sets.c - which samples a run forgot, which it still knows, and the outputs of its model for both.
 #include "run/run_impl.h"
+#include "run/until.h"
 #include <string.h>
 
 static const char forget_key[] = "lethe.forget_digest";
@@ -8,6 +9,7 @@ void lt_sample_sets_clear(lt_sample_sets *sets)
 {
     lt_index_set_clear(&sets->forget);
     lt_index_set_clear(&sets->retain);
+    lt_index_set_clear(&sets->test);
 }
 
 // A list that has lost a line would put a forgotten sample back among the retained ones.
@@ -114,6 +116,7 @@ lt_status lt_trained_model_sets(const lt_trained_model *m, const lt_dataset *ds,
     LT_TRY_GOTO(lt_trained_model_forgotten(m, ds, &before), done);
     LT_TRY_GOTO(merge_sets(&sets->forget, &before, ds->split[LT_TRAIN].n, &n_union, &sets->retain), done);
     sets->n_before = before.n;
+    LT_TRY_GOTO(lt_trained_model_held_out(m, ds, sets), done);
     if (request->is_new && n_union != sets->forget.n + before.n)
         status =
             LT_FAIL(LT_E_USAGE, "--forget %s: %lld of these samples have been forgotten already by %s or before it",
@@ -139,9 +142,12 @@ lt_status lt_trained_model_signals(const lt_trained_model *m, const lt_dataset *
         lt_status status = is_stored ? lt_run_check_file(m->dir, "signals.npz") : LT_OK;
         if (is_stored && status == LT_OK)
             status = lt_signals_open(path, s);
+        if (is_stored && status == LT_OK)
+            status = lti_signals_keep_test(*s, ds, &sets->test);
         lti_free(path);
         if (is_stored)
             return status;
     }
-    return lt_signals_compute(m->model, ds, &sets->forget, &sets->retain, env, s);
+    LT_TRY(lt_signals_compute(m->model, ds, &sets->forget, &sets->retain, env, s));
+    return lti_signals_keep_test(*s, ds, &sets->test);
 }

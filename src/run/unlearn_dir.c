@@ -2,6 +2,7 @@
 #include "base/arg_max.h"
 #include "base/json_write.h"
 #include "run/run_impl.h"
+#include "run/until.h"
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,6 +18,7 @@ const lt_option lt_unlearn_what_options[] = {
     LT_F64(lt_unlearn_what, request_lr_decay, 1, 1e-6, 1, "", "factor of the method's lr from one request to the next"),
     LT_BOOL(lt_unlearn_what, use_retain_data, 1,
             "the method may use the retained data; --no-use-retain-data: forget data only"),
+    LT_ENUM(lt_unlearn_what, until, LTI_UNTIL_EPOCHS, lti_until_values, "when the method ends"),
     LT_STR(lt_unlearn_what, data, NULL, "data set; default: the one the model was trained on"),
     LT_STR(lt_unlearn_what, cache, NULL,
            "directory for adversarial sets; default: under $LETHE_HOME or the user's cache"),
@@ -49,6 +51,7 @@ typedef struct unlearning { // everything that must be given back
     lt_train_cfg recipe;
     lti_clip_recipe clip;
     lt_sample_sets sets;
+    lti_until until; // open with --until held-out
     lt_result_dir to;
     lt_unlearn_result result;
     lt_signals *after, *before; // outputs on the three groups
@@ -97,6 +100,13 @@ static lt_status open_inputs(unlearning *u)
     LT_TRY(lt_trained_model_clip(o->base, &u->clip.cfg));
     u->clip.env = o->env;
     LT_TRY(lt_model_dup(o->base->model, &u->model));
+    if (o->what.until == LTI_UNTIL_HELD_OUT) {
+        const uint64_t seed = u->sets.test.n ? u->sets.held_out_seed : o->seed; // that of the base, where it has one
+        LT_TRY(lti_until_open(&u->until, o->ds, &u->sets.forget, seed, o->env));
+        u->sets.held_out_seed = seed;
+        if (u->sets.test.n == 0)
+            LT_TRY(lt_index_set_complement(o->ds->split[LT_TEST].n, &u->until.stop, &u->sets.test));
+    }
     lt_model_digest(u->model, u->parent_digest);
     lt_index_set_digest(o->ds, LT_TRAIN, &u->sets.forget, u->forget_digest);
     if (o->stream)
@@ -120,7 +130,8 @@ static lt_unlearn_in describe_job(unlearning *u)
                            .prepare_training = lti_clip_job,
                            .prepare_ctx = &u->clip,
                            .train_cfg = lt_trained_model_has_recipe(o->base) ? &u->recipe : NULL,
-                           .stream = o->stream};
+                           .stream = o->stream,
+                           .until = o->what.until == LTI_UNTIL_HELD_OUT ? &u->until.hook : NULL};
 }
 
 static lt_status write_sets(unlearning *u)
@@ -217,9 +228,11 @@ static lt_status evaluate_models(unlearning *u, lt_unlearn_record *r)
     const lt_unlearn_order *o = u->order;
     const double start_s = lti_now_s();
     LT_TRY(lt_signals_compute(u->model, o->ds, &u->sets.forget, &u->sets.retain, o->env, &u->after));
+    LT_TRY(lti_signals_keep_test(u->after, o->ds, &u->sets.test));
     LT_TRY(measure_state(u->after, &r->after));
     LT_TRY(check_divergence(u, &r->after));
     LT_TRY(lt_signals_compute(o->base->model, o->ds, &u->sets.forget, &u->sets.retain, o->env, &u->before));
+    LT_TRY(lti_signals_keep_test(u->before, o->ds, &u->sets.test));
     LT_TRY(measure_state(u->before, &r->before));
     LT_TRY(measure_pairs(u, &r->pair_acc));
     r->eval_s = lti_now_s() - start_s;
@@ -372,6 +385,10 @@ static char *write_record(const unlearning *u, const lt_unlearn_record *r)
     write_costs(&j, u, r);
     if (u->result.adv)
         write_adv(&j, u->result.adv, r->pair_acc);
+    if (o->what.until == LTI_UNTIL_HELD_OUT)
+        lti_until_write(&u->until, &j);
+    if (u->sets.test.n > 0) // also of runs whose ancestor was ended so
+        lti_json_int(&j, "held_out_seed", (int64_t)u->sets.held_out_seed);
     lti_json_int(&j, "seed", (int64_t)o->seed);
     lti_json_text(&j, "parent_digest", u->parent_digest);
     lti_json_text(&j, "data_digest", o->ds->digest);
@@ -491,6 +508,10 @@ static lt_status run_unlearning(unlearning *u, lt_unlearn_record *record)
     LT_TRY(write_sets(u));
     in = describe_job(u);
     LT_TRY(lt_unlearn_run(o->method, &in, o->cfg, &u->result));
+    if (in.until) {
+        LT_TRY(lti_until_finish(&u->until, u->model, u->result.train.epochs));
+        LT_TRY(lti_until_save(&u->until, u->to.dir));
+    }
     LT_TRY(evaluate_models(u, record));
     fill_record(u, start_s, record);
     LT_TRY(save_artefacts(u));
@@ -512,6 +533,7 @@ lt_status lt_unlearn_dir(const lt_unlearn_order *order, lt_unlearn_record *recor
     lt_signals_destroy(u->after);
     lt_signals_destroy(u->before);
     lt_sample_sets_clear(&u->sets);
+    lti_until_clear(&u->until);
     lt_model_destroy(u->model);
     lt_optset_destroy(u->made);
     lti_free(u->cfg);

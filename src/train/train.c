@@ -4,6 +4,7 @@
 // code in the middle, and because batches, learning rates and augmentation are functions of that place it ends with the
 // same bits. The interrupt flag is looked at between steps only.
 #include "trainer.h"
+#include "train/end_early.h"
 
 #include <errno.h>
 #include <math.h>
@@ -522,9 +523,23 @@ static lt_status end_epoch(lti_trainer *t)
     return LT_OK;
 }
 
-static lt_status run_epochs(lti_trainer *t, bool resumed)
+// At the start of an epoch: is the model good enough as it is?
+static lt_status ask_enough(lti_trainer *t, const lti_end_early *end, bool *enough)
 {
-    for (; t->at.epoch < t->job->cfg.epochs; resumed = false) {
+    *enough = false;
+    if (!end || !end->ask || t->at.epoch == 0 || t->at.phase > 0 || t->at.batch > 0)
+        return LT_OK;
+    LT_TRY(lti_on_device_to_host(t));
+    const lt_status status = end->ask(end->ctx, t->job->model, (int32_t)t->at.epoch, enough);
+    return status == LT_E_INTERRUPTED ? interrupted(t) : status;
+}
+
+static lt_status run_epochs(lti_trainer *t, bool resumed, const lti_end_early *end)
+{
+    for (bool enough; t->at.epoch < t->job->cfg.epochs; resumed = false) {
+        LT_TRY(ask_enough(t, end, &enough));
+        if (enough)
+            break;
         LT_TRY(begin_epoch(t, resumed));
         if (t->at.epoch >= t->job->cfg.epochs)
             break;
@@ -552,15 +567,15 @@ static void report(const lti_trainer *t, lt_train_result *result)
     }
 }
 
-lt_status lt_train_run(lt_job *job, const lt_env *env, const char *checkpoint_path, bool resume,
-                       lt_train_result *result)
+lt_status lti_train_run_until(lt_job *job, const lt_env *env, const char *checkpoint_path, bool resume,
+                              const lti_end_early *end, lt_train_result *result)
 {
     lti_trainer t;
     lt_status status = LT_OK;
     LT_TRY_GOTO(lti_trainer_init(&t, job, env, checkpoint_path), done);
     if (resume && checkpoint_path)
         LT_TRY_GOTO(load(&t), done);
-    LT_TRY_GOTO(run_epochs(&t, t.at.steps > 0 || t.at.epoch > 0), done);
+    LT_TRY_GOTO(run_epochs(&t, t.at.steps > 0 || t.at.epoch > 0, end), done);
 done:
     if (status != LT_OK) { // the model as far as it came
         const lt_error why = *lt_error_get();
@@ -571,4 +586,10 @@ done:
         report(&t, result);
     lti_trainer_clear(&t);
     return status;
+}
+
+lt_status lt_train_run(lt_job *job, const lt_env *env, const char *checkpoint_path, bool resume,
+                       lt_train_result *result)
+{
+    return lti_train_run_until(job, env, checkpoint_path, resume, NULL, result);
 }

@@ -2,6 +2,7 @@
 #include "unlearn/class_targets.h"
 #include "unlearn/recipe.h"
 #include "model/model_impl.h"
+#include "train/end_early.h"
 #include <math.h>
 #include <string.h>
 
@@ -88,6 +89,10 @@ lt_status lt_unlearn_check(const lt_unlearn_method *method, const lt_unlearn_in 
     }
     if (method->needs & LT_FROM_SCRATCH && in->train_cfg->epochs < 1)
         return LT_FAIL(LT_E_USAGE, "%s: the training recipe of the original model has no epochs", method->name);
+    if (in->until && (!(method->needs & LT_FINE_TUNES) || method->run))
+        return LT_FAIL(LT_E_USAGE,
+                       "%s: expected a method that fine-tunes with --until, found one without epochs to end",
+                       method->name);
     const lt_model_shape *m = &in->model->shape;
     if (m->c != in->ds->c || m->h != in->ds->h || m->w != in->ds->w || m->n_classes != in->ds->n_classes)
         return LT_FAIL(LT_E_SHAPE, "%s: the model takes %dx%dx%d images of %d classes, the data has %dx%dx%d of %d",
@@ -142,7 +147,8 @@ static lt_status train(const lt_unlearn_in *in, lt_job *job, lt_train_result *re
     char *checkpoint = NULL;
     if (in->run_dir && !(checkpoint = lti_asprintf("%s/state.safetensors", in->run_dir)))
         return LTI_NOMEM("path");
-    lt_status status = lt_train_run(job, in->env, checkpoint, in->resume, result);
+    const lti_end_early end = in->until ? (lti_end_early){in->until->ask, in->until->ctx} : (lti_end_early){NULL, NULL};
+    lt_status status = lti_train_run_until(job, in->env, checkpoint, in->resume, &end, result);
     lti_free(checkpoint);
     return status;
 }

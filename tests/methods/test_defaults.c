@@ -193,6 +193,51 @@ static void an_area_of_zero_changes_no_bit(void **state)
     lt_model_destroy(m);
 }
 
+typedef struct asked {
+    int32_t enough_after, n_asked, last;
+} asked;
+
+static lt_status ask(void *ctx, const lt_model *model, int32_t n_epochs, bool *enough)
+{
+    asked *a = ctx;
+    assert_non_null(model);
+    assert_int_equal(n_epochs, a->last + 1); // once after each epoch
+    a->last = n_epochs;
+    a->n_asked++;
+    *enough = n_epochs == a->enough_after;
+    return LT_OK;
+}
+
+static int32_t epochs_until(asked *a)
+{
+    lt_optset *set;
+    lt_unlearn_result r;
+    lt_model *model;
+    const lt_unlearn_until until = {ask, a};
+    assert_ok(lt_model_dup(world.model, &model));
+    lt_unlearn_in in = input(model);
+    in.until = &until;
+    void *cfg = config_open(find("ft"), "lr=0.01,epochs=4", &set);
+    assert_ok(lt_unlearn_run(find("ft"), &in, cfg, &r));
+    const int32_t epochs = r.train.epochs;
+    lt_unlearn_result_clear(&r);
+    lt_optset_destroy(set);
+    lti_free(cfg);
+    lt_model_destroy(model);
+    return epochs;
+}
+
+// The epoch after which it is enough is the last one; the epochs of the method are the most.
+static void a_run_ends_when_it_is_enough(void **state)
+{
+    (void)state;
+    asked at_two = {.enough_after = 2}, never = {0};
+    assert_int_equal(epochs_until(&at_two), 2);
+    assert_int_equal(at_two.n_asked, 2);
+    assert_int_equal(epochs_until(&never), 4);
+    assert_int_equal(never.n_asked, 3); // after the last one nothing depends on the answer
+}
+
 static void check_form(const char *values, bool augmented, int64_t n_forget, bool is_adv_only, const char *reason)
 {
     lti_setting s;
@@ -256,7 +301,7 @@ static void published_values_and_open_options(void **state)
                                 .lr_area = 5,
                                 .lr_area_default = 5,
                                 .has_batchnorm = true,
-                                .form = {true, "adversarial only", "base was trained without augmentation"}};
+                                .form = {true, false, "adversarial only", "base was trained without augmentation"}};
     lt_unlearn_setup_text("amun", &s, line, sizeof line);
     assert_string_equal(line,
                         "amun: adversarial only (base was trained without augmentation), lr 0.0144 x0.1 after every "
@@ -300,6 +345,7 @@ int main(void)
         cmocka_unit_test(the_cap_raises_epochs_or_is_told),
         cmocka_unit_test(known_sizes_give_known_rates),
         cmocka_unit_test(an_area_of_zero_changes_no_bit),
+        cmocka_unit_test(a_run_ends_when_it_is_enough),
         cmocka_unit_test(amun_chooses_its_form),
         cmocka_unit_test(published_values_and_open_options),
         cmocka_unit_test(every_method_states_its_defaults),
