@@ -2,6 +2,7 @@
 #include "cli.h"
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 lt_status cli_key_path(const char *given, const char *name, char out[4096])
 {
@@ -89,11 +90,23 @@ static lt_status record_result(cli_call *call, const char *run, json_t *said)
     return status;
 }
 
+// An audit of arrays has no run beside which a ledger would lie: it is recorded in one that was named or is there.
+static bool has_place(const cli_call *call, const char *run)
+{
+    char *path = NULL;
+    const char *home = getenv("LETHE_HOME"), *given = call->ledger.ledger;
+    if ((given && *given) || (home && *home) || lt_run_is_done(run))
+        return true;
+    const bool found = lt_ledger_path(NULL, NULL, &path) == LT_OK && access(path, F_OK) == 0;
+    free(path);
+    return found;
+}
+
 void cli_record(cli_call *call)
 {
     const char *run = cli_text(call->result, "run");
     const bool has_dir = call->verb->uses & CLI_PLACE;
-    if (!records(call) || !*run || (has_dir && !lt_run_is_done(run)))
+    if (!records(call) || !*run || (has_dir && !lt_run_is_done(run)) || !has_place(call, run))
         return;
     json_t *said = json_object();
     if (record_result(call, run, said) != LT_OK) {

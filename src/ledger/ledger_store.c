@@ -220,7 +220,11 @@ static lt_status first_record(lti_record *r)
 static lt_status create_ledger(lt_ledger *l)
 {
     lti_record first = {0};
-    LT_TRY(first_record(&first));
+    lt_status status = first_record(&first);
+    if (status != LT_OK) {
+        lti_record_clear(&first);
+        return status;
+    }
     const bool ok = lti_create_tables(l->db) == LT_OK && lti_insert_record(l->db, &first) == SQLITE_OK &&
                     execute(l->db, "COMMIT") == SQLITE_OK;
     lti_record_clear(&first);

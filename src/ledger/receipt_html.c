@@ -64,6 +64,16 @@ static void put_text(lti_buf *b, const char *s)
         }
 }
 
+enum { SHORT = 16, DAY = 10, MINUTE = 16 }; // bytes of a digest that is shown; of a date, of a date and time
+
+static void put_start(lti_buf *b, const char *s, int n_bytes)
+{
+    enum { MAX_BYTES = 64 };
+    char start[MAX_BYTES + 1];
+    lti_format(start, sizeof start, "%.*s", n_bytes, s);
+    put_text(b, start);
+}
+
 static void put_row(lti_buf *b, const char *term, const char *value, const char *tag)
 {
     if (!value || !*value)
@@ -81,9 +91,13 @@ static int64_t integer_at(const json_t *v, const char *path)
 // "2026-12-01T20:50:35Z" -> "2026-12-01 20:50 UTC"
 static void put_time(lti_buf *b, const char *term, const char *time)
 {
-    enum { DAY = 10, MINUTE = 16 };
-    if (strlen(time) > MINUTE)
-        lti_buf_printf(b, "<dt>%s</dt><dd>%.*s %.*s UTC</dd>\n", term, DAY, time, MINUTE - DAY - 1, time + DAY + 1);
+    if (strlen(time) <= MINUTE)
+        return;
+    lti_buf_printf(b, "<dt>%s</dt><dd>", term);
+    put_start(b, time, DAY);
+    lti_buf_puts(b, " ");
+    put_start(b, time + DAY + 1, MINUTE - DAY - 1);
+    lti_buf_puts(b, " UTC</dd>\n");
 }
 
 // ---- the deletion
@@ -117,9 +131,12 @@ static void put_deletion(lti_buf *b, const json_t *about)
     put_row(b, "Asked", lti_text_at(about, "forget.asked"), "code");
     if (json_is_integer(before))
         lti_buf_printf(b, "<dt>Samples</dt><dd>%lld</dd>\n", (long long)json_integer_value(before));
-    if (json_is_object(lti_value_at(about, "forget.samples")))
-        lti_buf_printf(b, "<dt>Content digests</dt><dd>%lld, keyed (key <code>%.16s</code>)</dd>\n",
-                       (long long)integer_at(about, "forget.samples.n"), lti_text_at(about, "forget.samples.key"));
+    if (json_is_object(lti_value_at(about, "forget.samples"))) {
+        lti_buf_printf(b, "<dt>Content digests</dt><dd>%lld, keyed (key <code>",
+                       (long long)integer_at(about, "forget.samples.n"));
+        put_start(b, lti_text_at(about, "forget.samples.key"), SHORT);
+        lti_buf_puts(b, "</code>)</dd>\n");
+    }
     put_row(b, "Method", lti_text_at(about, "method.title"), NULL);
     put_row(b, "Data", lti_text_at(about, "data.spec"), "code");
     put_row(b, "Architecture", lti_text_at(about, "model.architecture"), "code");
@@ -236,8 +253,9 @@ static int put_audits(lti_buf *b, const json_t *receipt)
         if (strcmp(lti_text_at(audit, "kind"), "audit") != 0)
             continue;
         n++;
-        lti_buf_printf(b, "<p class=\"soft\">Audit, record %lld, %.10s</p>\n", (long long)integer_at(item, "id"),
-                       lti_text_at(audit, "time"));
+        lti_buf_printf(b, "<p class=\"soft\">Audit, record %lld, ", (long long)integer_at(item, "id"));
+        put_start(b, lti_text_at(audit, "time"), DAY);
+        lti_buf_puts(b, "</p>\n");
         put_verdict(b, audit);
         put_metrics(b, audit);
     }
@@ -335,8 +353,9 @@ char *lti_receipt_html(const json_t *receipt, const char *receipt_json)
     lti_buf_puts(&b, style);
     lti_buf_puts(&b, "</head>\n<body>\n<main>\n");
     put_lead(&b, about);
-    lti_buf_printf(&b, "<p class=\"soft\">Record %lld of the ledger <code>%.16s</code></p>\n",
-                   (long long)integer_at(first, "id"), lti_text_at(receipt, "ledger"));
+    lti_buf_printf(&b, "<p class=\"soft\">Record %lld of the ledger <code>", (long long)integer_at(first, "id"));
+    put_start(&b, lti_text_at(receipt, "ledger"), SHORT);
+    lti_buf_puts(&b, "</code></p>\n");
     put_deletion(&b, about);
     const int n_audits = put_audits(&b, receipt);
     put_not_proven(&b, receipt, n_audits);
