@@ -120,7 +120,12 @@ static json_t *parts_json(const json_t *backends)
                     : "not built in: only the slow reference kernels; install libdnnl-dev and build again");
     const bool cuda = device_works(backends, "cuda"), built = strncmp(CLI_CUDA, "plug-in built", 13) == 0;
     put_part(list, "CUDA", cuda, cuda || !built ? CLI_CUDA : CLI_CUDA "; no card can be used, see backend cuda");
-    put_part(list, "MPI", false, "not part of this build");
+    const bool mpirun = program_works("mpirun", "--version", NULL), slurm = program_works("sbatch", "--version", NULL);
+    put_part(list, "mpirun", mpirun,
+             mpirun ? "lethe sweep --executor mpirun runs a study on several hosts"
+                    : "for lethe sweep --executor mpirun: apt-get install openmpi-bin");
+    put_part(list, "Slurm", slurm,
+             slurm ? "lethe sweep --executor slurm writes a script for sbatch" : "no sbatch on this machine");
     bool torch = program_works("python3", "-c", probe);
     put_part(list, "PyTorch", torch,
              torch ? "interoperability tests and bench/vs_pytorch can run" : "interoperability tests are skipped");

@@ -2,10 +2,13 @@
 #include "sweep.h"
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 struct opts {
     const char *study, *out;
     int32_t jobs;
+    const char *executor;
+    int32_t workers;
     bool dry_run, measure, join;
 };
 static const lt_option own[] = {
@@ -13,6 +16,10 @@ static const lt_option own[] = {
     LT_STR(struct opts, out, NULL, "directory of the study; default: sweeps/NAME of the file"),
     LT_I32(struct opts, jobs, 0, 0, 4096, "processes",
            "parts at a time, each with one thread; 0 = every core this process may use; results do not depend on it"),
+    LT_STR(struct opts, executor, "local",
+           "how jobs are started: local, or slurm or mpirun, for which a script is written that starts workers"),
+    LT_I32(struct opts, workers, 4, 1, 100000, "workers",
+           "of --executor slurm or mpirun; each has --jobs parts at a time"),
     LT_BOOL(struct opts, dry_run, 0, "print what there is, what is missing and what it will cost; run nothing"),
     LT_BOOL(struct opts, join, 0,
             "work in a directory together with other sweeps that have this option: each takes jobs that nobody has"),
@@ -86,15 +93,96 @@ static lt_status run_study(cli_call *call, lt_study_runner *runner)
     return status;
 }
 
-static lt_status run_order(cli_call *call, lt_study_order *order)
+// ---- a script instead of a run: workers are this command with --join
+
+enum { MAX_VARIABLES = 4 };
+static void list_variables(const char *env[2 * MAX_VARIABLES + 1])
+{
+    static const char *const name[MAX_VARIABLES] = {"LETHE_DATA", "LETHE_HOME", "LETHE_CACHE", "XDG_CACHE_HOME"};
+    int n = 0;
+    for (int i = 0; i < MAX_VARIABLES; i++)
+        if (getenv(name[i])) {
+            env[n++] = name[i];
+            env[n++] = getenv(name[i]);
+        }
+    env[n] = NULL;
+}
+
+static lt_status write_script(cli_call *call, const char *out, const char *text)
+{
+    const struct opts *o = call->opts;
+    char *path = cli_format("%s/%s.sh", out, o->executor);
+    lt_status status = lt_make_dirs(out);
+    if (status == LT_OK)
+        status = lt_write_file_atomic(path, text, strlen(text));
+    if (status == LT_OK) {
+        call->result = json_object();
+        cli_put_text(call->result, "script", path);
+        cli_put(call->result, "executor", json_string(o->executor));
+        cli_put(call->result, "workers", json_integer(o->workers));
+    }
+    free(path);
+    return status;
+}
+
+static lt_status make_script(cli_call *call, const char *out)
+{
+    const struct opts *o = call->opts;
+    char program[4096] = "lethe", dir[4096] = ".", slots[32];
+    const char *env[2 * MAX_VARIABLES + 1];
+    const ssize_t n = readlink("/proc/self/exe", program, sizeof program - 1);
+    if (n > 0)
+        program[n] = '\0';
+    if (!getcwd(dir, sizeof dir))
+        return LT_FAIL(LT_E_IO, "the current directory cannot be read");
+    const int jobs = o->jobs > 0 ? o->jobs : 1;
+    snprintf(slots, sizeof slots, "%d", jobs);
+    list_variables(env);
+    const char *const args[] = {"sweep", o->study, "--out", out, "--join", "--jobs", slots, NULL};
+    const char *name = strrchr(out, '/');
+    char *text, *log = cli_format("%s/%s", out, o->executor);
+    lt_status status = lt_executor_script(o->executor,
+                                          &(lt_worker_script){.name = name ? name + 1 : out,
+                                                              .program = program,
+                                                              .dir = dir,
+                                                              .args = args,
+                                                              .env = env,
+                                                              .log = log,
+                                                              .n_workers = o->workers,
+                                                              .slots = jobs},
+                                          &text);
+    free(log);
+    LT_TRY(status);
+    status = write_script(call, out, text);
+    free(text);
+    return status;
+}
+
+// ---- all of it
+
+typedef struct sweep_task {
+    const char *out;
+    const lt_executor_kind *kind;
+    lt_executor *executor;
+} sweep_task;
+
+static lt_status run_task(cli_call *call, const sweep_task *task, const lt_study *study)
 {
     const struct opts *o = call->opts;
     lt_study_runner *runner = NULL;
-    lt_status status = open_data(call, order->study, &order->ds);
+    lt_study_order order = {.study = study,
+                            .out = task->out,
+                            .executor = task->executor,
+                            .join = o->join,
+                            .events = call->session->events,
+                            .stop = &call->session->stop};
+    lt_status status = open_data(call, study, &order.ds);
     if (status == LT_OK)
-        status = lt_study_runner_create(order, &runner);
+        status = lt_study_runner_create(&order, &runner); // checks the study, also for a script
     if (status == LT_OK)
-        status = o->dry_run ? plan(call, runner) : run_study(call, runner);
+        status = o->dry_run           ? plan(call, runner)
+                 : task->kind->script ? make_script(call, task->out)
+                                      : run_study(call, runner);
     lt_study_runner_destroy(runner);
     return status;
 }
@@ -103,23 +191,22 @@ static lt_status run(cli_call *call)
 {
     struct opts *o = call->opts;
     lt_study *study = NULL;
-    lt_executor *executor = NULL;
     LT_TRY(cli_positional(call, "study", 1, 1));
     const lt_executor_cfg cfg = {.program = "/proc/self/exe", // jobs are invocations of this very command
                                  .slots = o->jobs > 0 ? o->jobs : cli_threads(call),
                                  .events = call->session->events};
+    sweep_task task = {0};
+    LT_TRY(lt_executor_find(o->executor, &task.kind));
     char *out = o->out && *o->out ? cli_format("%s", o->out) : default_out(o->study);
+    for (size_t n = strlen(out); n > 1 && out[n - 1] == '/';)
+        out[--n] = '\0';
+    task.out = out;
     lt_status status = lt_study_open(o->study, &study);
+    if (status == LT_OK && !task.kind->script)
+        status = lt_executor_open(o->executor, &cfg, &task.executor);
     if (status == LT_OK)
-        status = lt_executor_open("local", &cfg, &executor);
-    if (status == LT_OK)
-        status = run_order(call, &(lt_study_order){.study = study,
-                                                   .out = out,
-                                                   .executor = executor,
-                                                   .join = o->join,
-                                                   .events = call->session->events,
-                                                   .stop = &call->session->stop});
-    lt_executor_close(executor);
+        status = run_task(call, &task, study);
+    lt_executor_close(task.executor);
     lt_study_close(study);
     free(out);
     return status;
@@ -143,9 +230,26 @@ static lt_status check(const cli_call *call)
     return lt_error_hint("summary.json lists them; the same command tries them again");
 }
 
+// Of ranks that share a sweep the first prints the tables.
+static bool is_first_rank(void)
+{
+    static const char *const name[] = {"OMPI_COMM_WORLD_RANK", "PMI_RANK"};
+    for (size_t i = 0; i < sizeof name / sizeof *name; i++) {
+        const char *rank = getenv(name[i]);
+        if (rank && strcmp(rank, "0") != 0)
+            return false;
+    }
+    return true;
+}
+
 static void print(const cli_call *call, FILE *out)
 {
-    if (is_dry(call->result))
+    const struct opts *o = call->opts;
+    if (o->join && !is_first_rank())
+        return;
+    if (json_object_get(call->result, "script"))
+        fprintf(out, "%s\n", cli_text(call->result, "script"));
+    else if (is_dry(call->result))
         sweep_print_plan(call->result, out);
     else
         sweep_print_result(call->result, out);
@@ -166,8 +270,10 @@ const cli_verb cli_verb_sweep = {
         "Results: report.html, results.csv (a row per audited model), tuning.csv (everything tried), chosen.json,\n"
         "summary.json, summary.md.\n"
         "docs/sweeps.md explains the file, with a complete example.",
-    .examples = "  lethe sweep study.yaml --dry-run\n"
-                "  lethe sweep study.yaml --jobs 4 --out sweeps/first\n",
+    .examples =
+        "  lethe sweep study.yaml --dry-run\n"
+        "  lethe sweep study.yaml --jobs 4 --out sweeps/first\n"
+        "  lethe sweep study.yaml --executor slurm --workers 20 --jobs 8  # then: sbatch sweeps/study/slurm.sh\n",
     .uses = CLI_COMPUTE,
     .opts_size = sizeof(struct opts),
     .groups = groups,

@@ -32,9 +32,23 @@ typedef struct lt_executor_cfg {
     lt_events *events;   // may be NULL
 } lt_executor_cfg;
 
+// Programs that start many processes themselves (Slurm, mpirun) get a script that starts workers: invocations of one
+// command that share what there is to do among themselves.
+typedef struct lt_worker_script {
+    const char *name;        // of the whole
+    const char *program;     // absolute path of `lethe`
+    const char *dir;         // where workers start
+    const char *const *args; // of one worker; ends with NULL
+    const char *const *env;  // NAME, value, ..., NULL: variables of theirs; may be NULL
+    const char *log;         // file in front of what the kind adds to tell workers apart
+    int n_workers, slots;    // slots: threads of one worker
+} lt_worker_script;
+
 typedef struct lt_executor_kind {
     const char *name, *doc;
-    // All but `close` can fail. self: what `open` made.
+    // Either this: the text of a shell script, malloc'ed, NULL when out of memory.
+    char *(*script)(const lt_worker_script *s);
+    // or these. All but `close` can fail. self: what `open` made.
     lt_status (*open)(const lt_executor_cfg *cfg, void **self);
     int (*capacity)(void *self); // slots in all
     lt_status (*start)(void *self, const lt_task *task, int64_t *id);
@@ -45,7 +59,11 @@ typedef struct lt_executor_kind {
 LT_API const lt_executor_kind *const *lt_executor_kinds(void);                      // NULL-terminated
 LT_API lt_status lt_executor_find(const char *name, const lt_executor_kind **kind); // LT_E_USAGE with the nearest name
 
+// LT_E_USAGE for a kind that starts tasks itself.
+LT_API lt_status lt_executor_script(const char *name, const lt_worker_script *script, char **text);
+
 typedef struct lt_executor lt_executor; // used by one thread
+// LT_E_USAGE for a kind that only writes scripts.
 LT_API lt_status lt_executor_open(const char *name, const lt_executor_cfg *cfg, lt_executor **executor);
 LT_API void lt_executor_close(lt_executor *executor); // NULL is fine
 LT_API const char *lt_executor_name(const lt_executor *executor);

@@ -35,11 +35,24 @@ lt_status lt_executor_find(const char *name, const lt_executor_kind **kind)
     return LT_E_USAGE;
 }
 
+lt_status lt_executor_script(const char *name, const lt_worker_script *script, char **text)
+{
+    const lt_executor_kind *kind = NULL;
+    *text = NULL;
+    LT_TRY(lt_executor_find(name, &kind));
+    if (!kind->script)
+        return LT_FAIL(LT_E_USAGE, "executor %s: it starts tasks itself and has no script", name);
+    *text = kind->script(script);
+    return *text ? LT_OK : LTI_NOMEM("script");
+}
+
 lt_status lt_executor_open(const char *name, const lt_executor_cfg *cfg, lt_executor **executor)
 {
     const lt_executor_kind *kind = NULL;
     *executor = NULL;
     LT_TRY(lt_executor_find(name, &kind));
+    if (!kind->open)
+        return LT_FAIL(LT_E_USAGE, "executor %s: expected one that starts tasks, but it only writes a script", name);
     lt_executor *x = lti_calloc(1, sizeof *x);
     if (!x)
         return LTI_NOMEM("executor");

@@ -12,4 +12,8 @@
 // A process in a group of its own: the Ctrl-C of a terminal reaches only who started it. It holds the lock of its log.
 lt_status lti_process_start(const char *program, const lt_task *task, pid_t *pid); // errors as lt_executor_start
 lt_status lti_process_poll(pid_t pid, lt_task_end *end);
+// Lines of a shell script: variables, the directory, and the command of a worker, quoted.
+void lti_script_setting(lti_buf *b, const lt_worker_script *s);
+void lti_script_command(lti_buf *b, const lt_worker_script *s);
+void lti_script_quote(lti_buf *b, const char *text);
 #endif

@@ -1,6 +1,8 @@
 // check.c - what a job finds when its turn comes: its needs, and whether it is finished already.
 #include "study/runner_impl.h"
 #include <string.h>
+#include <time.h>
+#include <unistd.h>
 
 bool lti_study_judges(const lti_study_job *j)
 {
@@ -44,16 +46,61 @@ static int count_done(const lt_study_runner *r, const lti_study_job *j, lt_study
     return n;
 }
 
-// True: all it waits for has ended. It may have become blocked then. *stale: something it was made from is new.
-static bool check_needs(lt_study_runner *r, lti_study_job *j, bool *stale)
+// ---- what a job is made from. A product has a name of its own, and records keep those of what went in: so it is known
+// in another run, and by another runner, whether something was made again since.
+
+void lti_study_name_product(const lt_study_runner *r, lti_study_job *j)
 {
-    bool all = true;
-    *stale = false;
+    char digest[65], text[96];
+    lti_hash h;
+    lti_hash_init(&h);
+    lti_hash_add(&h, j->id, strlen(j->id));
+    lti_format(text, sizeof text, "%ld %.9f %lld %p", (long)getpid(), lti_now_s(), (long long)time(NULL),
+               (const void *)r);
+    lti_hash_add(&h, text, strlen(text));
+    lti_hash_hex(&h, digest);
+    lti_format(j->made, sizeof j->made, "%.16s", digest);
+}
+
+// The models of the store have names of their own there.
+static bool goes_in(const lti_study_job *j, const lti_study_need *need, const lti_study_job *other)
+{
+    return (!need->soft || lti_study_judges(j)) && other->kind != LT_STUDY_REFERENCES;
+}
+
+static void digest_needs(const lt_study_runner *r, lti_study_job *j)
+{
+    lti_hash h;
+    lti_hash_init(&h);
     for (int i = 0; i < j->n_needs; i++) {
         const lti_study_job *other = &r->job[j->need[i].job];
-        const bool counts = !j->need[i].soft || lti_study_judges(j);
+        if (!goes_in(j, &j->need[i], other) || other->state != LT_STUDY_DONE)
+            continue;
+        lti_hash_add(&h, other->id, strlen(other->id) + 1);
+        lti_hash_add(&h, other->made, strlen(other->made) + 1);
+    }
+    lti_hash_hex(&h, j->from);
+}
+
+static bool is_stale(const lt_study_runner *r, const lti_study_job *j, const lti_study_record *record)
+{
+    bool changed = false;
+    if (*record->from)
+        return strcmp(record->from, j->from) != 0;
+    for (int i = 0; i < j->n_needs; i++) { // a record of an older version: what this runner has made
+        const lti_study_job *other = &r->job[j->need[i].job];
+        changed = changed || (goes_in(j, &j->need[i], other) && other->changed);
+    }
+    return changed;
+}
+
+// True: all it waits for has ended. It may have become blocked then.
+static bool check_needs(lt_study_runner *r, lti_study_job *j)
+{
+    bool all = true;
+    for (int i = 0; i < j->n_needs; i++) {
+        const lti_study_job *other = &r->job[j->need[i].job];
         all = all && lti_study_has_ended(other);
-        *stale = *stale || (counts && other->changed && other->kind != LT_STUDY_REFERENCES);
         if (!j->need[i].soft && lti_study_has_ended(other) && other->state != LT_STUDY_DONE) {
             lti_study_settle(r, j, LT_STUDY_BLOCKED, NULL);
             j->error = lti_study_text(r, "needs %s, which %s", other->id,
@@ -90,15 +137,18 @@ lt_status lti_study_finish(lt_study_runner *r, lti_study_job *j, bool existing)
 
 lt_status lti_study_check_job(lt_study_runner *r, lti_study_job *j, bool *ready)
 {
-    bool stale, outputs = true;
+    bool outputs = true;
     lti_study_record record;
     *ready = false;
-    if (j->state != LT_STUDY_WAITING || !check_needs(r, j, &stale) || j->state != LT_STUDY_WAITING)
+    if (j->state != LT_STUDY_WAITING || !check_needs(r, j) || j->state != LT_STUDY_WAITING)
         return LT_OK;
     LT_TRY(lti_study_identify(r, j, &j->identity));
+    digest_needs(r, j);
     lti_study_load_record(r, j, &record);
+    const bool stale = is_stale(r, j, &record);
     if (record.same)
         j->seconds = record.seconds;
+    memcpy(j->made, record.made, sizeof j->made);
     if (j->kind == LT_STUDY_REFERENCES)
         LT_TRY(check_outputs(r, &outputs));
     if (!stale && outputs && is_fresh(r, j, &record)) {

@@ -45,6 +45,8 @@ void lti_study_load_record(const lt_study_runner *r, const lti_study_job *j, lti
     const char *out = lti_json_text_at(json, "out");
     record->moved = *out && strcmp(out, r->out) != 0;
     record->seconds = lti_json_real_at(json, "seconds");
+    lti_format(record->made, sizeof record->made, "%s", lti_json_text_at(json, "made"));
+    lti_format(record->from, sizeof record->from, "%s", lti_json_text_at(json, "from"));
     lti_format(record->state, sizeof record->state, "%s", lti_json_text_at(json, "state"));
     lti_format(record->error, sizeof record->error, "%s", lti_json_text_at(json, "error"));
     json_decref(json);
@@ -79,6 +81,8 @@ lt_status lti_study_save_record(const lt_study_runner *r, const lti_study_job *j
         lti_json_text(&w, "error", j->error);
     lti_json_text(&w, "digest", j->identity.digest);
     lti_json_text(&w, "out", r->out);
+    lti_json_text(&w, "made", j->made);
+    lti_json_text(&w, "from", j->from);
     lti_json_begin(&w, "args", '[');
     for (int i = 0; args[i]; i++)
         lti_json_text(&w, NULL, args[i]);

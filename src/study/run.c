@@ -125,6 +125,8 @@ static lt_status record_end(lt_study_runner *r, lti_study_job *j, const lt_task_
     if (end->exit_code == 0) {
         LT_TRY(keep_answer(r, j, lti_study_path(r, "logs", j->id, ".json", path)));
         j->changed = !cached;
+        if (!cached)
+            lti_study_name_product(r, j);
         LT_TRY(lti_study_save_record(r, j, lt_study_state_text(LT_STUDY_DONE)));
         return lti_study_finish(r, j, cached);
     }

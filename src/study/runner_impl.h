@@ -43,6 +43,8 @@ typedef struct lti_study_job {
     lt_study_state state;
     bool existing;  // was there before
     bool changed;   // was made now: what depends on it is made again
+    char made[17];  // names this product: another one has another; "" = made by an older version
+    char from[65];  // digest of the products that it is made from
     double passes;  // estimated samples through the model, forward and backward counted as one
     double seconds; // that it took, over all invocations; NAN when not known
     const char *error;
@@ -108,7 +110,7 @@ lt_status lti_study_old_command(const lti_study_identity *id, const char *out, l
 typedef struct lti_study_record {
     bool found, same; // same: made from what identifies the job now
     bool moved;       // in a directory of another name: an unfinished run there cannot be continued
-    char state[16], error[LT_ERROR_MESSAGE_MAX];
+    char state[16], error[LT_ERROR_MESSAGE_MAX], made[17], from[65]; // from "": of an older version
     double seconds;
 } lti_study_record;
 void lti_study_load_record(const lt_study_runner *r, const lti_study_job *j, lti_study_record *record);
@@ -122,7 +124,8 @@ json_t *lti_study_load_result(const lt_study_runner *r,
 lt_status lti_study_check_job(lt_study_runner *r, lti_study_job *j, bool *ready);
 void lti_study_settle(lt_study_runner *r, lti_study_job *j, lt_study_state state, const char *error);
 lt_status lti_study_finish(lt_study_runner *r, lti_study_job *j, bool existing);
-bool lti_study_judges(const lti_study_job *j); // its product is what the audit says
+bool lti_study_judges(const lti_study_job *j);                           // its product is what the audit says
+void lti_study_name_product(const lt_study_runner *r, lti_study_job *j); // a new one: fills made
 // ---- claim.c: who works in a directory, and on a job
 lt_status lti_study_lock_dir(const lt_study_runner *r, int *lock); // LT_E_BUSY
 void lti_study_unlock_dir(int lock);

@@ -149,6 +149,39 @@ static void kinds_are_found_by_name(void **state)
     lt_executor_close(NULL);
 }
 
+// ---- scripts
+
+static void scripts_quote_what_they_run(void **state)
+{
+    (void)state;
+    const char *const args[] = {"sweep", "it's.yaml", "--join", NULL}, *const env[] = {"LETHE_DATA", "/a b", NULL};
+    const lt_worker_script s = {.name = "first",
+                                .program = "/opt/le the",
+                                .dir = "/work here",
+                                .args = args,
+                                .env = env,
+                                .log = "out/slurm",
+                                .n_workers = 20,
+                                .slots = 8};
+    static const char command[] = "'/opt/le the' 'sweep' 'it'\\''s.yaml' '--join'\n";
+    char *text;
+    assert_ok(lt_executor_script("slurm", &s, &text));
+    assert_contains(text, "#!/bin/sh\n#SBATCH --job-name=first\n#SBATCH --array=1-20\n");
+    assert_contains(text, "#SBATCH --cpus-per-task=8\n");
+    assert_contains(text, "#SBATCH --output=out/slurm-%A_%a.log\n");
+    assert_contains(text, "export LETHE_DATA='/a b'\ncd '/work here' || exit\nexec '/opt");
+    assert_contains(text, command);
+    free(text);
+    assert_ok(lt_executor_script("mpirun", &s, &text));
+    assert_contains(text, "exec mpirun -n 20 --bind-to none -x LETHE_DATA \"$@\" ");
+    assert_contains(text, command);
+    free(text);
+    lt_executor *other;
+    assert_fails(LT_E_USAGE, "starts tasks itself", lt_executor_script("local", &s, &text));
+    assert_fails(LT_E_USAGE, "only writes a script",
+                 lt_executor_open("slurm", &(lt_executor_cfg){.program = "x"}, &other));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -158,6 +191,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_log_has_one_holder, set_up, tear_down),
         cmocka_unit_test_setup_teardown(what_cannot_be_started_is_an_error, set_up, tear_down),
         cmocka_unit_test_setup_teardown(kinds_are_found_by_name, set_up, tear_down),
+        cmocka_unit_test(scripts_quote_what_they_run),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

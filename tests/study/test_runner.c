@@ -367,6 +367,46 @@ static void finished_jobs_are_kept(void **state)
     lt_study_result_clear(&x);
 }
 
+// Also when the runner that made something again did not live to see what depends on it.
+static void what_was_made_again_is_known_later(void **state)
+{
+    world *w = *state;
+    char path[400];
+    lt_study_result x = run_session(w, FT);
+    lt_study_result_clear(&x);
+    const int n_calls = count_calls(w, "");
+    session s = open_session(w, FT, NULL); // the oracle alone, as if its runner were killed then
+    for (int i = 0; i < s.runner->n_jobs; i++) {
+        lti_study_job *j = &s.runner->job[i];
+        if (!strcmp(j->id, "oracles/b1-random-25pct-s1-o2")) {
+            bool ready;
+            assert_ok(lti_study_check_job(s.runner, &s.runner->job[0], &ready));
+            assert_ok(lti_study_check_job(s.runner, j, &ready));
+            assert_int_equal(j->state, LT_STUDY_DONE);
+            lti_study_name_product(s.runner, j);
+            assert_ok(lti_study_save_record(s.runner, j, "done"));
+        }
+    }
+    close_session(&s);
+    x = run_session(w, FT);
+    assert_int_equal(count_calls(w, ""), n_calls + 1); // the audit
+    assert_int_equal(count_calls(w, "audit"), 2);
+    lt_study_result_clear(&x);
+    // a record of an older version, which has no names of products, stands
+    snprintf(path, sizeof path, "%s/parts/audits/b1-random-25pct-s1.json", w->out);
+    char *text, *from;
+    size_t n;
+    assert_ok(lt_read_file(path, 1 << 16, &text, &n));
+    from = strstr(text, "\"from\"");
+    assert_non_null(from);
+    from[1] = 'F'; // an unknown key
+    assert_ok(lt_write_file_atomic(path, text, n));
+    free(text);
+    x = run_session(w, FT);
+    assert_int_equal(count_calls(w, "audit"), 2);
+    lt_study_result_clear(&x);
+}
+
 static void a_job_that_fails_does_not_stop_the_others(void **state)
 {
     world *w = *state;
@@ -516,6 +556,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(default_areas_are_those_of_the_setting, set_up, tear_down),
         cmocka_unit_test_setup_teardown(areas_must_be_known_and_differ, set_up, tear_down),
         cmocka_unit_test_setup_teardown(finished_jobs_are_kept, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(what_was_made_again_is_known_later, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_job_that_fails_does_not_stop_the_others, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_moved_directory_begins_failed_jobs_anew, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_forget_set_may_belong_to_one_original_model, set_up, tear_down),
