@@ -23,6 +23,8 @@ typedef struct lt_run_spec {
 // option), metrics.jsonl, log.txt.
 LT_API lt_status lt_run_open(const lt_run_spec *spec, lt_run **run, bool *finished);
 // METRIC -> metrics.jsonl {"event","epoch","step","wall_s","time", fields...}; INFO, WARNING, BEGIN, END -> log.txt.
+// PROGRESS -> progress.json {"event","done","total","unit","epoch","wall_s","time", fields...}, the last one, at most
+// once a second; it is removed when the run is closed.
 // Sinks cannot fail: the first write error is kept and returned by lt_run_finish.
 LT_API lt_sink lt_run_sink(lt_run *run);
 LT_API const char *lt_run_dir(const lt_run *run);
@@ -35,6 +37,10 @@ LT_API lt_status lt_run_finish(lt_run *run, const char *result_json);
 LT_API lt_status lt_run_check_file(const char *dir, const char *name);
 LT_API void lt_run_close(lt_run *run); // NULL is fine; without finish the run stays resumable
 LT_API bool lt_run_is_done(const char *dir);
+typedef enum lt_run_state { LT_RUN_NONE, LT_RUN_DONE, LT_RUN_ACTIVE, LT_RUN_STOPPED } lt_run_state;
+// From outside, without touching its lock. NONE: dir is no run. ACTIVE: a process of this machine holds it, or it has
+// said in the last seconds how far it is.
+LT_API lt_run_state lt_run_state_of(const char *dir);
 
 // Whole-file helpers shared by all writers.
 LT_API lt_status lt_write_file_atomic(const char *path, const void *bytes, size_t n);

@@ -26,6 +26,7 @@ struct lt_run {
     int lock_fd, metrics_fd, csv_fd, log_fd;
     pthread_mutex_t mutex; // lines are written by whichever thread emits
     lt_error failure;      // the first write error of a sink
+    double progress_s;     // when progress.json was written last
 };
 
 static char *join(const char *dir, const char *file)
@@ -266,6 +267,18 @@ static lt_status begin_csv(lt_run *run)
     return append(run->csv_fd, run->dir, "metrics.csv", csv_head, sizeof csv_head - 1);
 }
 
+static bool is_progress_due(lt_run *run)
+{
+    static const double every_s = 1;
+    pthread_mutex_lock(&run->mutex);
+    const double now = lti_now_s();
+    const bool is_due = run->progress_s == 0 || now - run->progress_s >= every_s;
+    if (is_due)
+        run->progress_s = now;
+    pthread_mutex_unlock(&run->mutex);
+    return is_due;
+}
+
 static void emit(void *self, const lt_event *e)
 {
     static const char *const level[] = {[LT_EV_INFO] = "info",
@@ -276,8 +289,12 @@ static void emit(void *self, const lt_event *e)
     if (e->kind == LT_EV_METRIC) {
         metric_line(self, e);
         csv_lines(self, e);
-    } else if (e->kind != LT_EV_PROGRESS)
+    } else if (e->kind == LT_EV_PROGRESS) {
+        if (is_progress_due(self))
+            lti_run_write_progress(((lt_run *)self)->dir, e);
+    } else {
         log_line(self, level[e->kind], e->name, e->text ? e->text : "");
+    }
 }
 
 lt_sink lt_run_sink(lt_run *run)
@@ -429,6 +446,8 @@ void lt_run_close(lt_run *run)
 {
     if (!run)
         return;
+    if (run->dir && run->lock_fd >= 0)
+        lti_run_remove_progress(run->dir);
     const int fds[] = {run->metrics_fd, run->csv_fd, run->log_fd, run->lock_fd};
     for (size_t i = 0; i < sizeof fds / sizeof *fds; i++)
         if (fds[i] >= 0)

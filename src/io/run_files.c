@@ -17,8 +17,8 @@ static const char files_name[] = "files.json";
 
 static bool is_listed(const char *name)
 {
-    static const char *const growing[] = {"DONE",        files_name, "log.txt",          "metrics.jsonl",
-                                          "metrics.csv", "lock",     "state.safetensors"};
+    static const char *const growing[] = {"DONE",        files_name, "log.txt",           "metrics.jsonl",
+                                          "metrics.csv", "lock",     "state.safetensors", "progress.json"};
     if (name[0] == '.' || lti_is_temporary_name(name) || lti_is_tensorboard_name(name))
         return false;
     for (size_t i = 0; i < sizeof growing / sizeof *growing; i++)

@@ -7,5 +7,7 @@ char *lti_run_env_json(const char *verb, const char *config_digest, const char *
 // UTC, "2024-05-01T12:00:00Z". Returns out.
 enum { LTI_UTC_MAX = 24 };
 const char *lti_utc_now(char out[LTI_UTC_MAX]);
-lt_status lti_run_list_files(const char *dir, char **text); // files.json of a run; text for free()
+lt_status lti_run_list_files(const char *dir, char **text);      // files.json of a run; text for free()
+void lti_run_write_progress(const char *dir, const lt_event *e); // progress.json
+void lti_run_remove_progress(const char *dir);
 #endif
