@@ -17,6 +17,7 @@ typedef struct lt_task {
     int slots;               // threads it computes with
     const char *output;      // file for its standard output, replaced
     const char *log;         // file for its standard error, appended to and locked
+    const char *dir;         // where it runs; NULL = the current directory. The files above are not relative to it
 } lt_task;
 
 typedef struct lt_task_end {

@@ -56,6 +56,8 @@ static int spawn_process(const char *program, const lt_task *task, char **argv, 
         error = add_streams(&files, log, task->output);
         if (!error)
             error = set_signals(&attributes);
+        if (!error && task->dir)
+            error = posix_spawn_file_actions_addchdir_np(&files, task->dir);
         if (!error)
             error = posix_spawnattr_setpgroup(&attributes, 0);
         if (!error)
