@@ -123,7 +123,8 @@ void cli_print_usage(FILE *out);
 void cli_print_wrapped(const char *text, FILE *out);
 lt_status cli_print_options(FILE *out, const char *title, const char *prefix, const lt_option *table, void *cfg);
 lt_status cli_print_help(cli_call *call, FILE *out);
-lt_status cli_dump_docs(cli_session *s, const char *form, const char *key, FILE *out); // markdown, man, bash, options
+lt_status cli_dump_docs(cli_session *s, const char *form, const char *key, FILE *out); // markdown, man, options, a shell
+bool cli_dump_completion(const char *shell, FILE *out); // bash, zsh, fish; false for others
 lt_status cli_docs_methods(FILE *out);                  // the sections of unlearning methods, in Markdown
 lt_status cli_docs_options(const char *key, FILE *out); // "unlearn.ft", "rmia": the table of one entry
 typedef struct cli_shared_group {

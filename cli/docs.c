@@ -1,5 +1,5 @@
-// docs.c - `lethe --dump-docs markdown|man|bash`: the reference page, the man page and shell completion, all from the
-// tables.
+// docs.c - `lethe --dump-docs markdown|man`: the reference page and the man page, from the tables; docs_shell.c has
+// completion.
 //
 // Nothing here depends on the machine, so the committed docs/cli.md can be compared with the program's output.
 #include "cli.h"
@@ -227,55 +227,6 @@ static lt_status man(cli_session *s, FILE *out)
     return LT_OK;
 }
 
-// ---- bash completion
-
-static void words(FILE *out, const lt_option *table)
-{
-    for (; table->name; table++) {
-        if (!table->help)
-            continue;
-        fputs(" --", out);
-        for (const char *p = table->name; *p; p++)
-            fputc(*p == '_' ? '-' : *p, out);
-    }
-}
-
-static lt_status bash_verb(cli_call *call, const char *line, FILE *out)
-{
-    const cli_verb *v = call->verb;
-    (void)line;
-    fprintf(out, "    %s) words=\"--help", v->name);
-    for (const cli_group *g = v->groups; g && g->table; g++)
-        words(out, g->table);
-    for (const cli_shared_group *g = cli_shared_groups; g->table; g++)
-        if (!g->use || (v->uses & g->use))
-            words(out, g->table);
-    fputs("\" ;;\n", out);
-    return LT_OK;
-}
-
-static lt_status bash(cli_session *s, FILE *out)
-{
-    fputs("# bash completion of lethe; made by `lethe --dump-docs bash`\n_lethe()\n{\n    local "
-          "cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]} words\n"
-          "    if [ \"$COMP_CWORD\" -eq 1 ]; then\n        COMPREPLY=($(compgen -W \"--help --version",
-          out);
-    for (const cli_row *r = cli_rows; r->name; r++)
-        fprintf(out, " %s", r->name);
-    fputs("\" -- \"$cur\"))\n        return\n    fi\n    if [ \"$prev\" = --method ]; then\n        "
-          "COMPREPLY=($(compgen -W \"",
-          out);
-    for (const lt_unlearn_method *const *m = lt_unlearn_methods(); *m; m++)
-        fprintf(out, "%s%s", m == lt_unlearn_methods() ? "" : " ", (*m)->name);
-    fputs("\" -- \"$cur\"))\n        return\n    fi\n    case ${COMP_WORDS[1]} in\n", out);
-    LT_TRY(each_verb(s, bash_verb, out));
-    fputs("    esac\n    case $cur in\n    -*) COMPREPLY=($(compgen -W \"$words\" -- \"$cur\")) ;;\n    *) "
-          "COMPREPLY=($(compgen -f -- \"$cur\")) ;;\n    esac\n}\n"
-          "complete -o filenames -F _lethe lethe\n",
-          out);
-    return LT_OK;
-}
-
 lt_status cli_dump_docs(cli_session *s, const char *form, const char *key, FILE *out)
 {
     if (!strcmp(form, "options"))
@@ -284,7 +235,7 @@ lt_status cli_dump_docs(cli_session *s, const char *form, const char *key, FILE 
         return markdown(s, out);
     if (!strcmp(form, "man"))
         return man(s, out);
-    if (!strcmp(form, "bash"))
-        return bash(s, out);
-    return LT_FAIL(LT_E_USAGE, "--dump-docs: expected markdown, man, bash or options KEY, found '%s'", form);
+    if (cli_dump_completion(form, out))
+        return LT_OK;
+    return LT_FAIL(LT_E_USAGE, "--dump-docs: expected markdown, man, bash, zsh, fish or options KEY, found '%s'", form);
 }

@@ -19,6 +19,9 @@ add_custom_target(lethe_static ALL DEPENDS ${LETHE_ARCHIVE})
 # Whoever links the static library needs what it was built with. These come as shared libraries: Requires.private would
 # ask for everything that their own static forms need.
 set(LETHE_LIBS_PRIVATE "-lsodium -ljansson -lyaml -lsqlite3 -lzip -larchive -ljpeg -lpng -lz -lcurl -lsvm -lm -lpthread ${CMAKE_DL_LIBS}")
+if(MICROHTTPD_FOUND)
+  string(APPEND LETHE_LIBS_PRIVATE " -lmicrohttpd")
+endif()
 string(REGEX REPLACE "([ ;]|^)dl" "\\1-ldl" LETHE_LIBS_PRIVATE "${LETHE_LIBS_PRIVATE}")
 if(LETHE_HAVE_ONEDNN)
   string(APPEND LETHE_LIBS_PRIVATE " -ldnnl")
@@ -40,10 +43,14 @@ if(TARGET lethe_cuda) # the toolkit may lie outside the places where the loader 
 endif()
 install(DIRECTORY ${CMAKE_SOURCE_DIR}/include/lethe DESTINATION ${CMAKE_INSTALL_INCLUDEDIR} FILES_MATCHING PATTERN "*.h" PATTERN "*.list")
 install(FILES ${CMAKE_BINARY_DIR}/lethe.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
-add_custom_command(OUTPUT ${CMAKE_BINARY_DIR}/lethe.1 ${CMAKE_BINARY_DIR}/lethe.bash
-  COMMAND lethe --dump-docs man > ${CMAKE_BINARY_DIR}/lethe.1
-  COMMAND lethe --dump-docs bash > ${CMAKE_BINARY_DIR}/lethe.bash
-  DEPENDS lethe COMMENT "man page and completion")
-add_custom_target(lethe_man ALL DEPENDS ${CMAKE_BINARY_DIR}/lethe.1 ${CMAKE_BINARY_DIR}/lethe.bash)
-install(FILES ${CMAKE_BINARY_DIR}/lethe.1 DESTINATION ${CMAKE_INSTALL_MANDIR}/man1)
+set(LETHE_MADE_DOCS "")
+foreach(form man bash zsh fish)
+  add_custom_command(OUTPUT ${CMAKE_BINARY_DIR}/lethe.${form} COMMAND lethe --dump-docs ${form} > ${CMAKE_BINARY_DIR}/lethe.${form}
+    DEPENDS lethe COMMENT "lethe --dump-docs ${form}")
+  list(APPEND LETHE_MADE_DOCS ${CMAKE_BINARY_DIR}/lethe.${form})
+endforeach()
+add_custom_target(lethe_man ALL DEPENDS ${LETHE_MADE_DOCS})
+install(FILES ${CMAKE_BINARY_DIR}/lethe.man DESTINATION ${CMAKE_INSTALL_MANDIR}/man1 RENAME lethe.1)
 install(FILES ${CMAKE_BINARY_DIR}/lethe.bash DESTINATION ${CMAKE_INSTALL_DATADIR}/bash-completion/completions RENAME lethe)
+install(FILES ${CMAKE_BINARY_DIR}/lethe.zsh DESTINATION ${CMAKE_INSTALL_DATADIR}/zsh/site-functions RENAME _lethe)
+install(FILES ${CMAKE_BINARY_DIR}/lethe.fish DESTINATION ${CMAKE_INSTALL_DATADIR}/fish/vendor_completions.d)

@@ -24,7 +24,7 @@ echo "${COMPREPLY[*]}"
 END
     bash try.bash | grep -q -- "--method" || fail "completion does not offer --method"
 fi
-error 2 "expected markdown, man, bash or options" --dump-docs html
+error 2 "expected markdown, man, bash, zsh, fish or options" --dump-docs html
 error 2 "expected unlearn.METHOD" --dump-docs options nothing
 
 # code in the pages: the method compiles, the arrays are what audit reads

@@ -6,7 +6,8 @@ root=$work/root
 DESTDIR=$root cmake --install "$BUILD" --prefix /usr >log 2>&1 || { tail -5 log >&2; fail "cmake --install fails"; finish; }
 libdir=$(dirname "$(find "$root" -name liblethe.a)")
 for file in "$root/usr/bin/lethe" "$libdir/liblethe.so" "$libdir/pkgconfig/lethe.pc" "$root/usr/include/lethe/lethe.h" \
-    "$root/usr/share/man/man1/lethe.1" "$root/usr/share/bash-completion/completions/lethe"; do
+    "$root/usr/share/man/man1/lethe.1" "$root/usr/share/bash-completion/completions/lethe" \
+    "$root/usr/share/zsh/site-functions/_lethe" "$root/usr/share/fish/vendor_completions.d/lethe.fish"; do
     [ -s "$file" ] || fail "not installed: ${file#"$root"}"
 done
 LETHE=$root/usr/bin/lethe run 0 --version
