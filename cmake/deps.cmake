@@ -36,6 +36,16 @@ else()
   message(STATUS "HDF5 not found: NIR files are not read or written")
 endif()
 
+# The dashboard; without it lethe says so when one is asked for.
+pkg_check_modules(MICROHTTPD IMPORTED_TARGET libmicrohttpd>=0.9.71)
+add_library(lethe_microhttpd INTERFACE)
+if(MICROHTTPD_FOUND)
+  target_link_libraries(lethe_microhttpd INTERFACE PkgConfig::MICROHTTPD)
+  target_compile_definitions(lethe_microhttpd INTERFACE LETHE_HAVE_MICROHTTPD=1)
+else()
+  message(STATUS "libmicrohttpd not found: `lethe serve` is not available")
+endif()
+
 set(LETHE_HAVE_ONEDNN OFF)
 if(LETHE_ONEDNN)
   find_path(DNNL_INCLUDE oneapi/dnnl/dnnl.h)

@@ -41,6 +41,7 @@
 #include "lethe/robustness.h"
 #include "lethe/run.h"
 #include "lethe/runs.h"
+#include "lethe/serve.h"
 #include "lethe/spectra.h"
 #include "lethe/spike.h"
 #include "lethe/status.h"

@@ -1,0 +1,17 @@
+# cmake -DOUT=FILE.c -DDIR=FOLDER -P embed.cmake: the files of the dashboard's page as constant bytes.
+set(text "// Made by cmake/embed.cmake from src/serve/www; do not edit.\n#include \"serve_impl.h\"\n\n")
+set(rows "")
+set(n 0)
+foreach(pair "index.html|text/html\\; charset=utf-8" "app.js|text/javascript\\; charset=utf-8" "charts.js|text/javascript\\; charset=utf-8"
+             "style.css|text/css\\; charset=utf-8" "icon.svg|image/svg+xml")
+  string(REPLACE "|" ";" parts "${pair}")
+  list(GET parts 0 name)
+  list(GET parts 1 type)
+  file(READ ${DIR}/${name} hex HEX)
+  string(REGEX REPLACE "([0-9a-f][0-9a-f])" "0x\\1," bytes "${hex}")
+  string(APPEND text "static const unsigned char asset_${n}[] = {${bytes}};\n")
+  string(APPEND rows "    {\"/${name}\", \"${type}\", asset_${n}, sizeof asset_${n}},\n")
+  math(EXPR n "${n} + 1")
+endforeach()
+string(APPEND text "\nconst lti_asset lti_assets[] = {\n${rows}    {NULL, NULL, NULL, 0},\n};\n")
+file(WRITE ${OUT} "${text}")
