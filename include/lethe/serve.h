@@ -1,4 +1,4 @@
-// serve.h - the dashboard: a local web server over a directory of runs (docs/decisions/0016-dashboard.md).
+// serve.h - the dashboard: a local web server over a directory of runs (docs/decisions/0017-dashboard.md).
 //
 // It shows what run directories hold, follows running ones, and starts `lethe` commands as processes, one after
 // another. It computes nothing itself. Needs libmicrohttpd when the library is built; lt_server_is_available says
