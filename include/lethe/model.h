@@ -44,9 +44,9 @@ LT_API lt_status lt_model_save(const lt_model *model, const char *path);
 // The tensors of the state_dict, num_batches_tracked included, without metadata: .npz where the path ends so, else the
 // form that torch.load reads with weights_only=True. Refuses as lt_model_save does.
 LT_API lt_status lt_model_export(const lt_model *model, const char *path);
-// The same under the names, and in the order, of the checkpoint `like`, from which the model was once opened: the program
-// that wrote that one loads this one in its place. A normalisation layer of the checkpoint is copied from it, half
-// precision becomes float. LT_E_FORMAT or LT_E_SHAPE naming a tensor when it is a checkpoint of something else.
+// The same under the names, and in the order, of the checkpoint `like`, from which the model was once opened: the
+// program that wrote that one loads this one in its place. A normalisation layer of the checkpoint is copied from it,
+// half precision becomes float. LT_E_FORMAT or LT_E_SHAPE naming a tensor when it is a checkpoint of something else.
 LT_API lt_status lt_model_export_like(const lt_model *model, const char *like, const char *path);
 // Any tensor file: safetensors, .npz, PyTorch's .pth. Rebuilds the architecture from __metadata__ (lethe.model,
 // lethe.input) and the rows of the last layer; for foreign files give spec and shape (n_classes 0 = as in the file). A
