@@ -119,3 +119,21 @@ lti_next lti_apgd_take_gradient(lti_slot *s, lti_apgd *a)
         copy_pixels(s, s->work[BEST_G], s->work[GRADIENT]);
     return apply_step(s, a);
 }
+
+lti_next lti_apgd_begin(lti_slot *s, const void *cfg)
+{
+    (void)cfg;
+    return lti_apgd_start_run(s, s->state);
+}
+
+lti_next lti_apgd_on_logits(lti_slot *s, const void *cfg)
+{
+    (void)cfg;
+    return lti_apgd_take_logits(s, s->state, lti_slot_own_loss(s, *(const int32_t *)s->form));
+}
+
+lti_next lti_apgd_on_gradient(lti_slot *s, const void *cfg)
+{
+    (void)cfg;
+    return lti_apgd_take_gradient(s, s->state);
+}

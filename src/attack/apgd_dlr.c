@@ -1,31 +1,10 @@
 // apgd_dlr.c - auto-PGD on the difference of logits ratio. [ATT 7, 13-15]
 #include "attack/apgd.h"
 
-static lti_next start_run(lti_slot *s, const void *cfg)
-{
-    (void)cfg;
-    return lti_apgd_start_run(s, s->state);
-}
+static const int32_t loss = LTI_LOSS_DLR;
 
-static lti_next take_logits(lti_slot *s, const void *cfg)
-{
-    (void)cfg;
-    return lti_apgd_take_logits(s, s->state, lti_slot_own_loss(s, LTI_LOSS_DLR));
-}
-
-static lti_next take_gradient(lti_slot *s, const void *cfg)
-{
-    (void)cfg;
-    return lti_apgd_take_gradient(s, s->state);
-}
-
-static const struct lti_attack_ops ops = {.number = 6,
-                                          .flags = LTI_ATTACK_RANDOM | LTI_ATTACK_DLR,
-                                          .steps = 100,
-                                          .state_bytes = sizeof(lti_apgd),
-                                          .start_run = start_run,
-                                          .take_logits = take_logits,
-                                          .take_gradient = take_gradient};
+static const struct lti_attack_ops ops = {
+    .number = 6, .flags = LTI_ATTACK_RANDOM | LTI_ATTACK_DLR, .steps = 100, .form = &loss, LTI_APGD_FUNCTIONS};
 
 const lt_attack lti_attack_apgd_dlr = {
     .name = "apgd-dlr",

@@ -104,6 +104,7 @@ static void begin_sample(engine *e, lti_slot *s)
                     .known_x = sample->x_adv,
                     .out = sample->x_adv,
                     .memory = s->memory,
+                    .form = job->ops->form,
                     .state = s->state,
                     .target = sample->goal,
                     .best_distance = INFINITY,

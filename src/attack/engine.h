@@ -48,6 +48,7 @@ typedef struct lti_slot {
     int32_t restart, rank;      // number of the restart; of the target
     int32_t target;             // class that a targeted loss aims at: goal, or the rank-th by clean logit; -1 = none
     lt_rng rng;                 // a function of (seed, sample, attack, rank, restart) only
+    const void *form;           // of the attack's ops
     void *state;                // the attack's own, zero at the start of a run
     float *memory;              // of the arrays that change with the sample
     float *out;                 // (n) of the sample: where the result goes
@@ -98,6 +99,7 @@ struct lti_attack_ops {
     int32_t steps; // default
     size_t state_bytes;
     int32_t eot;                  // of a composition: evaluations per step unless the spec asks for more
+    const void *form;             // of attacks that share their functions: what tells this one apart
     const lti_attack_part *parts; // a composition (ends with name NULL); the functions below are NULL then
     lti_next (*start_run)(lti_slot *s, const void *cfg);     // sets x
     lti_next (*take_logits)(lti_slot *s, const void *cfg);   // z and pred at x are there

@@ -120,19 +120,19 @@ lti_next lti_fab_take_gradient(lti_slot *s, lti_fab *f, bool to_target)
     return apply_step(s, f);
 }
 
-static lti_next start_run(lti_slot *s, const void *cfg)
+lti_next lti_fab_begin(lti_slot *s, const void *cfg)
 {
     (void)cfg;
     return lti_fab_start_run(s, s->state);
 }
 
-static lti_next take_logits(lti_slot *s, const void *cfg)
+lti_next lti_fab_on_logits(lti_slot *s, const void *cfg)
 {
     (void)cfg;
     return lti_fab_take_logits(s, s->state, s->target >= 0);
 }
 
-static lti_next take_gradient(lti_slot *s, const void *cfg)
+lti_next lti_fab_on_gradient(lti_slot *s, const void *cfg)
 {
     (void)cfg;
     return lti_fab_take_gradient(s, s->state, s->target >= 0);
@@ -142,10 +142,7 @@ static const struct lti_attack_ops ops = {.number = 8,
                                           .flags =
                                               LTI_ATTACK_MANY_GRADIENTS | LTI_ATTACK_OTHER_STARTS | LTI_ATTACK_EITHER,
                                           .steps = 100,
-                                          .state_bytes = sizeof(lti_fab),
-                                          .start_run = start_run,
-                                          .take_logits = take_logits,
-                                          .take_gradient = take_gradient};
+                                          LTI_FAB_FUNCTIONS};
 
 const lt_attack lti_attack_fab = {
     .name = "fab",

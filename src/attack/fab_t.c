@@ -1,31 +1,10 @@
 // fab_t.c - the fast adaptive boundary attack towards one class per run. [ATT 19]
 #include "attack/fab.h"
 
-static lti_next start_run(lti_slot *s, const void *cfg)
-{
-    (void)cfg;
-    return lti_fab_start_run(s, s->state);
-}
-
-static lti_next take_logits(lti_slot *s, const void *cfg)
-{
-    (void)cfg;
-    return lti_fab_take_logits(s, s->state, true);
-}
-
-static lti_next take_gradient(lti_slot *s, const void *cfg)
-{
-    (void)cfg;
-    return lti_fab_take_gradient(s, s->state, true);
-}
-
 static const struct lti_attack_ops ops = {.number = 9,
                                           .flags = LTI_ATTACK_PER_TARGET | LTI_ATTACK_OTHER_STARTS | LTI_ATTACK_EITHER,
                                           .steps = 100,
-                                          .state_bytes = sizeof(lti_fab),
-                                          .start_run = start_run,
-                                          .take_logits = take_logits,
-                                          .take_gradient = take_gradient};
+                                          LTI_FAB_FUNCTIONS};
 
 const lt_attack lti_attack_fab_t = {
     .name = "fab-t",

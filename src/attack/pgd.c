@@ -8,8 +8,10 @@
 #include "attack/pgd.h"
 #include <string.h>
 
-lti_next lti_pgd_start_run(lti_slot *s, const lti_pgd_form *form)
+lti_next lti_pgd_start_run(lti_slot *s, const void *cfg)
 {
+    const lti_pgd_form *form = s->form;
+    (void)cfg;
     if (form->random_start)
         lti_slot_random_start(s);
     else
@@ -18,14 +20,17 @@ lti_next lti_pgd_start_run(lti_slot *s, const lti_pgd_form *form)
     return LTI_EVALUATE;
 }
 
-lti_next lti_pgd_take_logits(lti_slot *s)
+lti_next lti_pgd_take_logits(lti_slot *s, const void *cfg)
 {
+    (void)cfg;
     const double loss = lti_slot_loss(s, lti_slot_pick_loss(s, LTI_LOSS_CE));
     return lti_slot_record(s, loss) || s->step >= s->steps ? LTI_STOP : LTI_GRADIENT;
 }
 
-lti_next lti_pgd_take_gradient(lti_slot *s, const lti_pgd_form *form)
+lti_next lti_pgd_take_gradient(lti_slot *s, const void *cfg)
 {
+    const lti_pgd_form *form = s->form;
+    (void)cfg;
     const double a = s->spec->step_size > 0 ? s->spec->step_size : form->step * s->eps / s->steps;
     const float *g = lti_slot_gradient(s, 1);
     if (form->momentum > 0) { // G <- mu G + g / ||g||_1
@@ -44,30 +49,8 @@ lti_next lti_pgd_take_gradient(lti_slot *s, const lti_pgd_form *form)
 
 static const lti_pgd_form form = {.random_start = true, .step = 2.5};
 
-static lti_next start_run(lti_slot *s, const void *cfg)
-{
-    (void)cfg;
-    return lti_pgd_start_run(s, &form);
-}
-
-static lti_next take_logits(lti_slot *s, const void *cfg)
-{
-    (void)cfg;
-    return lti_pgd_take_logits(s);
-}
-
-static lti_next take_gradient(lti_slot *s, const void *cfg)
-{
-    (void)cfg;
-    return lti_pgd_take_gradient(s, &form);
-}
-
-static const struct lti_attack_ops ops = {.number = 2,
-                                          .flags = LTI_ATTACK_RANDOM,
-                                          .steps = 50,
-                                          .start_run = start_run,
-                                          .take_logits = take_logits,
-                                          .take_gradient = take_gradient};
+static const struct lti_attack_ops ops = {
+    .number = 2, .flags = LTI_ATTACK_RANDOM, .steps = 50, .form = &form, LTI_PGD_FUNCTIONS};
 
 const lt_attack lti_attack_pgd = {
     .name = "pgd",

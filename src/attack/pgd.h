@@ -8,7 +8,9 @@ typedef struct lti_pgd_form {
     double step; // a = step * eps / N, unless the spec says otherwise
     double momentum;
 } lti_pgd_form;
-lti_next lti_pgd_start_run(lti_slot *s, const lti_pgd_form *form);
-lti_next lti_pgd_take_logits(lti_slot *s);
-lti_next lti_pgd_take_gradient(lti_slot *s, const lti_pgd_form *form);
+lti_next lti_pgd_start_run(lti_slot *s, const void *cfg); // slot.form: an lti_pgd_form
+lti_next lti_pgd_take_logits(lti_slot *s, const void *cfg);
+lti_next lti_pgd_take_gradient(lti_slot *s, const void *cfg);
+#define LTI_PGD_FUNCTIONS                                                                                              \
+    .start_run = lti_pgd_start_run, .take_logits = lti_pgd_take_logits, .take_gradient = lti_pgd_take_gradient
 #endif
