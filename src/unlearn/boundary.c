@@ -3,6 +3,13 @@
 #include <math.h>
 #include <string.h>
 
+const lt_option lti_boundary_options[] = {
+    LTI_RECIPE_ROWS_OPEN(lti_boundary_cfg),
+    LT_F32(lti_boundary_cfg, bound, 0.1, 1e-6, 1, "pixels in [0,1]",
+           "length of the step across the boundary, in each pixel"),
+    LT_OPT_END,
+};
+
 lt_status lti_boundary_init(lti_boundary *b, const lt_model *model, const lt_env *env, int64_t batch, float bound)
 {
     const lt_model_shape *s = &model->shape;

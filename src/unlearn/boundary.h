@@ -4,6 +4,13 @@
 #include "lethe/unlearn.h"
 #include "attack/attack_impl.h"
 #include "train/train_impl.h"
+#include "unlearn/recipe.h"
+
+typedef struct lti_boundary_cfg { // of both forms of boundary shrinking; rows of lti_boundary_options
+    LTI_RECIPE_FIELDS
+    float bound;
+} lti_boundary_cfg;
+extern const lt_option lti_boundary_options[];
 
 // A frozen copy G of a model that gives a batch other labels: argmax G(x'), with x' = round255(clamp(x + bound
 // sign(grad_x CE(G(x), y)), 0, 1)). [AMUN 5]

@@ -5,18 +5,6 @@
 // every visit of the (augmented) image. G is the trained model, frozen for all epochs. No retain data. The form of the
 // AMUN comparison is boundary-shrink-amun.
 #include "unlearn/boundary.h"
-#include "unlearn/recipe.h"
-
-struct cfg {
-    LTI_RECIPE_FIELDS
-    float bound;
-};
-
-static const lt_option opts[] = {
-    LTI_RECIPE_ROWS_OPEN(struct cfg),
-    LT_F32(struct cfg, bound, 0.1, 1e-6, 1, "pixels in [0,1]", "length of the step across the boundary, in each pixel"),
-    LT_OPT_END,
-};
 
 typedef struct shrink {
     lti_boundary b;
@@ -38,7 +26,7 @@ static lt_status on_batch(lt_job *job, int phase, const lt_batch *batch, int32_t
 
 static lt_status plan(const lt_unlearn_in *in, const void *cfg, lt_unlearn_plan_ctx *ctx, lt_job *job)
 {
-    const struct cfg *c = cfg;
+    const lti_boundary_cfg *c = cfg;
     shrink *s = lti_calloc(1, sizeof *s);
     if (!s)
         return LTI_NOMEM("boundary");
@@ -82,8 +70,8 @@ const lt_unlearn_method lti_unlearn_boundary_shrink = {
         "Trains the forget set alone towards the classes across its nearest boundaries: what the trained model, kept "
         "frozen, predicts after one signed gradient step of length bound. The form of the authors' code.",
     .needs = LT_FORGET_ONLY | LT_FINE_TUNES,
-    .cfg_size = sizeof(struct cfg),
-    .opts = opts,
+    .cfg_size = sizeof(lti_boundary_cfg),
+    .opts = lti_boundary_options,
     .plan = plan,
     .defaults = defaults,
     .published = published,

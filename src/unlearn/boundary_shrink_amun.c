@@ -3,19 +3,7 @@
 // Each epoch: pass 1, CE on D_R in order; then a frozen copy G of the model as it is now; pass 2, CE(z(x), y_nbi) on
 // D_F with the labels G gives across its boundary (see boundary_shrink.c). Without retain data only pass 2.
 #include "unlearn/boundary.h"
-#include "unlearn/recipe.h"
 #include <string.h>
-
-struct cfg {
-    LTI_RECIPE_FIELDS
-    float bound;
-};
-
-static const lt_option opts[] = {
-    LTI_RECIPE_ROWS_OPEN(struct cfg),
-    LT_F32(struct cfg, bound, 0.1, 1e-6, 1, "pixels in [0,1]", "length of the step across the boundary, in each pixel"),
-    LT_OPT_END,
-};
 
 typedef struct shrink {
     lti_boundary b;
@@ -69,7 +57,7 @@ static lt_status on_batch(lt_job *job, int phase, const lt_batch *batch, int32_t
 
 static lt_status plan(const lt_unlearn_in *in, const void *cfg, lt_unlearn_plan_ctx *ctx, lt_job *job)
 {
-    const struct cfg *c = cfg;
+    const lti_boundary_cfg *c = cfg;
     const size_t bytes = sizeof(lt_passes) + ((size_t)in->model->n_params + (size_t)in->model->n_state) * sizeof(float);
     shrink *s = lti_calloc(1, sizeof *s);
     if (!s)
@@ -123,8 +111,8 @@ const lt_unlearn_method lti_unlearn_boundary_shrink_amun = {
         "freezes a copy of the model, and trains the forget set towards the classes across that copy's boundaries. "
         "Without retain data only the second part is left.",
     .needs = LT_FINE_TUNES,
-    .cfg_size = sizeof(struct cfg),
-    .opts = opts,
+    .cfg_size = sizeof(lti_boundary_cfg),
+    .opts = lti_boundary_options,
     .plan = plan,
     .defaults = defaults,
     .published = published,

@@ -5,36 +5,18 @@
 // CIFAR-10: ratio 0.5, 10 epochs, constant lr 0.013, D_F first with labels over all classes, then D_R. The rows of the
 // AMUN tables are order=joint without true_label. Deviation: the mask is made of un-augmented images, and masked
 // weights are exactly frozen (the first release of the authors' code let weight decay through).
-#include "unlearn/recipe.h"
-
-struct cfg {
-    LTI_RECIPE_FIELDS
-    int32_t order;
-    bool true_label;
-};
+#include "unlearn/random_labels.h"
 
 static const lt_option opts[] = {
-    LTI_RECIPE_ROWS_OPEN_OF(struct cfg, LT_SGD, 5e-4, 0, LT_L1_CONST, 0, LTI_MASK_SALUN),
-    LT_ENUM(struct cfg, order, LTI_RL_UPSTREAM, lti_rl_orders, "order of retain and forget samples within an epoch"),
-    LT_BOOL(struct cfg, true_label, 1, "a random label may be the true one (as upstream)"),
+    LTI_RECIPE_ROWS_OPEN_OF(lti_random_labels_cfg, LT_SGD, 5e-4, 0, LT_L1_CONST, 0, LTI_MASK_SALUN),
+    LTI_RANDOM_LABELS_ROWS(LTI_RL_UPSTREAM, 1),
     LT_OPT_END,
 };
 
 static lt_status plan(const lt_unlearn_in *in, const void *cfg, lt_unlearn_plan_ctx *ctx, lt_job *job)
 {
-    const struct cfg *c = cfg;
-    const lti_rl rl = {.order = c->order, .true_label = c->true_label, .augment = c->augment};
-    LT_TRY(lti_add_random_labels(in, "salun", rl, job));
-    return lti_recipe_apply(in, LTI_RECIPE_OF(c), ctx, job);
+    return lti_random_labels_plan(in, "salun", cfg, ctx, job);
 }
-
-static const lt_unlearn_default defaults[] = {
-    {.when = LT_OF_CLASSES | LT_WITH_RETAIN, .area = 3, .epochs = 10, .lr_step_every = LT_STEP_COSINE},
-    {.when = LT_WITH_RETAIN | LT_UNAUGMENTED, .area = 0.7, .epochs = 10, .lr_step_every = 1},
-    {.when = LT_WITH_RETAIN | LT_AUGMENTED, .area = 5, .epochs = 10, .lr_step_every = 1},
-    {.when = LT_WITHOUT_RETAIN, .area = 0.04, .epochs = 10, .lr_step_every = 1},
-    {.epochs = 0},
-};
 
 static const lt_unlearn_default published[] = {
     {.lr = 0.013f, .epochs = 10, .batch = 128, .lr_step_every = 0},
@@ -52,9 +34,9 @@ const lt_unlearn_method lti_unlearn_salun = {
         "epoch the forget set first, with labels drawn from all classes; order=joint and no-true-label give the form "
         "of the AMUN tables. Deviations: un-augmented images make the mask, and masked parameters stay unchanged.",
     .needs = LT_FINE_TUNES,
-    .cfg_size = sizeof(struct cfg),
+    .cfg_size = sizeof(lti_random_labels_cfg),
     .opts = opts,
     .plan = plan,
-    .defaults = defaults,
+    .defaults = lti_random_labels_defaults,
     .published = published,
 };

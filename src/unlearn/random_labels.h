@@ -1,0 +1,19 @@
+// random_labels.h - what random labels and SalUn share: options, the job, and the defaults for each kind of request.
+#ifndef LT_RANDOM_LABELS_H
+#define LT_RANDOM_LABELS_H
+#include "unlearn/recipe.h"
+
+typedef struct lti_random_labels_cfg {
+    LTI_RECIPE_FIELDS
+    int32_t order;
+    bool true_label;
+} lti_random_labels_cfg;
+// Rows behind those of the recipe, with the defaults of a method.
+#define LTI_RANDOM_LABELS_ROWS(ORDER, TRUE_LABEL)                                                                      \
+    LT_ENUM(lti_random_labels_cfg, order, ORDER, lti_rl_orders, "order of retain and forget samples within an epoch"), \
+        LT_BOOL(lti_random_labels_cfg, true_label, TRUE_LABEL, "a random label may be the true one (as upstream)")
+
+lt_status lti_random_labels_plan(const lt_unlearn_in *in, const char *method, const lti_random_labels_cfg *cfg,
+                                 lt_unlearn_plan_ctx *ctx, lt_job *job);
+extern const lt_unlearn_default lti_random_labels_defaults[];
+#endif
