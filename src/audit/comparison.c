@@ -156,7 +156,7 @@ static const char *option_value(const lt_comparison_row *r, const char *key)
     for (int i = 0; i < r->n_options; i++)
         if (!strcmp(r->option[i].key, key))
             return r->option[i].value;
-    return "-";
+    return NULL;
 }
 
 static bool same_method(const lt_comparison_row *a, const lt_comparison_row *b)
@@ -164,10 +164,17 @@ static bool same_method(const lt_comparison_row *a, const lt_comparison_row *b)
     return a->role == b->role && !strcmp(a->method, b->method) && a->uses_retain == b->uses_retain;
 }
 
+// Only options that both have: runs of an earlier version lack some, and those of others are not known here.
+static bool has_other_value(const lt_comparison_row *a, const lt_comparison_row *b, const char *key)
+{
+    const char *x = option_value(a, key), *y = option_value(b, key);
+    return x && y && strcmp(x, y) != 0;
+}
+
 static bool differs(const lt_comparison *c, const lt_comparison_row *r, const char *key)
 {
     for (int i = 0; i < c->n; i++)
-        if (same_method(r, &c->row[i]) && strcmp(option_value(r, key), option_value(&c->row[i], key)) != 0)
+        if (same_method(r, &c->row[i]) && has_other_value(r, &c->row[i], key))
             return true;
     return false;
 }

@@ -1,4 +1,5 @@
 // option_alias.c - old names of options: accepted wherever a name may be written, each with a notice of the new one.
+#include "base/option_alias.h"
 #include "base/optset_impl.h"
 #include <stdlib.h>
 #include <string.h>
@@ -107,6 +108,18 @@ lt_status lti_optset_load_env_aliases(lt_optset *set, lti_opt_row *row, const ch
         LT_TRY(status);
     }
     return LT_OK;
+}
+
+const char *lti_option_current_name(const char *key, char out[LTI_OPTION_KEY_MAX])
+{
+    for (int i = 0; i < N_ALIASES; i++) {
+        const int head = head_length(key, aliases[i].old);
+        if (head < 0)
+            continue;
+        lti_format(out, LTI_OPTION_KEY_MAX, "%.*s%s", head, key, aliases[i].now);
+        return out;
+    }
+    return key;
 }
 
 bool lt_option_is_old_name(const char *key)

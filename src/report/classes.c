@@ -93,9 +93,8 @@ static void table(lti_doc *d, const char *caption, const matrix *m)
 {
     const lt_report_spec *s = d->spec;
     lti_buf *b = &d->b;
-    lti_buf_printf(b,
-                   "<div class=\"scroll tall\" tabindex=\"0\"><table><caption>%s</caption>\n<thead><tr><th "
-                   "scope=\"col\">Class</th><th scope=\"col\">Samples</th>",
+    lti_table_open(d, m->k);
+    lti_buf_printf(b, "<caption>%s</caption>\n<thead><tr><th scope=\"col\">Class</th><th scope=\"col\">Samples</th>",
                    caption);
     for (int i = 0; i < s->n_rows; i++)
         if (s->rows[i].signals) {

@@ -132,7 +132,7 @@ static void draw_panel(lti_doc *d, const kind *k, const panel *q, const panel *b
     lti_plot p;
     describe_panel(q, &desc);
     lti_plot_open(d,
-                  &(lti_frame){.title = r->name,
+                  &(lti_frame){.title = lti_row_title(d, q->row),
                                .subtitle = r->setting,
                                .desc = lti_desc(d, &desc),
                                .x = {.label = k->x_label, .lo = axis.lo, .hi = axis.hi, .tight = true, .want = 6},

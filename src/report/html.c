@@ -120,7 +120,7 @@ static const char *const style[] = {
     "em;color:var(--soft)}\n",
     ".lead{color:var(--soft);font-size:1.05rem;margin:0 0 .75rem;overflow-wrap:anywhere}.small{color:var(--soft);"
     "font-size:.875rem}\n",
-    ".scroll{overflow-x:auto;margin:.75rem 0}.tall{max-height:34rem;overflow-y:auto}\n",
+    ".scroll{overflow-x:auto;margin:.75rem 0}.tall{max-height:80vh;overflow-y:auto}\n",
     "table{border-collapse:collapse;min-width:100%;font-variant-numeric:tabular-nums}\n",
     "caption{text-align:left;font-weight:600;font-size:.9375rem;padding:.25rem 0}\n",
     "th,td{padding:.4rem .65rem;text-align:right;border-bottom:1px solid var(--line);white-space:nowrap}\n",
@@ -172,6 +172,8 @@ static const char *const style[] = {
     "@media(max-width:40rem){.wide{display:none}td.text{white-space:normal}th,td{padding:.4rem .45rem}thead "
     "th{min-width:3.75rem}th:first-child{max-width:9rem}"
     "tbody th{min-width:6.5rem}}\n",
+    "@media(max-width:30rem){main{padding:1rem .75rem 3rem}th,td{padding:.4rem .25rem}thead th{min-width:2.5rem;font"
+    "-size:.75rem}tbody th{min-width:5.75rem;font-size:.875rem}td.text{font-size:.75rem}}\n",
     "@media print{main{max-width:none;padding:0}nav{display:none}figure,tr,dl,.strip div{break-inside:avoid}h2,h3"
     "{break-after:avoid}.scroll,.tall{overflow:visible;max-height:none}table{font-size:.75rem;min-width:0}th,td{p"
     "adding:.2rem .35rem}thead th{min-width:0}th:first-child,.tall thead th{position:static}tbody th{min-width:0}"

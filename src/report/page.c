@@ -102,10 +102,25 @@ void lti_link_open(lti_doc *d, int row)
     lti_buf_printf(&d->b, "<a href=\"#run-%d\">", row + 1);
 }
 
+const char *lti_row_title(const lti_doc *d, int row)
+{
+    for (int g = 0; g < d->n_groups; g++)
+        for (int k = 0; k < d->group[g].n; k++)
+            if (d->group[g].row[k] == row)
+                return d->group[g].name;
+    return d->spec->rows[row].name;
+}
+
+void lti_table_open(lti_doc *d, int64_t n_rows)
+{
+    enum { WHOLE = 24 };
+    lti_buf_printf(&d->b, "<div class=\"scroll%s\" tabindex=\"0\"><table>", n_rows > WHOLE ? " tall" : "");
+}
+
 void lti_row_name(lti_doc *d, const lt_report_row *r)
 {
     bool setting = r->setting && *r->setting, seed = r->seed && *r->seed;
-    lti_html_text(&d->b, r->name);
+    lti_html_text(&d->b, lti_row_title(d, (int)(r - d->spec->rows)));
     if (!setting && !seed)
         return;
     lti_buf_printf(&d->b, " <small>");

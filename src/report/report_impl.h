@@ -49,8 +49,11 @@ void lti_legend_open(lti_doc *d);                           // <ul>
 void lti_legend(lti_doc *d, lti_style s, const char *text); // a line of this style
 void lti_legend_mark(lti_doc *d, lti_shape shape, lti_style s, const char *text);
 void lti_legend_close(lti_doc *d);
-void lti_link_open(lti_doc *d, int row);                         // <a> to the section of the run
-void lti_row_name(lti_doc *d, const lt_report_row *r);           // name, setting and seed in a row's head, escaped
+void lti_link_open(lti_doc *d, int row);               // <a> to the section of the run
+void lti_row_name(lti_doc *d, const lt_report_row *r); // title, setting and seed in a row's head, escaped
+// Opens a table in a box that scrolls sideways, and up and down where it has very many rows.
+void lti_table_open(lti_doc *d, int64_t n_rows);
+const char *lti_row_title(const lti_doc *d, int row);            // its name in charts, tables and lists: "FT 2"
 void lti_row_head(lti_doc *d, int row);                          // <tr> and the head of a row, which links to its run
 void lti_value(lti_doc *d, int row, double value, int decimals); // with its link; NaN is a dash
 void lti_cell(lti_doc *d, int row, double value, int decimals);  // <td> with one

@@ -8,7 +8,7 @@ static void lint_item(lti_doc *d, const lt_report_lint *l)
     lti_buf_printf(&d->b, "<li class=\"%s\"><b>%s</b>", severity, severity);
     if (l->row >= 0 && l->row < d->spec->n_rows) {
         lti_link_open(d, l->row);
-        lti_html_text(&d->b, d->spec->rows[l->row].name);
+        lti_html_text(&d->b, lti_row_title(d, l->row));
         if (d->spec->rows[l->row].seed) {
             lti_buf_printf(&d->b, ", seed ");
             lti_html_text(&d->b, d->spec->rows[l->row].seed);

@@ -39,8 +39,8 @@ static lt_status put_metrics(lti_doc *d)
     lti_section(d, "Metrics and verdicts");
     lti_small(d, "In %, with the interval over the draw of the samples and the verdict against the oracles. The null "
                  "band is where one more retrained model would fall; it needs two oracles or more.");
-    lti_buf_printf(b, "<div class=\"scroll tall\" tabindex=\"0\"><table>\n<thead><tr><th scope=\"col\">Metric, %%</th>"
-                      "<th scope=\"col\">Oracles, mean and null band</th>");
+    lti_table_open(d, s->n_metrics);
+    lti_buf_puts(b, "\n<thead><tr><th scope=\"col\">Metric, %</th><th scope=\"col\">Oracles, mean and null band</th>");
     for (int i = 0; i < s->n_rows; i++) {
         lti_buf_printf(b, "<th scope=\"col\">");
         lti_link_open(d, i);

@@ -24,7 +24,7 @@ static void run(lti_doc *d, int row)
     const lt_report_row *r = &d->spec->rows[row];
     const char *only_dir[] = {"Run", r->run_dir, NULL};
     lti_buf_printf(&d->b, "<section id=\"run-%d\"><h3>", row + 1);
-    lti_html_text(&d->b, r->name);
+    lti_html_text(&d->b, lti_row_title(d, row));
     lti_buf_printf(&d->b, " <small>");
     lti_html_text(&d->b, r->setting);
     if (r->seed) {

@@ -376,8 +376,8 @@ static void put_metrics(lti_doc *d, const lt_study_result *x)
     lti_section(d, "Metrics and verdicts");
     lti_small(d, "In %, means over runs with their standard deviation, and the verdict of all runs together against "
                  "the oracles; the null band is where one more retrained model would fall.");
-    lti_buf_puts(b, "<div class=\"scroll tall\" tabindex=\"0\"><table>\n<thead><tr><th scope=\"col\">Metric, %</th>"
-                    "<th scope=\"col\">Oracles</th>");
+    lti_table_open(d, x->n_metrics);
+    lti_buf_puts(b, "\n<thead><tr><th scope=\"col\">Metric, %</th><th scope=\"col\">Oracles</th>");
     for (int i = 0; i < x->n_summaries; i++)
         if (x->summary[i].role != LT_STUDY_RETRAINED) {
             lti_buf_puts(b, "<th scope=\"col\">");

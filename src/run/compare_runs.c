@@ -1,5 +1,6 @@
 // compare_runs.c - several runs side by side: opening them, and their outputs on one forget set.
 #include "base/json_write.h"
+#include "base/option_alias.h"
 #include "lethe/audits.h"
 #include "run/run_impl.h"
 #include <math.h>
@@ -8,11 +9,11 @@
 #include <sys/stat.h>
 
 // Options that change no weights, or that the comparison shows otherwise; old names of old runs among them.
-static const char *const ignored_options[] = {"run",     "out",         "force",    "resume",         "json",
-                                              "quiet",   "set",         "verbose",  "config",         "threads",
-                                              "device",  "seed",        "method",   "loader-threads", "show-config",
-                                              "backend", "cache",       "save-adv", "retain",         "use-retain-data",
-                                              "forget",  "forget-seed", "data",     "unlearn.seed",   NULL};
+static const char *const ignored_options[] = {
+    "run",         "out",     "force",        "resume",        "json",   "quiet",           "set",
+    "verbose",     "config",  "threads",      "device",        "seed",   "method",          "loader-threads",
+    "show-config", "backend", "cache",        "save-adv",      "retain", "use-retain-data", "forget",
+    "forget-seed", "data",    "unlearn.seed", "oversubscribe", "record", "tensorboard",     NULL};
 
 static bool is_ignored(const char *key)
 {
@@ -35,11 +36,13 @@ static char *option_text(const json_t *value)
 
 static lt_status add_options(const lt_trained_model *m, lt_comparison_row *row)
 {
-    const char *key;
+    const char *recorded;
+    char current[LTI_OPTION_KEY_MAX];
     json_t *entry;
     lt_status status = LT_OK;
-    json_object_foreach(m->resolved, key, entry)
+    json_object_foreach(m->resolved, recorded, entry)
     {
+        const char *key = lti_option_current_name(recorded, current);
         if (is_ignored(key) || status != LT_OK)
             continue;
         char *text = option_text(json_object_get(entry, "value"));
