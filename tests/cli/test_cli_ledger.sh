@@ -117,6 +117,18 @@ print("in order")
 P
     python3 chain.py all.json >out 2>err || fail "the chain is another one in Python"
     contains out "in order"
+    cat >signature.py <<'P'
+import json
+receipt = json.load(open("all.json"))
+s = receipt["signature"]
+open("message", "w").write("lethe-signature-1\n%s\n%d\n%s\n%s\n" % (receipt["ledger"], s["of"], s["of_digest"], s["time"]))
+open("signature", "wb").write(bytes.fromhex(s["signature"]))
+P
+    python3 signature.py || fail "the signed text cannot be put together"
+    if openssl version 2>/dev/null | grep -q '^OpenSSL 3'; then
+        openssl pkeyutl -verify -pubin -inkey "$key.pub" -rawin -in message -sigfile signature >out 2>err ||
+            fail "OpenSSL does not accept the signature"
+    fi
 fi
 
 if command -v openssl >/dev/null; then # the keys are OpenSSL's, too
