@@ -58,6 +58,16 @@ static lt_status open_env(replay *r, const lt_env *outer)
     return lt_compute_open(&r->compute, &r->threads, &r->env);
 }
 
+// What a run needs and this machine does not have is no fault of the record.
+static lt_status missing(lt_status status)
+{
+    char why[LT_ERROR_MESSAGE_MAX];
+    if (status == LT_OK || status == LT_E_NOMEM)
+        return status;
+    lti_format(why, sizeof why, "%s", lt_error_get()->message);
+    return LT_FAIL(LT_E_UNSUPPORTED, "%s", why);
+}
+
 static lt_status replay_train(replay *r, char digest[LTI_HEX], const lt_env *outer)
 {
     lt_train_order order;
@@ -71,7 +81,7 @@ static lt_status replay_train(replay *r, char digest[LTI_HEX], const lt_env *out
     LT_TRY(set_options(r));
     if (order.what.population > 0)
         return LT_FAIL(LT_E_UNSUPPORTED, "it is a population; its members are runs of their own");
-    LT_TRY(lt_dataset_open(order.what.data, outer ? outer->events : NULL, &r->ds));
+    LT_TRY(missing(lt_dataset_open(order.what.data, outer ? outer->events : NULL, &r->ds)));
     LT_TRY(open_env(r, outer));
     order.seed = r->seed.seed;
     order.compute = r->compute;
@@ -97,7 +107,7 @@ static lt_status open_base(replay *r)
     if (!parent)
         return LTI_NOMEM("replay");
     const bool there = lti_is_dir(parent) || lti_is_file(parent);
-    lt_status status = there ? lt_trained_model_open(parent, NULL, NULL, &r->base)
+    lt_status status = there ? missing(lt_trained_model_open(parent, NULL, NULL, &r->base))
                              : LT_FAIL(LT_E_UNSUPPORTED, "the model before, %s, is not at hand", parent);
     if (status == LT_OK) {
         lt_model_digest(r->base.model, found);
@@ -129,7 +139,8 @@ static lt_status replay_unlearn(replay *r, char digest[LTI_HEX], const lt_env *o
     if (order.what.requests && *order.what.requests)
         return LT_FAIL(LT_E_UNSUPPORTED, "it is several requests");
     LT_TRY(open_base(r));
-    LT_TRY(lt_trained_model_data(&r->base, order.what.data, LT_DATA_TRAINING, outer ? outer->events : NULL, &r->ds));
+    LT_TRY(missing(
+        lt_trained_model_data(&r->base, order.what.data, LT_DATA_TRAINING, outer ? outer->events : NULL, &r->ds)));
     LT_TRY(open_env(r, outer));
     order.seed = r->seed.seed;
     order.compute = r->compute;

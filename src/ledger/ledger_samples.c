@@ -108,7 +108,7 @@ static lt_status from_model(const char *dir, samples *s)
     lt_dataset *ds = NULL;
     lt_status status = lt_trained_model_open(dir, NULL, NULL, &m);
     if (status == LT_OK)
-        status = lt_trained_model_data(&m, NULL, LT_DATA_TRAINING, NULL, &ds);
+        status = lt_trained_model_data(&m, lt_trained_model_text(&m, "data"), LT_DATA_TRAINING, NULL, &ds);
     if (status == LT_OK)
         status = from_dataset(ds, s);
     lt_dataset_close(ds);

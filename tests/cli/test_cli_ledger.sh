@@ -101,6 +101,14 @@ mv runs/late moved
 run 0 ledger verify
 contains out "not checked: record 6: the files of .*runs/late are not at hand"
 
+# A model file that says nothing of its data: what cannot be checked or repeated is said, and is no mismatch.
+run 0 convert runs/base bare.pth
+run 0 unlearn bare.pth --model simple-conv:width=8 --normalize none --data synthetic,train=200,test=100 --method ga \
+    --forget random:5 --epochs 1 --threads 1 --out runs/bare
+run 0 ledger verify --replay --json
+same "digests of samples" "$(value out samples_checked)" 45
+contains out "record [0-9]*: not trained again: "
+
 # The chain by hand, without lethe.
 if command -v python3 >/dev/null; then
     cat >chain.py <<'P'
