@@ -1,5 +1,4 @@
 // sweep_print.c - a plan and a result of a study as tables.
-#include "audit.h"
 #include "sweep.h"
 #include <math.h>
 #include <stdlib.h>
@@ -149,6 +148,14 @@ static void print_membership(const json_t *rows, FILE *out)
     free(list);
 }
 
+// Texts come from files; frees the line.
+static void print_line(FILE *out, char *line)
+{
+    cli_keep_printable(line);
+    fprintf(out, "%s\n", line);
+    free(line);
+}
+
 void sweep_print_result(const json_t *r, FILE *out)
 {
     size_t i;
@@ -156,9 +163,10 @@ void sweep_print_result(const json_t *r, FILE *out)
     fputs("Accuracies and average gap to retraining, per cent, means over runs\n", out);
     print_accuracies(rows, out);
     print_membership(rows, out);
-    cli_lint_print(json_object_get(r, "lint"), out);
-    json_array_foreach(json_object_get(r, "failed"), i, item)
-        fprintf(out, "%s %s: %s\n", cli_text(item, "state"), cli_text(item, "part"), cli_text(item, "error"));
+    json_array_foreach(json_object_get(r, "lint"), i, item)
+        print_line(out, cli_format("%s: %s", cli_text(item, "severity"), cli_text(item, "text")));
+    json_array_foreach(json_object_get(r, "failed"), i, item) print_line(
+        out, cli_format("%s %s: %s", cli_text(item, "state"), cli_text(item, "part"), cli_text(item, "error")));
     fprintf(out, "%.0f parts, %.0f of them done before; report: %s\n", cli_real(r, "parts.n"),
             cli_real(r, "parts.n_existing"), cli_text(r, "report"));
 }

@@ -127,7 +127,7 @@ typedef struct lt_study_order {
     const char *out;       // directory of the study, which need not exist
     lt_executor *executor; // of the jobs; its capacity is the number of workers
     bool join;             // other runners work in the directory, too: jobs that they have begun are waited for
-    lt_events *events;     // PROGRESS "study.jobs"; may be NULL
+    lt_events *events;     // PROGRESS "sweep.parts"; may be NULL
     const lt_interrupt_flag *stop;
 } lt_study_order;
 typedef struct lt_study_runner lt_study_runner;

@@ -52,9 +52,9 @@ static bool is_measured(const lt_study_result *x, int metric)
 // Columns of the first table: accuracies, MIS, and for every attack its AUC of forgotten against test samples.
 static bool is_main(const lt_study_metric *m)
 {
-    static const char *const main[] = {"ua", "ra", "ta", "mis", "phi_ft_auc"};
-    for (size_t i = 0; i < sizeof main / sizeof *main; i++)
-        if (!strcmp(m->column, main[i]))
+    static const char *const listed[] = {"ua", "ra", "ta", "mis", "phi_ft_auc"};
+    for (size_t i = 0; i < sizeof listed / sizeof *listed; i++)
+        if (!strcmp(m->column, listed[i]))
             return true;
     const char *end = strstr(m->column, "_ft_auc");
     return m->attack && !m->gap && end && !end[strlen("_ft_auc")];

@@ -191,20 +191,33 @@ static lt_status read_result(const char *path, const json_t *file, lt_study_resu
     return read_bands(x, json_object_get(file, "null_band"));
 }
 
-lt_status lt_study_result_read(const char *out, lt_study_result *result)
+lt_status lti_study_result_parse(const char *text, size_t n, const char *label, lt_study_result *result)
 {
-    char path[LTI_STUDY_PATH];
-    json_t *file = NULL;
-    lti_format(path, sizeof path, "%s/summary.json", out);
+    json_error_t error;
     *result = (lt_study_result){0};
-    LT_TRY(lti_json_load(path, &file));
+    json_t *file = json_loadb(text, n, 0, &error);
+    if (!file)
+        return LT_FAIL(LT_E_FORMAT, "%s:%d: expected JSON, but %s", label, error.line, error.text);
     lt_status status = lti_result_begin(result);
     if (status == LT_OK)
-        result->out = lti_result_copy(result, out);
-    if (status == LT_OK)
-        status = read_result(path, file, result);
+        status = read_result(label, file, result);
     json_decref(file);
     if (status != LT_OK)
         lt_study_result_clear(result);
     return status;
+}
+
+lt_status lt_study_result_read(const char *out, lt_study_result *result)
+{
+    enum { MAX_BYTES = 1 << 26 };
+    char path[LTI_STUDY_PATH], *text;
+    size_t n;
+    lti_format(path, sizeof path, "%s/summary.json", out);
+    *result = (lt_study_result){0};
+    LT_TRY(lt_read_file(path, MAX_BYTES, &text, &n));
+    const lt_status status = lti_study_result_parse(text, n, path, result);
+    free(text);
+    LT_TRY(status);
+    result->out = lti_result_copy(result, out);
+    return lti_result_check(result);
 }

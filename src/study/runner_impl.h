@@ -153,6 +153,8 @@ int lti_study_metric_index(const lt_study_result *x, const char *column); // -1 
 double lti_study_gap(const json_t *figures, const json_t *oracles, const char *mia);    // rows.c, [AMUN 7.6]
 lt_status lti_study_rows(const lt_study_runner *r, lt_study_result *x, json_t *audits); // rows.c: fills row
 bool lti_study_is_row_of(const lt_study_row *row, lt_study_role role, const char *method, const char *access);
+// result_files.c: of summary.json. LT_E_FORMAT.
+lt_status lti_study_result_parse(const char *text, size_t n, const char *label, lt_study_result *result);
 // compare.c: runs of one method against retraining
 lt_status lti_study_verdict_cfg(const lt_study *study, lt_verdict_cfg *cfg);
 lt_status lti_study_band(const lt_study_runner *r, const lt_study_result *x, const lt_verdict_cfg *cfg, int metric,
