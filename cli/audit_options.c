@@ -17,7 +17,7 @@ lt_status cli_attacks_bind(cli_call *call)
     call->extra_cfg = cli_alloc(cfg_offset(NULL) + 1, 1);
     for (const lt_mia *const *m = lt_mia_list(); *m; m++)
         if ((*m)->opts[0].name)
-            LT_TRY(cli_bind(call, (*m)->name, (*m)->opts, (char *)call->extra_cfg + cfg_offset(*m), 0));
+            LT_TRY(cli_add_options(call, (*m)->name, (*m)->opts, (char *)call->extra_cfg + cfg_offset(*m), 0));
     return LT_OK;
 }
 

@@ -17,8 +17,8 @@ static const lt_option seed_options[] = {
     LT_OPT_END,
 };
 static const lt_option place_options[] = {
-    LT_STR(cli_place, out, NULL, "run directory; default: a name made from the options, under runs/"),
-    LT_BOOL(cli_place, force, 0, "overwrite an existing run"),
+    LT_STR(cli_run_dir_options, out, NULL, "run directory; default: a name made from the options, under runs/"),
+    LT_BOOL(cli_run_dir_options, force, 0, "overwrite an existing run"),
     LT_OPT_END,
 };
 static const lt_option resume_options[] = {
@@ -35,17 +35,17 @@ static const lt_option ledger_options[] = {
 };
 
 const cli_shared_group cli_shared_groups[] = {
-    {"Run directory", place_options, CLI_PLACE, LT_OPTGROUP_FLAGS | LT_OPTGROUP_NODIGEST, offsetof(cli_call, place)},
+    {"Run directory", place_options, CLI_PLACE, LT_OPTGROUP_FLAGS | LT_OPTGROUP_NODIGEST, offsetof(cli_call, run_dir)},
     {NULL, resume_options, CLI_RESUME, LT_OPTGROUP_FLAGS | LT_OPTGROUP_NODIGEST, offsetof(cli_call, resume)},
     {"Randomness", seed_options, CLI_SEED, LT_OPTGROUP_FLAGS, offsetof(cli_call, seed)},
-    {"Computation", lt_compute_options, CLI_COMPUTE, LT_OPTGROUP_FLAGS, offsetof(cli_call, where)},
-    {NULL, lt_threads_options, CLI_COMPUTE, LT_OPTGROUP_FLAGS | LT_OPTGROUP_NODIGEST, offsetof(cli_call, compute)},
+    {"Computation", lt_compute_options, CLI_COMPUTE, LT_OPTGROUP_FLAGS, offsetof(cli_call, compute)},
+    {NULL, lt_threads_options, CLI_COMPUTE, LT_OPTGROUP_FLAGS | LT_OPTGROUP_NODIGEST, offsetof(cli_call, threads)},
     {"Ledger", ledger_options, CLI_RECORD, LT_OPTGROUP_FLAGS | LT_OPTGROUP_NODIGEST, offsetof(cli_call, ledger)},
     {"Every command", common_options, 0, LT_OPTGROUP_FLAGS | LT_OPTGROUP_NODIGEST, offsetof(cli_call, common)},
     {NULL, NULL, 0, 0, 0},
 };
 
-lt_status cli_bind(cli_call *call, const char *prefix, const lt_option *table, void *cfg, unsigned flags)
+lt_status cli_add_options(cli_call *call, const char *prefix, const lt_option *table, void *cfg, unsigned flags)
 {
     return lt_optset_add(call->set, prefix, table, cfg, flags);
 }
@@ -57,19 +57,19 @@ lt_status cli_call_begin(cli_session *s, const cli_verb *verb, int argc, char *c
     call->positional = cli_alloc((size_t)argc + 1, sizeof *call->positional);
     LT_TRY(lt_optset_create(&call->set));
     for (const cli_group *g = verb->groups; g && g->table; g++)
-        LT_TRY(cli_bind(call, g->prefix, g->table, (char *)call->opts + g->offset, g->flags));
+        LT_TRY(cli_add_options(call, g->prefix, g->table, (char *)call->opts + g->offset, g->flags));
     if (verb->prepare)
         LT_TRY(verb->prepare(call));
     for (const cli_shared_group *g = cli_shared_groups; g->table; g++)
         if (!g->use || (verb->uses & g->use))
-            LT_TRY(cli_bind(call, "", g->table, (char *)call + g->offset, g->flags));
+            LT_TRY(cli_add_options(call, "", g->table, (char *)call + g->offset, g->flags));
     return LT_OK;
 }
 
 // A device is opened before anything else is: when it is missing, no data need be read to say so.
 static lt_status check_device(cli_call *call)
 {
-    const char *device = call->where.device;
+    const char *device = call->compute.device;
     if (!(call->verb->uses & CLI_COMPUTE) || !strcmp(device, "cpu"))
         return LT_OK;
     bool known = false;
@@ -77,9 +77,9 @@ static lt_status check_device(cli_call *call)
         known = known || (strcspn(device, ":,") == strlen(*name) && !strncmp(device, *name, strlen(*name)));
     if (!known)
         return LT_FAIL(LT_E_USAGE, "--device: expected cpu or cuda, found '%s'", device);
-    if (strcmp(call->where.backend, "auto") != 0)
+    if (strcmp(call->compute.backend, "auto") != 0)
         return LT_FAIL(LT_E_USAGE, "--backend: expected auto with --device %s, found '%s'", device,
-                       call->where.backend);
+                       call->compute.backend);
     return call->common.show_config ? LT_OK : cli_open_backend(call);
 }
 

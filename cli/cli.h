@@ -13,16 +13,13 @@ typedef struct cli_common {
     bool json, quiet, verbose, show_config;
     const char *config, *set; // rows for the help; handled by lt_optset_parse
 } cli_common;
-typedef lt_threads cli_compute;
-typedef lt_compute cli_where;
-#define cli_plan_flags lt_compute_plan_flags
 typedef struct cli_seed {
     uint64_t seed;
 } cli_seed;
-typedef struct cli_place {
+typedef struct cli_run_dir_options {
     const char *out;
     bool force;
-} cli_place;
+} cli_run_dir_options;
 typedef struct cli_resume {
     const char *resume;
 } cli_resume;
@@ -71,10 +68,10 @@ struct cli_call { // one parsed invocation
     lt_optset *set;
     void *opts; // verb->opts_size bytes
     cli_common common;
-    cli_compute compute;
-    cli_where where;
+    lt_threads threads;
+    lt_compute compute;
     cli_seed seed;
-    cli_place place;
+    cli_run_dir_options run_dir;
     cli_resume resume;
     cli_ledger ledger;
     const char **positional; // argc entries
@@ -116,14 +113,15 @@ typedef struct cli_action {
 } cli_action;
 lt_status cli_action_run(cli_call *call, const cli_action *actions, const char *example);
 void cli_action_print(const cli_call *call, const cli_action *actions, FILE *out);
-lt_status cli_bind(cli_call *call, const char *prefix, const lt_option *table, void *cfg, unsigned flags);
+lt_status cli_add_options(cli_call *call, const char *prefix, const lt_option *table, void *cfg, unsigned flags);
 
 // ---- help.c, docs.c
 void cli_print_usage(FILE *out);
 void cli_print_wrapped(const char *text, FILE *out);
 lt_status cli_print_options(FILE *out, const char *title, const char *prefix, const lt_option *table, void *cfg);
 lt_status cli_print_help(cli_call *call, FILE *out);
-lt_status cli_dump_docs(cli_session *s, const char *form, const char *key, FILE *out); // markdown, man, options, a shell
+lt_status cli_dump_docs(cli_session *s, const char *form, const char *key,
+                        FILE *out);                     // markdown, man, options, a shell
 bool cli_dump_completion(const char *shell, FILE *out); // bash, zsh, fish; false for others
 lt_status cli_docs_methods(FILE *out);                  // the sections of unlearning methods, in Markdown
 lt_status cli_docs_options(const char *key, FILE *out); // "unlearn.ft", "rmia": the table of one entry
@@ -201,34 +199,16 @@ void cli_list_add(cli_list *list, const char *text);                          //
 void cli_list_option(cli_list *list, const cli_call *call, const char *name); // every --name, else the option's value
 void cli_list_clear(cli_list *list);
 
-// ---- source.c: trained models, with the data sets and backend of the session. Older names of what lethe/runs.h has.
-typedef lt_trained_model cli_source;
-typedef lt_sample_sets cli_sets;
-typedef lt_forget_request cli_forget;
-typedef struct cli_foreign { // for files without lethe metadata
-    const char *model;
-    const lt_dataset *ds;
-    const lt_model_fallback *file; // what the user said of it; instead of `model`
-} cli_foreign;
+// ---- models.c: data of trained models, as the session has it open
 // The group of options of a verb that takes model files: `field` of its struct is a lt_model_fallback.
 #define CLI_MODEL_FILE_GROUP(T, field)                                                                                 \
     {                                                                                                                  \
         "", "Model files without metadata", lt_model_fallback_options, offsetof(T, field), LT_OPTGROUP_FLAGS           \
     }
-#define cli_source_close lt_trained_model_close
-#define cli_source_meta lt_trained_model_meta
-#define cli_source_recipe lt_trained_model_recipe
-#define cli_sets_of_run lt_trained_model_sets
-#define cli_sets_clear lt_sample_sets_clear
-lt_status cli_source_open(const char *run_or_file, const cli_foreign *foreign, cli_source *src);
 // The data set: `given`, or the one named in the model's metadata; the digest must match it.
-lt_status cli_source_data(cli_call *call, const cli_source *src, const char *given, const lt_dataset **ds);
+lt_status cli_model_data(cli_call *call, const lt_trained_model *m, const char *given, const lt_dataset **ds);
 // The same for verbs that may ask about other data than that of the training.
-lt_status cli_source_other_data(cli_call *call, const cli_source *src, const char *given, const lt_dataset **ds);
-char *cli_find_parent(const cli_source *child); // path of the run it started from; malloc'ed
-// Signals of a model for these sets: RUN/signals.npz when it was made for the same sets and weights, else computed.
-lt_status cli_signals(cli_call *call, const cli_source *src, const lt_dataset *ds, const cli_sets *sets,
-                      lt_signals **s);
+lt_status cli_model_other_data(cli_call *call, const lt_trained_model *m, const char *given, const lt_dataset **ds);
 
 enum { CLI_EVAL_BATCH = 128 }; // samples
 
@@ -253,7 +233,7 @@ lt_status cli_key_path(const char *given, const char *name, char out[4096]);
 void cli_print_population(const json_t *result, FILE *out);
 
 // ---- machine.c
-void cli_calm_openmp(char **argv);
+void cli_limit_omp_spinning(char **argv);
 double cli_now_s(void);
 
 // ---- outputs.c: files that the user names

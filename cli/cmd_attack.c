@@ -68,7 +68,7 @@ static lt_status prepare(cli_call *call)
     call->extra_cfg = cli_alloc(cfg_offset(NULL) + 1, 1);
     for (const lt_attack *const *a = lt_attacks(); *a; a++)
         if ((*a)->ops && (*a)->opts[0].name)
-            LT_TRY(cli_bind(call, (*a)->name, (*a)->opts, (char *)call->extra_cfg + cfg_offset(*a), 0));
+            LT_TRY(cli_add_options(call, (*a)->name, (*a)->opts, (char *)call->extra_cfg + cfg_offset(*a), 0));
     return LT_OK;
 }
 
@@ -103,7 +103,7 @@ static lt_status open_data(cli_call *call, struct job *job)
     const struct opts *o = call->opts;
     const char *spec;
     if (job->models.n_single > 0 && job->models.model[0] == job->models.single[0].model)
-        return cli_source_data(call, &job->models.single[0], o->data, &job->ds);
+        return cli_model_data(call, &job->models.single[0], o->data, &job->ds);
     LT_TRY(lt_model_list_data_spec(&job->models, o->data, &spec));
     return cli_dataset(call, spec, &job->ds);
 }

@@ -40,7 +40,7 @@ static lt_status run(cli_call *call)
                                .workloads = o->workload == WORK_ALL ? ~0u : 1u << o->workload,
                                .n_steps = o->repeat,
                                .n_warmup = o->warmup,
-                               .peak = !strcmp(call->where.device, "cpu"), // of the processor
+                               .peak = !strcmp(call->compute.device, "cpu"), // of the processor
                                .env = &env};
     LT_TRY(lt_parse_image_shape(o->input, &spec.shape));
     LT_TRY(cli_env(call, &env));

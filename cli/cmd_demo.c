@@ -49,7 +49,7 @@ struct demo {
     char *out, *spec;
     const lt_dataset *ds;
     lt_env env;
-    cli_source base;
+    lt_trained_model base;
     cli_list methods, runs;
     int step, n_steps;
     double *images; // (n_steps + 1) expected work of each step, in images trained on; the last one: the audit
@@ -164,16 +164,16 @@ static lt_status train_base(cli_call *call, struct demo *d)
     order.cfg.augment = o->augment;
     order.cfg.eval_every = o->epochs > 10 ? o->epochs / 10 : 1;
     order.seed = call->seed.seed;
-    order.compute = call->where;
+    order.compute = call->compute;
     order.ds = d->ds;
     order.env = &d->env;
     order.out = dir;
-    order.force = call->place.force;
+    order.force = call->run_dir.force;
     lt_status status = lt_train_dir(&order, &r);
     if (status == LT_OK) {
         cli_say(call->session, "      train accuracy %s %%, test accuracy %s %%, %.1f s",
                 cli_percent(r.train_acc, train), cli_percent(r.test_acc, test), r.wall_s);
-        status = cli_source_open(dir, NULL, &d->base);
+        status = lt_trained_model_open(dir, NULL, NULL, &d->base);
     }
     lt_train_record_clear(&r);
     end_step(d, dir);
@@ -220,13 +220,13 @@ static lt_status unlearn(cli_call *call, struct demo *d, const char *name)
     order.what.forget_seed = o->forget_seed;
     order.what.use_retain_data = use_retain;
     order.seed = call->seed.seed + (uint64_t)(oracle ? d->n_oracles : 0);
-    order.compute = call->where;
+    order.compute = call->compute;
     order.base = &d->base;
     order.ds = d->ds;
     order.env = &d->env;
     order.cache_dir = cache;
     order.out = dir;
-    order.force = call->place.force;
+    order.force = call->run_dir.force;
     if (status == LT_OK)
         status = lt_make_dirs(cache);
     if (status == LT_OK)
@@ -307,13 +307,14 @@ static lt_status run(cli_call *call)
     const struct opts *o = call->opts;
     LT_TRY(cli_positional(call, NULL, 0, 0));
     LT_TRY(set_class_defaults(call));
-    struct demo d = {.out = cli_format("%s", call->place.out && *call->place.out ? call->place.out : "runs/demo")};
+    struct demo d = {.out =
+                         cli_format("%s", call->run_dir.out && *call->run_dir.out ? call->run_dir.out : "runs/demo")};
     cli_list_add(&d.methods, o->methods);
     d.n_steps = (o->classes ? 3 : 2) + d.methods.n;
     lt_status status = run_steps(call, &d);
     if (status == LT_E_INTERRUPTED)
         lt_error_hint("the same command goes on where this one stopped");
-    cli_source_close(&d.base);
+    lt_trained_model_close(&d.base);
     cli_list_clear(&d.methods);
     cli_list_clear(&d.runs);
     free(d.out);

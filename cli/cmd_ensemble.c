@@ -63,8 +63,8 @@ static lt_status run_train(cli_call *call)
                                      .clip = o->clip,
                                      .seed = call->seed.seed,
                                      .set = call->set,
-                                     .out = call->place.out,
-                                     .force = call->place.force,
+                                     .out = call->run_dir.out,
+                                     .force = call->run_dir.force,
                                      .env = &env};
     cli_progress_stage(call->session->progress, "training an ensemble");
     lt_status status = lt_ensemble_dir(&order, &record);

@@ -59,16 +59,15 @@ static lt_status evaluate(cli_call *call, const lt_trained_model *model, const l
 static lt_status run(cli_call *call)
 {
     const struct opts *o = call->opts;
-    cli_foreign foreign = {.file = &o->file};
     lt_trained_model model;
-    const lt_dataset *ds;
+    const lt_dataset *ds = NULL;
     LT_TRY(cli_positional(call, "run", 1, 1));
     LT_TRY(cli_may_write("signals", o->signals, CLI_FILE_NPZ, o->force));
     if (is_set(o->data))
-        LT_TRY(cli_dataset(call, o->data, &foreign.ds));
-    lt_status status = cli_source_open(o->run, &foreign, &model);
+        LT_TRY(cli_dataset(call, o->data, &ds));
+    lt_status status = lt_trained_model_open(o->run, &o->file, ds, &model);
     if (status == LT_OK)
-        status = cli_source_other_data(call, &model, o->data, &ds);
+        status = cli_model_other_data(call, &model, o->data, &ds);
     if (status == LT_OK)
         status = evaluate(call, &model, ds);
     lt_trained_model_close(&model);

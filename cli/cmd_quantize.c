@@ -52,7 +52,7 @@ static lt_status prepare(cli_call *call)
 // ---- actions
 
 struct job {
-    cli_source src;
+    lt_trained_model src;
     lt_trained_model oracle;
     const lt_dataset *ds;
     lt_env env;
@@ -61,11 +61,12 @@ struct job {
 static lt_status open_job(cli_call *call, struct job *job)
 {
     const cli_quantize_opts *o = call->opts;
-    cli_foreign foreign = {.model = o->model};
+    const lt_model_fallback fallback = {.model = o->model};
+    job->ds = NULL;
     if (o->data && *o->data)
-        LT_TRY(cli_dataset(call, o->data, &foreign.ds));
-    LT_TRY(cli_source_open(o->run, &foreign, &job->src));
-    LT_TRY(cli_source_data(call, &job->src, o->data, &job->ds));
+        LT_TRY(cli_dataset(call, o->data, &job->ds));
+    LT_TRY(lt_trained_model_open(o->run, &fallback, job->ds, &job->src));
+    LT_TRY(cli_model_data(call, &job->src, o->data, &job->ds));
     if (o->reaudit && o->oracle && *o->oracle)
         LT_TRY(lt_trained_model_open(o->oracle, NULL, NULL, &job->oracle));
     cli_catch_signals(call->session);
@@ -74,7 +75,7 @@ static lt_status open_job(cli_call *call, struct job *job)
 
 static void close_job(struct job *job)
 {
-    cli_source_close(&job->src);
+    lt_trained_model_close(&job->src);
     lt_trained_model_close(&job->oracle);
 }
 
@@ -87,8 +88,8 @@ static lt_quantize_order order_of(cli_call *call, const struct job *job)
                                .train = o->train,
                                .seed = call->seed.seed,
                                .set = call->set,
-                               .out = call->place.out,
-                               .force = call->place.force,
+                               .out = call->run_dir.out,
+                               .force = call->run_dir.force,
                                .env = &job->env,
                                .post_training = strcmp(o->action, "ptq") == 0,
                                .ptq_step = (lt_ptq_step)o->step,
@@ -159,11 +160,11 @@ static lt_status may_export(const cli_call *call, int32_t format, const char *pa
     static const cli_file_kind kind[] = {
         [LT_EXPORT_C] = CLI_FILE_C, [LT_EXPORT_ONNX] = CLI_FILE_ONNX, [LT_EXPORT_PACKED] = CLI_FILE_PACKED};
     const size_t n = strlen(path);
-    LT_TRY(cli_may_write("out", path, kind[format], call->place.force));
+    LT_TRY(cli_may_write("out", path, kind[format], call->run_dir.force));
     if (format != LT_EXPORT_C || n < 2)
         return LT_OK;
     char *header = cli_format("%.*sh", (int)n - 1, path);
-    const lt_status status = cli_may_write("out", header, CLI_FILE_C, call->place.force);
+    const lt_status status = cli_may_write("out", header, CLI_FILE_C, call->run_dir.force);
     free(header);
     return status;
 }
@@ -187,11 +188,11 @@ static lt_status export_to(cli_call *call, const char *path)
 static lt_status run_export(cli_call *call)
 {
     const cli_quantize_opts *o = call->opts;
-    if (!call->place.out || !*call->place.out) {
+    if (!call->run_dir.out || !*call->run_dir.out) {
         LT_FAIL(LT_E_USAGE, "quantize export: --out is missing");
         return lt_error_hint("for example --out model.c, --format onnx --out model.onnx");
     }
-    char *path = target_path(call->place.out, o->format);
+    char *path = target_path(call->run_dir.out, o->format);
     const lt_status status = export_to(call, path);
     free(path);
     return status;

@@ -58,7 +58,7 @@ static lt_status plan(cli_call *call, lt_study_runner *runner)
     lt_study_plan p;
     if (o->measure)
         cli_progress_stage(call->session->progress, "timing a few steps");
-    LT_TRY(lt_study_plan_make(runner, o->measure, call->where.backend, &p));
+    LT_TRY(lt_study_plan_make(runner, o->measure, call->compute.backend, &p));
     lt_status status = cli_json_take(lt_study_plan_json(&p), &call->result);
     lt_study_plan_clear(&p);
     return status;

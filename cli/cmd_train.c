@@ -83,11 +83,11 @@ static lt_status run(cli_call *call)
                                   .cfg = o->train,
                                   .clip = o->clip,
                                   .seed = call->seed.seed,
-                                  .compute = call->where,
+                                  .compute = call->compute,
                                   .ds = ds,
                                   .env = &env,
-                                  .out = call->place.out,
-                                  .force = call->place.force,
+                                  .out = call->run_dir.out,
+                                  .force = call->run_dir.force,
                                   .tensorboard = o->tensorboard,
                                   .set = call->set};
     return o->what.population > 0 ? train_population(call, &order, o->what.population) : train_one(call, &order);

@@ -92,7 +92,7 @@ static lt_status prepare(cli_call *call)
     snprintf(prefix, sizeof prefix, "unlearn.%s", m->name);
     call->extra = m;
     call->extra_cfg = cli_alloc(m->cfg_size, 1);
-    return cli_bind(call, prefix, m->opts, call->extra_cfg, LT_OPTGROUP_FLAGS);
+    return cli_add_options(call, prefix, m->opts, call->extra_cfg, LT_OPTGROUP_FLAGS);
 }
 
 static void more_help(const cli_call *call, FILE *out)
@@ -210,17 +210,17 @@ static lt_status check_requests(cli_call *call)
     return lt_error_hint("`lethe audit RUN` compares a single request with oracles and reference models");
 }
 
-static lt_status run_order(cli_call *call, cli_source *base)
+static lt_status run_order(cli_call *call, lt_trained_model *base)
 {
     const struct opts *o = call->opts;
     lt_env env;
-    const lt_dataset *ds;
+    const lt_dataset *ds = NULL;
     char cache[4096];
-    cli_foreign foreign = {.file = &o->file};
     if (o->what.data && *o->what.data)
-        LT_TRY(cli_dataset(call, o->what.data, &foreign.ds));
-    LT_TRY(cli_source_open(o->what.run, lt_run_is_done(o->what.run) ? NULL : &foreign, base));
-    LT_TRY(cli_source_data(call, base, o->what.data, &ds));
+        LT_TRY(cli_dataset(call, o->what.data, &ds));
+    const bool is_run = lt_run_is_done(o->what.run); // which says everything itself
+    LT_TRY(lt_trained_model_open(o->what.run, is_run ? NULL : &o->file, is_run ? NULL : ds, base));
+    LT_TRY(cli_model_data(call, base, o->what.data, &ds));
     LT_TRY(choose_cache(call, cache));
     LT_TRY(cli_env(call, &env));
     cli_catch_signals(call->session);
@@ -228,13 +228,13 @@ static lt_status run_order(cli_call *call, cli_source *base)
                                     .method = call->extra,
                                     .cfg = call->extra_cfg,
                                     .seed = call->seed.seed,
-                                    .compute = call->where,
+                                    .compute = call->compute,
                                     .base = base,
                                     .ds = ds,
                                     .env = &env,
                                     .cache_dir = cache,
-                                    .out = call->place.out,
-                                    .force = call->place.force,
+                                    .out = call->run_dir.out,
+                                    .force = call->run_dir.force,
                                     .tensorboard = o->tensorboard,
                                     .set = call->set};
     return o->what.requests && *o->what.requests ? run_stream(call, &order) : run_single(call, &order);
@@ -242,12 +242,12 @@ static lt_status run_order(cli_call *call, cli_source *base)
 
 static lt_status run(cli_call *call)
 {
-    cli_source base = {0};
+    lt_trained_model base = {0};
     LT_TRY(cli_positional(call, "run", 1, 1));
     LT_TRY(check_method(call));
     LT_TRY(check_requests(call));
     lt_status status = run_order(call, &base);
-    cli_source_close(&base);
+    lt_trained_model_close(&base);
     return status;
 }
 

@@ -27,21 +27,21 @@ void cli_catch_signals(cli_session *s)
 
 int cli_threads(const cli_call *call)
 {
-    return call->compute.threads > 0 ? call->compute.threads : lt_usable_cores();
+    return call->threads.threads > 0 ? call->threads.threads : lt_usable_cores();
 }
 
 // Threads that share a core wait for each other at every barrier: 64 on two cores were 25 times slower than two.
 void cli_limit_threads(cli_call *call)
 {
     const int usable = lt_usable_cores();
-    if (!(call->verb->uses & CLI_COMPUTE) || call->compute.threads <= usable || call->compute.oversubscribe)
+    if (!(call->verb->uses & CLI_COMPUTE) || call->threads.threads <= usable || call->threads.oversubscribe)
         return;
     if (!call->common.quiet)
         lt_warn(
             call->session->events, "threads",
             "--threads %d: this process may use %d core%s, so it takes as many threads; --oversubscribe takes all %d",
-            (int)call->compute.threads, usable, usable == 1 ? "" : "s", (int)call->compute.threads);
-    call->compute.threads = usable;
+            (int)call->threads.threads, usable, usable == 1 ? "" : "s", (int)call->threads.threads);
+    call->threads.threads = usable;
 }
 
 // ---- variables that look like options but are none
@@ -136,7 +136,7 @@ void cli_warn_unknown_variables(cli_session *s)
 
 const char *cli_backend_name(const cli_call *call)
 {
-    return lt_compute_backend_name(&call->where);
+    return lt_compute_backend_name(&call->compute);
 }
 
 lt_status cli_open_backend(cli_call *call)
@@ -161,8 +161,8 @@ lt_status cli_env(cli_call *call, lt_env *env)
     cli_session *s = call->session;
     LT_TRY(cli_open_backend(call));
     *env = (lt_env){
-        .backend = s->backend, .loader_threads = call->compute.loader_threads, .events = s->events, .stop = &s->stop};
-    env->plan_flags = cli_plan_flags(&call->where);
+        .backend = s->backend, .loader_threads = call->threads.loader_threads, .events = s->events, .stop = &s->stop};
+    env->plan_flags = lt_compute_plan_flags(&call->compute);
     return LT_OK;
 }
 

@@ -16,7 +16,7 @@ double cli_now_s(void)
 // with the default and 242 with a spin of 1000. Without load that sleeps between kernels and loses 2 to 4 %; with 5000,
 // about a tenth of a millisecond, neither shows. The library reads the setting once, when it is loaded, so the command
 // sets it and starts itself again. A setting of the user's stays.
-void cli_calm_openmp(char **argv)
+void cli_limit_omp_spinning(char **argv)
 {
     char self[4096];
     if (getenv("GOMP_SPINCOUNT") || getenv("OMP_WAIT_POLICY"))

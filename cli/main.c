@@ -194,7 +194,7 @@ static int dispatch(cli_session *s, int argc, char **argv)
     if (status != LT_OK)
         return report_error(s, status, asks_json(argc, argv), false);
     if (!help && (row->verb->uses & CLI_COMPUTE))
-        cli_calm_openmp(argv);
+        cli_limit_omp_spinning(argv);
     char *const help_args[] = {(char *)"--help", NULL};
     return help ? run_verb(s, row, 1, help_args) : run_verb(s, row, argc - 2, argv + 2);
 }

@@ -99,8 +99,8 @@ lt_status cli_run_open(cli_call *call, const char *label, const char *const *fac
     *run = (cli_run){.call = call};
     const lt_result_dir_spec spec = {.verb = call->verb->name,
                                      .label = label,
-                                     .out = call->place.out,
-                                     .force = call->place.force,
+                                     .out = call->run_dir.out,
+                                     .force = call->run_dir.force,
                                      .options = call->set,
                                      .facts = facts,
                                      .events = call->session->events};
