@@ -19,6 +19,17 @@ contains out '"spike_rate"'
 if "$LETHE" convert base net.nir >out 2>err; then
     run 0 eval net.nir --data "$data" --model "spiking-vgg:$net,norm=none" --no-train --threads 1 --json
     contains out "\"test_acc\": *$acc"
+    # The reference package reads it, and lethe what that one writes.
+    "${LETHE_PYTHON:-python3}" "$SOURCE/tests/interop/check_nir.py" net.nir again.nir >nir.txt 2>nir.err
+    code=$?
+    if [ $code = 0 ]; then
+        run 0 eval again.nir --data "$data" --model "spiking-vgg:$net,norm=none" --no-train --threads 1 --json
+        contains out "\"test_acc\": *$acc"
+    elif [ $code = 77 ]; then
+        cat nir.txt
+    else
+        fail "the package nir does not read net.nir: $(cat nir.err)"
+    fi
 else
     contains err "without HDF5"
 fi
