@@ -1,5 +1,4 @@
 // fuzz_nir.c - arbitrary bytes as a NIR file (HDF5) for a small spiking network: an error, or a model of finite size.
-#define _GNU_SOURCE
 #include "lethe/spike.h"
 #include <stdio.h>
 #include <stdlib.h>
