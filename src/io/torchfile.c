@@ -19,7 +19,7 @@ enum {
     TENSORS_MAX = 1 << 14, // storages are found by walking a list
     VISITS_MAX = 1 << 20,  // values looked at below the root; they may refer to one another in circles
 };
-#define BUDGET_LEAST ((size_t)16 << 20)
+#define BUDGET_LEAST ((size_t)16 << 20) // descriptions of small files
 
 typedef struct raw_storage { // the bytes of a storage, while tensors still need them
     const char *key;
@@ -38,7 +38,7 @@ typedef struct torch_reader {
     char path[NAME_ROOM];                // of it within the root: "net" or ""
     raw_storage *storage;
     size_t n_storages;
-    size_t left; // bytes that tensors may still take
+    size_t left; // bytes of elements, as the file holds them, that tensors may still take
     int n_visits;
     zip_t *zip;
     const char *prefix; // of the archive's members
@@ -196,21 +196,41 @@ static void release_storage(raw_storage *s)
 
 // ---- tensors
 
-// Row-major order out of any strides: counts through the target in order and keeps the source offset alongside.
-static void gather_elements(const lti_pickle_tensor *t, size_t size, const unsigned char *from, size_t n,
-                            unsigned char *to)
+typedef struct element_walk { // through a tensor in row-major order, whatever its strides
+    const lti_pickle_tensor *t;
+    int64_t at[LT_FILE_MAX_DIMS], offset;
+} element_walk;
+
+// The next n elements: counts through the target in order and keeps the source offset alongside.
+static void gather_elements(element_walk *w, size_t size, const unsigned char *from, size_t n, unsigned char *to)
 {
-    int64_t at[LT_FILE_MAX_DIMS] = {0}, offset = t->offset;
+    const lti_pickle_tensor *t = w->t;
     for (size_t i = 0; i < n; i++, to += size) {
-        memcpy(to, from + (size_t)offset * size, size);
+        memcpy(to, from + (size_t)w->offset * size, size);
         for (int d = t->n_dims - 1; d >= 0; d--) {
-            offset += t->stride[d];
-            if (++at[d] < t->dim[d])
+            w->offset += t->stride[d];
+            if (++w->at[d] < t->dim[d])
                 break;
-            offset -= t->stride[d] * t->dim[d];
-            at[d] = 0;
+            w->offset -= t->stride[d] * t->dim[d];
+            w->at[d] = 0;
         }
     }
+}
+
+// In pieces: a second copy of the tensor would be memory beyond twice the file.
+static lt_status convert_strided(const torch_reader *r, const char *name, const lti_pickle_tensor *t,
+                                 const unsigned char *from, size_t n, void *to)
+{
+    enum { PIECE = 512, ELEMENT_MAX = 8 };
+    const lti_raw_type *type = t->storage->type;
+    unsigned char piece[PIECE * ELEMENT_MAX];
+    element_walk walk = {.t = t, .offset = t->offset};
+    for (size_t i = 0; i < n; i += PIECE) {
+        const size_t k = n - i < PIECE ? n - i : PIECE;
+        gather_elements(&walk, type->size, from, k, piece);
+        LT_TRY(lti_raw_convert(type, piece, k, (char *)to + i * type->memory_size, r->label, name));
+    }
+    return LT_OK;
 }
 
 static bool is_contiguous(const lti_pickle_tensor *t)
@@ -226,9 +246,10 @@ static lt_status add_tensor(torch_reader *r, const char *name, const lti_pickle_
 {
     const lti_raw_type *type = t->storage->type;
     raw_storage *s = find_storage(r, t->storage);
-    size_t n, bytes;
+    size_t n, bytes, memory;
     lt_tensor *out;
-    if (lti_dims_product(t->n_dims, t->dim, &n) || lti_mul_size(n, type->memory_size, &bytes) || bytes > r->left)
+    if (lti_dims_product(t->n_dims, t->dim, &n) || lti_mul_size(n, type->memory_size, &memory) ||
+        lti_mul_size(n, type->size, &bytes) || bytes > r->left)
         return LT_FAIL(LT_E_FORMAT, "%s: tensor '%s': expected tensors no larger than the file, found more", r->label,
                        name);
     r->left -= bytes;
@@ -238,13 +259,7 @@ static lt_status add_tensor(torch_reader *r, const char *name, const lti_pickle_
         return LT_OK;
     if (is_contiguous(t))
         return lti_raw_convert(type, s->bytes + (size_t)t->offset * type->size, n, out->data, r->label, name);
-    unsigned char *ordered = lti_malloc(n * type->size);
-    if (!ordered)
-        return LTI_NOMEM(name);
-    gather_elements(t, type->size, s->bytes, n, ordered);
-    lt_status status = lti_raw_convert(type, ordered, n, out->data, r->label, name);
-    lti_free(ordered);
-    return status;
+    return convert_strided(r, name, t, s->bytes, n, out->data);
 }
 
 static lt_status copy_name(const torch_reader *r, const lti_pickle_value *key, char name[NAME_ROOM])
@@ -346,6 +361,7 @@ static lt_status add_scalars(torch_reader *r)
 
 static lt_status start_file(torch_reader *r)
 {
+    r->left = r->pickle.budget; // what the description has left
     LT_TRY(choose_state_dict(r));
     LT_TRY(list_storages(r));
     LT_TRY(lti_tensor_file_new(count_tensors(r->dict), SCALARS_MAX + 1, &r->file));
@@ -364,11 +380,11 @@ static void close_reader(torch_reader *r)
     lt_tensor_file_close(r->file);
 }
 
+// The file's bytes once, and its description and tensors together once more: no file takes more memory than twice its
+// size, and a few MiB. Numbers of half precision, which become floats, count as they stand in the file.
 static torch_reader start_reader(const char *label, size_t n_bytes)
 {
-    torch_reader r = {.label = label, .left = 2 * n_bytes + BUDGET_LEAST};
-    r.pickle = (lti_pickle){.budget = n_bytes > BUDGET_LEAST ? n_bytes : BUDGET_LEAST, .label = label};
-    return r;
+    return (torch_reader){.label = label, .pickle = {.budget = n_bytes + BUDGET_LEAST, .label = label}};
 }
 
 // ---- the plain stream
