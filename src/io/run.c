@@ -194,7 +194,11 @@ static lt_status append(int fd, const char *dir, const char *file, const char *l
 static void append_lines(lt_run *run, int fd, const char *file, lti_buf *lines)
 {
     pthread_mutex_lock(&run->mutex);
-    lt_status status = lines->failed ? LTI_NOMEM("run log") : append(fd, run->dir, file, lines->data, lines->n);
+    lt_status status = LT_OK;
+    if (lines->failed)
+        status = LTI_NOMEM("run log");
+    else if (fd >= 0) // closed when the run is finished: its digest is on record
+        status = append(fd, run->dir, file, lines->data, lines->n);
     if (status != LT_OK && run->failure.status == LT_OK)
         run->failure = *lt_error_get();
     pthread_mutex_unlock(&run->mutex);
@@ -412,11 +416,19 @@ lt_status lt_run_write_text(lt_run *run, const char *file, const char *text)
     return status;
 }
 
-static lt_status sync_growing(const lt_run *run)
+static lt_status end_growing(lt_run *run)
 {
-    if (fsync(run->metrics_fd) != 0 || fsync(run->csv_fd) != 0 || fsync(run->log_fd) != 0)
-        return lti_errno_fail("write", run->dir);
-    return LT_OK;
+    int *const fd[] = {&run->metrics_fd, &run->csv_fd, &run->log_fd};
+    lt_status status = LT_OK;
+    pthread_mutex_lock(&run->mutex);
+    for (size_t i = 0; i < sizeof fd / sizeof *fd; i++) {
+        if (fsync(*fd[i]) != 0 && status == LT_OK)
+            status = lti_errno_fail("write", run->dir);
+        close(*fd[i]);
+        *fd[i] = -1;
+    }
+    pthread_mutex_unlock(&run->mutex);
+    return status;
 }
 
 lt_status lt_run_finish(lt_run *run, const char *result_json)
@@ -429,7 +441,8 @@ lt_status lt_run_finish(lt_run *run, const char *result_json)
     }
     char *files;
     LT_TRY(lt_run_write_text(run, "result.json", result_json));
-    LT_TRY(sync_growing(run));
+    to_ledger(run, NULL, result_json);
+    LT_TRY(end_growing(run));
     LT_TRY(lti_run_list_files(run->dir, &files));
     LT_TRY(write_taken(run, "files.json", files));
     char *list = join(run->dir, "files.json"), list_digest[DIGEST_HEX];

@@ -1,7 +1,8 @@
 // run_files.c - the digests of what a finished run holds: files.json, {"name": "BLAKE2b-256 of the file", ...}.
 //
 // A run is evidence: an array of outputs that somebody edited afterwards must not be taken for what the model said.
-// Files that grow while a run goes on (log.txt, metrics.jsonl) and what is added later (a report) are not listed.
+// Every file of the run is listed, but for TensorBoard's copy of its metrics; what is added later (a report) is not. A file may be removed afterwards, as
+// adversarial examples of forgotten images should be: whoever needs it says that it is missing.
 #include "io/run_impl.h"
 #include "io/tensorboard.h"
 #include "lethe/tensorfile.h"
@@ -17,12 +18,11 @@ static const char files_name[] = "files.json";
 
 static bool is_listed(const char *name)
 {
-    static const char *const growing[] = {"DONE",        files_name, "log.txt",           "metrics.jsonl",
-                                          "metrics.csv", "lock",     "state.safetensors", "progress.json"};
+    static const char *const own[] = {"DONE", files_name, "lock", "progress.json"};
     if (name[0] == '.' || lti_is_temporary_name(name) || lti_is_tensorboard_name(name))
         return false;
-    for (size_t i = 0; i < sizeof growing / sizeof *growing; i++)
-        if (!strcmp(name, growing[i]))
+    for (size_t i = 0; i < sizeof own / sizeof *own; i++)
+        if (!strcmp(name, own[i]))
             return false;
     return true;
 }
@@ -106,27 +106,61 @@ done:
     return status;
 }
 
-lt_status lt_run_check_file(const char *dir, const char *name)
+static lt_status check_digest(const char *dir, const char *name, const char *expected)
 {
-    char found[65], *path = lti_asprintf("%s/%s", dir, files_name), *file = lti_asprintf("%s/%s", dir, name), *text;
+    char found[65], *file = lti_asprintf("%s/%s", dir, name);
+    struct stat st;
+    if (!file)
+        return LTI_NOMEM("run directory");
+    lt_status status = lstat(file, &st) == 0 ? lt_file_digest(file, found) : LT_OK;
+    if (status == LT_OK && lstat(file, &st) == 0 && strcmp(expected, found) != 0)
+        status = LT_FAIL(LT_E_INTEGRITY, "%s: it was changed after the run: expected digest %.16s..., found %.16s...",
+                         file, expected, found);
+    lti_free(file);
+    return status;
+}
+
+// *files: NULL for a run that was made before runs listed their files.
+static lt_status open_list(const char *dir, json_t **files)
+{
+    char *path = lti_asprintf("%s/%s", dir, files_name), *text;
     struct stat st;
     size_t n;
-    lt_status status = path && file ? LT_OK : LTI_NOMEM("run directory");
-    if (status != LT_OK || stat(path, &st) != 0) // made before runs listed their files
+    *files = NULL;
+    lt_status status = path ? LT_OK : LTI_NOMEM("run directory");
+    if (status != LT_OK || stat(path, &st) != 0)
         goto done;
     LT_TRY_GOTO(check_list(dir, path), done);
     LT_TRY_GOTO(lt_read_file(path, MAX_BYTES, &text, &n), done);
-    json_t *files = json_loads(text, 0, NULL);
+    *files = json_loads(text, 0, NULL);
     lti_free(text);
-    const char *expected = json_string_value(json_object_get(files, name));
-    if (!files)
+    if (!*files)
         status = LT_FAIL(LT_E_INTEGRITY, "%s: expected the digests of the run's files, found other text", path);
-    else if (expected && (status = lt_file_digest(file, found)) == LT_OK && strcmp(expected, found) != 0)
-        status = LT_FAIL(LT_E_INTEGRITY, "%s: it was changed after the run: expected digest %.16s..., found %.16s...",
-                         file, expected, found);
-    json_decref(files);
 done:
     lti_free(path);
-    lti_free(file);
+    return status;
+}
+
+lt_status lt_run_check_file(const char *dir, const char *name)
+{
+    json_t *files;
+    LT_TRY(open_list(dir, &files));
+    const char *expected = json_string_value(json_object_get(files, name));
+    lt_status status = expected ? check_digest(dir, name, expected) : LT_OK;
+    json_decref(files);
+    return status;
+}
+
+lt_status lt_run_check_files(const char *dir)
+{
+    json_t *files, *expected;
+    const char *name;
+    lt_status status = open_list(dir, &files);
+    json_object_foreach(files, name, expected)
+    {
+        if (status == LT_OK && json_is_string(expected))
+            status = check_digest(dir, name, json_string_value(expected));
+    }
+    json_decref(files);
     return status;
 }

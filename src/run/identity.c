@@ -98,11 +98,22 @@ static lt_status judge_identity(const lt_trained_model *m, const lt_dataset *ds,
     return LT_OK;
 }
 
+// The list may be that of an earlier run, which nobody has opened.
+static lt_status open_list(const char *path, lt_sample_list **list)
+{
+    char *dir = lti_asprintf("%.*s", (int)(strlen(path) - strlen("/" LTI_SAMPLES_FILE)), path);
+    if (!dir)
+        return LTI_NOMEM("path");
+    lt_status status = lt_run_is_done(dir) ? lt_run_check_file(dir, LTI_SAMPLES_FILE) : LT_OK;
+    lti_free(dir);
+    return status == LT_OK ? lt_sample_list_open(path, list) : status;
+}
+
 static lt_status identify(const lt_trained_model *m, const char *path, lt_dataset *ds, lt_events *events)
 {
     lt_sample_list *list;
     lt_identity identity;
-    LT_TRY(lt_sample_list_open(path, &list));
+    LT_TRY(open_list(path, &list));
     lt_status status = lt_dataset_identify(ds, list, &identity);
     lt_sample_list_close(list);
     LT_TRY(status);

@@ -38,9 +38,7 @@ static lt_status parse_file(const lt_trained_model *m, const lt_dataset *ds, con
     lt_status status = LT_OK;
     *found = lti_is_file(path);
     *n_absent = 0;
-    if (*found && lt_run_is_done(m->dir))
-        status = lt_run_check_file(m->dir, file);
-    if (*found && status == LT_OK)
+    if (*found)
         status = lt_forget_present(ds, path, out, n_absent);
     if (*found && status == LT_OK && !*n_absent) {
         status = check_list(m, ds, path, key, out);
@@ -139,9 +137,7 @@ lt_status lt_trained_model_signals(const lt_trained_model *m, const lt_dataset *
         if (!path)
             return LTI_NOMEM("path");
         const bool is_stored = lti_is_file(path);
-        lt_status status = is_stored ? lt_run_check_file(m->dir, "signals.npz") : LT_OK;
-        if (is_stored && status == LT_OK)
-            status = lt_signals_open(path, s);
+        lt_status status = is_stored ? lt_signals_open(path, s) : LT_OK;
         if (is_stored && status == LT_OK)
             status = lti_signals_keep_test(*s, ds, &sets->test);
         lti_free(path);

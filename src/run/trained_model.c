@@ -34,9 +34,8 @@ static lt_status find_model(const char *given, lt_trained_model *m)
         LT_FAIL(LT_E_INPUT, "%s: no model.safetensors in this directory", given);
         return lt_error_hint("expected a finished run of `lethe train` or `lethe unlearn`, or a model file");
     }
-    static const char *const files[] = {"model.safetensors", "resolved.json", "result.json"};
-    for (size_t i = 0; i < sizeof files / sizeof *files && lt_run_is_done(m->dir); i++)
-        LT_TRY(lt_run_check_file(m->dir, files[i]));
+    if (lt_run_is_done(m->dir))
+        LT_TRY(lt_run_check_files(m->dir));
     LT_TRY(lti_json_load_optional(m->dir, "resolved.json", &m->resolved));
     return lti_json_load_optional(m->dir, "result.json", &m->result);
 }

@@ -31,13 +31,15 @@ error 2 "no training sample has this name" unlearn base $quick --forget name:nob
 run 0 unlearn base $quick --forget "name:$(dirname "$first")/*" --out pattern
 [ "$(value pattern/result.json n_forget)" -gt 1 ] || fail "a pattern names one sample only"
 
-# Evidence that somebody edited is refused: outputs, results, lists of samples, and the list of digests itself.
-for file in signals.npz result.json forget.csv model.safetensors; do
+# Evidence that somebody edited is refused: every file of the run, and the list of digests itself.
+(cd pattern && find . -type f ! -name files.json ! -name DONE | sed 's,^\./,,') >files.txt
+[ "$(wc -l <files.txt)" -ge 9 ] || fail "the run has lost files"
+while IFS= read -r file; do
     cp -r pattern edited
-    printf ' ' >>edited/$file
+    printf ' ' >>"edited/$file"
     error 4 "edited/$file: it was changed after the run" audit --quiet edited --oracle pattern
     rm -r edited
-done
+done <files.txt
 cp -r pattern edited
 sed 's/"signals.npz": "./"signals.npz": "x/' pattern/files.json >edited/files.json
 error 4 "edited/files.json: it was changed after the run" audit --quiet edited --oracle pattern
