@@ -55,7 +55,7 @@ static lt_status add_folder(const char *dir, const char *below, int depth, json_
         return LTI_NOMEM("run directory");
     DIR *d = opendir(path);
     lt_status status = d ? LT_OK : lti_errno_fail("read directory", path);
-    for (struct dirent *e; status == LT_OK && (e = readdir(d));) {
+    for (struct dirent *e; d && status == LT_OK && (e = readdir(d));) {
         if (!is_listed(e->d_name))
             continue;
         struct stat st;
