@@ -18,7 +18,6 @@ static const lt_option own[] = {
     LT_STR(cli_quantize_opts, run, NULL,
            "trained run or model file; population, export: quantized run (second argument)"),
     LT_STR(cli_quantize_opts, data, NULL, "data set; default: the one the model was trained on"),
-    LT_STR(cli_quantize_opts, model, NULL, "architecture of a model file without lethe metadata"),
     LT_ENUM(cli_quantize_opts, step, LT_PTQ_MSE, steps, "ptq: how the step is chosen"),
     LT_F64(cli_quantize_opts, percentile, 99.9, 1e-3, 100, "%", "ptq --step percentile: which one"),
     LT_I32(cli_quantize_opts, chips, 20, 1, 100000, "chips", "population: how many, numbered from --chip on"),
@@ -33,6 +32,7 @@ static const lt_option own[] = {
 };
 static const cli_group groups[] = {
     {"", "Input and action", own, 0, LT_OPTGROUP_FLAGS},
+    CLI_MODEL_FILE_GROUP(cli_quantize_opts, file),
     {"quant", "Quantization", lt_quant_options, offsetof(cli_quantize_opts, quant), LT_OPTGROUP_FLAGS},
     {"chip", "Chip", lt_quant_chip_options, offsetof(cli_quantize_opts, quant.device), LT_OPTGROUP_FLAGS},
     {"train", "Training", lt_train_options, offsetof(cli_quantize_opts, train), LT_OPTGROUP_FLAGS},
@@ -61,11 +61,10 @@ struct job {
 static lt_status open_job(cli_call *call, struct job *job)
 {
     const cli_quantize_opts *o = call->opts;
-    const lt_model_fallback fallback = {.model = o->model};
     job->ds = NULL;
     if (o->data && *o->data)
         LT_TRY(cli_dataset(call, o->data, &job->ds));
-    LT_TRY(lt_trained_model_open(o->run, &fallback, job->ds, &job->src));
+    LT_TRY(lt_trained_model_open(o->run, &o->file, job->ds, &job->src));
     LT_TRY(cli_model_data(call, &job->src, o->data, &job->ds));
     if (o->reaudit && o->oracle && *o->oracle)
         LT_TRY(lt_trained_model_open(o->oracle, NULL, NULL, &job->oracle));

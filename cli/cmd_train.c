@@ -27,7 +27,10 @@ static const cli_group groups[] = {
 static lt_status train_one(cli_call *call, const lt_train_order *order)
 {
     lt_train_record record;
-    cli_progress_stage(call->session->progress, "training %s", order->what.model);
+    cli_progress_stage(call->session->progress, "training %s",
+                       order->what.model  ? order->what.model
+                       : order->what.init ? order->what.init
+                                          : "resnet18");
     lt_status status = lt_train_dir(order, &record);
     if (status == LT_OK)
         status = cli_set_result(call, record.json, record.dir);

@@ -4,7 +4,8 @@
 #include "cli.h"
 
 typedef struct cli_quantize_opts {
-    const char *action, *run, *data, *model;
+    const char *action, *run, *data;
+    lt_model_fallback file;
     int32_t step; // lt_ptq_step
     double percentile, yield_at;
     int32_t chips;

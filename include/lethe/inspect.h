@@ -21,15 +21,17 @@ LT_API void lt_tensor_measure(const lt_tensor *t, lt_tensor_stats *stats);
 
 // ---- files
 typedef struct lt_inspect_spec {
-    const char *file;     // run, model file or array file; NULL = an architecture alone
-    const char *model;    // architecture, when the file does not name one
-    lt_model_shape shape; // of that architecture
-    bool stats;           // of every tensor
-    bool plan, train;     // the compiled plan: of inference, or of a training step
-    int64_t batch;        // of the plan
-    const lt_env *env;    // needed for a plan
+    const char *file;           // run, model file or array file; NULL = an architecture alone
+    lt_model_fallback fallback; // of a file that does not say it; input NULL = 3x32x32
+    int n_classes;              // of an architecture alone
+    bool stats;                 // of every tensor
+    bool plan, train;           // the compiled plan: of inference, or of a training step
+    int64_t batch;              // of the plan
+    const lt_env *env;          // needed for a plan
 } lt_inspect_spec;
-// *json: malloc'ed. LT_E_USAGE for a plan of a file that names no architecture; errors of opening and compiling.
+// *json: malloc'ed. A file that is not what fallback.model asks for is no error: "differences" then lists every tensor
+// that is missing, extra or of another shape (lt_model_compare), and the file is not opened as a model. LT_E_USAGE for
+// a plan of a file that names no architecture; errors of opening and compiling.
 LT_API lt_status lt_inspect(const lt_inspect_spec *spec, char **json);
 
 LT_END_DECLS

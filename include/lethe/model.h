@@ -58,6 +58,30 @@ LT_API lt_status lt_model_export_like(const lt_model *model, const char *like, c
 LT_API lt_status lt_model_open(const char *path, const char *spec_or_null, const lt_model_shape *shape_or_null,
                                lt_model **model);
 
+// What stands between a file and an architecture: lt_model_open refuses such a file.
+typedef enum lt_difference_kind {
+    LT_DIFFERENCE_MISSING, // the architecture has the tensor, the file has not
+    LT_DIFFERENCE_EXTRA,   // the other way round
+    LT_DIFFERENCE_SHAPE,
+    LT_DIFFERENCE_TYPE, // integers where floating point numbers must be
+    LT_N_DIFFERENCE_KINDS
+} lt_difference_kind;
+enum { LT_DIFFERENCE_NAME_MAX = 160, LT_DIFFERENCE_TEXT_MAX = 96 };
+typedef struct lt_difference {
+    lt_difference_kind kind;
+    char name[LT_DIFFERENCE_NAME_MAX]; // missing: the architecture's; else the file's
+    char expected[LT_DIFFERENCE_TEXT_MAX], found[LT_DIFFERENCE_TEXT_MAX]; // shapes "(64,3,3,3)", or "" for no tensor
+} lt_difference;
+typedef struct lt_differences { // owned
+    lt_difference *row;         // missing, misshapen and mistyped ones in the order of the network, then extra ones
+    int n, n_of[LT_N_DIFFERENCE_KINDS];
+} lt_differences;
+LT_API const char *lt_difference_kind_text(lt_difference_kind kind); // "missing", "extra", "shape", "type"
+LT_API void lt_differences_clear(lt_differences *d);
+// All of them, loading nothing. Arguments and errors as lt_model_open, which has no error but these to find.
+LT_API lt_status lt_model_compare(const char *path, const char *spec_or_null, const lt_model_shape *shape_or_null,
+                                  lt_differences *differences);
+
 // What a checkpoint says of itself, before it is opened.
 typedef struct lt_model_facts {
     bool own;           // written by lethe: everything below comes from its metadata

@@ -36,8 +36,8 @@ lt_compute_backend_name(const lt_compute *compute); // of lt_backend_create: the
 LT_API lt_status lt_compute_open(const lt_compute *compute, const lt_threads *threads, lt_env *env);
 
 // ---- training
-typedef struct lt_train_what { // rows of lt_train_what_options
-    const char *data, *model, *init;
+typedef struct lt_train_what {                   // rows of lt_train_what_options
+    const char *data, *model, *normalize, *init; // model: of a file `init` that does not say it; must not contradict it
     int32_t population;
 } lt_train_what;
 LT_API extern const lt_option lt_train_what_options[];

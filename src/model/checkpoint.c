@@ -6,7 +6,6 @@
 #include "model/key_map.h"
 #include <jansson.h>
 #include <math.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -127,131 +126,6 @@ lt_status lt_model_save(const lt_model *m, const char *path)
 
 // ---- opening
 
-static void shape_text(const int64_t *dim, int n, char *buf, size_t size)
-{
-    size_t used = (size_t)snprintf(buf, size, "(");
-    for (int i = 0; i < n && used < size; i++)
-        used += (size_t)snprintf(buf + used, size - used, "%s%lld", i ? "," : "", (long long)dim[i]);
-    if (used < size)
-        snprintf(buf + used, size - used, ")");
-}
-
-// ---- what differs between the file and the architecture
-
-enum { TABLE_ROWS_MAX = 8 };
-
-typedef struct differences {
-    int n_missing, n_extra, n_misshaped, n_integer;
-    char first[160]; // the only difference, or the first
-    lti_buf table;
-    int n_rows;
-} differences;
-
-static void add_row(differences *d, int *count, const char *fmt, ...) LT_PRINTF(3, 4);
-static void add_row(differences *d, int *count, const char *fmt, ...)
-{
-    char row[160];
-    va_list args;
-    va_start(args, fmt);
-    vsnprintf(row, sizeof row, fmt, args);
-    va_end(args);
-    if (!d->first[0])
-        snprintf(d->first, sizeof d->first, "%s", row);
-    if (d->n_rows++ < TABLE_ROWS_MAX)
-        lti_buf_printf(&d->table, "; %s", row);
-    (*count)++;
-}
-
-static void compare_tensor(const lt_value_info *want, const lt_tensor *t, differences *d)
-{
-    char expected[96], found[128];
-    if (!t) {
-        add_row(d, &d->n_missing, "tensor %.120s is missing", want->name);
-        return;
-    }
-    bool same = t->n_dims == want->shape.n_dims;
-    for (int i = 0; same && i < t->n_dims; i++)
-        same = t->dim[i] == want->shape.dim[i];
-    shape_text(want->shape.dim, want->shape.n_dims, expected, sizeof expected);
-    shape_text(t->dim, t->n_dims, found, sizeof found);
-    if (!same)
-        add_row(d, &d->n_misshaped, "tensor %.60s: expected shape %s, found %s", t->name, expected, found);
-    else if (t->dtype != LT_F32 && t->dtype != LT_F64)
-        add_row(d, &d->n_integer, "tensor %.60s: expected floating point numbers, found integers", t->name);
-}
-
-// One difference, or how many there are of each kind and the first of them.
-static lt_status report_differences(const char *path, const lt_model *m, differences *d)
-{
-    const int n = d->n_missing + d->n_extra + d->n_misshaped + d->n_integer;
-    if (n == 1)
-        LT_FAIL(LT_E_FORMAT, "%s: %s", path, d->first);
-    else
-        LT_FAIL(LT_E_FORMAT,
-                "%s does not hold %s: %d tensors missing, %d extra, %d of another shape, %d of integers%s%s", path,
-                m->spec, d->n_missing, d->n_extra, d->n_misshaped, d->n_integer,
-                d->table.failed || !d->table.data ? "" : d->table.data, d->n_rows > TABLE_ROWS_MAX ? "; ..." : "");
-    lti_buf_clear(&d->table);
-    return lt_error_hint("the file may hold another architecture, width or number of classes than asked for");
-}
-
-static bool has_batch_norm(const lt_model *m, const char *counter, size_t stem)
-{
-    char name[LTI_NAME_MAX];
-    const int len =
-        snprintf(name, sizeof name, "%.*s.running_var", (int)(stem < LTI_NAME_MAX ? stem : LTI_NAME_MAX), counter);
-    return len < LTI_NAME_MAX && lt_graph_find(m->graph, name) != LT_NONE;
-}
-
-// num_batches_tracked is a non-negative integer; *count becomes the largest one.
-static lt_status check_counter(const char *path, const lt_tensor *t, int64_t *count)
-{
-    int64_t value;
-    if (t->dtype != LT_I64 || t->n_bytes != sizeof value)
-        return LT_FAIL(LT_E_FORMAT, "%s: tensor %s: expected one 64-bit integer", path, t->name);
-    memcpy(&value, t->data, sizeof value);
-    if (value < 0)
-        return LT_FAIL(LT_E_FORMAT, "%s: tensor %s: expected 0 or more, found %lld", path, t->name, (long long)value);
-    if (value > *count)
-        *count = value;
-    return LT_OK;
-}
-
-static lt_status compare_extra(const char *path, const lt_model *m, const lti_key_map *map, int64_t *count,
-                               differences *d)
-{
-    lt_value_info info;
-    for (int i = 0; i < map->n; i++) {
-        size_t stem;
-        if (lti_has_suffix(map->key[i].name, ".num_batches_tracked", &stem) &&
-            has_batch_norm(m, map->key[i].name, stem)) {
-            LT_TRY(check_counter(path, map->key[i].tensor, count));
-            continue;
-        }
-        lt_val v = lt_graph_find(m->graph, map->key[i].name);
-        if (v == LT_NONE || !lti_model_tensor(m, v, &info))
-            add_row(d, &d->n_extra, "tensor %.120s: %.80s has no such tensor", map->key[i].tensor->name, m->spec);
-    }
-    return LT_OK;
-}
-
-static lt_status compare_all(const char *path, lt_model *m, const lti_key_map *map)
-{
-    lt_value_info info;
-    differences d = {0};
-    for (lt_val v = 0; v < lt_graph_n_values(m->graph); v++)
-        if (lti_model_tensor(m, v, &info))
-            compare_tensor(&info, lti_key_map_find(map, info.name), &d);
-    int64_t count = 0;
-    lt_status status = compare_extra(path, m, map, &count, &d);
-    if (status != LT_OK) {
-        lti_buf_clear(&d.table);
-        return status;
-    }
-    m->bn_batches = count;
-    return d.n_rows ? report_differences(path, m, &d) : LT_OK;
-}
-
 // Copies t into the slab, converting from double where it must.
 static lt_status read_tensor(const char *path, const lt_model *m, const lt_value_info *info, const lt_tensor *t)
 {
@@ -281,7 +155,11 @@ static lt_status read_tensor(const char *path, const lt_model *m, const lt_value
 static lt_status read_all(const char *path, const lti_key_map *map, lt_model *m)
 {
     lt_value_info info;
-    LT_TRY(compare_all(path, m, map));
+    lt_differences differences;
+    LT_TRY(lti_compare_tensors(path, m, map, &m->bn_batches, &differences));
+    const lt_status status = lti_differences_status(path, m, &differences);
+    lt_differences_clear(&differences);
+    LT_TRY(status);
     LT_TRY(lti_model_alloc(m));
     for (lt_val v = 0; v < lt_graph_n_values(m->graph); v++)
         if (lti_model_tensor(m, v, &info))
@@ -341,12 +219,12 @@ static lt_status read_input(const char *path, const char *text, lt_model_shape *
     return LT_OK;
 }
 
-// Number of classes = first dimension of the architecture's last weight.
+// Number of classes = first dimension of the architecture's last weight; as it was where the file has none.
 static lt_status read_n_classes(const char *path, const lti_key_map *map, const lti_arch *arch, int *n)
 {
     const lt_tensor *t = lti_key_map_find(map, arch->head);
     if (!t)
-        return LT_FAIL(LT_E_FORMAT, "%s: tensor %s is missing", path, arch->head);
+        return LT_OK;
     if (t->n_dims != 2 || t->dim[0] < 1 || t->dim[0] > LTI_CLASSES_MAX)
         return LT_FAIL(LT_E_FORMAT, "%s: tensor %s: expected 1..%d rows and two dimensions", path, arch->head,
                        LTI_CLASSES_MAX);
@@ -455,6 +333,7 @@ static lt_status resolve_spec(opening *o, const char *given_spec, const lt_model
     LT_TRY(given_spec ? status : as_format(o->path, status));
     LT_TRY(lti_key_map_create(o->path, o->file, o->spec.arch, &o->map));
     LT_TRY(take_normalizer(o));
+    o->shape.n_classes = given && given->n_classes ? given->n_classes : 1; // where the last layer is missing
     LT_TRY(read_n_classes(o->path, &o->map, o->spec.arch, &o->shape.n_classes));
     if (given && given->n_classes && given->n_classes != o->shape.n_classes)
         return LT_FAIL(LT_E_SHAPE, "%s: expected %d classes, found %d", o->path, given->n_classes, o->shape.n_classes);
@@ -524,6 +403,27 @@ done:
     return status;
 }
 
+lt_status lt_model_compare(const char *path, const char *spec, const lt_model_shape *given, lt_differences *differences)
+{
+    opening o = {.path = path};
+    lt_tensor_file *file = NULL;
+    lt_model *m = NULL;
+    lt_status status;
+    int64_t count;
+    *differences = (lt_differences){0};
+    LT_TRY(lt_tensor_file_open(path, &file));
+    o.file = file;
+    LT_TRY_GOTO(resolve_spec(&o, spec, given), done);
+    LT_TRY_GOTO(lti_model_build(o.spec_text, o.shape, &m), done);
+    LT_TRY_GOTO(lti_compare_tensors(path, m, &o.map, &count, differences), done);
+done:
+    lt_model_destroy(m);
+    lti_key_map_clear(&o.map);
+    lti_free(o.spec_text);
+    lt_tensor_file_close(file);
+    return status;
+}
+
 // ---- what a file says of itself
 
 static void examine_tensors(const char *path, const lt_tensor_file *file, lt_model_facts *facts)
@@ -533,7 +433,7 @@ static void examine_tensors(const char *path, const lt_tensor_file *file, lt_mod
     if (lti_model_spec_parse(facts->spec, 3, &spec) != LT_OK)
         return;
     if (lti_key_map_create(path, file, spec.arch, &map) == LT_OK) {
-        int n = 0;
+        int n = 0; // stays where the file has no last layer
         if (read_n_classes(path, &map, spec.arch, &n) == LT_OK)
             facts->n_classes = n;
         facts->has_normalize = spec.normalize || (map.mean && map.std);

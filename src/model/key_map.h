@@ -27,4 +27,12 @@ const lt_tensor *lti_key_map_find(const lti_key_map *map, const char *name); // 
 // The architecture that the tensors of a file speak for, as a spec without normalisation ("resnet18:width=16");
 // false when none does.
 bool lti_guess_spec(const char *path, const lt_tensor_file *file, char *spec, size_t size);
+
+// ---- differences.c
+// Every tensor of `m`, built but without memory, against those of the file. *bn_batches: the largest counter of the
+// file. LT_E_FORMAT for a counter that is none. `d` is filled also when there is nothing in it; clear it.
+lt_status lti_compare_tensors(const char *path, const lt_model *m, const lti_key_map *map, int64_t *bn_batches,
+                              lt_differences *d);
+// LT_OK when there are none; else LT_E_FORMAT with the counts, and as many rows as a message holds.
+lt_status lti_differences_status(const char *path, const lt_model *m, const lt_differences *d);
 #endif

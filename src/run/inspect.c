@@ -99,15 +99,13 @@ static void write_file(const lt_tensor_file *file, bool stats, lti_json *w)
     lti_json_end(w, ']');
 }
 
-// *own: the file names its architecture.
-static lt_status inspect_tensors(const char *path, bool stats, lti_json *w, bool *own)
+static lt_status inspect_tensors(const char *path, bool stats, lti_json *w)
 {
     lt_tensor_file *file;
     char digest[65];
     LT_TRY(lt_tensor_file_open(path, &file));
     lti_json_text(w, "file", path);
     write_file(file, stats, w);
-    *own = lt_tensor_file_meta(file, "lethe.model") != NULL;
     lt_tensor_file_close(file);
     LT_TRY(lt_file_digest(path, digest));
     lti_json_text(w, "file_digest", digest);
@@ -147,41 +145,91 @@ static lt_status write_model(const lt_inspect_spec *spec, const lt_model *m, lti
     return spec->plan ? write_plan(spec, m, w) : LT_OK;
 }
 
+static bool is_given(const char *text)
+{
+    return text && *text;
+}
+
+static const char *input_of(const lt_inspect_spec *spec)
+{
+    return is_given(spec->fallback.input) ? spec->fallback.input : "3x32x32";
+}
+
 static lt_status inspect_architecture(const lt_inspect_spec *spec, lti_json *w)
 {
+    const lt_model_fallback *f = &spec->fallback;
+    lt_model_shape shape = {.n_classes = spec->n_classes};
     lt_model *m;
-    LT_TRY(lt_model_create(spec->model, spec->shape, &m));
+    char *text;
+    LT_TRY(lt_parse_image_shape(input_of(spec), &shape));
+    LT_TRY(lt_model_spec_normalize(f->model, is_given(f->normalize) ? f->normalize : "none", shape.c, &text));
+    lt_status status = lt_model_create(text, shape, &m);
+    lti_free(text);
+    LT_TRY(status);
     lt_model_init(m, 1);
-    const lt_status status = write_model(spec, m, w);
+    status = write_model(spec, m, w);
     lt_model_destroy(m);
     return status;
 }
 
-static lt_status inspect_model(const lt_inspect_spec *spec, const char *path, bool own, lti_json *w)
+static lt_status write_differences(const lt_inspect_spec *spec, const char *path, lti_json *w, int *n)
 {
-    lt_model *m = NULL;
-    if (!own && !(spec->model && *spec->model)) {
+    lt_model_shape shape = {0};
+    lt_differences d;
+    LT_TRY(lt_parse_image_shape(input_of(spec), &shape));
+    lt_status status = lt_model_compare(path, spec->fallback.model, &shape, &d);
+    lti_json_text(w, "asked", spec->fallback.model);
+    lti_json_begin(w, "differences", '[');
+    for (int i = 0; i < d.n; i++) {
+        lti_json_begin(w, NULL, '{');
+        lti_json_text(w, "tensor", d.row[i].name);
+        lti_json_text(w, "kind", lt_difference_kind_text(d.row[i].kind));
+        lti_json_text(w, "expected", d.row[i].expected);
+        lti_json_text(w, "found", d.row[i].found);
+        lti_json_end(w, '}');
+    }
+    lti_json_end(w, ']');
+    *n = d.n;
+    lt_differences_clear(&d);
+    return status;
+}
+
+// Opened as everything else opens it; a file that does not fit the architecture asked for is shown with what differs.
+static lt_status inspect_model(const lt_inspect_spec *spec, const char *path, lti_json *w)
+{
+    lt_model_facts facts;
+    lt_model_fallback fallback = spec->fallback;
+    lt_trained_model m = {0};
+    int n_differences = 0;
+    fallback.input = input_of(spec);
+    LT_TRY(lt_model_examine(path, &facts));
+    if (!facts.own && facts.guessed)
+        lti_json_text(w, "fits", facts.spec);
+    if (!facts.own && !is_given(fallback.model)) {
         if (!spec->plan)
             return LT_OK;
         LT_FAIL(LT_E_USAGE, "%s: the file does not name its architecture", spec->file);
         return lt_error_hint("name it with --model");
     }
-    lt_status status = lt_model_open(path, own ? NULL : spec->model, own ? NULL : &spec->shape, &m);
+    if (!facts.own)
+        LT_TRY(write_differences(spec, path, w, &n_differences));
+    if (n_differences)
+        return LT_OK;
+    lt_status status = lt_trained_model_open(spec->file, is_given(fallback.model) ? &fallback : NULL, NULL, &m);
     if (status == LT_OK)
-        status = write_model(spec, m, w);
-    lt_model_destroy(m);
+        status = write_model(spec, m.model, w);
+    lt_trained_model_close(&m);
     return status;
 }
 
 static lt_status inspect_file(const lt_inspect_spec *spec, lti_json *w)
 {
-    bool own;
     char *path = lti_is_dir(spec->file) ? lti_asprintf("%s/model.safetensors", spec->file) : lti_strdup(spec->file);
     if (!path)
         return LTI_NOMEM("path");
-    lt_status status = inspect_tensors(path, spec->stats, w, &own);
+    lt_status status = inspect_tensors(path, spec->stats, w);
     if (status == LT_OK)
-        status = inspect_model(spec, path, own, w);
+        status = inspect_model(spec, path, w);
     lti_free(path);
     return status;
 }

@@ -7,7 +7,12 @@
 
 const lt_option lt_train_what_options[] = {
     LT_STR(lt_train_what, data, NULL, "data set, KIND[:PATH][,key=value...]; `lethe data list` shows the kinds"),
-    LT_STR(lt_train_what, model, "resnet18", "architecture, NAME[:key=value,...]"),
+    LT_STR(lt_train_what, model, NULL,
+           "architecture, NAME[:key=value,...]; default: that of --init, or resnet18 without it"),
+    LT_STR(
+        lt_train_what, normalize, NULL,
+        "MEAN:STD of a normalisation in front of the model, values per channel separated by commas, or none; default: "
+        "as --model or --init says"),
     LT_STR(lt_train_what, init, NULL,
            "run or model file to start from (fine-tuning); default: a random initialisation"),
     LT_I32(
@@ -66,16 +71,33 @@ static lt_status make_options(training *t)
     return lt_optset_add_filled(t->made, "", lt_compute_options, &t->copy.compute, flags, "call");
 }
 
+static bool is_given(const char *text)
+{
+    return text && *text;
+}
+
+static lt_status make_new_model(training *t, lt_model_shape shape)
+{
+    const lt_train_what *w = &t->order->what;
+    const char *model = is_given(w->model) ? w->model : "resnet18";
+    char *spec = NULL;
+    if (is_given(w->normalize))
+        LT_TRY(lt_model_spec_normalize(model, w->normalize, shape.c, &spec));
+    lt_status status = lt_model_create(spec ? spec : model, shape, &t->model);
+    free(spec);
+    LT_TRY(status);
+    lt_model_init(t->model, t->order->seed);
+    return LT_OK;
+}
+
 static lt_status make_model(training *t)
 {
     const lt_train_order *o = t->order;
     const lt_model_shape shape = {o->ds->c, o->ds->h, o->ds->w, o->ds->n_classes};
-    if (!o->what.init || !*o->what.init) {
-        LT_TRY(lt_model_create(o->what.model, shape, &t->model));
-        lt_model_init(t->model, o->seed);
-        return LT_OK;
-    }
-    LT_TRY(lt_trained_model_open(o->what.init, NULL, o->ds, &t->init));
+    if (!is_given(o->what.init))
+        return make_new_model(t, shape);
+    const lt_model_fallback fallback = {.model = o->what.model, .normalize = o->what.normalize};
+    LT_TRY(lt_trained_model_open(o->what.init, &fallback, o->ds, &t->init));
     const lt_model_shape *s = &t->init.model->shape;
     if (s->c != shape.c || s->h != shape.h || s->w != shape.w || s->n_classes != shape.n_classes)
         return LT_FAIL(LT_E_SHAPE, "%s takes %dx%dx%d images of %d classes, %s has %dx%dx%d of %d", o->what.init, s->c,
