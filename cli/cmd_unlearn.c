@@ -10,6 +10,7 @@
 struct opts {
     lt_model_fallback file;
     lt_unlearn_what what;
+    lt_train_cfg train; // of a method that trains from scratch
     const char *oracle, *references;
     bool tensorboard;
 };
@@ -92,6 +93,8 @@ static lt_status prepare(cli_call *call)
     snprintf(prefix, sizeof prefix, "unlearn.%s", m->name);
     call->extra = m;
     call->extra_cfg = cli_alloc(m->cfg_size, 1);
+    if (m->needs & LT_FROM_SCRATCH)
+        LT_TRY(cli_add_options(call, "train", lt_train_options, &((struct opts *)call->opts)->train, LT_OPTGROUP_FLAGS));
     return cli_add_options(call, prefix, m->opts, call->extra_cfg, LT_OPTGROUP_FLAGS);
 }
 
@@ -107,6 +110,9 @@ static void more_help(const cli_call *call, FILE *out)
         free(defaults);
         if (chosen->opts[0].name)
             cli_print_options(out, NULL, "", chosen->opts, call->extra_cfg);
+        if (chosen->needs & LT_FROM_SCRATCH)
+            cli_print_options(out, "How the original was trained (default: as its run recorded)", "", lt_train_options,
+                              &((struct opts *)call->opts)->train);
         return;
     }
     fputs("\nMethods (`lethe unlearn --method NAME --help` shows the options of one):\n", out);
@@ -227,6 +233,7 @@ static lt_status run_order(cli_call *call, lt_trained_model *base)
     const lt_unlearn_order order = {.what = o->what,
                                     .method = call->extra,
                                     .cfg = call->extra_cfg,
+                                    .train = &((struct opts *)call->opts)->train,
                                     .seed = call->seed.seed,
                                     .compute = call->compute,
                                     .base = base,

@@ -119,6 +119,8 @@ LT_API lt_status lt_sample_list_write(const lt_dataset *ds, const char *path); /
 LT_API lt_status lt_sample_list_open(const char *path, lt_sample_list **list);
 LT_API void lt_sample_list_close(lt_sample_list *list); // NULL is fine
 LT_API int64_t lt_sample_list_count(const lt_sample_list *list);
+// lt_sample_digest of the sample with this official id; false when the list does not have it.
+LT_API bool lt_sample_list_digest(const lt_sample_list *list, int64_t id, char out[LT_SAMPLE_DIGEST_HEX]);
 
 typedef struct lt_identity { // of a data set, held against a sample list
     int64_t n_found, n_new;  // samples of the list that are there; samples of the set that the list does not have

@@ -86,7 +86,7 @@ LT_API lt_status lt_population_dir(const lt_train_order *order, int n, const lt_
 
 // ---- unlearning
 typedef struct lt_unlearn_what { // rows of lt_unlearn_what_options
-    const char *run, *method, *forget, *requests, *data, *cache;
+    const char *run, *method, *forget, *requests, *data, *recipe, *cache;
     uint64_t forget_seed;
     double request_lr_decay;
     bool use_retain_data, save_adv;
@@ -98,6 +98,10 @@ typedef struct lt_unlearn_order {
     lt_unlearn_what what; // what.run: how the base is named in the result; what.method: as method->name
     const lt_unlearn_method *method;
     const void *cfg; // options of the method
+    // Of a method with LT_FROM_SCRATCH: how the original was trained, last of all. With `set` the struct that is bound
+    // to it as "train", in which what nobody has set becomes what the base or what.recipe says; without, complete. NULL
+    // = what they say.
+    lt_train_cfg *train;
     uint64_t seed;
     lt_compute compute;
     const lt_trained_model *base; // stays as it is

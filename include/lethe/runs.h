@@ -44,6 +44,29 @@ LT_API bool lt_trained_model_has_recipe(const lt_trained_model *m);
 LT_API lt_status lt_trained_model_recipe(const lt_trained_model *m, lt_train_cfg *cfg);
 // The spectral clipping that it was trained with; clip_norm and the others are 0 where the file says nothing.
 LT_API lt_status lt_trained_model_clip(const lt_trained_model *m, lt_clip_cfg *cfg);
+
+// ---- how a model came to be: one training, or a chain such as training and fine-tuning
+typedef struct lt_recipe_stage {
+    bool is_known;    // cfg is how the model was trained, rather than the defaults
+    bool is_recorded; // by the model's file, rather than given by the user: "" as data is then not known
+    lt_train_cfg cfg;
+    lt_clip_cfg clip;               // all zero = none
+    char *data, *data_digest, *run; // spec and digest of the training data, run that was left; or ""
+    int64_t *forgotten;             // (n_forgotten) official ids in that data, forgotten before the next stage
+    int64_t n_forgotten;
+} lt_recipe_stage;
+typedef struct lt_recipe { // owned
+    int n;                 // 1 or more
+    lt_recipe_stage *stage;
+} lt_recipe;
+LT_API void lt_recipe_clear(lt_recipe *recipe);
+// Every training of the model, from its metadata, the first one first. LT_E_FORMAT.
+LT_API lt_status lt_trained_model_history(const lt_trained_model *m, lt_recipe *recipe);
+// A YAML file: options of training at the top, or below `stages` a list of such maps, each perhaps with `data`, the
+// data set of that stage (default: that of the model). LT_E_FORMAT with the line; LT_E_USAGE for a training that has no
+// `epochs`, or none of them.
+LT_API lt_status lt_recipe_open(const char *path, lt_recipe *recipe);
+
 // Path of the run that this one started from, malloc'ed ("" = none): the one on record or, where nothing lies there,
 // one of the same name in the directory that holds this run. NULL when out of memory.
 LT_API char *lt_trained_model_parent(const lt_trained_model *m);

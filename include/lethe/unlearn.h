@@ -27,6 +27,14 @@ typedef struct lt_unlearn_until {
     void *ctx;
 } lt_unlearn_until;
 
+typedef struct lt_train_stage { // a training before the last one, of a model that was fine-tuned
+    lt_train_cfg cfg;
+    const lt_dataset *ds;
+    const lt_index_set *retain;                   // rows of its training split that stay
+    lt_status (*prepare)(void *ctx, lt_job *job); // as lt_unlearn_in.prepare_training; NULL = nothing
+    void *prepare_ctx;
+} lt_train_stage;
+
 typedef struct lt_unlearn_in {
     lt_model *model; // starts as the trained model, ends unlearned
     const lt_dataset *ds;
@@ -37,13 +45,16 @@ typedef struct lt_unlearn_in {
     const char *cache_dir; // adversarial sets; may be NULL
     const char *run_dir;   // checkpoints; may be NULL
     bool resume;
-    // Recipe of the original model, or NULL when it is not known: retrain trains with it; the default batch, the
-    // largest default learning rate and the default augmentation of the other methods follow from it.
     // What else belongs to training the original model, spectral clipping say: called on the job of a method that
     // trains from scratch, before it runs. What it attaches must outlive the call. NULL = nothing.
     lt_status (*prepare_training)(void *ctx, lt_job *job);
     void *prepare_ctx;
+    // Recipe of the original model, or NULL when it is not known: retrain trains with it; the default batch, the
+    // largest default learning rate and the default augmentation of the other methods follow from it.
     const lt_train_cfg *train_cfg;
+    // Trainings of the original model before that one: a method with LT_FROM_SCRATCH repeats them first, in this order.
+    const lt_train_stage *earlier;
+    int n_earlier;
     // NULL = a single request. A saliency mask is then that of stream->first and stream->all [AMUN 6], and amun without
     // `adaptive` takes its adversarial set from one search for stream->all on stream->first.
     const lt_unlearn_stream *stream;

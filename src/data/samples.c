@@ -160,6 +160,17 @@ int64_t lt_sample_list_count(const lt_sample_list *list)
     return list->n;
 }
 
+bool lt_sample_list_digest(const lt_sample_list *list, int64_t id, char out[LT_SAMPLE_DIGEST_HEX])
+{
+    for (int64_t i = 0; i < list->n; i++)
+        if (list->sample[i].id == id) {
+            for (int k = 0; k < DIGEST_BYTES; k++)
+                lti_format(out + (ptrdiff_t)2 * k, 3, "%02x", list->sample[i].digest[k]);
+            return true;
+        }
+    return false;
+}
+
 // ---- identifying
 
 void lt_identity_clear(lt_identity *identity)

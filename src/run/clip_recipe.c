@@ -1,6 +1,7 @@
 // clip_recipe.c - spectral clipping as part of how a model was trained: in its metadata, and for training it again.
 #include "run/run_impl.h"
 #include <stdlib.h>
+#include <string.h>
 
 static const char key[] = "lethe.clip"; // {"clip_norm":"1",...}
 
@@ -21,22 +22,33 @@ static void add_rows(lti_buf *b, const lt_option *rows, const lt_clip_cfg *cfg)
     }
 }
 
-lt_status lti_set_clip_recipe(lt_model *model, const lt_clip_cfg *cfg)
+char *lti_clip_json(const lt_clip_cfg *cfg)
 {
     lti_buf b = {0};
-    if (!clips(cfg))
-        return LT_OK;
     lti_buf_puts(&b, "{");
-    add_rows(&b, lt_clip_norm_options, cfg);
-    add_rows(&b, lt_clip_rule_options, cfg);
+    if (clips(cfg)) {
+        add_rows(&b, lt_clip_norm_options, cfg);
+        add_rows(&b, lt_clip_rule_options, cfg);
+    }
     lti_buf_puts(&b, "}");
-    char *text = lti_buf_take(&b);
+    return lti_buf_take(&b);
+}
+
+// A model that was fine-tuned without clipping must not keep the entry of the one that it started from.
+lt_status lti_set_clip_recipe(lt_model *model, const lt_clip_cfg *cfg)
+{
+    bool has_entry = false;
+    for (int i = 0; i < model->n_meta; i++)
+        has_entry |= !strcmp(model->meta[i].key, key);
+    if (!clips(cfg) && !has_entry)
+        return LT_OK;
+    char *text = lti_clip_json(cfg);
     const lt_status status = text ? lt_model_set_meta(model, key, text) : LTI_NOMEM("recipe");
     free(text);
     return status;
 }
 
-static lt_status read_rows(const lt_trained_model *m, const json_t *recipe, lt_clip_cfg *cfg)
+lt_status lti_clip_read(const char *label, const json_t *recipe, lt_clip_cfg *cfg)
 {
     lt_optset *set = NULL;
     const char *name;
@@ -50,7 +62,7 @@ static lt_status read_rows(const lt_trained_model *m, const json_t *recipe, lt_c
         if (status != LT_OK)
             break;
         if (!json_is_string(value) || !lt_optset_has(set, name))
-            status = LT_FAIL(LT_E_FORMAT, "%s: metadata %s: unknown option '%s'", m->path, key, name);
+            status = LT_FAIL(LT_E_FORMAT, "%s: clipping: unknown option '%s'", label, name);
         else
             status = lt_optset_set(set, name, json_string_value(value), "recipe");
     }
@@ -69,7 +81,7 @@ lt_status lt_trained_model_clip(const lt_trained_model *m, lt_clip_cfg *cfg)
     json_t *recipe = json_loads(text, 0, &error);
     if (!recipe)
         return LT_FAIL(LT_E_FORMAT, "%s: metadata %s: %s", m->path, key, error.text);
-    const lt_status status = read_rows(m, recipe, cfg);
+    const lt_status status = lti_clip_read(m->path, recipe, cfg);
     json_decref(recipe);
     return status;
 }

@@ -109,6 +109,16 @@ static lt_status open_list(const char *path, lt_sample_list **list)
     return status == LT_OK ? lt_sample_list_open(path, list) : status;
 }
 
+lt_status lti_sample_list_find(const lt_trained_model *m, lt_sample_list **list, bool *found)
+{
+    char *path = find_list(m);
+    *list = NULL;
+    *found = path != NULL;
+    lt_status status = path ? open_list(path, list) : LT_OK;
+    lti_free(path);
+    return status;
+}
+
 static lt_status identify(const lt_trained_model *m, const char *path, lt_dataset *ds, lt_events *events)
 {
     lt_sample_list *list;

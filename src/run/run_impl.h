@@ -1,7 +1,6 @@
 // run_impl.h - shared by the files of this module.
 #ifndef LTI_RUN_RUN_IMPL_H
 #define LTI_RUN_RUN_IMPL_H
-#include "base/base.h"
 #include "base/json_write.h"
 #include "io/json_read.h"
 #include "lethe/pipeline.h"
@@ -34,7 +33,33 @@ typedef struct lti_clip_recipe {
 } lti_clip_recipe;
 lt_status lti_set_clip_recipe(lt_model *model, const lt_clip_cfg *cfg); // into the metadata, if it clips anything
 lt_status lti_clip_job(void *ctx, lt_job *job);                         // ctx: lti_clip_recipe; attaches the clipper
+char *lti_clip_json(const lt_clip_cfg *cfg); // {"clip_norm":"1",...}, or {} when it clips nothing; for free()
+lt_status lti_clip_read(const char *label, const json_t *recipe, lt_clip_cfg *cfg);
 // An array of rows, of reals or of counts.
 void lti_run_write_matrix(lti_json *j, const char *key, const double *real, const int64_t *count, int rows,
                           int columns);
+
+// ---- history.c
+lt_status lti_recipe_set_earlier(lt_model *model, const lt_recipe_stage *stage, int n); // into the metadata
+void lti_recipe_write(lti_json *j, const char *key, const lt_recipe_stage *stage, int n);
+lt_status lti_recipe_note_forgotten(const lt_trained_model *m, lt_recipe_stage *s); // what the run m had forgotten
+
+// ---- identity.c
+// The sample list of the run or of the nearest one that it comes from; *found = false when there is none.
+lt_status lti_sample_list_find(const lt_trained_model *m, lt_sample_list **list, bool *found);
+
+// ---- earlier_data.c: the data of the trainings before the last one, without the samples that must be forgotten
+typedef struct lti_earlier { // owned
+    int n, n_opened;
+    lt_train_stage *stage; // as an unlearning method takes them
+    lt_dataset **ds;       // (n) opened here, or NULL where it is the data of the model
+    lt_index_set *retain;  // (n)
+    lti_clip_recipe *clip; // (n)
+} lti_earlier;
+// stage (n): all but the last of a recipe. sets: what is forgotten and retained of ds, the data of the model m. A
+// sample is forgotten in every stage that has its image. LT_E_USAGE when the data of a stage are not known;
+// LT_E_INTEGRITY when they are not what they were.
+lt_status lti_earlier_open(const lt_trained_model *m, const lt_dataset *ds, const lt_sample_sets *sets,
+                           const lt_recipe_stage *stage, int n, const lt_env *env, lti_earlier *out);
+void lti_earlier_close(lti_earlier *e);
 #endif

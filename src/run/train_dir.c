@@ -105,12 +105,32 @@ static lt_status make_model(training *t)
     return lt_model_dup(t->init.model, &t->model);
 }
 
+// Fine-tuning continues a history: whoever retrains the result repeats all of it.
+static lt_status describe_history(training *t)
+{
+    lt_recipe history;
+    if (!t->init.model)
+        return LT_OK;
+    LT_TRY(lt_trained_model_history(&t->init, &history));
+    lt_recipe_stage *last = &history.stage[history.n - 1];
+    lt_status status = lti_recipe_note_forgotten(&t->init, last);
+    if (status == LT_OK && last->n_forgotten && !strcmp(last->data_digest, t->order->ds->digest))
+        lt_warn(t->order->env->events, "train.forgotten",
+                "%s has forgotten %lld samples of %s: this training shows them to it again", t->order->what.init,
+                (long long)last->n_forgotten, t->order->ds->spec);
+    if (status == LT_OK)
+        status = lti_recipe_set_earlier(t->model, history.stage, history.n);
+    lt_recipe_clear(&history);
+    return status;
+}
+
 static lt_status describe_model(training *t)
 {
     char digest[65], parent[65] = "";
     lt_optset_digest(options_of(t), digest);
     if (t->init.model)
         lt_model_digest(t->init.model, parent);
+    LT_TRY(describe_history(t));
     const lt_provenance p = {.ds = t->order->ds,
                              .is_trained = true,
                              .recipe = &t->order->cfg,

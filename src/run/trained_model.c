@@ -221,65 +221,6 @@ char *lt_trained_model_parent(const lt_trained_model *m)
     return lti_strdup(parent);
 }
 
-// ---- the training recipe travels in the metadata as {"lr":"0.1",...}
-
-char *lt_recipe_json(const lt_train_cfg *cfg)
-{
-    lti_buf b = {0};
-    char number[LT_OPTION_TEXT_MAX];
-    lti_buf_puts(&b, "{");
-    for (const lt_option *o = lt_train_options; o->name; o++) {
-        lti_buf_puts(&b, o == lt_train_options ? "" : ",");
-        lti_buf_json_string(&b, o->name);
-        lti_buf_puts(&b, ":");
-        const char *text = lt_option_text(o, cfg, number);
-        lti_buf_json_string(&b, text ? text : "");
-    }
-    lti_buf_puts(&b, "}");
-    return lti_buf_take(&b);
-}
-
-static lt_status apply_recipe(const lt_trained_model *m, const json_t *recipe, lt_optset *set)
-{
-    const char *key;
-    const json_t *value;
-    json_object_foreach((json_t *)recipe, key, value)
-    {
-        if (!json_is_string(value) || !lt_optset_has(set, key))
-            return LT_FAIL(LT_E_FORMAT, "%s: metadata lethe.recipe: unknown training option '%s'", m->path, key);
-        lt_status status = lt_optset_set(set, key, json_string_value(value), "recipe");
-        if (status != LT_OK)
-            return LT_FAIL(LT_E_FORMAT, "%s: metadata lethe.recipe: %s", m->path, lt_error_get()->message);
-    }
-    return LT_OK;
-}
-
-bool lt_trained_model_has_recipe(const lt_trained_model *m)
-{
-    return lt_trained_model_meta(m, "lethe.recipe") != NULL;
-}
-
-lt_status lt_trained_model_recipe(const lt_trained_model *m, lt_train_cfg *cfg)
-{
-    lt_options_defaults(lt_train_options, cfg);
-    const char *text = lt_trained_model_meta(m, "lethe.recipe");
-    if (!text)
-        return LT_OK;
-    json_error_t error;
-    json_t *recipe = json_loads(text, 0, &error);
-    if (!recipe)
-        return LT_FAIL(LT_E_FORMAT, "%s: metadata lethe.recipe: %s", m->path, error.text);
-    lt_optset *set = NULL;
-    lt_status status = lt_optset_create(&set);
-    if (status == LT_OK)
-        status = lt_optset_add(set, "", lt_train_options, cfg, 0);
-    if (status == LT_OK)
-        status = apply_recipe(m, recipe, set);
-    lt_optset_destroy(set);
-    json_decref(recipe);
-    return status;
-}
-
 // ---- data
 
 lt_status lt_trained_model_data_spec(const lt_trained_model *m, const char *given, const char **spec)

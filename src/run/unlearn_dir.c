@@ -20,6 +20,8 @@ const lt_option lt_unlearn_what_options[] = {
             "the method may use the retained data; --no-use-retain-data: forget data only"),
     LT_ENUM(lt_unlearn_what, until, LTI_UNTIL_EPOCHS, lti_until_values, "when the method ends"),
     LT_STR(lt_unlearn_what, data, NULL, "data set; default: the one the model was trained on"),
+    LT_STR(lt_unlearn_what, recipe, NULL,
+           "retrain: YAML file that says how the original was trained; default: what its run recorded"),
     LT_STR(lt_unlearn_what, cache, NULL,
            "directory for adversarial sets; default: under $LETHE_HOME or the user's cache"),
     LT_BOOL(lt_unlearn_what, save_adv, 1, "keep the adversarial set of the method in the run directory"),
@@ -48,14 +50,17 @@ typedef struct unlearning { // everything that must be given back
     void *cfg;
     lt_optset *made;
     lt_model *model;
-    lt_train_cfg recipe;
+    lt_train_cfg recipe; // of the last training
+    bool has_recipe;
+    lt_recipe history; // every training
+    lti_earlier earlier;
     lti_clip_recipe clip;
     lt_sample_sets sets;
     lti_until until; // open with --until held-out
     lt_result_dir to;
     lt_unlearn_result result;
     lt_signals *after, *before; // outputs on the three groups
-    char parent_digest[65], forget_digest[65], forgotten_digest[65], first_digest[65];
+    char parent_digest[65], forget_digest[65], forgotten_digest[65], first_digest[65], history_digest[65];
 } unlearning;
 
 static bool uses_retain(const lt_unlearn_order *o)
@@ -87,8 +92,99 @@ static lt_status make_options(unlearning *u)
     LT_TRY(lt_optset_create(&u->made));
     LT_TRY(lt_optset_add_filled(u->made, "", lt_unlearn_what_options, &u->copy.what, flags, "call"));
     LT_TRY(lt_optset_add_filled(u->made, prefix, o->method->opts, u->cfg, flags, "call"));
+    if (o->train && (o->method->needs & LT_FROM_SCRATCH))
+        LT_TRY(lt_optset_add_filled(u->made, "train", lt_train_options, o->train, flags, "call"));
     LT_TRY(lt_optset_add_filled(u->made, "", lti_seed_options, &u->seed, flags, "call"));
     return lt_optset_add_filled(u->made, "", lt_compute_options, &u->copy.compute, flags, "call");
+}
+
+// ---- how the original was trained
+
+static lt_train_cfg *bound_recipe(const unlearning *u)
+{
+    const lt_unlearn_order *o = u->order;
+    const bool is_bound = o->train && (!o->set || lt_optset_has(o->set, "train.epochs"));
+    return is_bound && (o->method->needs & LT_FROM_SCRATCH) ? o->train : NULL;
+}
+
+// What the user has not said is what the base or the file of the user says; it is recorded with the options.
+static lt_status overlay_recipe(unlearning *u, const lt_recipe_stage *last)
+{
+    lt_optset *set =
+        (lt_optset *)(uintptr_t)u->order->set; // values of a weaker origin, as the contract of `train` says
+    lt_train_cfg *bound = bound_recipe(u);
+    const char *value, *origin;
+    u->has_recipe = last->is_known;
+    u->recipe = last->cfg;
+    if (!bound)
+        return LT_OK;
+    if (!set) {
+        u->has_recipe = true;
+        u->recipe = *bound;
+        return LT_OK;
+    }
+    LT_TRY(lt_optset_get(set, "train.epochs", &value, &origin));
+    u->has_recipe |= strcmp(origin, "default") != 0; // for how long says that it is a recipe
+    for (const lt_option *row = lt_train_options; row->name && last->is_known; row++) {
+        enum { KEY_MAX = 64 };
+        char key[KEY_MAX], number[LT_OPTION_TEXT_MAX];
+        const char *text = lt_option_text(row, &last->cfg, number);
+        lti_format(key, sizeof key, "train.%s", row->name);
+        LT_TRY(lt_optset_set(set, key, text ? text : "", "recipe"));
+    }
+    u->recipe = *bound;
+    return LT_OK;
+}
+
+// A file of the user replaces all that the base recorded, unless it is one training and the base had several.
+static lt_status read_history(unlearning *u)
+{
+    const lt_unlearn_order *o = u->order;
+    const bool is_given = o->what.recipe && *o->what.recipe;
+    if (is_given && !(o->method->needs & LT_FROM_SCRATCH)) {
+        LT_FAIL(LT_E_USAGE, "%s: --recipe is for methods that train from scratch", o->method->name);
+        return lt_error_hint("--method retrain");
+    }
+    LT_TRY(is_given ? lt_recipe_open(o->what.recipe, &u->history) : lt_trained_model_history(o->base, &u->history));
+    const int n = u->history.n;
+    if (is_given) {
+        lt_recipe recorded;
+        LT_TRY(lt_trained_model_history(o->base, &recorded));
+        const int n_recorded = recorded.n;
+        lt_recipe_clear(&recorded);
+        if (n < n_recorded)
+            return LT_FAIL(LT_E_USAGE, "%s: it says %d training%s, but %s was trained %d times", o->what.recipe, n,
+                           n == 1 ? "" : "s", o->base->name, n_recorded);
+    }
+    return overlay_recipe(u, &u->history.stage[n - 1]);
+}
+
+// Only what trains from scratch needs the data of earlier trainings.
+static lt_status open_history(unlearning *u)
+{
+    const lt_unlearn_order *o = u->order;
+    const int n = u->history.n;
+    if (!(o->method->needs & LT_FROM_SCRATCH))
+        return LT_OK;
+    for (int i = 0; i < n - 1; i++)
+        if (!u->history.stage[i].is_known) {
+            LT_FAIL(LT_E_USAGE, "%s: %s was trained %d times: expected the recipe of training %d, found none",
+                    o->method->name, o->base->name, n, i + 1);
+            return lt_error_hint("say them all with --recipe FILE.yaml: a list `stages`, each with epochs, lr, ...");
+        }
+    return lti_earlier_open(o->base, o->ds, &u->sets, u->history.stage, n - 1, o->env, &u->earlier);
+}
+
+static void digest_history(const unlearning *u, char digest[65])
+{
+    lti_json j = {0};
+    lti_hash h;
+    lti_recipe_write(&j, NULL, u->history.stage, u->history.n - 1);
+    char *text = lti_json_take(&j);
+    lti_hash_init(&h);
+    lti_hash_add(&h, text ? text : "", text ? strlen(text) : 0);
+    lti_hash_hex(&h, digest);
+    free(text);
 }
 
 static lt_status open_inputs(unlearning *u)
@@ -96,7 +192,8 @@ static lt_status open_inputs(unlearning *u)
     const lt_unlearn_order *o = u->order;
     const lt_forget_request request = {.spec = o->what.forget, .seed = o->what.forget_seed, .is_new = true};
     LT_TRY(lt_trained_model_sets(o->base, o->ds, &request, &u->sets));
-    LT_TRY(lt_trained_model_recipe(o->base, &u->recipe));
+    LT_TRY(read_history(u));
+    LT_TRY(open_history(u));
     LT_TRY(lt_trained_model_clip(o->base, &u->clip.cfg));
     u->clip.env = o->env;
     LT_TRY(lt_model_dup(o->base->model, &u->model));
@@ -109,6 +206,8 @@ static lt_status open_inputs(unlearning *u)
     }
     lt_model_digest(u->model, u->parent_digest);
     lt_index_set_digest(o->ds, LT_TRAIN, &u->sets.forget, u->forget_digest);
+    if (u->earlier.n)
+        digest_history(u, u->history_digest);
     if (o->stream)
         lt_model_digest(o->stream->first, u->first_digest);
     return LT_OK;
@@ -129,7 +228,9 @@ static lt_unlearn_in describe_job(unlearning *u)
                            .resume = !o->force,
                            .prepare_training = lti_clip_job,
                            .prepare_ctx = &u->clip,
-                           .train_cfg = lt_trained_model_has_recipe(o->base) ? &u->recipe : NULL,
+                           .train_cfg = u->has_recipe ? &u->recipe : NULL,
+                           .earlier = u->earlier.stage,
+                           .n_earlier = u->earlier.n,
                            .stream = o->stream,
                            .until = o->what.until == LTI_UNTIL_HELD_OUT ? &u->until.hook : NULL};
 }
@@ -243,11 +344,14 @@ static lt_status save_artefacts(unlearning *u)
 {
     char path[LT_RESULT_PATH_MAX];
     const lt_provenance p = {.ds = u->order->ds,
+                             .recipe = u->order->method->needs & LT_FROM_SCRATCH ? &u->recipe : NULL,
                              .method = u->order->method->name,
                              .parent_digest = u->parent_digest,
                              .forgotten_digest = u->forgotten_digest,
                              .forget_digest = u->forget_digest};
     LT_TRY(lt_model_set_provenance(u->model, &p));
+    if (u->order->method->needs & LT_FROM_SCRATCH)
+        LT_TRY(lti_recipe_set_earlier(u->model, u->history.stage, u->earlier.n));
     LT_TRY(lt_model_save(u->model, u->to.model));
     LT_TRY(lt_run_path(u->to.run, "signals.npz", path, sizeof path));
     LT_TRY(lt_signals_save(u->after, path));
@@ -359,6 +463,16 @@ static void write_costs(lti_json *j, const unlearning *u, const lt_unlearn_recor
     lti_json_end(j, '}');
 }
 
+// The trainings as they were repeated.
+static void write_recipe(lti_json *j, const unlearning *u)
+{
+    char *last = lt_recipe_json(&u->recipe);
+    lti_recipe_write(j, "earlier_trainings", u->history.stage, u->earlier.n);
+    if (last)
+        lti_json_raw(j, "recipe", last);
+    free(last);
+}
+
 static char *write_record(const unlearning *u, const lt_unlearn_record *r)
 {
     const lt_unlearn_order *o = u->order;
@@ -395,6 +509,10 @@ static char *write_record(const unlearning *u, const lt_unlearn_record *r)
     lti_json_text(&j, "forget_digest", r->forget_digest);
     if (*u->first_digest)
         lti_json_text(&j, "stream_digest", u->first_digest);
+    if (*u->history_digest)
+        lti_json_text(&j, "history_digest", u->history_digest);
+    if (o->method->needs & LT_FROM_SCRATCH)
+        write_recipe(&j, u);
     lti_json_text(&j, "model_digest", r->model_digest);
     lti_json_text(&j, "run", u->to.dir);
     lti_json_end(&j, '}');
@@ -472,15 +590,17 @@ static lt_status read_stored(const unlearning *u, lt_unlearn_record *r)
 static lt_status open_result(unlearning *u)
 {
     const lt_unlearn_order *o = u->order;
-    const char *const facts[] = {"parent_digest",
-                                 u->parent_digest,
-                                 "data_digest",
-                                 o->ds->digest,
-                                 "forget_digest",
-                                 u->forget_digest,
-                                 o->stream ? "stream_digest" : NULL,
-                                 u->first_digest,
-                                 NULL};
+    const char *facts[2 * 5 + 1] = {"parent_digest", u->parent_digest, "data_digest",
+                                    o->ds->digest,   "forget_digest",  u->forget_digest};
+    int n = 6;
+    if (o->stream) {
+        facts[n++] = "stream_digest";
+        facts[n++] = u->first_digest;
+    }
+    if (u->earlier.n) {
+        facts[n++] = "history_digest";
+        facts[n++] = u->history_digest;
+    }
     const lt_result_dir_spec spec = {.verb = "unlearn",
                                      .label = o->method->name,
                                      .out = o->out,
@@ -532,6 +652,8 @@ lt_status lt_unlearn_dir(const lt_unlearn_order *order, lt_unlearn_record *recor
     lt_unlearn_result_clear(&u->result);
     lt_signals_destroy(u->after);
     lt_signals_destroy(u->before);
+    lti_earlier_close(&u->earlier);
+    lt_recipe_clear(&u->history);
     lt_sample_sets_clear(&u->sets);
     lti_until_clear(&u->until);
     lt_model_destroy(u->model);

@@ -5,6 +5,7 @@
 #include "train/end_early.h"
 #include <math.h>
 #include <string.h>
+#include <unistd.h>
 
 void lt_unlearn_result_clear(lt_unlearn_result *result)
 {
@@ -70,6 +71,20 @@ static lt_status check_classes(const lt_unlearn_method *method, const lt_unlearn
     return LT_OK;
 }
 
+static lt_status check_recipe(const lt_unlearn_method *method, const lt_unlearn_in *in)
+{
+    for (int i = 0; i <= in->n_earlier; i++) {
+        const lt_train_cfg *cfg = i < in->n_earlier ? &in->earlier[i].cfg : in->train_cfg;
+        if (cfg->epochs < 1)
+            return LT_FAIL(LT_E_USAGE, "%s: training %d of %d in the recipe of the original model has no epochs",
+                           method->name, i + 1, in->n_earlier + 1);
+        if (i < in->n_earlier && in->earlier[i].retain->n < 1)
+            return LT_FAIL(LT_E_USAGE, "%s: training %d of %d: expected samples that are not forgotten, found none",
+                           method->name, i + 1, in->n_earlier + 1);
+    }
+    return LT_OK;
+}
+
 lt_status lt_unlearn_check(const lt_unlearn_method *method, const lt_unlearn_in *in)
 {
     bool has_retain = in->retain && in->retain->n > 0;
@@ -84,11 +99,11 @@ lt_status lt_unlearn_check(const lt_unlearn_method *method, const lt_unlearn_in 
         return LT_FAIL(LT_E_USAGE, "%s: expected at least one sample in the retain set, found none", method->name);
     if (method->needs & LT_FROM_SCRATCH && !in->train_cfg) {
         (void)LT_FAIL(LT_E_USAGE, "%s: expected the training recipe of the original model, found none", method->name);
-        return lt_error_hint("record it with the model: lethe convert FILE RUN --epochs N --lr X ... (a model trained "
-                             "by another recipe is no oracle)");
+        return lt_error_hint("say how it was trained: --epochs N --lr X ..., or --recipe FILE.yaml (a model trained by "
+                             "another recipe is no oracle)");
     }
-    if (method->needs & LT_FROM_SCRATCH && in->train_cfg->epochs < 1)
-        return LT_FAIL(LT_E_USAGE, "%s: the training recipe of the original model has no epochs", method->name);
+    if (method->needs & LT_FROM_SCRATCH)
+        LT_TRY(check_recipe(method, in));
     if (in->until && (!(method->needs & LT_FINE_TUNES) || method->run))
         return LT_FAIL(LT_E_USAGE,
                        "%s: expected a method that fine-tunes with --until, found one without epochs to end",
@@ -153,6 +168,64 @@ static lt_status train(const lt_unlearn_in *in, lt_job *job, lt_train_result *re
     return status;
 }
 
+// The trainings before the last one, without the forgotten samples. Each leaves a checkpoint of its own, from which a
+// resumed run takes its result at once.
+static lt_status train_earlier(const lt_unlearn_in *in, lt_train_result *total)
+{
+    for (int i = 0; i < in->n_earlier; i++) {
+        const lt_train_stage *s = &in->earlier[i];
+        lt_train_result result = {0};
+        lt_job job = {.model = in->model, .seed = in->seed, .cfg = s->cfg};
+        lt_view view = lt_view_rows(s->ds, LT_TRAIN, s->retain);
+        view.augment = s->cfg.augment;
+        lti_add_view(&job, lti_add_phase(&job, true), view);
+        if (s->prepare)
+            LT_TRY(s->prepare(s->prepare_ctx, &job));
+        char *checkpoint = in->run_dir ? lti_asprintf("%s/stage-%d.safetensors", in->run_dir, i + 1) : NULL;
+        if (in->run_dir && !checkpoint)
+            return LTI_NOMEM("path");
+        lt_note(in->env->events, "unlearn.stage", "training %d of %d, on %lld samples of %s", i + 1, in->n_earlier + 1,
+                (long long)s->retain->n, s->ds->spec);
+        lt_status status = lt_train_run(&job, in->env, checkpoint, in->resume, &result);
+        lti_free(checkpoint);
+        LT_TRY(status);
+        total->epochs += result.epochs;
+        total->steps += result.steps;
+        total->n_forward += result.n_forward;
+        total->n_backward += result.n_backward;
+    }
+    return LT_OK;
+}
+
+static void remove_stages(const lt_unlearn_in *in)
+{
+    for (int i = 0; in->run_dir && i < in->n_earlier; i++) {
+        char *checkpoint = lti_asprintf("%s/stage-%d.safetensors", in->run_dir, i + 1);
+        if (checkpoint)
+            (void)unlink(checkpoint);
+        lti_free(checkpoint);
+    }
+}
+
+static lt_status train_all(const lt_unlearn_method *method, const lt_unlearn_in *in, lt_job *job,
+                           lt_train_result *result)
+{
+    lt_train_result before = {0};
+    if (method->needs & LT_FROM_SCRATCH) {
+        lt_model_init(in->model, in->seed);
+        LT_TRY(train_earlier(in, &before));
+        if (in->prepare_training)
+            LT_TRY(in->prepare_training(in->prepare_ctx, job));
+    }
+    LT_TRY(train(in, job, result));
+    result->epochs += before.epochs;
+    result->steps += before.steps;
+    result->n_forward += before.n_forward;
+    result->n_backward += before.n_backward;
+    remove_stages(in);
+    return LT_OK;
+}
+
 // By a job: the method's plan, the trainer, the method's last word.
 static lt_status run_job(const lt_unlearn_method *method, const lt_unlearn_in *in, const void *cfg,
                          lti_setting *setting, lt_unlearn_plan_ctx *ctx, lt_unlearn_result *result)
@@ -173,11 +246,7 @@ static lt_status run_job(const lt_unlearn_method *method, const lt_unlearn_in *i
                     method->name, setting->setup.lr_area_wanted, (double)setting->lr_cap, setting->setup.lr_area);
     }
     const double start_s = lti_now_s();
-    if (method->needs & LT_FROM_SCRATCH)
-        lt_model_init(in->model, in->seed);
-    if ((method->needs & LT_FROM_SCRATCH) && in->prepare_training)
-        LT_TRY(in->prepare_training(in->prepare_ctx, &job));
-    LT_TRY(train(in, &job, &result->train));
+    LT_TRY(train_all(method, in, &job, &result->train));
     if (method->finish)
         LT_TRY(method->finish(in, cfg, ctx, &job));
     result->update_s = ctx->plan_s + lti_now_s() - start_s;
