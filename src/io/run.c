@@ -441,7 +441,6 @@ lt_status lt_run_finish(lt_run *run, const char *result_json)
     }
     char *files;
     LT_TRY(lt_run_write_text(run, "result.json", result_json));
-    to_ledger(run, NULL, result_json);
     LT_TRY(end_growing(run));
     LT_TRY(lti_run_list_files(run->dir, &files));
     LT_TRY(write_taken(run, "files.json", files));
