@@ -94,7 +94,8 @@ static lt_status prepare(cli_call *call)
     call->extra = m;
     call->extra_cfg = cli_alloc(m->cfg_size, 1);
     if (m->needs & LT_FROM_SCRATCH)
-        LT_TRY(cli_add_options(call, "train", lt_train_options, &((struct opts *)call->opts)->train, LT_OPTGROUP_FLAGS));
+        LT_TRY(
+            cli_add_options(call, "train", lt_train_options, &((struct opts *)call->opts)->train, LT_OPTGROUP_FLAGS));
     return cli_add_options(call, prefix, m->opts, call->extra_cfg, LT_OPTGROUP_FLAGS);
 }
 
