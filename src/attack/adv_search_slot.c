@@ -25,7 +25,7 @@ static lti_next start_run(lti_slot *s, const void *cfg)
 static lti_next stop_search(lti_slot *s, lti_search_outcome outcome)
 {
     lti_search_item *item = s->state;
-    item->outcome = outcome;
+    item->outcome = (int32_t)outcome;
     (void)lti_slot_record(s, 0);
     return LTI_STOP;
 }
