@@ -119,7 +119,7 @@ static json_t *parts_json(const json_t *backends)
              onednn ? "fast CPU kernels"
                     : "not built in: only the slow reference kernels; install libdnnl-dev and build again");
     const bool cuda = device_works(backends, "cuda"), built = strncmp(CLI_CUDA, "plug-in built", 13) == 0;
-    put_part(list, "CUDA", cuda, cuda || !built ? CLI_CUDA : CLI_CUDA "; no card can be used, see backend cuda");
+    put_part(list, "CUDA", cuda, cuda || !built ? CLI_CUDA : CLI_CUDA "; no GPU can be used, see backend cuda");
     put_part(list, "dashboard", lt_server_is_available(), lt_server_library());
     const bool mpirun = program_works("mpirun", "--version", NULL), slurm = program_works("sbatch", "--version", NULL);
     put_part(list, "mpirun", mpirun,

@@ -19,7 +19,8 @@ static const lt_option tracking[] = {
             "event files for TensorBoard in the run directory, beside metrics.csv and .jsonl"),
     LT_OPT_END,
 };
-// Say how requests are judged, not what is computed: a finished stream is judged anew without being made again.
+// They configure the evaluation of requests, not what is computed: a finished stream is evaluated again without being
+// rerun.
 static const lt_option judging[] = {
     LT_STR(struct opts, oracle, NULL, "--requests: retrained runs to compare with: one, one per request, or a stream"),
     LT_STR(struct opts, references, NULL, "--requests: outputs of reference models on all samples (.npz), for RMIA"),
@@ -205,7 +206,7 @@ static lt_status check_requests(cli_call *call)
         cli_say(call->session, "notice: requests cut:KxN:FILE are now called split:KxN:FILE");
     LT_TRY(lt_optset_get(call->set, "forget", &value, &origin));
     if (has_requests && strcmp(origin, "default") != 0)
-        return LT_FAIL(LT_E_USAGE, "unlearn: --requests says what to forget: leave --forget out");
+        return LT_FAIL(LT_E_USAGE, "unlearn: --requests says what to forget: omit --forget");
     const char *stray = has_requests                      ? NULL
                         : o->oracle && *o->oracle         ? "--oracle"
                         : o->references && *o->references ? "--references"

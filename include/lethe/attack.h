@@ -6,7 +6,7 @@ LT_BEGIN
 
 typedef enum lt_adv_status { LT_ADV_OK = 0, LT_ADV_CLEAN_WRONG = 1, LT_ADV_FAILED = 2 } lt_adv_status;
 
-// One adversarial partner per sample of a view, in the view's order: [AMUN 2.1, 2.3]. Predictions are those of the
+// One adversarial example per sample of a view, in the view's order: [AMUN 2.1, 2.3]. Predictions are those of the
 // ordinary evaluation path (lt_evaluate in batches of the attack's size).
 typedef struct lt_adv_set {
     int64_t n;
@@ -51,7 +51,7 @@ LT_API lt_status lt_attack_find(const char *name, const lt_attack **attack); // 
 // Runs the attack, or returns its stored result. cache_dir: results are stored as cache_dir/DIGEST/ where DIGEST covers
 // attack, options, model, backend, labels, ids and pixels; NULL = no cache. An interrupted search (LT_E_INTERRUPTED)
 // leaves its state in the cache and is continued by the next call, with the same result as if it had never stopped. A
-// damaged cache entry is reported as a warning and made again. The view is read un-augmented. Events: "attack.progress"
+// damaged cache entry is reported as a warning and recomputed. The view is read un-augmented. Events: "attack.progress"
 // PROGRESS in samples; "attack.done" METRIC; "attack.cache" INFO or WARNING.
 LT_API lt_status lt_attack_run(const lt_attack *attack, const lt_model *model, const lt_view *view, const void *cfg,
                                const lt_env *env, const char *cache_dir, lt_adv_set **set);

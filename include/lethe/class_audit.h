@@ -1,7 +1,7 @@
 // class_audit.h - audits of a model that forgot whole classes, from outputs alone. docs/methods/class-audit.md
 //
 // A class is forgotten when the forget group holds samples of it and the retain group holds none; classes that stay are
-// those with retained samples. All figures are fractions and are read against the same figure of retrained models:
+// those with retained samples. All metrics are fractions and are compared with the same metric of retrained models:
 // higher is not better.
 #ifndef LT_CLASS_AUDIT_H
 #define LT_CLASS_AUDIT_H

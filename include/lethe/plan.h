@@ -14,7 +14,7 @@ typedef struct lt_plan lt_plan;
 
 // A process-wide, immutable registry row is instantiated for a number of threads (0 = one per core). name: "ref",
 // "onednn", "auto" (best built in), or a device: "cuda[:index][,key=value...]" (docs/cuda.md).
-// LT_E_UNSUPPORTED when the device's library, driver or card is missing (says which), LT_E_USAGE for a bad name.
+// LT_E_UNSUPPORTED when the device's library, driver or GPU is missing (says which), LT_E_USAGE for a bad name.
 LT_API lt_status lt_backend_create(const char *name, int n_threads, lt_backend **backend);
 LT_API void lt_backend_destroy(lt_backend *backend);
 LT_API const char *lt_backend_name(const lt_backend *backend);
@@ -62,7 +62,7 @@ LT_API void lt_plan_destroy(lt_plan *plan);
 // Slabs of the plan's real type, laid out by lt_value_info.slab_offset, borrowed until rebound. grads may be NULL when
 // the plan does not make parameter gradients (wrt_params); they are overwritten, not accumulated into.
 LT_API lt_status lt_plan_bind(lt_plan *plan, void *params, void *state, void *grads);
-// Tell the plan that params or state changed since its last run, so that prepared weights are made again.
+// Tell the plan that params or state changed since its last run, so that packed weights are repacked.
 // Train-mode runs that update state do not need it for themselves. On a device, what lt_train_run left there counts as
 // newer than the caller's slab; hooks of a job say when the slab is up to date (lt_job.on_step).
 LT_API void lt_plan_params_changed(lt_plan *plan);

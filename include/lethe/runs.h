@@ -144,7 +144,7 @@ typedef struct lt_result_dir {
     struct lti_tensorboard *tensorboard; // NULL = none
 } lt_result_dir;
 // A run is a pure function of its options, inputs and seed: an unfinished directory of the same options is continued,
-// a finished one is taken as it is when every fact *_digest is the same in its result, and made again otherwise.
+// a finished one is taken as it is when every fact *_digest is the same in its result, and recomputed otherwise.
 // LT_E_USAGE for a directory of something else without force; errors of lt_run_open. Close it in either case.
 LT_API lt_status lt_result_dir_open(const lt_result_dir_spec *spec, lt_result_dir *d);
 // Beside a model that was trained on ds: what its training set was, by content. Runs that come from it find it there.

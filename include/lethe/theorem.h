@@ -1,6 +1,6 @@
 // theorem.h - the quantities of the AMUN theorem, measured on one unlearned model. [AMUN 9]
 //
-// For a sample (x,y) with adversarial partner (x_adv,y_adv) at distance delta the theorem says of one gradient step
+// For a sample (x,y) with adversarial example (x_adv,y_adv) at distance delta the theorem says of one gradient step
 //     |u - r|^2 <= |o - r|^2 + (2 / beta) (L delta - C),
 //     C = l(f_o(x_adv),y) + l(f_u(x_adv),y_adv) - l(f_r(x),y) - l(f_r(x_adv),y_adv),
 // with the parameters o of the original, u of the unlearned and r of the retrained model (the paper: theta_o, theta'

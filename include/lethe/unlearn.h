@@ -70,7 +70,7 @@ typedef struct lt_layer_delta { // of one parameter tensor
     double delta_l2, norm_l2; // of its change, and of what it was before
 } lt_layer_delta;
 
-// ---- what a method runs with unless told otherwise: docs/methods/learning-rate-area.md
+// ---- defaults of a method: docs/methods/learning-rate-area.md
 //
 // The learning-rate area A is the sum of the learning rate over all optimiser steps of a run. To first order the
 // parameters move by A / (1 - momentum) mean gradients, so A says how much a run spends, whatever the size of the data,

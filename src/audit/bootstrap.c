@@ -117,13 +117,13 @@ typedef struct boot {
 
 static lt_status boot_init(const lt_signals *s, int n_scores, const double *const *score, int n_draws, boot *b)
 {
-    size_t n = (size_t)s->n, n_figures = 3 + 3 * (size_t)n_scores;
+    size_t n = (size_t)s->n, n_metrics = 3 + 3 * (size_t)n_scores;
     b->n_draws = n_draws;
     b->rows = lti_calloc(n, sizeof *b->rows);
     b->correct = lti_calloc(n, sizeof *b->correct);
     b->count = lti_calloc(n, sizeof *b->count);
     b->rank = lti_calloc((size_t)n_scores, sizeof *b->rank);
-    b->value = lti_calloc(n_figures * (size_t)n_draws, sizeof *b->value);
+    b->value = lti_calloc(n_metrics * (size_t)n_draws, sizeof *b->value);
     if (!b->rows || !b->correct || !b->count || !b->rank || !b->value)
         return LTI_NOMEM("bootstrap");
     b->n_scores = n_scores;

@@ -1,4 +1,4 @@
-// class_audit.c - the figures of a model that forgot whole classes, beside those of retrained models. [class-audit]
+// class_audit.c - the metrics of a model that forgot whole classes, and of retrained models. [class-audit]
 #include "audit/class_impl.h"
 #include <math.h>
 #include <string.h>

@@ -1,4 +1,4 @@
-// class_kind.c - the audit kind of forgotten classes: its figures enter the report beside those of the retrained
+// class_kind.c - the audit kind of forgotten classes: its metrics enter the report with those of the retrained
 // models. docs/methods/class-audit.md
 #include "audit/kind_impl.h"
 #include "lethe/class_audit.h"
@@ -60,7 +60,7 @@ static lt_status put_figure(lt_audit_report *report, lt_metric_id id, const lt_c
     return status;
 }
 
-static lt_status put_figures(lt_audit_report *report, const lt_class_audits *all, const int *at)
+static lt_status put_metrics(lt_audit_report *report, const lt_class_audits *all, const int *at)
 {
     static const struct {
         lt_metric_id id;
@@ -109,7 +109,7 @@ static lt_status run_classes(const lt_audit_in *in, const void *cfg, lt_audit_re
         status = lt_class_audit_run(before, oracle, m, cfg, in->seed, &r->before_audits);
     lt_signals_destroy(owned);
     if (status == LT_OK)
-        status = put_figures(report, r->audits, at);
+        status = put_metrics(report, r->audits, at);
     if (status == LT_OK) {
         r->before = r->before_audits ? &r->before_audits->audit[0] : NULL;
         r->class_name = in->ds ? in->ds->class_names : NULL;

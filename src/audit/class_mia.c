@@ -2,7 +2,7 @@
 //
 // Everything is learnt from outputs of the model under test on data it was not trained on, so that the attack needs
 // queries only. Features leave the forgotten classes' logits out (unless asked for), so a model whose forgotten logits
-// are masked has the figures of the model before, to the last bit.
+// are masked has bit-identical metrics to the original model.
 #include "audit/class_impl.h"
 #include <math.h>
 #include <string.h>

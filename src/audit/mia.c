@@ -1,4 +1,4 @@
-// mia.c - the membership attacks of audits.list: finding one, checking what it needs, running it, and its figures.
+// mia.c - the membership attacks of audits.list: finding one, checking what it needs, running it, and its metrics.
 #include "audit/mia_impl.h"
 #include <math.h>
 #include <stdlib.h>
@@ -125,7 +125,7 @@ lt_status lti_mia_hold_out_reference(const lt_mia *mia, const lt_mia_in *in, lt_
     return check_references(mia, out);
 }
 
-// ---- figures
+// ---- metrics
 
 // Scores by group: one allocation, out[g] points into it.
 static double *by_group(const lt_signals *s, const double *score, const double *out[3], int64_t n[3])

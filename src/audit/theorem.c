@@ -121,7 +121,7 @@ static lt_status check(const lt_theorem_in *in)
             return LT_FAIL(LT_E_SHAPE, "theorem: expected models of one architecture, found %s and %s",
                            in->original->spec, other[i]->spec);
     if (in->clean.n < 1)
-        return LT_FAIL(LT_E_USAGE, "theorem: expected at least one sample with an adversarial partner, found none");
+        return LT_FAIL(LT_E_USAGE, "theorem: expected at least one sample with an adversarial example, found none");
     const int k = in->original->shape.n_classes;
     for (int64_t i = 0; i < in->clean.n; i++)
         if (in->y_adv[i] < 0 || in->y_adv[i] >= k || true_label(in, i) < 0 || true_label(in, i) >= k)

@@ -17,7 +17,7 @@ const lt_option lt_verdict_options[] = {
     LT_F64(lt_verdict_cfg, verdict_min_effect, 0.001, 0, 1, "",
            "differences up to this are never called distinguishable"),
     LT_I32(lt_verdict_cfg, bootstrap, 1000, 0, 1000000, "draws",
-           "draws of the samples for the intervals of the figures; 0 = no intervals"),
+           "bootstrap draws of the samples for the intervals of metrics; 0 = no intervals"),
     LT_OPT_END,
 };
 

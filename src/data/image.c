@@ -1,6 +1,6 @@
 // image.c - encoded images to planes of bytes, and one size for all of them.
 //
-// The format is told by the first bytes, not by the name. Sizes are bounded before anything is allocated.
+// The format is detected from the first bytes, not from the name. Sizes are bounded before anything is allocated.
 #include "data_impl.h"
 #include <string.h>
 #include <strings.h>

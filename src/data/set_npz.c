@@ -2,7 +2,7 @@
 //
 // Images: uint8, (n,C,H,W), (n,H,W,C) or (n,H,W), as train_x and test_x; labels: whole numbers, (n) or (n,1), as
 // train_y and test_y. The names of two common collections work too (x_train, train_images). Which axis holds the
-// channels is told by its length, 1 or 3; where that leaves two readings, layout=nchw|nhwc decides.
+// channels is recognized by its length, 1 or 3; where that leaves two readings, layout=nchw|nhwc decides.
 #include "data_impl.h"
 #include "lethe/tensorfile.h"
 #include <string.h>

@@ -163,7 +163,7 @@ typedef struct lt_backend_ops {
 struct lt_backend {
     const lt_backend_ops *ops;
     char *spec; // as given to lt_backend_create, "cuda:0,precision=tf32"
-    // Of the same spec, or NULL; only while open() runs. A device opens another queue of that one's card.
+    // Of the same spec, or NULL; only while open() runs. A device opens another queue of the same GPU.
     const lt_backend *sibling;
     pthread_mutex_t device_lock;                  // around every use of the device; recursive
     struct lti_device_copy *device_copies;        // plan_device.c; under the lock
@@ -174,7 +174,7 @@ struct lt_backend {
     char version[96];
 };
 
-// Another backend of the same spec, for another thread. On a device: another queue of the same card. Work of both may
+// Another backend of the same spec, for another thread. On a device: another queue of the same GPU. Work of both may
 // read the same memory there, and either may release it.
 lt_status lti_backend_create_sibling(const lt_backend *first, int n_threads, lt_backend **backend);
 

@@ -1,7 +1,7 @@
-// device_buffer_cache.c - memory of the host that does not change, copied to a card once for all backends beside each
+// device_buffer_cache.c - memory of the host that does not change, copied to a GPU once for all backends beside each
 // other.
 //
-// Backends beside each other are queues of one card, each of a thread of its own; whoever first asks for a copy makes
+// Backends beside each other are queues of one GPU, each of a thread of its own; whoever first asks for a copy makes
 // it while the others wait, and the last one to give it back releases it.
 #include "base/base.h"
 #include "graph/backend.h"

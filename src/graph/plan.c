@@ -2,8 +2,8 @@
 //
 // The order of the passes is fixed: batch and mode first, so that every later pass sees exact shapes; then folding and
 // fusing, so that gradients are taken of the fused graph; then gradients; then removal of dead nodes, fusions across
-// the two halves, and what is made again instead of kept. Every pass works on the plan's own copy of the graph and can
-// be switched off without changing results.
+// the two halves, and what is rematerialized instead of kept. Every pass works on the plan's own copy of the graph and
+// can be switched off without changing results.
 #include "graph/plan_impl.h"
 #include "graph/plan_share.h"
 #include <string.h>
@@ -83,7 +83,7 @@ static lt_status check_wrt(const lt_graph *g, const lt_plan_spec *s)
     return LT_OK;
 }
 
-// 256 MiB keep ResNet-18 of width 64 in half of the memory that PyTorch takes for it. A card has more.
+// 256 MiB keep ResNet-18 of width 64 in half of the memory that PyTorch takes for it. A GPU has more.
 static size_t keep_bytes(const lt_plan *plan, const lt_plan_spec *s)
 {
     return s->keep_bytes ? s->keep_bytes : (size_t)(plan->backend->ops->device ? 8192 : 256) << 20;

@@ -109,7 +109,7 @@ lt_status lti_pass_fold(lt_graph *g, const bool *fixed, const bool *depends);
 lt_status lti_pass_fuse(lt_graph *g, const bool *fixed);
 // After the gradient; keep as below. in_place: kernels may add to what another one made.
 lt_status lti_pass_fuse_epilogue(lt_graph *g, bool in_place, const bool *keep);
-// keep[v]: the caller reads v. budget: bytes that may live until the gradient before anything is made again.
+// keep[v]: the caller reads v. budget: bytes that may live until the gradient before anything is rematerialized.
 lt_status lti_pass_rematerialize(lt_graph *g, const bool *keep, size_t budget);
 // keep[v]: the caller reads v. Values inside of segments are computed again for the gradient.
 lt_status lti_pass_checkpoint(lt_graph *g, const bool *keep);

@@ -2,7 +2,7 @@
 //
 // The order follows the reader's questions: which method came closest to the oracle (tables, gaps), what an attacker
 // finds (ROC), what the confidences look like before and after [AMUN 7.8], for which classes, how deep the forgetting
-// goes, what it cost, what makes the figures uncertain, what the adversarial neighbours are [AMUN 2], how the models
+// goes, what it cost, the warnings of the linter, the adversarial examples [AMUN 2], how the models
 // were trained, and with which data, seeds and versions.
 #include "report/section.h"
 

@@ -58,7 +58,7 @@ static lt_status audit_rows(const lt_report_spec *s, page_audit *a)
     return status;
 }
 
-// ---- figures
+// ---- metrics
 
 static void head(lti_doc *d, const char *caption, const char *const *column)
 {
@@ -71,7 +71,7 @@ static void head(lti_doc *d, const char *caption, const char *const *column)
     lti_buf_printf(&d->b, "</tr></thead>\n<tbody>\n");
 }
 
-static void put_figures(lti_doc *d, const page_audit *a)
+static void put_metrics(lti_doc *d, const page_audit *a)
 {
     static const char *const column[] = {
         "Forgotten classes, %", "Other classes, %",   "SVC-MIA, %",         "class-MIA, %",           "retrained, %",
@@ -163,7 +163,7 @@ static lt_status put_class_audit(lti_doc *d)
                      "class's test images that the discriminator of the nearest class (bold) accepts. A model that "
                      "still answers with the forgotten class, or hides its logit only, can have a small gap: read the "
                      "first column, and the audit of representations, before any other.");
-        put_figures(d, &a);
+        put_metrics(d, &a);
         for (int f = 0; f < a.first->audit[0].n_classes; f++) {
             put_shares(d, &a, f, "Where test images of the forgotten class go, %", predicted);
             put_shares(d, &a, f, "Accepted by the discriminators of the classes that stay, %", accept);

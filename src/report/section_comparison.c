@@ -132,7 +132,7 @@ static void put_answer(lti_doc *d)
         const bool too_few = !nearest->verdict || !strcmp(nearest->verdict, lt_verdict_text(LT_VERDICT_TOO_FEW));
         lti_buf_puts(b, too_few ? "; without several retrained models nobody can say whether that is more than chance."
                         : is_same(nearest->verdict) ? "; over all metrics it is indistinguishable from retraining."
-                                                    : "; over all metrics it is told apart from retraining.");
+                                                    : "; over all metrics it is distinguishable from retraining.");
     }
     lti_buf_puts(b, "</p>\n");
 }

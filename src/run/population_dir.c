@@ -213,7 +213,7 @@ static lt_status train_all(population_run *p)
     return status;
 }
 
-// Members that failed: the rest is a result, and the caller makes an error of it when it has been told.
+// Members that failed: the rest is a result, and the caller makes an error of it after reporting it.
 static lt_status write_results(population_run *p, lt_status status, lt_population_record *record)
 {
     const lt_error error = *lt_error_get();

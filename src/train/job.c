@@ -1,7 +1,7 @@
 // job.c - prepares a job: checks it, adds loss and gradients to the model's graph, opens loaders, compiles plans.
 //
 // Plans and loaders are made at the start of an epoch for every batch size it will meet, so that what cannot be
-// compiled fails before the first step and steps allocate nothing. Loaders are made again only when on_epoch may have
+// compiled fails before the first step and steps allocate nothing. Loaders are rebuilt only when on_epoch may have
 // changed the views.
 #include "trainer.h"
 

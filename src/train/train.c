@@ -89,7 +89,7 @@ static lt_status load(lti_trainer *t)
     const lti_step_counters *at = &t->at;
     if (at->epoch < 0 || at->epoch > t->job->cfg.epochs || at->phase < 0 || at->phase > t->job->n_phases ||
         at->batch < 0) {
-        return LT_FAIL(LT_E_FORMAT, "%s: place out of range: epoch %lld, phase %lld, batch %lld", t->path,
+        return LT_FAIL(LT_E_FORMAT, "%s: offset out of range: epoch %lld, phase %lld, batch %lld", t->path,
                        (long long)at->epoch, (long long)at->phase, (long long)at->batch);
     }
     t->optim.t = at->optim_t;
@@ -416,7 +416,7 @@ static lt_status run_phase(lti_trainer *t)
     for (int i = 0; i < p; i++)
         first_batch += t->job->phase[i].companion ? 0 : t->phase_batches[i];
     if (t->at.batch > t->phase_batches[p]) {
-        return LT_FAIL(LT_E_FORMAT, "%s: place out of range: batch %lld of %lld", t->path, (long long)t->at.batch,
+        return LT_FAIL(LT_E_FORMAT, "%s: offset out of range: batch %lld of %lld", t->path, (long long)t->at.batch,
                        (long long)t->phase_batches[p]);
     }
     if (t->job->on_phase && t->at.batch == 0) {

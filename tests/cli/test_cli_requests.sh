@@ -157,7 +157,7 @@ sed -n 3p list.csv >two.csv
 printf 'file:one.csv\nrandom:3\nfile:two.csv\n' >overlap.txt
 error 3 "index $(cat two.csv) is in request 1 (file:one.csv) and in request 3 (file:two.csv)" \
     unlearn base --method ft --requests overlap.txt --out never
-error 2 "leave --forget out" unlearn base --method ft --requests stream.txt --forget class:1 --out never
+error 2 "omit --forget" unlearn base --method ft --requests stream.txt --forget class:1 --out never
 error 2 "goes with --requests" unlearn base --method ft --oracle o/request-1 --out never
 error 2 "unknown option" unlearn base --method ft --stream-first base --out never
 error 2 "has no lr" unlearn base --method ssd --requests stream.txt --request-lr-decay 0.9 --out never

@@ -29,7 +29,7 @@ typedef struct work {
     size_t budget;          // bytes that may live until the gradient
     bool *kept;             // (values) read by the gradient
     bool *pinned;           // (values) is kept: must be, or fits into the budget
-    int32_t *chain;         // (values) makers to run again for it; 0 = not made again
+    int32_t *chain;         // (values) makers to run again for it; 0 = not rematerialized
     lt_val *rematerialized; // (values) its copy, LT_NONE = none yet
     lt_node *node;          // the new list
     int32_t n_nodes, n_values;
