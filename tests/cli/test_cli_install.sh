@@ -14,6 +14,11 @@ LETHE=$root/usr/bin/lethe run 0 --version
 contains out '^lethe [0-9]'
 ! grep -rq "$SOURCE" "$libdir/pkgconfig/lethe.pc" "$root/usr/include" || fail "an installed file names the source tree"
 
+if command -v readelf >/dev/null 2>&1; then
+    readelf --dyn-syms --wide "$libdir/liblethe.so" | awk '$5 == "GLOBAL" && $7 != "UND" && $8 !~ /@@?LETHE_0$/ && $8 !~ /^LETHE_0/ { print $8 }' >plain
+    [ ! -s plain ] || fail "symbols of liblethe.so without a version: $(head -3 plain | tr '\n' ' ')"
+fi
+
 for header in "$root"/usr/include/lethe/*.h; do
     name=lethe/$(basename "$header")
     printf '#include "%s"\nint main(void) { return 0; }\n' "$name" >one.c
