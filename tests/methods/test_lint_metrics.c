@@ -68,10 +68,37 @@ static const row published_rows[] = {
     {"AMUN+SalUn", 94.19, 97.71, 91.79, UNKNOWN, UNKNOWN, UNKNOWN, "", NULL},
 };
 
+// The demo of seed 1 and learning-rate areas on its base model. experiments/demo-grid
+static const row grid_rows[] = {
+    {"amun-no-retain", 85.25, 96.3611, 70.8, 0.745031, 55.7077, UNKNOWN, "utility", "utility"},
+    {"amun", 87.25, 100, 78.2, 1.35282, 45.118, UNKNOWN, "", ""},
+    {"ft", 87, 100, 80.9, 0.900519, 52.8543, UNKNOWN, "", ""},
+    {"ga", 100, 100, 79.9, 0.131427, 68.5067, UNKNOWN, "inert", "inert"},
+    {"rl", 88.25, 99.5278, 75.3, 1.18071, 48.0992, UNKNOWN, "", ""},
+    {"df-adv-0.04", 100, 99.9722, 77, 0.380721, 64.9758, UNKNOWN, "inert", "inert"},
+    {"df-adv-0.08", 96.75, 99.3611, 74.6, 0.480417, 61.7335, UNKNOWN, "utility", "inert utility"},
+    {"df-adv-0.4", 68.5, 89.4722, 66.8, 1.05702, 49.3745, UNKNOWN, "broken", "broken"},
+    {"df-plain-0.4", 92.75, 97.8056, 73.5, 0.634552, 57.9117, 95, "utility", "utility"},
+    {"df-plain-1.2", 76, 74.6944, 67.3, UNKNOWN, 55.7148, 48.25, "broken", "broken"},
+    {"ga-0.18", 100, 100, 80.1, 0.138967, 68.2528, UNKNOWN, "inert", "inert"},
+    {"ga-0.35", 99.75, 100, 80.2, 0.145608, 67.7518, UNKNOWN, "inert", "inert"},
+    {"ga-0.7", 98, 99.7222, 78.6, 0.073896, 66.2943, UNKNOWN, "inert", "inert"},
+    {"plain-5", 100, 100, 79.7, 0.807902, 57.1705, 100, "inert pair-memorised", "pair-memorised"},
+};
+
+// The demo of seed 2. experiments/demo-grid
+static const row second_rows[] = {
+    {"amun-no-retain", 84, 97.5278, 64.6, 0.741433, 56.423, UNKNOWN, "utility", "utility"},
+    {"amun", 82.75, 100, 72.6, 1.32357, 45.8263, UNKNOWN, "", ""},
+    {"ft", 84, 99.9722, 77.7, 0.794431, 52.8047, UNKNOWN, "", ""},
+    {"ga", 100, 100, 73.1, 0.099858, 69.6035, UNKNOWN, "inert", "inert"},
+    {"rl", 84.25, 99.4167, 69.2, 1.1663, 48.0735, UNKNOWN, "", ""},
+};
+
 #define ROWS(rows) rows, (int)(sizeof(rows) / sizeof *(rows))
 static const study studies[] = {
-    {100, 100, 77.2, 75.8, ROWS(demo_rows)},
-    {98.0, 98.8, 87.7, 87.0, ROWS(small_rows)},
+    {100, 100, 77.2, 75.8, ROWS(demo_rows)},          {100, 100, 79.8, 77.25, ROWS(grid_rows)},
+    {100, 100, 73.5, 76.5, ROWS(second_rows)},        {98.0, 98.8, 87.7, 87.0, ROWS(small_rows)},
     {100, 100, UNKNOWN, 94.49, ROWS(published_rows)},
 };
 

@@ -7,7 +7,7 @@
 #define LEAST_SHARE 0.1       // of that difference
 #define LEAST_PHI_SHARE 0.5   // without retrained models
 #define MOST_CLASS_SHARE 0.9  // of the accuracy on a forgotten class
-#define LARGEST_PHI_SHARE 1.8 // calibrated on experiments/demo-grid
+#define LARGEST_PHI_SHARE 1.8 // this and the next: tests/methods/test_lint_metrics.c
 #define LEAST_PHI_AUC 0.37
 #define BROKEN_LOSS 0.10
 #define UTILITY_LOSS 0.05
@@ -53,13 +53,14 @@ lt_status lti_run_metrics_of(const lt_lint_in *in, lti_run_metrics *m)
     return m->of_classes ? fill_classes(in, m) : lt_audit_phi_stats(s, &m->phi);
 }
 
+// Without retrained models the phi share tells, as long as the model is one: that of a broken model says nothing.
 bool lti_is_inert(const lti_run_metrics *m)
 {
     const double was = m->before.forget_acc, is = m->after.forget_acc;
     if (m->of_classes)
         return was > 0 && is >= MOST_CLASS_SHARE * was;
     if (!isfinite(m->retrained_forget_acc) || !isfinite(was))
-        return !isfinite(m->retrained_forget_acc) && m->phi.share < LEAST_PHI_SHARE;
+        return !isfinite(m->retrained_forget_acc) && m->phi.share < LEAST_PHI_SHARE && !lti_is_broken(m);
     const double due = was - m->retrained_forget_acc;
     return fabs(due) >= LEAST_DIFFERENCE && (was - is) / due < LEAST_SHARE;
 }
