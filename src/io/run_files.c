@@ -1,8 +1,9 @@
 // run_files.c - the digests of what a finished run holds: files.json, {"name": "BLAKE2b-256 of the file", ...}.
 //
 // A run is evidence: an array of outputs that somebody edited afterwards must not be taken for what the model said.
-// Every file of the run is listed, but for TensorBoard's copy of its metrics; what is added later (a report) is not. A file may be removed afterwards, as
-// adversarial examples of forgotten images should be: whoever needs it says that it is missing.
+// Every file of the run is listed, but for TensorBoard's copy of its metrics; what is added later (a report) is not. A
+// file may be removed afterwards, as adversarial examples of forgotten images should be: whoever needs it says that it
+// is missing.
 #include "io/run_impl.h"
 #include "io/tensorboard.h"
 #include "lethe/tensorfile.h"

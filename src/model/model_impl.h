@@ -61,8 +61,9 @@ lt_status lti_model_alloc(lt_model *model);
 bool lti_model_meta_reserved(const char *key);
 // PARAM or STATE value number v; false for every other value.
 bool lti_model_tensor(const lt_model *model, lt_val v, lt_value_info *info);
-// The tensors of the state_dict in its order, counters of batch norm (all of them *counter) included. list: room for two
-// tensors a value of the graph; names that are made lie in the arena. LT_E_DIVERGED for weights that are not finite.
+// The tensors of the state_dict in its order, counters of batch norm (all of them *counter) included. list: room for
+// two tensors a value of the graph; names that are made lie in the arena. LT_E_DIVERGED for weights that are not
+// finite.
 lt_status lti_model_list_tensors(const lt_model *model, lti_arena *names, int64_t *counter, lt_tensor *list, int *n);
 int64_t lti_model_shape_count(const lt_shape *shape);
 // Does `name` end in `suffix`? *stem_len is the length before it.

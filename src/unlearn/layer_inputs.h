@@ -23,7 +23,8 @@ typedef struct lti_layer_inputs {
 lt_status lti_layer_inputs_run(const lt_unlearn_in *in, const lti_layer_inputs *inputs, lt_unlearn_plan_ctx *ctx);
 
 void lti_sort_rows(lt_index_set *rows);
-// At most `most` rows of a set, drawn by the seed, in ascending order. step tells several draws of one run apart. Owned by the caller.
+// At most `most` rows of a set, drawn by the seed, in ascending order. step tells several draws of one run apart. Owned
+// by the caller.
 lt_status lti_draw_rows(const lt_unlearn_in *in, const lt_index_set *all, int64_t most, uint32_t step,
                         lt_index_set *out);
 
