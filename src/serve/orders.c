@@ -147,7 +147,7 @@ static lt_status add_deletion(lti_serve *s, const json_t *body, const lti_deleti
     snprintf(seed, sizeof seed, "%llu", (unsigned long long)d->seed);
     LT_TRY(add_option(job, "forget-seed", seed));
     if (!d->use_retain)
-        LT_TRY(lti_job_add_arg(job, "--no-retain"));
+        LT_TRY(lti_job_add_arg(job, "--no-use-retain-data"));
     LT_TRY(add_seed(job, body));
     LT_TRY(check_options(job, json_object_get(body, "options"), method->opts, method->cfg_size));
     return add_option(job, "out", name);
