@@ -27,6 +27,7 @@ typedef struct peer { // one connection
     int fd;
     double waits_since; // for a request; 0 = one is being answered
     bool is_suspended;
+    struct call *call; // the request on its way; of the thread that serves the connection
 } peer;
 
 struct lt_server {
@@ -53,6 +54,15 @@ typedef struct live { // a stream on its way
     lti_stream *stream;
     peer *to;
 } live;
+
+static void free_call(call *c)
+{
+    if (!c)
+        return;
+    free(c->target);
+    free(c->body);
+    free(c);
+}
 
 static double now_s(void)
 {
@@ -98,6 +108,8 @@ static void on_connection(void *cls, struct MHD_Connection *connection, void **c
         peer *gone = *at;
         if (gone)
             *at = gone->next;
+        if (gone)
+            free_call(gone->call); // of a request whose headers never ended
         free(gone);
         *context = NULL;
     }
@@ -247,27 +259,30 @@ static enum MHD_Result refuse_body(lt_server *server, struct MHD_Connection *con
 
 // ---- requests
 
+// The target is known before the headers are. A request that ends before they do is not told to `end`, so the
+// connection keeps it as well.
 static void *begin(void *cls, const char *uri, struct MHD_Connection *connection)
 {
-    call *c = calloc(1, sizeof *c);
+    peer *p = peer_of(connection);
+    call *c = p ? calloc(1, sizeof *c) : NULL;
     (void)cls;
     if (!c)
         return NULL;
     c->target = strdup(uri);
-    c->from = peer_of(connection);
+    c->from = p;
+    free_call(p->call);
+    p->call = c;
     return c;
 }
 
 static void end(void *cls, struct MHD_Connection *connection, void **context, enum MHD_RequestTerminationCode code)
 {
-    call *c = *context;
+    peer *p = peer_of(connection);
     (void)code;
-    set_waiting(cls, peer_of(connection), now_s());
-    if (c) {
-        free(c->target);
-        free(c->body);
-    }
-    free(c);
+    set_waiting(cls, p, now_s());
+    if (p && p->call == *context)
+        p->call = NULL;
+    free_call(*context);
     *context = NULL;
 }
 
