@@ -11,6 +11,7 @@ typedef struct lt_split_data {
     const uint8_t *x;        // (n, C, H, W)
     const int32_t *y;        // (n), 0..n_classes-1
     const int64_t *id;       // (n) index in the official order of the whole set (subsets keep the original index)
+    const int32_t *other;    // (n) class in the other hierarchy, 0..n_other-1; NULL where there is none
     const char *const *name; // (n) file of each sample, relative to the path of the set; NULL for kinds without files
 } lt_split_data;
 
@@ -21,10 +22,14 @@ typedef struct lt_dataset {
     bool flip; // event recordings: augmentation may mirror them
     lt_split_data split[2];
     const char *const *class_names; // n_classes
-    const char *spec;               // as given
-    const char *kind;               // "cifar10", "synthetic", ...
-    char digest[65];                // BLAKE2b-256 hex over dims, labels, ids and pixels of both splits
-    void *owner;                    // the reader's memory
+    // Sets with two hierarchies of classes (CIFAR-100): the one that is not class_names.
+    const char *const *other_names; // n_other; NULL = there is none
+    int n_other;
+    bool other_is_finer; // its classes are subclasses of class_names', else they are superclasses
+    const char *spec;    // as given
+    const char *kind;    // "cifar10", "synthetic", ...
+    char digest[65];     // BLAKE2b-256 hex over dims, labels, ids and pixels of both splits
+    void *owner;         // the reader's memory
 } lt_dataset;
 
 // spec: KIND[:PATH][,key=value...]. Without PATH the kind's usual folder is looked up under $LETHE_DATA. Keys of every
@@ -60,8 +65,11 @@ typedef struct lt_index_set {
     int64_t *row; // ascending for sets, as drawn for lists
 } lt_index_set;
 LT_API void lt_index_set_clear(lt_index_set *set);
-// spec: random:10% | random:5000 | class:3,7 | name:cat/0017.png (or a pattern such as name:cat/00*.png) |
-// digest:HEX | file:LIST[,column=NAME].
+// spec: random:10% | random:5000 | class:3,7 | superclass:NAME,... | subclass:NAME,... | name:cat/0017.png (or a
+// pattern such as name:cat/00*.png) | digest:HEX | file:LIST[,column=NAME].
+//
+// superclass: all samples of a class of the coarser hierarchy, of a set that is read by its finer one; subclass: of a
+// class of the finer one, of a set that is read by its coarser one. LT_E_USAGE for sets without that hierarchy.
 //
 // A list names samples of the training split, one a line: by official index, by file name (its path within the set, or
 // its last part where that is unique), by a pattern with * ? [], or by content ("digest:" and at least 16 hexadecimal

@@ -22,6 +22,7 @@ typedef struct lti_raw_split {
     uint8_t *x;        // (cap, C, H, W)
     int32_t *y;        // (cap)
     int64_t *id;       // (cap), ascending: the place in the official order
+    int32_t *other;    // (cap) class in the set's other hierarchy; NULL = there is none
     const char **name; // (n) once all samples are there, texts in the arena; NULL for kinds without files
 } lti_raw_split;
 
@@ -31,7 +32,11 @@ typedef struct lti_raw { // zero-initialised; set c, h, w before the first appen
     bool flip; // events: augmentation may mirror
     lti_raw_split split[2];
     const char *const *class_name; // (n_classes), in `arena` or static; NULL = "0", "1", ...
-    const char *missing[2];        // what was looked for in vain, for the error line; NULL = found
+    // A second labelling, coarser or finer; set before the first append. n_other 0 = none
+    const char *const *other_name; // (n_other), static
+    int n_other;
+    bool other_is_finer;
+    const char *missing[2]; // what was looked for in vain, for the error line; NULL = found
     lti_arena arena;
 } lti_raw;
 size_t lti_raw_sample_bytes(const lti_raw *raw);

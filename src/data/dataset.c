@@ -247,10 +247,13 @@ void lti_dataset_refresh(lti_dataset *ds)
     const lti_raw *r = &ds->raw;
     ds->pub.n_classes = r->n_classes;
     ds->pub.class_names = r->class_name;
+    ds->pub.other_names = r->other_name;
+    ds->pub.n_other = r->n_other;
+    ds->pub.other_is_finer = r->other_is_finer;
     for (int s = 0; s < 2; s++) {
         const lti_raw_split *d = &r->split[s];
-        ds->pub.split[s] =
-            (lt_split_data){.n = d->n, .x = d->x, .y = d->y, .id = d->id, .name = (const char *const *)d->name};
+        ds->pub.split[s] = (lt_split_data){
+            .n = d->n, .x = d->x, .y = d->y, .id = d->id, .other = d->other, .name = (const char *const *)d->name};
     }
     digest_of(r, ds->pub.digest);
 }

@@ -60,22 +60,27 @@ static lt_status mark_random(const lt_dataset *ds, const char *spec, uint64_t se
     return LT_OK;
 }
 
-static int find_class(const lt_dataset *ds, const char *word)
+typedef struct labelling { // of the training split
+    const char *word;      // "class", "superclass", "subclass"
+    const int32_t *y;      // (n)
+    const char *const *name;
+    int n;
+} labelling;
+
+static int find_class(const labelling *l, const char *word)
 {
-    for (int k = 0; k < ds->n_classes; k++)
-        if (strcmp(ds->class_names[k], word) == 0)
+    for (int k = 0; k < l->n; k++)
+        if (strcmp(l->name[k], word) == 0)
             return k;
     char *end;
     errno = 0;
     long k = strtol(word, &end, 10);
-    return end != word && *end == '\0' && errno == 0 && k >= 0 && k < ds->n_classes ? (int)k : -1;
+    return end != word && *end == '\0' && errno == 0 && k >= 0 && k < l->n ? (int)k : -1;
 }
 
 // "3,7" or "cat,horse"
-static lt_status mark_classes(const lt_dataset *ds, const char *spec, uint64_t seed, uint8_t *mark, int64_t *n)
+static lt_status mark_labels(const lt_dataset *ds, const labelling *l, const char *text, uint8_t *mark, int64_t *n)
 {
-    (void)seed;
-    const char *text = spec + strlen("class:");
     const lt_split_data *d = &ds->split[LT_TRAIN];
     char *copy = lti_strdup(text);
     if (!copy)
@@ -85,30 +90,68 @@ static lt_status mark_classes(const lt_dataset *ds, const char *spec, uint64_t s
         next = strchr(word, ',');
         if (next)
             *next++ = '\0';
-        int k = find_class(ds, word);
+        int k = find_class(l, word);
         if (k < 0) {
-            status = LT_FAIL(LT_E_USAGE, "forget set class:%s: no class '%s', expected 0..%d or a class name", text,
-                             word, ds->n_classes - 1);
+            status = LT_FAIL(LT_E_USAGE, "forget set %s:%s: no class '%s', expected 0..%d or a class name", l->word,
+                             text, word, l->n - 1);
             break;
         }
         int64_t before = *n;
         for (int64_t i = 0; i < d->n; i++) {
-            if (d->y[i] != k)
+            if (l->y[i] != k)
                 continue;
             if (mark[i]) {
-                status = LT_FAIL(LT_E_USAGE, "forget set class:%s: class '%s' appears twice", text, word);
+                status = LT_FAIL(LT_E_USAGE, "forget set %s:%s: class '%s' appears twice", l->word, text, word);
                 break;
             }
             mark[i] = 1;
             ++*n;
         }
         if (status == LT_OK && *n == before)
-            status = LT_FAIL(LT_E_USAGE, "forget set class:%s: class '%s' has no training samples", text, word);
+            status = LT_FAIL(LT_E_USAGE, "forget set %s:%s: class '%s' has no training samples", l->word, text, word);
         if (status != LT_OK)
             break;
     }
     lti_free(copy);
     return status;
+}
+
+static lt_status mark_classes(const lt_dataset *ds, const char *spec, uint64_t seed, uint8_t *mark, int64_t *n)
+{
+    const labelling own = {"class", ds->split[LT_TRAIN].y, ds->class_names, ds->n_classes};
+    (void)seed;
+    return mark_labels(ds, &own, spec + strlen("class:"), mark, n);
+}
+
+// By the hierarchy that the set is not read by.
+static lt_status mark_other(const lt_dataset *ds, const char *text, bool finer, uint8_t *mark, int64_t *n)
+{
+    const char *word = finer ? "subclass" : "superclass";
+    const lt_split_data *d = &ds->split[LT_TRAIN];
+    if (!d->other) {
+        (void)LT_FAIL(LT_E_USAGE, "forget set %s:%s: %s has no %ses", word, text, ds->kind, word);
+        return lt_error_hint("cifar100 has them; --forget class:NAME takes a class of this set");
+    }
+    if (ds->other_is_finer != finer) {
+        (void)LT_FAIL(LT_E_USAGE, "forget set %s:%s: %s is read by its %s classes, which have no %ses", word, text,
+                      ds->kind, finer ? "fine" : "coarse", word);
+        return lt_error_hint(finer ? "--data cifar100,coarse=1 reads it by superclasses"
+                                   : "--data cifar100 without coarse=1 reads it by its 100 classes");
+    }
+    const labelling other = {word, d->other, ds->other_names, ds->n_other};
+    return mark_labels(ds, &other, text, mark, n);
+}
+
+static lt_status mark_superclasses(const lt_dataset *ds, const char *spec, uint64_t seed, uint8_t *mark, int64_t *n)
+{
+    (void)seed;
+    return mark_other(ds, spec + strlen("superclass:"), false, mark, n);
+}
+
+static lt_status mark_subclasses(const lt_dataset *ds, const char *spec, uint64_t seed, uint8_t *mark, int64_t *n)
+{
+    (void)seed;
+    return mark_other(ds, spec + strlen("subclass:"), true, mark, n);
 }
 
 // ---- lists of ids
@@ -141,14 +184,16 @@ lt_status lt_forget_parse(const lt_dataset *ds, const char *spec, uint64_t seed,
     static const struct {
         const char *prefix;
         lt_status (*mark)(const lt_dataset *ds, const char *spec, uint64_t seed, uint8_t *mark, int64_t *n);
-    } forms[] = {{"random:", mark_random}, {"class:", mark_classes}, {"name:", mark_named}, {"digest:", mark_named}};
+    } forms[] = {{"random:", mark_random}, {"class:", mark_classes},           {"name:", mark_named},
+                 {"digest:", mark_named},  {"superclass:", mark_superclasses}, {"subclass:", mark_subclasses}};
     const int n_forms = (int)(sizeof forms / sizeof *forms);
     int form = 0;
     while (form < n_forms && strncmp(spec, forms[form].prefix, strlen(forms[form].prefix)) != 0)
         form++;
     if (form == n_forms) {
         LT_FAIL(LT_E_USAGE, "'%s' is not a forget set", spec);
-        return lt_error_hint("expected random:10%%, random:5000, class:3,7, name:cat/0017.png, digest:HEX or "
+        return lt_error_hint("expected random:10%%, random:5000, class:3,7, superclass:NAME, subclass:NAME, "
+                             "name:cat/0017.png, digest:HEX or "
                              "file:LIST.csv");
     }
     int64_t n = 0;

@@ -32,6 +32,10 @@ lt_status lti_raw_reserve(lti_raw *raw, lt_split s, int64_t cap)
     if (!id)
         return LTI_NOMEM("sample ids");
     d->id = id;
+    int32_t *other = raw->n_other > 0 ? lti_realloc(d->other, (size_t)cap * sizeof *other) : NULL;
+    if (raw->n_other > 0 && !other)
+        return LTI_NOMEM("labels");
+    d->other = raw->n_other > 0 ? other : d->other;
     d->cap = cap;
     return LT_OK;
 }
@@ -44,6 +48,8 @@ lt_status lti_raw_append(lti_raw *raw, lt_split s, int32_t y, uint8_t **x)
     *x = d->x + (size_t)d->n * lti_raw_sample_bytes(raw);
     d->y[d->n] = y;
     d->id[d->n] = d->n;
+    if (d->other)
+        d->other[d->n] = 0;
     d->n++;
     return LT_OK;
 }
@@ -60,6 +66,8 @@ void lti_raw_keep(lti_raw *raw, lt_split s, const uint8_t *keep)
             memcpy(d->x + (size_t)n * bytes, d->x + (size_t)i * bytes, bytes);
         d->y[n] = d->y[i];
         d->id[n] = d->id[i];
+        if (d->other)
+            d->other[n] = d->other[i];
         if (d->name)
             d->name[n] = d->name[i];
         n++;
@@ -79,6 +87,7 @@ void lti_raw_clear(lti_raw *raw)
         lti_free(raw->split[s].x);
         lti_free(raw->split[s].y);
         lti_free(raw->split[s].id);
+        lti_free(raw->split[s].other);
         lti_free(raw->split[s].name);
     }
     lti_arena_clear(&raw->arena);

@@ -229,7 +229,9 @@ static lt_status rebuild_split(lti_dataset *own, const pair *found, int64_t n, c
     to.y = lti_calloc((size_t)n + 1, sizeof *to.y);
     to.id = lti_calloc((size_t)n + 1, sizeof *to.id);
     to.name = d->name ? lti_calloc((size_t)n + 1, sizeof *to.name) : NULL;
-    if (!to.x || !to.y || !to.id || (d->name && !to.name)) {
+    to.other = d->other ? lti_calloc((size_t)n + 1, sizeof *to.other) : NULL;
+    if (!to.x || !to.y || !to.id || (d->name && !to.name) || (d->other && !to.other)) {
+        lti_free(to.other);
         lti_free(to.x);
         lti_free(to.y);
         lti_free(to.id);
@@ -243,10 +245,13 @@ static lt_status rebuild_split(lti_dataset *own, const pair *found, int64_t n, c
         to.id[i] = found[i].id;
         if (d->name)
             to.name[i] = d->name[row];
+        if (d->other)
+            to.other[i] = d->other[row];
     }
     lti_free(d->x);
     lti_free(d->y);
     lti_free(d->id);
+    lti_free(d->other);
     lti_free(d->name);
     *d = to;
     return LT_OK;

@@ -124,6 +124,8 @@ lt_status lti_cifar_parse(const uint8_t *bytes, size_t n, const lti_cifar_layout
         uint8_t *x;
         LT_TRY(lti_raw_append(raw, s, bytes[at + (size_t)layout->label_at], &x));
         memcpy(x, bytes + at + layout->n_labels, PIXELS);
+        if (raw->n_other > 0)
+            raw->split[s].other[raw->split[s].n - 1] = bytes[at + (size_t)(1 - layout->label_at)];
     }
     return LT_OK;
 }
@@ -336,6 +338,12 @@ static lt_status open_family(const lti_open_args *args, const family *f, lti_raw
     raw->h = raw->w = SIDE;
     raw->n_classes = f->layout->limit[f->layout->label_at];
     raw->class_name = f->class_name;
+    if (f->layout->n_labels == 2) {
+        const int other = 1 - f->layout->label_at;
+        raw->n_other = f->layout->limit[other];
+        raw->other_is_finer = other == 1;
+        raw->other_name = other == 1 ? fine_names : coarse_names;
+    }
     if (!lti_is_dir(args->path))
         return read_file(args, f, raw);
     const char *dir = args->path, *inner = lti_join(&raw->arena, dir, f->folder),

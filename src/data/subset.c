@@ -197,6 +197,7 @@ static lt_status cut_holdout(const lti_open_args *args, lti_raw *raw, int64_t n,
     lti_free(t.x);
     lti_free(t.y);
     lti_free(t.id);
+    lti_free(t.other);
     lti_free(t.name);
     if (n >= train->n)
         return LT_FAIL(LT_E_USAGE, "%s: holdout=%lld, but there are only %lld samples", args->kind, (long long)n,
@@ -215,6 +216,8 @@ static lt_status cut_holdout(const lti_open_args *args, lti_raw *raw, int64_t n,
             test->y[test->n] = train->y[i];
             if (train->name)
                 test->name[test->n] = train->name[i];
+            if (train->other)
+                test->other[test->n] = train->other[i];
             test->id[test->n++] = train->id[i];
         }
         keep[i] = !keep[i];

@@ -11,7 +11,8 @@
 const lt_option lt_unlearn_what_options[] = {
     LT_STR(lt_unlearn_what, run, NULL, "trained run, or model file (also the first argument)"),
     LT_STR(lt_unlearn_what, method, NULL, "how to unlearn; `lethe unlearn --help` lists the methods"),
-    LT_STR(lt_unlearn_what, forget, "random:10%", "random:10%, random:5000, class:3,7 or file:IDS.csv"),
+    LT_STR(lt_unlearn_what, forget, "random:10%",
+           "random:10%, random:5000, class:3,7, superclass:NAME, subclass:NAME or file:IDS.csv"),
     LT_U64(lt_unlearn_what, forget_seed, 1, "seed of the draw of a random forget set"),
     LT_STR(lt_unlearn_what, requests, NULL,
            "several forget sets one after another: a file of one a line, or split:KxN:IDS.csv"),
