@@ -42,6 +42,13 @@ lt_status lti_rmia_tune_a(const lt_mia *mia, const lt_mia_in *in, lti_rmia_cfg *
 lt_status lti_mia_hold_out_reference(const lt_mia *mia, const lt_mia_in *in, lt_signals *target, lt_references *others,
                                      lt_mia_in *out);
 
+// ---- BASE [BASE 1, 2]
+typedef struct lti_base_cfg {
+    double temperature, factor; // factor: offline only
+} lti_base_cfg;
+#define LTI_BASE_ROWS LT_F64(lti_base_cfg, temperature, 2, 1e-3, 1e3, "", "logits are divided by it")
+lt_status lti_base_score(const lt_mia_in *in, const lti_base_cfg *cfg, bool offline, double *score);
+
 // ---- LiRA [AMUN 7.7]
 enum { LTI_LIRA_AUTO, LTI_LIRA_FIXED, LTI_LIRA_OVERALL, LTI_LIRA_PER_EXAMPLE };
 typedef struct lti_lira_cfg {
