@@ -32,6 +32,7 @@ typedef struct lt_class_audit_cfg {
     int32_t class_mia_data;     // group that the discriminators learn from: LT_GROUP_TEST or LT_GROUP_RETAIN
     int64_t class_mia_limit;    // samples of a class that its discriminator learns from, at most
     int64_t class_svc_limit;    // training samples that the SVC-MIA learns from, at most
+    double class_phi_floor;     // least probability of the forgotten class in the floored score of U-LiRA
 } lt_class_audit_cfg;
 LT_API extern const lt_option lt_class_audit_options[];
 

@@ -32,6 +32,8 @@ const lt_option lt_class_audit_options[] = {
            "images of a class that its discriminator learns from, at most"),
     LT_I64(lt_class_audit_cfg, class_svc_limit, 4000, 4, 1000000, "samples",
            "training images that the class SVC-MIA learns from, at most"),
+    LT_F64(lt_class_audit_cfg, class_phi_floor, 1e-3, 1e-12, 0.5, "",
+           "least probability of the forgotten class in the floored score of U-LiRA"),
     LT_OPT_END,
 };
 

@@ -270,6 +270,8 @@ static lt_status run_kinds(const lt_audit_order *o, model_job *m)
     LT_TRY(lt_audit_kind_run(LT_AUDIT_membership, NULL, m->report));
     LT_TRY(lt_audit_kind_run(LT_AUDIT_classes, o->classes, m->report));
     LT_TRY(lt_audit_kind_run(LT_AUDIT_iam, NULL, m->report));
+    LT_TRY(lt_audit_kind_run(LT_AUDIT_klom, NULL, m->report));
+    LT_TRY(lt_audit_kind_run(LT_AUDIT_class_ulira, o->classes, m->report));
     if (o->amun_bound)
         LT_TRY(lt_audit_kind_run(LT_AUDIT_amun_bound, NULL, m->report));
     if (is_set(o->amun_bound_out))

@@ -5,6 +5,7 @@
 #include "unlearn/gradient_rules.h"
 #include "unlearn/scar.h"
 #include "unlearn/subspace.h"
+#include "lethe/representation.h"
 
 static lt_tensor_file *golden;
 
@@ -205,6 +206,31 @@ static void lotus_ends_when_the_reference_is_reached(void **state)
     lt_model_destroy(model);
 }
 
+// The control that cheats: a few small steps of relearning leave the mask in place; with new rows the class is back.
+static void relearning_with_new_rows_exposes_the_mask(void **state)
+{
+    (void)state;
+    lt_unlearn_result r;
+    lt_model *model = unlearn("logit-mask", "", true, 3, &r);
+    lt_representation_cfg cfg;
+    lt_options_defaults(lt_representation_options, &cfg);
+    cfg.relearn_steps = 10;
+    cfg.relearn_batch = 16;
+    cfg.relearn_lr = 0.0005f;
+    const lt_view test = lt_view_split(world.ds, LT_TEST);
+    double last[2];
+    for (int reinit = 0; reinit < 2; reinit++) {
+        lt_relearn curve;
+        cfg.relearn_reinit = reinit;
+        assert_ok(lt_relearn_run(model, world.ds, &world.class_forget, &test, &cfg, 3, &world.env, &curve));
+        last[reinit] = curve.forget_acc[curve.n - 1];
+        lt_relearn_clear(&curve);
+    }
+    assert_true(last[0] == 0 && last[1] >= 0.9 * class_accuracy(world.model, &world.class_forget));
+    lt_unlearn_result_clear(&r);
+    lt_model_destroy(model);
+}
+
 static int open_all(void **state)
 {
     assert_ok(lt_tensor_file_open(LT_TEST_SOURCE_DIR "/tests/methods/golden/class_methods_golden.npz", &golden));
@@ -229,6 +255,7 @@ int main(void)
         cmocka_unit_test(methods_forget_a_class_and_keep_the_others),
         cmocka_unit_test(uam_without_ascent_is_fine_tuning),
         cmocka_unit_test(lotus_ends_when_the_reference_is_reached),
+        cmocka_unit_test(relearning_with_new_rows_exposes_the_mask),
     };
     return cmocka_run_group_tests(tests, open_all, close_all);
 }

@@ -110,12 +110,90 @@ static void iam_orders_what_is_known(void **state)
     assert_true(fabs(lti_iam_signal(z, 3, 0) - signal_of(p)) < 1e-9);
 }
 
+// Oracles in the place of the target: RULI cannot tell the samples that reference models unlearned from the others.
+static void ruli_of_oracles_is_half(void **state)
+{
+    (void)state;
+    enum { N = 1200, M = 12 };
+    float *logits = calloc((size_t)M * N * 2, sizeof *logits);
+    uint8_t *member = calloc((size_t)M * N, sizeof *member);
+    lt_signals target = {.n = N, .k = 2};
+    target.logits = calloc(N * 2, sizeof *target.logits);
+    target.label = calloc(N, sizeof *target.label);
+    target.id = calloc(N, sizeof *target.id);
+    target.group = calloc(N, sizeof *target.group);
+    double *score = calloc(N, sizeof *score), *side[2] = {calloc(N, sizeof(double)), calloc(N, sizeof(double))};
+    double auc[2] = {0, 0};
+    for (int leak = 0; leak < 2; leak++) {
+        int64_t n[2] = {0, 0};
+        for (int i = 0; i < N; i++) {
+            lt_rng rng = lt_rng_at(21, LT_STREAM_TEST, (uint32_t)leak, (uint64_t)i);
+            const double own = 2 * lt_rng_normal(&rng);
+            target.group[i] = i % 2 ? LT_GROUP_TEST : LT_GROUP_FORGET;
+            target.id[i] = i;
+            for (int m = 0; m < M; m++) {
+                member[m * N + i] = (m + i) % 2 ? LT_MEMBER_UNLEARNED : LT_MEMBER_OUT;
+                logits[2 * (m * N + i)] = (float)(own + 0.5 * lt_rng_normal(&rng) + ((m + i) % 2 ? 1 : 0));
+            }
+            const double shift = leak && target.group[i] == LT_GROUP_FORGET ? 1 : 0; // what an oracle does not have
+            target.logits[2 * i] = (float)(own + 0.5 * lt_rng_normal(&rng) + shift);
+        }
+        const lt_mia *mia;
+        const lt_references refs = {.m = M, .n = N, .k = 2, .logits = logits, .member = member};
+        assert_ok(lt_mia_find("ruli", &mia));
+        void *cfg = calloc(1, mia->cfg_size);
+        lt_options_defaults(mia->opts, cfg);
+        assert_ok(lt_mia_run(mia, &(lt_mia_in){.target = &target, .refs = &refs}, cfg, score));
+        for (int i = 0; i < N; i++)
+            side[target.group[i] == LT_GROUP_TEST][n[target.group[i] == LT_GROUP_TEST]++] = score[i];
+        auc[leak] = lt_auc(side[0], n[0], side[1], n[1]);
+        free(cfg);
+    }
+    assert_true(fabs(auc[0] - 0.5) < 0.05 && auc[1] > 0.7);
+    free(logits);
+    free(member);
+    free(target.logits);
+    free(target.label);
+    free(target.id);
+    free(target.group);
+    free(score);
+    free(side[0]);
+    free(side[1]);
+}
+
+// An oracle scores as the others do, within 5 points.
+static void iam_of_an_oracle_is_that_of_the_others(void **state)
+{
+    (void)state;
+    enum { N = 400, M = 6 };
+    double out[M * N], orig[N], others[(M - 1) * N], score[N], mean[M] = {0}, all = 0;
+    for (int i = 0; i < M * N; i++) {
+        lt_rng rng = lt_rng_at(22, LT_STREAM_TEST, 0, (uint64_t)i);
+        out[i] = 1 + 0.5 * lt_rng_normal(&rng);
+    }
+    for (int i = 0; i < N; i++)
+        orig[i] = 4.4;
+    for (int m = 0; m < M; m++) {
+        for (int o = 0, at = 0; o < M; o++)
+            if (o != m)
+                memcpy(others + N * at++, out + N * o, N * sizeof *others);
+        assert_ok(lti_iam_score(others, M - 1, N, orig, out + N * m, score));
+        for (int i = 0; i < N; i++)
+            mean[m] += score[i] / N;
+        all += mean[m] / M;
+    }
+    for (int m = 0; m < M; m++)
+        assert_true(fabs(mean[m] - all) < 0.05);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(ruli_equals_numpy),
         cmocka_unit_test(iam_equals_numpy),
         cmocka_unit_test(iam_orders_what_is_known),
+        cmocka_unit_test(ruli_of_oracles_is_half),
+        cmocka_unit_test(iam_of_an_oracle_is_that_of_the_others),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

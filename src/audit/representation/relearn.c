@@ -5,6 +5,9 @@
 #include "audit/audit_impl.h"
 #include "audit/representation/representation_impl.h"
 #include <math.h>
+#include "model/model_impl.h"
+#include "unlearn/recipe.h"
+#include <string.h>
 
 typedef struct watch { // what the step hook needs
     lt_evaluator *evaluator;
@@ -98,6 +101,34 @@ static lt_status train(lt_model *copy, const lt_dataset *ds, const lt_index_set 
     return w->status;
 }
 
+// New rows, and biases, of the last layer for the classes of the forgotten samples, as before any training.
+static lt_status reinit_rows(lt_model *copy, const lt_dataset *ds, const lt_index_set *forget, uint64_t seed)
+{
+    const int64_t k = copy->shape.n_classes;
+    lt_model *fresh = NULL;
+    lt_val param[2];
+    uint8_t *touched = lti_calloc((size_t)k, sizeof *touched);
+    lt_status status = touched ? lt_model_dup(copy, &fresh) : LTI_NOMEM("classes");
+    for (int64_t i = 0; status == LT_OK && i < forget->n; i++)
+        touched[ds->split[LT_TRAIN].y[forget->row[i]]] = 1;
+    if (status == LT_OK)
+        lt_model_init(fresh, seed);
+    const int n = status == LT_OK ? lti_last_layer(copy, param) : 0;
+    for (int p = 0; p < n; p++) {
+        lt_value_info info;
+        if (!lti_model_tensor(copy, param[p], &info))
+            continue;
+        const int64_t per = lti_model_shape_count(&info.shape) / k; // (K,d) or (K)
+        for (int64_t c = 0; c < k; c++)
+            if (touched[c])
+                memcpy(copy->params + info.slab_offset + c * per, fresh->params + info.slab_offset + c * per,
+                       (size_t)per * sizeof *copy->params);
+    }
+    lt_model_destroy(fresh);
+    lti_free(touched);
+    return status;
+}
+
 lt_status lt_relearn_run(const lt_model *model, const lt_dataset *ds, const lt_index_set *forget, const lt_view *test,
                          const lt_representation_cfg *cfg, uint64_t seed, const lt_env *env, lt_relearn *curve)
 {
@@ -117,6 +148,8 @@ lt_status lt_relearn_run(const lt_model *model, const lt_dataset *ds, const lt_i
     }
     LT_TRY_GOTO(make_rows(forget, seed, rows.n, rows.row), done);
     LT_TRY_GOTO(lt_model_dup(model, &copy), done);
+    if (cfg->relearn_reinit)
+        LT_TRY_GOTO(reinit_rows(copy, ds, forget, seed), done);
     LT_TRY_GOTO(lt_evaluator_create(copy, env, 128, &w.evaluator), done);
     LT_TRY_GOTO(train(copy, ds, &rows, seed, env, &w), done);
 done:

@@ -16,6 +16,10 @@ const lt_option lt_representation_options[] = {
            "steps between two points of the relearning curve"),
     LT_I64(lt_representation_cfg, relearn_batch, 128, 1, 65536, "images", "batch size of relearning"),
     LT_F32(lt_representation_cfg, relearn_lr, 0.001, 1e-9, 1000, "", "learning rate of relearning"),
+    LT_BOOL(
+        lt_representation_cfg, relearn_reinit, 0,
+        "draw the last layer's rows of the forgotten classes anew before relearning: a masked class comes back, which "
+        "plain relearning does not show"),
     LT_OPT_END,
 };
 
