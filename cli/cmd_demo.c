@@ -335,7 +335,12 @@ static const char class_notes[] =
     "them\n"
     "that is accepted as the nearest class that stays; gap: its distance from the oracles; TV: distance of the "
     "outputs\n"
-    "from theirs (both in points, the smaller, the better).\n";
+    "from theirs (both in points, the smaller, the better). Read acc_f first: a method that leaves it above the "
+    "oracles' "
+    "has\n"
+    "not forgotten the class, whatever its other metrics say. logit-mask is a control: it hides the class and "
+    "unlearns\n"
+    "nothing, so an audit that it passes proves nothing.\n";
 
 static bool has_class_audits(const json_t *rows)
 {
@@ -350,12 +355,13 @@ static void print(const cli_call *call, FILE *out)
     const json_t *r = call->result;
     fprintf(out, "\nForgetting %.0f training samples of %s\n\n", cli_real(r, "n_forget"), cli_text(r, "data"));
     cli_comparison_print(json_object_get(r, "rows"), out);
-    fputs(has_class_audits(json_object_get(r, "rows")) ? class_notes : sample_notes, out);
+    const bool of_classes = has_class_audits(json_object_get(r, "rows"));
+    fputs(of_classes ? class_notes : sample_notes, out);
     fprintf(out,
             "Every method ran with its default learning-rate area, scaled to the number of steps. These areas were "
-            "found with\noracles, some of them on this very demo: what a method reaches here is not what it reaches "
-            "untuned.\n"
+            "found with\noracles%s: what a method reaches here is not what it reaches untuned.\n"
             "Report: %s    (%.0f s)\n",
+            of_classes ? ", those of whole classes on other data" : ", some of them on this very demo",
             cli_text(r, "report"), cli_real(r, "wall_s"));
 }
 

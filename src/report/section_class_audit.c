@@ -73,9 +73,18 @@ static void head(lti_doc *d, const char *caption, const char *const *column)
 
 static void put_metrics(lti_doc *d, const page_audit *a)
 {
-    static const char *const column[] = {
-        "Forgotten classes, %", "Other classes, %",   "SVC-MIA, %",         "class-MIA, %",           "retrained, %",
-        "gap, points",          "Total variation, %", "of mean outputs, %", "Two-sample accuracy, %", NULL};
+    static const char *const column[] = {"Forgotten classes, %",
+                                         "Other classes, %",
+                                         "SVC-MIA, %",
+                                         "class-MIA, %",
+                                         "retrained, %",
+                                         "gap, points",
+                                         "Total variation, %",
+                                         "of mean outputs, %",
+                                         "Two-sample accuracy, %",
+                                         "Seconds",
+                                         "Passes, % of retraining",
+                                         NULL};
     head(d, "Figures of the forgotten classes", column);
     for (int i = 0; i < d->spec->n_rows; i++) {
         if (!a->of[i])
@@ -89,6 +98,10 @@ static void put_metrics(lti_doc *d, const page_audit *a)
         lti_row_head(d, i);
         for (size_t k = 0; k < sizeof v / sizeof *v; k++)
             lti_cell(d, i, 100 * v[k], 1);
+        const lt_report_cost *cost = d->spec->rows[i].cost;
+        const lti_deletion total = cost ? lti_deletion_cost(d->spec, cost) : (lti_deletion){NAN, NAN, NAN};
+        lti_cell(d, i, total.seconds, 1);
+        lti_cell(d, i, 100 * total.of_passes, 1);
         lti_buf_printf(&d->b, "</tr>\n");
     }
     lti_buf_printf(&d->b, "</tbody></table></div>\n");
