@@ -86,6 +86,7 @@ struct cli_session { // one process
     lt_events *events;
     struct cli_progress *progress;
     lt_interrupt_flag stop;
+    lt_comm *comm;       // of data-parallel training; NULL = alone. Other ranks than 0 print errors only
     lt_backend *backend; // made on first use, kept: compiled plans and timings are dear
     char backend_key[256];
     lt_dataset *data; // the last one opened

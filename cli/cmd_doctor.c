@@ -127,6 +127,7 @@ static json_t *parts_json(const json_t *backends)
                     : "for lethe sweep --executor mpirun: apt-get install openmpi-bin");
     put_part(list, "Slurm", slurm,
              slurm ? "lethe sweep --executor slurm writes a script for sbatch" : "no sbatch on this machine");
+    put_part(list, "MPI", strncmp(CLI_MPI, "plug-in built", 13) == 0, CLI_MPI);
     bool torch = program_works("python3", "-c", probe);
     put_part(list, "PyTorch", torch,
              torch ? "interoperability tests and bench/vs_pytorch can run" : "interoperability tests are skipped");

@@ -32,9 +32,9 @@ static lt_status train_one(cli_call *call, const lt_train_order *order)
                        : order->what.init ? order->what.init
                                           : "resnet18");
     lt_status status = lt_train_dir(order, &record);
-    if (status == LT_OK)
+    if (status == LT_OK && record.json)
         status = cli_set_result(call, record.json, record.dir);
-    else
+    else if (status != LT_OK)
         cli_hint_resume(call, status, record.dir);
     lt_train_record_clear(&record);
     return status;
@@ -59,6 +59,24 @@ static lt_status train_population(cli_call *call, const lt_train_order *order, i
     return status;
 }
 
+static lt_status open_ranks(cli_call *call)
+{
+    const struct opts *o = call->opts;
+    if (o->what.ranks == 1)
+        return LT_OK;
+    if (o->what.population > 0)
+        return LT_FAIL(LT_E_USAGE, "train: --ranks and --population exclude each other");
+    LT_TRY(lt_comm_open("mpi", &call->session->comm));
+    const lt_comm *comm = call->session->comm;
+    if (comm->rank > 0)
+        cli_progress_config(call->session->progress, true, false);
+    if (comm->size == o->what.ranks)
+        return LT_OK;
+    LT_FAIL(LT_E_USAGE, "train: --ranks %d, but %d process%s been started", o->what.ranks, comm->size,
+            comm->size == 1 ? " has" : "es have");
+    return lt_error_hint("mpirun -n %d lethe train --ranks %d ...", o->what.ranks, o->what.ranks);
+}
+
 static lt_status check_population(const cli_call *call)
 {
     const lt_error *e = call->extra_cfg;
@@ -74,6 +92,7 @@ static lt_status run(cli_call *call)
     lt_env env = {.events = call->session->events, .stop = &call->session->stop};
     const lt_dataset *ds;
     LT_TRY(cli_positional(call, NULL, 0, 0));
+    LT_TRY(open_ranks(call));
     if (!o->what.data || !*o->what.data) {
         LT_FAIL(LT_E_USAGE, "train: --data is missing");
         return lt_error_hint("for example --data cifar10:PATH, or --data synthetic");
@@ -82,6 +101,7 @@ static lt_status run(cli_call *call)
     cli_catch_signals(call->session);
     if (o->what.population == 0) // members have backends of their own
         LT_TRY(cli_env(call, &env));
+    env.comm = call->session->comm;
     const lt_train_order order = {.what = o->what,
                                   .cfg = o->train,
                                   .clip = o->clip,

@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 #ifdef __GLIBC__
 #include <malloc.h>
@@ -63,9 +64,15 @@ static int report_error(cli_session *s, lt_status status, bool json, bool trace)
 {
     const lt_error *e = lt_error_get();
     int code = lt_status_exit_code(status);
+    char rank[32] = "";
     cli_progress_clear(s->progress);
     bool color = cli_color(stderr);
-    fprintf(stderr, "%slethe:%s %s\n", color ? "\033[1;31m" : "", color ? "\033[0m" : "", e->message);
+    if (s->comm && s->comm->rank > 0) { // what rank 0 sees too it says, and ends the others with a signal
+        if (nanosleep(&(struct timespec){.tv_sec = 10}, NULL) != 0)
+            return code;
+        snprintf(rank, sizeof rank, "rank %d: ", s->comm->rank);
+    }
+    fprintf(stderr, "%slethe:%s %s%s\n", color ? "\033[1;31m" : "", color ? "\033[0m" : "", rank, e->message);
     if (e->hint[0])
         fprintf(stderr, "%shint:%s %s\n", color ? "\033[1m" : "", color ? "\033[0m" : "", e->hint);
     if (trace)
@@ -140,6 +147,8 @@ static lt_status run_call(cli_call *call, struct telling *t)
         return show_config(call);
     LT_TRY(cli_record_check(call));
     LT_TRY(call->verb->run(call));
+    if (call->session->comm && call->session->comm->rank > 0)
+        return LT_OK; // rank 0 tells
     cli_record(call);
     print_result(call);
     t->printed = true;
@@ -233,6 +242,7 @@ int main(int argc, char **argv)
     }
     cli_use_data_dir();
     int code = close_stdout(dispatch(&s, argc, argv));
+    lt_comm_close(s.comm, code);
     cli_session_close(&s);
     return code;
 }

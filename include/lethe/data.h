@@ -187,6 +187,7 @@ LT_API lt_view lt_view_rows(const lt_dataset *ds, lt_split split, const lt_index
 
 typedef struct lt_batch {
     int64_t n;
+    int64_t n_all;      // samples of the batch over all ranks: n when there is one
     float *x;           // (n, C, H, W) in [0,1]
     int32_t *y;         // (n)
     float *weight;      // (n) view weights, not divided by n
@@ -207,17 +208,21 @@ typedef struct lt_loader_spec {
     int64_t batch;
     bool shuffle;
     uint64_t seed;
-    uint32_t phase; // separates several loaders of one job
-    int n_threads;  // prefetching workers; 0 = make batches in the caller
-    int32_t pad;    // crop padding in pixels (4)
-    bool no_images; // x is NULL: the caller makes the images from view, at, row, id, tag and augmented
+    uint32_t phase;    // separates several loaders of one job
+    int n_threads;     // prefetching workers; 0 = make batches in the caller
+    int32_t pad;       // crop padding in pixels (4)
+    bool no_images;    // x is NULL: the caller makes the images from view, at, row, id, tag and augmented
+    int rank, n_ranks; // only share `rank` of each batch, of n_ranks nearly equal ones; n_ranks 0 = all of it
 } lt_loader_spec;
+// Samples of a batch of n that rank `rank` of n_ranks has: rows n rank / n_ranks up to n (rank + 1) / n_ranks.
+LT_API int64_t lt_batch_share(int64_t n, int rank, int n_ranks);
 typedef struct lt_loader lt_loader;
 LT_API lt_status lt_loader_create(const lt_loader_spec *spec, lt_loader **loader);
 LT_API void lt_loader_destroy(lt_loader *loader);
 LT_API int64_t lt_loader_n_batches(const lt_loader *loader);
 LT_API lt_status lt_loader_start(lt_loader *loader, uint32_t epoch, int64_t first_batch); // (re)start anywhere
-// The next batch, borrowed until the next call; n = 0 at the end of the epoch. No allocation after start's first call.
+// The next batch, borrowed until the next call; n_all = 0 at the end of the epoch (n may be 0 for a share). No
+// allocation after start's first call.
 LT_API lt_status lt_loader_next(lt_loader *loader, const lt_batch **batch);
 
 LT_END_DECLS

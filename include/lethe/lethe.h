@@ -8,6 +8,7 @@
 #include "lethe/class_audit.h"
 #include "lethe/clip.h"
 #include "lethe/common.h"
+#include "lethe/comm.h"
 #include "lethe/comparison.h"
 #include "lethe/data.h"
 #include "lethe/dataset_info.h"

@@ -39,6 +39,7 @@ LT_API lt_status lt_compute_open(const lt_compute *compute, const lt_threads *th
 typedef struct lt_train_what {                   // rows of lt_train_what_options
     const char *data, *model, *normalize, *init; // model: of a file `init` that does not say it; must not contradict it
     int32_t population;
+    int32_t ranks; // recorded; env->comm is what is used
 } lt_train_what;
 LT_API extern const lt_option lt_train_what_options[];
 
@@ -67,8 +68,9 @@ typedef struct lt_train_record { // what a run is worth; accuracies are fraction
     char model_digest[65];
 } lt_train_record;
 LT_API void lt_train_record_clear(lt_train_record *record);
-// LT_E_SHAPE when model and data do not fit; errors of lt_result_dir_open and lt_train_run. After LT_E_INTERRUPTED the
-// same order continues.
+// With env->comm all ranks make the same call, with a directory that all of them see; rank 0 alone writes it, and the
+// records of the others have no json. LT_E_SHAPE when model and data do not fit; errors of lt_result_dir_open and
+// lt_train_run. After LT_E_INTERRUPTED the same order continues.
 LT_API lt_status lt_train_dir(const lt_train_order *order, lt_train_record *record);
 
 typedef struct lt_population_record {

@@ -5,6 +5,7 @@
 // soft targets (of a frozen teacher, or of a hook) where a phase distils. train knows no method.
 #ifndef LT_TRAIN_H
 #define LT_TRAIN_H
+#include "lethe/comm.h"
 #include "lethe/data.h"
 #include "lethe/model.h"
 #include "lethe/option.h"
@@ -240,6 +241,10 @@ typedef struct lt_env { // where and how things run; shared by every verb
     unsigned plan_flags;           // LT_PLAN_*, of every plan that trains or evaluates
     lt_events *events;             // may be NULL
     const lt_interrupt_flag *stop; // may be NULL
+    // Data-parallel training: every rank trains on its share of each batch, and gradients and running statistics are
+    // averaged over the ranks. All ranks run the same job; rank 0 alone writes checkpoints. NULL = alone. Evaluations
+    // and everything else do not look at it.
+    lt_comm *comm;
 } lt_env;
 
 typedef struct lt_eval_result {

@@ -140,5 +140,5 @@ void lti_batch_fill(const lti_batch_source *src, const int64_t *order, int64_t f
             lti_event_drop(view->ds, lt_rng_at(src->seed, LT_STREAM_EVENTS, src->epoch, lti_draw_index(view->tag, id)),
                            batch->x + (size_t)b * len);
     }
-    batch->n = n;
+    batch->n = batch->n_all = n;
 }

@@ -19,7 +19,8 @@ typedef struct slot {
 struct lt_loader {
     lti_batch_source src; // owns its views and starts
     int64_t n, batch, n_batches;
-    int64_t *order; // (n) positions in this epoch's order; NULL = as they come
+    int rank, n_ranks; // n_ranks at least 1
+    int64_t *order;    // (n) positions in this epoch's order; NULL = as they come
     uint64_t seed;
     uint32_t phase;
     slot *slots;
@@ -39,8 +40,16 @@ struct lt_loader {
 
 static void make_batch(lt_loader *l, int64_t b, slot *s)
 {
-    int64_t first = b * l->batch, n = l->n - first < l->batch ? l->n - first : l->batch;
-    lti_batch_fill(&l->src, l->order ? l->order + first : NULL, first, n, &s->batch);
+    const int64_t begin = b * l->batch, n = l->n - begin < l->batch ? l->n - begin : l->batch;
+    const int64_t first = begin + n * l->rank / l->n_ranks;
+    lti_batch_fill(&l->src, l->order ? l->order + first : NULL, first, lt_batch_share(n, l->rank, l->n_ranks),
+                   &s->batch);
+    s->batch.n_all = n;
+}
+
+int64_t lt_batch_share(int64_t n, int rank, int n_ranks)
+{
+    return n_ranks <= 1 ? n : n * (rank + 1) / n_ranks - n * rank / n_ranks;
 }
 
 static void *worker(void *arg)
@@ -144,6 +153,8 @@ static lt_status build(const lt_loader_spec *spec, lt_loader *l)
     l->src.no_images = spec->no_images;
     l->src.seed = l->seed = spec->seed;
     l->phase = spec->phase;
+    l->rank = spec->rank;
+    l->n_ranks = spec->n_ranks > 1 ? spec->n_ranks : 1;
     if (spec->shuffle) {
         l->order = lti_calloc((size_t)l->n, sizeof *l->order);
         if (!l->order)
@@ -169,6 +180,8 @@ lt_status lt_loader_create(const lt_loader_spec *spec, lt_loader **loader)
         return LT_FAIL(LT_E_USAGE, "loader: batch is %lld, expected at least 1", (long long)spec->batch);
     if (spec->n_threads < 0 || spec->n_threads > MAX_THREADS)
         return LT_FAIL(LT_E_USAGE, "loader: %d threads, expected 0..%d", spec->n_threads, MAX_THREADS);
+    if (spec->n_ranks > 1 && (spec->rank < 0 || spec->rank >= spec->n_ranks))
+        return LT_FAIL(LT_E_USAGE, "loader: rank %d of %d", spec->rank, spec->n_ranks);
     if (spec->pad < 0 || spec->pad > LTI_MAX_SIDE)
         return LT_FAIL(LT_E_USAGE, "loader: pad is %d, expected 0..%d", spec->pad, LTI_MAX_SIDE);
     lt_loader *l = lti_calloc(1, sizeof *l);

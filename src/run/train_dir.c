@@ -18,6 +18,9 @@ const lt_option lt_train_what_options[] = {
     LT_I32(
         lt_train_what, population, 0, 0, 100000, "models",
         "train so many models with the seeds --seed, --seed + 1, ... at once, one per compute thread; 0 = one model"),
+    LT_I32(
+        lt_train_what, ranks, 1, 1, 65536, "processes",
+        "data-parallel training by so many processes, which mpirun or srun starts; each takes a share of every batch"),
     LT_OPT_END,
 };
 
@@ -253,6 +256,35 @@ static lt_status read_stored(const training *t, lt_train_record *r)
     return LT_OK;
 }
 
+// ---- data-parallel training: rank 0 has the run, the others train with it
+
+typedef struct opened_run { // what rank 0 tells the others
+    char state[LT_RESULT_PATH_MAX];
+    bool finished;
+} opened_run;
+
+static bool is_follower(const lt_train_order *o)
+{
+    return o->env->comm && o->env->comm->rank > 0;
+}
+
+static lt_status lead(training *t)
+{
+    opened_run run = {.finished = t->to.finished};
+    lti_format(run.state, sizeof run.state, "%s", t->to.state);
+    return lt_comm_broadcast(t->order->env->comm, &run, sizeof run);
+}
+
+static lt_status follow(training *t, lt_train_record *record)
+{
+    opened_run run;
+    lt_train_result result;
+    LT_TRY(lt_comm_broadcast(t->order->env->comm, &run, sizeof run));
+    record->is_cached = run.finished;
+    lti_format(t->to.state, sizeof t->to.state, "%s", run.state);
+    return run.finished ? LT_OK : train_model(t, &result, record);
+}
+
 static lt_status run_training(training *t, lt_train_record *record)
 {
     const lt_train_order *o = t->order;
@@ -272,7 +304,10 @@ static lt_status run_training(training *t, lt_train_record *record)
                                      .facts = facts,
                                      .events = o->env->events,
                                      .tensorboard = o->tensorboard};
+    if (is_follower(o))
+        return follow(t, record);
     LT_TRY(lt_result_dir_open(&spec, &t->to));
+    LT_TRY(lead(t));
     lti_format(record->dir, sizeof record->dir, "%s", t->to.dir);
     if (t->to.finished)
         return read_stored(t, record);

@@ -174,7 +174,7 @@ static lt_status start(lti_trainer *t, const lti_adversarial *a, int p, const lt
         memcpy(lt_plan_buffer(forward, m->x), b->x, (size_t)(b->n * per) * sizeof *x);
         LT_TRY(lt_plan_run(forward));
         memcpy(target, lt_plan_buffer(forward, m->logits), (size_t)(b->n * k) * sizeof *target);
-        t->at.attack_forward += b->n;
+        t->at.attack_forward += b->n_all;
     }
     memcpy(y, labels, (size_t)b->n * sizeof *y);
     for (int64_t r = 0; r < b->n; r++) {
@@ -212,8 +212,8 @@ lt_status lti_adv_attack(lti_trainer *t, int p, const lt_batch *b, const int32_t
             else
                 ascend_l2(cfg, step, &rng, b->x + at, g + at, per, x + at);
         }
-        t->at.attack_forward += b->n;
-        t->at.attack_backward += b->n;
+        t->at.attack_forward += b->n_all;
+        t->at.attack_backward += b->n_all;
     }
     memcpy(lt_plan_buffer(plan, t->adv.x), x, (size_t)(b->n * per) * sizeof *x);
     return LT_OK;

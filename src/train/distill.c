@@ -179,7 +179,7 @@ lt_status lti_trainer_compute_teacher_logits(lti_trainer *t, int p, const lt_bat
     float *target = lt_plan_buffer(plan, t->target);    // (n,K)
     memset(target, 0, (size_t)b->n * k * sizeof *target);
     for (int64_t r = 0; r < b->n; r++)
-        weight[r] = of_row(phase, b->tag[r])->weight / (float)b->n;
+        weight[r] = of_row(phase, b->tag[r])->weight / (float)b->n_all;
     for (int i = 0; i < LT_JOB_MAX_TEACHERS; i++)
         if (phase_uses(phase, i))
             LT_TRY(teach_by(t, &(taught){phase, b, i, weight, target}));

@@ -118,14 +118,16 @@ static lt_status open_phase(lti_trainer *t, int p)
                                  .phase = (uint32_t)p,
                                  .n_threads = t->env->loader_threads,
                                  .pad = 4,
-                                 .no_images = t->on_device.images[p]};
+                                 .no_images = t->on_device.images[p],
+                                 .rank = lti_rank(t),
+                                 .n_ranks = t->comm ? t->comm->size : 1};
     lt_loader_destroy(t->loader[p]);
     t->loader[p] = NULL;
     LT_TRY(lt_loader_create(&spec, &t->loader[p]));
-    if (n >= batch)
-        LT_TRY(compile(t, p, batch));
-    if (n % batch != 0)
-        LT_TRY(compile(t, p, n % batch));
+    if (n >= batch && lti_share(t, batch) > 0)
+        LT_TRY(compile(t, p, lti_share(t, batch)));
+    if (lti_share(t, n % batch) > 0)
+        LT_TRY(compile(t, p, lti_share(t, n % batch)));
     t->phase_batches[p] = lt_loader_n_batches(t->loader[p]);
     if (job->phase[p].companion) {
         t->epoch_images += side_images(t->phase_batches[p - 1], t->phase_batches[p], n, batch);
@@ -234,6 +236,9 @@ static void describe_state(lti_trainer *t)
         snprintf(more, sizeof t->state.backend - (size_t)n, ", fixed order");
     else
         snprintf(more, sizeof t->state.backend - (size_t)n, ", %d threads", lt_backend_n_threads(b));
+    const size_t used = strlen(t->state.backend);
+    if (t->comm)
+        snprintf(t->state.backend + used, sizeof t->state.backend - used, ", %d ranks", t->comm->size);
     lti_job_digests(t->job, t->state.digest);
 }
 
@@ -295,9 +300,10 @@ lt_status lti_trainer_init(lti_trainer *t, lt_job *job, const lt_env *env, const
     LT_TRY(open_doors(t));
     LT_TRY(build_graph(t));
     LT_TRY(lti_on_device_init(t));
+    LT_TRY(lti_ranks_init(t));
     if (job->eval_view) {
         LT_TRY(lti_job_view_check(model, job->eval_view, "evaluation view"));
-        LT_TRY(lt_evaluator_create(t->used_eval ? &t->evaluated : model, env, job->cfg.batch, &t->evaluator));
+        LT_TRY(lt_evaluator_create(t->used_eval ? &t->evaluated : model, &t->eval_env, job->cfg.batch, &t->evaluator));
         lti_evaluator_share(t->evaluator, &t->plans);
     }
     t->at.bn_batches = model->bn_batches;

@@ -52,6 +52,8 @@ static void emit_progress(lti_trainer *t)
 
 static lt_status save(lti_trainer *t)
 {
+    if (lti_rank(t) != 0)
+        return LT_OK;
     LT_TRY(lti_on_device_to_host(t));
     t->at.optim_t = t->optim.t;
     t->at.bn_batches = t->job->model->bn_batches;
@@ -182,6 +184,13 @@ static lt_status forward_backward(lti_trainer *t, int p, const lt_batch *b, doub
     const size_t per = (size_t)m->shape.c * (size_t)m->shape.h * (size_t)m->shape.w;
     const int32_t *labels = NULL;
     lt_plan *plan = NULL;
+    m->bn_batches += m->n_state > 0 && !t->job->bn_eval ? lti_adv_forwards(t) : 0;
+    t->at.attack_forward += (lti_adv_forwards(t) - 1) * b->n_all;
+    t->at.attack_backward += (lti_adv_forwards(t) - 1) * b->n_all;
+    if (b->n == 0) { // a batch that is smaller than the number of ranks
+        memset(t->grads, 0, (size_t)m->n_params * sizeof *t->grads);
+        return LT_OK;
+    }
     LT_TRY(labels_of(t, p, b, &labels));
     LT_TRY(lti_plans_get(&t->plans, b->n, &plan));
     lti_plan_input_produced_on_device(plan, m->x, !b->x);
@@ -192,7 +201,7 @@ static lt_status forward_backward(lti_trainer *t, int p, const lt_batch *b, doub
     memcpy(lt_plan_buffer(plan, t->labels), labels, (size_t)b->n * sizeof(int32_t));
     float *weight = lt_plan_buffer(plan, t->weight);
     for (int64_t i = 0; i < b->n; i++)
-        weight[i] = b->weight[i] / (float)b->n;
+        weight[i] = b->weight[i] / (float)b->n_all;
     LT_TRY(lti_adv_attack(t, p, b, labels, plan)); // may take the place of the images
     if (lti_job_distils(t->job))
         LT_TRY(lti_trainer_compute_teacher_logits(t, p, b, plan));
@@ -201,9 +210,6 @@ static lt_status forward_backward(lti_trainer *t, int p, const lt_batch *b, doub
     if (objective && objective->fill)
         LT_TRY(objective->fill(objective->ctx, &at, plan));
     LT_TRY(lt_plan_run(plan));
-    m->bn_batches += m->n_state > 0 && !t->job->bn_eval ? lti_adv_forwards(t) : 0;
-    t->at.attack_forward += (lti_adv_forwards(t) - 1) * b->n;
-    t->at.attack_backward += (lti_adv_forwards(t) - 1) * b->n;
     *loss = (double)*(const float *)lt_plan_buffer(plan, t->loss);
     const float *z = lt_plan_buffer(plan, m->logits); // (n,K)
     for (int64_t i = 0; i < b->n; i++)
@@ -305,6 +311,7 @@ static lt_status one_pass(lti_trainer *t, const lt_batch *b, const lt_batch *com
     LT_TRY(forward_backward(t, (int)t->at.phase, b, loss));
     if (companion)
         LT_TRY(add_companion(t, companion, loss));
+    LT_TRY(lti_ranks_sum_gradients(t, companion != NULL, loss));
     if (t->job->on_gradient)
         LT_TRY(t->job->on_gradient(t->job, at, t->grads, companion ? t->companion_grads : NULL, t->job->ctx));
     if (f && f->in_training && f->backward)
@@ -365,7 +372,9 @@ static lt_status run_step(lti_trainer *t, const lt_batch *b, const lt_batch *com
                                 .step = first_batch + t->at.batch,
                                 .n_steps = t->epoch_batches,
                                 .lr = t->sums.lr};
+    const int64_t correct = t->at.epoch_correct;
     LT_TRY(all_passes(t, b, companion, place, &loss));
+    LT_TRY(lti_ranks_end_step(t, correct));
     if (out_of_bounds(t, loss))
         return diverged(t, loss);
     lti_terms_weigh(&t->terms, &place);
@@ -389,7 +398,7 @@ static lt_status run_step(lti_trainer *t, const lt_batch *b, const lt_batch *com
     finite = update_own(t, &penalty) && finite;
     if (!finite)
         return diverged(t, loss);
-    return account(t, b->n + (companion ? companion->n : 0), loss, penalty);
+    return account(t, b->n_all + (companion ? companion->n_all : 0), loss, penalty);
 }
 
 // The accompanying batch of step at.batch. Each round over its phase is an epoch of its loader.
@@ -428,7 +437,7 @@ static lt_status run_phase(lti_trainer *t)
     LT_TRY(lt_loader_start(t->loader[p], (uint32_t)t->at.epoch, t->at.batch));
     t->mark_s = lti_now_s();
     for (bool entering = true; t->at.batch < t->phase_batches[p]; entering = false) {
-        if (lt_interrupted(t->env->stop))
+        if (t->comm ? t->stop_all : lt_interrupted(t->env->stop))
             return interrupted(t);
         if (t->path && every > 0 && lti_now_s() - t->save_s >= every)
             LT_TRY(save(t));
@@ -458,6 +467,7 @@ static void swap_epoch_snapshot(lti_trainer *t)
 static lt_status begin_epoch(lti_trainer *t, bool resumed)
 {
     LT_TRY(lti_on_device_to_host(t));
+    LT_TRY(lti_ranks_begin_epoch(t));
     if (!resumed) {
         save_epoch_snapshot(t);
         t->sums.epoch_loss = 0;

@@ -56,6 +56,9 @@ typedef struct lti_trainer {
     lti_step_counters at;
     lti_loss_totals sums;
     lti_state state;
+    lt_comm *comm;           // data-parallel training; NULL = alone
+    bool stop_all;           // a rank was asked to stop: all have heard of it in the last step
+    lt_env eval_env;         // of the evaluator: with several ranks it is not interrupted
     lt_evaluator *evaluator; // NULL without eval_view
     lt_view view[LT_JOB_MAX_PHASES][LT_PHASE_MAX_VIEWS];
     lt_loader *loader[LT_JOB_MAX_PHASES];
@@ -94,6 +97,22 @@ void lti_adv_clear(lti_trainer *t);
 // The transform's values for a step to come; and for an evaluation.
 lt_status lti_trainer_use_params(lti_trainer *t, const lt_update_at *at);
 lt_status lti_trainer_use_params_eval(lti_trainer *t);
+// ---- ranks.c: data-parallel training; nothing for one rank
+static inline int lti_rank(const lti_trainer *t)
+{
+    return t->comm ? t->comm->rank : 0;
+}
+static inline int64_t lti_share(const lti_trainer *t, int64_t n) // of n samples, those of this rank
+{
+    return t->comm ? lt_batch_share(n, t->comm->rank, t->comm->size) : n;
+}
+lt_status lti_ranks_init(lti_trainer *t);
+// Gradients and loss of a pass become those of the whole batch.
+lt_status lti_ranks_sum_gradients(lti_trainer *t, bool companion, double *loss);
+// After the passes of a step: running statistics become their mean over the ranks, counts their sums; a rank's wish to
+// stop becomes everybody's. correct: epoch_correct before the step.
+lt_status lti_ranks_end_step(lti_trainer *t, int64_t correct);
+lt_status lti_ranks_begin_epoch(lti_trainer *t); // rank 0's model is everybody's
 // ---- device.c
 lt_status lti_on_device_init(lti_trainer *t); // after the optimizer and the plans; nothing on a CPU
 void lti_on_device_clear(lti_trainer *t);

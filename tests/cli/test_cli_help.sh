@@ -20,7 +20,7 @@ run 0 unlearn --help
 for method in $(sed -n '/^Methods/,/^$/s/^  \([a-z0-9-]*\)  *.*/\1/p' out); do
     run 0 unlearn --method "$method" --help
     case $method in
-    retrain | logit-mask | svd | mupht) ;; # no training of its own
+    retrain | logit-mask | svd | mupht | mupht-dagger | damp) ;; # no training of its own
     ssd | fisher | influence) contains out "  --mask NAME" ;; # no training
     *) contains out "  --epochs N" && contains out "  --mask NAME" && contains out "  --l1 X" ;;
     esac

@@ -1,0 +1,18 @@
+# The MPI plug-in: a shared library of its own, so that one build of lethe runs with and without MPI. LETHE_MPI_STATE says
+# for `lethe doctor` what became of it.
+set(LETHE_MPI_STATE "plug-in not built: LETHE_MPI is OFF")
+if(LETHE_MPI AND LETHE_SANITIZE)
+  set(LETHE_MPI_STATE "plug-in not built: this is a sanitizer build")
+elseif(LETHE_MPI)
+  find_package(MPI QUIET COMPONENTS C)
+  set(LETHE_MPI_STATE "plug-in not built: MPI was not found")
+  if(MPI_C_FOUND)
+    add_library(lethe_mpi MODULE ${CMAKE_SOURCE_DIR}/src/comm/plugin/mpi_plugin.c)
+    set_target_properties(lethe_mpi PROPERTIES LIBRARY_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/cli)
+    target_include_directories(lethe_mpi PRIVATE ${CMAKE_SOURCE_DIR}/include ${CMAKE_SOURCE_DIR}/src)
+    target_link_libraries(lethe_mpi PRIVATE MPI::MPI_C)
+    lt_flags(lethe_mpi)
+    set(LETHE_MPI_STATE "plug-in built with MPI ${MPI_C_VERSION}")
+  endif()
+endif()
+message(STATUS "MPI: ${LETHE_MPI_STATE}")
