@@ -6,7 +6,7 @@
 #include <string.h>
 
 struct opts {
-    const char *data, *model, *store, *out, *samples_from;
+    const char *data, *model, *store, *out, *samples_from, *cache;
     int32_t count;
     uint64_t inclusion_seed;
     bool measure, incomplete, corrupt, all, dry_run;
@@ -30,7 +30,8 @@ static const lt_option own[] = {
     LT_BOOL(struct opts, corrupt, 0, "prune: models whose weights do not have the recorded digest; reads every model"),
     LT_F64(struct opts, older_than, 0, 0, 1e6, "days", "prune: what has not changed for so long; 0 = no"),
     LT_BOOL(struct opts, all, 0, "prune: everything"),
-    LT_BOOL(struct opts, dry_run, 0, "prune: only say what would be removed"),
+    LT_STR(struct opts, cache, NULL, "clear-cache: directory that `unlearn --cache` named; default: that of the user"),
+    LT_BOOL(struct opts, dry_run, 0, "prune, clear-cache: only say what would be removed"),
     LT_OPT_END,
 };
 static const cli_group groups[] = {
@@ -253,14 +254,57 @@ static void print_prune(const json_t *r, FILE *out)
 
 // ---- the verb
 
+// ---- clear-cache
+
+// Of the cache (--cache, or that of the user) and of the runs that are named.
+static lt_status run_clear_cache(cli_call *call)
+{
+    const struct opts *o = call->opts;
+    char dir[4096];
+    int64_t n_sets = 0, n_bytes = 0;
+    if (o->cache && *o->cache)
+        snprintf(dir, sizeof dir, "%s", o->cache);
+    else
+        LT_TRY(cli_cache_dir(dir));
+    LT_TRY(lt_adv_cache_clear(dir, o->dry_run, &n_sets, &n_bytes));
+    for (int i = 1; i < call->n_positional; i++) {
+        int64_t n, bytes;
+        char *adv = cli_format("%s/adv", call->positional[i]);
+        lt_status status = lt_adv_set_remove(adv, o->dry_run, &n, &bytes);
+        free(adv);
+        LT_TRY(status);
+        n_sets += n;
+        n_bytes += bytes;
+    }
+    call->result = json_object();
+    cli_put_text(call->result, "cache", dir);
+    cli_put(call->result, "n", json_integer(n_sets));
+    cli_put(call->result, "bytes", json_integer(n_bytes));
+    cli_put(call->result, "dry_run", json_boolean(o->dry_run));
+    return LT_OK;
+}
+
+static void print_clear_cache(const json_t *r, FILE *out)
+{
+    fprintf(out, "%.0f adversarial sets, %.1f MiB %s %s and the runs named\n", cli_real(r, "n"),
+            cli_real(r, "bytes") / 1048576,
+            json_is_true(json_object_get(r, "dry_run")) ? "would be removed from" : "removed from",
+            cli_text(r, "cache"));
+}
+
 static const cli_action actions[] = {
-    {"plan", run_plan, print_plan}, {"train", run_train, print_train}, {"signals", run_signals, print_signals},
-    {"list", run_list, print_list}, {"prune", run_prune, print_prune}, {NULL, NULL, NULL},
+    {"plan", run_plan, print_plan},
+    {"train", run_train, print_train},
+    {"signals", run_signals, print_signals},
+    {"list", run_list, print_list},
+    {"prune", run_prune, print_prune},
+    {"clear-cache", run_clear_cache, print_clear_cache},
+    {NULL, NULL, NULL},
 };
 
 static lt_status run(cli_call *call)
 {
-    if (call->n_positional > 1)
+    if (call->n_positional > 1 && strcmp(call->positional[0], "clear-cache") != 0)
         return LT_FAIL(LT_E_USAGE, "store %s: expected options only, found '%s'", call->positional[0],
                        call->positional[1]);
     return cli_action_run(call, actions, "store plan --data synthetic --count 8");
@@ -273,20 +317,25 @@ static void print(const cli_call *call, FILE *out)
 
 const cli_verb cli_verb_store = {
     .name = "store",
-    .usage = "plan | train | signals --out REFS.npz | list | prune   [--data DATA --model MODEL --count M ...]",
-    .about = "Reference models of membership inference attacks. M models are trained on halves of the training and the "
-             "test\n"
-             "split together, so that every sample is in the training data of exactly M/2 of them. The "
-             "address\n"
-             "of a model is made of architecture, recipe, data, samples and seed: none is trained twice.\n"
-             "plan     which models the store holds, which are missing, and the training time from a few timed steps\n"
-             "train    trains what is missing, one model per compute thread; interrupted, the same command continues\n"
-             "signals  logits of a target's samples under all M models, for `lethe audit --references`\n"
-             "list     the models of the store\n"
-             "prune    removes models\n"
-             "A number of models other than the one asked for is an error (exit code 4), never silently fewer. The "
-             "recipe of\n"
-             "the paper is in the second example; its references have the seeds 0 to 127.",
+    .usage = "plan | train | signals --out REFS.npz | list | prune | clear-cache [RUN...]   [--data DATA --model MODEL "
+             "--count M ...]",
+    .about =
+        "Reference models of membership inference attacks. M models are trained on halves of the training and the "
+        "test\n"
+        "split together, so that every sample is in the training data of exactly M/2 of them. The "
+        "address\n"
+        "of a model is made of architecture, recipe, data, samples and seed: none is trained twice.\n"
+        "plan     which models the store holds, which are missing, and the training time from a few timed steps\n"
+        "train    trains what is missing, one model per compute thread; interrupted, the same command continues\n"
+        "signals  logits of a target's samples under all M models, for `lethe audit --references`\n"
+        "list     the models of the store\n"
+        "prune    removes models\n"
+        "clear-cache [RUN...]  removes adversarial sets, which show forgotten images: those that `unlearn --cache` "
+        "and earlier\n"
+        "versions left, and those that the named runs keep (unlearn --save-adv)\n"
+        "A number of models other than the one asked for is an error (exit code 4), never silently fewer. The "
+        "recipe of\n"
+        "the paper is in the second example; its references have the seeds 0 to 127.",
     .examples = "  lethe store plan --data cifar10 --model resnet18:width=16 --epochs 30 --count 16\n"
                 "  lethe store train --data cifar10 --count 128 --seed 0 --epochs 161 --schedule step --lr 0.1 "
                 "--lr-step-every 40 "

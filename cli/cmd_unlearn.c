@@ -138,26 +138,11 @@ static lt_status check_method(const cli_call *call)
     return lt_error_hint("give it as --method %s", o->what.method);
 }
 
-// A directory that was asked for must serve; a home that cannot be written is no reason to compute nothing.
-static lt_status choose_cache(cli_call *call, char cache[4096])
+// What is searched shows forgotten images: it is kept only where the user asks for it.
+static lt_status choose_cache(const struct opts *o, const char **cache)
 {
-    const struct opts *o = call->opts;
-    const lt_unlearn_method *m = call->extra;
-    cache[0] = '\0';
-    if (o->what.cache && *o->what.cache) {
-        if (snprintf(cache, 4096, "%s", o->what.cache) >= 4096)
-            return LT_FAIL(LT_E_USAGE, "--cache: the path is longer than 4095 bytes");
-        return lt_make_dirs(cache);
-    }
-    if (!(m->needs & LT_NEED_ATTACK))
-        return LT_OK;
-    if (cli_cache_dir(cache) != LT_OK || lt_make_dirs(cache) != LT_OK) {
-        lt_warn(call->session->events, "attack.cache", "the adversarial set will not be cached: %s",
-                lt_error_get()->message);
-        lt_error_clear();
-        cache[0] = '\0';
-    }
-    return LT_OK;
+    *cache = o->what.cache && *o->what.cache ? o->what.cache : NULL;
+    return *cache ? lt_make_dirs(*cache) : LT_OK;
 }
 
 static lt_status run_single(cli_call *call, const lt_unlearn_order *order)
@@ -223,13 +208,13 @@ static lt_status run_order(cli_call *call, lt_trained_model *base)
     const struct opts *o = call->opts;
     lt_env env;
     const lt_dataset *ds = NULL;
-    char cache[4096];
+    const char *cache;
     if (o->what.data && *o->what.data)
         LT_TRY(cli_dataset(call, o->what.data, &ds));
     const bool is_run = lt_run_is_done(o->what.run); // which says everything itself
     LT_TRY(lt_trained_model_open(o->what.run, is_run ? NULL : &o->file, is_run ? NULL : ds, base));
     LT_TRY(cli_model_data(call, base, o->what.data, &ds));
-    LT_TRY(choose_cache(call, cache));
+    LT_TRY(choose_cache(o, &cache));
     LT_TRY(cli_env(call, &env));
     cli_catch_signals(call->session);
     const lt_unlearn_order order = {.what = o->what,

@@ -55,6 +55,12 @@ LT_API lt_status lt_attack_find(const char *name, const lt_attack **attack); // 
 // PROGRESS in samples; "attack.done" METRIC; "attack.cache" INFO or WARNING.
 LT_API lt_status lt_attack_run(const lt_attack *attack, const lt_model *model, const lt_view *view, const void *cfg,
                                const lt_env *env, const char *cache_dir, lt_adv_set **set);
+// Removes the adversarial sets in a cache directory, whole, unfinished or given up, and the directory when nothing else
+// is in it; nothing when there is no such directory. dry_run: only counts. n_sets, n_bytes: of what was removed, or
+// NULL. LT_E_IO.
+LT_API lt_status lt_adv_cache_clear(const char *cache_dir, bool dry_run, int64_t *n_sets, int64_t *n_bytes);
+// Removes one set, such as RUN/adv, as lt_adv_set_save wrote it.
+LT_API lt_status lt_adv_set_remove(const char *dir, bool dry_run, int64_t *n_sets, int64_t *n_bytes);
 
 typedef struct lt_adv_search_cfg { // rows of lt_adv_search_options
     float eps0;                    // first radius, L2 in raw pixels, 0.04

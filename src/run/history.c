@@ -93,6 +93,22 @@ static lt_status read_options(const char *label, const json_t *recipe, lt_train_
     return status;
 }
 
+lt_status lti_recipe_overlay(lt_optset *set, const lt_train_cfg *cfg, bool *is_given)
+{
+    enum { KEY_MAX = 64 };
+    *is_given = false;
+    for (const lt_option *row = lt_train_options; row->name; row++) {
+        char key[KEY_MAX], number[LT_OPTION_TEXT_MAX];
+        const char *value, *origin, *text = cfg ? lt_option_text(row, cfg, number) : NULL;
+        lti_format(key, sizeof key, "train.%s", row->name);
+        LT_TRY(lt_optset_get(set, key, &value, &origin));
+        *is_given |= strcmp(origin, "default") != 0 && strcmp(origin, "recipe") != 0;
+        if (cfg)
+            LT_TRY(lt_optset_set(set, key, text ? text : "", "recipe"));
+    }
+    return LT_OK;
+}
+
 // ---- from the metadata of a model
 
 bool lt_trained_model_has_recipe(const lt_trained_model *m)

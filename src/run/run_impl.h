@@ -40,6 +40,8 @@ void lti_run_write_matrix(lti_json *j, const char *key, const double *real, cons
                           int columns);
 
 // ---- history.c
+// Values of cfg (NULL = none) for the options "train.*" that nobody has set. *is_given: somebody has set one of them.
+lt_status lti_recipe_overlay(lt_optset *set, const lt_train_cfg *cfg, bool *is_given);
 lt_status lti_recipe_set_earlier(lt_model *model, const lt_recipe_stage *stage, int n); // into the metadata
 void lti_recipe_write(lti_json *j, const char *key, const lt_recipe_stage *stage, int n);
 lt_status lti_recipe_note_forgotten(const lt_trained_model *m, lt_recipe_stage *s); // what the run m had forgotten

@@ -271,6 +271,9 @@ static lt_status run_request(lti_stream *s, int k)
     order.seed = o->seed + (uint64_t)k;
     order.out = out;
     order.set = NULL;
+    order.train = s->train;
+    if (!order.cache_dir || !*order.cache_dir) // requests may share one search; it goes when the stream is done
+        order.cache_dir = s->search;
     order.stream = &s->shared;
     if (status == LT_OK)
         status = lt_unlearn_dir(&order, &s->row[k].record);
@@ -387,6 +390,23 @@ static lt_status open_result(lti_stream *s)
     return lt_result_dir_open(&spec, &s->to);
 }
 
+// Options of training that the user has set, completed by what the base recorded; without any, requests take the
+// record.
+static lt_status choose_recipe(lti_stream *s)
+{
+    const lt_unlearn_order *o = s->order;
+    lt_train_cfg recorded;
+    bool is_given;
+    s->train = NULL;
+    if (!o->train || !(o->method->needs & LT_FROM_SCRATCH) || !o->set || !lt_optset_has(o->set, "train.epochs"))
+        return LT_OK;
+    lt_optset *set = (lt_optset *)(uintptr_t)o->set; // values of a weaker origin
+    LT_TRY(lt_trained_model_recipe(o->base, &recorded));
+    LT_TRY(lti_recipe_overlay(set, lt_trained_model_has_recipe(o->base) ? &recorded : NULL, &is_given));
+    s->train = is_given ? o->train : NULL;
+    return LT_OK;
+}
+
 static lt_status run_stream(lti_stream *s, lt_stream_record *record)
 {
     json_t *j = NULL;
@@ -401,11 +421,14 @@ static lt_status run_stream(lti_stream *s, lt_stream_record *record)
     }
     const double start_s = lti_now_s();
     LT_TRY(write_sets(s));
+    LT_TRY(choose_recipe(s));
+    LT_TRY(lt_run_path(s->to.run, "search", s->search, sizeof s->search));
     for (int k = 0; k < s->requests.n; k++) {
         LT_TRY(run_request(s, k));
         LT_TRY(audit_request(s, k));
     }
     LT_TRY(save_artefacts(s));
+    LT_TRY(lt_adv_cache_clear(s->search, false, NULL, NULL));
     LT_TRY(lti_stream_json(s, start_s, &record->json));
     return lt_result_dir_finish(&s->to, record->json);
 }

@@ -63,6 +63,8 @@ typedef struct lti_stream {
     lti_request_row *row;        // (requests.n)
     lti_request_metrics *matrix; // (requests.n, requests.n) model of request k on request j <= k
     double eval_s;
+    lt_train_cfg *train;             // of requests that train from scratch; NULL = as the base recorded
+    char search[LT_RESULT_PATH_MAX]; // of an adversarial search that requests share
     char base_digest[65], forget_digest[65], forgotten_digest[65], audit_digest[512];
 } lti_stream;
 int64_t lti_stream_n_train(const lti_stream *s);

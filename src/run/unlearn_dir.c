@@ -24,8 +24,9 @@ const lt_option lt_unlearn_what_options[] = {
     LT_STR(lt_unlearn_what, recipe, NULL,
            "retrain: YAML file that says how the original was trained; default: what its run recorded"),
     LT_STR(lt_unlearn_what, cache, NULL,
-           "directory for adversarial sets; default: under $LETHE_HOME or the user's cache"),
-    LT_BOOL(lt_unlearn_what, save_adv, 1, "keep the adversarial set of the method in the run directory"),
+           "keep adversarial sets, which show forgotten images, in this directory and find them there; default: none"),
+    LT_BOOL(lt_unlearn_what, save_adv, 0,
+            "keep the adversarial set of the method, which shows forgotten images, in the run directory"),
     LT_OPT_END,
 };
 
@@ -60,7 +61,8 @@ typedef struct unlearning { // everything that must be given back
     lti_until until; // open with --until held-out
     lt_result_dir to;
     lt_unlearn_result result;
-    lt_signals *after, *before; // outputs on the three groups
+    lt_signals *after, *before;      // outputs on the three groups
+    char search[LT_RESULT_PATH_MAX]; // of an adversarial search while the run goes on; "" = nowhere
     char parent_digest[65], forget_digest[65], forgotten_digest[65], first_digest[65], history_digest[65];
 } unlearning;
 
@@ -126,13 +128,8 @@ static lt_status overlay_recipe(unlearning *u, const lt_recipe_stage *last)
     }
     LT_TRY(lt_optset_get(set, "train.epochs", &value, &origin));
     u->has_recipe |= strcmp(origin, "default") != 0; // for how long says that it is a recipe
-    for (const lt_option *row = lt_train_options; row->name && last->is_known; row++) {
-        enum { KEY_MAX = 64 };
-        char key[KEY_MAX], number[LT_OPTION_TEXT_MAX];
-        const char *text = lt_option_text(row, &last->cfg, number);
-        lti_format(key, sizeof key, "train.%s", row->name);
-        LT_TRY(lt_optset_set(set, key, text ? text : "", "recipe"));
-    }
+    bool is_given;
+    LT_TRY(lti_recipe_overlay(set, last->is_known ? &last->cfg : NULL, &is_given));
     u->recipe = *bound;
     return LT_OK;
 }
@@ -224,7 +221,9 @@ static lt_unlearn_in describe_job(unlearning *u)
                            .use_retain = uses_retain(o),
                            .seed = o->seed,
                            .env = o->env,
-                           .cache_dir = o->cache_dir && *o->cache_dir ? o->cache_dir : NULL,
+                           .cache_dir = o->cache_dir && *o->cache_dir ? o->cache_dir
+                                        : *u->search                  ? u->search
+                                                                      : NULL,
                            .run_dir = u->to.dir,
                            .resume = !o->force,
                            .prepare_training = lti_clip_job,
@@ -627,6 +626,8 @@ static lt_status run_unlearning(unlearning *u, lt_unlearn_record *record)
         return read_stored(u, record);
     const double start_s = lti_now_s();
     LT_TRY(write_sets(u));
+    if (o->method->needs & LT_NEED_ATTACK)
+        LT_TRY(lt_run_path(u->to.run, "search", u->search, sizeof u->search));
     in = describe_job(u);
     LT_TRY(lt_unlearn_run(o->method, &in, o->cfg, &u->result));
     if (in.until) {
@@ -636,6 +637,8 @@ static lt_status run_unlearning(unlearning *u, lt_unlearn_record *record)
     LT_TRY(evaluate_models(u, record));
     fill_record(u, start_s, record);
     LT_TRY(save_artefacts(u));
+    if (*u->search)
+        LT_TRY(lt_adv_cache_clear(u->search, false, NULL, NULL));
     record->json = write_record(u, record);
     return lt_result_dir_finish(&u->to, record->json);
 }

@@ -12,6 +12,14 @@ common="--batch 20 --threads 1"
 run 0 train --data folder:first --model simple-conv:width=4 --epochs 3 --lr 0.05 $common --out base
 run 0 train --data folder:second --init base --epochs 2 --lr 0.01 $common --out tuned
 
+# A stream of oracles takes the recorded recipe, too, and options that are given on top of it.
+printf 'random:2\n' >stream.txt
+run 0 unlearn base --method retrain --requests stream.txt --threads 1 --out stream
+same "recorded epochs" "$(value stream/request-1/result.json recipe.epochs)" 3
+run 0 unlearn base --method retrain --requests stream.txt --epochs 1 --threads 1 --out stream-1
+same "epochs given" "$(value stream-1/request-1/result.json recipe.epochs)" 1
+same "batch recorded" "$(value stream-1/request-1/result.json recipe.batch)" 20
+
 # Two of the images of the second training are forgotten: the first one knew them, too.
 (cd second/train && ls -d */* | sed -n '4p;9p') >request.txt
 run 0 unlearn tuned --method retrain --forget file:request.txt --threads 1 --out chain --json

@@ -36,6 +36,7 @@ json out forget_acc splits.forget.n
 for method in retrain ft amun; do
     options="--lr 0.01 --epochs 2"
     [ $method != retrain ] || options="--seed 7"
+    [ $method != amun ] || options="$options --save-adv"
     run 0 unlearn runs/base --method $method --forget random:10% $options --out runs/$method --threads 1 --json
     json out method n_forget forget_acc retain_acc test_acc delta_norm_l2 time.search_s time.mask_s time.update_s time.eval_s \
         parent_digest forget_digest model_digest
@@ -88,10 +89,24 @@ contains page.html "data:image/png;base64,"
 lacks page.html "<script"
 lacks page.html "http"
 same "lines of the CSV" "$(wc -l <t.csv | tr -d ' ')" 5
-mv runs/amun/adv kept_adv # as after --no-save-adv: a page without the strip
+[ ! -e runs/amun/search ] && [ ! -e "$LETHE_HOME/cache" ] || fail "an adversarial search was kept although nobody asked for it"
+[ ! -e runs/class/adv ] || fail "adversarial examples of forgotten images were kept although nobody asked for it"
+cp -r runs/amun/adv kept_adv
+run 0 store clear-cache runs/amun --dry-run --json
+same "sets that would go" "$(value out n)" 1
+[ -e runs/amun/adv/adv.csv ] || fail "--dry-run removed something"
+run 0 store clear-cache runs/amun --json # a page without the strip, which says so
+run 0 audit --allow-lint runs/amun --json
 run 0 report runs/retrain runs/amun --with-images --out bare.html --force
 contains bare.html "</html>"
 lacks bare.html "data:image/png;base64,"
+run 0 report runs/retrain runs/amun --out bare.html --force
+contains bare.html "None of these runs keeps adversarial examples of forgotten images"
+run 0 unlearn runs/base --method amun --forget random:4 --lr 0.01 --epochs 1 --cache found --out runs/cached --threads 1
+[ "$(ls found | wc -l)" = 1 ] || fail "--cache kept no adversarial set"
+run 0 store clear-cache --cache found --json
+same "sets of the cache" "$(value out n)" 1
+[ ! -e found ] || fail "store clear-cache left something"
 mv kept_adv runs/amun/adv
 error 2 "different samples" report runs/retrain runs/class --out page2.html
 [ ! -e page2.html ] || fail "a report that failed left a file"

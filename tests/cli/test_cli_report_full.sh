@@ -15,8 +15,8 @@ for seed in 2 3; do
     run 0 unlearn base --method retrain --seed $seed --out retrain-$seed --threads 1
     run 0 unlearn base --method ft --epochs 2 --seed $seed --out ft-$seed --threads 1
 done
-run 0 unlearn base --method amun --epochs 2 --out amun --threads 1
-run 0 unlearn base --method amun --epochs 2 --lr 0.02 --out "amun with <other> & options" --threads 1
+run 0 unlearn base --method amun --save-adv --epochs 2 --out amun --threads 1
+run 0 unlearn base --method amun --save-adv --epochs 2 --lr 0.02 --out "amun with <other> & options" --threads 1
 run 0 store train $tiny --epochs 3 --count 4 --seed 0
 run 0 store signals $tiny --epochs 3 --count 4 --seed 0 --samples-from amun/signals.npz --out refs.npz
 cat >depth.json <<'END'

@@ -303,9 +303,11 @@ static lt_status write_file(const lti_bound *b, const char *npz, double *memory)
 lt_status lt_amun_bound_save(lt_audit_report *report, const char *npz)
 {
     lti_bound *b = report->data[LT_AUDIT_amun_bound];
-    if (!b)
-        return LT_FAIL(LT_E_USAGE, "--amun-bound-out: %s has no adversarial set (adv/), or its base was not found",
-                       report->in->unlearned.name);
+    if (!b) {
+        LT_FAIL(LT_E_USAGE, "--amun-bound-out: %s has no adversarial set (adv/), or its base was not found",
+                report->in->unlearned.name);
+        return lt_error_hint("lethe unlearn --method amun --save-adv keeps the set");
+    }
     const size_t n = 3 * (size_t)(b->n_oracles ? b->n_oracles : 1) * (size_t)b->s.n;
     double *memory = lti_calloc(n + 1, sizeof *memory);
     char *name = lti_strdup(npz);
