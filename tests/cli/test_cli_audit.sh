@@ -257,6 +257,7 @@ fi
 # a model whose running statistics are not those of its weights: simulated by what its last epoch claims to have seen
 cp -r runs/r2 runs/stale
 printf '{"event": "train.epoch", "epoch": 9, "step": 9, "wall_s": 1, "train_acc": 1.0}\n' >>runs/stale/metrics.jsonl
+rm runs/stale/DONE # which vouches for the files of the run
 run 0 audit --allow-lint runs/stale --json
 contains out '"stale-batch-norm"'
 run 0 audit --allow-lint runs/r2 --json
