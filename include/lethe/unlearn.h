@@ -163,7 +163,8 @@ typedef struct lt_unlearn_method {
 // Lines of text for help and documentation: default learning-rate areas and published values, or "". malloc'ed; NULL
 // when out of memory.
 LT_API char *lt_unlearn_defaults_text(const lt_unlearn_method *method);
-// Epochs that a run of the method takes when nothing is said: of the first row of its defaults that fits the access.
+// Epochs that a run of the method takes when nothing is said: of the first row of its defaults that fits the access,
+// for samples unless the method forgets whole classes only.
 LT_API int32_t lt_unlearn_default_epochs(const lt_unlearn_method *method, bool use_retain);
 
 // The default learning-rate area of a setting: of `in` the data, the sets, use_retain and train_cfg are read, cfg is as

@@ -32,6 +32,7 @@ store list --config MISSING
 store train --data cifar10:MISSING
 bench --config MISSING
 doctor --config MISSING
+serve x --config MISSING
 demo --config MISSING --out x
 demo --data cifar10:MISSING --out x
 END

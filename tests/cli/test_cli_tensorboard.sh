@@ -5,7 +5,7 @@ run 0 train $tiny --epochs 2 --out plain
 same "head of metrics.csv" "$(head -1 plain/metrics.csv)" "time,wall_s,event,epoch,step,name,value"
 same "losses in both files" "$(sed -n 's/.*"loss": \([0-9.]*\),.*/\1/p' plain/metrics.jsonl | tr '\n' ' ')" \
     "$(awk -F, '$3 == "train.epoch" && $6 == "loss" { print $7 }' plain/metrics.csv | tr '\n' ' ')"
-lacks plain/files.json metrics.csv
+contains plain/files.json metrics.csv
 
 run 0 train $tiny --epochs 2 --tensorboard --out tracked --json
 same "the model, tracked or not" "$(value out model_digest)" "$(value plain/result.json model_digest)"
