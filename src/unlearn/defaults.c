@@ -337,7 +337,9 @@ char *lt_unlearn_defaults_text(const lt_unlearn_method *method)
 
 int32_t lt_unlearn_default_epochs(const lt_unlearn_method *method, bool use_retain)
 {
-    uint32_t other = use_retain && !(method->needs & LT_FORGET_ONLY) ? LT_WITHOUT_RETAIN : LT_WITH_RETAIN;
+    // neither the second form of a method nor whole classes, unless it has no other rows
+    uint32_t other =
+        LT_SECOND_FORM | (use_retain && !(method->needs & LT_FORGET_ONLY) ? LT_WITHOUT_RETAIN : LT_WITH_RETAIN);
     if (!(method->needs & LT_WHOLE_CLASSES))
         other |= LT_OF_CLASSES;
     for (const lt_unlearn_default *d = method->defaults; d && d->epochs > 0; d++)
