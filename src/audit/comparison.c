@@ -26,7 +26,14 @@ lt_status lt_comparison_add(lt_comparison *c, lt_comparison_row **row)
     **row = (lt_comparison_row){.uses_retain = -1,
                                 .seconds = NAN,
                                 .last_train_acc = NAN,
-                                .effect = {NAN, NAN, NAN, NAN, NAN},
+                                .effect = {.forget_acc = NAN,
+                                           .retain_acc = NAN,
+                                           .test_acc = NAN,
+                                           .lr_area = NAN,
+                                           .lr_area_default = NAN,
+                                           .acc_f = NAN,
+                                           .acc_r = NAN,
+                                           .pair_acc = NAN},
                                 .summary = {NAN, NAN, NAN}};
     return LT_OK;
 }
