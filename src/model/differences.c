@@ -104,7 +104,10 @@ lt_status lti_compare_tensors(const char *path, const lt_model *m, const lti_key
     for (lt_val v = 0; v < lt_graph_n_values(m->graph); v++)
         if (lti_model_tensor(m, v, &info))
             compare_tensor(&info, lti_key_map_find(map, info.name), d);
-    return compare_extra(path, m, map, bn_batches, d);
+    const lt_status status = compare_extra(path, m, map, bn_batches, d);
+    if (status != LT_OK)
+        lt_differences_clear(d);
+    return status;
 }
 
 // ---- as an error
