@@ -29,7 +29,7 @@ lt_status lti_json_load_optional(const char *dir, const char *file, json_t **out
     return status;
 }
 
-static const json_t *walk_path(const json_t *object, const char *path)
+const json_t *lti_json_at(const json_t *object, const char *path)
 {
     enum { KEY_MAX = 128 };
     char key[KEY_MAX];
@@ -44,13 +44,13 @@ static const json_t *walk_path(const json_t *object, const char *path)
 
 const char *lti_json_text_at(const json_t *object, const char *path)
 {
-    const char *text = json_string_value(walk_path(object, path));
+    const char *text = json_string_value(lti_json_at(object, path));
     return text ? text : "";
 }
 
 double lti_json_real_at(const json_t *object, const char *path)
 {
-    const json_t *v = walk_path(object, path);
+    const json_t *v = lti_json_at(object, path);
     return json_is_number(v) ? json_number_value(v) : (double)NAN;
 }
 

@@ -8,7 +8,9 @@ struct json_t; // of jansson
 lt_status lti_json_load(const char *path, struct json_t **out); // LT_E_INPUT, LT_E_FORMAT with the line
 // DIR/FILE; *out stays NULL when there is no such regular file.
 lt_status lti_json_load_optional(const char *dir, const char *file, struct json_t **out);
-// Values at "a.b": "", NAN and 0 when absent or of another type.
+// What is at "a.b"; NULL when absent.
+const struct json_t *lti_json_at(const struct json_t *object, const char *path);
+// Values there: "", NAN and 0 when absent or of another type.
 const char *lti_json_text_at(const struct json_t *object, const char *path);
 double lti_json_real_at(const struct json_t *object, const char *path);
 int64_t lti_json_int_at(const struct json_t *object, const char *path);

@@ -207,25 +207,6 @@ lt_status lti_parse_json(const char *text, size_t n, const char *label, json_t *
     return LT_FAIL(LT_E_FORMAT, "%s:%d: expected JSON, but %s", label, error.line, error.text);
 }
 
-const json_t *lti_value_at(const json_t *object, const char *path)
-{
-    enum { KEY_MAX = 64 };
-    char key[KEY_MAX];
-    while (object && path) {
-        const size_t n = strcspn(path, ".");
-        lti_format(key, sizeof key, "%.*s", (int)n, path);
-        object = json_object_get(object, key);
-        path = path[n] ? path + n + 1 : NULL;
-    }
-    return object;
-}
-
-const char *lti_text_at(const json_t *object, const char *path)
-{
-    const char *text = json_string_value(lti_value_at(object, path));
-    return text ? text : "";
-}
-
 bool lti_put(json_t *object, const char *key, json_t *value)
 {
     return value && json_object_set_new(object, key, value) == 0;

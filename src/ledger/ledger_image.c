@@ -22,7 +22,7 @@ static lt_status copy_record(void *self, const lti_record *r)
     copy *c = self;
     json_t *body;
     LT_TRY(lti_parse_json(r->body, strlen(r->body), c->from->path, &body));
-    c->same_version = c->same_version && !strcmp(lti_text_at(body, "recorder.sqlite"), sqlite3_libversion());
+    c->same_version = c->same_version && !strcmp(lti_json_text_at(body, "recorder.sqlite"), sqlite3_libversion());
     json_decref(body);
     sqlite3 *db = c->in_memory.db;
     const bool first = r->id == 1; // in the transaction that made the tables

@@ -1,7 +1,7 @@
 // ledger_impl.h - shared by the files of this module.
 #ifndef LTI_LEDGER_LEDGER_IMPL_H
 #define LTI_LEDGER_LEDGER_IMPL_H
-#include "base/base.h"
+#include "io/json_read.h"
 #include "lethe/ledger.h"
 #include <jansson.h>
 #include <sqlite3.h>
@@ -20,8 +20,6 @@ struct lt_ledger {
 // memory.
 char *lti_canonical(const json_t *value, int indent);
 lt_status lti_parse_json(const char *text, size_t n, const char *label, json_t **value); // no duplicate keys
-const char *lti_text_at(const json_t *object, const char *path);                         // "a.b"; "" when absent
-const json_t *lti_value_at(const json_t *object, const char *path);                      // NULL when absent
 // Both take the new reference and return false when out of memory.
 bool lti_put(json_t *object, const char *key, json_t *value);
 bool lti_put_text(json_t *object, const char *key, const char *text); // NULL is null; bytes that are no UTF-8: U+FFFD

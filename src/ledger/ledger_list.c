@@ -39,7 +39,7 @@ typedef struct listing {
 
 static bool put_or_null(json_t *row, const char *key, const json_t *body, const char *path)
 {
-    const char *text = lti_text_at(body, path);
+    const char *text = lti_json_text_at(body, path);
     return lti_put_text(row, key, *text ? text : NULL);
 }
 
@@ -53,7 +53,7 @@ static lt_status list_record(void *self, const lti_record *r)
         json_decref(row);
         return status;
     }
-    if (to->request && strcmp(lti_text_at(body, "request"), to->request) != 0) {
+    if (to->request && strcmp(lti_json_text_at(body, "request"), to->request) != 0) {
         json_decref(body);
         json_decref(row);
         return LT_OK;

@@ -100,8 +100,8 @@ static lt_status open_base(replay *r)
 {
     char found[LTI_HEX];
     json_t *result = json_object();
-    lt_trained_model child = {.dir = (char *)(uintptr_t)lti_text_at(r->body, "run.dir"), .result = result};
-    const bool ok = lti_put_text(result, "parent", lti_text_at(r->body, "parent.run"));
+    lt_trained_model child = {.dir = (char *)(uintptr_t)lti_json_text_at(r->body, "run.dir"), .result = result};
+    const bool ok = lti_put_text(result, "parent", lti_json_text_at(r->body, "parent.run"));
     char *parent = ok ? lt_trained_model_parent(&child) : NULL;
     json_decref(result);
     if (!parent)
@@ -111,7 +111,7 @@ static lt_status open_base(replay *r)
                              : LT_FAIL(LT_E_UNSUPPORTED, "the model before, %s, is not at hand", parent);
     if (status == LT_OK) {
         lt_model_digest(r->base.model, found);
-        if (strcmp(found, lti_text_at(r->body, "parent.digest")) != 0)
+        if (strcmp(found, lti_json_text_at(r->body, "parent.digest")) != 0)
             status = LT_FAIL(LT_E_UNSUPPORTED, "%s is another model than the one before", parent);
     }
     lti_free(parent);
@@ -124,9 +124,9 @@ static lt_status replay_unlearn(replay *r, char digest[LTI_HEX], const lt_env *o
     lt_unlearn_order order;
     lt_unlearn_record record;
     char prefix[64];
-    if (*lti_text_at(r->body, "result.stream_digest"))
+    if (*lti_json_text_at(r->body, "result.stream_digest"))
         return LT_FAIL(LT_E_UNSUPPORTED, "it is one of several requests, which are made again together only");
-    LT_TRY(lt_unlearn_find(lti_text_at(r->body, "method.name"), &method));
+    LT_TRY(lt_unlearn_find(lti_json_text_at(r->body, "method.name"), &method));
     r->cfg = lti_calloc(1, method->cfg_size + 1);
     if (!r->cfg)
         return LTI_NOMEM("replay");
@@ -166,7 +166,7 @@ static int remove_entry(const char *path, const struct stat *st, int type, struc
 lt_status lti_replay(const json_t *body, const lt_ledger_verify_spec *spec, const char *scratch, char digest[LTI_HEX])
 {
     enum { OPEN_FILES = 16 };
-    const char *kind = lti_text_at(body, "kind");
+    const char *kind = lti_json_text_at(body, "kind");
     char *out = lti_asprintf("%s/record-%lld", scratch, (long long)json_integer_value(json_object_get(body, "id")));
     replay r = {.body = body, .out = out};
     lt_status status = out ? lt_optset_create(&r.set) : LTI_NOMEM("replay");

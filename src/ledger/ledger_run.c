@@ -38,11 +38,11 @@ static lt_status read_json(const char *dir, const char *name, json_t **out)
 static void identify_run(run_files *f)
 {
     const char *const text[] = {f->dir,
-                                lti_text_at(f->env, "verb"),
-                                lti_text_at(f->env, "config_digest"),
-                                lti_text_at(f->env, "started"),
-                                lti_text_at(f->done, "finished"),
-                                lti_text_at(f->result, "model_digest")};
+                                lti_json_text_at(f->env, "verb"),
+                                lti_json_text_at(f->env, "config_digest"),
+                                lti_json_text_at(f->env, "started"),
+                                lti_json_text_at(f->done, "finished"),
+                                lti_json_text_at(f->result, "model_digest")};
     lti_hash h;
     lti_hash_init(&h);
     for (size_t i = 0; i < sizeof text / sizeof *text; i++)
@@ -112,9 +112,9 @@ static lt_status put_run(const run_files *f, const lt_ledger_source *source, jso
     json_t *run = json_object(), *files = json_object();
     lt_status status = describe_files(f, source, files);
     if (status == LT_OK && !(lti_put_text(run, "dir", f->dir) && lti_put_text(run, "identity", f->identity) &&
-                             lti_put_text(run, "config_digest", lti_text_at(f->env, "config_digest")) &&
-                             lti_put_text(run, "started", lti_text_at(f->env, "started")) &&
-                             lti_put_text(run, "finished", lti_text_at(f->done, "finished")) &&
+                             lti_put_text(run, "config_digest", lti_json_text_at(f->env, "config_digest")) &&
+                             lti_put_text(run, "started", lti_json_text_at(f->env, "started")) &&
+                             lti_put_text(run, "finished", lti_json_text_at(f->done, "finished")) &&
                              json_object_set(run, "files", files) == 0 && json_object_set(body, "run", run) == 0))
         status = LTI_NOMEM("record");
     json_decref(files);
@@ -177,16 +177,16 @@ static json_t *describe_result(const json_t *result, int depth)
 static json_t *describe_model(const run_files *f)
 {
     json_t *model = json_object(), *members = json_object_get(f->result, "members");
-    bool ok = lti_put_text(model, "digest", or_null(lti_text_at(f->result, "model_digest"))) &&
-              lti_put_text(model, "architecture", or_null(lti_text_at(f->result, "model")));
+    bool ok = lti_put_text(model, "digest", or_null(lti_json_text_at(f->result, "model_digest"))) &&
+              lti_put_text(model, "architecture", or_null(lti_json_text_at(f->result, "model")));
     if (members) { // of a population: one model each
         json_t *list = json_array(), *m;
         size_t i;
         json_array_foreach(members, i, m)
         {
             json_t *one = json_object();
-            ok = ok && lti_put_text(one, "run", lti_text_at(m, "run")) &&
-                 lti_put_text(one, "digest", or_null(lti_text_at(m, "model_digest"))) &&
+            ok = ok && lti_put_text(one, "run", lti_json_text_at(m, "run")) &&
+                 lti_put_text(one, "digest", or_null(lti_json_text_at(m, "model_digest"))) &&
                  json_array_append(list, one) == 0;
             json_decref(one);
         }
@@ -200,10 +200,10 @@ static json_t *describe_model(const run_files *f)
 
 static lt_status put_parent(lt_ledger *l, const run_files *f, json_t *body)
 {
-    const char *digest = lti_text_at(f->result, "parent_digest");
+    const char *digest = lti_json_text_at(f->result, "parent_digest");
     int64_t id = 0;
     if (!*digest)
-        digest = lti_text_at(f->result, "init_digest");
+        digest = lti_json_text_at(f->result, "init_digest");
     if (!*digest)
         return LT_OK;
     char *text = lti_asprintf("\"digest\":\"%s\"", digest);
@@ -212,7 +212,7 @@ static lt_status put_parent(lt_ledger *l, const run_files *f, json_t *body)
     LT_TRY(status);
     json_t *parent = json_object();
     const bool ok = lti_put_text(parent, "digest", digest) &&
-                    lti_put_text(parent, "run", or_null(lti_text_at(f->result, "parent"))) &&
+                    lti_put_text(parent, "run", or_null(lti_json_text_at(f->result, "parent"))) &&
                     lti_put(parent, "record", id ? json_integer(id) : json_null());
     return ok && lti_put(body, "parent", parent) ? LT_OK : LTI_NOMEM("record");
 }
@@ -230,7 +230,7 @@ static lt_status put_forget(const run_files *f, const lt_ledger_source *source, 
         LT_TRY(lti_sample_digests(f->dir, source, &samples));
     forget = json_object();
     json_t *n = json_object_get(f->result, "n_forget");
-    const bool ok = lti_put_text(forget, "asked", or_null(lti_text_at(f->result, "forget"))) &&
+    const bool ok = lti_put_text(forget, "asked", or_null(lti_json_text_at(f->result, "forget"))) &&
                     lti_put(forget, "n", n ? json_incref(n) : json_null()) &&
                     lti_put(forget, "samples", samples ? json_incref(samples) : json_null());
     json_decref(samples);
@@ -239,7 +239,7 @@ static lt_status put_forget(const run_files *f, const lt_ledger_source *source, 
 
 static bool put_method(const run_files *f, json_t *body)
 {
-    const char *name = lti_text_at(f->result, "method");
+    const char *name = lti_json_text_at(f->result, "method");
     const lt_unlearn_method *m = NULL;
     if (!*name)
         return true;
@@ -248,7 +248,7 @@ static bool put_method(const run_files *f, json_t *body)
         lt_error_clear();
     json_t *method = json_object();
     return lti_put_text(method, "name", name) &&
-           lti_put_text(method, "title", or_null(lti_text_at(f->result, "title"))) &&
+           lti_put_text(method, "title", or_null(lti_json_text_at(f->result, "title"))) &&
            lti_put(method, "retrains", json_boolean(known && (m->needs & LT_FROM_SCRATCH))) &&
            lti_put(body, "method", method);
 }
@@ -269,14 +269,15 @@ static bool put_seeds(const run_files *f, json_t *body)
 static bool put_data(const run_files *f, json_t *body)
 {
     json_t *data = json_object();
-    return lti_put_text(data, "spec", or_null(lti_text_at(f->result, "data"))) &&
-           lti_put_text(data, "digest", or_null(lti_text_at(f->result, "data_digest"))) && lti_put(body, "data", data);
+    return lti_put_text(data, "spec", or_null(lti_json_text_at(f->result, "data"))) &&
+           lti_put_text(data, "digest", or_null(lti_json_text_at(f->result, "data_digest"))) &&
+           lti_put(body, "data", data);
 }
 
 static lt_status make_body(lt_ledger *l, const run_files *f, const lt_ledger_source *source, json_t *body)
 {
     enum { RESULT_DEPTH = 2 };
-    const bool ok = lti_put_text(body, "kind", lti_text_at(f->env, "verb")) &&
+    const bool ok = lti_put_text(body, "kind", lti_json_text_at(f->env, "verb")) &&
                     lti_put_text(body, "request", source->request && *source->request ? source->request : NULL) &&
                     lti_put(body, "model", describe_model(f)) && lti_put(body, "config", describe_config(f)) &&
                     lti_put(body, "versions", describe_versions(f)) &&
@@ -384,7 +385,7 @@ static lt_status subject(const char *name, json_t **out)
         return LTI_NOMEM("record");
     if (lti_is_file(path)) {
         LT_TRY_GOTO(read_json(name, "result.json", &result), done);
-        lti_format(digest, sizeof digest, "%s", lti_text_at(result, "model_digest"));
+        lti_format(digest, sizeof digest, "%s", lti_json_text_at(result, "model_digest"));
     }
     const bool arrays = !*digest && lti_is_file(name);
     char file[LTI_HEX] = "";
@@ -410,7 +411,7 @@ static lt_status put_oracles(const json_t *audit, json_t *body)
     {
         json_t *one = NULL;
         if (status == LT_OK)
-            status = subject(lti_text_at(oracle, "run"), &one);
+            status = subject(lti_json_text_at(oracle, "run"), &one);
         if (status == LT_OK && json_array_append(list, one) != 0)
             status = LTI_NOMEM("record");
         json_decref(one);
@@ -449,7 +450,7 @@ static lt_status put_options(const lt_optset *options, json_t *body)
 static lt_status make_audit(const json_t *audit, const lt_optset *options, const lt_ledger_source *source, json_t *body)
 {
     json_t *model = NULL, *list = json_array();
-    lt_status status = subject(lti_text_at(audit, "run"), &model);
+    lt_status status = subject(lti_json_text_at(audit, "run"), &model);
     if (status == LT_OK &&
         !(lti_put_text(body, "kind", "audit") &&
           lti_put_text(body, "request", source->request && *source->request ? source->request : NULL) &&

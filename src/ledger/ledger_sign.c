@@ -64,19 +64,19 @@ lt_status lti_signature_check(const json_t *body, const char *ledger, const char
     unsigned char key[LTI_KEY_BYTES], signature[crypto_sign_BYTES];
     char text[MESSAGE_MAX], fingerprint[LT_FINGERPRINT_HEX];
     size_t n_bytes = 0;
-    const char *hex = lti_text_at(body, "signature");
+    const char *hex = lti_json_text_at(body, "signature");
     const int64_t of = json_integer_value(json_object_get(body, "of"));
-    if (strcmp(lti_text_at(body, "of_digest"), digest) != 0)
+    if (strcmp(lti_json_text_at(body, "of_digest"), digest) != 0)
         return LT_FAIL(LT_E_INTEGRITY, "%s, field of_digest: it is not the digest of record %lld", label,
                        (long long)of);
-    if (lti_parse_public_pem(label, lti_text_at(body, "public_key"), key) != LT_OK)
+    if (lti_parse_public_pem(label, lti_json_text_at(body, "public_key"), key) != LT_OK)
         return lt_error_get()->status == LT_E_NOMEM
                    ? LT_E_NOMEM
                    : LT_FAIL(LT_E_INTEGRITY, "%s, field public_key: it is no Ed25519 key", label);
     lti_key_fingerprint(key, sizeof key, "lethe-public-key-1\n", fingerprint);
-    if (strcmp(fingerprint, lti_text_at(body, "fingerprint")) != 0)
+    if (strcmp(fingerprint, lti_json_text_at(body, "fingerprint")) != 0)
         return LT_FAIL(LT_E_INTEGRITY, "%s, field fingerprint: it is not that of the public key", label);
-    const int n = signed_text(text, ledger, of, digest, lti_text_at(body, "time"));
+    const int n = signed_text(text, ledger, of, digest, lti_json_text_at(body, "time"));
     if (sodium_hex2bin(signature, sizeof signature, hex, strlen(hex), NULL, &n_bytes, NULL) != 0 ||
         n_bytes != sizeof signature ||
         crypto_sign_verify_detached(signature, (const unsigned char *)text, (unsigned long long)n, key) != 0)

@@ -504,7 +504,7 @@ lt_status lt_ledger_append(lt_ledger *ledger, const char *body_json, lt_ledger_e
         return LT_FAIL(LT_E_USAGE, "%s: expected a ledger that is open for appending", ledger->path);
     LT_TRY(lti_parse_json(body_json, strlen(body_json), "record", &body));
     lt_status status = LT_OK;
-    if (!json_is_object(body) || !*lti_text_at(body, "kind"))
+    if (!json_is_object(body) || !*lti_json_text_at(body, "kind"))
         status = LT_FAIL(LT_E_FORMAT, "record: expected an object with a text \"kind\"");
     else
         status = add_recorder(ledger, body);

@@ -128,7 +128,7 @@ static lt_status check_signature(verification *v, const json_t *body)
     v->signed_up_to = of;
     if (is_trusted)
         v->trusted_up_to = of;
-    lti_format(v->signed_by, sizeof v->signed_by, "%s", lti_text_at(body, "fingerprint"));
+    lti_format(v->signed_by, sizeof v->signed_by, "%s", lti_json_text_at(body, "fingerprint"));
     return LT_OK;
 }
 
@@ -136,7 +136,7 @@ static lt_status check_signatures(verification *v)
 {
     size_t i;
     const json_t *body;
-    json_array_foreach(v->checks, i, body) if (!strcmp(lti_text_at(body, "kind"), "signature"))
+    json_array_foreach(v->checks, i, body) if (!strcmp(lti_json_text_at(body, "kind"), "signature"))
         LT_TRY(check_signature(v, body));
     if (v->spec->public_key && v->trusted_up_to == 0) {
         char expected[LT_FINGERPRINT_HEX];
@@ -197,7 +197,7 @@ static lt_status digest_of(const verification *v, const char *path, bool keyed, 
 static lt_status check_run_file(verification *v, const json_t *body, const char *name, const char *expected)
 {
     const long long id = (long long)json_integer_value(json_object_get(body, "id"));
-    char found[LTI_HEX + 6], *path = lti_asprintf("%s/%s", lti_text_at(body, "run.dir"), name);
+    char found[LTI_HEX + 6], *path = lti_asprintf("%s/%s", lti_json_text_at(body, "run.dir"), name);
     lt_status status = path ? LT_OK : LTI_NOMEM("verification");
     if (path && !lti_is_file(path)) {
         v->n_missing++;
@@ -215,8 +215,8 @@ static lt_status check_run_file(verification *v, const json_t *body, const char 
 
 static lt_status check_run_files(verification *v, const json_t *body)
 {
-    const char *dir = lti_text_at(body, "run.dir"), *name;
-    const json_t *files = lti_value_at(body, "run.files");
+    const char *dir = lti_json_text_at(body, "run.dir"), *name;
+    const json_t *files = lti_json_at(body, "run.files");
     json_t *expected;
     if (!*dir)
         return LT_OK;
@@ -235,7 +235,7 @@ static lt_status check_key(const verification *v, const json_t *body)
 {
     unsigned char key[LTI_KEY_BYTES];
     char found[LT_FINGERPRINT_HEX];
-    const char *expected = lti_text_at(body, "forget.samples.key");
+    const char *expected = lti_json_text_at(body, "forget.samples.key");
     LT_TRY(lti_sample_key(v->spec->sample_key, false, key));
     lti_key_fingerprint(key, sizeof key, "lethe-sample-key-1\n", found);
     if (!strcmp(expected, found))
@@ -249,7 +249,7 @@ static lt_status check_key(const verification *v, const json_t *body)
 static lt_status compare_samples(verification *v, const json_t *body, const json_t *now)
 {
     const long long id = (long long)json_integer_value(json_object_get(body, "id"));
-    const json_t *recorded = lti_value_at(body, "forget.samples.digests"), *found = json_object_get(now, "digests");
+    const json_t *recorded = lti_json_at(body, "forget.samples.digests"), *found = json_object_get(now, "digests");
     for (size_t i = 0; i < json_array_size(recorded) || i < json_array_size(found); i++)
         if (!json_equal(json_array_get(recorded, i), json_array_get(found, i)))
             return LT_FAIL(LT_E_INTEGRITY,
@@ -262,10 +262,10 @@ static lt_status compare_samples(verification *v, const json_t *body, const json
 
 static lt_status check_samples(verification *v, const json_t *body)
 {
-    const char *dir = lti_text_at(body, "run.dir");
+    const char *dir = lti_json_text_at(body, "run.dir");
     const long long id = (long long)json_integer_value(json_object_get(body, "id"));
     json_t *now = NULL;
-    if (!json_is_object(lti_value_at(body, "forget.samples")))
+    if (!json_is_object(lti_json_at(body, "forget.samples")))
         return LT_OK;
     if (!v->spec->sample_key)
         return note(v, "record %lld: sample digests (no sample key was given)", id);
@@ -306,7 +306,7 @@ static lt_status check_others(verification *v)
 static lt_status replay_record(verification *v, const json_t *body, const char *scratch)
 {
     const long long id = (long long)json_integer_value(json_object_get(body, "id"));
-    const char *expected = lti_text_at(body, "model.digest");
+    const char *expected = lti_json_text_at(body, "model.digest");
     char digest[LTI_HEX];
     lt_status status = lti_replay(body, v->spec, scratch, digest);
     if (status == LT_E_UNSUPPORTED) {
@@ -338,7 +338,7 @@ static lt_status replay_all(verification *v)
         return note(v, "models: no run was repeated (--replay)");
     if (!scratch && !(scratch = mkdtemp(made)))
         return lti_errno_fail("create directory", made);
-    json_array_foreach(v->checks, i, body) if (status == LT_OK && *lti_text_at(body, "run.dir")) status =
+    json_array_foreach(v->checks, i, body) if (status == LT_OK && *lti_json_text_at(body, "run.dir")) status =
         replay_record(v, body, scratch);
     if (!v->spec->scratch)
         rmdir(scratch);

@@ -24,16 +24,16 @@ static bool say(json_t *out, const char *fmt, ...)
 
 static int64_t integer_at(const json_t *body, const char *path)
 {
-    return json_integer_value(lti_value_at(body, path));
+    return json_integer_value(lti_json_at(body, path));
 }
 
 lt_status lti_not_proven_run(const json_t *body, json_t *out)
 {
-    const char *method = lti_text_at(body, "method.name");
+    const char *method = lti_json_text_at(body, "method.name");
     bool ok = true;
     if (!json_object_get(body, "forget"))
         return LT_OK;
-    if (json_is_true(lti_value_at(body, "method.retrains")))
+    if (json_is_true(lti_json_at(body, "method.retrains")))
         ok = say(out, "Training again without the samples removes their influence on the weights, but not on choices "
                       "that were made with them before, such as the architecture and the training options.");
     else
@@ -45,10 +45,10 @@ lt_status lti_not_proven_run(const json_t *body, json_t *out)
                         "data sets, and models that were derived from the one before.");
     ok = ok && say(out, "Images that resemble the removed ones may be among the retained images; this run did not "
                         "search for them.");
-    if (json_is_null(lti_value_at(body, "forget.samples")))
+    if (json_is_null(lti_json_at(body, "forget.samples")))
         ok = ok && say(out, "The removed samples are named by a digest of their numbers only: there are no keyed "
                             "digests of their content.");
-    if (json_is_null(lti_value_at(body, "parent.record")))
+    if (json_is_null(lti_json_at(body, "parent.record")))
         ok = ok && say(out, "The model before is not in this ledger: that it was trained on these samples rests on "
                             "the word of who ran this.");
     return ok ? LT_OK : LTI_NOMEM("record");
@@ -57,14 +57,14 @@ lt_status lti_not_proven_run(const json_t *body, json_t *out)
 // The figures of an audit that a reader is most likely to take for more than they are.
 static bool say_attacks(const json_t *body, json_t *out)
 {
-    const json_t *references = lti_value_at(body, "result.references");
+    const json_t *references = lti_json_at(body, "result.references");
     bool ok = true;
     if (!references || json_is_null(references))
         ok = say(out, "No attack with reference models (such as RMIA or LiRA) was run; those are the strongest known.");
     for (const lt_mia *const *a = lt_mia_list(); *a; a++) { // strongest first
         char path[LT_METRIC_PATH + 32], key[LT_METRIC_PATH];
         lti_format(path, sizeof path, "result.interval.%s", lt_metric_path(LT_METRIC_ATTACK_FT_AUC, *a, key));
-        const json_t *interval = lti_value_at(body, path);
+        const json_t *interval = lti_json_at(body, path);
         const double low = json_number_value(json_array_get(interval, 0)),
                      high = json_number_value(json_array_get(interval, 1));
         if (json_array_size(interval) != 2)
@@ -82,7 +82,7 @@ static bool say_attacks(const json_t *body, json_t *out)
 lt_status lti_not_proven_audit(const json_t *body, json_t *out)
 {
     const size_t n_oracles = json_array_size(json_object_get(body, "oracles"));
-    const char *verdict = lti_text_at(body, "result.verdict.overall");
+    const char *verdict = lti_json_text_at(body, "result.verdict.overall");
     const json_t *item;
     size_t i;
     bool ok = true;
@@ -99,11 +99,11 @@ lt_status lti_not_proven_audit(const json_t *body, json_t *out)
                      : "The verdict is '%s': the audit cannot say whether the model differs from retrained ones.",
                  verdict);
     ok = ok && say_attacks(body, out);
-    json_array_foreach(lti_value_at(body, "result.lint"), i, item)
+    json_array_foreach(lti_json_at(body, "result.lint"), i, item)
     {
-        if (strcmp(lti_text_at(item, "severity"), lt_severity_text(LT_LINT_NOTE)) != 0)
-            ok = ok && say(out, "The linter reports (%s, %s): %s.", lti_text_at(item, "severity"),
-                           lti_text_at(item, "id"), lti_text_at(item, "text"));
+        if (strcmp(lti_json_text_at(item, "severity"), lt_severity_text(LT_LINT_NOTE)) != 0)
+            ok = ok && say(out, "The linter reports (%s, %s): %s.", lti_json_text_at(item, "severity"),
+                           lti_json_text_at(item, "id"), lti_json_text_at(item, "text"));
     }
     ok = ok && say(out, "Attacks give lower bounds: one that nobody has run may find what these did not.");
     return ok ? LT_OK : LTI_NOMEM("record");

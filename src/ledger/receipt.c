@@ -29,11 +29,11 @@ static lt_status find_about(void *self, const lti_record *r)
     selection *s = self;
     json_t *body;
     LT_TRY(lti_parse_json(r->body, strlen(r->body), s->ledger->path, &body));
-    const bool named = s->spec->request && !strcmp(lti_text_at(body, "request"), s->spec->request) &&
-                       strcmp(lti_text_at(body, "kind"), "audit") != 0;
+    const bool named = s->spec->request && !strcmp(lti_json_text_at(body, "request"), s->spec->request) &&
+                       strcmp(lti_json_text_at(body, "kind"), "audit") != 0;
     if (named || (!s->spec->request && r->id == s->spec->id)) {
         s->about = r->id;
-        lti_format(s->model, sizeof s->model, "%s", lti_text_at(body, "model.digest"));
+        lti_format(s->model, sizeof s->model, "%s", lti_json_text_at(body, "model.digest"));
     }
     json_decref(body);
     return LT_OK;
@@ -41,10 +41,10 @@ static lt_status find_about(void *self, const lti_record *r)
 
 static bool is_included(const selection *s, const lti_record *r, const json_t *body)
 {
-    const char *kind = lti_text_at(body, "kind");
+    const char *kind = lti_json_text_at(body, "kind");
     return !s->about || r->id == s->about ||
            (*s->model && r->id > s->about && !strcmp(kind, "audit") &&
-            !strcmp(lti_text_at(body, "model.digest"), s->model));
+            !strcmp(lti_json_text_at(body, "model.digest"), s->model));
 }
 
 static lt_status find_last(void *self, const lti_record *r)
@@ -66,7 +66,7 @@ static lt_status find_signature(void *self, const lti_record *r)
     LT_TRY(lti_parse_json(r->body, strlen(r->body), s->ledger->path, &body));
     const int64_t of = json_integer_value(json_object_get(body, "of"));
     const bool covers_all = s->signature && s->signed_to >= s->last;
-    if (!strcmp(lti_text_at(body, "kind"), "signature") && of >= s->about && (!covers_all || !s->about)) {
+    if (!strcmp(lti_json_text_at(body, "kind"), "signature") && of >= s->about && (!covers_all || !s->about)) {
         s->signature = r->id;
         s->signed_to = of;
         json_decref(s->signature_body);
@@ -230,8 +230,8 @@ static lt_status check_full(checking *c, const json_t *item, int64_t id)
     char *body = lti_canonical(json_object_get(item, "body"), 0),
          *parts = lti_canonical(json_object_get(item, "fields"), 0);
     lti_record r = {.id = id,
-                    .prev = (char *)(uintptr_t)lti_text_at(item, "prev"),
-                    .digest = (char *)(uintptr_t)lti_text_at(item, "digest"),
+                    .prev = (char *)(uintptr_t)lti_json_text_at(item, "prev"),
+                    .digest = (char *)(uintptr_t)lti_json_text_at(item, "digest"),
                     .body = body,
                     .parts = parts};
     lt_status status = body && parts ? lti_record_check(&r, id, c->prev, c->label) : LTI_NOMEM(c->label);
@@ -251,7 +251,7 @@ static lt_status check_chain(checking *c)
     c->first = json_integer_value(json_object_get(json_array_get(records, 0), "id"));
     c->last = json_integer_value(json_object_get(json_array_get(records, n - 1), "id"));
     lti_format(c->prev, sizeof c->prev, "%.64s",
-               c->first == 1 ? LTI_FIRST_PREV : lti_text_at(json_array_get(records, 0), "prev"));
+               c->first == 1 ? LTI_FIRST_PREV : lti_json_text_at(json_array_get(records, 0), "prev"));
     const int64_t end = c->of > c->last ? c->of : c->last;
     if (c->first < 1 || end - c->first >= (int64_t)(n + json_array_size(links)))
         return LT_FAIL(LT_E_INTEGRITY, "%s: a record between %lld and %lld is missing", c->label, (long long)c->first,
@@ -262,12 +262,12 @@ static lt_status check_chain(checking *c)
             LT_TRY(check_full(c, full, id));
         } else if (link) {
             char digest[LTI_HEX];
-            lti_chain_digest(id, c->prev, lti_text_at(link, "content"), digest);
+            lti_chain_digest(id, c->prev, lti_json_text_at(link, "content"), digest);
             lti_format(c->prev, sizeof c->prev, "%s", digest);
         } else {
             return LT_FAIL(LT_E_INTEGRITY, "%s: record %lld is missing", c->label, (long long)id);
         }
-        if (id == 1 && strcmp(c->prev, lti_text_at(c->receipt, "ledger")) != 0)
+        if (id == 1 && strcmp(c->prev, lti_json_text_at(c->receipt, "ledger")) != 0)
             return changed(c, "field ledger");
         if (id == c->of)
             lti_format(c->signed_digest, sizeof c->signed_digest, "%s", c->prev);
@@ -279,12 +279,12 @@ static lt_status check_document(const checking *c)
 {
     json_t *copy = json_copy((json_t *)(uintptr_t)c->receipt);
     char found[LTI_HEX];
-    lti_format(found, sizeof found, "%s", lti_text_at(c->receipt, "document"));
+    lti_format(found, sizeof found, "%s", lti_json_text_at(c->receipt, "document"));
     if (!copy || !put_document_digest(copy)) {
         json_decref(copy);
         return LTI_NOMEM("receipt");
     }
-    const bool same = !strcmp(found, lti_text_at(copy, "document"));
+    const bool same = !strcmp(found, lti_json_text_at(copy, "document"));
     json_decref(copy);
     return same ? LT_OK : changed(c, "field document (the digest of the whole)");
 }
@@ -316,11 +316,11 @@ static lt_status check_signature(const checking *c, const char *public_key, bool
     if (!json_is_object(c->signature))
         return public_key ? LT_FAIL(LT_E_INTEGRITY, "%s: expected a signature, found none", c->label) : LT_OK;
     lti_format(label, sizeof label, "%.400s: signature", c->label);
-    LT_TRY(lti_signature_check(c->signature, lti_text_at(c->receipt, "ledger"), c->signed_digest,
+    LT_TRY(lti_signature_check(c->signature, lti_json_text_at(c->receipt, "ledger"), c->signed_digest,
                                public_key ? trusted : NULL, label, is_trusted));
     if (public_key && !*is_trusted)
         return LT_FAIL(LT_E_INTEGRITY, "%s: expected a signature with the key in %s, found one with %s", c->label,
-                       public_key, lti_text_at(c->signature, "fingerprint"));
+                       public_key, lti_json_text_at(c->signature, "fingerprint"));
     return LT_OK;
 }
 
@@ -348,11 +348,11 @@ static lt_status write_checked(const checking *c, lt_receipt_format format, bool
     json_array_foreach(json_object_get(c->receipt, "records"), i, item)
         json_array_append(ids, json_object_get(item, "id"));
     const bool is_signed = json_is_object(c->signature);
-    const bool ok = lti_put_text(r, "ledger", lti_text_at(c->receipt, "ledger")) &&
+    const bool ok = lti_put_text(r, "ledger", lti_json_text_at(c->receipt, "ledger")) &&
                     lti_put_text(r, "format", format == LT_RECEIPT_HTML ? "html" : "json") &&
                     lti_put(r, "n_records", json_integer((json_int_t)json_array_size(ids))) &&
                     json_object_set(r, "records", ids) == 0 &&
-                    lti_put_text(r, "signed_by", is_signed ? lti_text_at(c->signature, "fingerprint") : NULL) &&
+                    lti_put_text(r, "signed_by", is_signed ? lti_json_text_at(c->signature, "fingerprint") : NULL) &&
                     lti_put(r, "signed_up_to", json_integer(c->of)) &&
                     lti_put(r, "trusted", json_boolean(is_trusted)) &&
                     lti_put(r, "not_checked", list_open_points(c, is_trusted));
@@ -380,7 +380,7 @@ lt_status lt_receipt_verify(const char *text, size_t n, const char *label, const
     LT_TRY(lti_parse_json(end ? at : text, end ? (size_t)(end - at) : n, label, &receipt));
     checking c = {.label = label, .receipt = receipt, .signature = json_object_get(receipt, "signature")};
     lt_status status = LT_OK;
-    if (!json_is_object(receipt) || strcmp(lti_text_at(receipt, "format"), "lethe-receipt-1") != 0)
+    if (!json_is_object(receipt) || strcmp(lti_json_text_at(receipt, "format"), "lethe-receipt-1") != 0)
         status =
             LT_FAIL(LT_E_FORMAT, "%s: expected a receipt of lethe (format lethe-receipt-1), found other JSON", label);
     c.of = json_integer_value(json_object_get(c.signature, "of"));

@@ -85,7 +85,7 @@ static void put_row(lti_buf *b, const char *term, const char *value, const char 
 
 static int64_t integer_at(const json_t *v, const char *path)
 {
-    return json_integer_value(lti_value_at(v, path));
+    return json_integer_value(lti_json_at(v, path));
 }
 
 // "2026-12-01T20:50:35Z" -> "2026-12-01 20:50 UTC"
@@ -105,7 +105,7 @@ static void put_time(lti_buf *b, const char *term, const char *time)
 static void put_lead(lti_buf *b, const json_t *about)
 {
     const int64_t n = integer_at(about, "forget.n");
-    const char *request = lti_text_at(about, "request"), *method = lti_text_at(about, "method.title");
+    const char *request = lti_json_text_at(about, "request"), *method = lti_json_text_at(about, "method.title");
     if (!json_object_get(about, "forget")) {
         lti_buf_puts(b, "<h1>Record of a run</h1>\n");
         return;
@@ -119,31 +119,31 @@ static void put_lead(lti_buf *b, const json_t *about)
                    "</h1>\n<p class=\"lead\">An image classifier was made to forget %lld training sample%s, with the "
                    "method <b>",
                    (long long)n, n == 1 ? "" : "s");
-    put_text(b, *method ? method : lti_text_at(about, "method.name"));
+    put_text(b, *method ? method : lti_json_text_at(about, "method.name"));
     lti_buf_puts(b, "</b>.</p>\n");
 }
 
 static void put_deletion(lti_buf *b, const json_t *about)
 {
-    const json_t *before = lti_value_at(about, "forget.n");
+    const json_t *before = lti_json_at(about, "forget.n");
     lti_buf_puts(b, "<h2>What was asked and what was done</h2>\n<dl>\n");
-    put_row(b, "Request", lti_text_at(about, "request"), NULL);
-    put_row(b, "Asked", lti_text_at(about, "forget.asked"), "code");
+    put_row(b, "Request", lti_json_text_at(about, "request"), NULL);
+    put_row(b, "Asked", lti_json_text_at(about, "forget.asked"), "code");
     if (json_is_integer(before))
         lti_buf_printf(b, "<dt>Samples</dt><dd>%lld</dd>\n", (long long)json_integer_value(before));
-    if (json_is_object(lti_value_at(about, "forget.samples"))) {
+    if (json_is_object(lti_json_at(about, "forget.samples"))) {
         lti_buf_printf(b, "<dt>Content digests</dt><dd>%lld, keyed (key <code>",
                        (long long)integer_at(about, "forget.samples.n"));
-        put_start(b, lti_text_at(about, "forget.samples.key"), SHORT);
+        put_start(b, lti_json_text_at(about, "forget.samples.key"), SHORT);
         lti_buf_puts(b, "</code>)</dd>\n");
     }
-    put_row(b, "Method", lti_text_at(about, "method.title"), NULL);
-    put_row(b, "Data", lti_text_at(about, "data.spec"), "code");
-    put_row(b, "Architecture", lti_text_at(about, "model.architecture"), "code");
-    put_row(b, "Model before", lti_text_at(about, "parent.digest"), "code");
-    put_row(b, "Model after", lti_text_at(about, "model.digest"), "code");
-    put_time(b, "Done", lti_text_at(about, "run.finished"));
-    put_time(b, "Recorded", lti_text_at(about, "time"));
+    put_row(b, "Method", lti_json_text_at(about, "method.title"), NULL);
+    put_row(b, "Data", lti_json_text_at(about, "data.spec"), "code");
+    put_row(b, "Architecture", lti_json_text_at(about, "model.architecture"), "code");
+    put_row(b, "Model before", lti_json_text_at(about, "parent.digest"), "code");
+    put_row(b, "Model after", lti_json_text_at(about, "model.digest"), "code");
+    put_time(b, "Done", lti_json_text_at(about, "run.finished"));
+    put_time(b, "Recorded", lti_json_text_at(about, "time"));
     lti_buf_puts(b, "</dl>\n");
 }
 
@@ -162,7 +162,7 @@ static void put_number(lti_buf *b, const lt_metric *m, double value)
 
 static double real_at(const json_t *v, const char *path)
 {
-    const json_t *value = lti_value_at(v, path);
+    const json_t *value = lti_json_at(v, path);
     return json_is_number(value) ? json_number_value(value) : (double)NAN;
 }
 
@@ -180,7 +180,7 @@ static void put_metric(lti_buf *b, const json_t *audit, lt_metric_id id, const l
     lti_buf_puts(b, "</td><td class=\"n\">");
     put_number(b, m, value);
     lti_format(at, sizeof at, "result.interval.%s", path);
-    const json_t *interval = lti_value_at(audit, at);
+    const json_t *interval = lti_json_at(audit, at);
     lti_buf_puts(b, "</td><td class=\"n\">");
     if (json_array_size(interval) == 2) {
         put_number(b, m, json_number_value(json_array_get(interval, 0)));
@@ -194,7 +194,7 @@ static void put_metric(lti_buf *b, const json_t *audit, lt_metric_id id, const l
     put_number(b, m, real_at(audit, at));
     lti_format(at, sizeof at, "result.verdict.%s", path);
     lti_buf_puts(b, "</td><td class=\"v\">");
-    put_text(b, *lti_text_at(audit, at) ? lti_text_at(audit, at) : "-");
+    put_text(b, *lti_json_text_at(audit, at) ? lti_json_text_at(audit, at) : "-");
     lti_buf_puts(b, "</td></tr>\n");
 }
 
@@ -222,7 +222,7 @@ static void put_metrics(lti_buf *b, const json_t *audit)
 
 static void put_verdict(lti_buf *b, const json_t *audit)
 {
-    const char *verdict = lti_text_at(audit, "result.verdict.overall");
+    const char *verdict = lti_json_text_at(audit, "result.verdict.overall");
     const size_t n = json_array_size(json_object_get(audit, "oracles"));
     const bool good = n > 1 && !strcmp(verdict, lt_verdict_text(LT_VERDICT_SAME)),
                bad = n > 1 && !strcmp(verdict, lt_verdict_text(LT_VERDICT_DIFFERENT));
@@ -250,11 +250,11 @@ static int put_audits(lti_buf *b, const json_t *receipt)
     json_array_foreach(json_object_get(receipt, "records"), i, item)
     {
         const json_t *audit = json_object_get(item, "body");
-        if (strcmp(lti_text_at(audit, "kind"), "audit") != 0)
+        if (strcmp(lti_json_text_at(audit, "kind"), "audit") != 0)
             continue;
         n++;
         lti_buf_printf(b, "<p class=\"soft\">Audit, record %lld, ", (long long)integer_at(item, "id"));
-        put_start(b, lti_text_at(audit, "time"), DAY);
+        put_start(b, lti_json_text_at(audit, "time"), DAY);
         lti_buf_puts(b, "</p>\n");
         put_verdict(b, audit);
         put_metrics(b, audit);
@@ -269,9 +269,9 @@ static int put_audits(lti_buf *b, const json_t *receipt)
 static bool was_said(const json_t *receipt, size_t record, size_t sentence)
 {
     const json_t *records = json_object_get(receipt, "records");
-    const json_t *wanted = json_array_get(lti_value_at(json_array_get(records, record), "body.not_proven"), sentence);
+    const json_t *wanted = json_array_get(lti_json_at(json_array_get(records, record), "body.not_proven"), sentence);
     for (size_t i = 0; i <= record; i++) {
-        const json_t *list = lti_value_at(json_array_get(records, i), "body.not_proven");
+        const json_t *list = lti_json_at(json_array_get(records, i), "body.not_proven");
         for (size_t j = 0; j < json_array_size(list) && (i < record || j < sentence); j++)
             if (json_equal(json_array_get(list, j), wanted))
                 return true;
@@ -290,7 +290,7 @@ static void put_not_proven(lti_buf *b, const json_t *receipt, int n_audits)
         lti_buf_puts(b, "<li>Who made this receipt, and that it was not replaced: it is not signed.</li>\n");
     json_array_foreach(json_object_get(receipt, "records"), i, item)
     {
-        json_array_foreach(lti_value_at(item, "body.not_proven"), j, sentence)
+        json_array_foreach(lti_json_at(item, "body.not_proven"), j, sentence)
         {
             if (was_said(receipt, i, j))
                 continue;
@@ -308,8 +308,8 @@ static void put_signature(lti_buf *b, const json_t *receipt)
     lti_buf_puts(b, "<h2>Signature, and how to check this receipt</h2>\n");
     if (json_is_object(s)) {
         lti_buf_puts(b, "<dl>\n");
-        put_row(b, "Key fingerprint", lti_text_at(s, "fingerprint"), "code");
-        put_time(b, "Signed", lti_text_at(s, "time"));
+        put_row(b, "Key fingerprint", lti_json_text_at(s, "fingerprint"), "code");
+        put_time(b, "Signed", lti_json_text_at(s, "time"));
         lti_buf_printf(b, "<dt>Covers</dt><dd>all records up to number %lld</dd>\n", (long long)integer_at(s, "of"));
         lti_buf_puts(b, "</dl>\n<p>Ask the sender for the public key another way than with this page, and compare its "
                         "fingerprint. Then:</p>\n<pre>lethe ledger verify receipt.html --public-key signing.key.pub"
@@ -323,8 +323,8 @@ static void put_signature(lti_buf *b, const json_t *receipt)
     lti_buf_puts(b, "<p class=\"soft\">The command computes every digest again and draws this page again from its "
                     "records; a changed byte is reported with its place. The records are in the source of this page as "
                     "JSON.</p>\n<dl>\n");
-    put_row(b, "Ledger", lti_text_at(receipt, "ledger"), "code");
-    put_row(b, "This receipt", lti_text_at(receipt, "document"), "code");
+    put_row(b, "Ledger", lti_json_text_at(receipt, "ledger"), "code");
+    put_row(b, "This receipt", lti_json_text_at(receipt, "document"), "code");
     lti_buf_puts(b, "</dl>\n");
 }
 
@@ -348,13 +348,13 @@ char *lti_receipt_html(const json_t *receipt, const char *receipt_json)
     lti_buf_puts(&b, "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n<meta name=\"viewport\" "
                      "content=\"width=device-width, initial-scale=1\">\n<meta http-equiv=\"Content-Security-Policy\" "
                      "content=\"default-src 'none'; style-src 'unsafe-inline'\">\n<title>Deletion receipt ");
-    put_text(&b, lti_text_at(about, "request"));
+    put_text(&b, lti_json_text_at(about, "request"));
     lti_buf_puts(&b, "</title>\n");
     lti_buf_puts(&b, style);
     lti_buf_puts(&b, "</head>\n<body>\n<main>\n");
     put_lead(&b, about);
     lti_buf_printf(&b, "<p class=\"soft\">Record %lld of the ledger <code>", (long long)integer_at(first, "id"));
-    put_start(&b, lti_text_at(receipt, "ledger"), SHORT);
+    put_start(&b, lti_json_text_at(receipt, "ledger"), SHORT);
     lti_buf_puts(&b, "</code></p>\n");
     put_deletion(&b, about);
     const int n_audits = put_audits(&b, receipt);

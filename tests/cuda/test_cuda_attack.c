@@ -233,27 +233,11 @@ static void searches_find_the_cpus_neighbours(void **state)
     lt_model_destroy(raw);
 }
 
-static lt_model *scaled_head(float factor)
-{
-    static const char *const name[] = {"linear.weight", "linear.bias"};
-    lt_model *m = toy_trained(&world);
-    for (int v = 0; v < 2; v++) {
-        lt_value_info info;
-        int64_t n = 1;
-        assert_ok(lt_graph_value(m->graph, lt_graph_find(m->graph, name[v]), &info));
-        for (int k = 0; k < info.shape.n_dims; k++)
-            n *= info.shape.dim[k];
-        for (int64_t i = 0; i < n; i++)
-            m->params[info.slab_offset + i] *= factor;
-    }
-    return m;
-}
-
 // Cross-entropy saturates exactly, the margin does not; without any gradient a sample fails.
 static void saturated_losses_climb_the_margin(void **state)
 {
     (void)state;
-    lt_model *sharp = scaled_head(4096), *flat = scaled_head(0);
+    lt_model *sharp = toy_scaled_head(4096), *flat = toy_scaled_head(0);
     lt_adv_set *a = search_on(card, sharp, toy_search_defaults(), NULL),
                *b = search_on(world.backend, sharp, toy_search_defaults(), NULL);
     assert_int_equal(lt_adv_set_count(a, LT_ADV_FAILED), 0);

@@ -142,6 +142,23 @@ static inline lt_model *toy_trained(const toy_world *w)
     return copy;
 }
 
+// The trained toy with logits times a factor: large ones saturate the softmax, 0 leaves no gradient.
+static inline lt_model *toy_scaled_head(float factor)
+{
+    static const char *const name[] = {"linear.weight", "linear.bias"};
+    lt_model *m = toy_trained(&world);
+    for (int v = 0; v < 2; v++) {
+        lt_value_info info;
+        int64_t n = 1;
+        assert_ok(lt_graph_value(m->graph, lt_graph_find(m->graph, name[v]), &info));
+        for (int k = 0; k < info.shape.n_dims; k++)
+            n *= info.shape.dim[k];
+        for (int64_t i = 0; i < n; i++)
+            m->params[info.slab_offset + i] *= factor;
+    }
+    return m;
+}
+
 // Calls that must survive the n-th allocation failing: all small n, then every 1/16 further.
 static inline int64_t toy_next_failure(int64_t n)
 {

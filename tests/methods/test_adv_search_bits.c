@@ -36,22 +36,6 @@ static void expect_bits(const lt_model *model, const lt_adv_search_cfg *cfg, con
     assert_string_equal(digest, recorded);
 }
 
-static lt_model *scaled_head(float factor)
-{
-    static const char *const name[] = {"linear.weight", "linear.bias"};
-    lt_model *m = toy_trained(&world);
-    for (int v = 0; v < 2; v++) {
-        lt_value_info info;
-        int64_t n = 1;
-        assert_ok(lt_graph_value(m->graph, lt_graph_find(m->graph, name[v]), &info));
-        for (int k = 0; k < info.shape.n_dims; k++)
-            n *= info.shape.dim[k];
-        for (int64_t i = 0; i < n; i++)
-            m->params[info.slab_offset + i] *= factor;
-    }
-    return m;
-}
-
 static void warm_and_fresh_starts(void **state)
 {
     (void)state;
@@ -74,7 +58,7 @@ static void failures(void **state)
     cfg.max_doublings = 2;
     cfg.batch = 128;
     expect_bits(world.model, &cfg, "bda55efcfd443b36");
-    lt_model *raw = toy_model(), *flat = scaled_head(0);
+    lt_model *raw = toy_model(), *flat = toy_scaled_head(0);
     cfg = toy_search_defaults();
     expect_bits(raw, &cfg, "a3de89850db2902e");
     expect_bits(flat, &cfg, "92faeb8a7067df23");
@@ -85,7 +69,7 @@ static void failures(void **state)
 static void saturated_losses(void **state)
 {
     (void)state;
-    lt_model *sharp = scaled_head(4096);
+    lt_model *sharp = toy_scaled_head(4096);
     const lt_adv_search_cfg cfg = toy_search_defaults();
     expect_bits(sharp, &cfg, "217aa4164f96a5be");
     lt_model_destroy(sharp);

@@ -1,31 +1,12 @@
 // test_class_methods.c - the arithmetic of class methods against NumPy (golden/make_class_methods_golden.py), and what
 // each of them does to the class of the toy.
 #include "unlearn_test.h"
+#include "golden_arrays.h"
 #include "unlearn/damp.h"
 #include "unlearn/gradient_rules.h"
 #include "unlearn/scar.h"
 #include "unlearn/subspace.h"
 #include "lethe/representation.h"
-
-static lt_tensor_file *golden;
-
-static const void *array(const char *name, int64_t n)
-{
-    const lt_tensor *t = lt_tensor_file_find(golden, name);
-    assert_non_null(t);
-    int64_t count = 1;
-    for (int d = 0; d < t->n_dims; d++)
-        count *= t->dim[d];
-    assert_int_equal(count, n);
-    return t->data;
-}
-
-static void close_to(const double *a, const double *b, int64_t n, double eps)
-{
-    for (int64_t i = 0; i < n; i++)
-        if (!(fabs(a[i] - b[i]) <= eps * (1 + fabs(b[i]))))
-            fail_msg("element %d: %.17g, expected %.17g", (int)i, a[i], b[i]);
-}
 
 // ---- closed forms
 

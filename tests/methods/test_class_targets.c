@@ -1,32 +1,13 @@
 // test_class_targets.c - TRW, RWFT, DELETE and the logit mask: the identities of their targets, against NumPy
 // (golden/make_class_golden.py) and against one another.
 #include "unlearn_test.h"
+#include "golden_arrays.h"
 #include "base/eigen.h"
 #include "unlearn/class_targets.h"
 #include "unlearn/subspace.h"
 #include "model/model_impl.h"
 
 enum { K = 7, D = 12, N = 9, N_BETA = 3, M = 9 };
-static lt_tensor_file *golden;
-
-static const void *array(const char *name, int64_t n)
-{
-    const lt_tensor *t = lt_tensor_file_find(golden, name);
-    assert_non_null(t);
-    int64_t count = 1;
-    for (int d = 0; d < t->n_dims; d++)
-        count *= t->dim[d];
-    assert_int_equal(count, n);
-    return t->data;
-}
-
-static void close_to(const double *a, const double *b, int64_t n, double eps)
-{
-    for (int64_t i = 0; i < n; i++)
-        if (!(fabs(a[i] - b[i]) <= eps * (1 + fabs(b[i]))))
-            fail_msg("element %d: %.17g, expected %.17g", (int)i, a[i], b[i]);
-}
-
 // ---- eigenvalues
 
 static void eigenvectors_rebuild_the_matrix(void **state)

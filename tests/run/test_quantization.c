@@ -1,41 +1,12 @@
 // test_quantization.c - quantized runs, populations of chips with fine-tuning, and exports as calls of the library.
-#include "lt_test.h"
-#include "lethe/lethe.h"
-#include <jansson.h>
+#include "run_test.h"
 #include <math.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-static lt_env env;
-static lt_dataset *ds;
 static lt_optset *set;
 static lt_trained_model base;
 static lt_quantize_order order;
-static char dir[200];
-
-static char *path_in(const char *name)
-{
-    static char path[4][256];
-    static int at;
-    at = (at + 1) % 4;
-    snprintf(path[at], sizeof path[at], "%s/%s", dir, name);
-    return path[at];
-}
-
-static json_t *parse(const char *text)
-{
-    json_error_t error;
-    json_t *j = json_loads(text, 0, &error);
-    if (!j)
-        fail_msg("%s", error.text);
-    return j;
-}
-
-static double real_at(const json_t *j, const char *key)
-{
-    return json_number_value(json_object_get(j, key));
-}
 
 static void train_base(void)
 {

@@ -1,37 +1,7 @@
 // test_robustness.c - attacks, spectral norms and ensembles as whole calls of the library: each figure under its name.
-#include "lt_test.h"
-#include "lethe/lethe.h"
-#include <jansson.h>
-#include <stdlib.h>
+#include "run_test.h"
 #include <string.h>
 #include <unistd.h>
-
-static lt_env env;
-static lt_dataset *ds;
-static char dir[200];
-
-static char *path_in(const char *name)
-{
-    static char path[2][256];
-    static int at;
-    at = 1 - at;
-    snprintf(path[at], sizeof path[at], "%s/%s", dir, name);
-    return path[at];
-}
-
-static json_t *parse(const char *text)
-{
-    json_error_t error;
-    json_t *j = json_loads(text, 0, &error);
-    if (!j)
-        fail_msg("%s", error.text);
-    return j;
-}
-
-static double real_at(const json_t *j, const char *key)
-{
-    return json_number_value(json_object_get(j, key));
-}
 
 static int set_up(void **state)
 {
