@@ -214,14 +214,7 @@ lt_status cli_model_other_data(cli_call *call, const lt_trained_model *m, const 
 enum { CLI_EVAL_BATCH = 128 }; // samples
 
 // ---- runs.c: run directories
-typedef struct cli_run {
-    lt_result_dir to;
-    cli_call *call;
-} cli_run;
-lt_status cli_run_open(cli_call *call, const char *label, const char *const *facts, cli_run *run);
-lt_status cli_run_finish(cli_run *run, json_t *result); // adds "run" and writes
-void cli_run_close(cli_run *run, lt_status status);     // status: hints how to go on after an interruption
-lt_status cli_resume_options(cli_call *call);           // --resume DIR: option values of that run
+lt_status cli_resume_options(cli_call *call); // --resume DIR: option values of that run
 void cli_hint_resume(const cli_call *call, lt_status status, const char *dir); // how to go on after an interruption
 
 // ---- record.c: the ledger, after the work
@@ -245,7 +238,9 @@ typedef enum cli_file_kind {
     CLI_FILE_NPZ,
     CLI_FILE_C,
     CLI_FILE_ONNX,
-    CLI_FILE_PACKED
+    CLI_FILE_PACKED,
+    CLI_FILE_PNG,
+    CLI_FILE_NEW // nothing may be there, whatever it is
 } cli_file_kind;
 // LT_E_USAGE when `path` is a file with content of another kind, unless `force`. NULL and "" are fine.
 lt_status cli_may_write(const char *option, const char *path, cli_file_kind kind, bool force);

@@ -6,7 +6,7 @@ struct opts {
     int32_t split, combine;
     int64_t limit;
     double model_noise;
-    bool transfer_matrix, certify, strict, allow_invalid;
+    bool transfer_matrix, certify, force, strict, allow_invalid;
     lt_model_fallback fallback;
     lt_attack_spec spec;
 };
@@ -39,6 +39,7 @@ static const lt_option outputs[] = {
     LT_STR(struct opts, save, NULL, "write images, examples, predictions and distances to this .npz"),
     LT_STR(struct opts, picture, NULL, "draw the first examples into this .png: image, example, difference"),
     LT_STR(struct opts, report, NULL, "write a page with the table and the curve of --radii to this .html"),
+    LT_BOOL(struct opts, force, 0, "overwrite files of another kind"),
     LT_BOOL(struct opts, strict, 0, "exit with 6 when a flag says that the evaluation is unreliable"),
     LT_BOOL(struct opts, allow_invalid, 0, "do not fail when a logit is not finite"),
     LT_OPT_END,
@@ -178,11 +179,19 @@ static lt_status attack_models(cli_call *call, struct job *job)
     return status;
 }
 
+static lt_status check_outputs(const struct opts *o)
+{
+    LT_TRY(cli_may_write("save", o->save, CLI_FILE_NPZ, o->force));
+    LT_TRY(cli_may_write("picture", o->picture, CLI_FILE_PNG, o->force));
+    return cli_may_write("report", o->report, CLI_FILE_PAGE, o->force);
+}
+
 static lt_status run(cli_call *call)
 {
     struct job job = {0};
     lt_status status = LT_OK;
     LT_TRY_GOTO(cli_positional(call, "run", 1, LT_MODEL_LIST_MAX), done);
+    LT_TRY_GOTO(check_outputs(call->opts), done);
     LT_TRY_GOTO(open_job(call, &job), done);
     cli_catch_signals(call->session);
     LT_TRY_GOTO(attack_models(call, &job), done);

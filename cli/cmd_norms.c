@@ -7,6 +7,7 @@
 struct opts {
     const char *file, *out, *report;
     float clip;
+    bool force;
     lt_model_fallback fallback;
     lt_spectra_cfg spectra;
     lt_clip_cfg rule;
@@ -17,6 +18,7 @@ static const lt_option own[] = {
            "clip convolutions and linear layers to this norm and write the model to --out; 0 = only measure"),
     LT_STR(struct opts, out, NULL, "file of the clipped model (with --clip)"),
     LT_STR(struct opts, report, NULL, "also a page with the spectra, with --clip before and after"),
+    LT_BOOL(struct opts, force, 0, "overwrite what is there"),
     LT_OPT_END,
 };
 static const cli_group groups[] = {
@@ -71,6 +73,8 @@ static lt_status run(cli_call *call)
     LT_TRY(cli_positional(call, "file", 1, 1));
     if ((o->clip > 0) != (o->out && *o->out)) // before a file is opened
         return LT_FAIL(LT_E_USAGE, "norms: --clip and --out go together");
+    LT_TRY(cli_may_write("out", o->out, CLI_FILE_NEW, o->force));
+    LT_TRY(cli_may_write("report", o->report, CLI_FILE_PAGE, o->force));
     lt_status status = lt_trained_model_open(o->file, &o->fallback, NULL, &m);
     if (status == LT_OK)
         status = measure(call, m.model);

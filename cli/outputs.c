@@ -52,6 +52,18 @@ static bool is_packed(const char *head, size_t n)
     return memmem(head, n, "\"lethe.packed\"", 14) != NULL;
 }
 
+static bool is_png(const char *head, size_t n)
+{
+    return begins(head, n, "\211PNG\r\n\032\n");
+}
+
+static bool is_nothing(const char *head, size_t n)
+{
+    (void)head;
+    (void)n;
+    return false;
+}
+
 static const struct {
     const char *what;
     bool (*is_kind)(const char *head, size_t n);
@@ -63,6 +75,8 @@ static const struct {
     [CLI_FILE_C] = {"an integer network that lethe exported as C", is_exported_c},
     [CLI_FILE_ONNX] = {"an integer network that lethe exported as ONNX", is_exported_onnx},
     [CLI_FILE_PACKED] = {"an integer network that lethe packed", is_packed},
+    [CLI_FILE_PNG] = {"a picture (.png)", is_png},
+    [CLI_FILE_NEW] = {"a new file", is_nothing},
 };
 
 lt_status cli_may_write(const char *option, const char *path, cli_file_kind kind, bool force)
@@ -77,6 +91,9 @@ lt_status cli_may_write(const char *option, const char *path, cli_file_kind kind
         fclose(f);
     if (kinds[kind].is_kind(head, n))
         return LT_OK;
-    LT_FAIL(LT_E_USAGE, "--%s %s: expected %s or no file, found something else", option, path, kinds[kind].what);
+    if (kind == CLI_FILE_NEW)
+        LT_FAIL(LT_E_USAGE, "--%s %s: it is there already", option, path);
+    else
+        LT_FAIL(LT_E_USAGE, "--%s %s: expected %s or no file, found something else", option, path, kinds[kind].what);
     return lt_error_hint("choose another name, or overwrite it with --force");
 }

@@ -63,4 +63,10 @@ error 2 "attack ddn: expected norm l2, found linf" attack base --attack ddn
 error 2 "makes sets for unlearning" attack base --attack fgsm-march
 error 2 "expected RUN" attack
 error 3 "missing" attack missing
+# Files of another kind are not overwritten.
+for option in save picture report; do
+    cp base/model.safetensors precious
+    error 2 "--$option precious: expected " attack base --limit 4 --$option precious
+    cmp -s precious base/model.safetensors || fail "--$option overwrote a model"
+done
 finish
