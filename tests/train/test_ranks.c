@@ -139,8 +139,11 @@ static void with_batch_norm_the_trajectory_stays_near(void **state)
     assert_true(distance(alone[0].f.model, job[0].f.model) > 0);
     assert_true(distance(alone[0].f.model, job[0].f.model) < 0.3);
     assert_int_equal(job[0].f.model->bn_batches, alone[0].f.model->bn_batches);
-    for (int64_t i = 0; i < job[0].f.model->n_state; i++)
-        assert_true(job[0].f.model->state[i] == job[1].f.model->state[i]);
+    for (int64_t i = 0; i < job[0].f.model->n_state; i++) {
+        const float mine = job[0].f.model->state[i], want = alone[0].f.model->state[i];
+        assert_true(mine == job[1].f.model->state[i]);
+        assert_true(fabsf(mine - want) < 0.3F * (0.5F + fabsf(want))); // a mean over the ranks, not their sum
+    }
     close_ranks(job, 2);
     close_ranks(alone, 1);
 }
