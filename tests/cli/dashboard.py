@@ -22,10 +22,15 @@ def expect(what, value):
 
 
 def press(browser, text):
-    """Focuses the button or link with this text, and presses Enter."""
-    browser.wait("(() => { const e = [...document.querySelectorAll('main button, main a, header button')].find(x => x.textContent.trim() === %s && !x.disabled);"
-                 " if (!e) return false; e.focus(); return document.activeElement === e; })()" % json.dumps(text))
-    browser.key("Enter")
+    """Focuses the button or link with this text, and presses Enter; once more where the page was drawn anew in between."""
+    for _ in range(5):
+        browser.wait("(() => { const e = [...document.querySelectorAll('main button, main a, header button')].find(x => x.textContent.trim() === %s && !x.disabled);"
+                     " if (!e) return false; window.pressed = false; e.addEventListener('click', () => { window.pressed = true; }, {once: true});"
+                     " e.focus(); return document.activeElement === e; })()" % json.dumps(text))
+        browser.key("Enter")
+        if browser.run("window.pressed") is not False:  # a new page knows nothing of it
+            return
+    raise RuntimeError(f"'{text}' loses the focus before it can be pressed")
 
 
 def fill(browser, label, text):
@@ -50,8 +55,9 @@ def job_is(browser, title, state, seconds=90):
 
 
 def go(browser, page):
-    browser.run("location.hash = " + json.dumps(page))
-    browser.wait("document.querySelector('main h1') && document.querySelectorAll('main > *').length > 1")
+    """Changes the page, and waits until it is drawn: its heading takes the focus at the end."""
+    browser.run("document.querySelector('main h1')?.setAttribute('data-left', ''); location.hash = " + json.dumps(page))
+    browser.wait("document.activeElement?.matches('main h1:not([data-left])') && document.querySelectorAll('main > *').length > 1")
 
 
 def use(b):

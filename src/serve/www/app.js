@@ -649,7 +649,10 @@ async function showQueue(mine) {
         fill(items.get(job.id), job);
       before.set(job.id, text);
     }
-    list.replaceChildren(...[...q.jobs].sort((a, b) => b.id - a.id).map(j => items.get(j.id)).filter((item, i, all) => all[i] === item));
+    // An element that is put in again loses the focus, so the list is touched only when its order is wrong.
+    const ordered = [...items.keys()].sort((a, b) => b - a).map(id => items.get(id));
+    if (ordered.some((item, i) => list.children[i] !== item))
+      list.replaceChildren(...ordered);
   }});
 }
 
