@@ -1,7 +1,7 @@
 // ab_compare.c - two builds of lethe in one process: every kernel of a training step of one, then of the other, and so
 // on.
 //
-// usage: ab_compare OLD.so NEW.so [model] [batch] [threads] [rounds]
+// usage: ab_compare OLD.so NEW.so [model] [batch] [threads] [rounds] [train|input-grad]
 // The modules are bench/ab_compare_step.so of two build folders. Whole programs run in turns tell changes of a tenth on
 // a machine whose speed swings; kernels in turns see the same machine within milliseconds and tell one in a hundred.
 // Each kernel finds the other build's data in the caches, so times are a little longer than in a step of its own.
@@ -79,21 +79,26 @@ static int parse_number(int argc, char **argv, int i, const char *name, int most
 
 int main(int argc, char **argv)
 {
-    if (argc < 3 || argc > 7) {
-        fprintf(stderr, "usage: ab_compare OLD.so NEW.so [model] [batch] [threads] [rounds]\n");
+    if (argc < 3 || argc > 8) {
+        fprintf(stderr, "usage: ab_compare OLD.so NEW.so [model] [batch] [threads] [rounds] [train|input-grad]\n");
         return 2;
     }
     const char *model = argc > 3 ? argv[3] : "resnet18:width=16";
     const int batch = parse_number(argc, argv, 4, "batch", MOST_BATCH, 128);
     const int threads = parse_number(argc, argv, 5, "threads", MOST_THREADS, 1);
     const int rounds = parse_number(argc, argv, 6, "rounds", MOST_ROUNDS, 20);
+    const char *workload = argc > 7 ? argv[7] : "train";
+    if (strcmp(workload, "train") != 0 && strcmp(workload, "input-grad") != 0) {
+        fprintf(stderr, "ab_compare: workload '%s': expected train or input-grad\n", workload);
+        return 2;
+    }
     const ab_module *const side[2] = {load(argv[1]), load(argv[2])};
     if (side[0] == side[1]) {
         fprintf(stderr, "ab_compare: %s and %s are one module; copy it to compare it with itself\n", argv[1], argv[2]);
         return 2;
     }
     for (int i = 0; i < 2; i++)
-        side[i]->make(model, batch, threads);
+        side[i]->make(model, workload, batch, threads);
     if (side[0]->n_steps() != side[1]->n_steps()) {
         fprintf(stderr, "ab_compare: the plans differ: %d and %d steps\n", side[0]->n_steps(), side[1]->n_steps());
         return 1;
@@ -106,7 +111,7 @@ int main(int argc, char **argv)
         }
         time_kernel(side, i, rounds, entry(ops, side[0]->op_of(i)));
     }
-    printf("%s, batch %d, %d threads, medians of %d turns\n", model, batch, threads, rounds);
+    printf("%s, %s, batch %d, %d threads, medians of %d turns\n", model, workload, batch, threads, rounds);
     for (int i = 0; i < MOST_OPS && ops[i].name; i++) {
         printf("%-14s old %8.2f ms  new %8.2f ms  x%.3f\n", ops[i].name, 1e3 * ops[i].old_s, 1e3 * ops[i].new_s,
                ops[i].new_s / ops[i].old_s);

@@ -3,10 +3,11 @@
 #define LT_BENCH_AB_COMPARE_H
 
 typedef struct ab_module {
-    void (*make)(const char *model, int batch, int n_threads);
+    // workload: "train" or "input-grad"
+    void (*make)(const char *model, const char *workload, int batch, int n_threads);
     int (*n_steps)(void);
     const char *(*op_of)(int step);
-    double (*run)(int step); // seconds
+    double (*run)(int step); // seconds; what is prepared once per change of the parameters is in them for "train" only
 } ab_module;
 
 extern const ab_module lethe_ab_module;
