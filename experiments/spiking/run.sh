@@ -35,8 +35,8 @@ rows() { # rows SET SEED EPOCHS: everything that starts from the float network o
 }
 glyphs() {
     for seed in $seeds; do
-        run glyphs-s$seed-float train --data moving-glyphs,steps=5,train=${TRAIN:-1500},test=${TEST:-500} \
-            --model spiking-vgg:steps=5,width=8,depth=4,dropout=0 --epochs ${EPOCHS:-8} --batch 32 --lr 0.003 --optimizer adamw \
+        run glyphs-s$seed-float train --data moving-glyphs,steps=5,train=${TRAIN:-2000},test=${TEST:-500} \
+            --model spiking-vgg:steps=5,width=8,depth=4,dropout=0 --epochs ${EPOCHS:-20} --batch 32 --lr 0.003 --optimizer adamw \
             --loss count --weight-decay 0 --no-augment --seed $seed $common
         rows glyphs $seed 4
     done
