@@ -72,8 +72,8 @@ void lti_respond_json(lti_response *r, int code, json_t *value); // takes the re
 // The response to a failure, from the error record of this thread; code 0: from its status.
 void lti_respond_error(lti_response *r, int code);
 lti_handler lti_get_info, lti_get_methods, lti_get_runs, lti_get_run, lti_get_stream, lti_get_forgotten,
-    lti_get_reports, lti_get_report, lti_get_queue, lti_get_job_log, lti_post_session, lti_post_check, lti_post_job,
-    lti_post_cancel, lti_post_again, lti_post_remove;
+    lti_get_reports, lti_get_report, lti_get_records, lti_get_one_record, lti_get_receipt, lti_get_queue,
+    lti_get_job_log, lti_post_session, lti_post_check, lti_post_job, lti_post_cancel, lti_post_again, lti_post_remove;
 
 // ---- place.c: names below the root
 // Every component is a plain name: not empty, not hidden, no "..", no backslash or control character.

@@ -118,6 +118,23 @@ def use(b):
     expect("the report is readable", "ft" in text(b))
     expect("the report is in a sandbox", b.run("self.origin") == "null")
 
+    # deletion records, and the receipt of one
+    b.go(home + "#/run/forgotten")
+    b.wait("[...document.querySelectorAll('main a')].some(x => x.textContent.endsWith('. deletion'))")
+    go(b, "#/records")
+    b.wait("document.querySelectorAll('main tbody tr').length >= 4")  # the beginning, two trainings, one deletion
+    expect("the newest record stands first", b.run("parseInt(document.querySelector('main tbody th').textContent) === document.querySelectorAll('main tbody tr').length"))
+    fill(b, "Filter", "deletion")
+    b.wait("document.querySelectorAll('main tbody tr').length === 1")
+    deletion = b.run("document.querySelector('main tbody th a').textContent")
+    press(b, deletion)
+    b.wait("location.hash.startsWith('#/record/') && document.body.innerText.includes('What this does not prove')")
+    expect("a record shows what was forgotten", "Forgotten samples" in text(b) and "Fine-tuning" in text(b))
+    press(b, "Open the receipt")
+    b.wait("location.pathname === '/receipt' && document.querySelector('h1')")
+    expect("the receipt is readable", "Deletion receipt" in text(b) and "3 training samples" in text(b))
+    expect("the receipt is in a sandbox", b.run("self.origin") == "null")
+
     # interrupt, go on
     b.go(home + "#/queue")
     b.wait("document.querySelectorAll('.jobs li').length === 3")
@@ -184,7 +201,7 @@ def walk(b, page):
 
 
 def look_at_pages(b):
-    pages = ["runs", "run/forgotten", "compare/from-page/forgotten", "reports", "request", "train", "queue"]
+    pages = ["runs", "run/forgotten", "compare/from-page/forgotten", "reports", "records", "record/4", "request", "train", "queue"]
     n = 0
     for width, dark in ((360, False), (360, True), (1280, False), (1280, True)):
         b.size(width, 800, dark)

@@ -267,6 +267,7 @@ async function waitForRun(dir, mine) {
 
 async function showRun(mine, dir) {
   const [run, info] = [await waitForRun(dir, mine), await get("/api/info")];
+  const records = run && run.state === "done" ? await recordsOf((run.result || {}).model_digest) : [];
   if (!run || mine !== page)
     return;
   const metrics = run.metrics, badge = h("span"), bar = h("progress", {"aria-label": "progress"}), progressText = h("p", {class: "small soft"});
@@ -323,7 +324,7 @@ async function showRun(mine, dir) {
   const facts = [["What", whatWas(run)], ["Model", run.model], ["Data", run.data], ["Forgets", run.forget], ["Started", run.started ? when(Date.parse(run.started) / 1000) : null], ["Seed", run.seed]].filter(f => f[1] !== undefined && f[1] !== null && f[1] !== "");
   put(dir, h("p", {class: "row"}, badge, run.parent ? h("span", {class: "soft"}, "made from ", h("span", {class: "mono"}, run.parent)) : null), live, result, actions,
     h("div", {class: "grid"}, loss, accuracy),
-    h("section", {class: "card"}, h("h2", null, "Run"), h("dl", {class: "facts plain"}, facts.map(f => fact(f[0], String(f[1])))),
+    h("section", {class: "card"}, h("h2", null, "Run"), h("dl", {class: "facts plain"}, facts.map(f => fact(f[0], String(f[1]))), records.length ? fact("Records", records.map((r, i) => [i ? ", " : "", recordLink(r)])) : null),
       options.length ? h("details", null, h("summary", null, `Options that were given (${options.length})`), h("div", {class: "scroll"}, h("table", null, h("tbody", null, options.map(([k, o]) => h("tr", null, h("th", {scope: "row", class: "mono"}, k), h("td", {class: "mono"}, String(o.value)), h("td", {class: "soft small"}, o.origin))))))) : null,
       h("details", null, h("summary", null, "Digests and machine"), h("pre", {tabIndex: 0}, JSON.stringify({...run.env, model_digest: run.result && run.result.model_digest, forget_digest: run.result && run.result.forget_digest}, null, 1)))),
     run.n_forget ? forgottenSection(dir, info) : null);
@@ -658,8 +659,8 @@ async function showQueue(mine) {
 
 // ---- routes
 
-const pages = {runs: showRuns, run: showRun, compare: showCompare, reports: showReports, request: showRequest, train: showTrain, queue: showQueue};
-const parent = {run: "runs", compare: "runs"};
+const pages = {runs: showRuns, run: showRun, compare: showCompare, reports: showReports, records: showRecords, record: showRecord, request: showRequest, train: showTrain, queue: showQueue};
+const parent = {run: "runs", compare: "runs", record: "records"};
 
 async function show() {
   const mine = ++page, [name, ...rest] = location.hash.replace(/^#\/?/, "").split("/");
