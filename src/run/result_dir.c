@@ -113,8 +113,9 @@ lt_status lt_result_dir_stored(const lt_result_dir *d, char **result_json)
 
 void lt_result_dir_close(lt_result_dir *d)
 {
+    const lt_error own = *lt_error_get();
     if (d->tensorboard && close_tensorboard(d) != LT_OK)
-        lt_error_clear(); // the run was given up: its own error counts
+        lt_error_restore(&own); // the run was given up: its own error counts
     if (d->run && d->events)
         lt_events_remove(d->events, lt_run_sink(d->run).self);
     lt_run_close(d->run);
