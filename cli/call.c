@@ -40,6 +40,8 @@ const cli_shared_group cli_shared_groups[] = {
     {"Randomness", seed_options, CLI_SEED, LT_OPTGROUP_FLAGS, offsetof(cli_call, seed)},
     {"Computation", lt_compute_options, CLI_COMPUTE, LT_OPTGROUP_FLAGS, offsetof(cli_call, compute)},
     {NULL, lt_threads_options, CLI_COMPUTE, LT_OPTGROUP_FLAGS | LT_OPTGROUP_NODIGEST, offsetof(cli_call, threads)},
+    {"Several processes", cli_worker_options, CLI_WORKERS, LT_OPTGROUP_FLAGS | LT_OPTGROUP_NODIGEST,
+     offsetof(cli_call, workers)},
     {"Ledger", ledger_options, CLI_RECORD, LT_OPTGROUP_FLAGS | LT_OPTGROUP_NODIGEST, offsetof(cli_call, ledger)},
     {"Every command", common_options, 0, LT_OPTGROUP_FLAGS | LT_OPTGROUP_NODIGEST, offsetof(cli_call, common)},
     {NULL, NULL, 0, 0, 0},
@@ -180,5 +182,8 @@ lt_status cli_action_run(cli_call *call, const cli_action *actions, const char *
 
 void cli_action_print(const cli_call *call, const cli_action *actions, FILE *out)
 {
-    find_action(call, actions)->print(call->result, out);
+    if (json_object_get(call->result, "script"))
+        fprintf(out, "%s\n", cli_text(call->result, "script"));
+    else
+        find_action(call, actions)->print(call->result, out);
 }

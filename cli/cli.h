@@ -23,6 +23,11 @@ typedef struct cli_run_dir_options {
 typedef struct cli_resume {
     const char *resume;
 } cli_resume;
+typedef struct cli_workers {
+    const char *executor;
+    int32_t workers;
+    bool join;
+} cli_workers;
 typedef struct cli_ledger {
     bool record;
     const char *ledger, *request_id, *sample_key;
@@ -30,9 +35,10 @@ typedef struct cli_ledger {
 enum {               // cli_verb.uses
     CLI_COMPUTE = 1, // threads, loader-threads, device, backend
     CLI_SEED = 2,
-    CLI_PLACE = 4,   // out, force: the verb makes a directory of results
-    CLI_RESUME = 8,  // resume: which is one run
-    CLI_RECORD = 16, // record, ledger, request-id, sample-key: what is done goes into the ledger
+    CLI_PLACE = 4,    // out, force: the verb makes a directory of results
+    CLI_RESUME = 8,   // resume: which is one run
+    CLI_RECORD = 16,  // record, ledger, request-id, sample-key: what is done goes into the ledger
+    CLI_WORKERS = 32, // executor, workers, join: several processes may share the work
 };
 
 typedef struct cli_group { // an option table of one verb; an array of them ends with table NULL
@@ -74,6 +80,7 @@ struct cli_call { // one parsed invocation
     cli_run_dir_options run_dir;
     cli_resume resume;
     cli_ledger ledger;
+    cli_workers workers;
     const char **positional; // argc entries
     int n_positional;
     const void *extra; // prepare's own (a registry row)
@@ -222,6 +229,19 @@ lt_status cli_record_check(cli_call *call); // before the work: a ledger that wa
 void cli_record(cli_call *call);            // a failure is a warning: the run is there, and can be recorded later
 // Default key file "sample.key" or "signing.key": in $LETHE_HOME/keys, $XDG_CONFIG_HOME/lethe or ~/.config/lethe.
 lt_status cli_key_path(const char *given, const char *name, char out[4096]);
+
+// ---- workers.c: scripts that start workers, processes that share one job
+typedef struct cli_worker_order {
+    const char *executor;
+    int workers, slots;      // slots: threads of one worker
+    const char *name, *stem; // the script is STEM.EXECUTOR.sh, or EXECUTOR.sh in the directory STEM ends with
+    const char *const *args; // of one worker
+} cli_worker_order;
+lt_status cli_worker_script(cli_call *call, const cli_worker_order *order); // call->result: script, executor, workers
+// For verbs with CLI_WORKERS. *written: --executor asks for a script of the command that `words` (ends with NULL)
+// begin, with the options of this call, and it has been written.
+lt_status cli_workers_begin(cli_call *call, const char *const *words, const char *stem, bool *written);
+extern const lt_option cli_worker_options[];
 
 // ---- population.c
 void cli_print_population(const json_t *result, FILE *out);

@@ -100,7 +100,8 @@ static lt_quantize_order order_of(cli_call *call, const struct job *job)
                                .fine_tune = o->fine_tune,
                                .yield_at = o->yield_at,
                                .n_workers = cli_threads(call),
-                               .backend = cli_backend_name(call)};
+                               .backend = cli_backend_name(call),
+                               .join = call->workers.join};
 }
 
 static lt_status finish(cli_call *call, lt_status status, const char *json, const char *dir)
@@ -129,11 +130,25 @@ static lt_status run_quantize(cli_call *call)
     return status;
 }
 
+static lt_status begin_population(cli_call *call, bool *written)
+{
+    static const char *const words[] = {"quantize", NULL};
+    const char *out = call->run_dir.out;
+    const bool is_local = !strcmp(call->workers.executor, "local");
+    if (!is_local && (!out || !*out))
+        return LT_FAIL(LT_E_USAGE, "quantize population: --executor %s needs --out, the directory that workers share",
+                       call->workers.executor);
+    return cli_workers_begin(call, words, is_local ? "" : out, written);
+}
+
 static lt_status run_population(cli_call *call)
 {
     struct job job = {0};
+    bool written = false;
     lt_status status = open_job(call, &job);
-    if (status == LT_OK) {
+    if (status == LT_OK)
+        status = begin_population(call, &written);
+    if (status == LT_OK && !written) {
         lt_chips_record record;
         const lt_quantize_order order = order_of(call, &job);
         cli_progress_stage(call->session->progress, "%d chips", order.n_chips);
@@ -254,7 +269,7 @@ const cli_verb cli_verb_quantize = {
                 "  lethe quantize export runs/q4 --format c --out model.c\n"
                 "  lethe quantize population runs/q4 --chips 20 --fault-rate 0.05\n"
                 "  lethe quantize train runs/base --bits 4 --fault-rate 0.1 --chip 3 --encoding sign-magnitude\n",
-    .uses = CLI_COMPUTE | CLI_SEED | CLI_PLACE | CLI_RESUME | CLI_RECORD,
+    .uses = CLI_COMPUTE | CLI_SEED | CLI_PLACE | CLI_RESUME | CLI_RECORD | CLI_WORKERS,
     .opts_size = sizeof(cli_quantize_opts),
     .groups = groups,
     .prepare = prepare,

@@ -22,7 +22,9 @@ static const lt_option own[] = {
     LT_STR(struct opts, store, NULL,
            "directory of the store; default: $LETHE_HOME/store or ~/.local/share/lethe/store"),
     LT_BOOL(struct opts, measure, 1, "plan: time a few steps for the estimate; --no-measure: only count"),
-    LT_STR(struct opts, out, NULL, "signals: .npz to write: logits (M,N,K) and member (M,N)"),
+    LT_STR(
+        struct opts, out, NULL,
+        "signals: .npz to write: logits (M,N,K) and member (M,N); train --executor slurm: OUT.slurm.sh, default store"),
     LT_STR(struct opts, samples_from, NULL,
            "signals: take samples and their order from this .npz (of `lethe eval --signals`); default: the training "
            "split, then the test split"),
@@ -52,8 +54,11 @@ static lt_status store_dir(const struct opts *o, char out[4096])
 static lt_ref_env ref_env(const cli_call *call)
 {
     cli_session *s = call->session;
-    return (lt_ref_env){
-        .n_workers = cli_threads(call), .backend = cli_backend_name(call), .events = s->events, .stop = &s->stop};
+    return (lt_ref_env){.n_workers = cli_threads(call),
+                        .backend = cli_backend_name(call),
+                        .events = s->events,
+                        .stop = &s->stop,
+                        .join = call->workers.join};
 }
 
 static lt_status make_plan(cli_call *call, lt_ref_plan **plan)
@@ -136,11 +141,19 @@ static void print_plan(const json_t *r, FILE *out)
 
 static lt_status run_train(cli_call *call)
 {
+    static const char *const words[] = {"store", "train", NULL};
+    const struct opts *o = call->opts;
     lt_ref_plan *plan;
-    LT_TRY(make_plan(call, &plan));
+    bool written;
+    LT_TRY(make_plan(call, &plan)); // also for a script: what is wrong is said now
+    lt_status status = cli_workers_begin(call, words, o->out && *o->out ? o->out : "store", &written);
+    if (status != LT_OK || written) {
+        lt_ref_plan_destroy(plan);
+        return status;
+    }
     const lt_ref_env env = ref_env(call);
     cli_progress_stage(call->session->progress, "training %d reference models", plan->request.count - plan->n_ready);
-    lt_status status = lt_ref_train(plan, &env);
+    status = lt_ref_train(plan, &env);
     cli_progress_clear(call->session->progress);
     if (status == LT_E_INTERRUPTED)
         lt_error_hint("the same command continues");
@@ -342,7 +355,7 @@ const cli_verb cli_verb_store = {
                 "--batch 128\n"
                 "  lethe store signals --data cifar10 --model resnet18:width=16 --epochs 30 --count 16 --out refs.npz\n"
                 "  lethe store prune --incomplete --dry-run\n",
-    .uses = CLI_COMPUTE | CLI_SEED,
+    .uses = CLI_COMPUTE | CLI_SEED | CLI_WORKERS,
     .opts_size = sizeof(struct opts),
     .groups = groups,
     .run = run,

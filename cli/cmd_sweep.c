@@ -2,7 +2,6 @@
 #include "sweep.h"
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 struct opts {
     const char *study, *out;
@@ -95,66 +94,22 @@ static lt_status run_study(cli_call *call, lt_study_runner *runner)
 
 // ---- a script instead of a run: workers are this command with --join
 
-enum { MAX_VARIABLES = 4 };
-static void list_variables(const char *env[2 * MAX_VARIABLES + 1])
-{
-    static const char *const name[MAX_VARIABLES] = {"LETHE_DATA", "LETHE_HOME", "LETHE_CACHE", "XDG_CACHE_HOME"};
-    int n = 0;
-    for (int i = 0; i < MAX_VARIABLES; i++)
-        if (getenv(name[i])) {
-            env[n++] = name[i];
-            env[n++] = getenv(name[i]);
-        }
-    env[n] = NULL;
-}
-
-static lt_status write_script(cli_call *call, const char *out, const char *text)
-{
-    const struct opts *o = call->opts;
-    char *path = cli_format("%s/%s.sh", out, o->executor);
-    lt_status status = lt_make_dirs(out);
-    if (status == LT_OK)
-        status = lt_write_file_atomic(path, text, strlen(text));
-    if (status == LT_OK) {
-        call->result = json_object();
-        cli_put_text(call->result, "script", path);
-        cli_put(call->result, "executor", json_string(o->executor));
-        cli_put(call->result, "workers", json_integer(o->workers));
-    }
-    free(path);
-    return status;
-}
-
 static lt_status make_script(cli_call *call, const char *out)
 {
     const struct opts *o = call->opts;
-    char program[4096] = "lethe", dir[4096] = ".", slots[32];
-    const char *env[2 * MAX_VARIABLES + 1];
-    const ssize_t n = readlink("/proc/self/exe", program, sizeof program - 1);
-    if (n > 0)
-        program[n] = '\0';
-    if (!getcwd(dir, sizeof dir))
-        return LT_FAIL(LT_E_IO, "the current directory cannot be read");
+    char slots[32];
     const int jobs = o->jobs > 0 ? o->jobs : 1;
     snprintf(slots, sizeof slots, "%d", jobs);
-    list_variables(env);
     const char *const args[] = {"sweep", o->study, "--out", out, "--join", "--jobs", slots, NULL};
     const char *name = strrchr(out, '/');
-    char *text, *log = cli_format("%s/%s", out, o->executor);
-    lt_status status = lt_executor_script(o->executor,
-                                          &(lt_worker_script){.name = name ? name + 1 : out,
-                                                              .program = program,
-                                                              .dir = dir,
-                                                              .args = args,
-                                                              .env = env,
-                                                              .log = log,
-                                                              .n_workers = o->workers,
-                                                              .slots = jobs},
-                                          &text);
-    free(log);
-    LT_TRY(status);
-    status = write_script(call, out, text);
-    free(text);
+    char *stem = cli_format("%s/", out);
+    const lt_status status = cli_worker_script(call, &(cli_worker_order){.executor = o->executor,
+                                                                         .workers = o->workers,
+                                                                         .slots = jobs,
+                                                                         .name = name ? name + 1 : out,
+                                                                         .stem = stem,
+                                                                         .args = args});
+    free(stem);
     return status;
 }
 

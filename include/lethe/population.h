@@ -22,6 +22,10 @@ typedef struct lt_population {
     const char *progress;          // which PROGRESS events of members are counted; NULL = "train.progress"
     lt_events *events;             // may be NULL
     const lt_interrupt_flag *stop; // may be NULL
+    // Several processes work on one population: a member whose `work` returns LT_E_BUSY is in the hands of another one.
+    // It is asked for again, after all others, until it is finished there (`work` finds that and returns LT_OK) or
+    // given up. Without this LT_E_BUSY is a failure like any other.
+    bool join;
 } lt_population;
 
 typedef enum lt_member_state {

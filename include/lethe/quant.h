@@ -176,6 +176,9 @@ typedef struct lt_chip_population {
     const char *backend;
     unsigned plan_flags;
     const char *table; // CSV that is written chip by chip and read when it is there: an interrupted call continues
+    // Directory in which several processes share the chips, or NULL: each takes chips that nobody has, waits for those
+    // that others have begun, and ends with all of them. A chip is a file here, locked as long as somebody measures it.
+    const char *shared;
     lt_events *events;
     const lt_interrupt_flag *stop;
 } lt_chip_population;

@@ -33,6 +33,9 @@ typedef struct lt_quantize_order {
     double yield_at;     // accuracy that counts as working; 0 = two points below the nominal one
     int n_workers;       // chips at once; 0 = one per core
     const char *backend; // as lt_backend_create
+    // Several processes with one `out` share the chips, in OUT.chips: each takes chips that nobody has, and one of them
+    // finishes the run. OUT.chips may be removed when OUT is finished.
+    bool join;
 } lt_quantize_order;
 LT_API void lt_quantize_order_defaults(lt_quantize_order *order); // all but what it points to
 
@@ -60,7 +63,7 @@ typedef struct lt_chips_record {
     double main_yield;
     char *json;
 } lt_chips_record;
-// A run directory with chips.csv. LT_E_USAGE for ideal chips, which are all the same.
+// A run directory with chips.csv. LT_E_USAGE for ideal chips, which are all the same, and to join without `out`.
 LT_API lt_status lt_chips_dir(const lt_quantize_order *order, lt_chips_record *record);
 LT_API void lt_chips_record_clear(lt_chips_record *record);
 

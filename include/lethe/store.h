@@ -25,7 +25,7 @@ typedef struct lt_ref_request {
 } lt_ref_request;
 
 typedef enum lt_ref_state { LT_REF_MISSING, LT_REF_UNFINISHED, LT_REF_READY } lt_ref_state;
-LT_API const char *lt_ref_state_text(lt_ref_state state);
+LT_API const char *lt_ref_state_text(lt_ref_state state); // "missing", "unfinished", "ready"
 typedef struct lt_ref {
     char address[65], mask_digest[65];
     uint64_t seed;
@@ -41,7 +41,7 @@ typedef struct lt_ref_plan {
     lt_ref *ref;            // (count)
     int n_ready, n_unfinished, n_missing;
     int64_t images; // to pass through training, for what is not ready (unfinished models counted whole)
-    int n_trained;  // by lt_ref_train on this plan
+    int n_trained;  // by lt_ref_train on this plan, in this process
     double train_s; // wall time of it
 } lt_ref_plan;
 // What there is of a request in the store at dir, which need not exist. An entry that contradicts its address fails
@@ -54,6 +54,7 @@ typedef struct lt_ref_env { // how to compute; see lt_population
     const char *backend;
     lt_events *events;
     const lt_interrupt_flag *stop;
+    bool join; // lt_ref_train: other processes fill the store, too; models that they train are waited for
 } lt_ref_env;
 // Runs a few steps of as many models as there are workers, side by side. images_per_s: of all of them together;
 // seconds: what training all that is not ready will take at this rate, 0 when nothing is missing.
@@ -64,8 +65,9 @@ typedef struct lt_ref_cost {
 LT_API lt_status lt_ref_measure(const lt_ref_plan *plan, const lt_ref_env *env, lt_ref_cost *cost);
 
 // Trains what is not ready as a population, resuming unfinished models; the plan's states are brought up to date, also
-// on failure. Status, events and messages are those of lt_population_run with the noun "reference model"; numbers are
-// rows of the inclusion mask.
+// on failure. A model that another process trains is LT_E_BUSY, or with env->join waited for, and taken over when that
+// process ends before it. Status, events and messages are those of lt_population_run with the noun "reference model";
+// numbers are rows of the inclusion mask.
 LT_API lt_status lt_ref_train(lt_ref_plan *plan, const lt_ref_env *env);
 
 // Evaluation-mode logits of un-augmented samples under every model. sample (n): numbers in D + D_T in the wanted order,

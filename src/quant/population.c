@@ -4,11 +4,14 @@
 // row of the table on disk, so an interrupted call continues with the chips that are missing.
 #include "quant/quant_impl.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <math.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <unistd.h>
 
 static const char *const row_name[LT_POP_N_ROWS] = {"bitmap", "bitmap-bn", "nearest", "nearest-bn", "tuned"};
@@ -44,6 +47,14 @@ static void describe(crowd *c)
              c->p->bn_batches, c->p->tune != NULL, (unsigned long long)c->p->seed);
 }
 
+static void put_row(lti_buf *b, const crowd *c, int chip)
+{
+    lti_buf_printf(b, "%d", c->p->device.chip + chip);
+    for (int r = 0; r < LT_POP_N_ROWS; r++)
+        lti_buf_printf(b, ",%.17g", *cell(c, r, chip)); // a call that continues must give the same numbers
+    lti_buf_printf(b, "\n");
+}
+
 static lt_status write_table(const crowd *c)
 {
     lti_buf b = {0};
@@ -53,14 +64,9 @@ static lt_status write_table(const crowd *c)
     for (int r = 0; r < LT_POP_N_ROWS; r++)
         lti_buf_printf(&b, ",%s", row_name[r]);
     lti_buf_printf(&b, "\n");
-    for (int i = 0; i < c->p->n; i++) {
-        if (!c->done[i])
-            continue;
-        lti_buf_printf(&b, "%d", c->p->device.chip + i);
-        for (int r = 0; r < LT_POP_N_ROWS; r++)
-            lti_buf_printf(&b, ",%.9g", *cell(c, r, i));
-        lti_buf_printf(&b, "\n");
-    }
+    for (int i = 0; i < c->p->n; i++)
+        if (c->done[i])
+            put_row(&b, c, i);
     char *text = lti_buf_take(&b);
     if (!text)
         return LTI_NOMEM("table of chips");
@@ -84,13 +90,13 @@ static void read_row(crowd *c, char *line)
 }
 
 // A table of something else is written anew.
-static void read_table(crowd *c)
+static void read_table(crowd *c, const char *path)
 {
     char *text = NULL;
     size_t n = 0;
-    if (!c->p->table || access(c->p->table, F_OK) != 0)
+    if (!path || access(path, F_OK) != 0)
         return;
-    if (lt_read_file(c->p->table, 1 << 24, &text, &n) != LT_OK) {
+    if (lt_read_file(path, 1 << 24, &text, &n) != LT_OK) {
         lt_error_clear();
         return;
     }
@@ -148,24 +154,83 @@ static lt_status tune(const crowd *c, int chip, const lt_env *env, lt_model *m)
     return LT_OK;
 }
 
-static lt_status work(void *ctx, int chip, const lt_env *env)
+static lt_status measure_chip(const crowd *c, int chip, const lt_env *env)
 {
-    crowd *c = ctx;
     lt_model *m = NULL;
-    if (c->done[chip])
-        return LT_OK;
     LT_TRY(lt_model_dup(c->p->model, &m));
     lt_status status = LT_OK;
     LT_TRY_GOTO(measure_mapping(c, chip, LT_MAP_BITMAP, env, m), done);
     LT_TRY_GOTO(measure_mapping(c, chip, LT_MAP_NEAREST, env, m), done);
     if (c->p->tune)
         LT_TRY_GOTO(tune(c, chip, env, m), done);
-    pthread_mutex_lock(&c->lock);
-    c->done[chip] = true;
-    status = write_table(c);
-    pthread_mutex_unlock(&c->lock);
 done:
     lt_model_destroy(m);
+    return status;
+}
+
+// ---- chips that several processes share: one file a chip, which is locked while somebody measures, and then a table
+// of one row. The table replaces the file that is locked, so what is there is read by its name and not from the lock.
+
+static lt_status lock_chip(const crowd *c, int chip, char **path, int *lock)
+{
+    enum { SHOWN = 16, FILE_MODE = 0644 };
+    lti_hash h;
+    char digest[2 * LTI_HASH_BYTES + 1];
+    lti_hash_init(&h);
+    lti_hash_add(&h, c->head, strlen(c->head));
+    lti_hash_hex(&h, digest);
+    *lock = -1;
+    *path = lti_asprintf("%s/%.*s-%06d.csv", c->p->shared, SHOWN, digest, c->p->device.chip + chip);
+    if (!*path)
+        return LTI_NOMEM("chip");
+    LT_TRY(lt_make_dirs(c->p->shared));
+    *lock = open(*path, O_RDWR | O_CREAT | O_CLOEXEC, FILE_MODE);
+    if (*lock < 0)
+        return lti_errno_fail("write", *path);
+    if (flock(*lock, LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK)
+        return LT_OK;
+    return LT_FAIL(LT_E_BUSY, "%s: another process measures this chip", *path);
+}
+
+static lt_status write_chip(const crowd *c, int chip, const char *path)
+{
+    lti_buf b = {0};
+    lti_buf_puts(&b, c->head);
+    put_row(&b, c, chip);
+    char *text = lti_buf_take(&b);
+    const lt_status status = text ? lt_write_file_atomic(path, text, strlen(text)) : LTI_NOMEM("chip");
+    lti_free(text);
+    return status;
+}
+
+static lt_status measure_shared(crowd *c, int chip, const lt_env *env)
+{
+    char *path = NULL;
+    int lock = -1;
+    lt_status status = LT_OK;
+    LT_TRY_GOTO(lock_chip(c, chip, &path, &lock), done);
+    read_table(c, path);
+    if (c->done[chip])
+        goto done;
+    LT_TRY_GOTO(measure_chip(c, chip, env), done);
+    LT_TRY_GOTO(write_chip(c, chip, path), done);
+done:
+    if (lock >= 0)
+        close(lock);
+    lti_free(path);
+    return status;
+}
+
+static lt_status work(void *ctx, int chip, const lt_env *env)
+{
+    crowd *c = ctx;
+    if (c->done[chip])
+        return LT_OK;
+    LT_TRY(c->p->shared ? measure_shared(c, chip, env) : measure_chip(c, chip, env));
+    pthread_mutex_lock(&c->lock);
+    c->done[chip] = true;
+    const lt_status status = write_table(c);
+    pthread_mutex_unlock(&c->lock);
     return status;
 }
 
@@ -187,7 +252,7 @@ lt_status lt_chip_population_run(const lt_chip_population *p, double *acc)
         status = LTI_NOMEM("population of chips");
         goto done;
     }
-    read_table(&c);
+    read_table(&c, p->table);
     const lt_population spec = {.n = p->n,
                                 .n_workers = p->n_workers,
                                 .backend = p->backend,
@@ -195,6 +260,7 @@ lt_status lt_chip_population_run(const lt_chip_population *p, double *acc)
                                 .work = work,
                                 .ctx = &c,
                                 .noun = "chip",
+                                .join = p->shared != NULL,
                                 .progress = p->tune ? "train.progress" : "eval.progress",
                                 .events = p->events,
                                 .stop = p->stop};

@@ -2,6 +2,8 @@
 #include "run/quantize_impl.h"
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
+#include <time.h>
 
 typedef struct populating { // everything that must be given back
     const lt_quantize_order *order;
@@ -79,11 +81,9 @@ static char *write_record(const populating *p, const lt_chips_record *r)
 
 // ---- the run
 
-static lt_status measure_chips(populating *p, lt_chips_record *r)
+static lt_status measure_chips(const populating *p, const char *table, const char *shared, lt_chips_record *r)
 {
     const lt_quantize_order *o = p->order;
-    char table[LT_RESULT_PATH_MAX];
-    LT_TRY(lt_run_path(p->to.run, "chips.csv", table, sizeof table));
     const lt_chip_population population = {.quant = p->quant,
                                            .model = o->base->model,
                                            .ds = o->ds,
@@ -97,13 +97,17 @@ static lt_status measure_chips(populating *p, lt_chips_record *r)
                                            .backend = o->backend,
                                            .plan_flags = o->env->plan_flags,
                                            .table = table,
+                                           .shared = shared,
                                            .events = o->env->events,
                                            .stop = o->env->stop};
     r->n = o->n_chips;
-    r->acc = lti_calloc((size_t)LT_POP_N_ROWS * (size_t)r->n, sizeof *r->acc);
     if (!r->acc)
-        return LTI_NOMEM("population of chips");
-    LT_TRY(lt_chip_population_run(&population, r->acc));
+        r->acc = lti_calloc((size_t)LT_POP_N_ROWS * (size_t)r->n, sizeof *r->acc);
+    return r->acc ? lt_chip_population_run(&population, r->acc) : LTI_NOMEM("population of chips");
+}
+
+static void sum_up(const lt_quantize_order *o, lt_chips_record *r)
+{
     r->main_row = o->fine_tune                               ? LT_POP_TUNED
                   : o->quant.device.mapping == LT_MAP_BITMAP ? LT_POP_BITMAP_BN
                                                              : LT_POP_NEAREST_BN;
@@ -111,7 +115,29 @@ static lt_status measure_chips(populating *p, lt_chips_record *r)
     r->at = o->yield_at > 0 ? o->yield_at : r->nominal_acc - 0.02;
     lt_chip_stats_compute(r->acc + r->main_row * r->n, r->n, &r->main_stats);
     r->main_yield = lt_chip_yield(r->acc + r->main_row * r->n, r->n, r->at);
-    return LT_OK;
+}
+
+// Several processes fill OUT.chips; the first one that then gets the run directory finishes the run, and the others
+// find it finished.
+static lt_status open_shared(populating *p, char shared[LT_RESULT_PATH_MAX], lt_chips_record *r)
+{
+    const lt_quantize_order *o = p->order;
+    const struct timespec a_while = {.tv_nsec = 100000000};
+    if (!o->out || !*o->out)
+        return LT_FAIL(LT_E_USAGE, "quantize population: --join needs --out, the directory that the workers share");
+    size_t n = strlen(o->out);
+    while (n > 1 && o->out[n - 1] == '/')
+        n--;
+    if (lti_format(shared, LT_RESULT_PATH_MAX, "%.*s.chips", (int)n, o->out) >= LT_RESULT_PATH_MAX)
+        return LT_FAIL(LT_E_USAGE, "--out: the path is longer than %d bytes", LT_RESULT_PATH_MAX - 1);
+    if (!lt_run_is_done(o->out))
+        LT_TRY(measure_chips(p, NULL, shared, r));
+    for (;;) {
+        const lt_status status = lti_open_quantize_dir(o, "population", p->parent_digest, &p->to);
+        if (status != LT_E_BUSY || lt_interrupted(o->env->stop))
+            return status;
+        nanosleep(&a_while, NULL);
+    }
 }
 
 static lt_status run_population(populating *p, lt_chips_record *r)
@@ -123,7 +149,9 @@ static lt_status run_population(populating *p, lt_chips_record *r)
         return lt_error_hint("give --fault-rate or --variability");
     }
     lt_model_digest(o->base->model, p->parent_digest);
-    LT_TRY(lti_open_quantize_dir(o, "population", p->parent_digest, &p->to));
+    p->start_s = lti_now_s();
+    char shared[LT_RESULT_PATH_MAX], table[LT_RESULT_PATH_MAX];
+    LT_TRY(o->join ? open_shared(p, shared, r) : lti_open_quantize_dir(o, "population", p->parent_digest, &p->to));
     lti_format(r->dir, sizeof r->dir, "%s", p->to.dir);
     if (p->to.finished) {
         json_t *parsed = NULL;
@@ -132,8 +160,9 @@ static lt_status run_population(populating *p, lt_chips_record *r)
         r->is_cached = true;
         return LT_OK;
     }
-    p->start_s = lti_now_s();
-    LT_TRY(measure_chips(p, r));
+    LT_TRY(lt_run_path(p->to.run, "chips.csv", table, sizeof table));
+    LT_TRY(measure_chips(p, table, o->join ? shared : NULL, r));
+    sum_up(o, r);
     r->json = write_record(p, r);
     return r->json ? lt_result_dir_finish(&p->to, r->json) : LTI_NOMEM("result");
 }

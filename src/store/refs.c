@@ -6,6 +6,7 @@
 #include "store_impl.h"
 #include "lethe/machine.h"
 #include <math.h>
+#include <stdatomic.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
@@ -151,11 +152,12 @@ done:
 
 typedef struct training {
     const lt_ref_plan *plan;
+    _Atomic int n_trained;
 } training;
 
 static lt_status train_one(void *ctx, int r, const lt_env *env)
 {
-    const training *c = ctx;
+    training *c = ctx;
     lti_entry e;
     int lock = -1;
     if (c->plan->ref[r].state == LT_REF_READY)
@@ -164,8 +166,10 @@ static lt_status train_one(void *ctx, int r, const lt_env *env)
     lt_status status = LT_OK;
     LT_TRY_GOTO(lt_make_dirs(e.dir), done);
     LT_TRY_GOTO(lti_entry_lock(&e, &lock), done);
-    if (lti_entry_state(&e) != LT_REF_READY) // another process may have been faster
-        LT_TRY_GOTO(train_entry(c->plan, r, &e, env), done);
+    if (lti_entry_state(&e) == LT_REF_READY) // another process was faster
+        goto done;
+    LT_TRY_GOTO(train_entry(c->plan, r, &e, env), done);
+    atomic_fetch_add(&c->n_trained, 1);
 done:
     if (lock >= 0)
         close(lock);
@@ -181,15 +185,15 @@ lt_status lt_ref_train(lt_ref_plan *plan, const lt_ref_env *env)
     if (!outcome)
         return LTI_NOMEM("reference models");
     training c = {.plan = plan};
-    const int n_before = plan->n_ready;
     const double start_s = lti_now_s();
     lt_population p = population(env, plan->request.count);
     p.work = train_one;
     p.ctx = &c;
+    p.join = env->join;
     lt_status status = lt_population_run(&p, outcome);
     const lt_error error = *lt_error_get();
     const lt_status refreshed = lti_ref_refresh(plan);
-    plan->n_trained += plan->n_ready - n_before;
+    plan->n_trained += atomic_load(&c.n_trained);
     plan->train_s += lti_now_s() - start_s;
     if (status != LT_OK)
         lt_error_restore(&error);

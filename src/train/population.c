@@ -11,14 +11,17 @@
 #include <pthread.h>
 #include <signal.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 static const double emit_every_s = 0.2;
+enum { ASK_AGAIN_NS = 100000000 }; // how long to wait before a member of another process is asked for again
 
 typedef struct gauge { // what is known of one member's progress
     int64_t done, total;
     double loss, acc;
     bool in_work;
+    bool is_elsewhere; // another process had it when it was asked for
 } gauge;
 
 typedef struct pool {
@@ -26,7 +29,7 @@ typedef struct pool {
     lt_member_outcome *outcome; // (n)
     gauge *gauge;               // (n)
     pthread_mutex_t lock;       // all below, gauge, and the caller's sinks
-    int next;
+    int next, next_elsewhere;
     double emit_s;
 } pool;
 
@@ -163,20 +166,46 @@ static void finish_member(pool *p, int member, lt_status status, double wall_s)
         emit_progress(p, true);
 }
 
+// The next member that nobody has begun, else in turn one that another process had. -1: there is none. The lock is
+// held.
+static int take_member(pool *p)
+{
+    const int n = p->spec->n;
+    int member = -1;
+    if (p->next < n)
+        member = p->next++;
+    for (int i = 0; i < n && member < 0; i++) {
+        const int at = (p->next_elsewhere + i) % n;
+        if (p->gauge[at].is_elsewhere && !p->gauge[at].in_work)
+            member = at;
+    }
+    if (member >= 0 && p->gauge[member].is_elsewhere)
+        p->next_elsewhere = member + 1;
+    if (member >= 0)
+        p->gauge[member].in_work = true;
+    return member;
+}
+
 static void *worker_main(void *arg)
 {
     worker *w = arg;
     pool *p = w->pool;
     pthread_mutex_lock(&p->lock);
-    while (p->next < p->spec->n && !lt_interrupted(p->spec->stop)) {
-        const int member = p->next++;
-        p->gauge[member].in_work = true;
+    for (int member; !lt_interrupted(p->spec->stop) && (member = take_member(p)) >= 0;) {
+        gauge *g = &p->gauge[member];
+        const bool again = g->is_elsewhere;
         pthread_mutex_unlock(&p->lock);
+        if (again)
+            nanosleep(&(struct timespec){.tv_nsec = ASK_AGAIN_NS}, NULL);
         const double start_s = lti_now_s();
         lt_error_clear();
         const lt_status status = work_on(w, member);
         pthread_mutex_lock(&p->lock);
-        finish_member(p, member, status, lti_now_s() - start_s);
+        g->is_elsewhere = p->spec->join && status == LT_E_BUSY;
+        if (g->is_elsewhere)
+            g->in_work = false;
+        else
+            finish_member(p, member, status, lti_now_s() - start_s);
     }
     pthread_mutex_unlock(&p->lock);
     return NULL;
