@@ -113,14 +113,22 @@ bool cli_json_has(const json_t *array, const json_t *item)
     return false;
 }
 
+// jansson gives no reason when it lacked memory.
+static lt_status not_parsed(const char *label, const json_error_t *error)
+{
+    if (!error->text[0])
+        return LT_FAIL(LT_E_NOMEM, "out of memory: %s", label);
+    return LT_FAIL(LT_E_FORMAT, "%s:%d: expected JSON, but %s", label, error->line, error->text);
+}
+
 // text: malloc'ed by the library, NULL when it was out of memory; freed here.
 lt_status cli_json_take(char *text, json_t **out)
 {
     if (!text)
         return LT_FAIL(LT_E_NOMEM, "out of memory: result");
-    *out = json_loads(text, 0, NULL);
+    const lt_status status = cli_json_parse(text, "result", out);
     free(text);
-    return *out ? LT_OK : LT_FAIL(LT_E_FAIL, "the result is not JSON");
+    return status;
 }
 
 lt_status cli_json_load(const char *path, json_t **out)
@@ -132,18 +140,14 @@ lt_status cli_json_load(const char *path, json_t **out)
     LT_TRY(lt_read_file(path, MAX_BYTES, &bytes, &n));
     *out = json_loadb(bytes, n, 0, &error);
     free(bytes);
-    if (!*out)
-        return LT_FAIL(LT_E_FORMAT, "%s:%d: expected JSON, but %s", path, error.line, error.text);
-    return LT_OK;
+    return *out ? LT_OK : not_parsed(path, &error);
 }
 
 lt_status cli_json_parse(const char *text, const char *label, json_t **out)
 {
     json_error_t error;
     *out = json_loads(text, 0, &error);
-    if (!*out)
-        return LT_FAIL(LT_E_FORMAT, "%s:%d: expected JSON, but %s", label, error.line, error.text);
-    return LT_OK;
+    return *out ? LT_OK : not_parsed(label, &error);
 }
 
 lt_status cli_set_result(cli_call *call, const char *json, const char *label)

@@ -4,6 +4,7 @@
 // data set matches samples by digest and class; equal images of one class are matched in their order. Renamed, added
 // and deleted files therefore change nothing about the samples that are still there: they keep their ids.
 #include "data_impl.h"
+#include "io/json_read.h"
 #include "lethe/tensorfile.h"
 #include <jansson.h>
 #include <stdlib.h>
@@ -84,8 +85,11 @@ static int compare_known(const void *a, const void *b)
 
 static lt_status read_names(const char *path, const char *text, lt_sample_list *list)
 {
-    json_t *names = text ? json_loads(text, 0, NULL) : NULL;
+    json_error_t error;
+    json_t *names = text ? json_loads(text, 0, &error) : NULL;
     lt_status status = LT_OK;
+    if (text && !names && lti_json_lacked_memory(&error))
+        return LTI_NOMEM(path);
     list->n_classes = (int)json_array_size(names);
     list->class_name = lti_arena_alloc(&list->arena, ((size_t)list->n_classes + 1) * sizeof *list->class_name);
     if (!list->class_name)

@@ -5,6 +5,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+bool lti_json_lacked_memory(const json_error_t *error)
+{
+    return json_error_code(error) == json_error_out_of_memory || !error->text[0];
+}
+
 lt_status lti_json_load(const char *path, json_t **out)
 {
     enum { MAX_BYTES = 1 << 26 };
@@ -14,6 +19,8 @@ lt_status lti_json_load(const char *path, json_t **out)
     LT_TRY(lt_read_file(path, MAX_BYTES, &bytes, &n));
     *out = json_loadb(bytes, n, 0, &error);
     free(bytes);
+    if (!*out && lti_json_lacked_memory(&error))
+        return LTI_NOMEM(path);
     if (!*out)
         return LT_FAIL(LT_E_FORMAT, "%s:%d: expected JSON, but %s", path, error.line, error.text);
     return LT_OK;

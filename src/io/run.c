@@ -4,6 +4,7 @@
 // files are written atomically. metrics.jsonl and log.txt grow by single O_APPEND writes of whole lines; a line cut by
 // a crash is removed when the run is resumed. So a process may be killed between any two instructions.
 #include "io/run_impl.h"
+#include "io/json_read.h"
 #include "lethe/tensorfile.h"
 #include <dirent.h>
 #include <errno.h>
@@ -89,8 +90,11 @@ static lt_status classify(const lt_run *run, dir_state *state)
     lt_status status = lt_read_file(path, ENV_MAX, &text, &n);
     lti_free(path);
     LT_TRY(status);
-    json_t *env = json_loadb(text, n, 0, NULL);
+    json_error_t error;
+    json_t *env = json_loadb(text, n, 0, &error);
     lti_free(text);
+    if (!env && lti_json_lacked_memory(&error))
+        return LTI_NOMEM("run directory");
     const char *digest = json_string_value(json_object_get(env, "config_digest"));
     const char *verb = json_string_value(json_object_get(env, "verb"));
     if (digest && verb)

@@ -5,6 +5,7 @@
 // file may be removed afterwards, as adversarial examples of forgotten images should be: whoever needs it says that it
 // is missing.
 #include "io/run_impl.h"
+#include "io/json_read.h"
 #include "io/tensorboard.h"
 #include "lethe/tensorfile.h"
 #include <dirent.h>
@@ -127,15 +128,18 @@ static lt_status open_list(const char *dir, json_t **files)
     char *path = lti_asprintf("%s/%s", dir, files_name), *text;
     struct stat st;
     size_t n;
+    json_error_t error;
     *files = NULL;
     lt_status status = path ? LT_OK : LTI_NOMEM("run directory");
     if (status != LT_OK || stat(path, &st) != 0)
         goto done;
     LT_TRY_GOTO(check_list(dir, path), done);
     LT_TRY_GOTO(lt_read_file(path, MAX_BYTES, &text, &n), done);
-    *files = json_loads(text, 0, NULL);
+    *files = json_loads(text, 0, &error);
     lti_free(text);
-    if (!*files)
+    if (!*files && lti_json_lacked_memory(&error))
+        status = LTI_NOMEM(path);
+    else if (!*files)
         status = LT_FAIL(LT_E_INTEGRITY, "%s: expected the digests of the run's files, found other text", path);
 done:
     lti_free(path);

@@ -4,6 +4,7 @@
 // gaps or overlap and end exactly at the end of the file. Nothing is allocated from a number in the header before that
 // number has been checked against the bytes that are really there.
 #include "io/tensorfile_impl.h"
+#include "io/json_read.h"
 #include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
@@ -44,7 +45,7 @@ static lt_status read_header(parser *p, const unsigned char *bytes, size_t n)
     json_error_t error;
     p->root = json_loadb((const char *)bytes + PREFIX, (size_t)header, JSON_REJECT_DUPLICATES, &error);
     if (!p->root) {
-        if (json_error_code(&error) == json_error_out_of_memory)
+        if (lti_json_lacked_memory(&error))
             return LTI_NOMEM(p->label);
         return LT_FAIL(LT_E_FORMAT, "%s: expected a JSON header, found an error at byte %d: %s", p->label,
                        error.position, error.text);

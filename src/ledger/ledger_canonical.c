@@ -202,7 +202,7 @@ lt_status lti_parse_json(const char *text, size_t n, const char *label, json_t *
     }
     if (*value)
         return LT_OK;
-    if (json_error_code(&error) == json_error_out_of_memory)
+    if (lti_json_lacked_memory(&error))
         return LTI_NOMEM(label);
     return LT_FAIL(LT_E_FORMAT, "%s:%d: expected JSON, but %s", label, error.line, error.text);
 }

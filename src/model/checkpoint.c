@@ -4,6 +4,7 @@
 // the input size, the class names and the normalisation in its metadata. Opening builds the graph first and holds the
 // file against it: each tensor must be there once, with the graph's shape and finite values, and nothing else may be.
 #include "model/key_map.h"
+#include "io/json_read.h"
 #include <jansson.h>
 #include <math.h>
 #include <stdio.h>
@@ -178,7 +179,12 @@ static lt_status read_classes(const char *path, const char *text, lt_model *m)
     const size_t n = (size_t)m->shape.n_classes;
     lt_status status = LT_OK;
     const char **names = NULL;
-    json_t *array = json_loads(text, 0, NULL);
+    json_error_t error;
+    json_t *array = json_loads(text, 0, &error);
+    if (!array && lti_json_lacked_memory(&error)) {
+        status = LTI_NOMEM("class names");
+        goto done;
+    }
     if (!json_is_array(array)) {
         status = bad_classes(path, "something else", m->shape.n_classes);
         goto done;

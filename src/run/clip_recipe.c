@@ -79,6 +79,8 @@ lt_status lt_trained_model_clip(const lt_trained_model *m, lt_clip_cfg *cfg)
         return LT_OK;
     json_error_t error;
     json_t *recipe = json_loads(text, 0, &error);
+    if (!recipe && lti_json_lacked_memory(&error))
+        return LTI_NOMEM(key);
     if (!recipe)
         return LT_FAIL(LT_E_FORMAT, "%s: metadata %s: %s", m->path, key, error.text);
     const lt_status status = lti_clip_read(m->path, recipe, cfg);

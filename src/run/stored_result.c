@@ -11,6 +11,8 @@ lt_status lti_stored_result(const lt_result_dir *d, char **json, json_t **parsed
     LT_TRY(lt_result_dir_stored(d, &text));
     json_t *j = json_loads(text, 0, &error);
     free(text);
+    if (!j && lti_json_lacked_memory(&error))
+        return LTI_NOMEM("result");
     if (!j)
         return LT_FAIL(LT_E_FORMAT, "%s/result.json:%d: expected JSON, but %s", d->dir, error.line, error.text);
     json_object_set_new(j, "run", json_string(d->dir));

@@ -3,6 +3,7 @@
 // entry.json is written after the model and atomically, so whatever has one is complete. The lock is on the directory
 // itself and goes away with the process.
 #include "store_impl.h"
+#include "io/json_read.h"
 #include "lethe/run.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -53,6 +54,8 @@ lt_status lti_entry_read(const lti_entry *e, json_t **record)
     if (json_is_object(*record))
         return LT_OK;
     const bool parsed = *record != NULL;
+    if (!parsed && lti_json_lacked_memory(&error))
+        return LTI_NOMEM(e->record);
     json_decref(*record);
     *record = NULL;
     LT_FAIL(LT_E_INTEGRITY, "%s: expected the record of a reference model, found %s", e->record,

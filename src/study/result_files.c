@@ -196,6 +196,8 @@ lt_status lti_study_result_parse(const char *text, size_t n, const char *label, 
     json_error_t error;
     *result = (lt_study_result){0};
     json_t *file = json_loadb(text, n, 0, &error);
+    if (!file && lti_json_lacked_memory(&error))
+        return LTI_NOMEM(label);
     if (!file)
         return LT_FAIL(LT_E_FORMAT, "%s:%d: expected JSON, but %s", label, error.line, error.text);
     lt_status status = lti_result_begin(result);
