@@ -3,6 +3,7 @@
 // Helpers that cannot report failure abort when memory is out: a command that cannot hold a table has nothing to
 // rescue.
 #include "cli.h"
+#include <errno.h>
 #include <math.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -113,10 +114,10 @@ bool cli_json_has(const json_t *array, const json_t *item)
     return false;
 }
 
-// jansson gives no reason when it lacked memory.
+// For want of memory jansson gives any reason or none.
 static lt_status not_parsed(const char *label, const json_error_t *error)
 {
-    if (!error->text[0])
+    if (!error->text[0] || errno == ENOMEM)
         return LT_FAIL(LT_E_NOMEM, "out of memory: %s", label);
     return LT_FAIL(LT_E_FORMAT, "%s:%d: expected JSON, but %s", label, error->line, error->text);
 }
@@ -138,6 +139,7 @@ lt_status cli_json_load(const char *path, json_t **out)
     size_t n;
     json_error_t error;
     LT_TRY(lt_read_file(path, MAX_BYTES, &bytes, &n));
+    errno = 0;
     *out = json_loadb(bytes, n, 0, &error);
     free(bytes);
     return *out ? LT_OK : not_parsed(path, &error);
@@ -146,6 +148,7 @@ lt_status cli_json_load(const char *path, json_t **out)
 lt_status cli_json_parse(const char *text, const char *label, json_t **out)
 {
     json_error_t error;
+    errno = 0;
     *out = json_loads(text, 0, &error);
     return *out ? LT_OK : not_parsed(label, &error);
 }

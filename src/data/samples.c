@@ -86,7 +86,7 @@ static int compare_known(const void *a, const void *b)
 static lt_status read_names(const char *path, const char *text, lt_sample_list *list)
 {
     json_error_t error;
-    json_t *names = text ? json_loads(text, 0, &error) : NULL;
+    json_t *names = text ? lti_json_parse(text, strlen(text), 0, &error) : NULL;
     lt_status status = LT_OK;
     if (text && !names && lti_json_lacked_memory(&error))
         return LTI_NOMEM(path);

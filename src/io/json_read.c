@@ -1,13 +1,23 @@
 // json_read.c - JSON files of runs, and values in them by path.
 #include "io/json_read.h"
+#include <errno.h>
 #include <jansson.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
+json_t *lti_json_parse(const char *text, size_t n, size_t flags, json_error_t *error)
+{
+    errno = 0;
+    json_t *value = json_loadb(text, n, flags, error);
+    if (!value && errno == ENOMEM)
+        error->text[0] = '\0';
+    return value;
+}
+
 bool lti_json_lacked_memory(const json_error_t *error)
 {
-    return json_error_code(error) == json_error_out_of_memory || !error->text[0];
+    return !error->text[0];
 }
 
 lt_status lti_json_load(const char *path, json_t **out)
@@ -17,7 +27,7 @@ lt_status lti_json_load(const char *path, json_t **out)
     size_t n;
     json_error_t error;
     LT_TRY(lt_read_file(path, MAX_BYTES, &bytes, &n));
-    *out = json_loadb(bytes, n, 0, &error);
+    *out = lti_json_parse(bytes, n, 0, &error);
     free(bytes);
     if (!*out && lti_json_lacked_memory(&error))
         return LTI_NOMEM(path);

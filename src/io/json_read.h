@@ -7,8 +7,9 @@ struct json_t; // of jansson
 struct json_error_t;
 
 lt_status lti_json_load(const char *path, struct json_t **out); // LT_E_INPUT, LT_E_FORMAT with the line
-// Was there no memory for a text that could not be parsed? jansson then often gives no reason at all.
-bool lti_json_lacked_memory(const struct json_error_t *error);
+// As json_loadb. Where it fails for want of memory, jansson gives any reason or none: then *error says so.
+struct json_t *lti_json_parse(const char *text, size_t n, size_t flags, struct json_error_t *error);
+bool lti_json_lacked_memory(const struct json_error_t *error); // of a text that lti_json_parse has not parsed
 // DIR/FILE; *out stays NULL when there is no such regular file.
 lt_status lti_json_load_optional(const char *dir, const char *file, struct json_t **out);
 // What is at "a.b"; NULL when absent.

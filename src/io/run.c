@@ -91,7 +91,7 @@ static lt_status classify(const lt_run *run, dir_state *state)
     lti_free(path);
     LT_TRY(status);
     json_error_t error;
-    json_t *env = json_loadb(text, n, 0, &error);
+    json_t *env = lti_json_parse(text, n, 0, &error);
     lti_free(text);
     if (!env && lti_json_lacked_memory(&error))
         return LTI_NOMEM("run directory");

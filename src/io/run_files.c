@@ -135,7 +135,7 @@ static lt_status open_list(const char *dir, json_t **files)
         goto done;
     LT_TRY_GOTO(check_list(dir, path), done);
     LT_TRY_GOTO(lt_read_file(path, MAX_BYTES, &text, &n), done);
-    *files = json_loads(text, 0, &error);
+    *files = lti_json_parse(text, n, 0, &error);
     lti_free(text);
     if (!*files && lti_json_lacked_memory(&error))
         status = LTI_NOMEM(path);

@@ -43,7 +43,7 @@ static lt_status read_header(parser *p, const unsigned char *bytes, size_t n)
         return LT_FAIL(LT_E_FORMAT, "%s: expected a safetensors header starting with '{', found another byte",
                        p->label);
     json_error_t error;
-    p->root = json_loadb((const char *)bytes + PREFIX, (size_t)header, JSON_REJECT_DUPLICATES, &error);
+    p->root = lti_json_parse((const char *)bytes + PREFIX, (size_t)header, JSON_REJECT_DUPLICATES, &error);
     if (!p->root) {
         if (lti_json_lacked_memory(&error))
             return LTI_NOMEM(p->label);

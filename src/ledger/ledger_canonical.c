@@ -194,7 +194,7 @@ static bool is_deeper(const json_t *v, int levels)
 lt_status lti_parse_json(const char *text, size_t n, const char *label, json_t **value)
 {
     json_error_t error;
-    *value = json_loadb(text, n, JSON_REJECT_DUPLICATES, &error);
+    *value = lti_json_parse(text, n, JSON_REJECT_DUPLICATES, &error);
     if (*value && is_deeper(*value, DEPTH_MAX)) {
         json_decref(*value);
         *value = NULL;

@@ -180,7 +180,7 @@ static lt_status read_classes(const char *path, const char *text, lt_model *m)
     lt_status status = LT_OK;
     const char **names = NULL;
     json_error_t error;
-    json_t *array = json_loads(text, 0, &error);
+    json_t *array = lti_json_parse(text, strlen(text), 0, &error);
     if (!array && lti_json_lacked_memory(&error)) {
         status = LTI_NOMEM("class names");
         goto done;

@@ -78,7 +78,7 @@ lt_status lt_trained_model_clip(const lt_trained_model *m, lt_clip_cfg *cfg)
     if (!text)
         return LT_OK;
     json_error_t error;
-    json_t *recipe = json_loads(text, 0, &error);
+    json_t *recipe = lti_json_parse(text, strlen(text), 0, &error);
     if (!recipe && lti_json_lacked_memory(&error))
         return LTI_NOMEM(key);
     if (!recipe)

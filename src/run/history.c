@@ -120,7 +120,7 @@ static lt_status parse_meta(const lt_trained_model *m, const char *key, json_t *
 {
     json_error_t error;
     const char *text = lt_trained_model_meta(m, key);
-    *json = text ? json_loads(text, 0, &error) : NULL;
+    *json = text ? lti_json_parse(text, strlen(text), 0, &error) : NULL;
     if (text && !*json && lti_json_lacked_memory(&error))
         return LTI_NOMEM(key);
     return !text || *json ? LT_OK : LT_FAIL(LT_E_FORMAT, "%s: metadata %s: %s", m->path, key, error.text);

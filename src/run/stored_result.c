@@ -2,6 +2,7 @@
 #include "run/run_impl.h"
 #include "lethe/run.h"
 #include <stdlib.h>
+#include <string.h>
 
 lt_status lti_stored_result(const lt_result_dir *d, char **json, json_t **parsed)
 {
@@ -9,7 +10,7 @@ lt_status lti_stored_result(const lt_result_dir *d, char **json, json_t **parsed
     char *text;
     *parsed = NULL;
     LT_TRY(lt_result_dir_stored(d, &text));
-    json_t *j = json_loads(text, 0, &error);
+    json_t *j = lti_json_parse(text, strlen(text), 0, &error);
     free(text);
     if (!j && lti_json_lacked_memory(&error))
         return LTI_NOMEM("result");

@@ -49,7 +49,7 @@ lt_status lti_entry_read(const lti_entry *e, json_t **record)
     size_t n;
     json_error_t error;
     LT_TRY(lt_read_file(e->record, RECORD_MAX, &text, &n));
-    *record = json_loadb(text, n, 0, &error);
+    *record = lti_json_parse(text, n, 0, &error);
     lti_free(text);
     if (json_is_object(*record))
         return LT_OK;

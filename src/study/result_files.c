@@ -195,7 +195,7 @@ lt_status lti_study_result_parse(const char *text, size_t n, const char *label, 
 {
     json_error_t error;
     *result = (lt_study_result){0};
-    json_t *file = json_loadb(text, n, 0, &error);
+    json_t *file = lti_json_parse(text, n, 0, &error);
     if (!file && lti_json_lacked_memory(&error))
         return LTI_NOMEM(label);
     if (!file)
