@@ -85,10 +85,11 @@ END
 
 now_ms() { date +%s%3N; }
 
-# Everything that a killed process had finished is still there, and the ledger is in order.
+# Everything that a killed process had finished is still there, and the ledger is in order. An empty file is one whose
+# writer was killed before its first record.
 check_ledgers() {
     for db in "$LETHE_HOME/lethe.db" small.db; do
-        [ ! -e $db ] || "$LETHE" ledger list --ledger $db >/dev/null 2>err || die "$1: $db cannot be read"
+        [ ! -s $db ] || "$LETHE" ledger list --ledger $db >/dev/null 2>err || die "$1: $db cannot be read"
     done
 }
 
