@@ -87,7 +87,7 @@ typedef struct lt_auc_triple {
     double ft, fr,
         rt; // forget vs test, retain vs forget, retain vs test; balanced sub-sampling, seeds 0,1,2 [AMUN 7.5]
 } lt_auc_triple;
-LT_API lt_status lt_audit_auc(const lt_signals *s, lt_feature f, lt_auc_triple *out);
+LT_API lt_status lt_audit_auc(const lt_signals *s, lt_feature f, lt_auc_triple *out); // of one feature, groups
 
 typedef struct lt_phi_stats { // how forgotten samples look beside retained and unseen ones, without an oracle
     double share;             // 0 = like retained ones, 1 = like unseen ones [AREA 3]; NAN without test samples
@@ -183,6 +183,7 @@ typedef struct lt_mia_metrics {
     lt_auc_triple tpr_1, tpr_01; // TPR at 1 % and 0.1 % FPR of the same pairs, all samples
     double ft_acc;               // balanced accuracy, forget against test, of the attack's own rule; NAN = none
 } lt_mia_metrics;
+// Metrics of one attack from its scores (n).
 LT_API lt_status lt_mia_measure(const lt_signals *s, const lt_mia *mia, const double *score, lt_mia_metrics *out);
 // risk[i] in [0,1]: share of the test samples that score lower than sample i, ties counted half. One minus it is the
 // false positive rate at which sample i would be called a member.

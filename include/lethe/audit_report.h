@@ -108,7 +108,7 @@ typedef enum lt_audit_kind_id {
 #undef LT_X
     LT_N_AUDIT_KINDS
 } lt_audit_kind_id;
-LT_API const lt_audit_kind *lt_audit_kind_get(lt_audit_kind_id id);
+LT_API const lt_audit_kind *lt_audit_kind_get(lt_audit_kind_id id); // a row of the list
 
 // ---- risk of single samples: the share of test samples that score lower (lt_mia_risk), by the first attack of the set
 
@@ -164,8 +164,8 @@ struct lt_audit_report { // owned; borrows what lt_audit_in holds
     lt_risk *risk;                // filled by who asks for it; NULL = none
     lt_lint lint;
 };
-LT_API lt_status lt_audit_report_create(const lt_audit_in *in, lt_audit_report **report);
-LT_API void lt_audit_report_destroy(lt_audit_report *report); // NULL is fine
+LT_API lt_status lt_audit_report_create(const lt_audit_in *in, lt_audit_report **report); // empty; kinds fill it
+LT_API void lt_audit_report_destroy(lt_audit_report *report);                             // NULL is fine
 // cfg: cfg_size bytes described by the kind's options; NULL = defaults.
 LT_API lt_status lt_audit_kind_check(lt_audit_kind_id id, const lt_audit_in *in, const void *cfg);
 LT_API lt_status lt_audit_kind_run(lt_audit_kind_id id, const void *cfg, lt_audit_report *report);
@@ -197,6 +197,7 @@ typedef struct lt_representation_summary { // owned; n = 0 when the audit was no
     double relearn_area[LT_N_MODEL_KINDS], relearn_pair; // under forget accuracy; mean difference of two retrained ones
     const char *verdict;                                 // on the area; "" without retrained models
 } lt_representation_summary;
+// What a report that has this kind says in short.
 LT_API lt_status lt_audit_representation(const lt_audit_report *report, lt_representation_summary *summary);
 LT_API void lt_representation_summary_clear(lt_representation_summary *summary);
 

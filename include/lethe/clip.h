@@ -47,8 +47,8 @@ LT_API lt_status lt_clip_model(lt_model *model, const lt_clip_cfg *cfg, uint64_t
 // ---- clipping while a job trains
 typedef struct lt_clipper lt_clipper;
 LT_API lt_status lt_clipper_create(lt_model *model, const lt_clip_cfg *cfg, uint64_t seed, const lt_env *env,
-                                   lt_clipper **clipper);
-LT_API void lt_clipper_destroy(lt_clipper *clipper); // NULL is fine
+                                   lt_clipper **clipper); // for a model that it borrows
+LT_API void lt_clipper_destroy(lt_clipper *clipper);      // NULL is fine
 // Sets after_update of a job without one (LT_E_USAGE otherwise), and its memory, where the singular vectors are kept
 // for checkpoints. The clipper must outlive the run.
 LT_API lt_status lt_clipper_attach(lt_clipper *clipper, lt_job *job);

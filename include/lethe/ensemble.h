@@ -81,7 +81,7 @@ typedef struct lt_ensemble_eval {
     double robust_acc, robust_interval[2];   // of the ensemble under the attack on itself; NAN without white_box
 } lt_ensemble_eval;
 LT_API lt_status lt_ensemble_evaluate(const lt_ensemble *e, const lt_view *view, const lt_ensemble_eval_cfg *cfg,
-                                      const lt_env *env, lt_ensemble_eval *out);
+                                      const lt_env *env, lt_ensemble_eval *out); // accuracies, transfer, robustness
 LT_API void lt_ensemble_eval_clear(lt_ensemble_eval *e);
 
 LT_END_DECLS

@@ -41,7 +41,7 @@ typedef struct lt_sink {
 
 typedef struct lt_events lt_events; // a list of sinks; NULL is a valid emitter that drops everything
 
-LT_API lt_status lt_events_create(lt_events **events);
+LT_API lt_status lt_events_create(lt_events **events); // no sinks yet; LT_E_NOMEM
 LT_API void lt_events_destroy(lt_events *events);
 LT_API lt_status lt_events_add(lt_events *events, lt_sink sink);
 LT_API void lt_events_remove(lt_events *events, void *self); // every sink with this self

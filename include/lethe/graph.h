@@ -41,8 +41,8 @@ typedef struct lt_value_info {
     int64_t slab_offset; // PARAM and STATE: element offset in its slab, in creation order, without gaps; else -1
 } lt_value_info;
 
-LT_API lt_status lt_graph_create(lt_graph **g);
-LT_API void lt_graph_destroy(lt_graph *g); // NULL is fine
+LT_API lt_status lt_graph_create(lt_graph **g); // an empty graph; LT_E_NOMEM
+LT_API void lt_graph_destroy(lt_graph *g);      // NULL is fine
 LT_API lt_status lt_graph_dup(const lt_graph *g, lt_graph **copy);
 LT_API lt_status
 lt_graph_status(const lt_graph *g); // LT_OK, or the first builder error (restored as this thread's record)
@@ -70,9 +70,9 @@ typedef struct lt_graph_join {
 LT_API lt_val lt_graph_append(lt_graph *g, const lt_graph *from, const lt_graph_join *join);
 
 // ---- leaves
-LT_API lt_val lt_input(lt_graph *g, const char *name, lt_dtype dtype, lt_shape shape);
-LT_API lt_val lt_param(lt_graph *g, const char *name, lt_shape shape);
-LT_API lt_val lt_state(lt_graph *g, const char *name, lt_shape shape);
+LT_API lt_val lt_input(lt_graph *g, const char *name, lt_dtype dtype, lt_shape shape); // filled before each run
+LT_API lt_val lt_param(lt_graph *g, const char *name, lt_shape shape);                 // a range of the parameter slab
+LT_API lt_val lt_state(lt_graph *g, const char *name, lt_shape shape); // kept with the model, not trained
 #define LT_SHAPE(...) ((lt_shape){(int)(sizeof((int64_t[]){__VA_ARGS__}) / sizeof(int64_t)), {__VA_ARGS__}})
 
 // ---- ops. Dims: x (N,C,H,W), y (N,K,H',W'), H' = floor((H + 2 pad - R) / stride) + 1.

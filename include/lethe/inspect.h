@@ -17,7 +17,7 @@ typedef struct lt_tensor_stats { // of the finite elements; NAN without one
     double min, max, mean;
     int64_t n, n_not_finite;
 } lt_tensor_stats;
-LT_API void lt_tensor_measure(const lt_tensor *t, lt_tensor_stats *stats);
+LT_API void lt_tensor_measure(const lt_tensor *t, lt_tensor_stats *stats); // over all elements
 
 // ---- files
 typedef struct lt_inspect_spec {

@@ -15,8 +15,8 @@ typedef struct lt_machine {
     int64_t memory_bytes, available_bytes;
 } lt_machine;
 
-LT_API void lt_machine_read(lt_machine *machine);
-LT_API int lt_usable_cores(void); // n_usable alone
+LT_API void lt_machine_read(lt_machine *machine); // what the system does not say is 0 or ""
+LT_API int lt_usable_cores(void);                 // n_usable alone
 
 // The largest resident memory of this process since it began, or since the last reset where the system allows one.
 LT_API int64_t lt_peak_rss_bytes(void);

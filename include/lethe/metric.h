@@ -22,7 +22,7 @@ typedef struct lt_sample_group {
     lt_group stored;          // group of the signals file that the samples come from
     int classes;              // LT_CLASSES_*
 } lt_sample_group;
-LT_API const lt_sample_group *lt_sample_group_get(lt_group_id id);
+LT_API const lt_sample_group *lt_sample_group_get(lt_group_id id);        // a row of the list
 LT_API lt_status lt_sample_group_find(const char *name, lt_group_id *id); // LT_E_USAGE with the nearest name
 // in[i] = whether row i of the signals belongs to the group; in may be NULL. Returns their number, -1 when out of
 // memory (recorded).
@@ -80,7 +80,7 @@ typedef struct lt_metric {
     int decimals;      // in tables, of percent where the unit is a fraction
     int drop_priority; // in narrow tables: columns with the largest go first; 0 = never
 } lt_metric;
-LT_API const lt_metric *lt_metric_get(lt_metric_id id);
+LT_API const lt_metric *lt_metric_get(lt_metric_id id); // a row of the list
 // The metric of a path in results; *attack is NULL for one of no attack. LT_E_USAGE for a path that is none.
 LT_API lt_status lt_metric_find(const char *path, lt_metric_id *id, const lt_mia **attack);
 enum { LT_METRIC_PATH = 64, LT_METRIC_TITLE = 128 };

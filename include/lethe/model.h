@@ -113,7 +113,7 @@ LT_API int32_t lt_model_steps(const lt_model *model, lt_val *output);
 typedef struct lt_arch {
     const char *name, *title, *keys; // keys: "width=64,proj-half=0,bn=1"
 } lt_arch;
-LT_API const lt_arch *lt_model_archs(int *n);
+LT_API const lt_arch *lt_model_archs(int *n); // n architectures that lt_model_create knows
 
 LT_END_DECLS
 #endif

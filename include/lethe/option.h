@@ -91,7 +91,7 @@ typedef struct lt_option {
 // NOLINTEND(bugprone-macro-parentheses)
 
 typedef enum lt_auto { LT_NO, LT_YES, LT_AUTO } lt_auto;
-LT_API extern const lt_opt_value lt_auto_values[];
+LT_API extern const lt_opt_value lt_auto_values[]; // names of the values of an option that has "auto"
 
 // Fill a config struct with the table's defaults. For code that needs no lt_optset.
 LT_API void lt_options_defaults(const lt_option *table, void *cfg);
@@ -107,8 +107,8 @@ enum {
     LT_OPTGROUP_NODIGEST = 2, // rows say how to run, not what (--quiet, --out, --resume): kept out of lt_optset_digest
 };
 
-LT_API lt_status lt_optset_create(lt_optset **set);
-LT_API void lt_optset_destroy(lt_optset *set); // NULL is fine; STR fields of bound structs become invalid
+LT_API lt_status lt_optset_create(lt_optset **set); // an empty set; LT_E_NOMEM
+LT_API void lt_optset_destroy(lt_optset *set);      // NULL is fine; STR fields of bound structs become invalid
 // Bind a table to cfg and write its defaults. `prefix` may be "". Table, prefix and cfg must outlive the set.
 LT_API lt_status lt_optset_add(lt_optset *set, const char *prefix, const lt_option *table, void *cfg, unsigned flags);
 

@@ -73,7 +73,7 @@ LT_API void *lt_plan_buffer(lt_plan *plan, lt_val v);
 // Gradient with respect to wrt[i], plain layout.
 LT_API void *lt_plan_grad(lt_plan *plan, int i);
 
-LT_API lt_status lt_plan_run(lt_plan *plan);
+LT_API lt_status lt_plan_run(lt_plan *plan); // one batch: outputs and, when there are any, gradients
 
 // The two halves of a run of an evaluation-mode plan with a seed, so that the seed may be chosen after the outputs are
 // known (losses on the host, early stops). run_forward makes `outs` and keeps the activations; run_backward makes the
@@ -88,7 +88,7 @@ typedef struct lt_plan_stats {
     int64_t slab_bytes; // activations, gradients and scratch
     int n_kernels, n_reorders, n_ref_fallbacks;
 } lt_plan_stats;
-LT_API lt_plan_stats lt_plan_get_stats(const lt_plan *plan);
+LT_API lt_plan_stats lt_plan_get_stats(const lt_plan *plan); // counted when the plan was made
 // One line per kernel: node, op, shapes, implementation, algorithm, layouts, microseconds when timed at plan time;
 // reorders and reference fallbacks marked. malloc'ed; the caller frees. NULL when out of memory.
 LT_API char *lt_plan_dump(const lt_plan *plan);

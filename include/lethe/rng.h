@@ -39,8 +39,8 @@ typedef struct lt_rng {
     int n_left;
 } lt_rng;
 
-LT_API lt_rng lt_rng_at(uint64_t seed, uint32_t stream, uint32_t step, uint64_t index);
-LT_API uint32_t lt_rng_u32(lt_rng *rng);
+LT_API lt_rng lt_rng_at(uint64_t seed, uint32_t stream, uint32_t step, uint64_t index); // starts at this place
+LT_API uint32_t lt_rng_u32(lt_rng *rng);                                                // the next 32 bits
 LT_API uint64_t lt_rng_below(lt_rng *rng, uint64_t n); // uniform on 0..n-1, unbiased; n > 0
 LT_API float lt_rng_uniform(lt_rng *rng);              // [0, 1), 24 bits
 LT_API double lt_rng_normal(lt_rng *rng);              // N(0,1), Box-Muller

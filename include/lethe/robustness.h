@@ -84,7 +84,7 @@ typedef struct lt_norms_record {
     lt_clip_report clipped;   // empty without clipping
     char *json;
 } lt_norms_record;
-LT_API lt_status lt_norms_measure(const lt_norms_order *order, lt_norms_record *record);
+LT_API lt_status lt_norms_measure(const lt_norms_order *order, lt_norms_record *record); // clips if asked
 LT_API void lt_norms_record_clear(lt_norms_record *record);
 
 // ---- ensembles
@@ -127,6 +127,7 @@ typedef struct lt_ensemble_eval_record {
     lt_ensemble_eval eval;
     char *json;
 } lt_ensemble_eval_record;
+// Evaluates an ensemble that was trained before.
 LT_API lt_status lt_ensemble_eval_run(const lt_ensemble_eval_order *order, lt_ensemble_eval_record *record);
 LT_API void lt_ensemble_eval_record_clear(lt_ensemble_eval_record *record);
 

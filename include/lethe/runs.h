@@ -121,7 +121,7 @@ typedef struct lt_provenance { // fields that are NULL or "" leave the metadata 
     const lt_clip_cfg *clip;
     const char *config_digest, *parent_digest, *method, *forget_digest, *forgotten_digest;
 } lt_provenance;
-LT_API lt_status lt_model_set_provenance(lt_model *model, const lt_provenance *p);
+LT_API lt_status lt_model_set_provenance(lt_model *model, const lt_provenance *p); // written with the model
 LT_API char *lt_recipe_json(const lt_train_cfg *cfg); // {"lr":"0.1",...}, malloc'ed; NULL when out of memory
 
 // ---- directories of results

@@ -28,7 +28,7 @@ typedef struct lt_serve_spec {
 
 typedef struct lt_server lt_server;
 
-LT_API bool lt_server_is_available(void);
+LT_API bool lt_server_is_available(void);   // whether this build has a web server
 LT_API const char *lt_server_library(void); // "libmicrohttpd 0.9.75", or why there is none
 // Listens, and starts or goes on with the queue. LT_E_UNSUPPORTED without libmicrohttpd, LT_E_BUSY when another server
 // serves this directory or the port is taken, LT_E_USAGE for addresses that are none, LT_E_IO.

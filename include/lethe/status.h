@@ -47,8 +47,8 @@ typedef struct lt_error {
     } frame[LT_ERROR_FRAMES_MAX];
 } lt_error;
 
-LT_API const char *lt_status_text(lt_status status);
-LT_API int lt_status_exit_code(lt_status status);
+LT_API const char *lt_status_text(lt_status status); // of the list; "unknown status" for others
+LT_API int lt_status_exit_code(lt_status status);    // of the command; 1 for others
 
 // The calling thread's record; never NULL, status LT_OK when nothing failed since the last clear.
 LT_API const lt_error *lt_error_get(void);

@@ -42,7 +42,7 @@ LT_API int lt_tensor_file_n_meta(const lt_tensor_file *file);
 LT_API lt_meta lt_tensor_file_meta_at(const lt_tensor_file *file, int i);
 
 LT_API lt_status lt_safetensors_write(const char *path, const lt_tensor *tensors, int n, const lt_meta *meta,
-                                      int n_meta);
+                                      int n_meta);                                // atomically
 LT_API lt_status lt_npz_write(const char *path, const lt_tensor *tensors, int n); // stored, not compressed
 // A state_dict that torch.load(path, weights_only=True) reads: an ordered dictionary of the tensors in their order, in
 // the zip form.
