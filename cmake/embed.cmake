@@ -2,7 +2,7 @@
 set(text "// Made by cmake/embed.cmake from src/serve/www; do not edit.\n#include \"serve_impl.h\"\n\n")
 set(rows "")
 set(n 0)
-foreach(pair "index.html|text/html\\; charset=utf-8" "app.js|text/javascript\\; charset=utf-8" "charts.js|text/javascript\\; charset=utf-8"
+foreach(pair "index.html|text/html\\; charset=utf-8" "app.js|text/javascript\\; charset=utf-8" "charts.js|text/javascript\\; charset=utf-8" "records.js|text/javascript\\; charset=utf-8"
              "style.css|text/css\\; charset=utf-8" "icon.svg|image/svg+xml")
   string(REPLACE "|" ";" parts "${pair}")
   list(GET parts 0 name)

@@ -28,6 +28,25 @@ static char *read_ledger(size_t *n)
     return bytes;
 }
 
+// Scripts and styles that the page asks for are built in.
+static void what_the_page_names_is_served(void **state)
+{
+    char page[8192], target[64];
+    int n = 0;
+    (void)state;
+    assert_int_equal(site_get(&here, "/"), 200);
+    assert_true(here.r.n_bytes < sizeof page);
+    memcpy(page, here.r.fixed, here.r.n_bytes);
+    page[here.r.n_bytes] = '\0';
+    for (const char *at = page; (at = strstr(at, "=\"/")) != NULL; n++) {
+        at += strlen("=\"");
+        snprintf(target, sizeof target, "%.*s", (int)strcspn(at, "\""), at);
+        if (site_get(&here, target) != 200)
+            fail_msg("the page names %s, which is not served", target);
+    }
+    assert_true(n >= 5);
+}
+
 static void a_directory_without_records_has_none(void **state)
 {
     (void)state;
@@ -126,6 +145,7 @@ static void a_damaged_ledger_is_said(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(what_the_page_names_is_served),
         cmocka_unit_test(a_directory_without_records_has_none),
         cmocka_unit_test(records_and_receipts_are_sent_and_nothing_is_written),
         cmocka_unit_test(numbers_that_are_none_are_refused),
