@@ -1,7 +1,7 @@
-// spike.h - spiking networks after training: activity, synaptic operations, energy; integer neurons; exchange as NIR.
+// spike.h - spiking networks after training: activity, synaptic operations, energy; exchange as NIR.
 //
-// Networks, neurons and losses are those of model.h, graph.h and train.h. Sources and equations:
-// docs/methods/spiking.md.
+// Networks, neurons and losses are those of model.h, graph.h and train.h; integer neurons those of intnet.h. Sources
+// and equations: docs/methods/spiking.md.
 #ifndef LT_SPIKE_H
 #define LT_SPIKE_H
 #include "lethe/train.h"
@@ -35,17 +35,6 @@ LT_API void lt_spike_activity_clear(lt_spike_activity *activity);
 // caller (free). layer: "features.0".
 LT_API lt_status lt_spike_raster(const lt_model *model, const lt_view *view, int64_t sample, const lt_env *env,
                                  const char *layer, int64_t *n, uint8_t **spikes);
-
-// ---- integer neuron: subtract-delayed with decay 1/2 [SPIKE 16]
-// u = half(u') + x - threshold * s', s = [u > threshold]; half(v) = (v + 1) >> 1 rounds to nearest, ties up, also below
-// zero. u saturates at the bounds of `bits` (2 to 31) bits, signed; *n_saturated counts how often, may be NULL.
-typedef struct lt_int_neuron {
-    int32_t threshold; // in the unit of the currents
-    int bits;
-} lt_int_neuron;
-// x, s (steps, n); u (n): state, zero before a sample.
-LT_API void lt_int_neuron_run(const lt_int_neuron *neuron, int64_t steps, int64_t n, const int32_t *x, int32_t *u,
-                              uint8_t *s, int64_t *n_saturated);
 
 // ---- exchange: NIR (Pedersen et al., 2024), HDF5
 LT_API bool lt_nir_available(void); // built with HDF5

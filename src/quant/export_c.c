@@ -2,7 +2,7 @@
 //
 // The file holds packed codes, tables and a loop over layers that computes place by place: no scratch memory besides
 // the activations, no floating point, no allocation, no library but <stdint.h>.
-#include "quant/intnet_impl.h"
+#include "quant/export_c.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,7 +12,7 @@ static const char code_head[] =
     "/* Integer network exported by lethe. */\n#include \"%s\"\n\n"
     "enum { U8, I16, I32 };                                       /* what a tensor holds */\n"
     "enum { MIDRISE, MIDTREAD, BIT, SIGNED8, ONES, NONE };        /* how a weight is stored */\n"
-    "enum { AFFINE, LOGITS, SUM_POOL, MAX_POOL };\n"
+    "enum { AFFINE, LOGITS, SUM_POOL, MAX_POOL, CURRENT, NEURON, LAYER_NORM, COUNT };\n"
     "typedef struct { uint8_t type; int32_t h, w, c, offset; } tensor;\n"
     "typedef struct { const uint8_t *w; const int32_t *mul; int16_t source; uint8_t coding, bits, r, s, stride, pad; } "
     "term;\n"
@@ -22,7 +22,7 @@ static const char code_head[] =
     "    int32_t k, h, w;\n"
     "    int16_t target, source;\n"
     "    uint8_t kind, n_terms, shift, bits, kernel, stride, pad;\n"
-    "} layer;\n\n";
+    "%s} layer;\n\n";
 
 static const char code_memory[] =
     "static _Alignas(8) uint8_t memory[LETHE_ACTIVATION_BYTES];\n\n"
@@ -66,12 +66,16 @@ static const char code_memory[] =
     "            const int32_t sy = y * t->stride - t->pad + r, sx = x * t->stride - t->pad + q;\n"
     "            if (sy < 0 || sy >= s->h || sx < 0 || sx >= s->w)\n"
     "                continue;\n"
-    "            for (int32_t c = 0; c < s->c; c++)\n"
-    "                acc += weight_at(t, ((k * t->r + r) * t->s + q) * s->c + c) * integer_at(s, (sy * s->w + sx) * "
-    "s->c + c);\n"
+    "            for (int32_t c = 0; c < s->c; c++) {\n"
+    "                const int32_t v = integer_at(s, (sy * s->w + sx) * s->c + c);\n"
+    "                if (v != 0)\n"
+    "                    acc += weight_at(t, ((k * t->r + r) * t->s + q) * s->c + c) * v;\n"
+    "            }\n"
     "        }\n"
     "    return acc;\n"
-    "}\n\n"
+    "}\n\n";
+
+static const char code_affine[] =
     "static void run_affine(const layer *l, int64_t *logits)\n"
     "{\n"
     "    const int64_t top = ((int64_t)1 << l->bits) - 1, unit = (int64_t)1 << l->shift;\n"
@@ -118,23 +122,24 @@ static const char code_run[] =
     "    const int32_t plane = in->h * in->w;\n"
     "    for (int32_t p = 0; p < plane; p++)\n"
     "        for (int32_t c = 0; c < in->c; c++)\n"
-    "            LETHE_LOAD(p, c)\n"
+    "            LETHE_LOAD(p, c, c)\n"
     "    for (unsigned i = 0; i < sizeof layers / sizeof layers[0]; i++) {\n"
     "        if (layers[i].kind == AFFINE || layers[i].kind == LOGITS)\n"
     "            run_affine(&layers[i], logits);\n"
     "        else\n"
     "            run_pool(&layers[i]);\n"
     "    }\n"
-    "}\n\n"
-    "int lethe_predict(const uint8_t *image)\n"
-    "{\n"
-    "    int64_t z[LETHE_CLASSES];\n"
-    "    int best = 0;\n"
-    "    lethe_logits(image, z);\n"
-    "    for (int k = 1; k < LETHE_CLASSES; k++)\n"
-    "        best = z[k] > z[best] ? k : best;\n"
-    "    return best;\n"
-    "}\n";
+    "}\n\n";
+
+static const char code_predict[] = "int lethe_predict(const uint8_t *image)\n"
+                                   "{\n"
+                                   "    int64_t z[LETHE_CLASSES];\n"
+                                   "    int best = 0;\n"
+                                   "    lethe_logits(image, z);\n"
+                                   "    for (int k = 1; k < LETHE_CLASSES; k++)\n"
+                                   "        best = z[k] > z[best] ? k : best;\n"
+                                   "    return best;\n"
+                                   "}\n";
 
 static void put_bytes(lti_buf *b, const char *name, int layer, int term, const uint8_t *v, int64_t n)
 {
@@ -173,12 +178,12 @@ static lt_status put_layer_tables(lti_buf *b, const lt_int_net *net, int i)
         if (l->term[t].weights)
             LT_TRY(put_weights(b, l->term[t].weights, i, t));
         lti_buf_printf(b, "static const int32_t m%d_%d[] = {", i, t);
-        for (int64_t k = 0; k < l->k; k++)
+        for (int64_t k = 0; k < l->table_steps * l->k; k++)
             lti_buf_printf(b, "%lld,", (long long)l->term[t].mul[k]);
         lti_buf_printf(b, "};\n");
     }
     lti_buf_printf(b, "static const int64_t a%d[] = {", i);
-    for (int64_t k = 0; k < l->k; k++)
+    for (int64_t k = 0; k < l->table_steps * l->k; k++)
         lti_buf_printf(b, "%lldLL,", (long long)l->add[k]);
     lti_buf_printf(b, "};\nstatic const term t%d[] = {\n", i);
     for (int t = 0; t < l->n_terms; t++) {
@@ -196,16 +201,10 @@ static lt_status put_layer_tables(lti_buf *b, const lt_int_net *net, int i)
     return LT_OK;
 }
 
-static void put_net(lti_buf *b, const lt_int_net *net)
+static void put_layers(lti_buf *b, const lt_int_net *net)
 {
-    static const char *const type[] = {"U8", "I16", "I32"}, *const kind[] = {"AFFINE", "LOGITS", "SUM_POOL",
-                                                                             "MAX_POOL"};
-    lti_buf_printf(b, "static const tensor tensors[] = {\n");
-    for (int i = 0; i < net->n_tensors; i++) {
-        const lti_int_tensor *t = &net->tensor[i];
-        lti_buf_printf(b, "    {%s, %lld, %lld, %lld, %lld},\n", type[t->type], (long long)t->h, (long long)t->w,
-                       (long long)t->c, (long long)t->offset);
-    }
+    static const char *const kind[] = {"AFFINE",  "LOGITS", "SUM_POOL",   "MAX_POOL",
+                                       "CURRENT", "NEURON", "LAYER_NORM", "COUNT"};
     lti_buf_printf(b, "};\nstatic const layer layers[] = {\n");
     for (int i = 0; i < net->n_layers; i++) {
         const lti_int_layer *l = &net->layer[i];
@@ -213,23 +212,39 @@ static void put_net(lti_buf *b, const lt_int_net *net)
             lti_buf_printf(b, "    {t%d, a%d, ", i, i);
         else
             lti_buf_printf(b, "    {0, 0, ");
-        lti_buf_printf(b, "%lld, %lld, %lld, %d, %d, %s, %d, %d, %d, %d, %d, %d},\n", (long long)l->k, (long long)l->h,
+        lti_buf_printf(b, "%lld, %lld, %lld, %d, %d, %s, %d, %d, %d, %d, %d, %d", (long long)l->k, (long long)l->h,
                        (long long)l->w, l->target, l->source, kind[l->kind], l->n_terms, l->shift, l->bits, l->kernel,
                        l->stride, l->pad);
+        if (net->has_time)
+            lti_buf_printf(b, ", %d, %d, %d, %d, %d, %lld, %lld", l->once, (int)l->neuron.kind, l->state, l->ordinal,
+                           (int)l->neuron.decay, l->table_steps > 1 ? (long long)l->k : 0, (long long)l->eps);
+        lti_buf_printf(b, "},\n");
     }
+}
+
+static void put_net(lti_buf *b, const lt_int_net *net)
+{
+    static const char *const type[] = {"U8", "I16", "I32"};
+    lti_buf_printf(b, "static const tensor tensors[] = {\n");
+    for (int i = 0; i < net->n_tensors; i++) {
+        const lti_int_tensor *t = &net->tensor[i];
+        lti_buf_printf(b, "    {%s, %lld, %lld, %lld, %lld},\n", type[t->type], (long long)t->h, (long long)t->w,
+                       (long long)t->c, (long long)t->offset);
+    }
+    put_layers(b, net);
     lti_buf_printf(b, "};\n");
+    // p: place, c: channel, plane_of: which plane of the image it is
     if (!net->has_lut) {
-        lti_buf_printf(b,
-                       "#define LETHE_LOAD(p, c) memory[in->offset + (p) * in->c + (c)] = image[(c) * plane + (p)];\n");
+        lti_buf_printf(b, "#define LETHE_LOAD(p, c, plane_of) memory[in->offset + (p) * in->c + (c)] = "
+                          "image[(plane_of) * plane + (p)];\n");
         return;
     }
     lti_buf_printf(b, "static const int16_t table[] = {");
     for (int i = 0; i < net->shape.c * 256; i++)
         lti_buf_printf(b, "%d,", net->lut[i]);
-    lti_buf_printf(
-        b, "};\n#define LETHE_LOAD(p, c) { const uint16_t v = (uint16_t)table[(c) * 256 + image[(c) * plane + (p)]]; "
-           "const int32_t at = in->offset + 2 * ((p) * in->c + (c)); memory[at] = (uint8_t)v; memory[at + 1] = "
-           "(uint8_t)(v >> 8); }\n");
+    lti_buf_printf(b, "};\n#define LETHE_LOAD(p, c, plane_of) { const uint16_t v = (uint16_t)table[(plane_of) * 256 + "
+                      "image[(plane_of) * plane + (p)]]; const int32_t at = in->offset + 2 * ((p) * in->c + (c)); "
+                      "memory[at] = (uint8_t)v; memory[at + 1] = (uint8_t)(v >> 8); }\n");
 }
 
 static lt_status write_text(const char *path, lti_buf *b)
@@ -240,6 +255,20 @@ static lt_status write_text(const char *path, lti_buf *b)
     const lt_status status = lt_write_file_atomic(path, text, strlen(text));
     free(text);
     return status;
+}
+
+static void put_time(lti_buf *b, const lt_int_net *net, const lt_int_info *info)
+{
+    lti_buf_printf(b, "#define LETHE_STEPS %d\n#define LETHE_NEURON_LAYERS %d\n#define LETHE_STATE_BYTES %lld\n",
+                   info->n_steps, info->n_neuron_layers, (long long)info->state_bytes);
+    if (net->frames)
+        lti_buf_printf(
+            b, "/* An image is a clip: the planes of step t are numbers %d t to %d t + %d; a byte is a count. */\n",
+            net->shape.c / net->n_steps, net->shape.c / net->n_steps, net->shape.c / net->n_steps - 1);
+    else
+        lti_buf_printf(b, "/* The image is the input of every step. */\n");
+    lti_buf_printf(b, "/* Spikes of every layer of neurons in the last call. */\n"
+                      "extern uint32_t lethe_spikes[LETHE_NEURON_LAYERS];\n");
 }
 
 static lt_status write_header(const lt_int_net *net, const char *path)
@@ -254,15 +283,17 @@ static lt_status write_header(const lt_int_net *net, const char *path)
         " * %lld multiply-adds an image. Not reentrant: activations are static. */\n"
         "#ifndef LETHE_MODEL_H\n#define LETHE_MODEL_H\n#include <stdint.h>\n"
         "#define LETHE_CLASSES %d\n#define LETHE_CHANNELS %d\n#define LETHE_HEIGHT %d\n#define LETHE_WIDTH %d\n"
-        "#define LETHE_WEIGHT_BYTES %lld\n#define LETHE_TABLE_BYTES %lld\n#define LETHE_ACTIVATION_BYTES %lld\n"
-        "/* image: LETHE_CHANNELS planes of LETHE_HEIGHT rows of bytes. Returns the class. */\n"
-        "int lethe_predict(const uint8_t *image);\n"
-        "/* logits: LETHE_CLASSES integers of one scale */\n"
-        "void lethe_logits(const uint8_t *image, int64_t *logits);\n#endif\n",
+        "#define LETHE_WEIGHT_BYTES %lld\n#define LETHE_TABLE_BYTES %lld\n#define LETHE_ACTIVATION_BYTES %lld\n",
         net->model->spec, (long long)info.weight_bytes + (long long)info.table_bytes, (long long)info.weight_bytes,
         (long long)info.table_bytes, (long long)info.activation_bytes, (long long)info.macs, net->shape.n_classes,
         net->shape.c, net->shape.h, net->shape.w, (long long)info.weight_bytes, (long long)info.table_bytes,
         (long long)net->memory_bytes);
+    if (net->has_time)
+        put_time(&b, net, &info);
+    lti_buf_printf(&b, "/* image: LETHE_CHANNELS planes of LETHE_HEIGHT rows of bytes. Returns the class. */\n"
+                       "int lethe_predict(const uint8_t *image);\n"
+                       "/* logits: LETHE_CLASSES integers of one scale */\n"
+                       "void lethe_logits(const uint8_t *image, int64_t *logits);\n#endif\n");
     return write_text(path, &b);
 }
 
@@ -277,7 +308,7 @@ lt_status lt_int_net_export_c(const lt_int_net *net, const char *path)
     LT_TRY(write_header(net, header));
     const char *name = strrchr(header, '/');
     lti_buf b = {0};
-    lti_buf_printf(&b, code_head, name ? name + 1 : header);
+    lti_buf_printf(&b, code_head, name ? name + 1 : header, net->has_time ? lti_export_c_fields : "");
     for (int i = 0; i < net->n_layers; i++) {
         const lt_status status = put_layer_tables(&b, net, i);
         if (status != LT_OK) {
@@ -287,6 +318,12 @@ lt_status lt_int_net_export_c(const lt_int_net *net, const char *path)
     }
     put_net(&b, net);
     lti_buf_puts(&b, code_memory);
-    lti_buf_puts(&b, code_run);
+    if (net->has_time) {
+        lti_export_c_time(&b, net);
+    } else {
+        lti_buf_puts(&b, code_affine);
+        lti_buf_puts(&b, code_run);
+    }
+    lti_buf_puts(&b, code_predict);
     return write_text(path, &b);
 }

@@ -288,6 +288,10 @@ static void put_input(writer *w, const lt_int_net *net)
 
 lt_status lt_int_net_export_onnx(const lt_int_net *net, const char *path)
 {
+    if (net->has_time) {
+        LT_FAIL(LT_E_UNSUPPORTED, "export: ONNX has no neurons that keep a potential from step to step");
+        return lt_error_hint("--format c, or `lethe convert RUN net.nir`");
+    }
     writer w = {0};
     lti_buf model = {0}, opset = {0};
     lt_status status = LT_OK;

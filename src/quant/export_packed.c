@@ -2,6 +2,7 @@
 //
 // Per layer and term: LAYER.T.codes (U8) little-endian codes, element 0 in the low bits, order (K,R,S,C); LAYER.T.mul
 // (I32); LAYER.add (I64). The metadata says how each is to be read: "LAYER.T": "coding bits k r s c stride pad source".
+// Layers of neurons have "LAYER.neuron": "semantics threshold decay bits shift", the decay in 65,536ths.
 #include "quant/intnet_impl.h"
 
 #include <stdio.h>
@@ -28,13 +29,13 @@ static lt_status add(list *l, const char *name, lt_dtype dtype, int64_t n, size_
     return l->t[l->n - 1].name ? LT_OK : LTI_NOMEM("names of tensors");
 }
 
-static lt_status add_term(list *l, const lti_int_term *t, const char *name, int64_t k)
+static lt_status add_term(list *l, const lti_int_term *t, const char *name, int64_t k, int64_t tables)
 {
     static const char *const coding[] = {"midrise", "midtread", "bit", "signed8", "ones"};
     const lti_int_weights *w = t->weights;
     char text[160], how[200];
     snprintf(text, sizeof text, "%s.mul", name);
-    LT_TRY(add(l, text, LT_I32, k, 4, t->mul));
+    LT_TRY(add(l, text, LT_I32, tables * k, 4, t->mul));
     snprintf(how, sizeof how, "%s %d %lld %lld %lld %lld %d %d %d", w ? coding[w->coding] : "none",
              w ? lti_int_code_bits(w) : 0, w ? (long long)w->k : (long long)k, w ? (long long)w->r : 1,
              w ? (long long)w->s : 1, w ? (long long)w->c : 1, t->stride, t->pad, t->source);
@@ -56,6 +57,15 @@ static lt_status add_term(list *l, const lti_int_term *t, const char *name, int6
     return add(l, text, LT_U8, lti_packed_bytes(n, lti_int_code_bits(w)), 1, packed);
 }
 
+static void describe_neuron(list *l, const lti_int_layer *layer, int i)
+{
+    char name[64], how[128];
+    snprintf(name, sizeof name, "layer%d.neuron", i);
+    snprintf(how, sizeof how, "%s %d %d %d %d", lt_neuron_name(layer->neuron.kind), (int)layer->neuron.threshold,
+             (int)layer->neuron.decay, layer->neuron.bits, layer->shift);
+    l->meta[l->n_meta++] = (lt_meta){keep(l, name), keep(l, how)};
+}
+
 lt_status lt_int_net_export_packed(const lt_int_net *net, const char *path)
 {
     list *l = lti_calloc(1, sizeof *l);
@@ -65,13 +75,15 @@ lt_status lt_int_net_export_packed(const lt_int_net *net, const char *path)
         for (int t = 0; t < layer->n_terms && status == LT_OK; t++) {
             char name[128];
             snprintf(name, sizeof name, "layer%d.%d", i, t);
-            status = add_term(l, &layer->term[t], name, layer->k);
+            status = add_term(l, &layer->term[t], name, layer->k, layer->table_steps);
         }
         if (layer->n_terms > 0 && status == LT_OK) {
             char name[128];
             snprintf(name, sizeof name, "layer%d.add", i);
-            status = add(l, name, LT_I64, layer->k, 8, layer->add);
+            status = add(l, name, LT_I64, layer->table_steps * layer->k, 8, layer->add);
         }
+        if (layer->state >= 0)
+            describe_neuron(l, layer, i);
     }
     if (status == LT_OK) {
         l->meta[l->n_meta++] = (lt_meta){"lethe.packed", "1"};

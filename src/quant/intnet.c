@@ -3,47 +3,21 @@
 // The graph is walked once. A value is a tensor of integers with a scale, or a sum of terms (convolutions of tensors,
 // or tensors themselves, with a real factor per channel) plus an offset; batch norm, scaling and addition change
 // factors and offsets only. A sum becomes a tensor where a ReLU ends it. [QAT 7.1]
-#include "quant/intnet_impl.h"
+#include "quant/intnet_build.h"
 
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-typedef struct sum_term {
-    int source;
-    lti_int_weights *weights;
-    int stride, pad;
-    double *factor; // (k)
-} sum_term;
-typedef struct node_value { // of a value of the graph
-    int tensor;             // >= 0: integers
-    bool is_sum, relu;
-    int n_terms;
-    sum_term term[LTI_INT_MAX_TERMS];
-    double *offset; // (k)
-    int64_t k, h, w;
-    int pad; // zeros around a tensor that the layer behind it reads
-} node_value;
-
-typedef struct builder {
-    lt_int_net *net;
-    const lt_model *model;
-    const lt_quant *quant;
-    const lt_graph *graph;
-    node_value *value; // by value of the graph
-    float *largest;    // by value: largest activation on training images, of ReLUs
-    const char *label;
-} builder;
-
 // ---- small things
 
-static lt_status value_info(const builder *b, lt_val v, lt_value_info *info)
+static lt_status value_info(const lti_int_builder *b, lt_val v, lt_value_info *info)
 {
     return lt_graph_value(b->graph, v, info);
 }
 
-static const float *param(const builder *b, lt_val v)
+const float *lti_int_param(const lti_int_builder *b, lt_val v)
 {
     lt_value_info info;
     if (v == LT_NONE || value_info(b, v, &info) != LT_OK)
@@ -51,12 +25,12 @@ static const float *param(const builder *b, lt_val v)
     return (info.role == LT_ROLE_STATE ? b->model->state : b->model->params) + info.slab_offset;
 }
 
-static void *arena(builder *b, int64_t n, size_t size)
+void *lti_int_alloc(lti_int_builder *b, int64_t n, size_t size)
 {
     return lti_arena_alloc(&b->net->arena, (size_t)n * size);
 }
 
-static int new_tensor(builder *b, lti_int_type type, const node_value *v, double scale, int32_t largest)
+int lti_int_new_tensor(lti_int_builder *b, lti_int_type type, const lti_int_value *v, double scale, int32_t largest)
 {
     static const int64_t size[] = {1, 2, 4};
     lt_int_net *net = b->net;
@@ -70,14 +44,14 @@ static int new_tensor(builder *b, lti_int_type type, const node_value *v, double
     return net->n_tensors++;
 }
 
-static lt_status unsupported(const lt_node *n)
+lt_status lti_int_unsupported(const lt_node *n)
 {
     return LT_FAIL(LT_E_UNSUPPORTED, "integer network: the op %s has no integer form here", n->op->name);
 }
 
 // ---- weights
 
-static const lti_qtensor *quantized(const builder *b, int64_t from)
+static const lti_qtensor *quantized(const lti_int_builder *b, int64_t from)
 {
     for (int j = 0; j < b->quant->n_tensors; j++)
         if (b->quant->tensor[j].from == from)
@@ -91,9 +65,9 @@ static int64_t model_index(const lti_int_weights *w, int64_t k, int64_t r, int64
     return ((k * w->c + c) * w->r + r) * w->s + s;
 }
 
-static lti_int_weights *new_weights(builder *b, const lt_value_info *info, int64_t r, int64_t s, int64_t c)
+static lti_int_weights *new_weights(lti_int_builder *b, const lt_value_info *info, int64_t r, int64_t s, int64_t c)
 {
-    lti_int_weights *w = arena(b, 1, sizeof *w);
+    lti_int_weights *w = lti_int_alloc(b, 1, sizeof *w);
     if (!w)
         return NULL;
     *w = (lti_int_weights){.name = lti_arena_strdup(&b->net->arena, info->name),
@@ -103,12 +77,12 @@ static lti_int_weights *new_weights(builder *b, const lt_value_info *info, int64
                            .c = c,
                            .bits = 8,
                            .values = b->model->params + info->slab_offset};
-    w->w = arena(b, w->k * r * s * c, sizeof *w->w);
+    w->w = lti_int_alloc(b, w->k * r * s * c, sizeof *w->w);
     return w->w && w->name ? w : NULL;
 }
 
 // Integers in the order in which matrix products read them.
-static lt_status pad_rows(builder *b, lti_int_weights *w)
+static lt_status pad_rows(lti_int_builder *b, lti_int_weights *w)
 {
     const int64_t n = w->r * w->s * w->c;
     w->largest = 0;
@@ -119,7 +93,7 @@ static lt_status pad_rows(builder *b, lti_int_weights *w)
         return LT_OK;
     const int64_t blocks = (w->k + LTI_INT_LANES - 1) / LTI_INT_LANES;
     int8_t *rows = lti_calloc((size_t)(w->k * w->kp), 1);
-    w->w8 = arena(b, blocks * LTI_INT_LANES * w->kp, 1);
+    w->w8 = lti_int_alloc(b, blocks * LTI_INT_LANES * w->kp, 1);
     if (rows && w->w8) {
         for (int64_t k = 0; k < w->k; k++)
             for (int64_t i = 0; i < n; i++)
@@ -131,7 +105,7 @@ static lt_status pad_rows(builder *b, lti_int_weights *w)
     return status;
 }
 
-static lt_status fill_codes(builder *b, const lti_qtensor *t, lti_int_weights *w)
+static lt_status fill_codes(lti_int_builder *b, const lti_qtensor *t, lti_int_weights *w)
 {
     const uint8_t *code = b->quant->code + t->first;
     const int top = (1 << t->bits) - 1;
@@ -150,15 +124,15 @@ static lt_status fill_codes(builder *b, const lti_qtensor *t, lti_int_weights *w
 }
 
 // Terms of a quantized tensor: one, or one per bit and one for the reference with learned multipliers.
-static lt_status quantized_terms(builder *b, const lti_qtensor *t, const lt_value_info *info, int64_t rsc[3],
-                                 node_value *v)
+static lt_status quantized_terms(lti_int_builder *b, const lti_qtensor *t, const lt_value_info *info, int64_t rsc[3],
+                                 lti_int_value *v)
 {
     const lti_grid *g = &b->quant->grid[t->grid];
     const bool planes = g->kind == LTI_GRID_MULTIPLIERS;
     for (int j = 0; j < (planes ? t->bits + 1 : 1); j++) {
-        sum_term *term = &v->term[v->n_terms++];
+        lti_sum_term *term = &v->term[v->n_terms++];
         lti_int_weights *w = new_weights(b, info, rsc[0], rsc[1], rsc[2]);
-        term->factor = arena(b, v->k, sizeof *term->factor);
+        term->factor = lti_int_alloc(b, v->k, sizeof *term->factor);
         if (!w || !term->factor)
             return LTI_NOMEM("integer weights");
         w->bit = j;
@@ -184,11 +158,11 @@ static lt_status quantized_terms(builder *b, const lti_qtensor *t, const lt_valu
 }
 
 // A layer that stayed float: 8 bits, symmetric, a scale per output channel.
-static lt_status float_term(builder *b, const lt_value_info *info, int64_t rsc[3], node_value *v)
+static lt_status float_term(lti_int_builder *b, const lt_value_info *info, int64_t rsc[3], lti_int_value *v)
 {
-    sum_term *term = &v->term[v->n_terms++];
+    lti_sum_term *term = &v->term[v->n_terms++];
     lti_int_weights *w = term->weights = new_weights(b, info, rsc[0], rsc[1], rsc[2]);
-    term->factor = arena(b, v->k, sizeof *term->factor);
+    term->factor = lti_int_alloc(b, v->k, sizeof *term->factor);
     if (!w || !term->factor)
         return LTI_NOMEM("integer weights");
     w->coding = LTI_INT_SIGNED8;
@@ -209,96 +183,114 @@ static lt_status float_term(builder *b, const lt_value_info *info, int64_t rsc[3
 
 // ---- sums and tensors
 
-// The offset of a layer and its factors become integers of one shift.
-static lt_status settle_factors(builder *b, lti_int_layer *l, const node_value *v, double unit)
+static lt_status alloc_tables(lti_int_builder *b, lti_int_layer *l, const lti_int_value *v)
 {
-    double most = 0, most_add = 0;
+    const int64_t n = l->table_steps * v->k;
+    l->add = lti_int_alloc(b, n, sizeof *l->add);
+    l->real_add = lti_int_alloc(b, v->k, sizeof *l->real_add);
+    for (int j = 0; j < v->n_terms; j++) {
+        l->term[j] = (lti_int_term){.source = v->term[j].source,
+                                    .weights = v->term[j].weights,
+                                    .stride = v->term[j].stride,
+                                    .pad = v->term[j].pad,
+                                    .mul = lti_int_alloc(b, n, sizeof *l->term[j].mul),
+                                    .real = v->term[j].factor};
+        if (!l->term[j].mul)
+            return LTI_NOMEM("tables of a layer");
+    }
+    return l->add && l->real_add ? LT_OK : LTI_NOMEM("tables of a layer");
+}
+
+// The shift that puts the largest factor into 31 bits; offsets, added up over the steps, stay below 2^60.
+static int shift_of(const lti_int_builder *b, const lti_int_value *v, double unit)
+{
+    double most = 0, most_add = 0, most_step = v->by_step ? 0 : 1;
+    for (int t = 0; v->by_step && t < b->net->n_steps; t++)
+        most_step = fmax(most_step, fabs((double)v->by_step[t]));
+    for (int j = 0; j < v->n_terms; j++)
+        for (int64_t k = 0; k < v->k; k++)
+            most = fmax(most, most_step * fabs(v->term[j].factor[k] / unit));
+    for (int64_t k = 0; k < v->k; k++)
+        most_add = fmax(most_add, most_step * fabs(v->offset[k] / unit));
+    int shift = 30 - (int)floor(log2(most > 0 ? most : 1));
+    shift = shift > 46 ? 46 : shift < 1 ? 1 : shift;
+    while (shift > 1 && most_add * b->net->n_steps * ldexp(1, shift) > ldexp(1, 60))
+        shift--;
+    return shift;
+}
+
+lt_status lti_int_settle(lti_int_builder *b, lti_int_layer *l, const lti_int_value *v, double unit)
+{
     l->n_terms = v->n_terms;
     l->k = v->k;
     l->h = v->h;
     l->w = v->w;
-    l->add = arena(b, v->k, sizeof *l->add);
-    l->real_add = arena(b, v->k, sizeof *l->real_add);
-    if (!l->add || !l->real_add)
-        return LTI_NOMEM("tables of a layer");
-    for (int j = 0; j < v->n_terms; j++)
-        for (int64_t k = 0; k < v->k; k++)
-            most = fmax(most, fabs(v->term[j].factor[k] / unit));
-    for (int64_t k = 0; k < v->k; k++)
-        most_add = fmax(most_add, fabs(v->offset[k] / unit));
-    l->shift = 30 - (int)floor(log2(most > 0 ? most : 1));
-    l->shift = l->shift > 46 ? 46 : l->shift < 1 ? 1 : l->shift;
-    while (l->shift > 1 && most_add * ldexp(1, l->shift) > ldexp(1, 60))
-        l->shift--;
-    for (int j = 0; j < v->n_terms; j++) {
-        lti_int_term *t = &l->term[j];
-        *t = (lti_int_term){.source = v->term[j].source,
-                            .weights = v->term[j].weights,
-                            .stride = v->term[j].stride,
-                            .pad = v->term[j].pad,
-                            .mul = arena(b, v->k, sizeof *t->mul),
-                            .real = v->term[j].factor};
-        if (!t->mul)
-            return LTI_NOMEM("tables of a layer");
+    l->table_steps = v->by_step ? b->net->n_steps : 1;
+    LT_TRY(alloc_tables(b, l, v));
+    l->shift = shift_of(b, v, unit);
+    for (int t = 0; t < l->table_steps; t++) {
+        const double at_step = (v->by_step ? (double)v->by_step[t] : 1) / unit;
         for (int64_t k = 0; k < v->k; k++) {
-            const int64_t m = llrint(ldexp(v->term[j].factor[k] / unit, l->shift));
-            t->mul[k] = (int32_t)(m > INT32_MAX ? INT32_MAX : m < -INT32_MAX ? -INT32_MAX : m);
+            for (int j = 0; j < v->n_terms; j++) {
+                const int64_t m = llrint(ldexp(v->term[j].factor[k] * at_step, l->shift));
+                l->term[j].mul[t * v->k + k] = (int32_t)(m > INT32_MAX ? INT32_MAX : m < -INT32_MAX ? -INT32_MAX : m);
+            }
+            l->add[t * v->k + k] = llrint(ldexp(v->offset[k] * at_step, l->shift));
         }
     }
-    for (int64_t k = 0; k < v->k; k++) {
+    for (int64_t k = 0; k < v->k; k++)
         l->real_add[k] = v->offset[k];
-        l->add[k] = llrint(ldexp(v->offset[k] / unit, l->shift));
-    }
     return LT_OK;
 }
 
-static lti_int_layer *new_layer(builder *b, lti_int_kind kind)
+lti_int_layer *lti_int_new_layer(lti_int_builder *b, lti_int_kind kind)
 {
     lti_int_layer *l = &b->net->layer[b->net->n_layers++];
-    *l = (lti_int_layer){.kind = kind, .target = -1, .source = -1};
+    *l = (lti_int_layer){.kind = kind, .target = -1, .source = -1, .state = -1, .table_steps = 1, .once = b->once};
     snprintf(l->name, sizeof l->name, "%s", b->label ? b->label : "");
     return l;
 }
 
 // A sum behind a ReLU becomes a tensor of `bits` bits and this scale.
-static lt_status materialize(builder *b, node_value *v, double scale, int bits)
+static lt_status materialize(lti_int_builder *b, lti_int_value *v, double scale, int bits)
 {
     if (!v->is_sum || !v->relu)
         return LT_FAIL(LT_E_UNSUPPORTED, "integer network: expected a ReLU in front of a layer that reads integers");
-    lti_int_layer *l = new_layer(b, LTI_INT_AFFINE);
-    LT_TRY(settle_factors(b, l, v, scale));
-    for (int64_t k = 0; k < v->k; k++)
-        l->add[k] += (int64_t)1 << (l->shift - 1); // rounds halves up
+    lti_int_layer *l = lti_int_new_layer(b, LTI_INT_AFFINE);
+    LT_TRY(lti_int_settle(b, l, v, scale));
+    lti_int_round_up_halves(l);
     l->bits = bits;
-    l->target = new_tensor(b, LTI_INT_U8, v, scale, (1 << bits) - 1);
+    l->target = lti_int_new_tensor(b, LTI_INT_U8, v, scale, (1 << bits) - 1);
     v->tensor = l->target;
     return LT_OK;
 }
 
-static lt_status as_tensor(builder *b, lt_val id, node_value **v)
+lt_status lti_int_as_tensor(lti_int_builder *b, lt_val id, lti_int_value **v)
 {
     *v = &b->value[id];
     if ((*v)->tensor >= 0)
         return LT_OK;
+    if (b->net->has_time && lti_int_is_whole(*v))
+        return lti_int_materialize_whole(b, *v);
     const double most = (double)b->largest[id];
     return materialize(b, *v, (most > 0 ? most : 1) / 255, 8);
 }
 
 // The value as a sum: a tensor is one term with its scale.
-static lt_status as_sum(builder *b, lt_val id, node_value *out)
+lt_status lti_int_as_sum(lti_int_builder *b, lt_val id, lti_int_value *out)
 {
-    const node_value *v = &b->value[id];
+    const lti_int_value *v = &b->value[id];
     if (v->is_sum && v->tensor < 0 && !v->relu) {
         *out = *v;
         return LT_OK;
     }
-    node_value *t = NULL;
-    LT_TRY(as_tensor(b, id, &t));
+    lti_int_value *t = NULL;
+    LT_TRY(lti_int_as_tensor(b, id, &t));
     if (t->pad > 0)
         return LT_FAIL(LT_E_UNSUPPORTED, "integer network: padding in front of a sum");
-    *out = (node_value){.tensor = -1, .is_sum = true, .n_terms = 1, .k = t->k, .h = t->h, .w = t->w};
-    out->term[0] = (sum_term){.source = t->tensor, .stride = 1, .factor = arena(b, t->k, sizeof(double))};
-    out->offset = arena(b, t->k, sizeof(double));
+    *out = (lti_int_value){.tensor = -1, .is_sum = true, .n_terms = 1, .k = t->k, .h = t->h, .w = t->w};
+    out->term[0] = (lti_sum_term){.source = t->tensor, .stride = 1, .factor = lti_int_alloc(b, t->k, sizeof(double))};
+    out->offset = lti_int_alloc(b, t->k, sizeof(double));
     if (!out->offset || !out->term[0].factor)
         return LTI_NOMEM("factors");
     for (int64_t k = 0; k < t->k; k++)
@@ -308,21 +300,21 @@ static lt_status as_sum(builder *b, lt_val id, node_value *out)
 
 // ---- ops
 
-static lt_status walk_weights(builder *b, const lt_node *n)
+static lt_status walk_weights(lti_int_builder *b, const lt_node *n)
 {
     const bool conv = n->op == &lt_op_conv2d;
-    node_value *x = NULL, *y = &b->value[n->out[0]];
+    lti_int_value *x = NULL, *y = &b->value[n->out[0]];
     lt_value_info w;
     LT_TRY(value_info(b, n->in[1], &w));
     b->label = w.name;
-    LT_TRY(as_tensor(b, n->in[0], &x));
+    LT_TRY(lti_int_as_tensor(b, n->in[0], &x));
     const int64_t r = conv ? w.shape.dim[2] : x->h, s = conv ? w.shape.dim[3] : x->w;
-    *y = (node_value){.tensor = -1, .is_sum = true, .k = w.shape.dim[0], .h = 1, .w = 1};
+    *y = (lti_int_value){.tensor = -1, .is_sum = true, .k = w.shape.dim[0], .h = 1, .w = 1};
     if (conv) {
         y->h = (x->h + 2 * (n->attr.pad + x->pad) - r) / n->attr.stride + 1;
         y->w = (x->w + 2 * (n->attr.pad + x->pad) - s) / n->attr.stride + 1;
     }
-    y->offset = arena(b, y->k, sizeof *y->offset);
+    y->offset = lti_int_alloc(b, y->k, sizeof *y->offset);
     if (!y->offset)
         return LTI_NOMEM("factors");
     const lti_qtensor *t = quantized(b, w.slab_offset);
@@ -336,18 +328,20 @@ static lt_status walk_weights(builder *b, const lt_node *n)
         for (int64_t k = 0; k < y->k; k++)
             y->term[j].factor[k] *= scale;
     }
-    const float *bias = n->n_in > 2 ? param(b, n->in[2]) : NULL;
+    const float *bias = n->n_in > 2 ? lti_int_param(b, n->in[2]) : NULL;
     for (int64_t k = 0; k < y->k && bias; k++)
         y->offset[k] = (double)bias[k];
     return LT_OK;
 }
 
-static lt_status walk_bn(builder *b, const lt_node *n)
+static lt_status walk_bn(lti_int_builder *b, const lt_node *n)
 {
-    node_value *y = &b->value[n->out[0]];
-    LT_TRY(as_sum(b, n->in[0], y));
-    const float *gamma = param(b, n->in[1]), *beta = param(b, n->in[2]), *mean = param(b, n->in[3]),
-                *var = param(b, n->in[4]);
+    lti_int_value *y = &b->value[n->out[0]];
+    LT_TRY(lti_int_as_sum(b, n->in[0], y));
+    if (y->by_step)
+        return lti_int_unsupported(n);
+    const float *gamma = lti_int_param(b, n->in[1]), *beta = lti_int_param(b, n->in[2]),
+                *mean = lti_int_param(b, n->in[3]), *var = lti_int_param(b, n->in[4]);
     for (int64_t k = 0; k < y->k; k++) {
         const double a = (double)gamma[k] / sqrt((double)var[k] + (double)n->attr.eps);
         for (int j = 0; j < y->n_terms; j++)
@@ -357,7 +351,7 @@ static lt_status walk_bn(builder *b, const lt_node *n)
     return LT_OK;
 }
 
-static void scale_sum(node_value *y, double a)
+static void scale_sum(lti_int_value *y, double a)
 {
     for (int64_t k = 0; k < y->k; k++) {
         for (int j = 0; j < y->n_terms; j++)
@@ -366,11 +360,13 @@ static void scale_sum(node_value *y, double a)
     }
 }
 
-static lt_status walk_add(builder *b, const lt_node *n)
+static lt_status walk_add(lti_int_builder *b, const lt_node *n)
 {
-    node_value *y = &b->value[n->out[0]], a, c;
-    LT_TRY(as_sum(b, n->in[0], &a));
-    LT_TRY(as_sum(b, n->in[1], &c));
+    lti_int_value *y = &b->value[n->out[0]], a, c;
+    LT_TRY(lti_int_as_sum(b, n->in[0], &a));
+    LT_TRY(lti_int_as_sum(b, n->in[1], &c));
+    if (a.by_step || c.by_step)
+        return lti_int_unsupported(n);
     if (a.n_terms + c.n_terms > LTI_INT_MAX_TERMS)
         return LT_FAIL(LT_E_UNSUPPORTED, "integer network: a sum of more than %d terms", LTI_INT_MAX_TERMS);
     for (int j = 0; j < c.n_terms; j++)
@@ -382,18 +378,21 @@ static lt_status walk_add(builder *b, const lt_node *n)
     return LT_OK;
 }
 
-static lt_status walk_pool(builder *b, const lt_node *n)
+static lt_status walk_pool(lti_int_builder *b, const lt_node *n)
 {
-    node_value *x = NULL, *y = &b->value[n->out[0]];
-    LT_TRY(as_tensor(b, n->in[0], &x));
+    lti_int_value *x = NULL, *y = &b->value[n->out[0]];
+    if (b->net->has_time)
+        LT_TRY(lti_int_as_current(b, n->in[0], &x));
+    else
+        LT_TRY(lti_int_as_tensor(b, n->in[0], &x));
     const int pad = n->attr.pad + x->pad;
     const bool most = n->op == &lt_op_max_pool, global = n->op == &lt_op_global_avg_pool;
     const int kernel = global ? (int)(x->h > x->w ? x->h : x->w) : n->attr.kernel,
               stride = global ? kernel : n->attr.stride;
-    *y = (node_value){.tensor = -1, .k = x->k};
+    *y = (lti_int_value){.tensor = -1, .k = x->k};
     y->h = global ? 1 : (x->h + 2 * pad - kernel) / stride + 1;
     y->w = global ? 1 : (x->w + 2 * pad - kernel) / stride + 1;
-    lti_int_layer *l = new_layer(b, most ? LTI_INT_MAX_POOL : LTI_INT_SUM_POOL);
+    lti_int_layer *l = lti_int_new_layer(b, most ? LTI_INT_MAX_POOL : LTI_INT_SUM_POOL);
     const lti_int_tensor *t = &b->net->tensor[x->tensor];
     const int64_t window = global ? x->h * x->w : (int64_t)kernel * kernel;
     l->source = x->tensor;
@@ -405,7 +404,8 @@ static lt_status walk_pool(builder *b, const lt_node *n)
     l->w = y->w;
     snprintf(l->name, sizeof l->name, "%s", n->op->name);
     const lti_int_tensor source = *t;
-    l->target = new_tensor(b, most ? source.type : LTI_INT_I32, y, most ? source.scale : source.scale / (double)window,
+    l->target =
+        lti_int_new_tensor(b, most ? source.type : LTI_INT_I32, y, most ? source.scale : source.scale / (double)window,
                            most ? source.largest : (int32_t)(source.largest * window));
     y->tensor = l->target;
     return LT_OK;
@@ -413,38 +413,38 @@ static lt_status walk_pool(builder *b, const lt_node *n)
 
 // Zeros around a tensor of integers: they are part of the layer that reads it. Behind a ReLU they are also what a
 // largest value leaves out.
-static lt_status walk_pad(builder *b, const lt_node *n)
+static lt_status walk_pad(lti_int_builder *b, const lt_node *n)
 {
-    node_value *x = NULL;
+    lti_int_value *x = NULL;
     if (n->attr.pad_mode != LT_PAD_ZERO)
-        return unsupported(n);
-    LT_TRY(as_tensor(b, n->in[0], &x));
+        return lti_int_unsupported(n);
+    LT_TRY(lti_int_as_tensor(b, n->in[0], &x));
     b->value[n->out[0]] = *x;
     b->value[n->out[0]].pad += n->attr.pad;
     return LT_OK;
 }
 
 // A tensor under another shape: linear layers read (H,W,C) windows, so it keeps its own.
-static lt_status walk_reshape(builder *b, const lt_node *n)
+static lt_status walk_reshape(lti_int_builder *b, const lt_node *n)
 {
-    node_value *x = NULL;
-    LT_TRY(as_tensor(b, n->in[0], &x));
+    lti_int_value *x = NULL;
+    LT_TRY(lti_int_as_tensor(b, n->in[0], &x));
     b->value[n->out[0]] = *x;
     return LT_OK;
 }
 
-static lt_status walk_relu(builder *b, const lt_node *n)
+static lt_status walk_relu(lti_int_builder *b, const lt_node *n)
 {
-    node_value *y = &b->value[n->out[0]];
-    LT_TRY(as_sum(b, n->in[0], y));
+    lti_int_value *y = &b->value[n->out[0]];
+    LT_TRY(lti_int_as_sum(b, n->in[0], y));
     y->relu = true;
     return LT_OK;
 }
 
-static lt_status walk_act_quant(builder *b, const lt_node *n)
+static lt_status walk_act_quant(lti_int_builder *b, const lt_node *n)
 {
-    const double top = (double)((1 << n->attr.bits) - 1), step = (double)*param(b, n->in[1]);
-    node_value *x = &b->value[n->in[0]];
+    const double top = (double)((1 << n->attr.bits) - 1), step = (double)*lti_int_param(b, n->in[1]);
+    lti_int_value *x = &b->value[n->in[0]];
     if (x->tensor >= 0 || n->attr.bits > 8)
         return LT_FAIL(LT_E_UNSUPPORTED, "integer network: activations of more than 8 bits, or rounded twice");
     LT_TRY(materialize(b, x, n->attr.rule == LT_ACT_RULE_PACT ? step / top : step, n->attr.bits));
@@ -453,12 +453,12 @@ static lt_status walk_act_quant(builder *b, const lt_node *n)
 }
 
 // The image: bytes as they are, or a table of what normalisation makes of each, in 14 bits.
-static lt_status walk_input(builder *b, const lt_node *n)
+static lt_status walk_input(lti_int_builder *b, const lt_node *n)
 {
     lt_int_net *net = b->net;
-    node_value v = {.tensor = -1, .k = b->model->shape.c, .h = b->model->shape.h, .w = b->model->shape.w};
+    lti_int_value v = {.tensor = -1, .k = b->model->shape.c, .h = b->model->shape.h, .w = b->model->shape.w};
     if (!n) {
-        v.tensor = new_tensor(b, LTI_INT_U8, &v, 1.0 / 255, 255);
+        v.tensor = lti_int_new_tensor(b, LTI_INT_U8, &v, 1.0 / 255, 255);
         b->value[b->model->x] = v;
         return LT_OK;
     }
@@ -483,11 +483,16 @@ static lt_status walk_input(builder *b, const lt_node *n)
     return LT_OK;
 }
 
-static lt_status walk_node(builder *b, const lt_node *n)
+static lt_status walk_node(lti_int_builder *b, const lt_node *n)
 {
     const lt_op *op = n->op;
+    bool of_time = false;
     if (b->net->n_layers >= LTI_INT_MAX_LAYERS - 2 || b->net->n_tensors >= LTI_INT_MAX_TENSORS - 2)
         return LT_FAIL(LT_E_UNSUPPORTED, "integer network: more than %d layers", LTI_INT_MAX_LAYERS - 2);
+    if (b->net->has_time)
+        LT_TRY(lti_int_walk_time(b, n, &of_time));
+    if (of_time)
+        return LT_OK;
     if (op == &lt_op_normalize)
         return walk_input(b, n);
     if (op == &lt_op_conv2d || op == &lt_op_linear)
@@ -503,25 +508,27 @@ static lt_status walk_node(builder *b, const lt_node *n)
     if (op == &lt_op_pad2d)
         return walk_pad(b, n);
     if (op == &lt_op_scale) {
-        LT_TRY(as_sum(b, n->in[0], &b->value[n->out[0]]));
+        LT_TRY(lti_int_as_sum(b, n->in[0], &b->value[n->out[0]]));
         scale_sum(&b->value[n->out[0]], (double)n->attr.alpha);
         return LT_OK;
     }
     if (op == &lt_op_avg_pool || op == &lt_op_global_avg_pool || op == &lt_op_max_pool)
         return walk_pool(b, n);
-    return op == &lt_op_reshape ? walk_reshape(b, n) : unsupported(n);
+    return op == &lt_op_reshape ? walk_reshape(b, n) : lti_int_unsupported(n);
 }
 
-static lt_status walk(builder *b)
+static lt_status walk(lti_int_builder *b)
 {
     LT_TRY(walk_input(b, NULL));
     for (int32_t i = 0; i < lti_graph_n_nodes(b->graph); i++)
         LT_TRY(walk_node(b, lti_graph_node(b->graph, i)));
-    node_value *z = &b->value[b->model->logits];
+    lti_int_value *z = &b->value[b->model->logits];
+    if (b->done)
+        return LT_OK;
     if (!z->is_sum || z->relu)
         return LT_FAIL(LT_E_UNSUPPORTED, "integer network: expected logits that end a linear layer");
-    lti_int_layer *l = new_layer(b, LTI_INT_LOGITS);
-    return settle_factors(b, l, z, 1);
+    lti_int_layer *l = lti_int_new_layer(b, LTI_INT_LOGITS);
+    return lti_int_settle(b, l, z, 1);
 }
 
 lt_status lt_int_net_create(const lt_model *model, const lt_quant *quant, const lt_dataset *ds, const lt_env *env,
@@ -534,7 +541,7 @@ lt_status lt_int_net_create(const lt_model *model, const lt_quant *quant, const 
         return LT_FAIL(LT_E_UNSUPPORTED, "integer network: a reference column moves the levels off the grid");
     lt_int_net *net = lti_calloc(1, sizeof *net);
     const size_t n_values = (size_t)lt_graph_n_values(model->graph);
-    builder b = {.net = net, .model = model, .quant = quant, .graph = model->graph};
+    lti_int_builder b = {.net = net, .model = model, .quant = quant, .graph = model->graph};
     lt_status status = LT_OK;
     b.value = lti_calloc(n_values, sizeof *b.value);
     b.largest = lti_calloc(n_values, sizeof *b.largest);
@@ -544,6 +551,8 @@ lt_status lt_int_net_create(const lt_model *model, const lt_quant *quant, const 
         b.value[i].tensor = -1;
     net->shape = model->shape;
     net->model = model;
+    net->has_time = lt_model_steps(model, NULL) > 0;
+    net->n_steps = net->has_time ? lt_model_steps(model, NULL) : 1;
     net->float_bytes = (model->n_params + model->n_state) * (int64_t)sizeof(float);
     LT_TRY_GOTO(lti_int_calibrate(model, ds, env, b.largest), done);
     LT_TRY_GOTO(walk(&b), done);

@@ -39,11 +39,28 @@ typedef struct lti_int_term { // M * (weights o source), or M * source
     int source;
     lti_int_weights *weights; // NULL = the source itself
     int stride, pad;
-    int32_t *mul; // (k)
+    int32_t *mul; // (table_steps, k)
     double *real; // (k) multiplier before it was made an integer
 } lti_int_term;
 
-typedef enum lti_int_kind { LTI_INT_AFFINE, LTI_INT_LOGITS, LTI_INT_SUM_POOL, LTI_INT_MAX_POOL } lti_int_kind;
+typedef enum lti_int_kind {
+    LTI_INT_AFFINE,
+    LTI_INT_LOGITS, // adds to the logits at every step
+    LTI_INT_SUM_POOL,
+    LTI_INT_MAX_POOL,
+    // ---- of spiking networks
+    LTI_INT_CURRENT,    // an affine layer with signed results
+    LTI_INT_NEURON,     // an affine layer whose results are the currents of neurons
+    LTI_INT_LAYER_NORM, // over all of a tensor
+    LTI_INT_COUNT       // adds a tensor of spikes to the logits
+} lti_int_kind;
+enum {
+    LTI_INT_CURRENT_MAX = 1 << 20,   // currents that are stored saturate here
+    LTI_INT_CURRENT_UNITS = 1 << 18, // integer of the largest current of the calibration
+    LTI_INT_THRESHOLD = 1 << 16,
+    LTI_INT_STATE_BITS = 28,
+    LTI_INT_NORM_MAX = 1 << 27 // results of a layer norm saturate here; 1.0 is LTI_INT_THRESHOLD
+};
 typedef struct lti_int_layer {
     lti_int_kind kind;
     char name[96];
@@ -51,9 +68,14 @@ typedef struct lti_int_layer {
     lti_int_term term[LTI_INT_MAX_TERMS];
     int64_t k, h, w;
     int shift, bits; // of an affine layer
-    int64_t *add;    // (k) offset, half a unit included
+    int table_steps; // tables of their own for every step: steps, or 1
+    int64_t *add;    // (table_steps, k) offset, half a unit included
     double *real_add;
-    int source, kernel, stride, pad; // pools
+    int source, kernel, stride, pad; // pools; source: of layer norm and count too
+    bool once;                       // its source is the same at every step: computed at the first one only
+    int state, ordinal;              // tensor of potentials, -1; which of the layers of neurons it is
+    lt_int_neuron neuron;
+    int64_t eps; // of layer norm, in squares of the unit of its source
 } lti_int_layer;
 
 struct lt_int_net {
@@ -63,6 +85,10 @@ struct lt_int_net {
     int n_tensors;
     lti_int_layer layer[LTI_INT_MAX_LAYERS];
     int n_layers;
+    bool has_time;        // a spiking network
+    int n_steps;          // of time; 1 without
+    int n_neurons;        // layers of neurons
+    bool frames;          // a clip: channels of one step after the other
     int16_t lut[3 * 256]; // input byte to integer, per channel; identity without a normalisation
     bool has_lut;
     int64_t memory_bytes, scratch_bytes, float_bytes;
@@ -93,6 +119,23 @@ static inline int64_t lti_packed_bytes(int64_t n, int bits)
 // Code that is stored for integer w of a weight tensor, and its width.
 int lti_int_code(const lti_int_weights *w, int16_t value);
 int lti_int_code_bits(const lti_int_weights *w);
+// ---- spiking networks (int_neuron.c)
+static inline int64_t lti_floor_shift(int64_t v, int shift) // floor(v / 2^shift)
+{
+    return v < 0 ? -1 - ((-1 - v) >> shift) : v >> shift;
+}
+static inline int64_t lti_floor_div(int64_t v, int64_t by) // by > 0
+{
+    return v < 0 ? -1 - (-1 - v) / by : v / by;
+}
+static inline int64_t lti_saturate(int64_t v, int64_t bound) // to [-bound, bound]
+{
+    return v > bound ? bound : v < -bound ? -bound : v;
+}
+int64_t lti_isqrt(int64_t v); // floor(sqrt(v))
+// One step of n neurons; returns how many potentials saturated.
+int64_t lti_int_neuron_step(const lt_int_neuron *neuron, int64_t n, const int32_t *x, int32_t *u, uint8_t *s);
+void lti_int_layer_norm(const int32_t *x, int64_t n, int64_t eps, int32_t *y); // [SPIKE 19]
 // Integer of one place of a term, bounds by padding; acc over the kernel window: reference.
 int32_t lti_int_acc(const lt_int_net *net, const lti_int_term *t, const void *source, int64_t y, int64_t x, int64_t k);
 // ---- making a network

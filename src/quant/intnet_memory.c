@@ -2,6 +2,15 @@
 // and what the network takes up.
 #include "quant/intnet_impl.h"
 
+// What is made once and read at every step stays until the last layer.
+static void note_reader(lt_int_net *net, int tensor, int l)
+{
+    const int maker = net->tensor[tensor].first;
+    const bool kept = maker < 0 ? !net->frames : net->layer[maker].once;
+    const bool every_step = net->n_steps > 1 && !net->layer[l].once;
+    net->tensor[tensor].last = kept && every_step ? net->n_layers : l;
+}
+
 static void find_lives(lt_int_net *net)
 {
     for (int i = 0; i < net->n_tensors; i++)
@@ -9,11 +18,13 @@ static void find_lives(lt_int_net *net)
     for (int l = 0; l < net->n_layers; l++) {
         const lti_int_layer *layer = &net->layer[l];
         for (int t = 0; t < layer->n_terms; t++)
-            net->tensor[layer->term[t].source].last = l;
+            note_reader(net, layer->term[t].source, l);
         if (layer->source >= 0)
-            net->tensor[layer->source].last = l;
+            note_reader(net, layer->source, l);
         if (layer->target >= 0)
             net->tensor[layer->target].first = net->tensor[layer->target].last = l;
+        if (layer->state >= 0)
+            net->tensor[layer->state].last = net->n_layers; // from the start
     }
 }
 
@@ -79,6 +90,8 @@ void lt_int_net_info(const lt_int_net *net, lt_int_info *info)
 {
     *info = (lt_int_info){.n_layers = net->n_layers,
                           .n_classes = net->shape.n_classes,
+                          .n_steps = net->n_steps,
+                          .n_neuron_layers = net->n_neurons,
                           .activation_bytes = net->memory_bytes,
                           .float_bytes = net->float_bytes,
                           .kernel = lti_int_kernel_best()->name};
@@ -86,12 +99,14 @@ void lt_int_net_info(const lt_int_net *net, lt_int_info *info)
         const lti_int_layer *layer = &net->layer[l];
         for (int t = 0; t < layer->n_terms; t++) {
             const lti_int_weights *w = layer->term[t].weights;
-            info->table_bytes += layer->k * 4;
+            info->table_bytes += layer->table_steps * layer->k * 4;
             if (!w)
                 continue;
-            info->macs += w->coding == LTI_INT_ONES ? 0 : layer->h * layer->w * w->k * w->r * w->s * w->c;
+            const int64_t runs = layer->once ? 1 : net->n_steps;
+            info->macs += w->coding == LTI_INT_ONES ? 0 : runs * layer->h * layer->w * w->k * w->r * w->s * w->c;
             info->weight_bytes += lti_packed_bytes(w->k * w->r * w->s * w->c, lti_int_code_bits(w));
         }
-        info->table_bytes += layer->n_terms > 0 ? layer->k * 8 : 0;
+        info->table_bytes += layer->n_terms > 0 ? layer->table_steps * layer->k * 8 : 0;
+        info->state_bytes += layer->state >= 0 ? net->tensor[layer->state].bytes : 0;
     }
 }

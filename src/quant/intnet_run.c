@@ -12,6 +12,7 @@ typedef struct machine { // one thread's memory
     const lti_int_kernel *kernel;
     uint8_t *memory;  // activations
     uint8_t *scratch; // rows, accumulators, sums
+    int64_t *spikes;  // (n_neurons) of the clip, or NULL
 } machine;
 
 static void *tensor_of(const machine *m, int i)
@@ -121,20 +122,48 @@ static void term_sums(const machine *m, const lti_int_layer *l, const lti_int_te
             acc[i * l->k + k] = lti_int_acc(m->net, t, x, i / l->w, i % l->w, k);
 }
 
-static void run_affine(const machine *m, const lti_int_layer *l, int64_t *logits)
+static const int32_t *step_table(const lti_int_layer *l, const int32_t *table, int step)
+{
+    return table + (l->table_steps > 1 ? step * l->k : 0);
+}
+
+// Sums of a layer as currents: stored, or what its neurons add to their potentials.
+static void finish_currents(const machine *m, const lti_int_layer *l, const int64_t *sum, int32_t *current)
 {
     const int64_t n = l->h * l->w * l->k;
+    const bool stored = l->kind == LTI_INT_CURRENT;
+    int32_t *to = stored ? tensor_of(m, l->target) : current;
+    for (int64_t i = 0; i < n; i++)
+        to[i] =
+            (int32_t)lti_saturate(lti_floor_shift(sum[i], l->shift), stored ? LTI_INT_CURRENT_MAX : LTI_INT_NORM_MAX);
+    if (stored)
+        return;
+    uint8_t *s = tensor_of(m, l->target);
+    lti_int_neuron_step(&l->neuron, n, current, tensor_of(m, l->state), s);
+    for (int64_t i = 0; i < n && m->spikes; i++)
+        m->spikes[l->ordinal] += s[i];
+}
+
+static void run_affine(const machine *m, const lti_int_layer *l, int step, int64_t *logits)
+{
+    const int64_t n = l->h * l->w * l->k;
+    const int64_t *add = l->add + (l->table_steps > 1 ? step * l->k : 0);
     int64_t *sum = (int64_t *)(void *)m->scratch;
     int32_t *acc = (int32_t *)(void *)(m->scratch + (n * 8 + 63) / 64 * 64);
     uint8_t *rows = (uint8_t *)acc + (n * 4 + 63) / 64 * 64;
     for (int64_t i = 0; i < n; i += l->k)
-        memcpy(sum + i, l->add, (size_t)l->k * sizeof *sum);
+        memcpy(sum + i, add, (size_t)l->k * sizeof *sum);
     for (int t = 0; t < l->n_terms; t++) {
         term_sums(m, l, &l->term[t], rows, acc);
-        m->kernel->add_term(sum, acc, l->term[t].mul, l->h * l->w, l->k);
+        m->kernel->add_term(sum, acc, step_table(l, l->term[t].mul, step), l->h * l->w, l->k);
     }
     if (l->kind == LTI_INT_LOGITS) {
-        memcpy(logits, sum, (size_t)n * sizeof *sum);
+        for (int64_t i = 0; i < n; i++)
+            logits[i] += sum[i];
+        return;
+    }
+    if (l->kind != LTI_INT_AFFINE) {
+        finish_currents(m, l, sum, acc);
         return;
     }
     m->kernel->finish(sum, n, l->shift, ((int64_t)1 << l->bits) - 1, tensor_of(m, l->target));
@@ -148,7 +177,7 @@ static void run_pool(const machine *m, const lti_int_layer *l)
     for (int64_t y = 0; y < l->h; y++)
         for (int64_t c = 0; c < l->w; c++)
             for (int64_t k = 0; k < l->k; k++) {
-                int32_t v = 0;
+                int32_t v = most && s->type == LTI_INT_I32 ? INT32_MIN : 0;
                 for (int r = 0; r < l->kernel; r++)
                     for (int q = 0; q < l->kernel; q++) {
                         const int64_t sy = y * l->stride - l->pad + r, sx = c * l->stride - l->pad + q;
@@ -158,37 +187,64 @@ static void run_pool(const machine *m, const lti_int_layer *l)
                         v = most ? (i > v ? i : v) : v + i;
                     }
                 const int64_t at = (y * l->w + c) * l->k + k;
-                if (most)
+                if (most && s->type == LTI_INT_U8)
                     ((uint8_t *)tensor_of(m, l->target))[at] = (uint8_t)v;
                 else
                     ((int32_t *)tensor_of(m, l->target))[at] = v;
             }
 }
 
-// Planes of bytes become (H,W,C).
-static void load_image(const machine *m, const uint8_t *image)
+// Planes of bytes of one step become (H,W,C).
+static void load_image(const machine *m, const uint8_t *image, int step)
 {
-    const lt_model_shape *s = &m->net->shape;
-    const int64_t plane = (int64_t)s->h * s->w;
+    const lti_int_tensor *s = &m->net->tensor[0];
+    const int64_t plane = s->h * s->w, first = m->net->frames ? step * s->c : 0;
     for (int64_t p = 0; p < plane; p++)
-        for (int c = 0; c < s->c; c++) {
-            const uint8_t v = image[c * plane + p];
+        for (int64_t c = 0; c < s->c; c++) {
+            const uint8_t v = image[(first + c) * plane + p];
             if (m->net->has_lut)
-                ((int16_t *)tensor_of(m, 0))[p * s->c + c] = m->net->lut[c * 256 + v];
+                ((int16_t *)tensor_of(m, 0))[p * s->c + c] = m->net->lut[(first + c) * 256 + v];
             else
                 ((uint8_t *)tensor_of(m, 0))[p * s->c + c] = v;
         }
 }
 
+static void run_layer(const machine *m, const lti_int_layer *l, int step, int64_t *logits)
+{
+    const lti_int_tensor *s = l->source >= 0 ? &m->net->tensor[l->source] : NULL;
+    switch (l->kind) {
+    case LTI_INT_SUM_POOL:
+    case LTI_INT_MAX_POOL:
+        run_pool(m, l);
+        return;
+    case LTI_INT_LAYER_NORM:
+        lti_int_layer_norm(tensor_of(m, l->source), s->h * s->w * s->c, l->eps, tensor_of(m, l->target));
+        return;
+    case LTI_INT_COUNT:
+        for (int64_t k = 0; k < l->k; k++)
+            logits[k] += read_integer(s, tensor_of(m, l->source), k);
+        return;
+    case LTI_INT_AFFINE:
+    case LTI_INT_LOGITS:
+    case LTI_INT_CURRENT:
+    case LTI_INT_NEURON:
+        run_affine(m, l, step, logits);
+    }
+}
+
 static void run_image(const machine *m, const uint8_t *image, int64_t *logits)
 {
-    load_image(m, image);
-    for (int i = 0; i < m->net->n_layers; i++) {
-        const lti_int_layer *l = &m->net->layer[i];
-        if (l->kind == LTI_INT_AFFINE || l->kind == LTI_INT_LOGITS)
-            run_affine(m, l, logits);
-        else
-            run_pool(m, l);
+    const lt_int_net *net = m->net;
+    memset(logits, 0, (size_t)net->shape.n_classes * sizeof *logits);
+    for (int i = 0; i < net->n_layers; i++)
+        if (net->layer[i].state >= 0) // no clip begins with the potentials of the one before
+            memset(tensor_of(m, net->layer[i].state), 0, (size_t)net->tensor[net->layer[i].state].bytes);
+    for (int t = 0; t < net->n_steps; t++) {
+        if (t == 0 || net->frames)
+            load_image(m, image, t);
+        for (int i = 0; i < net->n_layers; i++)
+            if (t == 0 || !net->layer[i].once)
+                run_layer(m, &net->layer[i], t, logits);
     }
 }
 
@@ -216,26 +272,50 @@ static const lti_int_kernel *kernel_of(const char *name)
     return strcmp(name, best->name) == 0 ? best : &lti_int_kernel_c;
 }
 
-lt_status lt_int_net_run(const lt_int_net *net, const uint8_t *images, int64_t n, int n_threads, const char *kernel,
-                         int64_t *logits)
+typedef struct order { // clips to run
+    const uint8_t *images;
+    int64_t n;
+    int n_threads;
+    const char *kernel;
+    int64_t *logits, *spikes; // spikes: (n, n_neurons) or NULL
+} order;
+
+static lt_status run_all(const lt_int_net *net, const order *o)
 {
     const int64_t per = (int64_t)net->shape.c * net->shape.h * net->shape.w;
     const size_t each = (size_t)(net->memory_bytes + net->scratch_bytes + 4096);
-    n_threads = n_threads > 0 ? n_threads : 1;
+    const int n_threads = o->n_threads > 0 ? o->n_threads : 1;
     uint8_t *memory = lti_aligned_alloc(64, each * (size_t)n_threads);
     if (!memory)
         return LTI_NOMEM("activations of an integer network");
 #pragma omp parallel for schedule(static) num_threads(n_threads)
     for (int t = 0; t < n_threads; t++) {
-        const machine m = {.net = net,
-                           .kernel = kernel_of(kernel),
-                           .memory = memory + each * (size_t)t,
-                           .scratch = memory + each * (size_t)t + (net->memory_bytes + 63) / 64 * 64};
-        for (int64_t i = n * t / n_threads; i < n * (t + 1) / n_threads; i++)
-            run_image(&m, images + i * per, logits + i * net->shape.n_classes);
+        machine m = {.net = net,
+                     .kernel = kernel_of(o->kernel),
+                     .memory = memory + each * (size_t)t,
+                     .scratch = memory + each * (size_t)t + (net->memory_bytes + 63) / 64 * 64};
+        for (int64_t i = o->n * t / n_threads; i < o->n * (t + 1) / n_threads; i++) {
+            m.spikes = o->spikes ? o->spikes + i * net->n_neurons : NULL;
+            run_image(&m, o->images + i * per, o->logits + i * net->shape.n_classes);
+        }
     }
     lti_free(memory);
     return LT_OK;
+}
+
+lt_status lt_int_net_run(const lt_int_net *net, const uint8_t *images, int64_t n, int n_threads, const char *kernel,
+                         int64_t *logits)
+{
+    return run_all(net, &(order){images, n, n_threads, kernel, logits, NULL});
+}
+
+lt_status lt_int_net_spikes(const lt_int_net *net, const uint8_t *clips, int64_t n, int n_threads, const char *kernel,
+                            int64_t *logits, int64_t *spikes)
+{
+    if (net->n_neurons == 0)
+        return LT_FAIL(LT_E_USAGE, "spikes: expected a spiking network, found %s", net->model->spec);
+    memset(spikes, 0, (size_t)(n * net->n_neurons) * sizeof *spikes);
+    return run_all(net, &(order){clips, n, n_threads, kernel, logits, spikes});
 }
 
 lt_status lt_int_net_evaluate(const lt_int_net *net, const lt_dataset *ds, lt_split split, int n_threads, double *acc,

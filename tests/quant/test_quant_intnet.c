@@ -183,7 +183,7 @@ static void equals_simulation(void **state)
         assert_ok(lt_int_net_run(r.net, r.x, N_IMAGES, 2, NULL, fast));
         assert_ok(lt_int_net_run(r.net, r.x, N_IMAGES, 1, "c", plain));
         assert_ok(lt_int_net_run(r.net, r.x, N_IMAGES, 1, "avx2", avx2));
-        assert_ok(lt_int_net_simulate(r.net, r.x, N_IMAGES, simulated));
+        assert_ok(lt_int_net_simulate(r.net, r.x, N_IMAGES, simulated, NULL));
         assert_memory_equal(fast, plain, sizeof fast);
         assert_memory_equal(avx2, plain, sizeof fast);
         assert_memory_equal(simulated, plain, sizeof fast);

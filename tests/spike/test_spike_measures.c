@@ -1,5 +1,6 @@
 // test_spike_measures.c - synaptic operations against a count by hand, the integer neuron, NIR there and back.
 #include "lt_test.h"
+#include "lethe/intnet.h"
 #include "lethe/spike.h"
 #include <math.h>
 #include <stdlib.h>
@@ -79,7 +80,7 @@ static void test_synops(void **state)
 static void test_int_neuron(void **state)
 {
     (void)state;
-    const lt_int_neuron neuron = {.threshold = 10, .bits = 6};
+    const lt_int_neuron neuron = {.threshold = 10, .decay = LT_INT_DECAY_ONE / 2, .bits = 6};
     int32_t u[3] = {3, -3, -4}, zero[3] = {0, 0, 0};
     uint8_t s[3];
     int64_t saturated;
@@ -112,7 +113,8 @@ static void test_int_neuron(void **state)
         seed = seed * 6364136223846793005u + 1442695040888963407u;
         current[i] = (int32_t)((seed >> 40) % (1 << 21)) - (1 << 19);
     }
-    lt_int_neuron_run(&(lt_int_neuron){.threshold = 1 << 20, .bits = 24}, T, N, current, state_u, spikes, &saturated);
+    lt_int_neuron_run(&(lt_int_neuron){.threshold = 1 << 20, .decay = LT_INT_DECAY_ONE / 2, .bits = 24}, T, N, current,
+                      state_u, spikes, &saturated);
     for (int t = 0; t < T; t++)
         for (int i = 0; i < N; i++) {
             const double theta = 1 << 20;
