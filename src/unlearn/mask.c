@@ -87,8 +87,10 @@ out:
 int lti_last_layer(const lt_model *model, lt_val param[2])
 {
     const lt_graph *g = model->graph;
-    const int32_t node = g->value[model->logits].node;
+    int32_t node = g->value[model->logits].node;
     int n = 0;
+    while (node >= 0 && g->node[node].op != &lt_op_linear && g->node[node].op != &lt_op_conv2d)
+        node = g->value[g->node[node].in[0]].node; // neurons and sums over time behind it
     for (int i = 0; node >= 0 && i < g->node[node].n_in; i++) {
         const lt_val v = g->node[node].in[i];
         if (v != LT_NONE && g->value[v].role == LT_ROLE_PARAM && n < 2)
