@@ -26,6 +26,8 @@ static const lt_option own[] = {
     LT_STR(cli_quantize_opts, oracle, NULL, "--reaudit: retrained run to compare with"),
     LT_ENUM(cli_quantize_opts, format, LT_EXPORT_C, formats, "export: what to write to --out"),
     LT_BOOL(cli_quantize_opts, fine_tune, 0, "population: also train on every chip, with the options of training"),
+    LT_I32(cli_quantize_opts, groups, 0, 0, LT_QUANT_MAX_GROUP, "groups",
+           "population: also train once for every group of chips with like faults; 0 = no groups"),
     LT_F64(cli_quantize_opts, yield_at, 0, 0, 1, "",
            "population: accuracy that counts as working; 0 = two points below the nominal one"),
     LT_OPT_END,
@@ -98,6 +100,7 @@ static lt_quantize_order order_of(cli_call *call, const struct job *job)
                                .oracle = job->oracle.model,
                                .n_chips = o->chips,
                                .fine_tune = o->fine_tune,
+                               .n_groups = o->groups,
                                .yield_at = o->yield_at,
                                .n_workers = cli_threads(call),
                                .backend = cli_backend_name(call),
@@ -268,6 +271,7 @@ const cli_verb cli_verb_quantize = {
                 "  lethe quantize ptq runs/base --bits 4 --step mse\n"
                 "  lethe quantize export runs/q4 --format c --out model.c\n"
                 "  lethe quantize population runs/q4 --chips 20 --fault-rate 0.05\n"
+                "  lethe quantize population runs/q4 --chips 20 --fault-rate 0.05 --groups 5\n"
                 "  lethe quantize train runs/base --bits 4 --fault-rate 0.1 --chip 3 --encoding sign-magnitude\n",
     .uses = CLI_COMPUTE | CLI_SEED | CLI_PLACE | CLI_RESUME | CLI_RECORD | CLI_WORKERS,
     .opts_size = sizeof(cli_quantize_opts),

@@ -26,6 +26,18 @@ static void print_reaudit(const json_t *r, FILE *out)
                                                         : "no sign that forgetting was undone");
 }
 
+static void print_groups(const json_t *groups, FILE *out)
+{
+    size_t i, k;
+    json_t *group, *chip;
+    json_array_foreach(groups, i, group)
+    {
+        fprintf(out, "group %zu: chips", i);
+        json_array_foreach(group, k, chip) fprintf(out, " %lld", (long long)json_integer_value(chip));
+        fputc('\n', out);
+    }
+}
+
 void cli_print_chips(const json_t *r, FILE *out)
 {
     const char *key;
@@ -47,8 +59,10 @@ void cli_print_chips(const json_t *r, FILE *out)
     }
     cli_table_print(&t, out);
     cli_table_clear(&t);
-    fprintf(out, "\nyield: chips of at least %.1f %% accuracy. Rows -bn take batch norm anew on the chip.\n%s\n",
-            100 * cli_real(r, "chips.yield_at"), cli_text(r, "run"));
+    fprintf(out, "\nyield: chips of at least %.1f %% accuracy. Rows -bn take batch norm anew on the chip.\n",
+            100 * cli_real(r, "chips.yield_at"));
+    print_groups(json_object_get(r, "groups"), out);
+    fprintf(out, "%s\n", cli_text(r, "run"));
 }
 
 void cli_print_export(const json_t *r, FILE *out)
@@ -77,9 +91,10 @@ void cli_print_quantized(const json_t *r, FILE *out)
     if (cli_real(r, "fault_rate") > 0 || cli_real(r, "variability") > 0)
         fprintf(
             out,
-            "chip %.0f: %.3g of the cells stuck, spread %.3g, %s encoding, %s mapping; %.0f weights off their level\n",
-            cli_real(r, "chips.first"), cli_real(r, "fault_rate"), cli_real(r, "variability"), cli_text(r, "encoding"),
-            cli_text(r, "mapping"), cli_real(r, "n_unreachable"));
+            "chip %.0f: %.3g of the cells stuck (%.3g of the weights touched), spread %.3g, %s encoding, %s mapping; "
+            "%.0f weights off their level\n",
+            cli_real(r, "chips.first"), cli_real(r, "fault_rate"), cli_real(r, "touched_share"),
+            cli_real(r, "variability"), cli_text(r, "encoding"), cli_text(r, "mapping"), cli_real(r, "n_unreachable"));
     if (isfinite(cli_real(r, "residual")))
         fprintf(out, "residual %.2g steps^2, %.2g %% of codes changed in the last epoch\n", cli_real(r, "residual"),
                 100 * cli_real(r, "code_change"));

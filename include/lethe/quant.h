@@ -10,7 +10,11 @@
 #include "lethe/population.h"
 LT_BEGIN
 
-enum { LT_QUANT_MAX_BITS = 8, LT_QUANT_MAX_CELL_BITS = 4 }; // faults and variability: up to 4 bits per weight
+enum {
+    LT_QUANT_MAX_BITS = 8,
+    LT_QUANT_MAX_CELL_BITS = 4, // faults and variability: up to 4 bits per weight
+    LT_QUANT_MAX_GROUP = 256    // chips that are grouped
+};
 
 typedef enum lt_quant_ends { LT_ENDS_FLOAT, LT_ENDS_8BIT, LT_ENDS_SAME } lt_quant_ends; // first and last layer
 typedef enum lt_quant_granularity { LT_STEP_TENSOR, LT_STEP_CHANNEL } lt_quant_granularity;
@@ -83,6 +87,9 @@ LT_API int lt_fault_read(lt_encoding e, int bits, int code, uint32_t mask, uint3
 // Bit c is set when level c can be read from cells with these faults, whatever was written.
 LT_API uint32_t lt_fault_reachable(lt_encoding e, int bits, uint32_t mask, uint32_t value);
 
+// Share of weights of `bits` bits with a stuck cell or more: 1 - (1 - p)^cells.
+LT_API double lt_chip_touched_share(const lt_quant_chip *chip, int bits);
+
 // ---- a model with quantized tensors
 typedef struct lt_quant lt_quant; // grids, maps and codes for one model; borrows the model
 
@@ -106,6 +113,7 @@ typedef struct lt_quant_result {
     double acc_before_bn;              // of the deployed weights before batch norm was re-estimated
     int bits, levels_hit, n_tensors;
     int64_t n_weights, n_unreachable; // n_unreachable: weights whose nearest level cannot be had on the chip
+    int64_t n_conflicts;              // of a group: weights that have no level in common on its chips
     double residual, code_change;     // worst of the tensors
     double travel;                    // sum of learning rates over the steps
     double faultable_share;           // quantized bits as a share of all bits of parameters
@@ -121,6 +129,8 @@ typedef struct lt_quant_in {
     const lt_train_cfg *train; // recipe of the training
     const char *checkpoint;    // path or NULL
     bool resume;
+    const int32_t *group; // one training for all of these chips, in the place of device.chip; NULL = that one
+    int n_group;          // at most LT_QUANT_MAX_GROUP; mapping nearest, no spread of cells
 } lt_quant_in;
 
 // A copy of in->model whose activations (what every ReLU but the first leaves) are rounded to 2^act_bits levels, with
@@ -137,6 +147,8 @@ LT_API lt_status lt_quant_ptq(const lt_quant_cfg *cfg, lt_ptq_step step, double 
 LT_API void lt_quant_destroy(lt_quant *quant);
 LT_API int lt_quant_n_tensors(const lt_quant *quant);
 LT_API void lt_quant_tensor(const lt_quant *quant, int i, lt_quant_tensor_info *info);
+// Weight tensors of convolutions and linear layers that stay float: NULL behind the last one.
+LT_API const char *lt_quant_float_tensor(const lt_quant *quant, int i);
 
 // codes.safetensors: for every quantized tensor NAME its codes (U8, the tensor's shape), NAME.levels (n_grids, 2^bits)
 // F32 by code, NAME.step (n_grids) F32; metadata: method, bits, encoding, mapping, chip, seeds, rates.
@@ -159,7 +171,9 @@ typedef enum lt_population_row { // what is measured of every chip
     LT_POP_BITMAP_BN,            // and batch norm taken anew on the chip
     LT_POP_NEAREST,              // nearest value of the chip
     LT_POP_NEAREST_BN,
-    LT_POP_TUNED, // fine-tuned on the chip
+    LT_POP_TUNED,           // fine-tuned on the chip
+    LT_POP_TUNED_ELSEWHERE, // fine-tuned on the chip, measured on the next one
+    LT_POP_GROUPED,         // fine-tuned for the group of the chip, batch norm taken anew on the chip
     LT_POP_N_ROWS
 } lt_population_row;
 LT_API const char *lt_population_row_name(lt_population_row row); // "bitmap", "bitmap-bn", ...
@@ -171,7 +185,10 @@ typedef struct lt_chip_population {
     int n;
     int bn_batches, n_workers; // workers 0 = one per core
     uint64_t seed;
-    const lt_quant_cfg *tune;  // options of a fine-tuning on every chip, or NULL
+    const lt_quant_cfg *tune; // options of a fine-tuning on every chip, or NULL
+    int n_groups;             // groups of chips that share a fine-tuning, by group_tune; 0 = none
+    const lt_quant_cfg *group_tune;
+    int32_t *group;            // (n) receives the group of each chip; with n_groups
     const lt_train_cfg *train; // of that, and of the batches that batch norm sees
     const char *backend;
     unsigned plan_flags;
@@ -188,6 +205,11 @@ typedef struct lt_chip_stats { // over the chips of a row
 } lt_chip_stats;
 // acc (LT_POP_N_ROWS, n): test accuracies, NAN where a row was not measured. Status and events of lt_population_run.
 LT_API lt_status lt_chip_population_run(const lt_chip_population *population, double *acc);
+// Groups of like chips [QAT 3.5]: chips device.chip .. device.chip + n - 1 in n_groups groups, greedily merged by the
+// squared error that a common model of the present codes adds. group (n): 0 to n_groups - 1, by first chips; cost
+// (n_groups): squared error of a weight, in steps, summed over the chips of the group. Deterministic.
+LT_API lt_status lt_chip_groups(const lt_quant *quant, const lt_quant_chip *device, int n, int n_groups, int32_t *group,
+                                double *cost);
 // Quantiles interpolate linearly between order statistics. NaN entries are left out.
 LT_API void lt_chip_stats_compute(const double *acc, int n, lt_chip_stats *stats);
 LT_API double lt_chip_yield(const double *acc, int n, double at); // share of chips with an accuracy of at least `at`

@@ -30,6 +30,7 @@ typedef struct lt_quantize_order {
     // ---- chips
     int n_chips; // from quant.device.chip on
     bool fine_tune;
+    int n_groups;        // groups of like chips that share a training; 0 = none
     double yield_at;     // accuracy that counts as working; 0 = two points below the nominal one
     int n_workers;       // chips at once; 0 = one per core
     const char *backend; // as lt_backend_create
@@ -58,6 +59,7 @@ typedef struct lt_chips_record {
     bool is_cached;
     int n, main_row;        // lt_population_row that stands for the population
     double *acc;            // (LT_POP_N_ROWS, n); NAN where a row was not measured
+    int32_t *group;         // (n) group of each chip; NULL without groups
     double nominal_acc, at; // accuracy of the run; what counts as working
     lt_chip_stats main_stats;
     double main_yield;

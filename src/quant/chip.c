@@ -31,6 +31,11 @@ lt_status lti_chip_check(const lt_quant_chip *c, int bits)
     return LT_OK;
 }
 
+double lt_chip_touched_share(const lt_quant_chip *c, int bits)
+{
+    return 1 - pow(1 - (double)c->fault_rate, lt_encoding_n_cells((lt_encoding)c->encoding, bits));
+}
+
 // Uniform numbers of n cells, and of the kind of their faults.
 static uint16_t draw_state(const lt_quant_chip *c, uint32_t id, int64_t i, int n_cells)
 {
@@ -107,6 +112,9 @@ void lti_maps_clear(lti_maps *m)
     lti_free(m->state);
     lti_free(m->eps);
     lti_free(m->table);
+    for (int j = 0; j < m->n_members; j++)
+        lti_maps_clear(&m->member[j]);
+    lti_free(m->member);
     *m = (lti_maps){0};
 }
 
@@ -172,6 +180,8 @@ int lti_q_nearest(const lt_quant *q, const lti_maps *m, const lti_qtensor *t, co
                   float *value)
 {
     (void)q;
+    if (m && m->n_members > 0 && t->faulty)
+        return lti_maps_group_nearest(m, g, t->first + i, w, value);
     if (m && m->eps && t->faulty)
         return nearest_in_cells(m, g, t->first + i, w, value);
     if (m && m->state && t->faulty)
@@ -184,7 +194,7 @@ int lti_q_nearest(const lt_quant *q, const lti_maps *m, const lti_qtensor *t, co
 int lti_q_deploy(const lt_quant *q, const lti_maps *m, const lti_qtensor *t, const lti_grid *g, int64_t i, float w,
                  float *value)
 {
-    if (!m || !t->faulty || (!m->eps && !m->state))
+    if (!m || !t->faulty || (!m->eps && !m->state && m->n_members == 0))
         return lti_q_nearest(q, NULL, t, g, i, w, value);
     if (m->chip.mapping == LT_MAP_NEAREST)
         return lti_q_nearest(q, m, t, g, i, w, value);

@@ -14,7 +14,10 @@
 #include <sys/file.h>
 #include <unistd.h>
 
-static const char *const row_name[LT_POP_N_ROWS] = {"bitmap", "bitmap-bn", "nearest", "nearest-bn", "tuned"};
+static const char *const row_name[] = {"bitmap", "bitmap-bn",       "nearest", "nearest-bn",
+                                       "tuned",  "tuned-elsewhere", "grouped"};
+
+_Static_assert(sizeof row_name / sizeof *row_name == LT_POP_N_ROWS, "a name for every row");
 
 const char *lt_population_row_name(lt_population_row row)
 {
@@ -24,7 +27,7 @@ const char *lt_population_row_name(lt_population_row row)
 typedef struct crowd {
     const lt_chip_population *p;
     double *acc;    // (LT_POP_N_ROWS, n)
-    bool *done;     // (n)
+    bool *done;     // (n) measured but for its group
     char head[256]; // first line of the table: what it belongs to
     pthread_mutex_t lock;
 } crowd;
@@ -41,10 +44,10 @@ static void describe(crowd *c)
     const lt_quant_chip *d = &c->p->device;
     char digest[65];
     lt_model_digest(c->p->model, digest);
-    snprintf(c->head, sizeof c->head, "# %.16s %.9g %.9g %llu %d %.9g %d %llu %d %d %d %llu\n", digest,
+    snprintf(c->head, sizeof c->head, "# %.16s %.9g %.9g %llu %d %.9g %d %llu %d %d %d %d %llu\n", digest,
              (double)d->fault_rate, (double)d->stuck_at_1, (unsigned long long)d->fault_seed, d->encoding,
              (double)d->variability, d->variability_model, (unsigned long long)d->variability_seed, d->chip,
-             c->p->bn_batches, c->p->tune != NULL, (unsigned long long)c->p->seed);
+             c->p->bn_batches, c->p->tune != NULL, c->p->n_groups, (unsigned long long)c->p->seed);
 }
 
 static void put_row(lti_buf *b, const crowd *c, int chip)
@@ -135,13 +138,24 @@ static lt_status measure_mapping(const crowd *c, int chip, lt_fault_mapping mapp
     return measure(c, m, env, cell(c, row + 1, chip));
 }
 
+// Options of a training on chips: the tensors, bits and grids are those of the codes.
+static lt_quant_cfg tuning_of(const lt_chip_population *p, const lt_quant_cfg *options)
+{
+    lt_quant_cfg cfg = *options;
+    cfg.bits = p->quant->cfg.bits;
+    cfg.granularity = p->quant->cfg.granularity;
+    cfg.ends = p->quant->cfg.ends;
+    cfg.shortcuts = p->quant->cfg.shortcuts;
+    cfg.device = p->device;
+    return cfg;
+}
+
 static lt_status tune(const crowd *c, int chip, const lt_env *env, lt_model *m)
 {
     const lt_chip_population *p = c->p;
-    lt_quant_cfg cfg = *p->tune;
+    lt_quant_cfg cfg = tuning_of(p, p->tune);
     lt_quant *q = NULL;
     lt_quant_result r;
-    cfg.device = p->device;
     cfg.device.chip += chip;
     const lt_quant_chip ideal = {0};
     LT_TRY(lt_quant_program(p->quant, &ideal, NULL, m->params)); // from the nominal levels
@@ -149,9 +163,17 @@ static lt_status tune(const crowd *c, int chip, const lt_env *env, lt_model *m)
         memcpy(m->state, p->model->state, (size_t)m->n_state * sizeof *m->state);
     const lt_quant_in in = {.model = m, .ds = p->ds, .env = env, .seed = p->seed, .train = p->train};
     LT_TRY(lt_quant_train(&cfg, &in, &q, &r));
-    lt_quant_destroy(q);
     *cell(c, LT_POP_TUNED, chip) = r.acc;
-    return LT_OK;
+    lt_quant_chip next = cfg.device; // what was trained for one chip, on another
+    next.chip++;
+    lt_status status = LT_OK;
+    LT_TRY_GOTO(lt_quant_program(q, &next, NULL, m->params), done);
+    if (p->bn_batches > 0)
+        LT_TRY_GOTO(lt_bn_reestimate(m, p->ds, env, p->train, p->bn_batches, p->seed), done);
+    LT_TRY_GOTO(measure(c, m, env, cell(c, LT_POP_TUNED_ELSEWHERE, chip)), done);
+done:
+    lt_quant_destroy(q);
+    return status;
 }
 
 static lt_status measure_chip(const crowd *c, int chip, const lt_env *env)
@@ -168,10 +190,11 @@ done:
     return status;
 }
 
-// ---- chips that several processes share: one file a chip, which is locked while somebody measures, and then a table
-// of one row. The table replaces the file that is locked, so what is there is read by its name and not from the lock.
+// ---- chips that several processes share: one file a chip (or a group), which is locked while somebody measures, and
+// then a table of its rows. The table replaces the file that is locked, so what is there is read by its name and not
+// from the lock.
 
-static lt_status lock_chip(const crowd *c, int chip, char **path, int *lock)
+static lt_status lock_member(const crowd *c, const char *kind, int number, char **path, int *lock)
 {
     enum { SHOWN = 16, FILE_MODE = 0644 };
     lti_hash h;
@@ -180,7 +203,7 @@ static lt_status lock_chip(const crowd *c, int chip, char **path, int *lock)
     lti_hash_add(&h, c->head, strlen(c->head));
     lti_hash_hex(&h, digest);
     *lock = -1;
-    *path = lti_asprintf("%s/%.*s-%06d.csv", c->p->shared, SHOWN, digest, c->p->device.chip + chip);
+    *path = lti_asprintf("%s/%.*s-%s%06d.csv", c->p->shared, SHOWN, digest, kind, number);
     if (!*path)
         return LTI_NOMEM("chip");
     LT_TRY(lt_make_dirs(c->p->shared));
@@ -189,14 +212,15 @@ static lt_status lock_chip(const crowd *c, int chip, char **path, int *lock)
         return lti_errno_fail("write", *path);
     if (flock(*lock, LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK)
         return LT_OK;
-    return LT_FAIL(LT_E_BUSY, "%s: another process measures this chip", *path);
+    return LT_FAIL(LT_E_BUSY, "%s: another process measures this one", *path);
 }
 
-static lt_status write_chip(const crowd *c, int chip, const char *path)
+static lt_status write_members(const crowd *c, const int32_t *chips, int n, const char *path)
 {
     lti_buf b = {0};
     lti_buf_puts(&b, c->head);
-    put_row(&b, c, chip);
+    for (int j = 0; j < n; j++)
+        put_row(&b, c, chips[j] - c->p->device.chip);
     char *text = lti_buf_take(&b);
     const lt_status status = text ? lt_write_file_atomic(path, text, strlen(text)) : LTI_NOMEM("chip");
     lti_free(text);
@@ -208,12 +232,13 @@ static lt_status measure_shared(crowd *c, int chip, const lt_env *env)
     char *path = NULL;
     int lock = -1;
     lt_status status = LT_OK;
-    LT_TRY_GOTO(lock_chip(c, chip, &path, &lock), done);
+    const int32_t number = c->p->device.chip + chip;
+    LT_TRY_GOTO(lock_member(c, "", number, &path, &lock), done);
     read_table(c, path);
     if (c->done[chip])
         goto done;
     LT_TRY_GOTO(measure_chip(c, chip, env), done);
-    LT_TRY_GOTO(write_chip(c, chip, path), done);
+    LT_TRY_GOTO(write_members(c, &number, 1, path), done);
 done:
     if (lock >= 0)
         close(lock);
@@ -234,41 +259,167 @@ static lt_status work(void *ctx, int chip, const lt_env *env)
     return status;
 }
 
+// ---- groups of chips
+
+static lt_status measure_member(const crowd *c, const lt_quant *q, const lt_model *trained, int chip, const lt_env *env)
+{
+    const lt_chip_population *p = c->p;
+    lt_model *m = NULL;
+    lt_quant_chip d = p->device;
+    lt_status status = LT_OK;
+    d.chip += chip;
+    d.mapping = LT_MAP_NEAREST;
+    LT_TRY(lt_model_dup(trained, &m));
+    LT_TRY_GOTO(lt_quant_program(q, &d, NULL, m->params), done);
+    if (p->bn_batches > 0)
+        LT_TRY_GOTO(lt_bn_reestimate(m, p->ds, env, p->train, p->bn_batches, p->seed), done);
+    LT_TRY_GOTO(measure(c, m, env, cell(c, LT_POP_GROUPED, chip)), done);
+done:
+    lt_model_destroy(m);
+    return status;
+}
+
+static lt_status train_group(crowd *c, const int32_t *chips, int n, const lt_env *env, lt_model *m)
+{
+    const lt_chip_population *p = c->p;
+    lt_quant_cfg cfg = tuning_of(p, p->group_tune);
+    lt_quant *q = NULL;
+    lt_quant_result r;
+    const lt_quant_chip ideal = {0};
+    cfg.device.mapping = LT_MAP_NEAREST;
+    LT_TRY(lt_quant_program(p->quant, &ideal, NULL, m->params)); // from the nominal levels
+    const lt_quant_in in = {
+        .model = m, .ds = p->ds, .env = env, .seed = p->seed, .train = p->train, .group = chips, .n_group = n};
+    LT_TRY(lt_quant_train(&cfg, &in, &q, &r));
+    lt_status status = LT_OK;
+    for (int j = 0; j < n && status == LT_OK; j++)
+        status = measure_member(c, q, m, chips[j] - p->device.chip, env);
+    lt_quant_destroy(q);
+    return status;
+}
+
+static int members_of(const crowd *c, int group, int32_t chips[LT_QUANT_MAX_GROUP])
+{
+    int n = 0;
+    for (int j = 0; j < c->p->n; j++)
+        if (c->p->group[j] == group)
+            chips[n++] = c->p->device.chip + j;
+    return n;
+}
+
+static bool is_group_measured(const crowd *c, const int32_t *chips, int n)
+{
+    for (int j = 0; j < n; j++)
+        if (isnan(*cell(c, LT_POP_GROUPED, chips[j] - c->p->device.chip)))
+            return false;
+    return true;
+}
+
+static lt_status measure_group(crowd *c, const int32_t *chips, int n, const lt_env *env)
+{
+    lt_model *m = NULL;
+    LT_TRY(lt_model_dup(c->p->model, &m));
+    const lt_status status = train_group(c, chips, n, env, m);
+    lt_model_destroy(m);
+    return status;
+}
+
+static lt_status measure_group_shared(crowd *c, int group, const int32_t *chips, int n, const lt_env *env)
+{
+    char *path = NULL;
+    int lock = -1;
+    lt_status status = LT_OK;
+    LT_TRY_GOTO(lock_member(c, "group-", group, &path, &lock), done);
+    read_table(c, path);
+    if (is_group_measured(c, chips, n))
+        goto done;
+    LT_TRY_GOTO(measure_group(c, chips, n, env), done);
+    LT_TRY_GOTO(write_members(c, chips, n, path), done);
+done:
+    if (lock >= 0)
+        close(lock);
+    lti_free(path);
+    return status;
+}
+
+static lt_status work_group(void *ctx, int group, const lt_env *env)
+{
+    crowd *c = ctx;
+    int32_t chips[LT_QUANT_MAX_GROUP];
+    const int n = members_of(c, group, chips);
+    if (is_group_measured(c, chips, n))
+        return LT_OK;
+    LT_TRY(c->p->shared ? measure_group_shared(c, group, chips, n, env) : measure_group(c, chips, n, env));
+    pthread_mutex_lock(&c->lock);
+    const lt_status status = write_table(c);
+    pthread_mutex_unlock(&c->lock);
+    return status;
+}
+
+// Works on members: every chip, or every group.
+static lt_status run_members(crowd *c, int n, lt_status (*work_on)(void *, int, const lt_env *), const char *noun,
+                             bool trains)
+{
+    const lt_chip_population *p = c->p;
+    lt_member_outcome *outcome = lti_calloc((size_t)n, sizeof *outcome);
+    if (!outcome)
+        return LTI_NOMEM("population of chips");
+    const lt_population spec = {.n = n,
+                                .n_workers = p->n_workers,
+                                .backend = p->backend,
+                                .plan_flags = p->plan_flags,
+                                .work = work_on,
+                                .ctx = c,
+                                .noun = noun,
+                                .join = p->shared != NULL,
+                                .progress = trains ? "train.progress" : "eval.progress",
+                                .events = p->events,
+                                .stop = p->stop};
+    const lt_status status = lt_population_run(&spec, outcome);
+    lti_free(outcome);
+    return status;
+}
+
+static lt_status run_groups(crowd *c)
+{
+    const lt_chip_population *p = c->p;
+    double *cost = lti_calloc((size_t)p->n_groups, sizeof *cost);
+    if (!cost)
+        return LTI_NOMEM("groups of chips");
+    lt_status status = lt_chip_groups(p->quant, &p->device, p->n, p->n_groups, p->group, cost);
+    lti_free(cost);
+    if (status == LT_OK)
+        status = run_members(c, p->n_groups, work_group, "group", true);
+    return status;
+}
+
 lt_status lt_chip_population_run(const lt_chip_population *p, double *acc)
 {
     if (p->n < 1 || p->n > 100000)
         return LT_FAIL(LT_E_USAGE, "population: expected 1 to 100000 chips, found %d", p->n);
     if (p->ds->split[LT_TEST].n == 0)
         return LT_FAIL(LT_E_USAGE, "population: %s has no test images", p->ds->spec);
+    if (p->n_groups < 0 || (p->n_groups > 0 && (p->n_groups > p->n || !p->group || !p->group_tune)))
+        return LT_FAIL(LT_E_USAGE, "population: expected at most as many groups as chips (%d), found %d", p->n,
+                       p->n_groups);
     crowd c = {.p = p, .acc = acc};
     lt_status status = LT_OK;
     c.done = lti_calloc((size_t)p->n, sizeof *c.done);
-    lt_member_outcome *outcome = lti_calloc((size_t)p->n, sizeof *outcome);
     for (int i = 0; i < LT_POP_N_ROWS * p->n; i++)
         acc[i] = (double)NAN;
     pthread_mutex_init(&c.lock, NULL);
     describe(&c);
-    if (!c.done || !outcome) {
+    if (!c.done) {
         status = LTI_NOMEM("population of chips");
         goto done;
     }
     read_table(&c, p->table);
-    const lt_population spec = {.n = p->n,
-                                .n_workers = p->n_workers,
-                                .backend = p->backend,
-                                .plan_flags = p->plan_flags,
-                                .work = work,
-                                .ctx = &c,
-                                .noun = "chip",
-                                .join = p->shared != NULL,
-                                .progress = p->tune ? "train.progress" : "eval.progress",
-                                .events = p->events,
-                                .stop = p->stop};
-    LT_TRY_GOTO(lt_population_run(&spec, outcome), done);
+    LT_TRY_GOTO(run_members(&c, p->n, work, "chip", p->tune != NULL), done);
+    if (p->n_groups > 0)
+        LT_TRY_GOTO(run_groups(&c), done);
 done:
     pthread_mutex_destroy(&c.lock);
     lti_free(c.done);
-    lti_free(outcome);
     return status;
 }
 

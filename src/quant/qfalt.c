@@ -16,9 +16,9 @@ static void stiffness(const lt_quant *q, const lti_grid *g, int64_t n, double *k
 
 static bool can_have(const lti_maps *maps, const lti_qtensor *t, int64_t i, int code)
 {
-    if (!maps || !maps->state || !t->faulty)
+    if (!maps || maps->eps || !t->faulty)
         return true;
-    return maps->table->reachable[lti_state_index(maps->state[t->first + i], maps->n_cells)] >> code & 1;
+    return lti_maps_reachable(maps, t->first + i) >> code & 1;
 }
 
 static double penalize(const lti_qpiece *p, float coef)

@@ -79,12 +79,14 @@ typedef struct lti_segment { // a piece of one grid inside one block of the upda
     double bend;                              // bound of the curvature of the value in its own numbers
 } lti_segment;
 
-typedef struct lti_maps { // of one chip; arrays over all quantized weights, NULL = ideal
+typedef struct lti_maps { // of one chip, or of a group; arrays over all quantized weights, NULL = ideal
     lt_quant_chip chip;
     uint16_t *state; // stuck cells
     float *eps;      // (n_weights, n_cells) gains of cells
     int n_cells;
     lti_fault_table *table;
+    struct lti_maps *member; // of a group: the maps of its chips; state and eps are NULL
+    int n_members;
 } lti_maps;
 
 struct lti_quantizer;
@@ -121,6 +123,14 @@ lt_status lti_quant_create(const lt_quant_cfg *cfg, const lt_model *model, lt_qu
 lt_status lti_quant_init_grids(lt_quant *q); // the method's first steps, from the parameters of the model
 lt_status lti_maps_draw(const lt_quant *q, const lt_quant_chip *chip, lti_maps *maps);
 void lti_maps_clear(lti_maps *maps);
+lt_status lti_maps_draw_group(const lt_quant *q, const lt_quant_chip *chip, const int32_t *chips, int n,
+                              lti_maps *maps);
+// Bit c: quantized weight number `at` can have level c, on all chips of a group. Stuck cells only.
+uint32_t lti_maps_reachable(const lti_maps *maps, int64_t at);
+int lti_maps_group_nearest(const lti_maps *maps, const lti_grid *g, int64_t at, float w, float *value);
+// The common target of weight w on n chips that can have these sets of levels, and the sum of its squared errors: the
+// nearest common level, or without one the code of least error after each chip's own mapping [QAT 3.5].
+int lti_group_target(const lti_grid *g, const uint16_t *set, int n, float w, double *error);
 bool lti_chip_ideal(const lt_quant_chip *chip);
 lt_status lti_chip_check(const lt_quant_chip *chip, int bits);
 

@@ -247,6 +247,23 @@ int lt_quant_n_tensors(const lt_quant *q)
     return q->n_tensors;
 }
 
+const char *lt_quant_float_tensor(const lt_quant *q, int i)
+{
+    const lt_graph *g = q->model->graph;
+    found *list = lti_calloc((size_t)lti_graph_n_nodes(g) + 1, sizeof *list);
+    const char *name = NULL;
+    const int n = list ? list_weights(g, list) : 0;
+    for (int k = 0; k < n && !name; k++) {
+        bool quantized = false;
+        for (int j = 0; j < q->n_tensors; j++)
+            quantized = quantized || q->tensor[j].from == list[k].info.slab_offset;
+        if (!quantized && i-- == 0)
+            name = list[k].info.name;
+    }
+    lti_free(list);
+    return name;
+}
+
 void lt_quant_tensor(const lt_quant *q, int i, lt_quant_tensor_info *info)
 {
     const lti_qtensor *t = &q->tensor[i];

@@ -199,6 +199,26 @@ static void describe(lt_quant *q)
              (unsigned long long)d->variability_seed, d->chip);
 }
 
+// One training for several chips: their maps in the place of the one of the options, and their numbers in the identity.
+static lt_status take_group(lt_quant *q, const lt_quant_in *in, lt_quant_result *r)
+{
+    enum { HASH_TEXT = 24 };
+    uint64_t hash = 14695981039346656037u; // FNV-1a
+    if (in->n_group == 0)
+        return LT_OK;
+    lti_maps_clear(&q->maps);
+    LT_TRY(lti_maps_draw_group(q, &q->cfg.device, in->group, in->n_group, &q->maps));
+    for (int j = 0; j < in->n_group; j++)
+        hash = (hash ^ (uint64_t)in->group[j]) * 1099511628211u;
+    for (int j = 0; j < q->n_tensors; j++)
+        for (int64_t i = 0; i < q->tensor[j].n && q->tensor[j].faulty; i++)
+            r->n_conflicts += lti_maps_reachable(&q->maps, q->tensor[j].first + i) == 0;
+    const size_t used = strlen(q->identity);
+    if (used + HASH_TEXT < sizeof q->identity)
+        snprintf(q->identity + used, sizeof q->identity - used, "|%016llx", (unsigned long long)hash);
+    return LT_OK;
+}
+
 static void make_job(session *s)
 {
     lt_quant *q = s->q;
@@ -323,8 +343,9 @@ static lt_status run(session *s, lt_quant_result *r)
     s->travel = r->travel = sum_of_rates(train, per_epoch);
     if (q->quantizer->flags & LTI_Q_PENALTY)
         resolve_schedule(q, train);
-    warn_before(s);
     describe(q);
+    LT_TRY(take_group(q, in, r));
+    warn_before(s);
     make_job(s);
     if (q->quantizer->prepare)
         q->quantizer->prepare(q, in->model->params);

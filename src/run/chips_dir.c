@@ -34,6 +34,18 @@ static void write_row(lti_json *j, const double *acc, int n, double at)
     lti_json_end(j, ']');
 }
 
+// Bits of the weights whose cells can fail: ends of 8 bits cannot.
+static int cell_bits(const lt_quant *q)
+{
+    int bits = LT_QUANT_MAX_BITS;
+    for (int i = 0; i < lt_quant_n_tensors(q); i++) {
+        lt_quant_tensor_info t;
+        lt_quant_tensor(q, i, &t);
+        bits = t.bits < bits ? t.bits : bits;
+    }
+    return bits;
+}
+
 static void write_source(lti_json *j, const populating *p, const lt_chips_record *r)
 {
     const lt_quantize_order *o = p->order;
@@ -48,7 +60,21 @@ static void write_source(lti_json *j, const populating *p, const lt_chips_record
     lti_json_real(j, "levels_hit", lt_trained_model_real(o->base, "levels_hit"));
     lti_json_real(j, "test_acc_fp", lt_trained_model_real(o->base, "test_acc_fp"));
     lti_json_real(j, "test_acc_q", r->nominal_acc);
-    lti_write_chip(j, &o->quant.device);
+    lti_write_chip(j, &o->quant.device, cell_bits(p->quant));
+}
+
+// Chips by group, as numbers of the population.
+static void write_groups(lti_json *j, const lt_quantize_order *o, const lt_chips_record *r)
+{
+    lti_json_begin(j, "groups", '[');
+    for (int k = 0; k < o->n_groups && r->group; k++) {
+        lti_json_begin(j, NULL, '[');
+        for (int i = 0; i < r->n; i++)
+            if (r->group[i] == k)
+                lti_json_int(j, NULL, o->quant.device.chip + i);
+        lti_json_end(j, ']');
+    }
+    lti_json_end(j, ']');
 }
 
 static char *write_record(const populating *p, const lt_chips_record *r)
@@ -65,13 +91,16 @@ static char *write_record(const populating *p, const lt_chips_record *r)
     lti_json_end(&j, '}');
     lti_json_begin(&j, "rows", '{');
     for (int k = 0; k < LT_POP_N_ROWS; k++) {
-        if (k == LT_POP_TUNED && !o->fine_tune)
+        if (((k == LT_POP_TUNED || k == LT_POP_TUNED_ELSEWHERE) && !o->fine_tune) ||
+            (k == LT_POP_GROUPED && o->n_groups == 0))
             continue;
         lti_json_begin(&j, lt_population_row_name((lt_population_row)k), '{');
         write_row(&j, r->acc + k * r->n, r->n, r->at);
         lti_json_end(&j, '}');
     }
     lti_json_end(&j, '}');
+    if (o->n_groups > 0)
+        write_groups(&j, o, r);
     lti_json_real(&j, "wall_s", lti_now_s() - p->start_s);
     lti_json_int(&j, "seed", (int64_t)o->seed);
     lti_json_text(&j, "run", p->to.dir);
@@ -84,6 +113,13 @@ static char *write_record(const populating *p, const lt_chips_record *r)
 static lt_status measure_chips(const populating *p, const char *table, const char *shared, lt_chips_record *r)
 {
     const lt_quantize_order *o = p->order;
+    r->n = o->n_chips;
+    if (!r->acc)
+        r->acc = lti_calloc((size_t)LT_POP_N_ROWS * (size_t)r->n, sizeof *r->acc);
+    if (!r->group && o->n_groups > 0)
+        r->group = lti_calloc((size_t)r->n, sizeof *r->group);
+    if (!r->acc || (o->n_groups > 0 && !r->group))
+        return LTI_NOMEM("population of chips");
     const lt_chip_population population = {.quant = p->quant,
                                            .model = o->base->model,
                                            .ds = o->ds,
@@ -93,6 +129,9 @@ static lt_status measure_chips(const populating *p, const char *table, const cha
                                            .n_workers = o->n_workers,
                                            .seed = o->seed,
                                            .tune = o->fine_tune ? &o->quant : NULL,
+                                           .n_groups = o->n_groups,
+                                           .group_tune = &o->quant,
+                                           .group = r->group,
                                            .train = &o->train,
                                            .backend = o->backend,
                                            .plan_flags = o->env->plan_flags,
@@ -100,15 +139,13 @@ static lt_status measure_chips(const populating *p, const char *table, const cha
                                            .shared = shared,
                                            .events = o->env->events,
                                            .stop = o->env->stop};
-    r->n = o->n_chips;
-    if (!r->acc)
-        r->acc = lti_calloc((size_t)LT_POP_N_ROWS * (size_t)r->n, sizeof *r->acc);
-    return r->acc ? lt_chip_population_run(&population, r->acc) : LTI_NOMEM("population of chips");
+    return lt_chip_population_run(&population, r->acc);
 }
 
 static void sum_up(const lt_quantize_order *o, lt_chips_record *r)
 {
     r->main_row = o->fine_tune                               ? LT_POP_TUNED
+                  : o->n_groups > 0                          ? LT_POP_GROUPED
                   : o->quant.device.mapping == LT_MAP_BITMAP ? LT_POP_BITMAP_BN
                                                              : LT_POP_NEAREST_BN;
     r->nominal_acc = lt_trained_model_real(o->base, "test_acc_q");
@@ -180,6 +217,7 @@ lt_status lt_chips_dir(const lt_quantize_order *order, lt_chips_record *record)
 void lt_chips_record_clear(lt_chips_record *record)
 {
     lti_free(record->acc);
+    lti_free(record->group);
     free(record->json);
     *record = (lt_chips_record){0};
 }

@@ -40,12 +40,13 @@ static const char *chip_option(const lt_quant_chip *chip, const char *name, char
     LT_BUG("chip option %s is unknown", name);
 }
 
-void lti_write_chip(lti_json *j, const lt_quant_chip *c)
+void lti_write_chip(lti_json *j, const lt_quant_chip *c, int bits)
 {
     static const char *const texts[] = {"encoding", "mapping", "variability_model"};
     char number[LT_OPTION_TEXT_MAX];
     lti_json_real(j, "fault_rate", (double)c->fault_rate);
     lti_json_real(j, "stuck_at_1", (double)c->stuck_at_1);
+    lti_json_real(j, "touched_share", lt_chip_touched_share(c, bits));
     lti_json_real(j, "variability", (double)c->variability);
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
         lti_json_text(j, texts[i], chip_option(c, texts[i], number));
@@ -171,13 +172,17 @@ static char *write_record(const quantizing *q, const lt_quantize_record *r)
     lti_json_int(&j, "bits", r->result.bits);
     lti_json_int(&j, "act_bits", o->quant.act_bits);
     write_accuracies(&j, &r->result);
-    lti_write_chip(&j, &o->quant.device);
+    lti_write_chip(&j, &o->quant.device, r->result.bits);
     write_one_chip(&j, o, r->result.acc);
     if (!o->post_training)
         write_training(&j, &r->result);
     lti_json_begin(&j, "tensors", '[');
     for (int i = 0; i < lt_quant_n_tensors(q->quant); i++)
         write_tensor(&j, q, i);
+    lti_json_end(&j, ']');
+    lti_json_begin(&j, "float_tensors", '[');
+    for (int i = 0; lt_quant_float_tensor(q->quant, i); i++)
+        lti_json_text(&j, NULL, lt_quant_float_tensor(q->quant, i));
     lti_json_end(&j, ']');
     lti_json_real(&j, "wall_s", lti_now_s() - q->start_s);
     lti_json_int(&j, "seed", (int64_t)o->seed);

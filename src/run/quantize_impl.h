@@ -7,5 +7,5 @@
 
 lt_status lti_open_quantize_dir(const lt_quantize_order *o, const char *label, const char *parent_digest,
                                 lt_result_dir *to);
-void lti_write_chip(lti_json *j, const lt_quant_chip *chip);
+void lti_write_chip(lti_json *j, const lt_quant_chip *chip, int bits); // bits of a weight
 #endif
