@@ -21,6 +21,7 @@ typedef struct lti_event_set { // while it is read
     float *plane;     // of its canvas and of the set's size
     size_t n_counts;
     int64_t n_events, n_lost, n_clipped, n_markers;
+    int64_t n_pixels[256]; // by the count that a pixel of a frame holds
 } lti_event_set;
 // Reads the keys and sets c, h, w, steps and flip of raw.
 lt_status lti_event_set_init(lti_event_set *e, const lti_open_args *args, const lti_event_kind *kind, lti_raw *raw);

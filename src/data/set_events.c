@@ -109,6 +109,7 @@ static void store_plane(lti_event_set *e, const lt_frame_spec *f, const uint16_t
         const unsigned v = resize ? (unsigned)(big[i] + 0.5f) : counts[i];
         e->n_clipped += v > 255;
         x[i] = (uint8_t)(v > 255 ? 255 : v);
+        e->n_pixels[x[i]]++;
     }
 }
 
@@ -135,10 +136,27 @@ lt_status lti_event_set_add(lti_event_set *e, lt_split s, int32_t y, const char 
     return LT_OK;
 }
 
+// The count that a share of the pixels with events does not pass; share 1: the largest count.
+static int count_quantile(const lti_event_set *e, double share)
+{
+    int64_t all = 0, below = 0;
+    for (int v = 1; v < 256; v++)
+        all += e->n_pixels[v];
+    for (int v = 1; v < 256; v++) {
+        below += e->n_pixels[v];
+        if (all > 0 && (double)below >= share * (double)all)
+            return v;
+    }
+    return 0;
+}
+
 void lti_event_set_report(const lti_event_set *e)
 {
-    lt_info(e->args->events, "data.events", "%s: %lld events in frames, %lld in none; %lld counts cut off at 255",
-            e->args->kind, (long long)(e->n_events - e->n_lost), (long long)e->n_lost, (long long)e->n_clipped);
+    lt_info(e->args->events, "data.events",
+            "%s: %lld events in frames, %lld in none; pixels with events have 1 to %d of them, 99 %% at most %d; %lld "
+            "counts cut off at 255",
+            e->args->kind, (long long)(e->n_events - e->n_lost), (long long)e->n_lost, count_quantile(e, 1),
+            count_quantile(e, 0.99), (long long)e->n_clipped);
     if (e->n_markers)
         lt_warn(e->args->events, "data.overflow", "%s: %lld overflow markers; each adds 2^13 us to what follows",
                 e->args->kind, (long long)e->n_markers);

@@ -12,6 +12,7 @@
 
 enum { N_META = 24, VALUE_MAX = 40 };
 static const char *const encoding_name[] = {"offset", "twos", "sign-magnitude", "gray", "differential"};
+static const char *const model_name[] = {"conductance-gauss", "conductance-truncated", "lognormal", "resistance-gauss"};
 static const char *const grid_name[] = {"midrise", "midtread", "multipliers"};
 
 typedef struct meta_list {
@@ -60,7 +61,7 @@ static void fill_meta(const lt_quant *q, meta_list *l)
     put_count(l, "fault_seed", d->fault_seed);
     put_count(l, "reference_column", d->reference_column);
     put_number(l, "variability", (double)d->variability);
-    put_count(l, "variability_model", (uint64_t)d->variability_model);
+    put(l, "variability_model", model_name[d->variability_model]);
     put_count(l, "variability_seed", d->variability_seed);
     put_count(l, "chip", (uint64_t)d->chip);
     // The first grid, for readers that have one grid only.
@@ -160,6 +161,17 @@ static lt_status name_index(const lt_tensor_file *f, const char *path, const cha
         (field) = (type)number_read;                                                                                   \
     } while (0)
 
+// By name; files of earlier versions have its number.
+static lt_status read_model(const lt_tensor_file *f, const char *path, int32_t *model)
+{
+    const char *text = lt_tensor_file_meta(f, "variability_model");
+    if (text && *text >= '0' && *text <= '9')
+        READ_NUMBER("variability_model", 3, *model, int32_t);
+    else
+        LT_TRY(name_index(f, path, "variability_model", model_name, 4, model));
+    return LT_OK;
+}
+
 static lt_status read_cfg(const lt_tensor_file *f, const char *path, lt_quant_cfg *c, int32_t *grid)
 {
     static const char *const granularity[] = {"tensor", "channel"}, *const mapping[] = {"nearest", "bitmap"};
@@ -176,7 +188,7 @@ static lt_status read_cfg(const lt_tensor_file *f, const char *path, lt_quant_cf
     READ_NUMBER("fault_seed", 1.8e19, c->device.fault_seed, uint64_t);
     READ_NUMBER("reference_column", 1, c->device.reference_column, bool);
     READ_NUMBER("variability", 4, c->device.variability, float);
-    READ_NUMBER("variability_model", 3, c->device.variability_model, int32_t);
+    LT_TRY(read_model(f, path, &c->device.variability_model));
     READ_NUMBER("variability_seed", 1.8e19, c->device.variability_seed, uint64_t);
     READ_NUMBER("chip", 1e9, c->device.chip, int32_t);
     LT_TRY(name_index(f, path, "granularity", granularity, 2, &c->granularity));

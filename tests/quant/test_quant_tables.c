@@ -91,6 +91,7 @@ static void worked_example(void **state)
 typedef struct moments {
     double bitmap, shift, nearest; // mean squares and mean of the errors in steps
     double reachable;              // expected number of reachable levels
+    double target, whole;          // probability that the code itself can be had, that no cell is stuck
 } moments;
 
 static moments enumerate(lt_encoding e, int bits, double p, double f1, const double *prob_of_code)
@@ -108,9 +109,11 @@ static moments enumerate(lt_encoding e, int bits, double p, double f1, const dou
                 prob *= !(mask >> b & 1) ? 1 - p : value >> b & 1 ? p * f1 : p * (1 - f1);
             const uint32_t at = mask | value << n;
             m.reachable += prob * __builtin_popcount(t->reachable[at]);
+            m.whole += mask ? 0 : prob;
             for (int c = 0; c < L; c++) {
                 const double d = t->read[at][c] - c, r = t->nearest[at][2 * c] - c;
                 m.bitmap += prob * prob_of_code[c] * d * d;
+                m.target += t->reachable[at] >> c & 1 ? prob * prob_of_code[c] : 0;
                 m.shift += prob * prob_of_code[c] * d;
                 m.nearest += prob * prob_of_code[c] * r * r;
             }
@@ -143,6 +146,8 @@ static void uniform_codes(void **state)
             close_to(sqrt(m.bitmap), table[bits - 2][i][0], "bit map", "offset", bits, rate[i]);
             close_to(sqrt(m.nearest), table[bits - 2][i][1], "nearest", "offset", bits, rate[i]);
             assert_true(fabs(m.reachable - pow(2 - rate[i], bits)) < 1e-12); // E|V| = (2 - p)^n for any mix
+            assert_true(fabs(m.target - pow(1 - rate[i] / 2, bits)) < 1e-12);
+            assert_true(fabs(m.whole - pow(1 - rate[i], bits)) < 1e-12);
         }
     }
 }
@@ -161,6 +166,24 @@ static double gauss_codes(int bits, double prob[16])
         prob[c] = cdf(high) - cdf(low);
     }
     return s;
+}
+
+// Noise of rounding a Gaussian layer over its variance.
+static void rounding_noise(void **state)
+{
+    (void)state;
+    static const double want[] = {.149, .0609, .0283};
+    for (int bits = 2; bits <= 4; bits++) {
+        double prob[16], noise = 0;
+        const double s = gauss_codes(bits, prob), z = ((1 << bits) - 1) / 2.0;
+        enum { N = 400000 };
+        for (int i = 0; i < N; i++) { // the midpoint rule over 16 standard deviations
+            const double x = -8 + 16 * (i + 0.5) / N, c = fmin(fmax(ceil(x / s + z - 0.5), 0), 2 * z);
+            noise += pow(x - s * (c - z), 2) * exp(-x * x / 2) / sqrt(2 * acos(-1.0)) * 16 / N;
+        }
+        if (fabs(noise - want[bits - 2]) > (bits == 2 ? 6e-4 : 6e-5))
+            fail_msg("%d bits: expected %.4f, found %.5f", bits, want[bits - 2], noise);
+    }
 }
 
 typedef struct row {
@@ -269,13 +292,10 @@ static void reachable_by_brute_force(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(words_are_bijective),
-        cmocka_unit_test(words_have_their_values),
-        cmocka_unit_test(worked_example),
-        cmocka_unit_test(uniform_codes),
-        cmocka_unit_test(by_encoding),
-        cmocka_unit_test(both_kinds),
-        cmocka_unit_test(reachable_by_brute_force),
+        cmocka_unit_test(words_are_bijective), cmocka_unit_test(words_have_their_values),
+        cmocka_unit_test(worked_example),      cmocka_unit_test(uniform_codes),
+        cmocka_unit_test(rounding_noise),      cmocka_unit_test(by_encoding),
+        cmocka_unit_test(both_kinds),          cmocka_unit_test(reachable_by_brute_force),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

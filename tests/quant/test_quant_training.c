@@ -296,6 +296,11 @@ static void chips_differ_and_files_agree(void **state)
     snprintf(path, sizeof path, "%s/chips_codes.safetensors", LT_TEST_BINARY_DIR);
     assert_ok(lt_quant_save(r.quant, path));
     lt_quant *again = NULL;
+    lt_tensor_file *f = NULL;
+    assert_ok(lt_tensor_file_open(path, &f)); // what a fault or a spread means nothing without
+    assert_string_equal(lt_tensor_file_meta(f, "encoding"), "offset");
+    assert_string_equal(lt_tensor_file_meta(f, "variability_model"), "conductance-gauss");
+    lt_tensor_file_close(f);
     assert_ok(lt_quant_open(path, r.f.model, &again));
     assert_memory_equal(again->code, r.quant->code, (size_t)r.quant->n_weights);
     const size_t bytes = (size_t)r.f.model->n_params * sizeof(float);

@@ -180,6 +180,24 @@ static void test_equality(void **state)
     }
 }
 
+// The surrogate gradient of the published recipe: 1 where the potential is the threshold, a half at 1 / pi from it.
+static void test_surrogate_peak(void **state)
+{
+    (void)state;
+    const double pi = acos(-1.0);
+    const float x[] = {1, (float)(1 + 1 / pi), (float)(1 - 1 / pi)}, want[] = {1, 0.5f, 0.5f};
+    net n;
+    open_net(&n, 1, 3, 1, (lt_neuron_attr){.surrogate = LT_SURROGATE_ATAN, .threshold = 1, .decay = 0.5f}, false);
+    for (int i = 0; i < 3; i++) {
+        ((float *)lt_plan_buffer(n.plan, n.x))[i] = x[i];
+        ((float *)lt_plan_buffer(n.plan, n.seed))[i] = 1;
+    }
+    assert_ok(lt_plan_run(n.plan));
+    for (int i = 0; i < 3; i++)
+        assert_true(fabsf(((const float *)lt_plan_grad(n.plan, 0))[i] - want[i]) < 1e-5f);
+    close_net(&n);
+}
+
 // State does not run from one sample into the next: a sample has the same spikes in both places.
 static void test_samples_apart(void **state)
 {
@@ -279,8 +297,9 @@ static void test_dropout(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_golden),        cmocka_unit_test(test_traces), cmocka_unit_test(test_equality),
-        cmocka_unit_test(test_samples_apart), cmocka_unit_test(test_rows),   cmocka_unit_test(test_dropout),
+        cmocka_unit_test(test_golden),         cmocka_unit_test(test_traces),        cmocka_unit_test(test_equality),
+        cmocka_unit_test(test_surrogate_peak), cmocka_unit_test(test_samples_apart), cmocka_unit_test(test_rows),
+        cmocka_unit_test(test_dropout),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

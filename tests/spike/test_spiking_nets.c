@@ -130,6 +130,62 @@ static void test_gradient_reaches_all(void **state)
     }
 }
 
+// Statistics of batch norm after one training step on clips whose frames are `frame_of` of a base clip.
+static void norm_statistics(int steps, const int *frame_of, float *mean, float *var)
+{
+    enum { SIDE = 6, N = 3 };
+    char spec[96];
+    lt_model *m;
+    lt_plan *plan;
+    snprintf(spec, sizeof spec, "spiking-vgg:steps=%d,width=4,depth=1,norm=batch,dropout=0", steps);
+    assert_ok(lt_model_create(spec, (lt_model_shape){2 * steps, SIDE, SIDE, 3}, &m));
+    lt_model_init(m, 3);
+    const lt_plan_spec plan_spec = {.outs = &m->logits,
+                                    .n_outs = 1,
+                                    .grad_of = LT_NONE,
+                                    .seed = LT_NONE,
+                                    .batch = N,
+                                    .train = true,
+                                    .dtype = LT_F32,
+                                    .flags = LT_PLAN_NO_TUNE};
+    assert_ok(lt_plan_create(m->graph, &plan_spec, backend, &plan));
+    assert_ok(lt_plan_bind(plan, m->params, m->state, NULL));
+    float *x = lt_plan_buffer(plan, m->x);
+    for (int n = 0; n < N; n++)
+        for (int t = 0; t < steps; t++)
+            for (int i = 0; i < 2 * SIDE * SIDE; i++)
+                x[(n * steps + t) * 2 * SIDE * SIDE + i] =
+                    (float)((n * 4 + frame_of[t]) * 7919 * (i + 1) % 11 < 3) * 2.0f / 255;
+    assert_ok(lt_plan_run(plan));
+    lt_value_info info;
+    const char *const name[] = {"features.0.norm.running_mean", "features.0.norm.running_var"};
+    for (int k = 0; k < 2; k++) {
+        assert_ok(lt_graph_value(m->graph, lt_graph_find(m->graph, name[k]), &info));
+        memcpy(k ? var : mean, m->state + info.slab_offset, 4 * sizeof(float));
+    }
+    lt_plan_destroy(plan);
+    lt_model_destroy(m);
+}
+
+// Batch norm over samples and steps together: the same frame at every step is one step of a network without time, and
+// the order of the frames does not matter.
+static void test_norm_over_time(void **state)
+{
+    (void)state;
+    float mean[4][4], var[4][4];
+    norm_statistics(1, (const int[]){0}, mean[0], var[0]);
+    norm_statistics(4, (const int[]){0, 0, 0, 0}, mean[1], var[1]);
+    norm_statistics(4, (const int[]){0, 1, 2, 3}, mean[2], var[2]);
+    norm_statistics(4, (const int[]){2, 0, 3, 1}, mean[3], var[3]);
+    for (int c = 0; c < 4; c++) {
+        assert_true(fabsf(mean[0][c] - mean[1][c]) < 1e-5f * (1 + fabsf(mean[0][c])));
+        assert_true(fabsf(var[0][c] - var[1][c]) < 1e-2f * var[0][c]); // n / (n - 1) of another n
+        assert_true(fabsf(mean[2][c] - mean[3][c]) < 1e-5f * (1 + fabsf(mean[2][c])));
+        assert_true(fabsf(var[2][c] - var[3][c]) < 1e-5f * var[2][c]);
+        assert_true(fabsf(mean[0][c] - mean[2][c]) > 1e-6f);
+    }
+}
+
 static void test_specs(void **state)
 {
     (void)state;
@@ -187,6 +243,17 @@ static void train_losses(const char *spec, const char *data, int32_t loss)
     const lt_env env = {.backend = backend};
     assert_ok(lt_train_run(&job, &env, NULL, false, &result));
     assert_true(isfinite(l.last) && l.last < l.first);
+    // The output neurons are not dead: they fire, and not at every step.
+    lt_eval_result r;
+    float z[60 * 10], most = 0, least = INFINITY;
+    const lt_view view = lt_view_split(ds, LT_TRAIN);
+    assert_true(view.n * ds->n_classes <= 600);
+    assert_ok(lt_evaluate(m, &view, &env, 20, z, NULL, &r));
+    for (int64_t i = 0; i < view.n * ds->n_classes; i++) {
+        most = z[i] > most ? z[i] : most;
+        least = z[i] < least ? z[i] : least;
+    }
+    assert_true(most > 0 && least < (float)lt_model_steps(m, NULL) && most > least);
     lt_model_destroy(m);
     lt_dataset_close(ds);
 }
@@ -205,9 +272,8 @@ static void test_losses(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_checkpointing),
-        cmocka_unit_test(test_gradient_reaches_all),
-        cmocka_unit_test(test_specs),
+        cmocka_unit_test(test_checkpointing),  cmocka_unit_test(test_gradient_reaches_all),
+        cmocka_unit_test(test_norm_over_time), cmocka_unit_test(test_specs),
         cmocka_unit_test(test_losses),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
