@@ -98,6 +98,26 @@ struct lt_int_net {
 enum { LTI_INT_LANES = 16 };
 // rows (k,kp) of weights as blocks of 16 channels: (block, kp/4, 16, 4), zeros where there is no channel.
 void lti_int_layout(const int8_t *rows, int64_t k, int64_t kp, int8_t *out);
+// A convolution whose windows are read where they lie, and what becomes of its sums.
+typedef struct lti_int_conv {
+    const uint8_t *x;             // source with its zeros around it
+    int64_t line, step, row_step; // bytes: of a row of the source; from a window to the next; to the row below
+    int64_t r, span;              // rows of a window; bytes of one, a multiple of 4
+    const int8_t *weights;        // order of lti_int_layout
+    int64_t k, kp, h, w;          // channels; bytes of a window; places
+    int inner;                    // pair sums that can be added in 16 bits; 0 = none
+} lti_int_conv;
+typedef struct lti_int_end { // out = clamp((mul acc + (sum or add) + same_mul same) >> shift, 0, top)
+    const int32_t *mul, *same_mul;
+    const int64_t *add, *sum; // (k); (h,w,k) in the place of it, or NULL
+    const uint8_t *same;      // (h,w,k) of a shortcut, or NULL
+    int shift;
+    int64_t top;
+    uint8_t *out;
+} lti_int_end;
+void lti_int_conv_avx2(const lti_int_conv *c, const lti_int_end *e);
+void lti_int_conv_vnni(const lti_int_conv *c, const lti_int_end *e);
+
 typedef struct lti_int_kernel {
     const char *name;
     // acc[i][k] = sum_j a[i][j] w[k][j]; a (n,kp) unsigned, kp a multiple of 4; w in the order of lti_int_layout.
@@ -105,7 +125,7 @@ typedef struct lti_int_kernel {
     void (*gemm)(const uint8_t *a, int64_t n, const int8_t *w, int64_t k, int64_t kp, int inner, int32_t *acc);
     void (*add_term)(int64_t *sum, const int32_t *acc, const int32_t *mul, int64_t n, int64_t k); // sum += mul[k] acc
     void (*finish)(const int64_t *sum, int64_t n, int shift, int64_t top, uint8_t *out); // clamp(sum >> shift, 0, top)
-    bool exact8; // also where pair sums pass 16 bits
+    void (*conv)(const lti_int_conv *c, const lti_int_end *e); // NULL = by gemm, add_term and finish
 } lti_int_kernel;
 extern const lti_int_kernel lti_int_kernel_c, lti_int_kernel_avx2, lti_int_kernel_vnni;
 const lti_int_kernel *lti_int_kernel_best(void);

@@ -1,8 +1,8 @@
 // intnet_kernels.c - products of unsigned activations and signed weights, one kernel per instruction set.
 //
 // AVX2 has pair sums in 16 bits: with weights of at most 15 and activations of at most 255 a pair is at most 7,650, so
-// the instruction never saturates and `inner` results fit in 16 bits before they are widened [QAT 7.1]. VNNI adds four
-// products into 32 bits directly.
+// the instruction never saturates and `inner` results fit in 16 bits before they are widened [QAT 7.1]; 8-bit weights
+// go through 16-bit numbers. VNNI adds four products into 32 bits directly.
 #include "quant/intnet_impl.h"
 
 void lti_int_layout(const int8_t *rows, int64_t k, int64_t kp, int8_t *out)
@@ -58,8 +58,7 @@ static void gemm_c(const uint8_t *a, int64_t n, const int8_t *w, int64_t k, int6
 ADD_TERM(add_term_c, )
 FINISH(finish_c, )
 
-const lti_int_kernel lti_int_kernel_c = {
-    .name = "c", .gemm = gemm_c, .add_term = add_term_c, .finish = finish_c, .exact8 = true};
+const lti_int_kernel lti_int_kernel_c = {.name = "c", .gemm = gemm_c, .add_term = add_term_c, .finish = finish_c};
 
 #if defined(__x86_64__) && defined(__GNUC__)
 #include <immintrin.h>
@@ -109,8 +108,41 @@ AVX2 static inline __attribute__((always_inline)) void tile_avx2(const uint8_t *
             _mm256_storeu_si256((__m256i *)(void *)(out[i] + 8 * h), wide[i][h]);
 }
 
+// Pair sums that pass 16 bits: products of 16-bit numbers, four channels a register.
+AVX2 static void row_avx2_8bit(const uint8_t *a, const int8_t *w, int64_t kp, int32_t out[LTI_INT_LANES])
+{
+    __m256i pair[4];
+    for (int j = 0; j < 4; j++)
+        pair[j] = _mm256_setzero_si256();
+    for (int64_t q = 0; q < kp; q += 4) {
+        const __m256i x = _mm256_broadcastq_epi64(_mm_cvtepu8_epi16(_mm_cvtsi32_si128(four_bytes(a + q))));
+        for (int j = 0; j < 4; j++) {
+            const __m128i v = _mm_loadu_si128((const __m128i *)(const void *)(w + q * LTI_INT_LANES + 16 * j));
+            pair[j] = _mm256_add_epi32(pair[j], _mm256_madd_epi16(x, _mm256_cvtepi8_epi16(v)));
+        }
+    }
+    for (int h = 0; h < 2; h++) { // sums of neighbours; hadd leaves channels 0 1 4 5 2 3 6 7
+        const __m256i s = _mm256_permute4x64_epi64(_mm256_hadd_epi32(pair[2 * h], pair[2 * h + 1]), 0xd8);
+        _mm256_storeu_si256((__m256i *)(void *)(out + 8 * h), s);
+    }
+}
+
+AVX2 static void gemm_avx2_8bit(const uint8_t *a, int64_t n, const int8_t *w, int64_t k, int64_t kp, int32_t *acc)
+{
+    for (int64_t b = 0; b * LTI_INT_LANES < k; b++)
+        for (int64_t i = 0; i < n; i++) {
+            int32_t out[LTI_INT_LANES];
+            row_avx2_8bit(a + i * kp, w + b * kp * LTI_INT_LANES, kp, out);
+            memcpy(acc + i * k + b * LTI_INT_LANES, out, (size_t)block_channels(k, b) * sizeof *out);
+        }
+}
+
 AVX2 static void gemm_avx2(const uint8_t *a, int64_t n, const int8_t *w, int64_t k, int64_t kp, int inner, int32_t *acc)
 {
+    if (inner < 1) {
+        gemm_avx2_8bit(a, n, w, k, kp, acc);
+        return;
+    }
     for (int64_t b = 0; b * LTI_INT_LANES < k; b++)
         for (int64_t i = 0; i < n; i += 4) {
             int32_t out[4][LTI_INT_LANES];
@@ -126,7 +158,7 @@ AVX2 static void gemm_avx2(const uint8_t *a, int64_t n, const int8_t *w, int64_t
 }
 
 const lti_int_kernel lti_int_kernel_avx2 = {
-    .name = "avx2", .gemm = gemm_avx2, .add_term = add_term_avx2, .finish = finish_avx2};
+    .name = "avx2", .gemm = gemm_avx2, .add_term = add_term_avx2, .finish = finish_avx2, .conv = lti_int_conv_avx2};
 
 // rows (at most 8) places by 16 channels, four products an instruction and lane.
 VNNI static inline __attribute__((always_inline)) void tile_vnni(const uint8_t *a, const int8_t *w, int64_t kp,
@@ -159,13 +191,15 @@ VNNI static void gemm_vnni(const uint8_t *a, int64_t n, const int8_t *w, int64_t
     }
 }
 
-const lti_int_kernel lti_int_kernel_vnni = {
-    .name = "avx512-vnni", .gemm = gemm_vnni, .add_term = add_term_vnni, .finish = finish_vnni, .exact8 = true};
+const lti_int_kernel lti_int_kernel_vnni = {.name = "avx512-vnni",
+                                            .gemm = gemm_vnni,
+                                            .add_term = add_term_vnni,
+                                            .finish = finish_vnni,
+                                            .conv = lti_int_conv_vnni};
 #else
-const lti_int_kernel lti_int_kernel_avx2 = {
-    .name = "avx2", .gemm = gemm_c, .add_term = add_term_c, .finish = finish_c, .exact8 = true};
+const lti_int_kernel lti_int_kernel_avx2 = {.name = "avx2", .gemm = gemm_c, .add_term = add_term_c, .finish = finish_c};
 const lti_int_kernel lti_int_kernel_vnni = {
-    .name = "avx512-vnni", .gemm = gemm_c, .add_term = add_term_c, .finish = finish_c, .exact8 = true};
+    .name = "avx512-vnni", .gemm = gemm_c, .add_term = add_term_c, .finish = finish_c};
 #endif
 
 void lti_int_pack(const uint8_t *codes, int64_t n, int bits, uint8_t *out)

@@ -52,7 +52,11 @@ void lti_int_place_tensors(lt_int_net *net)
         for (int t = 0; t < net->layer[l].n_terms; t++) {
             const lti_int_weights *w = net->layer[l].term[t].weights;
             const int64_t n = net->layer[l].h * net->layer[l].w;
-            const int64_t bytes = (w ? n * w->kp : 0) + n * net->layer[l].k * 12 + 256;
+            const lti_int_term *term = &net->layer[l].term[t];
+            const lti_int_tensor *s = &net->tensor[term->source];
+            const int64_t gathered = w ? n * w->kp : 0,
+                          padded = w ? (s->h + 2 * term->pad) * (s->w + 2 * term->pad) * s->c : 0;
+            const int64_t bytes = (gathered > padded ? gathered : padded) + n * net->layer[l].k * 12 + 256;
             net->scratch_bytes = bytes > net->scratch_bytes ? bytes : net->scratch_bytes;
         }
 }

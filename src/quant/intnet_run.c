@@ -64,8 +64,7 @@ static int inner_sums(const lti_int_weights *w, const lti_int_tensor *s)
 static bool fits_kernel(const machine *m, const lti_int_term *t)
 {
     const lti_int_tensor *s = &m->net->tensor[t->source];
-    return t->weights && t->weights->w8 && s->type == LTI_INT_U8 &&
-           (m->kernel->exact8 || inner_sums(t->weights, s) >= 1);
+    return t->weights && t->weights->w8 && s->type == LTI_INT_U8;
 }
 
 // One row of a window: (s,c) bytes, zeros outside of the image.
@@ -144,8 +143,109 @@ static void finish_currents(const machine *m, const lti_int_layer *l, const int6
         m->spikes[l->ordinal] += s[i];
 }
 
+// ---- convolution and end of a layer in one pass
+
+// The source with zeros around it; itself where there are none.
+static const uint8_t *pad_source(const lti_int_tensor *s, int pad, const uint8_t *x, uint8_t *room)
+{
+    const int64_t line = (s->w + 2 * pad) * s->c, edge = pad * s->c;
+    if (pad == 0)
+        return x;
+    memset(room, 0, (size_t)(pad * line));
+    memset(room + (s->h + pad) * line, 0, (size_t)(pad * line));
+    for (int64_t y = 0; y < s->h; y++) {
+        uint8_t *row = room + (y + pad) * line;
+        memset(row, 0, (size_t)edge);
+        memcpy(row + edge, x + y * s->w * s->c, (size_t)(s->w * s->c));
+        memset(row + edge + s->w * s->c, 0, (size_t)edge);
+    }
+    return room;
+}
+
+// Where rows of windows are no multiples of four bytes, windows are gathered one behind the other.
+static lti_int_conv conv_of(const machine *m, const lti_int_layer *l, const lti_int_term *t, uint8_t *room)
+{
+    const lti_int_tensor *s = &m->net->tensor[t->source];
+    const lti_int_weights *w = t->weights;
+    lti_int_conv c = {.weights = w->w8, .k = l->k, .kp = w->kp, .h = l->h, .w = l->w, .inner = inner_sums(w, s)};
+    if (w->s * w->c % 4 != 0) {
+        gather_rows(s, t, l, tensor_of(m, t->source), room);
+        c.x = room;
+        c.r = 1;
+        c.span = c.line = c.step = w->kp;
+        c.row_step = l->w * w->kp;
+        return c;
+    }
+    c.x = pad_source(s, t->pad, tensor_of(m, t->source), room);
+    c.line = (s->w + 2 * t->pad) * s->c;
+    c.r = w->r;
+    c.span = w->s * w->c;
+    c.step = t->stride * s->c;
+    c.row_step = t->stride * c.line;
+    return c;
+}
+
+typedef struct parts { // terms of a layer
+    int conv, same;    // the largest convolution of bytes; bytes as they are; -1
+    bool more;
+} parts;
+
+static parts parts_of(const machine *m, const lti_int_layer *l)
+{
+    parts p = {-1, -1, false};
+    for (int t = 0; t < l->n_terms; t++) {
+        const lti_int_term *term = &l->term[t];
+        const bool bytes = m->net->tensor[term->source].type == LTI_INT_U8;
+        const bool conv = term->weights && term->weights->w8 && bytes;
+        if (conv && p.conv < 0)
+            p.conv = t;
+        else if (conv && term->weights->kp > l->term[p.conv].weights->kp)
+            p.conv = t, p.more = true;
+        else if (!term->weights && bytes && p.same < 0)
+            p.same = t;
+        else
+            p.more = true;
+    }
+    return p;
+}
+
+// Everything else of a layer first, where there is more than one convolution.
+static bool run_fused(const machine *m, const lti_int_layer *l, int step)
+{
+    if (!m->kernel->conv || l->kind != LTI_INT_AFFINE)
+        return false;
+    const parts p = parts_of(m, l);
+    const int64_t n = l->h * l->w * l->k;
+    const int64_t *add = l->add + (l->table_steps > 1 ? step * l->k : 0);
+    if (p.conv < 0)
+        return false;
+    int64_t *sum = (int64_t *)(void *)m->scratch;
+    int32_t *acc = (int32_t *)(void *)(m->scratch + (n * 8 + 63) / 64 * 64);
+    uint8_t *room = (uint8_t *)acc + (n * 4 + 63) / 64 * 64;
+    for (int64_t i = 0; i < n && p.more; i += l->k)
+        memcpy(sum + i, add, (size_t)l->k * sizeof *sum);
+    for (int t = 0; t < l->n_terms && p.more; t++)
+        if (t != p.conv && t != p.same) {
+            term_sums(m, l, &l->term[t], room, acc);
+            m->kernel->add_term(sum, acc, step_table(l, l->term[t].mul, step), l->h * l->w, l->k);
+        }
+    const lti_int_conv c = conv_of(m, l, &l->term[p.conv], room);
+    const lti_int_end e = {.mul = step_table(l, l->term[p.conv].mul, step),
+                           .same_mul = p.same >= 0 ? step_table(l, l->term[p.same].mul, step) : NULL,
+                           .add = add,
+                           .sum = p.more ? sum : NULL,
+                           .same = p.same >= 0 ? tensor_of(m, l->term[p.same].source) : NULL,
+                           .shift = l->shift,
+                           .top = ((int64_t)1 << l->bits) - 1,
+                           .out = tensor_of(m, l->target)};
+    m->kernel->conv(&c, &e);
+    return true;
+}
+
 static void run_affine(const machine *m, const lti_int_layer *l, int step, int64_t *logits)
 {
+    if (run_fused(m, l, step))
+        return;
     const int64_t n = l->h * l->w * l->k;
     const int64_t *add = l->add + (l->table_steps > 1 ? step * l->k : 0);
     int64_t *sum = (int64_t *)(void *)m->scratch;
@@ -209,20 +309,30 @@ static void load_image(const machine *m, const uint8_t *image, int step)
         }
 }
 
+static void run_norm(const machine *m, const lti_int_layer *l)
+{
+    const lti_int_tensor *s = &m->net->tensor[l->source];
+    lti_int_layer_norm(tensor_of(m, l->source), s->h * s->w * s->c, l->eps, tensor_of(m, l->target));
+}
+
+static void run_count(const machine *m, const lti_int_layer *l, int64_t *logits)
+{
+    for (int64_t k = 0; k < l->k; k++)
+        logits[k] += read_integer(&m->net->tensor[l->source], tensor_of(m, l->source), k);
+}
+
 static void run_layer(const machine *m, const lti_int_layer *l, int step, int64_t *logits)
 {
-    const lti_int_tensor *s = l->source >= 0 ? &m->net->tensor[l->source] : NULL;
     switch (l->kind) {
     case LTI_INT_SUM_POOL:
     case LTI_INT_MAX_POOL:
         run_pool(m, l);
         return;
     case LTI_INT_LAYER_NORM:
-        lti_int_layer_norm(tensor_of(m, l->source), s->h * s->w * s->c, l->eps, tensor_of(m, l->target));
+        run_norm(m, l);
         return;
     case LTI_INT_COUNT:
-        for (int64_t k = 0; k < l->k; k++)
-            logits[k] += read_integer(s, tensor_of(m, l->source), k);
+        run_count(m, l, logits);
         return;
     case LTI_INT_AFFINE:
     case LTI_INT_LOGITS:
