@@ -199,8 +199,19 @@ typedef struct lt_verdict_cfg { // rows of lt_verdict_options
 } lt_verdict_cfg;
 LT_API extern const lt_option lt_verdict_options[];
 
-typedef enum lt_verdict { LT_VERDICT_TOO_FEW, LT_VERDICT_SAME, LT_VERDICT_DIFFERENT } lt_verdict;
-LT_API const char *lt_verdict_text(lt_verdict v); // "too few seeds", "indistinguishable", "distinguishable"
+typedef enum lt_verdict {
+    LT_VERDICT_TOO_FEW,     // "too few seeds"
+    LT_VERDICT_SAME,        // "indistinguishable"
+    LT_VERDICT_DIFFERENT,   // "distinguishable"
+    LT_VERDICT_CANNOT_TELL, // "this study cannot tell": see lt_verdict_given_original
+    LT_N_VERDICTS
+} lt_verdict;
+LT_API const char *lt_verdict_text(lt_verdict v);
+LT_API bool lt_verdict_find(const char *text, lt_verdict *v); // of lt_verdict_text; false for anything else
+// The original model has forgotten nothing. Where its own verdict is LT_VERDICT_SAME, that of another model is no
+// evidence of forgetting: LT_VERDICT_SAME becomes LT_VERDICT_CANNOT_TELL, for the original itself too. Other verdicts
+// stay. `original` may have been through this function already.
+LT_API lt_verdict lt_verdict_given_original(lt_verdict v, lt_verdict original);
 typedef struct lt_equivalence {
     int n_oracles;
     double mean, sd;   // of the oracles' values

@@ -152,6 +152,7 @@ typedef struct lt_metric_result {
 } lt_metric_result;
 struct lt_audit_report { // owned; borrows what lt_audit_in holds
     const lt_audit_in *in;
+    const struct lt_audit_report *original; // of lt_audit_judge_original; borrowed
     int n_metrics;
     lt_metric_result *metric;
     int n_distinct, *distinct; // oracles that repeat an earlier one to the last bit are left out
@@ -173,6 +174,10 @@ LT_API lt_status lt_audit_kind_run(lt_audit_kind_id id, const void *cfg, lt_audi
 LT_API lt_status lt_audit_put(lt_audit_report *report, lt_metric_id id, const lt_mia *attack, double value,
                               const double *retrained);
 LT_API lt_status lt_audit_judge(lt_audit_report *report); // after the last kind: bands, verdicts, gaps, intervals
+// Holds verdicts against those of the original model, judged with the same oracles (lt_verdict_given_original): the
+// verdict over all metrics, those of metrics that forgotten samples enter and, where the original is indistinguishable
+// over all metrics, every one. original: kept by the caller as long as the report; may be the report itself.
+LT_API void lt_audit_judge_original(lt_audit_report *report, const lt_audit_report *original);
 LT_API const lt_metric_result *lt_audit_metric(const lt_audit_report *report, lt_metric_id id, const lt_mia *attack);
 // What the diagnostics of AMUN's bound measured, one row per sample, as an npz; LT_E_USAGE when there is nothing.
 LT_API lt_status lt_amun_bound_save(lt_audit_report *report, const char *npz);

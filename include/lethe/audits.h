@@ -23,8 +23,8 @@ typedef struct lt_audit_order { // fields may be NULL or 0 unless it says otherw
     lt_dataset *ds;                    // already open: used where it is the wanted one, instead of opening it again
     const lt_model_fallback *fallback; // for files of other tools
     lt_forget_request forget;          // spec NULL = the forget set of the first run
-    const char *original;              // original model of the representation audit; NULL = the parent of each run
-    const char *original_signals;      // .npz of outputs of the original model: whose risk rose
+    const char *original;              // original model, run or file; NULL = the parent of each run, or of the oracles
+    const char *original_signals;      // .npz of outputs of the original model: whose risk rose, and verdicts
     const lt_mia_set_spec *attacks;    // needed
     const lt_audit_cfg *audit;         // needed
     const lt_verdict_cfg *verdict;     // needed
@@ -39,9 +39,13 @@ typedef struct lt_audit_result { // owned
     const lt_audit_report **report; // (n) of the runs, in their order
     struct lti_audit_job *job;      // private
 } lt_audit_result;
-// The oracles, data and attacks of the first run serve all of them. LT_E_USAGE for orders that contradict themselves;
-// LT_E_FORMAT where outputs are of other samples; LT_E_INTEGRITY where a parent has changed since; errors of opening,
-// of evaluation and of the audit kinds. Clear the result in either case. Emits "audit.stage".
+// The oracles, data and attacks of the first run serve all of them; each is held against the oracles that were
+// retrained for its own original model, and its verdicts against those of that model (lt_audit_judge_original), which
+// is measured when there are two oracles or more. The warning "audit.original" says when it cannot be opened,
+// "audit.oracles" that oracles of other originals were left out. LT_E_USAGE for orders that contradict themselves and
+// for models of different data sets; LT_E_FORMAT where outputs are of other samples; LT_E_INTEGRITY where a parent has
+// changed since; errors of opening, of evaluation and of the audit kinds. Clear the result in either case. Emits
+// "audit.stage".
 LT_API lt_status lt_audit_runs(const lt_audit_order *order, lt_audit_result *result);
 LT_API void lt_audit_result_clear(lt_audit_result *result);
 // The first report as one object, those of further runs in its list "also"; malloc'ed, NULL = out of memory.

@@ -47,8 +47,9 @@ typedef struct lt_comparison { // owned; zero-initialised
 } lt_comparison;
 LT_API lt_status lt_comparison_add(lt_comparison *c, lt_comparison_row **row); // a new row, zeroed; moves the others
 LT_API void lt_comparison_drop_last(lt_comparison *c);
-// LT_E_USAGE when rows were made from different original models: distances to the retrained models of one original say
-// nothing about the runs of another.
+// LT_E_USAGE when rows were made from different original models or data sets, or when a model that was only trained is
+// not the original of the others: distances to the retrained models of one original say nothing about the runs of
+// another.
 LT_API lt_status lt_comparison_check_originals(const lt_comparison *c);
 LT_API lt_status lt_comparison_add_option(lt_comparison_row *row, const char *key, const char *value); // copies
 LT_API void lt_comparison_sort(lt_comparison *c); // original, oracles, methods; stable. Sets the roles

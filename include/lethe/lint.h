@@ -66,6 +66,7 @@ typedef struct lt_lint_in { // fields may be NULL, 0 or NAN: checks that need th
     const lt_lint_model *retrained;
     int n_retrained;
     bool expects_retrained;  // an audit without retrained models lacks something
+    bool lacks_original;     // some verdict is "indistinguishable", and that of the original model is not known
     const char *before_name; // outputs before unlearning
     const lt_signals *before;
     const char *forget_digest; // of the samples that the audit calls forgotten
@@ -78,6 +79,8 @@ typedef struct lt_lint_in { // fields may be NULL, 0 or NAN: checks that need th
     const lt_duplicates *duplicates; // of forgotten images
 } lt_lint_in;
 
+// Check that studies leave out where original models share their oracles by intent.
+#define LT_LINT_OTHER_ORIGINAL "oracle-other-original"
 typedef struct lt_lint_out lt_lint_out;
 typedef struct lt_lint_check {
     const char *id;

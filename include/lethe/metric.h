@@ -87,6 +87,8 @@ enum { LT_METRIC_PATH = 64, LT_METRIC_TITLE = 128 };
 // attack: of LT_METRIC_OF_ATTACK, else NULL. Return out.
 LT_API const char *lt_metric_path(lt_metric_id id, const lt_mia *attack, char out[LT_METRIC_PATH]);
 LT_API const char *lt_metric_title(lt_metric_id id, const lt_mia *attack, char out[LT_METRIC_TITLE]);
+LT_API bool
+lt_metric_of_forgotten(lt_metric_id id); // forgotten samples, or test samples of forgotten classes, enter it
 // One over the samples of the smallest group that the metric is made from; 0 for none. n: by lt_group_id.
 LT_API double lt_metric_resolution(lt_metric_id id, const int64_t n[LT_N_SAMPLE_GROUPS]);
 typedef struct lt_audit_summary { // of one model among several; NAN = not known

@@ -206,10 +206,10 @@ typedef struct lt_study_summary { // all models of one method and access setting
     const char *method, *access, *options; // access, options: of methods, else NULL
     bool tuned_on_oracle;                  // its learning-rate area was chosen by comparison with retrained models
     int n_runs, n_bases, n_forget_sets, n_seeds;
-    lt_study_value *value; // (n_metrics)
-    int *rank;             // (n_metrics) by mean gap among the methods of its access setting; 0 = none
-    const char *verdict;   // of all metrics together; NULL for oracles
-    int n_verdicts[LT_VERDICT_DIFFERENT + 1]; // of single runs, by lt_verdict
+    lt_study_value *value;         // (n_metrics)
+    int *rank;                     // (n_metrics) by mean gap among the methods of its access setting; 0 = none
+    const char *verdict;           // of all metrics together; NULL for oracles
+    int n_verdicts[LT_N_VERDICTS]; // of single runs, by lt_verdict
 } lt_study_summary;
 typedef struct lt_study_band { // retraining against retraining
     bool is_known;

@@ -215,6 +215,24 @@ lt_status lt_audit_judge(lt_audit_report *r)
     return fill_gaps(r);
 }
 
+// Retained and test samples alone say what a model can still do, not what it has forgotten: there a model that is like
+// retraining is worth the word even where the original is so, too.
+void lt_audit_judge_original(lt_audit_report *r, const lt_audit_report *original)
+{
+    const lt_verdict overall = original->overall;
+    const bool is_blind = lt_verdict_given_original(LT_VERDICT_SAME, overall) != LT_VERDICT_SAME;
+    r->original = original;
+    r->overall = lt_verdict_given_original(r->overall, overall);
+    for (int i = 0; i < r->n_metrics; i++) {
+        lt_metric_result *m = &r->metric[i];
+        const lt_metric_result *of = lt_audit_metric(original, m->id, m->attack);
+        if (is_blind)
+            m->test.verdict = lt_verdict_given_original(m->test.verdict, overall);
+        else if (of && lt_metric_of_forgotten(m->id))
+            m->test.verdict = lt_verdict_given_original(m->test.verdict, of->test.verdict);
+    }
+}
+
 // ---- lint
 
 static lt_lint_model lint_model(const lt_audit_subject *s)
@@ -230,6 +248,14 @@ static void fill_attacks(const lt_audit_report *r, lt_lint_attack *out, int *n)
         if (m)
             out[(*n)++] = (lt_lint_attack){attacks->mia[a]->name, m->value, m->interval};
     }
+}
+
+static bool has_same(const lt_audit_report *r)
+{
+    bool some = r->overall == LT_VERDICT_SAME;
+    for (int i = 0; i < r->n_metrics; i++)
+        some = some || (lt_metric_of_forgotten(r->metric[i].id) && r->metric[i].test.verdict == LT_VERDICT_SAME);
+    return some;
 }
 
 lt_status lt_audit_report_lint(lt_audit_report *r, const lt_lint_in *extra)
@@ -249,6 +275,7 @@ lt_status lt_audit_report_lint(lt_audit_report *r, const lt_lint_in *extra)
     all.audit = in->unlearned.audited ? &in->unlearned.audited->audit : NULL;
     all.retrained = retrained;
     all.n_retrained = in->n_retrained;
+    all.lacks_original = in->n_retrained > 0 && !r->original && has_same(r);
     all.refs = in->attacks ? in->attacks->refs : NULL;
     all.attacks = attacks;
     fill_attacks(r, attacks, &all.n_attacks);

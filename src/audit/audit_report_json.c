@@ -183,6 +183,20 @@ static void write_intervals(const lt_audit_report *r, lti_json *w)
     lti_json_end(w, '}');
 }
 
+// Its verdicts are those that the model's were held against; null where they were not.
+static void write_original(const lt_audit_report *r, lti_json *w)
+{
+    if (!r->original) {
+        lti_json_null(w, "original");
+        return;
+    }
+    lti_json_begin(w, "original", '{');
+    write_audited(r->in, r->original->in->unlearned.audited, NULL, w);
+    lti_json_text(w, "run", r->original->in->unlearned.name);
+    write_verdicts(r->original, w);
+    lti_json_end(w, '}');
+}
+
 static void write_oracles(const lt_audit_in *in, lti_json *w)
 {
     lti_json_begin(w, "oracles", '[');
@@ -337,6 +351,7 @@ static void write_report(const lt_audit_report *r, lti_json *w)
     lti_json_real(w, lt_metric_get(LT_METRIC_GAP_MIS)->key, r->summary.gap_mis);
     lti_json_real(w, lt_metric_get(LT_METRIC_GAP_AUC)->key, r->summary.gap_auc);
     lti_audit_write_verdict(r, true, w);
+    write_original(r, w);
     write_oracles(r->in, w);
     write_references(r->in, w);
     write_risk(r->risk, w);

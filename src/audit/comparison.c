@@ -61,20 +61,45 @@ void lt_comparison_drop_last(lt_comparison *c)
         clear_row(&c->row[--c->n]);
 }
 
+// Of a run that was made from an original model.
+static bool has_origin(const lt_comparison_row *r)
+{
+    return *r->identity.parent_digest && *r->identity.method;
+}
+
+static lt_status check_pair(const lt_comparison_row *a, const lt_comparison_row *b)
+{
+    const lt_model_identity *x = &a->identity, *y = &b->identity;
+    if (strcmp(x->parent_digest, y->parent_digest) != 0) {
+        LT_FAIL(LT_E_USAGE, "%s and %s were made from different original models (%.12s... and %.12s...)", a->run,
+                b->run, x->parent_digest, y->parent_digest);
+        return lt_error_hint("make one report for each original");
+    }
+    if (*x->data_digest && *y->data_digest && strcmp(x->data_digest, y->data_digest) != 0) {
+        LT_FAIL(LT_E_USAGE, "%s and %s were trained on different data sets (%.12s... and %.12s...)", a->run, b->run,
+                x->data_digest, y->data_digest);
+        return lt_error_hint("make one report for each data set");
+    }
+    return LT_OK;
+}
+
 lt_status lt_comparison_check_originals(const lt_comparison *c)
 {
     const lt_comparison_row *first = NULL;
     for (int i = 0; i < c->n; i++) {
         const lt_comparison_row *row = &c->row[i];
-        if (!*row->identity.parent_digest || !*row->identity.method)
-            continue;
-        if (!first) {
+        if (has_origin(row) && first)
+            LT_TRY(check_pair(first, row));
+        if (has_origin(row) && !first)
             first = row;
-        } else if (strcmp(first->identity.parent_digest, row->identity.parent_digest) != 0) {
-            LT_FAIL(LT_E_USAGE, "%s and %s were made from different original models (%.12s... and %.12s...)",
-                    first->run, row->run, first->identity.parent_digest, row->identity.parent_digest);
-            return lt_error_hint("make one report for each original");
-        }
+    }
+    for (int i = 0; i < c->n && first; i++) {
+        const lt_comparison_row *row = &c->row[i];
+        if (*row->method || !strcmp(row->identity.digest, first->identity.parent_digest))
+            continue;
+        LT_FAIL(LT_E_USAGE, "%s is not the original model that %s was made from (%.12s..., not %.12s...)", row->run,
+                first->run, first->identity.parent_digest, row->identity.digest);
+        return lt_error_hint("omit it: the original is found by itself");
     }
     return LT_OK;
 }

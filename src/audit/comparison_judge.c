@@ -51,6 +51,17 @@ static lt_status lint_row(const lt_comparison *c, lt_comparison_row *r)
     return lt_audit_report_lint(r->report, &extra);
 }
 
+// Rows are of one original model (lt_comparison_check_originals).
+static void hold_against_original(lt_comparison *c)
+{
+    const lt_audit_report *original = NULL;
+    for (int i = 0; i < c->n && !original; i++)
+        original = c->row[i].role == LT_ROW_ORIGINAL ? c->row[i].report : NULL;
+    for (int i = 0; i < c->n && original; i++)
+        if (c->row[i].role != LT_ROW_ORACLE)
+            lt_audit_judge_original(c->row[i].report, original);
+}
+
 // What is said of two rows or more is said once, of all.
 static lt_status hoist_lint(lt_comparison *c)
 {
@@ -71,10 +82,11 @@ lt_status lt_comparison_judge(lt_comparison *c, const lt_verdict_cfg *cfg, uint6
 {
     c->verdict = *cfg;
     LT_TRY(gather_oracles(c));
-    for (int i = 0; i < c->n; i++) {
+    for (int i = 0; i < c->n; i++)
         LT_TRY(judge_row(c, &c->row[i], seed));
+    hold_against_original(c);
+    for (int i = 0; i < c->n; i++)
         LT_TRY(lint_row(c, &c->row[i]));
-    }
     return hoist_lint(c);
 }
 

@@ -47,6 +47,11 @@ const char *lt_metric_title(lt_metric_id id, const lt_mia *attack, char out[LT_M
     return out;
 }
 
+bool lt_metric_of_forgotten(lt_metric_id id)
+{
+    return table[id].groups & (1u << LT_SAMPLES_FORGET | 1u << LT_SAMPLES_TEST_FORGET);
+}
+
 double lt_metric_resolution(lt_metric_id id, const int64_t n[LT_N_SAMPLE_GROUPS])
 {
     int64_t least = 0;

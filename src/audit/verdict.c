@@ -6,6 +6,7 @@
 // known up to the error of m, so |d| + t s / sqrt(R) bounds it (two one-sided tests).
 #include "audit/audit_impl.h"
 #include <math.h>
+#include <string.h>
 
 #define SCALED_MARGIN 4.0 // deviations of retraining; from five oracles on this margin is never too small to be held
 
@@ -23,7 +24,27 @@ const lt_option lt_verdict_options[] = {
 
 const char *lt_verdict_text(lt_verdict v)
 {
-    return v == LT_VERDICT_SAME ? "indistinguishable" : v == LT_VERDICT_DIFFERENT ? "distinguishable" : "too few seeds";
+    static const char *const text[LT_N_VERDICTS] = {[LT_VERDICT_TOO_FEW] = "too few seeds",
+                                                    [LT_VERDICT_SAME] = "indistinguishable",
+                                                    [LT_VERDICT_DIFFERENT] = "distinguishable",
+                                                    [LT_VERDICT_CANNOT_TELL] = "this study cannot tell"};
+    return text[v];
+}
+
+bool lt_verdict_find(const char *text, lt_verdict *v)
+{
+    for (int i = 0; i < LT_N_VERDICTS; i++)
+        if (!strcmp(text, lt_verdict_text((lt_verdict)i))) {
+            *v = (lt_verdict)i;
+            return true;
+        }
+    return false;
+}
+
+lt_verdict lt_verdict_given_original(lt_verdict v, lt_verdict original)
+{
+    const bool is_blind = original == LT_VERDICT_SAME || original == LT_VERDICT_CANNOT_TELL;
+    return v == LT_VERDICT_SAME && is_blind ? LT_VERDICT_CANNOT_TELL : v;
 }
 
 static void mean_and_sd(const double *v, int n, double *mean, double *sd)

@@ -79,6 +79,17 @@ static bool say_attacks(const json_t *body, json_t *out)
     return ok;
 }
 
+// Of a verdict that is not "indistinguishable".
+static const char *explain_verdict(const char *verdict)
+{
+    if (!strcmp(verdict, lt_verdict_text(LT_VERDICT_DIFFERENT)))
+        return "on at least one metric the model differs from retrained ones";
+    if (!strcmp(verdict, lt_verdict_text(LT_VERDICT_CANNOT_TELL)))
+        return "the model before the deletion, which has forgotten nothing, passes for a retrained one on these "
+               "samples, too";
+    return "the audit cannot say whether the model differs from retrained ones";
+}
+
 lt_status lti_not_proven_audit(const json_t *body, json_t *out)
 {
     const size_t n_oracles = json_array_size(json_object_get(body, "oracles"));
@@ -93,11 +104,7 @@ lt_status lti_not_proven_audit(const json_t *body, json_t *out)
         ok = say(out, "The model was compared with a single retrained model. Retrained models differ among "
                       "themselves, so this supports no verdict.");
     if (n_oracles > 1 && strcmp(verdict, lt_verdict_text(LT_VERDICT_SAME)) != 0)
-        ok = say(out,
-                 strcmp(verdict, lt_verdict_text(LT_VERDICT_DIFFERENT)) == 0
-                     ? "The verdict is '%s': on at least one metric the model differs from retrained ones."
-                     : "The verdict is '%s': the audit cannot say whether the model differs from retrained ones.",
-                 verdict);
+        ok = say(out, "The verdict is '%s': %s.", verdict, explain_verdict(verdict));
     ok = ok && say_attacks(body, out);
     json_array_foreach(lti_json_at(body, "result.lint"), i, item)
     {

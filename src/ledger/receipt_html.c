@@ -225,13 +225,15 @@ static void put_verdict(lti_buf *b, const json_t *audit)
     const char *verdict = lti_json_text_at(audit, "result.verdict.overall");
     const size_t n = json_array_size(json_object_get(audit, "oracles"));
     const bool good = n > 1 && !strcmp(verdict, lt_verdict_text(LT_VERDICT_SAME)),
-               bad = n > 1 && !strcmp(verdict, lt_verdict_text(LT_VERDICT_DIFFERENT));
+               bad = n > 1 && !strcmp(verdict, lt_verdict_text(LT_VERDICT_DIFFERENT)),
+               blind = n > 1 && !strcmp(verdict, lt_verdict_text(LT_VERDICT_CANNOT_TELL));
     lti_buf_printf(b, "<div class=\"verdict%s\"><b>%s</b>",
                    good  ? " good"
                    : bad ? " bad"
                          : "",
                    good    ? "Not distinguishable from retrained models"
                    : bad   ? "Distinguishable from retrained models"
+                   : blind ? "This study cannot tell: the model before the deletion passes for a retrained one, too"
                    : n > 1 ? "Undecided: too few retrained models"
                            : "No verdict: not compared with enough retrained models");
     lti_buf_printf(b,

@@ -91,19 +91,17 @@ static const lt_report_row *find_nearest(const lt_report_spec *s)
     return nearest;
 }
 
-static bool is_same(const char *verdict)
+// Of the verdicts in use; texts of other tools are none.
+static bool has_verdict(const lt_report_row *row, lt_verdict wanted)
 {
-    return verdict && !strcmp(verdict, lt_verdict_text(LT_VERDICT_SAME));
+    lt_verdict v;
+    return row && row->verdict && lt_verdict_find(row->verdict, &v) && v == wanted;
 }
 
-// Where the original itself passes for retrained, the same of a method means nothing.
 static void put_verdict(lti_doc *d, const char *verdict)
 {
-    const lt_report_row *original = find_role(d->spec, LT_ROW_ORIGINAL);
     lti_buf_puts(&d->b, "<td class=\"text\">");
-    if (original && is_same(original->verdict) && is_same(verdict))
-        lti_buf_puts(&d->b, "this study cannot tell");
-    else if (verdict)
+    if (verdict)
         lti_html_text(&d->b, verdict);
     else
         lti_buf_puts(&d->b, "&ndash;");
@@ -119,7 +117,7 @@ static void put_answer(lti_doc *d)
     lti_buf_puts(b, "<p class=\"answer\">");
     if (!find_role(s, LT_ROW_ORACLE) || !nearest) {
         lti_buf_puts(b, "No retrained model is among these runs: nothing here says how near a method came to it.");
-    } else if (original && is_same(original->verdict)) {
+    } else if (has_verdict(original, LT_VERDICT_CANNOT_TELL)) {
         lti_buf_puts(b, "This study cannot tell: the original model, which has forgotten nothing, is itself "
                         "indistinguishable from retraining on these samples.");
     } else {
@@ -129,10 +127,11 @@ static void put_answer(lti_doc *d)
         lti_buf_printf(b, " came nearest to retraining, with an average gap of %.2f points", gap);
         if (isfinite(before))
             lti_buf_printf(b, " where the original model has %.2f", before);
-        const bool too_few = !nearest->verdict || !strcmp(nearest->verdict, lt_verdict_text(LT_VERDICT_TOO_FEW));
-        lti_buf_puts(b, too_few ? "; without several retrained models nobody can say whether that is more than chance."
-                        : is_same(nearest->verdict) ? "; over all metrics it is indistinguishable from retraining."
-                                                    : "; over all metrics it is distinguishable from retraining.");
+        lti_buf_puts(b, has_verdict(nearest, LT_VERDICT_SAME)
+                            ? "; over all metrics it is indistinguishable from retraining."
+                        : has_verdict(nearest, LT_VERDICT_DIFFERENT)
+                            ? "; over all metrics it is distinguishable from retraining."
+                            : "; without several retrained models nobody can say whether that is more than chance.");
     }
     lti_buf_puts(b, "</p>\n");
 }

@@ -1,5 +1,6 @@
 // audit_runs.c - audits of named models: opened, measured on the samples of the first one, judged against the oracles.
 #include "lethe/audits.h"
+#include "run/audit_original.h"
 #include "run/run_impl.h"
 #include <math.h>
 #include <stdlib.h>
@@ -12,8 +13,11 @@ typedef struct model_job { // one audited model
     lt_signals *before;
     char *original_name, *parent_name, *adv_dir;
     lt_audit_subject original, parent;
+    lt_audit_subject *retrained; // (n_retrained) the oracles of its own original model
+    int n_retrained;
     lt_audit_in in;
     lt_audit_report *report;
+    lti_original measured; // its original, where no model before it has the same
 } model_job;
 
 struct lti_audit_job {
@@ -24,6 +28,7 @@ struct lti_audit_job {
     lt_mia_set attacks;
     lt_audit_subject *oracle; // (n_oracles)
     lt_audited *audited;      // (n_oracles)
+    char *oracle_parent;      // of the first oracle that names one, or NULL
     model_job *model;         // (n_runs)
     int n_reports;
 };
@@ -85,6 +90,31 @@ static lt_status measure_oracle(audit_job *job, int i, lt_signals *s)
     return LT_OK;
 }
 
+// Models of different data sets are not held against each other. Those that do not say are judged by the linter.
+static lt_status check_data(const audit_job *job, const lt_trained_model *m)
+{
+    const lt_trained_model *first = &job->model[0].source;
+    const char *a = lt_trained_model_meta(first, "lethe.data_digest"),
+               *b = lt_trained_model_meta(m, "lethe.data_digest");
+    if (!a || !b || !strcmp(a, b))
+        return LT_OK;
+    LT_FAIL(LT_E_USAGE, "%s and %s were trained on different data sets (%.12s... and %.12s...)", first->name, m->name,
+            a, b);
+    return lt_error_hint("audit the runs of each data set with their own oracles");
+}
+
+static lt_status note_parent(const lt_trained_model *m, char **parent)
+{
+    *parent = lt_trained_model_parent(m);
+    if (!*parent)
+        return LTI_NOMEM("parent");
+    if (**parent)
+        return LT_OK;
+    lti_free(*parent);
+    *parent = NULL;
+    return LT_OK;
+}
+
 static lt_status open_oracle_run(audit_job *job, int i)
 {
     const char *name = job->o->oracle[i];
@@ -93,14 +123,123 @@ static lt_status open_oracle_run(audit_job *job, int i)
     lti_run_stage(events_of(job), "auditing oracle %s", name);
     const bool is_run = lt_run_is_done(name); // which says everything itself
     lt_status status = lt_trained_model_open(name, is_run ? NULL : job->o->fallback, is_run ? NULL : job->ds, &m);
+    if (status == LT_OK)
+        status = check_data(job, &m);
     if (status == LT_OK) {
         job->oracle[i] = make_subject(&m, name);
         status = lt_trained_model_signals(&m, job->ds, &job->sets, job->o->env, &s);
     }
     if (status == LT_OK)
         status = measure_oracle(job, i, s);
+    if (status == LT_OK && !job->oracle_parent)
+        status = note_parent(&m, &job->oracle_parent);
     lt_trained_model_close(&m);
     return status;
+}
+
+// ---- originals and their oracles
+
+// Weights of the original model that the model was made from; "" = not known. An original is its own: oracles know it.
+static const char *origin_of(const audit_job *job, const lt_model_identity *identity)
+{
+    if (*identity->method && *identity->parent_digest)
+        return identity->parent_digest;
+    for (int i = 0; i < job->o->n_oracles; i++)
+        if (*identity->digest && !strcmp(job->oracle[i].identity.parent_digest, identity->digest))
+            return identity->digest;
+    return "";
+}
+
+static bool is_oracle_of(const lt_audit_subject *oracle, const char *origin)
+{
+    return !*origin || !*oracle->identity.parent_digest || !strcmp(oracle->identity.parent_digest, origin);
+}
+
+// Every model is held against the oracles of its own original. Where there is none it gets all of them, and the linter
+// an error to report.
+static lt_status choose_oracles(const audit_job *job, model_job *m)
+{
+    const int n = job->o->n_oracles;
+    const char *origin = origin_of(job, &m->in.unlearned.identity);
+    m->retrained = lti_calloc((size_t)n + 1, sizeof *m->retrained);
+    if (!m->retrained)
+        return LTI_NOMEM("oracles");
+    for (int i = 0; i < n; i++)
+        if (is_oracle_of(&job->oracle[i], origin))
+            m->retrained[m->n_retrained++] = job->oracle[i];
+    if (m->n_retrained > 0 && m->n_retrained < n)
+        lt_warn(events_of(job), "audit.oracles",
+                "%s: held against %d of %d oracles; the others were retrained for another original model", m->name,
+                m->n_retrained, n);
+    for (int i = 0; i < n && m->n_retrained == 0; i++)
+        m->retrained[i] = job->oracle[i];
+    m->n_retrained = m->n_retrained ? m->n_retrained : n;
+    m->in.retrained = m->retrained;
+    m->in.n_retrained = m->n_retrained;
+    return LT_OK;
+}
+
+// An earlier model of the same audit that is the original, or has the same one. NULL = none.
+static const lt_audit_report *find_measured(const audit_job *job, const model_job *m, const char *name)
+{
+    for (const model_job *other = job->model; other < m; other++) {
+        if (lt_same_path(other->name, name))
+            return other->report;
+        if (other->measured.report && lt_same_path(other->measured.name, name))
+            return other->measured.report;
+    }
+    return NULL;
+}
+
+static const char *name_of_original(const audit_job *job, const model_job *m)
+{
+    if (is_set(job->o->original_signals))
+        return job->o->original_signals;
+    if (m->original_name && *m->original_name)
+        return m->original_name;
+    return job->oracle_parent;
+}
+
+// A parent that is gone leaves verdicts as they are, and the linter says so; one that was named must be there.
+static lt_status measure_original(audit_job *job, model_job *m, const char *name)
+{
+    const lt_audit_order *o = job->o;
+    const bool given = is_set(o->original) || is_set(o->original_signals);
+    const lti_original_spec spec = {.name = name,
+                                    .expected_digest = given ? "" : origin_of(job, &m->in.unlearned.identity),
+                                    .of_signals = is_set(o->original_signals),
+                                    .ds = job->ds,
+                                    .sets = &job->sets,
+                                    .env = o->env,
+                                    .of = &m->in,
+                                    .audit = o->audit};
+    lti_run_stage(events_of(job), "auditing the original %s", name);
+    const lt_status status = lti_original_measure(&spec, &m->measured);
+    if (status == LT_OK || given)
+        return status;
+    lt_warn(events_of(job), "audit.original", "original model left out: %s", lt_error_get()->message);
+    lt_error_clear();
+    lti_original_clear(&m->measured);
+    return LT_OK;
+}
+
+// With a single oracle there is no verdict to hold against anything.
+static lt_status judge_original(audit_job *job, model_job *m)
+{
+    const char *name = name_of_original(job, m), *origin = origin_of(job, &m->in.unlearned.identity);
+    const bool is_original = *origin && !strcmp(origin, m->in.unlearned.identity.digest);
+    const lt_audit_report *original = NULL;
+    if (m->n_retrained < 2)
+        return LT_OK;
+    if (is_original)
+        original = m->report;
+    else if (is_set(name) && !(original = find_measured(job, m, name))) {
+        LT_TRY(measure_original(job, m, name));
+        original = m->measured.report;
+    }
+    if (original)
+        lt_audit_judge_original(m->report, original);
+    return LT_OK;
 }
 
 // The original model: the named one, or the one that the run started from.
@@ -317,8 +456,10 @@ static lt_status write_files(const audit_job *job, model_job *m)
 static lt_status finish_model(audit_job *job, model_job *m)
 {
     describe(job, m);
+    LT_TRY(choose_oracles(job, m));
     LT_TRY(open_before(job, m));
     LT_TRY(run_kinds(job->o, m));
+    LT_TRY(judge_original(job, m));
     LT_TRY(write_files(job, m));
     LT_TRY(run_lint(job, m));
     job->n_reports++;
@@ -329,6 +470,7 @@ static lt_status audit_further(audit_job *job, model_job *m)
 {
     lti_run_stage(events_of(job), "auditing %s", m->name);
     LT_TRY(lt_trained_model_open(m->name, NULL, NULL, &m->source));
+    LT_TRY(check_data(job, &m->source));
     LT_TRY(prepare_run(job, m));
     LT_TRY(measure_run(job, m));
     return finish_model(job, m);
@@ -342,7 +484,6 @@ static lt_status check_order(const lt_audit_order *o)
                          : is_set(o->original_signals) ? "original-signals"
                          : is_set(o->risk)             ? "risk"
                          : is_set(o->amun_bound_out)   ? "amun-bound-out"
-                         : is_set(o->original)         ? "original"
                                                        : NULL;
     if (o->n_runs < 1)
         return LT_FAIL(LT_E_USAGE, "audit: expected at least one run");
@@ -357,8 +498,8 @@ static lt_status check_order(const lt_audit_order *o)
     if (o->n_runs > 1 && of_one)
         return LT_FAIL(LT_E_USAGE, "--%s is of one run, found %d: omit it, or audit the runs one by one", of_one,
                        o->n_runs);
-    if (is_set(o->original) && !o->representation)
-        return LT_FAIL(LT_E_USAGE, "--original is used with --representations only");
+    if (o->of_signals && is_set(o->original))
+        return LT_FAIL(LT_E_USAGE, "--signals audits arrays alone: name those of the original with --original-signals");
     return LT_OK;
 }
 
@@ -403,6 +544,8 @@ static void clear_model(model_job *m)
     lti_free(m->original_name);
     lti_free(m->parent_name);
     lti_free(m->adv_dir);
+    lti_free(m->retrained);
+    lti_original_clear(&m->measured);
     lt_trained_model_close(&m->source);
 }
 
@@ -417,6 +560,7 @@ void lt_audit_result_clear(lt_audit_result *result)
         lt_mia_set_clear(&job->attacks);
         lt_sample_sets_clear(&job->sets);
         lt_dataset_close(job->own_ds);
+        lti_free(job->oracle_parent);
         lti_free(job->audited);
         lti_free(job->oracle);
         lti_free(job->model);

@@ -171,6 +171,43 @@ static lt_status compare_metric(const lt_study_runner *r, const lt_study_result 
     return complete ? LT_OK : LTI_NOMEM("comparison with retraining");
 }
 
+static bool enters_forgotten(const lt_study_metric *m)
+{
+    lt_metric_id id;
+    const lt_mia *attack;
+    const bool is_one = lt_metric_find(m->path, &id, &attack) == LT_OK;
+    lt_error_clear();
+    return is_one && lt_metric_of_forgotten(id);
+}
+
+// original: the summary of the original models, which comes first, or s itself. As lt_audit_judge_original.
+static void hold_against_original(const lt_study_result *x, const lt_study_summary *original, lt_verdict overall,
+                                  lt_study_summary *s)
+{
+    lt_verdict of_original = overall;
+    if (original != s && (!original->verdict || !lt_verdict_find(original->verdict, &of_original)))
+        of_original = LT_VERDICT_DIFFERENT;
+    const bool is_blind = lt_verdict_given_original(LT_VERDICT_SAME, of_original) != LT_VERDICT_SAME;
+    s->verdict = lt_verdict_text(lt_verdict_given_original(overall, of_original));
+    for (int i = 0; i < x->n_metrics; i++) {
+        lt_equivalence *test = &s->value[i].test;
+        if (!s->value[i].is_compared)
+            continue;
+        if (is_blind)
+            test->verdict = lt_verdict_given_original(test->verdict, of_original);
+        else if (original->value[i].is_compared && enters_forgotten(&x->metric[i]))
+            test->verdict = lt_verdict_given_original(test->verdict, original->value[i].test.verdict);
+    }
+}
+
+static const lt_study_summary *find_original(const lt_study_result *x, const lt_study_summary *s)
+{
+    for (int i = 0; i < x->n_summaries; i++)
+        if (x->summary[i].role == LT_STUDY_ORIGINAL)
+            return &x->summary[i];
+    return s;
+}
+
 lt_status lti_study_compare(const lt_study_runner *r, const lt_study_result *x, const lt_verdict_cfg *cfg,
                             lt_study_summary *s)
 {
@@ -185,7 +222,7 @@ lt_status lti_study_compare(const lt_study_runner *r, const lt_study_result *x, 
             all[n++] = s->value[i].test;
     }
     if (status == LT_OK)
-        s->verdict = lt_verdict_text(lt_compare_all(all, n, cfg));
+        hold_against_original(x, find_original(x, s), lt_compare_all(all, n, cfg), s);
     lti_free(all);
     return status;
 }

@@ -74,9 +74,12 @@ typedef struct said_list {
     said *item;
 } said_list;
 
-static lt_status count_item(const json_t *item, said_list *list)
+// shared: said of the study as a whole ("shared-oracles")
+static lt_status count_item(const json_t *item, bool shared, said_list *list)
 {
     const char *id = lti_json_text_at(item, "id");
+    if (shared && !strcmp(id, LT_LINT_OTHER_ORIGINAL))
+        return LT_OK;
     for (int i = 0; i < list->n; i++)
         if (!strcmp(list->item[i].id, id)) {
             list->item[i].n++;
@@ -96,13 +99,13 @@ static lt_status count_item(const json_t *item, said_list *list)
     return LT_OK;
 }
 
-static lt_status count_audit(const json_t *audit, said_list *list)
+static lt_status count_audit(const json_t *audit, bool shared, said_list *list)
 {
     const json_t *also = json_object_get(audit, "also");
     for (size_t k = 0; k < json_array_size(also); k++) {
         const json_t *items = json_object_get(json_array_get(also, k), "lint");
         for (size_t i = 0; i < json_array_size(items); i++)
-            LT_TRY(count_item(json_array_get(items, i), list));
+            LT_TRY(count_item(json_array_get(items, i), shared, list));
     }
     return LT_OK;
 }
@@ -132,7 +135,7 @@ lt_status lti_study_lint(const lt_study *study, const json_t *audits, lt_study_r
     LT_TRY(check_areas(study, x));
     lt_status status = LT_OK;
     for (size_t i = 0; i < json_array_size(audits) && status == LT_OK; i++)
-        status = count_audit(json_array_get(audits, i), &list);
+        status = count_audit(json_array_get(audits, i), study->oracles.shared, &list);
     for (int i = 0; i < list.n && status == LT_OK; i++)
         status = add_said(x, &list.item[i]);
     lti_arena_clear(&list.arena);

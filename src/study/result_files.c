@@ -48,7 +48,6 @@ static int read_int(const json_t *object, const char *key)
 
 static void read_value(const json_t *object, lt_study_value *v)
 {
-    static const lt_verdict verdicts[] = {LT_VERDICT_TOO_FEW, LT_VERDICT_SAME, LT_VERDICT_DIFFERENT};
     const char *verdict = lti_json_text_at(object, "verdict");
     *v = (lt_study_value){.n = read_int(object, "n"),
                           .mean = lti_json_real_at(object, "mean"),
@@ -61,9 +60,7 @@ static void read_value(const json_t *object, lt_study_value *v)
     v->test.p = lti_json_real_at(object, "p");
     v->test.bound = lti_json_real_at(object, "bound");
     v->test.margin = lti_json_real_at(object, "margin");
-    for (size_t i = 0; i < sizeof verdicts / sizeof *verdicts; i++)
-        if (!strcmp(verdict, lt_verdict_text(verdicts[i])))
-            v->test.verdict = verdicts[i];
+    (void)lt_verdict_find(verdict, &v->test.verdict); // else "too few seeds", which is zero
 }
 
 static lt_study_role read_role(const json_t *row)
@@ -93,7 +90,7 @@ static lt_status read_summary(lt_study_result *x, const json_t *row, lt_study_su
                             .rank = lti_result_list(x, (size_t)x->n_metrics, sizeof *s->rank)};
     LT_TRY(lti_result_check(x));
     runs = json_object_get(json_object_get(row, "verdict"), "runs");
-    for (int v = 0; v <= LT_VERDICT_DIFFERENT; v++)
+    for (int v = 0; v < LT_N_VERDICTS; v++)
         s->n_verdicts[v] = read_int(runs, lt_verdict_text((lt_verdict)v));
     for (int i = 0; i < x->n_metrics; i++) {
         const json_t *value = json_object_get(metrics, x->metric[i].column);

@@ -35,7 +35,7 @@ static void write_verdict(lti_json *w, const lt_study_summary *s)
     lti_json_begin(w, "verdict", '{');
     lti_json_text(w, "overall", s->verdict);
     lti_json_begin(w, "runs", '{');
-    for (int v = 0; v <= LT_VERDICT_DIFFERENT; v++)
+    for (int v = 0; v < LT_N_VERDICTS; v++)
         lti_json_int(w, lt_verdict_text((lt_verdict)v), s->n_verdicts[v]);
     lti_json_end(w, '}');
     lti_json_end(w, '}');

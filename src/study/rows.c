@@ -49,6 +49,7 @@ typedef struct row_source {
     const lt_study_runner *r;
     const lti_study_job *audit, *job;
     const json_t *figures, *oracles; // of the model, of all retrained ones
+    const json_t *original;          // figures of the original model, with its verdicts
 } row_source;
 
 static void put_metrics(const lt_study_result *x, const row_source *s, lt_study_row *row)
@@ -74,13 +75,27 @@ static const char *lint_ids(lt_study_result *x, const json_t *figures)
     return kept;
 }
 
+// of: path of the original's verdict that this one is held against. Audits of earlier versions did not do so.
+static const char *verdict_at(lt_study_result *x, const row_source *s, const char *path, const char *of)
+{
+    const char *text = lti_json_text_at(s->figures, path);
+    lt_verdict v, original;
+    if (lt_verdict_find(text, &v) && lt_verdict_find(lti_json_text_at(s->original, of), &original))
+        text = lt_verdict_text(lt_verdict_given_original(v, original));
+    return lti_result_copy(x, text);
+}
+
 static void put_verdicts(lt_study_result *x, const row_source *s, lt_study_row *row)
 {
-    row->verdict = lti_result_copy(x, lti_json_text_at(s->figures, "verdict.overall"));
-    row->verdict_ua = lti_result_copy(x, lti_json_text_at(s->figures, "verdict.ua"));
-    row->verdict_ra = lti_result_copy(x, lti_json_text_at(s->figures, "verdict.ra"));
-    row->verdict_ta = lti_result_copy(x, lti_json_text_at(s->figures, "verdict.ta"));
-    row->verdict_mis = lti_result_copy(x, lti_json_text_at(s->figures, "verdict.svc_mia.confidence"));
+    static const char all[] = "verdict.overall", ua[] = "verdict.ua", mis[] = "verdict.svc_mia.confidence";
+    lt_verdict original = LT_VERDICT_DIFFERENT;
+    (void)lt_verdict_find(lti_json_text_at(s->original, all), &original);
+    const bool is_blind = lt_verdict_given_original(LT_VERDICT_SAME, original) != LT_VERDICT_SAME;
+    row->verdict = verdict_at(x, s, all, all);
+    row->verdict_ua = verdict_at(x, s, ua, is_blind ? all : ua);
+    row->verdict_ra = verdict_at(x, s, "verdict.ra", is_blind ? all : "");
+    row->verdict_ta = verdict_at(x, s, "verdict.ta", is_blind ? all : "");
+    row->verdict_mis = verdict_at(x, s, mis, is_blind ? all : mis);
     row->lint = lint_ids(x, s->figures);
 }
 
@@ -164,7 +179,8 @@ static lt_status add_audit(const lt_study_runner *r, const lti_study_job *audit,
                           .audit = audit,
                           .job = &r->job[lti_study_find_job(r, LT_STUDY_BASE, audit->base, -1)],
                           .figures = figures,
-                          .oracles = oracles};
+                          .oracles = oracles,
+                          .original = figures};
     LT_TRY(add_row(x, &s));
     LT_TRY(add_listed(x, s, LT_STUDY_ORACLE, oracles));
     return add_listed(x, s, LT_STUDY_RUN, json_object_get(figures, "also"));

@@ -107,7 +107,7 @@ static int count_distinct(const table *t, const lt_study_summary *s, int which)
 static void count_verdicts(const table *t, lt_study_summary *s)
 {
     for (int i = 0; i < t->x->n_rows; i++)
-        for (int v = 0; v <= LT_VERDICT_DIFFERENT && is_member(s, &t->x->row[i]); v++)
+        for (int v = 0; v < LT_N_VERDICTS && is_member(s, &t->x->row[i]); v++)
             s->n_verdicts[v] += !strcmp(t->x->row[i].verdict, lt_verdict_text((lt_verdict)v));
 }
 

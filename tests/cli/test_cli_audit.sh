@@ -90,6 +90,38 @@ run 0 audit --allow-lint runs/r2 --oracle runs/r3 --oracle runs/r3 --json
 contains out '"single-seed"'
 same "verdict of one seed given twice" "$(value out verdict.overall)" "too few seeds"
 
+# a margin that everything holds: the original is indistinguishable as well, so that nothing follows, in JSON and table
+run 0 unlearn runs/base --method ft --epochs 1 --out runs/near --threads 1 --json
+blind="--oracle runs/r2,runs/r3,runs/r4 --verdict-margin 1 --verdict-min-effect 1 --bootstrap 50 --threads 1"
+run 0 audit --allow-lint runs/near $blind --json
+json out original.ua original.verdict.ua verdict.svc_mia.confidence
+for key in verdict.overall verdict.ua verdict.ta original.verdict.overall; do
+    same "$key of a blind study" "$(value out $key)" "this study cannot tell"
+done
+same "original of the audit" "$(value out original.run)" runs/base
+lacks out '"indistinguishable"'
+run 0 audit --allow-lint runs/near $blind
+contains out "all metrics together: this study cannot tell"
+lacks out "indistinguishable"
+run 0 audit --allow-lint runs/base $blind --forget file:runs/near/forget.csv --json # the original itself
+same "verdict of the original" "$(value out verdict.overall)" "this study cannot tell"
+run 0 audit --allow-lint --signals runs/near/signals.npz --oracle-signals runs/r2/signals.npz,runs/r3/signals.npz,runs/r4/signals.npz \
+    --verdict-margin 1 --verdict-min-effect 1 --json
+same "arrays without the original" "$(value out verdict.overall) $(value out original)" "indistinguishable null"
+contains out '"no-original"'
+run 0 eval runs/base --forget file:runs/near/forget.csv --signals before.npz --threads 1 --json
+run 0 audit --allow-lint --signals runs/near/signals.npz --oracle-signals runs/r2/signals.npz,runs/r3/signals.npz,runs/r4/signals.npz \
+    --original-signals before.npz --verdict-margin 1 --verdict-min-effect 1 --json
+same "arrays with the original" "$(value out verdict.overall) $(value out original.run)" "this study cannot tell before.npz"
+lacks out '"no-original"'
+mv runs/base runs/elsewhere
+run 0 audit --allow-lint runs/near $blind --json
+contains err "original model left out: .*runs/base"
+contains out '"no-original"'
+run 0 audit --allow-lint runs/near $blind --original runs/elsewhere --json
+same "original by name" "$(value out original.run) $(value out verdict.overall)" "runs/elsewhere this study cannot tell"
+mv runs/elsewhere runs/base
+
 # what bands and gaps are made of, with two oracles
 run 0 audit --allow-lint runs/r3 --oracle runs/r4 --threads 1 --json
 gap=$(value out avg_gap) gap_auc=$(value out avg_gap_auc)

@@ -54,7 +54,6 @@ same "accuracy on a class that is not retained" "$(value out depth.probe.0.class
 [ "$(value out depth.settings.n_test_of_forgotten_classes)" -lt "$(value out depth.settings.n_test)" ] || fail "all test samples are of class 3"
 
 error 2 "expected runs" audit --signals runs/ft/signals.npz --representations
-error 2 "used with --representations" audit runs/ft --original runs/base
 error 3 "nowhere" audit runs/ft --representations --original nowhere
 error 2 "probe-l2" audit runs/ft --representations --probe-l2 0
 run 0 train $tiny --epochs 1 --seed 7 --out runs/other --json

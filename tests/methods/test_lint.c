@@ -175,6 +175,14 @@ static void other_data(fixture *f)
 {
     strcpy(f->retrained[0].identity.data_digest, "other");
 }
+static void other_original(fixture *f)
+{
+    strcpy(f->retrained[1].identity.parent_digest, "another");
+}
+static void no_original(fixture *f)
+{
+    f->in.lacks_original = true;
+}
 static void other_model(fixture *f)
 {
     strcpy(f->retrained[0].identity.spec, "other");
@@ -251,6 +259,7 @@ static const struct {
     {"oracle-not-retrained", LT_LINT_WARNING, not_retrained},
     {"oracle-far", LT_LINT_ERROR, retrained_too_briefly},
     {"oracle-other-data", LT_LINT_ERROR, other_data},
+    {"oracle-other-original", LT_LINT_ERROR, other_original},
     {"oracle-other-model", LT_LINT_WARNING, other_model},
     {"oracle-other-samples", LT_LINT_ERROR, other_samples},
     {"no-change", LT_LINT_ERROR, no_change},
@@ -260,6 +269,7 @@ static const struct {
     {"forgotten-in-retain", LT_LINT_WARNING, in_retain},
     {"no-oracle", LT_LINT_WARNING, no_oracle},
     {"single-oracle", LT_LINT_WARNING, one_oracle},
+    {"no-original", LT_LINT_WARNING, no_original},
     {"few-forgotten", LT_LINT_WARNING, few_forgotten},
     {"few-test", LT_LINT_WARNING, few_test},
     {"single-seed", LT_LINT_WARNING, one_seed},

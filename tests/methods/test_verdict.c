@@ -60,6 +60,27 @@ static void verdicts_follow_their_rules(void **state)
     assert_true(c.verdict == LT_VERDICT_TOO_FEW && isnan(c.p));
 }
 
+static void an_original_that_passes_for_retrained_proves_nothing(void **state)
+{
+    (void)state;
+    static const lt_verdict all[] = {LT_VERDICT_TOO_FEW, LT_VERDICT_SAME, LT_VERDICT_DIFFERENT, LT_VERDICT_CANNOT_TELL};
+    lt_verdict found;
+    for (int v = 0; v < LT_N_VERDICTS; v++)
+        for (int o = 0; o < LT_N_VERDICTS; o++) {
+            const bool is_blind = all[o] == LT_VERDICT_SAME || all[o] == LT_VERDICT_CANNOT_TELL;
+            const lt_verdict held = lt_verdict_given_original(all[v], all[o]);
+            assert_int_equal(held, all[v] == LT_VERDICT_SAME && is_blind ? LT_VERDICT_CANNOT_TELL : all[v]);
+            assert_int_equal(lt_verdict_given_original(held, all[o]), held); // twice is once
+        }
+    for (int v = 0; v < LT_N_VERDICTS; v++) {
+        assert_true(lt_verdict_find(lt_verdict_text(all[v]), &found));
+        assert_int_equal(found, all[v]);
+    }
+    assert_string_equal(lt_verdict_text(LT_VERDICT_CANNOT_TELL), "this study cannot tell");
+    assert_false(lt_verdict_find("", &found));
+    assert_false(lt_verdict_find("same", &found));
+}
+
 static void a_pool_of_one_set_is_that_set(void **state)
 {
     (void)state;
@@ -434,6 +455,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(tails_have_their_values),
         cmocka_unit_test(verdicts_follow_their_rules),
+        cmocka_unit_test(an_original_that_passes_for_retrained_proves_nothing),
         cmocka_unit_test(a_pool_of_one_set_is_that_set),
         cmocka_unit_test(pooled_error_rates_are_nominal),
         cmocka_unit_test(means_of_runs_have_intervals),

@@ -131,12 +131,14 @@ static void add_row(lt_comparison *c, int row, const char *method)
     }
 }
 
-static void make_comparison(lt_comparison *c)
+static void make_comparison_with(lt_comparison *c, double margin)
 {
     static const char *const method[N_ROWS] = {"", "retrain", "retrain", "salun"};
     lt_verdict_cfg verdict;
     lt_options_defaults(lt_verdict_options, &verdict);
     verdict.bootstrap = 0;
+    if (margin > 0)
+        verdict.verdict_margin = margin;
     *c = (lt_comparison){0};
     for (int i = 0; i < N_ROWS; i++)
         add_row(c, i, method[i]);
@@ -146,6 +148,11 @@ static void make_comparison(lt_comparison *c)
     lt_comparison_sort(c);
     assert_int_equal(lt_comparison_label(c), LT_OK);
     assert_int_equal(lt_comparison_judge(c, &verdict, 1), LT_OK);
+}
+
+static void make_comparison(lt_comparison *c)
+{
+    make_comparison_with(c, 0);
 }
 
 static const json_t *at(const json_t *object, const char *path)
@@ -342,6 +349,101 @@ static void metrics_arrive_on_the_page(void **state)
     lt_comparison_clear(&c);
 }
 
+// A margin that everything holds: the original is indistinguishable, and nothing follows for the method. The same word
+// in the results, on the page and among its numbers.
+static void a_blind_study_cannot_tell(void **state)
+{
+    (void)state;
+    const char *path = LT_TEST_BINARY_DIR "/test_wiring_blind.html", *words = lt_verdict_text(LT_VERDICT_CANNOT_TELL);
+    lt_comparison c;
+    char *page = NULL;
+    size_t n;
+    make_comparison_with(&c, 1);
+    char *text = lt_comparison_json(&c), *audit = lt_audit_report_json(c.row[METHOD].report);
+    json_t *rows = json_loads(text, 0, NULL), *result = json_loads(audit, 0, NULL);
+    assert_string_equal(json_string_value(at(json_array_get(rows, METHOD), "verdict.overall")), words);
+    assert_string_equal(json_string_value(at(json_array_get(rows, ORIGINAL), "verdict.overall")), words);
+    assert_string_equal(json_string_value(at(json_array_get(rows, METHOD), "verdict.ta")), words);
+    assert_null(strstr(text, "\"indistinguishable\""));
+    assert_string_equal(json_string_value(at(result, "verdict.overall")), words);
+    assert_string_equal(json_string_value(at(result, "original.verdict.overall")), words);
+    assert_string_equal(json_string_value(at(result, "original.run")), "runs/0");
+    expect(result, "original.ua", 0.101);
+    assert_null(strstr(audit, "\"indistinguishable\""));
+    json_decref(rows);
+    json_decref(result);
+    free(text);
+    free(audit);
+    lt_report *report = make_report(&c);
+    assert_int_equal(lt_report_html(lt_report_get(report), path), LT_OK);
+    assert_int_equal(lt_read_file(path, 1 << 24, &page, &n), LT_OK);
+    const char *row = strstr(strstr(page, "<thead>"), ">SalUn ");
+    assert_non_null(strstr(page, "This study cannot tell"));
+    assert_non_null(row && strstr(row, words));
+    assert_null(strstr(page, ">indistinguishable<"));
+    free(page);
+    char *csv = lt_report_all_csv(lt_report_get(report));
+    assert_non_null(strstr(csv, words));
+    assert_null(strstr(csv, "indistinguishable"));
+    free(csv);
+    lt_report_destroy(report);
+    lt_comparison_clear(&c);
+}
+
+// Only the metrics of forgotten samples are withheld where the original is distinguishable as a whole.
+static void an_original_is_held_against_each_metric(void **state)
+{
+    (void)state;
+    lt_comparison c;
+    make_comparison_with(&c, 1);
+    lt_audit_report *method = c.row[METHOD].report, *original = c.row[ORIGINAL].report;
+    original->overall = LT_VERDICT_DIFFERENT;
+    method->overall = LT_VERDICT_SAME;
+    for (int i = 0; i < method->n_metrics; i++) {
+        method->metric[i].test.verdict = LT_VERDICT_SAME;
+        original->metric[i].test.verdict = LT_VERDICT_SAME;
+    }
+    original->metric[0].test.verdict = LT_VERDICT_DIFFERENT; // forget accuracy
+    lt_audit_judge_original(method, original);
+    assert_int_equal(method->overall, LT_VERDICT_SAME);
+    assert_int_equal(lt_audit_metric(method, LT_METRIC_UA, NULL)->test.verdict, LT_VERDICT_SAME);
+    assert_int_equal(lt_audit_metric(method, LT_METRIC_TA, NULL)->test.verdict, LT_VERDICT_SAME);
+    assert_int_equal(lt_audit_metric(method, LT_METRIC_MIS, NULL)->test.verdict, LT_VERDICT_CANNOT_TELL);
+    lt_comparison_clear(&c);
+}
+
+static void set_identity(lt_comparison_row *r, const char *digest, const char *parent, const char *data)
+{
+    snprintf(r->identity.digest, sizeof r->identity.digest, "%s", digest);
+    snprintf(r->identity.parent_digest, sizeof r->identity.parent_digest, "%s", parent);
+    snprintf(r->identity.data_digest, sizeof r->identity.data_digest, "%s", data);
+    snprintf(r->identity.method, sizeof r->identity.method, "%s", r->method);
+}
+
+static void rows_of_other_originals_or_data_are_refused(void **state)
+{
+    (void)state;
+    lt_comparison c = {0};
+    add_row(&c, 0, "");
+    add_row(&c, 1, "retrain");
+    add_row(&c, 2, "salun");
+    set_identity(&c.row[0], "first", "", "data");
+    set_identity(&c.row[1], "r", "first", "data");
+    set_identity(&c.row[2], "s", "first", "data");
+    assert_int_equal(lt_comparison_check_originals(&c), LT_OK);
+    set_identity(&c.row[2], "s", "second", "data");
+    assert_int_equal(lt_comparison_check_originals(&c), LT_E_USAGE);
+    assert_non_null(strstr(lt_error_get()->message, "different original models"));
+    set_identity(&c.row[2], "s", "first", "other");
+    assert_int_equal(lt_comparison_check_originals(&c), LT_E_USAGE);
+    assert_non_null(strstr(lt_error_get()->message, "different data sets"));
+    set_identity(&c.row[2], "s", "first", "data");
+    set_identity(&c.row[0], "second", "", "data");
+    assert_int_equal(lt_comparison_check_originals(&c), LT_E_USAGE);
+    assert_non_null(strstr(lt_error_get()->message, "is not the original model"));
+    lt_comparison_clear(&c);
+}
+
 // The lines of every metric with its interval and verdict.
 static void metrics_arrive_among_all_numbers(void **state)
 {
@@ -374,6 +476,9 @@ int main(void)
         cmocka_unit_test(metrics_arrive_in_csv_and_markdown),
         cmocka_unit_test(metrics_arrive_on_the_page),
         cmocka_unit_test(metrics_arrive_among_all_numbers),
+        cmocka_unit_test(a_blind_study_cannot_tell),
+        cmocka_unit_test(an_original_is_held_against_each_metric),
+        cmocka_unit_test(rows_of_other_originals_or_data_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

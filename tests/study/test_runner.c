@@ -221,7 +221,9 @@ static void every_metric_arrives_under_its_name(void **state)
     assert_near(value_of(&x, run, "avg_gap_mis"), 0.15, 1e-12);
     assert_near(value_of(&x, run, "avg_gap_rmia"), 0.15, 1e-12);
     assert_near(value_of(&x, oracle, "avg_gap_auc"), 0.1, 1e-12);
-    assert_string_equal(run->verdict, "indistinguishable");
+    // the stand-in calls every model indistinguishable, the original too
+    assert_string_equal(run->verdict, "this study cannot tell");
+    assert_string_equal(row_of(&x, LT_STUDY_ORIGINAL, 0)->verdict, "this study cannot tell");
     assert_string_equal(run->verdict_ua, "distinguishable");
     assert_string_equal(run->lint, "few-test");
     assert_null(oracle->verdict);
@@ -251,6 +253,26 @@ static void assert_same_summary(const lt_study_result *a, const lt_study_result 
                 assert_near(x->value[m].mean, y->value[m].mean, 0);
         }
     }
+}
+
+// A margin that everything holds: runs together are told no more than single ones, and the words are read back.
+static void a_study_whose_original_passes_cannot_tell(void **state)
+{
+    world *w = *state;
+    lt_study_result x = run_session(w, FT "audit: {verdict-margin: 1}\n"), y;
+    const lt_study_summary *original = &x.summary[0], *method = &x.summary[x.n_summaries - 1];
+    const int ua = lti_study_metric_index(&x, "ua");
+    assert_int_equal(original->role, LT_STUDY_ORIGINAL);
+    assert_string_equal(original->verdict, "this study cannot tell");
+    assert_string_equal(method->verdict, "this study cannot tell");
+    assert_int_equal(method->value[ua].test.verdict, LT_VERDICT_CANNOT_TELL);
+    assert_int_equal(method->n_verdicts[LT_VERDICT_CANNOT_TELL], 1);
+    assert_ok(lt_study_result_write(&x));
+    assert_ok(lt_study_result_read(w->out, &y));
+    assert_string_equal(y.summary[y.n_summaries - 1].verdict, "this study cannot tell");
+    assert_int_equal(y.summary[y.n_summaries - 1].value[ua].test.verdict, LT_VERDICT_CANNOT_TELL);
+    lt_study_result_clear(&x);
+    lt_study_result_clear(&y);
 }
 
 static void a_result_is_read_back(void **state)
@@ -551,6 +573,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(every_metric_arrives_under_its_name, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_study_whose_original_passes_cannot_tell, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_result_is_read_back, set_up, tear_down),
         cmocka_unit_test_setup_teardown(the_smallest_objective_is_chosen, set_up, tear_down),
         cmocka_unit_test_setup_teardown(default_areas_are_those_of_the_setting, set_up, tear_down),

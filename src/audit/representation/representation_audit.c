@@ -278,6 +278,7 @@ static lt_status compare_areas(work *w)
     lti_representation *r = w->r;
     const int n = r->n_retrained;
     double *oracle = lti_calloc((size_t)n + 1, sizeof *oracle), pair = 0;
+    lt_equivalence original;
     if (!oracle)
         return LTI_NOMEM("relearning");
     for (int i = 0; i < n; i++)
@@ -288,6 +289,8 @@ static lt_status compare_areas(work *w)
     for (int m = 0; m < r->n_models; m++)
         r->area[m] = r->curve[m].n > 0 ? area_of(r, m) : (double)NAN;
     lt_compare(r->area[LTI_UNLEARNED], oracle, n, 1.0 / (double)w->in->forget->n, w->in->verdict, &r->area_test);
+    lt_compare(r->area[LTI_ORIGINAL], oracle, n, 1.0 / (double)w->in->forget->n, w->in->verdict, &original);
+    r->area_test.verdict = lt_verdict_given_original(r->area_test.verdict, original.verdict);
     r->area_pair = n > 1 ? pair : (double)NAN;
     r->threshold = relearn_threshold(r);
     lti_free(oracle);
