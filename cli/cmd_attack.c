@@ -6,7 +6,7 @@ struct opts {
     int32_t split, combine;
     int64_t limit;
     double model_noise;
-    bool transfer_matrix, certify, force, strict, allow_invalid;
+    bool transfer_matrix, certify, force, with_images, strict, allow_invalid;
     lt_model_fallback fallback;
     lt_attack_spec spec;
 };
@@ -39,6 +39,7 @@ static const lt_option outputs[] = {
     LT_STR(struct opts, save, NULL, "write images, examples, predictions and distances to this .npz"),
     LT_STR(struct opts, picture, NULL, "draw the first examples into this .png: image, example, difference"),
     LT_STR(struct opts, report, NULL, "write a page with the table and the curve of --radii to this .html"),
+    LT_BOOL(struct opts, with_images, 0, "--picture may show samples that the model was made to forget"),
     LT_BOOL(struct opts, force, 0, "overwrite files of another kind"),
     LT_BOOL(struct opts, strict, 0, "exit with 6 when a flag says that the evaluation is unreliable"),
     LT_BOOL(struct opts, allow_invalid, 0, "do not fail when a logit is not finite"),
@@ -143,7 +144,7 @@ static lt_status write_pages(const struct opts *o, const lt_dataset *ds, const l
                                      .n_radii = r->n_radii};
     const lt_report_spec page = {.title = "Robustness", .subtitle = ds->spec, .robust = &attack, .n_robust = 1};
     if (r->result && is_given(o->picture))
-        LT_TRY(lt_robust_picture(r->result, o->picture));
+        LT_TRY(lt_robust_picture(r->result, o->with_images ? NULL : r->forgotten, o->picture));
     return r->result && is_given(o->report) ? lt_report_html(&page, o->report) : LT_OK;
 }
 

@@ -15,7 +15,7 @@ struct opts {
     int32_t width, epochs, method_epochs;
     int64_t train_limit, test_limit, batch;
     float lr;
-    bool augment, classes;
+    bool augment, classes, with_images;
     uint64_t forget_seed;
     lt_audit_cfg audit;
 };
@@ -36,6 +36,7 @@ static const lt_option own[] = {
             "crop and flip; without them the model memorises sooner, so that there is something to forget"),
     LT_BOOL(struct opts, classes, 0,
             "forget a whole class: other defaults of forget (class:1) and methods (the class methods), two oracles"),
+    LT_BOOL(struct opts, with_images, 0, "show forgotten images and their adversarial examples on the page"),
     LT_I32(struct opts, method_epochs, 0, 0, 100000, "epochs", "epochs of each method; 0 = the method's own default"),
     LT_OPT_END,
 };
@@ -219,6 +220,7 @@ static lt_status unlearn(cli_call *call, struct demo *d, const char *name)
     order.what.forget = o->forget;
     order.what.forget_seed = o->forget_seed;
     order.what.use_retain_data = use_retain;
+    order.what.save_adv = o->with_images;
     order.seed = call->seed.seed + (uint64_t)(oracle ? d->n_oracles : 0);
     order.compute = call->compute;
     order.base = &d->base;
@@ -250,7 +252,7 @@ static lt_status report(cli_call *call, struct demo *d, double start_s)
     lt_run_comparison c = {0};
     json_t *rows = NULL;
     char *html = cli_format("%s/report.html", d->out);
-    lt_report_options options = {.title = "lethe demo: what forgetting looks like", .with_images = true};
+    lt_report_options options = {.title = "lethe demo: what forgetting looks like", .with_images = o->with_images};
     o->audit.seed = call->seed.seed;
     d->step = d->n_steps + 1;
     show_part(call, d);
@@ -276,6 +278,16 @@ static lt_status report(cli_call *call, struct demo *d, double start_s)
     return status;
 }
 
+// Methods share the adversarial examples of forgotten images while they are made; nobody has asked to keep them.
+static lt_status clear_cache(const struct demo *d)
+{
+    char *cache = cli_format("%s/cache", d->out);
+    int64_t n_sets, n_bytes;
+    const lt_status status = lt_adv_cache_clear(cache, false, &n_sets, &n_bytes);
+    free(cache);
+    return status;
+}
+
 static lt_status run_steps(cli_call *call, struct demo *d)
 {
     const struct opts *o = call->opts;
@@ -289,7 +301,8 @@ static lt_status run_steps(cli_call *call, struct demo *d)
         LT_TRY(unlearn(call, d, "retrain"));
     for (int i = 0; i < d->methods.n; i++)
         LT_TRY(unlearn(call, d, d->methods.item[i]));
-    return report(call, d, start_s);
+    LT_TRY(report(call, d, start_s));
+    return clear_cache(d);
 }
 
 // What --classes stands for, where nobody said otherwise.

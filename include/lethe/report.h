@@ -199,8 +199,9 @@ LT_API char *lt_report_all_markdown(const lt_report_spec *spec);
 LT_API char *lt_report_all_csv(const lt_report_spec *spec);
 
 // The first adversarial examples of a result: image, example and magnified difference above one another, in one
-// picture. LT_E_FAIL when there is none.
-LT_API lt_status lt_robust_picture(const lt_robust_result *r, const char *path);
+// picture. hidden: (n) samples that are not to be shown, such as forgotten ones (lt_attack_record); may be NULL.
+// LT_E_FAIL when there is none to show.
+LT_API lt_status lt_robust_picture(const lt_robust_result *r, const uint8_t *hidden, const char *path);
 
 LT_END_DECLS
 #endif

@@ -51,6 +51,7 @@ typedef struct lt_attack_order {
 enum { LT_ATTACK_MAX_RADII = 64 };
 typedef struct lt_attack_record {
     lt_robust_result *result;  // NULL with transfer_matrix
+    uint8_t *forgotten;        // (result->n) one of the models was made to forget the sample; NULL = none of them
     lt_transfer_matrix matrix; // empty without
     int n_radii;
     double radius[LT_ATTACK_MAX_RADII], robust_acc[LT_ATTACK_MAX_RADII];

@@ -106,16 +106,26 @@ static void fill_grid(const lt_robust_result *r, const int64_t *sample, int n, d
                 }
 }
 
-lt_status lt_robust_picture(const lt_robust_result *r, const char *path)
+lt_status lt_robust_picture(const lt_robust_result *r, const uint8_t *hidden, const char *path)
 {
-    int64_t sample[MAX_PICTURES];
+    int64_t sample[MAX_PICTURES], n_hidden = 0;
     int n = 0;
     double most = 0;
     if (r->c != 1 && r->c != 3)
         return LT_FAIL(LT_E_SHAPE, "pictures of %d channels: expected 1 or 3", r->c);
-    for (int64_t i = 0; i < r->n && n < MAX_PICTURES; i++)
-        if (r->status[i] == LT_ROBUST_BROKEN)
+    for (int64_t i = 0; i < r->n && n < MAX_PICTURES; i++) {
+        if (r->status[i] != LT_ROBUST_BROKEN)
+            continue;
+        if (hidden && hidden[i])
+            n_hidden++;
+        else
             sample[n++] = i;
+    }
+    if (n == 0 && n_hidden > 0) {
+        LT_FAIL(LT_E_FAIL, "%s: expected adversarial examples to draw, found %lld, all of forgotten samples", path,
+                (long long)n_hidden);
+        return lt_error_hint("--with-images draws them");
+    }
     if (n == 0)
         return LT_FAIL(LT_E_FAIL, "%s: expected at least one adversarial example to draw, found none", path);
     const int64_t dim = (int64_t)r->c * r->h * r->w;

@@ -275,6 +275,27 @@ static lt_status check_order(const lt_attack_order *o)
     return LT_OK;
 }
 
+// What pictures of this result must leave out unless they are asked for.
+static lt_status mark_forgotten(const lt_attack_order *o, lt_attack_record *r)
+{
+    const lt_model_list *const lists[] = {o->models, o->surrogates};
+    const lt_view view = view_of(o);
+    bool some = false;
+    r->forgotten = lti_calloc((size_t)r->result->n + 1, sizeof *r->forgotten);
+    if (!r->forgotten)
+        return LTI_NOMEM("forgotten samples");
+    for (size_t k = 0; k < sizeof lists / sizeof *lists; k++)
+        for (int i = 0; lists[k] && i < lists[k]->n_single; i++)
+            LT_TRY(lti_mark_forgotten(&lists[k]->single[i], &view, r->result->id, r->result->n, r->forgotten));
+    for (int64_t i = 0; i < r->result->n; i++)
+        some = some || r->forgotten[i];
+    if (some)
+        return LT_OK;
+    lti_free(r->forgotten);
+    r->forgotten = NULL;
+    return LT_OK;
+}
+
 static lt_status run_order(const lt_attack_order *o, lt_attack_record *r)
 {
     LT_TRY(check_order(o));
@@ -283,6 +304,7 @@ static lt_status run_order(const lt_attack_order *o, lt_attack_record *r)
     } else {
         LT_TRY(parse_radii(o->radii, r)); // before the work
         LT_TRY(evaluate_models(o, r));
+        LT_TRY(mark_forgotten(o, r));
         LT_TRY(measure_curve(o, r));
         if (o->certify)
             LT_TRY(check_certificates(o, r));
@@ -302,6 +324,7 @@ lt_status lt_attack_models(const lt_attack_order *order, lt_attack_record *recor
 void lt_attack_record_clear(lt_attack_record *record)
 {
     lt_robust_result_destroy(record->result);
+    lti_free(record->forgotten);
     lt_transfer_matrix_clear(&record->matrix);
     free(record->json);
     *record = (lt_attack_record){0};

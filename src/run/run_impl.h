@@ -46,6 +46,12 @@ lt_status lti_recipe_set_earlier(lt_model *model, const lt_recipe_stage *stage, 
 void lti_recipe_write(lti_json *j, const char *key, const lt_recipe_stage *stage, int n);
 lt_status lti_recipe_note_forgotten(const lt_trained_model *m, lt_recipe_stage *s); // what the run m had forgotten
 
+// ---- forgotten_samples.c
+// mark[i] = 1 (of n) for samples of the view's data, by official id, that the model or one before it was made to
+// forget.
+lt_status lti_mark_forgotten(const lt_trained_model *m, const lt_view *view, const int64_t *id, int64_t n,
+                             uint8_t *mark);
+
 // ---- identity.c
 // The sample list of the run or of the nearest one that it comes from; *found = false when there is none.
 lt_status lti_sample_list_find(const lt_trained_model *m, lt_sample_list **list, bool *found);

@@ -42,7 +42,21 @@ json out curve
 contains r.html "Accuracy against the radius"
 error 2 "ascending radii" attack base --attack bim --limit 4 --threads 1 --radii 4/255,1/255
 
-# No example lies nearer than the Lipschitz bound of the network allows.
+# Forgotten samples are drawn only when that is asked for; the model before unlearning has forgotten nothing.
+awk 'BEGIN { for (i = 0; i < 20; i++) print i }' >ids.csv
+run 0 unlearn base --method ft --epochs 1 --forget file:ids.csv --threads 1 --out unlearned --quiet
+bim="--split train --attack bim --eps 32/255 --steps 10 --threads 1"
+error 1 "all of forgotten samples" attack unlearned $bim --limit 20 --picture no.png
+[ ! -e no.png ] || fail "a picture of forgotten samples"
+run 0 attack unlearned $bim --limit 20 --report page.html --json
+lacks page.html "data:image"
+run 0 attack unlearned $bim --limit 20 --picture asked.png --with-images --json
+run 0 attack unlearned $bim --limit 60 --picture kept.png --json
+run 0 attack unlearned $bim --limit 60 --picture all.png --with-images --json
+cmp -s kept.png all.png && fail "pictures of forgotten samples are among the first ones"
+run 0 attack base $bim --limit 20 --picture base.png --json
+error 1 "all of forgotten samples" attack base --surrogate unlearned $bim --limit 20 --picture no.png
+ of the network allows.
 run 0 attack base --attack ddn --norm l2 --steps 20 --limit 20 --threads 1 --certify --json
 same "broken certificates" 0 "$(value out n_certificates_broken)"
 
