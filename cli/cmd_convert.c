@@ -5,12 +5,15 @@
 
 struct opts {
     lt_model_fallback file;
-    lt_train_cfg recipe;
-    const char *data, *like;
+    lt_train_cfg training;
+    const char *data, *recipe, *like;
     bool force;
 };
 static const lt_option own[] = {
     LT_STR(struct opts, data, NULL, "data set that the model was trained on, KIND[:PATH][,key=value...]"),
+    LT_STR(struct opts, recipe, NULL,
+           "YAML file that says how the model was trained, as `unlearn --method retrain --recipe` takes it; options of "
+           "training count more"),
     LT_STR(struct opts, like, NULL, "write .pth, .pt or .npz under the names that this checkpoint has"),
     LT_BOOL(struct opts, force, 0, "replace the output if it is there"),
     LT_OPT_END,
@@ -19,14 +22,17 @@ static const cli_group groups[] = {
     {"", "Model files without metadata", lt_model_fallback_options, offsetof(struct opts, file), LT_OPTGROUP_FLAGS},
     {"", "Details", own, 0, LT_OPTGROUP_FLAGS},
     {"train", "How the model was trained (for the oracle: unlearn --method retrain)", lt_train_options,
-     offsetof(struct opts, recipe), LT_OPTGROUP_FLAGS},
+     offsetof(struct opts, training), LT_OPTGROUP_FLAGS},
     {NULL, NULL, NULL, 0, 0},
 };
 
 // A recipe is recorded when the user has said for how long the model was trained: defaults are no recipe.
 static bool has_recipe(const cli_call *call)
 {
+    const struct opts *o = call->opts;
     const char *value, *origin;
+    if (o->recipe && *o->recipe)
+        return true;
     return lt_optset_get(call->set, "train.epochs", &value, &origin) == LT_OK && strcmp(origin, "default") != 0;
 }
 
@@ -44,7 +50,8 @@ static lt_status run(cli_call *call)
                                   .out = call->positional[1],
                                   .fallback = &o->file,
                                   .ds = ds,
-                                  .recipe = has_recipe(call) ? &o->recipe : NULL,
+                                  .recipe = has_recipe(call) ? &o->training : NULL,
+                                  .recipe_file = o->recipe,
                                   .options = call->set,
                                   .like = o->like,
                                   .force = o->force,
@@ -73,7 +80,9 @@ const cli_verb cli_verb_convert = {
         "Without such a suffix OUT\n"
         "becomes a run directory, which every other verb takes: what the file could not say and the data that the\n"
         "model was trained on are recorded there. Nothing in a checkpoint is executed. Options of training (or\n"
-        "--config FILE.yaml) record how the model was trained, with --epochs at least: retraining needs it.",
+        "--config FILE.yaml) record how the model was trained, with --epochs at least: retraining needs it. --recipe "
+        "takes the\n"
+        "same from a file, of several trainings where there were some.",
     .examples = "  lethe convert model.pth runs/imported --model resnet18:width=64 \\\n"
                 "      --normalize 0.4914,0.4822,0.4465:0.2023,0.1994,0.2010 --data folder:/data/photos \\\n"
                 "      --epochs 200 --lr 0.1 --weight-decay 5e-4\n"

@@ -160,13 +160,17 @@ typedef struct lt_convert_spec {
     const lt_model_fallback *fallback; // may be NULL
     const lt_dataset *ds;       // the data that the model was trained on: recorded in a run directory; may be NULL
     const lt_train_cfg *recipe; // how the model was trained: recorded in a run directory; may be NULL
-    const lt_optset *options;   // recorded in a run directory
-    const char *like;           // .pth, .pt, .npz: under the names of this checkpoint; NULL or "" = lethe's own
-    bool force;                 // replace what is there
-    lt_events *events;          // may be NULL
+    // The same as a file (lt_recipe_open), perhaps of several trainings; NULL or "" = none. What it says of the last
+    // one goes into the rows "train.*" of options where nobody has set them; `recipe` is then the struct of these rows.
+    const char *recipe_file;
+    lt_optset *options; // recorded in a run directory
+    const char *like;   // .pth, .pt, .npz: under the names of this checkpoint; NULL or "" = lethe's own
+    bool force;         // replace what is there
+    lt_events *events;  // may be NULL
 } lt_convert_spec;
 // Writes the model; *result_json is malloc'ed: model, parameters, digest, what was written. LT_E_USAGE when `out` is
-// there already and not to be replaced.
+// there already and not to be replaced, for a recipe file that contradicts `ds`, and for one of several trainings
+// without it; errors of lt_recipe_open, and of opening the data of its earlier trainings.
 LT_API lt_status lt_convert(const lt_convert_spec *spec, char **result_json);
 
 LT_END_DECLS
