@@ -70,14 +70,14 @@ static lt_status rename_tensors(const char *like, const lt_tensor_file *file, co
     return LT_OK;
 }
 
-// What stays as the file has it: the normalisation layer.
+// What stays as the file has it: the normalisation layer, and power iterations, which start where they were.
 static lt_status complete_tensors(const char *like, const lt_tensor_file *file, const lti_key_map *map, lt_tensor *out)
 {
     for (int i = 0; i < lt_tensor_file_count(file); i++) {
         const lt_tensor *t = lt_tensor_file_at(file, i);
         if (out[i].name)
             continue;
-        if (t != map->mean && t != map->std)
+        if (t != map->mean && t != map->std && !lti_is_power_iterate(t->name))
             return LT_FAIL(LT_E_FORMAT, "%s: tensor %s: the model has no such tensor", like, t->name);
         out[i] = *t;
     }

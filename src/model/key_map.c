@@ -52,6 +52,22 @@ static void take_normalizer(lti_key_map *map)
     map->n = n;
 }
 
+bool lti_is_power_iterate(const char *name)
+{
+    static const char suffix[] = ".weight_VT";
+    const size_t n = strlen(name), k = sizeof suffix - 1;
+    return n > k && !strcmp(name + n - k, suffix);
+}
+
+static void drop_power_iterates(lti_key_map *map)
+{
+    int n = 0;
+    for (int i = 0; i < map->n; i++)
+        if (!lti_is_power_iterate(map->key[i].name))
+            map->key[n++] = map->key[i];
+    map->n = n;
+}
+
 // `from` replaced by `to` wherever it starts a part of the name; the name itself when it stands nowhere.
 static const char *apply_rule(lti_arena *arena, const char *name, const lti_key_rule *rule)
 {
@@ -94,13 +110,18 @@ lt_status lti_key_map_create(const char *path, const lt_tensor_file *file, const
         const lt_tensor *t = lt_tensor_file_at(file, i);
         map->key[i] = (lti_key){t->name, t};
     }
+    drop_power_iterates(map);
     strip_prefixes(map);
     take_normalizer(map);
     strip_prefixes(map); // a wrapper of normalisation and network: "normalize.mean", "model.conv1.weight"
     for (int i = 0; i < map->n; i++)
-        for (const lti_key_rule *rule = arch->rules; rule && rule->from; rule++)
-            if (!(map->key[i].name = apply_rule(&map->arena, map->key[i].name, rule)))
+        for (const lti_key_rule *rule = arch->rules; rule && rule->from; rule++) {
+            const char *before = map->key[i].name;
+            if (!(map->key[i].name = apply_rule(&map->arena, before, rule)))
                 return LTI_NOMEM(path);
+            if (map->key[i].name != before && rule->implies)
+                map->implied = rule->implies;
+        }
     return sort_keys(path, map);
 }
 
@@ -147,7 +168,8 @@ bool lti_guess_spec(const char *path, const lt_tensor_file *file, char *spec, si
         if (lti_key_map_create(path, file, arch, &map) == LT_OK && (fits = fits_arch(&map, arch->fit))) {
             const lt_tensor *stem = lti_key_map_find(&map, arch->fit->stem);
             const bool bn = lti_key_map_find(&map, "bn1.weight") || !has_option(arch, "bn");
-            snprintf(spec, size, "%s:width=%lld%s", archs[i].name, (long long)stem->dim[0], bn ? "" : ",bn=0");
+            snprintf(spec, size, "%s:width=%lld%s%s%s", archs[i].name, (long long)stem->dim[0], bn ? "" : ",bn=0",
+                     map.implied ? "," : "", map.implied ? map.implied : "");
         }
         lti_key_map_clear(&map);
         if (fits)

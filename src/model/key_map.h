@@ -2,7 +2,8 @@
 //
 // What differs between writers is undone here: a prefix that all tensors share ("module." of DataParallel,
 // "_orig_mod." of torch.compile, "model." of trainers that wrap the network), other words for the same layer
-// (an architecture's `rules`), and a normalisation kept as a layer of the network ("normalize.mean").
+// (an architecture's `rules`), a normalisation kept as a layer of the network ("normalize.mean"), and the state of a
+// power iteration beside a weight ("weight_VT"), which is no part of the function.
 #ifndef LTI_KEY_MAP_H
 #define LTI_KEY_MAP_H
 #include "model/model_impl.h"
@@ -17,7 +18,9 @@ typedef struct lti_key_map {
     lti_key *key;
     int n;
     const lt_tensor *mean, *std; // of a normalisation layer in the file; NULL when there is none
+    const char *implied;         // key of the spec that the words of the file imply ("proj-half=1"), or NULL
 } lti_key_map;
+bool lti_is_power_iterate(const char *name); // state of a power iteration: in the file, not in the list
 
 // LT_E_FORMAT when two tensors of the file come to the same name.
 lt_status lti_key_map_create(const char *path, const lt_tensor_file *file, const lti_arch *arch, lti_key_map *map);

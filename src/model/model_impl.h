@@ -16,6 +16,7 @@ enum {
 // Another writer's word for a part of a tensor's name: "downsample." for "shortcut.". Lists end with {NULL, NULL}.
 typedef struct lti_key_rule {
     const char *from, *to;
+    const char *implies; // of a guess: a key of the spec that networks of this writer have; NULL = none
 } lti_key_rule;
 
 // How the tensors of a file tell that it holds this architecture. Its key `width` is the first dimension of the stem.

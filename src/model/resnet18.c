@@ -68,8 +68,18 @@ static lt_val build(lt_graph *g, lt_val x, int n_classes, const void *cfg)
     return lti_linear(g, "linear", lt_flatten(g, y), n_classes);
 }
 
-// Words of torchvision and timm, whose ResNet-18 with a 3x3 stem is this network.
-static const lti_key_rule rules[] = {{"downsample.", "shortcut."}, {"fc.", "linear."}, {NULL, NULL}};
+// Words of torchvision and timm, whose ResNet-18 with a 3x3 stem is this network, and of the code of AMUN, FastClip and
+// LOTOS: layers in wrappers of spectral normalisation (twice, where a convolution and its batch norm have one
+// together), a convolution and its batch norm as one layer. These networks halve the sum of a block with a projection.
+static const lti_key_rule rules[] = {{"downsample.", "shortcut.", NULL},
+                                     {"fc.", "linear.", NULL},
+                                     {"module.", "", "proj-half=1"},
+                                     {"module.", "", NULL},
+                                     {"sub_conv1.", "", "proj-half=1"},
+                                     {"conv1.bn1.", "bn1.", NULL},
+                                     {"conv2.bn1.", "bn2.", NULL},
+                                     {"shortcut.0.bn1.", "shortcut.1.", NULL},
+                                     {NULL, NULL, NULL}};
 static const lti_key_fit fit = {
     .stem = "conv1.weight", .kernel = 3, .has = "layer4.1.conv2.weight", .lacks = "layer1.2.conv1.weight"};
 

@@ -54,7 +54,7 @@ static lt_val build(lt_graph *g, lt_val x, int n_classes, const void *cfg)
     return lti_linear(g, "fc", lt_global_avg_pool(g, y), n_classes);
 }
 
-static const lti_key_rule rules[] = {{"shortcut.", "downsample."}, {"linear.", "fc."}, {NULL, NULL}};
+static const lti_key_rule rules[] = {{"shortcut.", "downsample.", NULL}, {"linear.", "fc.", NULL}, {NULL, NULL, NULL}};
 static const lti_key_fit fit = {
     .stem = "conv1.weight", .kernel = 7, .has = "layer4.1.conv2.weight", .lacks = "layer1.2.conv1.weight"};
 

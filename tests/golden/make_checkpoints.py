@@ -42,6 +42,33 @@ def torchvision_names(sd):
         (k.replace("shortcut.", "downsample.").replace("linear.", "fc."), v) for k, v in sd.items())
 
 
+def clipped_names(sd):
+    """Those of networks whose layers are wrapped for spectral clipping: convolution and batch norm are one layer."""
+    out = collections.OrderedDict()
+    for key, v in sd.items():
+        layer, leaf = key.rsplit(".", 1)
+        parts = layer.split(".")
+        if parts[-2:-1] == ["shortcut"]:
+            layer = ".".join(parts[:-1]) + (".0.sub_conv1.module" if parts[-1] == "0" else ".0.bn1.module")
+        elif parts[-1].startswith("conv"):
+            layer += ".sub_conv1.module"
+        elif parts[-1].startswith("bn"):
+            layer = ".".join(parts[:-1] + ["conv" + parts[-1][2:], "bn1", "module"])
+        else:
+            layer += ".module"
+        out[f"module.{layer}.{leaf}"] = v
+        if leaf == "weight" and v.dim() > 1:
+            out[f"module.{layer}.weight_VT"] = torch.ones(1, v.shape[1])
+    return out
+
+
+def wrapped_norms(sd):
+    """Those of networks in which only batch norms are wrapped."""
+    return collections.OrderedDict(
+        ("module." + (f"{k.rsplit('.', 1)[0]}.module.{k.rsplit('.', 1)[1]}" if ".bn" in "." + k or "shortcut.1" in k else k),
+         v) for k, v in sd.items())
+
+
 def main():
     out = pathlib.Path(sys.argv[1]) if len(sys.argv) > 1 else HERE / "checkpoints"
     out.mkdir(exist_ok=True)
@@ -86,6 +113,10 @@ def main():
     save("half", half)
     save("half-protocol4", half, pickle_protocol=4)
     save("imagenet", imagenet.state_dict())
+    halved = randomize(ResNet18((3, 32, 32), 10, width=1, proj_half=1))
+    answers["halved"] = halved(x).detach().numpy()
+    save("halved-layers", {"epoch": 200, "arch": "ResNet18", "state_dict": clipped_names(halved.state_dict())})
+    save("halved-norms", {"epoch": 200, "arch": "ResNet18", "state_dict": wrapped_norms(halved.state_dict())})
     np.savez(out / f"answers-torch{version}.npz", **answers)
 
 

@@ -117,7 +117,8 @@ static void test_names_of_another_architecture(void **state)
 static void check_file(const char *path, const lt_tensor_file *answers)
 {
     const char *name = strrchr(path, '/') + 1;
-    const bool imagenet = !strncmp(name, "imagenet", 8), layer = !strncmp(name, "normalized", 10);
+    const bool imagenet = !strncmp(name, "imagenet", 8), layer = !strncmp(name, "normalized", 10),
+               halved = !strncmp(name, "halved", 6);
     char answer[32];
     lt_model_facts facts;
     lt_model *m;
@@ -125,7 +126,9 @@ static void check_file(const char *path, const lt_tensor_file *answers)
     assert_ok(lt_model_examine(path, &facts));
     assert_false(facts.own);
     assert_true(facts.guessed);
-    assert_string_equal(facts.spec, imagenet ? "resnet18-imagenet:width=1" : "resnet18:width=1");
+    assert_string_equal(facts.spec, imagenet ? "resnet18-imagenet:width=1"
+                                    : halved ? "resnet18:width=1,proj-half=1"
+                                             : "resnet18:width=1");
     assert_int_equal(facts.n_classes, imagenet ? 7 : 10);
     assert_int_equal(facts.channels, 3);
     assert_int_equal(facts.has_normalize, layer);
@@ -153,7 +156,7 @@ static void test_every_checkpoint(void **state)
         assert_ok(lt_tensor_file_open(versions.gl_pathv[v], &answers));
         snprintf(pattern, sizeof pattern, GOLDEN "*%.*s.pth", (int)strlen(version) - 4, version);
         assert_int_equal(glob(pattern, 0, NULL, &files), 0);
-        assert_int_equal(files.gl_pathc, 9);
+        assert_int_equal(files.gl_pathc, 11);
         for (size_t i = 0; i < files.gl_pathc; i++)
             check_file(files.gl_pathv[i], answers);
         globfree(&files);
