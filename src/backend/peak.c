@@ -2,7 +2,7 @@
 // threads.
 //
 // The widest vectors the CPU has, enough chains to hide the latency of an FMA (4 to 5 cycles, 2 a cycle): 12
-// accumulators. The figure is the ceiling that `bench` compares convolution rates with; padding counted in nominal
+// accumulators. The rate is the ceiling that `bench` compares convolution rates with; padding counted in nominal
 // FLOPs can exceed it.
 #include "lethe/peak.h"
 #include "base/base.h"

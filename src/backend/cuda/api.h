@@ -1,6 +1,6 @@
 // api.h - the boundary between lethe and the plug-in liblethe_cuda.so: plain C, no type of CUDA.
 //
-// Everything that can be decided without a card is on lethe's side: which kernel, which layout, what is copied when.
+// Everything that can be decided without a GPU is on lethe's side: which kernel, which layout, what is copied when.
 // The plug-in only does what needs the driver: memory, queued work, recordings, cuDNN and cuBLASLt. It uses no symbol
 // of lethe, so it can be loaded into any build of the same LTC_VERSION. Tests load another library behind the same
 // table, which runs the same kernel bodies on the host.
@@ -17,7 +17,7 @@ enum { LTC_VERSION = 3, LTC_MAX_TENSORS = 9, LTC_MAX_SIZES = 16, LTC_MAX_NUMBERS
 typedef enum ltc_code {
     LTC_OK,
     LTC_NO_DRIVER,   // no NVIDIA driver, or one too old for this plug-in
-    LTC_NO_DEVICE,   // a driver, but no card of that number
+    LTC_NO_DEVICE,   // a driver, but no GPU of that number
     LTC_NO_MEMORY,   // on the device
     LTC_UNSUPPORTED, // this library has no such convolution
     LTC_FAILED
@@ -29,7 +29,7 @@ typedef struct ltc_tensor {
     int32_t bf16;
 } ltc_tensor;
 
-// What a kernel body gets; each body says what it reads. By value, so a recording keeps it.
+// What a kernel body gets; each body states what it reads. By value, so a captured graph keeps it.
 typedef struct ltc_args {
     ltc_tensor t[LTC_MAX_TENSORS];
     int32_t d[LTC_MAX_SIZES];
@@ -85,18 +85,18 @@ typedef struct ltc_gemm_shape {
 } ltc_gemm_shape;
 
 typedef struct ltc_info {
-    char name[128];       // of the card
+    char name[128];       // of the GPU
     char version[96];     // "CUDA 13.0, cuDNN 9.13, cuBLASLt 13.1"
     int32_t major, minor; // compute capability
     int32_t n_devices;
     size_t total_bytes;
 } ltc_info;
 
-typedef struct ltc_device ltc_device; // one card with a queue of its own
+typedef struct ltc_device ltc_device; // one GPU with its own queue
 typedef struct ltc_api {
     int version; // LTC_VERSION
     const char *(*error)(void);
-    // beside: another queue of this card, or NULL. Work of both may use the same memory, and either may release it.
+    // beside: another queue of this GPU, or NULL. Work of both may use the same memory, and either may release it.
     int (*open)(int index, ltc_device *sibling, ltc_device **dev, ltc_info *info);
     void (*close)(ltc_device *dev);
 

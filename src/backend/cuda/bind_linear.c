@@ -1,4 +1,4 @@
-// bind_linear.c - the classifier and its gradients as one matrix product each, in float (tf32 unless f32 was asked
+// bind_linear.c - the classifier and its gradients as one matrix product each, in float (tf32 unless f32 was requested
 // for).
 //     y (N,K) = x (N,C) w' (K,C) + b      dx = dy w      dw = dy' x
 #include "backend/cuda/cuda.h"

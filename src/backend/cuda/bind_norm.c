@@ -1,4 +1,4 @@
-// bind_norm.c - batch norm. Statistics in two or three steps: parts of the rows, parts joined in groups where there are
+// bind_norm.c - batch norm. Statistics in two or three steps: parts of the rows, parts joined in groups where they are
 // many, the rest in order.
 #include "backend/cuda/cuda.h"
 #include "base/base.h"

@@ -1,4 +1,4 @@
-// cuda.c - the backend row: opening a card, the table of ops, changes of layout.
+// cuda.c - the backend row: opening a GPU, the table of ops, changes of layout.
 //
 // Convolutions go to cuDNN, the classifier's products to cuBLASLt, all else to our own kernels. Activations are NHWC,
 // the layout tensor cores read; parameters stay plain float slabs as everywhere, and convolutions prepare their weights

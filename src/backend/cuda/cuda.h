@@ -1,7 +1,7 @@
 // cuda.h - what the files of the CUDA backend share.
 //
 // A node becomes a program: a few calls of kernels, of the convolution library and of the matrix product, whose
-// pointers are filled in when it runs. Binding is all data, so it can be read, and tested, without a card.
+// pointers are filled in when it runs. Binding is all data, so it can be read, and tested, without a GPU.
 #ifndef LT_CUDA_H
 #define LT_CUDA_H
 #include "backend/cuda/api.h"
@@ -76,7 +76,7 @@ lt_layout lti_cuda_image(const lti_cuda *cu); // the layout of activations
 int64_t lti_cuda_count(const lt_shape *s, int from);
 // Layout of argument i: that of activations for 4-d values, else plain. Before lti_cuda_arg.
 void lti_cuda_as_image(lti_cuda_bind *b, int i);
-// All 4-d arguments lie as the first input that is no longer plain does.
+// All 4-d arguments have the layout of the first input that is not plain.
 void lti_cuda_as_inputs(lti_cuda_bind *b);
 lti_cuda_call *lti_cuda_add(lti_cuda_bind *b, ltc_kernel kernel, int64_t n);
 void lti_cuda_arg(const lti_cuda_bind *b, lti_cuda_call *c, int tensor, int arg);

@@ -1,4 +1,4 @@
-// device.c - memory, queued work and recordings of a card: lt_device_ops over the plug-in's table.
+// device.c - memory, queued work and captured graphs of a GPU: lt_device_ops over the plug-in's table.
 #include "backend/cuda/cuda.h"
 #include "base/base.h"
 

@@ -1,7 +1,7 @@
-// load.c - finds and loads the plug-in, and says in one line what is missing.
+// load.c - finds and loads the plug-in, and reports in one line what is missing.
 //
-// The plug-in lies beside the library (or program) that holds this code; LETHE_CUDA_PLUGIN names another one. It stays
-// loaded until the process ends: CUDA does not survive being unloaded.
+// The plug-in is in the directory of the library (or program) that holds this code; LETHE_CUDA_PLUGIN names another
+// one. It stays loaded until the process ends: CUDA does not survive being unloaded.
 #include "backend/cuda/cuda.h"
 #include "base/base.h"
 #include <dlfcn.h>

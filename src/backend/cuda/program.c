@@ -149,7 +149,7 @@ size_t lti_cuda_scratch(lti_cuda_bind *b, int64_t elements, size_t size)
     return offset;
 }
 
-// Enough indices to fill a large card, but parts of at least 16 rows.
+// Enough indices to fill a large GPU, but parts of at least 16 rows.
 int64_t lti_cuda_parts(int64_t rows, int64_t columns)
 {
     enum { INDICES = 1 << 16, LEAST_ROWS = 16 };

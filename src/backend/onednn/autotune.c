@@ -39,7 +39,7 @@ int lti_autotune_winner(const lti_autotune *r)
     return win;
 }
 
-// Has the least time been seen often enough to be the candidate's own and not a neighbour's doing?
+// Was the least time measured often enough to be that of the candidate and not the effect of other processes?
 static bool confirmed(const lti_autotune *r, int i)
 {
     int near = 0;

@@ -1,4 +1,4 @@
-// autotune.h - which of several candidates is the fastest, from times taken in turns on a machine that may be noisy.
+// autotune.h - which of several candidates is the fastest, from interleaved timings on a machine that may be noisy.
 //
 // Candidate 0 is the one of the fixed rule: it wins unless another one is clearly faster and the times tell so.
 #ifndef LT_AUTOTUNE_H
@@ -20,6 +20,6 @@ void lti_autotune_record(lti_autotune *r, int i, double seconds);
 bool lti_autotune_eliminated(const lti_autotune *r, int i); // so far behind that it need not run again
 int lti_autotune_winner(const lti_autotune *r);             // by the least times
 int lti_autotune_choice(const lti_autotune *r, bool *sure); // the winner when the times tell, else candidate 0
-// Do the times tell that the winner is one? If so there is no need to go on; if not the rule should stand.
+// Are the times conclusive? If so, measuring can end; if not, the choice of the fixed rule applies.
 bool lti_autotune_decided(const lti_autotune *r);
 #endif

@@ -35,7 +35,7 @@ static float *row(const lti_blk *d, float *scratch, int which, int64_t cb)
     return scratch + partial_floats(d) + (which * d->cb + cb) * LTI_LANES;
 }
 
-// Where unit u of a channel block lies: offset in floats and number of pixels.
+// Position of unit u of a channel block: offset in floats and number of pixels.
 typedef struct run_of {
     int64_t at, px;
 } run_of;
@@ -80,7 +80,7 @@ static void run_group(const pass *p, int64_t first, int64_t end)
             p->apply(p, cb, u);
 }
 
-// All units of an image, as they lie.
+// All units of an image, in memory order.
 static void each_unit(const pass *p, int64_t n, void (*step)(const pass *, int64_t, int64_t))
 {
     for (int64_t cb = 0; cb < p->d->cb; cb++)
@@ -282,7 +282,7 @@ static void dx_unit(const pass *p, int64_t cb, int64_t unit)
 }
 
 // dx = gamma * istd * (dy' - s1 / M - (x - mean) * istd^2 * s2 / M), written as a * dy' + b * (x - mean) + d;
-// in evaluation mode the statistics are constants and only the first term is left. There p->istd holds the variance.
+// in evaluation mode the statistics are constants and only the first term is left; p->istd then holds the variance.
 static void dx_finish(const pass *p, int64_t cb)
 {
     const lti_blk *d = p->d;
@@ -446,7 +446,7 @@ static lt_status bind(const lti_dn *dn, const lt_bind_in *in, unsigned blocked, 
     return LT_OK;
 }
 
-// Bits of x, of the residual where there is one, and of y.
+// Bits of x, of the residual, if any, and of y.
 static unsigned blocked_bn(const lt_bind_in *in)
 {
     return in->n_in == 6 ? 1u | 3u << 5 : 1u | 1u << 5;

@@ -2,7 +2,7 @@
 //
 // Neurons treat every element alike, so the rows of a sample may have any layout as long as all arguments have the
 // same: zero currents keep the zero channel tail of a blocked buffer at zero, because a threshold is positive. Layer
-// norm averages over a row; it takes blocked rows only where there is no tail. Samples and rows are independent: any
+// norm averages over a row; it takes blocked rows only if they have no tail. Samples and rows are independent: any
 // number of threads gives the same bits.
 #include "backend/onednn/onednn_impl.h"
 #include "backend/onednn/threads.h"

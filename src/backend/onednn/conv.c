@@ -327,13 +327,13 @@ static bool is_own(const lti_choice *choice)
     return choice->algorithm >= LTI_OWN_WINOGRAD;
 }
 
-// Our Winograd finishes its output itself; what comes after another kernel's is a pass of its own.
+// Our Winograd kernel applies the epilogue itself; after another kernel it is a separate pass.
 static bool finishes(const lti_choice *choice)
 {
     return choice->algorithm == LTI_OWN_WINOGRAD || choice->algorithm == LTI_OWN_WINOGRAD_BF16;
 }
 
-// Where ours can add in place, no other kernel comes near: they write all pixels.
+// Where our kernel can add in place, no other one is close: they write all pixels.
 static lt_status make_point(const lti_dn *dn, const lti_conv_shape *s, lti_choice *choice, lt_kernel *k)
 {
     *choice = (lti_choice){.algorithm = LTI_OWN_POINTWISE};
@@ -348,7 +348,7 @@ static lt_status make_fast(const lti_dn *dn, const lti_conv_shape *s, bool tune,
     return status == LT_OK ? lti_conv_make(dn, finishes(choice) ? s : &plain, choice, k) : status;
 }
 
-// Bits that do not depend on the number of threads: the fixed rule, asked as for one thread. Our own kernels are like
+// Bits that do not depend on the number of threads: the fixed rule, applied as for one thread. Our own kernels are like
 // that by themselves.
 static lt_status make_fixed(const lti_dn *dn, const lti_conv_shape *s, lti_choice *choice, lt_kernel *k)
 {

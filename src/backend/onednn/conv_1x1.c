@@ -1,7 +1,7 @@
 // conv_1x1.c - our own convolution with 1x1 filters and any stride, without padding: the shortcuts of a residual net.
 //
-// It is a matrix product of pixels and channels. The products are those of our Winograd (wino_products.h): they want 16
-// channels of some pixels next to each other, which is how they lie with stride 1; with another one they are copied
+// It is a matrix product of pixels and channels. The products are those of our Winograd (wino_products.h): they need 16
+// channels of some pixels next to each other, which is their layout with stride 1; with another one they are copied
 // together first. Images are shared out as in every other kernel (decision 6): oneDNN's code for the gradient of a
 // strided input divides otherwise, and what it makes then comes from the other core's caches.
 //
@@ -37,7 +37,7 @@ static int64_t smaller(int64_t a, int64_t b)
     return a < b ? a : b;
 }
 
-// ---- the filter as the products want it: u[panel][channel read][columns made]
+// ---- the filter in the layout of the products: u[panel][channel read][columns made]
 static void fill_panel(const conv_1x1 *d, const float *w, int64_t first, float *u)
 {
     const int64_t columns = smaller(d->kern->wino->width, d->out_b * LTI_LANES - first);
@@ -64,7 +64,7 @@ static void fill_filter(const conv_1x1 *d, const float *w, float *u)
 }
 
 // ---- rows of pixels
-// Where pixel p of y lies in the plane of x.
+// Offset of pixel p of y in the plane of x.
 static int64_t pixel_of(const conv_1x1 *d, int64_t p)
 {
     return p / d->s.ow * d->s.stride * d->s.w + p % d->s.ow * d->s.stride;
@@ -147,7 +147,7 @@ static void one_image(const conv_1x1 *d, const float *from, const float *u, floa
         }
         for (int64_t k = 0; k < columns; k += kern->width) {
             const int n_columns = (int)smaller(kern->width, columns - k);
-            const bool whole = !strided || !dx; // nothing lies between the pixels that are made
+            const bool whole = !strided || !dx; // no gaps between the pixels that are written
             float *plane = to + k / LTI_LANES * made;
             const lti_wino_product product = {
                 .v = rows,
@@ -225,7 +225,7 @@ static void add_images(const conv_1x1 *d, const float *x, const float *dy, int64
     for (int64_t b = 0; b < d->in_b; b++)
         for (int64_t i = begin; i < end; i++)
             gather_pixels(d, x + (i * d->in_b + b) * x_plane, 0, d->px, v + (b * (end - begin) + i - begin) * y_plane);
-    if (d->images == 1) { // they lie as they should
+    if (d->images == 1) { // already in that layout
         of_y = dy + begin * d->out_b * y_plane;
         y_stride = y_plane;
     } else
@@ -242,7 +242,7 @@ static void add_images(const conv_1x1 *d, const float *x, const float *dy, int64
                                           columns, (int)smaller(d->kern->wino->width, columns - k), first && r == 0);
 }
 
-// Adds the sums of the chunks in order: 16 channels of x and 16 of y, which lie from `at` on.
+// Adds the sums of the chunks in order: 16 channels of x and 16 of y, which begin at `at`.
 static void store(const conv_1x1 *d, float *const *u, int64_t at, int64_t c, int64_t k, float *dw)
 {
     const int64_t columns = d->out_b * LTI_LANES, n_in = smaller(LTI_LANES, d->in - c);

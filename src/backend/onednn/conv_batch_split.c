@@ -3,7 +3,7 @@
 // oneDNN divides the sum of a weight gradient among its threads, and it may choose its blocks by their number. Here
 // the batch is cut into parts, a function of the shape alone; each part is a kernel that was described for one thread
 // and runs on one, and threads share out the parts. Forward and gradient of the input: the images of a part are its
-// own. Gradient of the filter: every part makes a sum of its own, and these are added in the order of the batch.
+// own. Gradient of the filter: every part makes its own sum, and these are added in the order of the batch.
 #include "backend/onednn/onednn_impl.h"
 #include "backend/onednn/work_partition.h"
 #include "base/base.h"
@@ -22,7 +22,7 @@ typedef struct parts {
     lti_conv_pass pass;
     bool bias;
     int64_t n, part, n_parts;     // images, images of a part, parts
-    int64_t x_image, y_image;     // floats of an image as it lies in memory
+    int64_t x_image, y_image;     // floats of an image in memory
     int64_t filter;               // floats
     size_t sums_at, thread_bytes; // in scratch: a piece for each thread, then the sums of all parts but the first
     size_t rest_at;               // in prepared memory: weights for the last part

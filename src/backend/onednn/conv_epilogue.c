@@ -1,5 +1,5 @@
 // conv_epilogue.c - finishing the output of a convolution whose kernel cannot do it: sum and ReLU of a residual block,
-// or sum and mask of gradients, in place. Same operations in the same order as the kernels of their own, same bits.
+// or sum and mask of gradients, in place. Same operations in the same order as the separate kernels, same bits.
 #include "backend/onednn/onednn_impl.h"
 #include "base/base.h"
 
@@ -42,7 +42,7 @@ static lt_status run_with_epilogue(const lt_kernel *k, void *const *arg, void *s
     return LT_OK;
 }
 
-// Kernels of convolutions prepare from their filter, argument 1 here as there.
+// Kernels of convolutions prepare from their filter, which is argument 1 in both.
 static lt_status prepare(const lt_kernel *k, void *const *arg, void *prepared)
 {
     const epilogue *f = k->data;

@@ -1,4 +1,4 @@
-// conv_select.c - chooses oneDNN's implementation of one convolution: by the clock, by memory, or by a fixed rule.
+// conv_select.c - chooses oneDNN's implementation of one convolution: by wall time, by memory, or by a fixed rule.
 //
 // Candidates are what oneDNN offers for the algorithms "direct" and, for 3x3 filters of stride 1 with enough channels,
 // "Winograd" (on x86 up to oneDNN 3.1), reference code excluded, and our own Winograd for strides 1 and 2. The first
@@ -16,7 +16,7 @@ enum {
     MAX_CANDIDATES = LTI_AUTOTUNE_CANDIDATES,
     PER_ALGORITHM = 3,  // later ones are ever more general and never faster
     WINOGRAD_MIN = 16,  // channels on either side: below, most of a tile's multiplications are padding
-    WINOGRAD_RULE = 32, // the fixed rule asks for more
+    WINOGRAD_RULE = 32, // the fixed rule requires more
     STRIDED_TILES = 96, // 4x4 tiles of y from where the rule takes our own Winograd of stride 2 when its filters are
                         // transformed in each run
     MIN_ROUNDS = 4,
@@ -193,7 +193,7 @@ static lt_status bench_make(const lti_dn *dn, const lti_conv_shape *s, const lis
     return LT_OK;
 }
 
-// One thread is timed by the processor time it uses, which other processes hardly change; a team by the clock on the
+// One thread is timed by the processor time it uses, which other processes hardly change; a team by wall time on the
 // wall, because only that sees threads wait for each other.
 static double seconds_of(const bench *b)
 {
@@ -217,8 +217,8 @@ static lt_status time_once(const lti_conv_shape *s, bench *b, int i, double *sec
     return LT_OK;
 }
 
-// Candidates take turns, so that a disturbance from outside hits all of them; hopeless ones drop out. Goes on while the
-// machine is too noisy to tell, for a while.
+// Candidates are interleaved, so that a disturbance from outside hits all of them; slow ones are eliminated. Continues,
+// up to a limit, while the machine is too noisy.
 static lt_status time_candidates(const lti_conv_shape *s, const list *l, bench *b)
 {
     lti_autotune *r = &b->autotune;
@@ -240,7 +240,7 @@ static lt_status time_candidates(const lti_conv_shape *s, const list *l, bench *
     return LT_OK;
 }
 
-// Without a measurement that tells the fixed rule stands: a wrong choice would stay in the cache.
+// Without a conclusive measurement the fixed rule applies: a wrong choice would stay in the cache.
 static void decide(list *l, const bench *b, lti_choice *choice)
 {
     bool sure;
@@ -259,8 +259,8 @@ static void decide(list *l, const bench *b, lti_choice *choice)
 }
 
 // Lower precision must pay: a bf16 candidate is taken only where it is clearly faster than the f32 candidate of the
-// rule, which comes first for that and stands when the times do not tell. Not every processor has fast bf16 products:
-// at width 64 training ran 101 images/s in bf16 and 137 in f32 on an AVX-512 machine without AMX.
+// rule, which comes first for that and applies when the times are inconclusive. Not every processor has fast bf16
+// products: at width 64 training ran 101 images/s in bf16 and 137 in f32 on an AVX-512 machine without AMX.
 void lti_conv_full_precision_first(lti_choice *c, int n)
 {
     for (int i = 0, n_full = 0; i < n; i++) {

@@ -1,6 +1,6 @@
 // dnnl_shim.c - the one file that knows both generations of the oneDNN C API.
 //
-// A backward descriptor wants a forward one as a hint. We make it on the spot with the same algorithm and free layouts
+// A backward descriptor needs a forward one as a hint. It is made here with the same algorithm and free layouts
 // and drop it afterwards: the layouts of the backward pass are given by the caller, never taken from the hint.
 #include "backend/onednn/dnnl_shim.h"
 #include "base/base.h"
@@ -9,7 +9,7 @@
 
 enum { NAME_MAX_BYTES = 96 };
 
-// Is this another implementation than the last one? Its name becomes the last one. Once a primitive lies in oneDNN's
+// Is this another implementation than the last one? Its name becomes the last one. Once a primitive is in oneDNN's
 // cache, walking the implementations of 2.6 meets it several times in a row: counted, they would shift all numbers.
 static bool is_another(const_dnnl_primitive_desc_t pd, char last[NAME_MAX_BYTES])
 {
@@ -222,7 +222,7 @@ lt_status lti_dnnl_conv_pd(dnnl_engine_t engine, const lti_conv_spec *spec, int 
     lt_status status = make_attr(spec, &attr);
     if (status == LT_OK) {
         dnnl_status_t s = conv_pd(engine, spec, attr, index, pd);
-        // "invalid arguments" is how some versions say that an algorithm cannot do a shape.
+        // "invalid arguments" is how some versions report that an algorithm does not support a shape.
         if (s != dnnl_success && s != dnnl_invalid_arguments)
             status = lti_dnnl_check(s, "convolution descriptor");
     }

@@ -1,6 +1,6 @@
 // dnnl_shim.h - the part of the oneDNN C API that differs between the 2.x (2.6 and later) and the 3.x generation.
 //
-// In 2.x a memory descriptor is a struct and every operation has a descriptor of its own that is turned into a
+// In 2.x a memory descriptor is a struct and every operation has its own descriptor that is turned into a
 // primitive descriptor; in 3.x memory descriptors are opaque handles and primitive descriptors are made in one call.
 // Everything else we use (engines, streams, memories, queries, execution) is the same in both and is called directly.
 #ifndef LT_DNNL_SHIM_H
@@ -33,7 +33,7 @@ lt_status lti_dnnl_check(dnnl_status_t s, const char *what);
 lt_status lti_md_create(int n_dims, const dnnl_dims_t dims, dnnl_data_type_t type, dnnl_format_tag_t tag, lti_md *md);
 void lti_md_destroy(lti_md md); // only what lti_md_create made; NULL is fine
 
-// The index-th implementation oneDNN offers, scratchpad owned by the caller. *pd = NULL when there are not so many.
+// The index-th implementation oneDNN offers, scratchpad owned by the caller. *pd = NULL when there are fewer.
 lt_status lti_dnnl_conv_pd(dnnl_engine_t engine, const lti_conv_spec *spec, int index, dnnl_primitive_desc_t *pd);
 lt_status lti_dnnl_reorder_pd(dnnl_engine_t engine, lti_md from, lti_md to, dnnl_primitive_desc_t *pd);
 #endif

@@ -2,7 +2,7 @@
 //
 // Every function here is serial, works on one run of memory and knows nothing of tensors: splitting a tensor into runs
 // and giving them to threads is done by the blk_*.c files, which are compiled for any machine. "px" counts pixels of 16
-// channels (64 bytes) as they lie in nChw16c. Outputs may be the same memory as inputs of the same length, never
+// channels (64 bytes) as in nChw16c. Outputs may be the same memory as inputs of the same length, never
 // shifted.
 #ifndef LT_KERN_H
 #define LT_KERN_H
@@ -32,7 +32,7 @@ typedef struct lti_kern {
     // dx = a * dy' + b * (x - mean) + d
     void (*bn_dx)(const float *x, const float *dy, const float *y, float *dx, int64_t px, const float *mean,
                   const float *a, const float *b, const float *d, bool stream);
-    // The same two where y = ga * (x - mean) + gb is made again from x. Bit for bit the y of affine.
+    // The same two where y = ga * (x - mean) + gb is recomputed from x. Bit for bit the y of affine.
     void (*bn_relu_sums)(const float *x, const float *dy, int64_t px, const float *mean, const float *ga,
                          const float *gb, float *s1, float *s2);
     void (*bn_relu_dx)(const float *x, const float *dy, float *dx, int64_t px, const float *mean, const float *ga,

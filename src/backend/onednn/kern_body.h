@@ -6,7 +6,7 @@
 // No guard on purpose: the including file sets LTI_KERN_TABLE, LTI_KERN_ISA and KERN_LANES; where the processor can
 // write around its caches KERN_STREAM(p, v), which does so with a vec, and KERN_FENCE(), after which others see it; and
 // where the compiler can shuffle KERN_ROUND(half, x, y, a, b), which makes of the rows a and b, taken as blocks of
-// `half` lanes, x of their even blocks and y of their odd ones, in turns.
+// `half` lanes, alternately x of their even blocks and y of their odd ones.
 typedef float vec __attribute__((vector_size(4 * KERN_LANES)));
 typedef int32_t ivec __attribute__((vector_size(4 * KERN_LANES)));
 typedef float mem_vec __attribute__((vector_size(4 * KERN_LANES), aligned(4), may_alias));
@@ -69,7 +69,7 @@ static void moments(const float *x, int64_t px, float *mean, float *m2)
     }
 }
 
-// The loop of a function that writes y, one vector v a turn, made by the statements: into the caches or around them.
+// The loop of a function that writes y, one vector v an iteration, made by the statements: cached or non-temporal.
 #define WRITE_LOOP(y, ...)                                                                                             \
     do {                                                                                                               \
         for (int64_t i = 0; !stream && i < 16 * px; i += 16)                                                           \
@@ -109,7 +109,7 @@ static void affine_add(const float *x, const float *r, float *y, int64_t px, con
 }
 
 // The loop of a function that sums g into s1 and g * d into s2, vectors of the pixel `at` made by the statements.
-// Pixels in turns go to two sums of each: less waiting for the last addition.
+// Pixels alternate between two sums of each: less waiting for the last addition.
 #define SUMS_STEP(k, index, ...)                                                                                       \
     EACH_PART                                                                                                          \
     {                                                                                                                  \

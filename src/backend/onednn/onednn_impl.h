@@ -27,7 +27,7 @@ static inline void lti_plan_scratch(lt_kernel *k, int n_threads, size_t own_floa
     k->scratch_bytes = (size_t)k->threads * k->thread_stride + shared_floats * sizeof(float);
 }
 
-// What lt_backend.self points to. Read-only after open except the tuning table, which has a lock of its own.
+// What lt_backend.self points to. Read-only after open except the tuning table, which has its own lock.
 typedef struct lti_dn {
     dnnl_engine_t engine;
     int n_threads;
@@ -89,7 +89,7 @@ typedef struct lti_choice {
 lt_status lti_tune_open(const char *id, lti_tune **tune); // id names processor, library version and threads
 void lti_tune_close(lti_tune *tune);
 // Are choices kept from one process to the next? If not, timing must not decide, or equal seeds would give unequal
-// bits. Ask between begin and end.
+// bits. To be called between begin and end.
 bool lti_tune_persistent(const lti_tune *tune);
 // Between begin and end no other thread or process chooses. lti_tune_get is false when the key is unknown.
 lt_status lti_tune_begin(lti_tune *tune, const char *key);
@@ -127,7 +127,7 @@ bool lti_stem_fits(const lti_dn *dn, const lti_conv_shape *shape);
 lt_status lti_stem_make(const lti_dn *dn, const lti_conv_shape *shape, lt_kernel *k);
 bool lti_conv_1x1_fits(const lti_dn *dn, const lti_conv_shape *shape);
 bool lti_conv_1x1_applies_epilogue(const lti_dn *dn,
-                                   const lti_conv_shape *shape); // does it finish its output itself, in place?
+                                   const lti_conv_shape *shape); // does it apply the epilogue itself, in place?
 lt_status lti_conv_1x1_make(const lti_dn *dn, const lti_conv_shape *shape, lt_kernel *k);
 // LT_E_UNSUPPORTED without a record when oneDNN has nothing. tune = false: the fixed rule.
 void lti_conv_full_precision_first(lti_choice *c, int n); // candidates of f32 before those of bf16, else in order

@@ -1,6 +1,6 @@
 // stem.c - the gradient with respect to the image of a network's first convolution: few channels out, many in.
 //
-// An attack asks for it in every step. oneDNN pads the three channels to sixteen and throws thirteen away. Here every
+// An attack needs it in every step. oneDNN pads the three channels to sixteen and discards thirteen. Here every
 // pixel of dy is multiplied with all taps at once, t[channel, r, s] = sum over k of dy[k] * w[k, channel, r, s] (a
 // matrix product with 27 of 32 columns in use), and each plane of t is added to the image shifted by (r, s). One image
 // belongs to one thread, so the order of sums is fixed.
@@ -21,7 +21,7 @@ typedef struct stem {
     size_t u_floats, thread_floats;
 } stem;
 
-// u[panel][k][columns]: taps as columns, panels as the matrix product wants them.
+// u[panel][k][columns]: taps as columns, panels in the layout of the matrix product.
 static void turn_filter(const stem *d, const float *w, float *u)
 {
     const int64_t channels = d->k_b * LTI_LANES, columns = d->tap_b * LTI_LANES, width = d->kern->wino->width;

@@ -2,7 +2,7 @@
 //
 // Implementations differ in the last bits, so a choice by stopwatch must be made once per machine, or equal seeds would
 // give unequal weights. The choices of one (processor, library version, thread count) live in one text file, a line
-// each with its own checksum; bad lines are skipped and their convolutions timed again. A lock file makes processes
+// each with its own checksum; bad lines are skipped and their convolutions are timed anew. A lock file makes processes
 // that start together agree. Where nothing can be stored, timing is off and a fixed rule decides.
 #include "backend/onednn/onednn_impl.h"
 #include "base/base.h"
@@ -16,8 +16,8 @@
 #include <unistd.h>
 
 enum { FILE_MAX = 8 << 20, N_FIELDS = 7, KEY_MAX = 128 };
-// The number changes whenever our own candidates do: what lost against fewer must be timed again.
-// The number is in the file name too: builds of another format keep a file of their own and leave this one alone.
+// The number changes whenever our own candidates do: what lost against fewer candidates must be timed anew.
+// The number is in the file name too: builds of another format have their own file and leave this one alone.
 static const char head_line[] = "lethe-tune 4\n";
 
 typedef struct entry {
@@ -34,8 +34,8 @@ struct lti_tune {
     pthread_mutex_t mutex;
 };
 
-// $LETHE_CACHE, $XDG_CACHE_HOME/lethe, ~/.cache/lethe. NULL with *status LT_OK: no place; an empty LETHE_CACHE asks for
-// that.
+// $LETHE_CACHE, $XDG_CACHE_HOME/lethe, ~/.cache/lethe. NULL with *status LT_OK: no directory; an empty LETHE_CACHE asks
+// for that.
 static char *cache_dir(lt_status *status)
 {
     const char *own = getenv("LETHE_CACHE"), *xdg = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
@@ -161,7 +161,7 @@ static lt_status store(const lti_tune *t)
     return status;
 }
 
-// LT_OK also when there is no usable place: then path stays NULL or persistent false.
+// LT_OK also without a usable directory: then path stays NULL or persistent false.
 static lt_status find_place(lti_tune *t, const char *id)
 {
     lt_status status;
@@ -260,7 +260,7 @@ lt_status lti_tune_put(lti_tune *t, const char *key, const lti_choice *choice, b
     else
         LT_TRY(remember(t, key, choice));
     *stored = store(t) == LT_OK;
-    if (!*stored) { // full disk, say: what cannot be kept must not be used
+    if (!*stored) { // full disk, say: what cannot be stored must not be used
         lt_error_restore(&saved);
         known = find(t, key);
         known->key[0] = 0;

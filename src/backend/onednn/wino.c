@@ -15,7 +15,7 @@
 // call. Sums of the filter gradient are made in a number of chunks that depends on the shape only and are added in
 // order: bits do not depend on the number of threads.
 //
-// In the half form transformed tiles and filters are rounded to bf16, two values in the place of a float, and products
+// In the half form transformed tiles and filters are rounded to bf16, two values in the space of a float, and products
 // are summed in f32; activations, filters and everything else stay f32. Offsets count floats in both forms.
 #include "backend/onednn/wino_impl.h"
 #include <string.h>
@@ -173,7 +173,7 @@ static void block_products(const wino *d, int points, const float *v, int64_t n_
         }
 }
 
-// The output of a convolution and what goes into it beside the products; NULL = nothing.
+// The output of a convolution and what is added besides the products; NULL = nothing.
 typedef struct epilogue_args {
     float *y;
     const float *bias, *residual, *mask;

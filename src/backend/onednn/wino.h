@@ -19,14 +19,14 @@ typedef enum lti_wino_form_id {
     LTI_WINO_FORMS
 } lti_wino_form_id;
 
-// Where the pixels of a patch lie in an (h, w, 16) plane: (y, x), then every step-th row and column; some may be
+// Position of the pixels of a patch in an (h, w, 16) plane: (y, x), then every step-th row and column; some may be
 // outside.
 typedef struct lti_wino_patch {
     int64_t h, w, y, x, step;
 } lti_wino_patch;
 
-// What becomes of 16 channels of an output tile, in this order; NULL = none. add: to what is there. residual and mask
-// lie like y.
+// Epilogue of 16 channels of an output tile, in this order; NULL = none. add: to the present values. residual and mask
+// have the layout of y.
 typedef struct lti_wino_epilogue {
     const float *bias;
     bool add;
@@ -44,7 +44,7 @@ typedef struct lti_wino_form {
     lti_wino_transform_run *input_run; // the same; NULL where tiles share too little
     lti_wino_transform *gradient;      // D = A dy A^T of the 4x4 patch, zero outside the plane
     lti_wino_transform *input_bf16;    // as input; 16 values of a tile take 8 floats
-    // y = A^T M A, finished, written where it lies inside the plane; at's y and x are not negative
+    // y = A^T M A, with its epilogue, written inside the plane; at's y and x are not negative
     void (*output)(const float *m, int64_t stride, float *y, const lti_wino_patch *at,
                    const lti_wino_epilogue *epilogue);
     // U = G g G^T for 16 filters: tap i of the form is at g[tap[i]][16], point i goes to u + i * stride
@@ -55,7 +55,7 @@ typedef struct lti_wino_form {
 
 // m[block][row][16] = sum over channels of v[block][row][16] * u[channel][n]; n = width or 16; strides: floats from one
 // block of v, of m to the next. So many `times`, each as many rows of other tiles, v_step and m_step floats further on.
-// A row's sums do not depend on how many others there are.
+// The sums of a row do not depend on the number of rows.
 typedef struct lti_wino_product {
     const float *v, *u;
     float *m;
@@ -65,8 +65,8 @@ typedef struct lti_wino_product {
 
 typedef void lti_wino_multiply(const lti_wino_product *p);
 
-// The _half functions are the same with transformed values rounded to bf16 and products summed in f32. Values lie in
-// pairs, one pair in the place of a float, the first in its low half: forward, two neighbouring channels; gradient of
+// The _half functions are the same with transformed values rounded to bf16 and products summed in f32. Values are in
+// pairs, one pair in the space of a float, the first in its low half: forward, two adjacent channels; gradient of
 // the filter, two neighbouring tiles.
 typedef struct lti_wino_kern {
     const char *isa;

@@ -231,7 +231,7 @@ WINLINE void filter_gradient_1d(const wvec *i, const int in_step, wvec *o, const
     o[2 * step] = WINO_FMA(WSET(q * q * n_q), sum_q, WINO_FMA(WSET(p * p * n_p), sum_p, s[4 * in_step]));
 }
 
-// A patch: where its rows begin, and which of its columns lie inside the plane. A row outside is one of zeros.
+// A patch: where its rows begin, and which of its columns are inside the plane. A row outside is one of zeros.
 typedef struct wino_rows {
     const float *row[LTI_WINO_MAX_IN];
     int64_t pixel; // floats from one to the next
@@ -538,7 +538,7 @@ WINLINE void filter_gradient_tile(const float *u, int64_t stride, float *g, cons
     }
 }
 
-// The functions of one form. Tiles at a border and outputs with something to add have code of their own, so that the
+// The functions of one form. Tiles at a border and outputs with something to add have their own code, so that the
 // others find their way short.
 #define WINO_SIDE(NAME, SIDE, R, S, HALF)                                                                              \
     static WAPART void wino_clipped_##NAME(const float *x, const lti_wino_patch *at, float *v, int64_t stride)         \

@@ -11,13 +11,13 @@ enum {
     MIN_CHUNKS = 2,           // all the same, as long as each has at least so many tiles:
     MIN_CHUNK_TILES = 128,
     BLOCK_TILES = 32,        // sums are read and written once for so many; for twice as many where
-    TWICE_BYTES = 600 << 10, // the transforms of those fit, or where there are few in all
+    TWICE_BYTES = 600 << 10, // the transforms of those fit, or if there are few in all
     NEAR_SUMS = 256 << 10,   // sums of a chunk up to this size stay in the second-level cache
     SUM_TILES = 128,         // at most, of one product: those of 16 rows and 32 columns fit the first-level cache
-    GROUP_BYTES = 4 << 20,   // of V and transformed filters of a group of input channels, where there are no chunks
+    GROUP_BYTES = 4 << 20,   // of V and transformed filters of a group of input channels, without chunks
     POINT_THREADS = 8,       // up to this many threads take a whole point of a group each
     PRIVATE_BYTES = 5 << 20, // few threads transform all of dy each for itself up to this size, in the third-level
-                             // cache, half a group beside it
+                             // cache, next to half a group
 };
 
 // Two neighbouring tiles, or one and zeros, as pairs.
@@ -214,7 +214,7 @@ static void dw_block(const wino *d, const piece *own, const float *x, const floa
     }
 }
 
-// The sums of a chunk lie in the piece of the thread whose share it is.
+// The sums of a chunk are in the buffer of the thread that owns it.
 static float *sums_of(const lt_kernel *k, int64_t chunk, void *scratch)
 {
     const wino *d = k->data;
@@ -288,7 +288,7 @@ static lt_status dw_groups_run(const lt_kernel *k, void *const *arg, void *scrat
 }
 
 // Few threads: each takes groups of input channels from their tiles to their filters and makes all of E for itself.
-// That is less than waiting for the half that another core has written, and nobody waits for anybody.
+// That is less than waiting for the half that another core has written, and no thread waits for another.
 static lt_status dw_own_run(const lt_kernel *k, void *const *arg, void *scratch)
 {
     const wino *d = k->data;

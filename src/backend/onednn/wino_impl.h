@@ -69,7 +69,7 @@ static inline int64_t spread(int64_t floats)
 }
 
 // ---- tiles
-// Whole rows of tiles where there is at least one, of which neighbours share lines of the image.
+// Whole rows of tiles if there is at least one; adjacent tiles share lines of the image.
 static inline int64_t whole_rows(const wino *d, int64_t n_tiles)
 {
     return n_tiles > d->tw ? n_tiles - n_tiles % d->tw : n_tiles;
@@ -166,7 +166,7 @@ typedef struct prefetch {
     int64_t left, per_call;
 } prefetch;
 
-// Moves on to the next run, which ends with its plane; base becomes NULL when there is none.
+// Moves on to the next run, which ends with its plane; base becomes NULL after the last one.
 static inline void prefetch_next_run(prefetch *a)
 {
     if (a->px == a->n_px) {

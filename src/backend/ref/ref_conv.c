@@ -4,7 +4,7 @@
 // a compiler turns into vector code, and padding is handled by the range of each tap instead of by tests.
 #include "ref_impl.h"
 
-// Outputs o in [lo, hi) for which the input position o * stride + offset lies in [0, n).
+// Outputs o in [lo, hi) for which the input position o * stride + offset is in [0, n).
 static void tap_range(int64_t n_out, int64_t n, int64_t stride, int64_t offset, int64_t *lo, int64_t *hi)
 {
     *lo = offset < 0 ? (-offset + stride - 1) / stride : 0;

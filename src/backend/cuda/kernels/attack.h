@@ -1,4 +1,4 @@
-// attack.h - the search for adversarial neighbours between two gradients: which rows are where, what was seen, a step.
+// attack.h - the search for adversarial examples between two gradients: which rows are where, row statistics, a step.
 #ifndef LTC_ATTACK_H
 #define LTC_ATTACK_H
 #include "backend/cuda/kernels/tensor.h"
@@ -13,7 +13,7 @@ LTI_HOST_DEVICE void ltc_rows(const ltc_args *a, uint32_t i)
 }
 
 // part (n,8): parts of |a - b|^2 of each row. Index: element of part. t: a (rows,D), b (rows,D) or NULL, part f64,
-// moves (n), which say the row, or NULL for rows in order. d: D.
+// moves (n), which give the row, or NULL for rows in order. d: D.
 LTI_HOST_DEVICE void ltc_ball_parts(const ltc_args *a, uint32_t i)
 {
     const uint32_t r = i / LTI_L2_BALL_PARTS, k = i % LTI_L2_BALL_PARTS;

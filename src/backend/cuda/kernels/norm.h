@@ -110,7 +110,7 @@ LTI_HOST_DEVICE void ltc_affine(const ltc_args *a, uint32_t i)
     ltc_set4(a->t[6], first, n, y);
 }
 
-// The gradient that a fused ReLU lets through, told by y, or by the line that makes y of x, or there is none.
+// The gradient that a fused ReLU passes: its mask follows from y, or from the affine map x -> y, or there is none.
 LTI_HOST_DEVICE float ltc_let_through(const ltc_args *a, const ltc_line *l, float x, float y, float dy)
 {
     const bool pass = a->t[2].p ? y > 0.0f : !a->d[5] || fmaf(x, l->a, l->b) > 0.0f;

@@ -148,7 +148,7 @@ LTI_HOST_DEVICE void ltc_pad2d(const ltc_args *a, uint32_t i)
     ltc_set(a->t[1], i, h < 0 || w < 0 ? 0.0f : ltc_get(a->t[0], ltc_offset(at.n, h, w, at.c, a->d[1], a->d[2], n_c)));
 }
 
-// Index: element of dx. t: dy, dx. Every padded position is looked at: paddings are a few pixels wide.
+// Index: element of dx. t: dy, dx. Every padded position is visited: paddings are a few pixels wide.
 LTI_HOST_DEVICE void ltc_pad2d_dx(const ltc_args *a, uint32_t i)
 {
     const int32_t n_c = a->d[0], pad = a->d[3], height = a->d[1] + 2 * pad, width = a->d[2] + 2 * pad;

@@ -1,5 +1,5 @@
 // reduce.h - sums. Rows are cut into parts whose number depends on the shape alone, and parts are summed in order, so a
-// result never depends on how a card schedules its threads.
+// result never depends on how a GPU schedules its threads.
 #ifndef LTC_REDUCE_H
 #define LTC_REDUCE_H
 #include "backend/cuda/kernels/tensor.h"

@@ -1,7 +1,7 @@
 // tensor.h - reading and writing what kernels work on, in C that is also CUDA C++.
 //
 // Elements are computed as float whatever they are stored as. Whether a tensor is bfloat16 is the same for all indices,
-// so the test costs a card next to nothing. Quads (four neighbouring elements) are moved as one piece where the address
+// so the test costs a GPU next to nothing. Quads (four adjacent elements) are moved as one piece where the address
 // allows; the test is per tensor, for parameters and their gradients may begin anywhere.
 #ifndef LTC_TENSOR_H
 #define LTC_TENSOR_H
@@ -79,7 +79,7 @@ LTI_HOST_DEVICE bool ltc_quad_fits(ltc_tensor t, uint32_t first, uint32_t n)
     return n - first >= 4 && (uintptr_t)t.p % (t.bf16 ? 8u : 16u) == 0;
 }
 
-// Elements first..first+3 of n, first a multiple of 4; what lies beyond n is 0.
+// Elements first..first+3 of n, first a multiple of 4; elements beyond n are 0.
 LTI_HOST_DEVICE ltc_quad ltc_get4(ltc_tensor t, uint32_t first, uint32_t n)
 {
     ltc_quad q;

@@ -1,6 +1,6 @@
 // gemm.c - row-major matrix products by cuBLASLt.
 //
-// The library is column-major, so D = op(A) op(B) is asked for as D' = op(B)' op(A)': B first, dimensions swapped, and
+// The library is column-major, so D = op(A) op(B) is computed as D' = op(B)' op(A)': B first, dimensions swapped, and
 // a row-major matrix with c columns is a column-major one with leading dimension c. Operands are pieces of the caller's
 // slabs and may begin at any float, so only algorithms are taken that allow that.
 #include "backend/cuda/plugin/plugin.h"

@@ -1,7 +1,7 @@
 // graph.c - building cuDNN's operation graphs and asking which engines take them.
 //
 // All of it is descriptors with attributes; the maker keeps the first error, so that building reads as a list. What a
-// graph needs stays alive with it, and plans are compiled when asked for: some engines are compiled at run time, which
+// graph needs stays alive with it, and plans are compiled on request: some engines are compiled at run time, which
 // takes tenths of a second each.
 #include "backend/cuda/plugin/graph.h"
 #include "backend/cuda/plugin/plugin.h"
@@ -263,7 +263,7 @@ static bool may_use(const ltc_conv_shape *s, const cudnnBackendNumericalNote_t *
     return true;
 }
 
-// What the library says of the engine of a configuration: may it be used? Its number goes to *index.
+// Attributes of the engine of a configuration: may it be used? Its number goes to *index.
 static bool looks_good(maker *m, desc config, int64_t *index)
 {
     desc found = NULL;

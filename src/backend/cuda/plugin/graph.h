@@ -1,7 +1,7 @@
 // graph.h - a convolution with what follows it, as one operation graph of cuDNN.
 //
-// A graph is looked up by the library's heuristics for a card: the one of a handle, or one described by its properties
-// alone (cuDNN 9.11 or newer), which needs no card: so tests can see which graphs an H100 would take.
+// The library's heuristics find a graph for a GPU: the one of a handle, or one described by its properties
+// alone (cuDNN 9.11 or newer), which needs no GPU: so tests can see which graphs an H100 would take.
 #ifndef LTC_GRAPH_H
 #define LTC_GRAPH_H
 #include "backend/cuda/api.h"
@@ -17,7 +17,7 @@ typedef struct ltc_target {
 typedef struct ltc_graph ltc_graph;
 
 // The graph of the convolution, with what follows it (shape->bias, add, relu) if `finish`. LTC_UNSUPPORTED: the library
-// has no engine whose results are repeatable and as exact as asked for. Freed by ltc_graph_free.
+// has no engine whose results are repeatable and as exact as requested. Freed by ltc_graph_free.
 int ltc_graph_make(const ltc_target *target, const ltc_conv_shape *shape, bool finish, ltc_graph **graph);
 void ltc_graph_free(ltc_graph *graph);
 bool ltc_graph_takes(const ltc_graph *graph, ltc_conv_tensor tensor); // must be given to ltc_graph_run

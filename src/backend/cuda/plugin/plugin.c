@@ -106,7 +106,7 @@ static int open_parts(ltc_device *dev)
     return s == CUBLAS_STATUS_SUCCESS ? LTC_OK : ltc_fail(LTC_FAILED, "cublasLtCreate: %s", cublasLtGetStatusString(s));
 }
 
-// All queues of a card share its memory, whatever was opened beside what.
+// All queues of a GPU share its memory, whichever was opened as the sibling of another.
 static int open_device(int index, ltc_device *sibling, ltc_device **dev, ltc_info *info)
 {
     (void)sibling;
@@ -128,7 +128,7 @@ static int open_device(int index, ltc_device *sibling, ltc_device **dev, ltc_inf
     return LTC_OK;
 }
 
-// Threads share a device one after the other; the runtime keeps the current card per thread.
+// Threads share a device one after the other; the runtime keeps the current device per thread.
 static int enter(const ltc_device *dev)
 {
     return ltc_cuda(cudaSetDevice(dev->index), "cudaSetDevice");
