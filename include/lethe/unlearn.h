@@ -158,6 +158,7 @@ typedef struct lt_unlearn_method {
     const lt_unlearn_default *defaults, *published; // published: the values of its source; NULL = there are none
     // For methods with two forms: sets cfg to the one that its option or the method's rule chooses. NULL = one form.
     void (*choose_form)(const lt_unlearn_in *in, void *cfg, lt_unlearn_form *form);
+    const char *pairs_advice; // what to use instead of a form that trains pairs: "--adv-only yes". NULL = no such form
 } lt_unlearn_method;
 
 // Lines of text for help and documentation: default learning-rate areas and published values, or "". malloc'ed; NULL

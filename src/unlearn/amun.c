@@ -349,4 +349,5 @@ const lt_unlearn_method lti_unlearn_amun = {
     .defaults = defaults,
     .published = published,
     .choose_form = choose_form,
+    .pairs_advice = "--adv-only yes",
 };

@@ -362,6 +362,37 @@ static void classes_have_checks_of_their_own(void **state)
     }
 }
 
+// An option that the method does not have is no advice.
+static void advice_of_inert_runs_comes_from_their_method(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *method;
+        bool trains_pairs;
+        const char *advice, *not_advice;
+    } row[] = {{"amun", true, "raise --lr-area, or use --adv-only yes", "--help"},
+               {"amun", false, "raise --lr-area", "--adv-only"},
+               {"ga", false, "raise --lr-area", "--adv-only"},
+               {"ssd", false, "--method ssd --help", "--lr-area"},
+               {"", false, "a larger learning rate", "--"}};
+    static fixture f;
+    for (size_t i = 0; i < sizeof row / sizeof *row; i++) {
+        lt_lint lint = {0};
+        fill(&f);
+        inert(&f);
+        snprintf(f.in.model.identity.method, sizeof f.in.model.identity.method, "%s", row[i].method);
+        f.effect.pair_acc = row[i].trains_pairs ? 0.5 : (double)NAN;
+        assert_ok(lt_lint_run(&f.in, &lint));
+        const lt_lint_item *found = NULL;
+        for (int k = 0; k < lint.n; k++)
+            found = !strcmp(lint.item[k].id, "inert") ? &lint.item[k] : found;
+        assert_non_null(found);
+        assert_non_null(strstr(found->text, row[i].advice));
+        assert_null(strstr(found->text, row[i].not_advice));
+        lt_lint_clear(&lint);
+    }
+}
+
 // One sample is not "1 samples".
 static void counts_have_their_number(void **state)
 {
@@ -389,6 +420,7 @@ int main(void)
         cmocka_unit_test(a_clean_audit_has_nothing_to_say),
         cmocka_unit_test(every_check_finds_what_it_is_for),
         cmocka_unit_test(classes_have_checks_of_their_own),
+        cmocka_unit_test(advice_of_inert_runs_comes_from_their_method),
         cmocka_unit_test(counts_have_their_number),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -114,15 +114,17 @@ static const char *meta_of(const lt_model *m, const char *key)
     return "";
 }
 
-static bool is_retraining(const char *name)
+static const lt_unlearn_method *find_method(const char *name)
 {
-    const lt_unlearn_method *method;
-    for (const lt_unlearn_method *const *m = lt_unlearn_methods(); *m; m++) {
-        method = *m;
-        if (!strcmp(method->name, name))
-            return (method->needs & LT_FROM_SCRATCH) != 0;
-    }
-    return false;
+    for (const lt_unlearn_method *const *m = lt_unlearn_methods(); *m; m++)
+        if (!strcmp((*m)->name, name))
+            return *m;
+    return NULL;
+}
+
+const lt_unlearn_method *lti_lint_method(const lt_lint_in *in)
+{
+    return find_method(in->model.identity.method);
 }
 
 void lt_model_identify(const lt_model *model, lt_model_identity *out)
@@ -134,7 +136,8 @@ void lt_model_identify(const lt_model *model, lt_model_identity *out)
     lti_format(out->parent_digest, sizeof out->parent_digest, "%s", meta_of(model, "lethe.parent_digest"));
     lti_format(out->forget_digest, sizeof out->forget_digest, "%s", meta_of(model, "lethe.forget_digest"));
     lti_format(out->data_digest, sizeof out->data_digest, "%s", meta_of(model, "lethe.data_digest"));
-    out->retrained = is_retraining(out->method);
+    const lt_unlearn_method *method = find_method(out->method);
+    out->retrained = method && (method->needs & LT_FROM_SCRATCH);
 }
 
 // ---- one sample on both sides of an attack

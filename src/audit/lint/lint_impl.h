@@ -21,7 +21,8 @@ int64_t lti_count_common_ids(const lt_signals *s, int group, int other);
 void lti_count_equal_outputs(const lt_signals *s, int64_t found[3]);
 // Whole classes are forgotten: no retained sample has the label of a forgotten one.
 bool lti_forgets_classes(const lt_signals *s);
-double lti_mean_retrained_acc(const lt_lint_in *in, int group); // NAN without retrained models
+const struct lt_unlearn_method *lti_lint_method(const lt_lint_in *in); // of the audited model; NULL = not known
+double lti_mean_retrained_acc(const lt_lint_in *in, int group);        // NAN without retrained models
 
 // What a run did to its model, all fractions; NAN = not known. Where whole classes are forgotten, forget and test
 // accuracy are those of the test samples of the forgotten and of the other classes (ACC_f, ACC_r).
