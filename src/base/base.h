@@ -79,6 +79,7 @@ lt_status lti_parse_f64(const char *text, const char *what, double min, double m
 // Shortest decimal text that reads back as the same double (as_float: the same float), "C" locale. Returns out.
 enum { LTI_NUMBER_MAX = 32 };
 const char *lti_number_text(double value, bool as_float, char out[LTI_NUMBER_MAX]);
+double lti_decimal_of(float x); // the double with the shortest decimal text that reads back as x: 0.1f gives 0.1
 
 // ---- a file written beside its target and renamed over it when complete. Devices and pipes are written directly.
 typedef struct lti_writer {

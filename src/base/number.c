@@ -87,3 +87,9 @@ const char *lti_number_text(double value, bool as_float, char out[LTI_NUMBER_MAX
     }
     return out;
 }
+
+double lti_decimal_of(float x)
+{
+    char text[LTI_NUMBER_MAX];
+    return isfinite(x) ? to_double(lti_number_text((double)x, true, text), NULL) : (double)x;
+}

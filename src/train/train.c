@@ -12,41 +12,6 @@
 #include <unistd.h>
 
 enum { SPIKE_WARMUP = 20 }; // steps of a phase before its running mean is trusted
-static const double emit_every_s = 0.2;
-
-static double images_per_s(const lti_trainer *t)
-{
-    const double s = t->sums.train_s - t->train_before_s;
-    return s > 0 ? (double)(t->at.images - t->images_before) / s : 0;
-}
-
-static double epoch_mean(const lti_trainer *t, double sum)
-{
-    return t->at.epoch_images > 0 ? sum / (double)t->at.epoch_images : 0;
-}
-
-static void emit_progress(lti_trainer *t)
-{
-    const double now = lti_now_s();
-    const int64_t left =
-        t->epoch_images - t->at.epoch_images + t->epoch_images * (t->job->cfg.epochs - 1 - t->at.epoch);
-    if (now - t->emit_s < emit_every_s && left > 0)
-        return;
-    t->emit_s = now;
-    const lt_field fields[] = {{"loss", epoch_mean(t, t->sums.epoch_loss)},
-                               {"acc", epoch_mean(t, (double)t->at.epoch_correct)},
-                               {"lr", t->sums.lr},
-                               {"images_per_s", images_per_s(t)}};
-    lt_emit(t->env->events, &(lt_event){.kind = LT_EV_PROGRESS,
-                                        .name = "train.progress",
-                                        .done = t->at.images,
-                                        .total = t->at.images + left,
-                                        .unit = "images",
-                                        .epoch = t->at.epoch,
-                                        .step = t->at.steps,
-                                        .fields = fields,
-                                        .n_fields = 4});
-}
 
 // ---- checkpoint
 
@@ -272,7 +237,7 @@ static lt_status account(lti_trainer *t, int64_t n, double loss, double penalty)
         t->job->on_step(t->job, &step, t->job->step_ctx);
     }
     t->at.batch++;
-    emit_progress(t);
+    lti_trainer_emit_progress(t);
     return LT_OK;
 }
 
@@ -515,21 +480,10 @@ static lt_status evaluate(lti_trainer *t)
 static lt_status end_epoch(lti_trainer *t)
 {
     LT_TRY(evaluate(t));
-    t->sums.train_acc = epoch_mean(t, (double)t->at.epoch_correct);
-    const lt_field fields[] = {{"loss", epoch_mean(t, t->sums.epoch_loss)},
-                               {"train_acc", t->sums.train_acc},
-                               {"lr", t->sums.lr},
-                               {"images_per_s", images_per_s(t)},
-                               {"test_acc", t->sums.eval_acc},
-                               {"test_loss", t->sums.eval_loss}};
+    t->sums.train_acc = lti_trainer_epoch_mean(t, (double)t->at.epoch_correct);
     t->at.epoch++;
     t->at.phase = t->at.batch = 0;
-    lt_emit(t->env->events, &(lt_event){.kind = LT_EV_METRIC,
-                                        .name = "train.epoch",
-                                        .epoch = t->at.epoch,
-                                        .step = t->at.steps,
-                                        .fields = fields,
-                                        .n_fields = t->at.eval_n > 0 ? 6 : 4});
+    lti_trainer_emit_epoch(t);
     return LT_OK;
 }
 

@@ -71,6 +71,10 @@ typedef struct lti_trainer {
 // Always followed by lti_trainer_clear, also when it fails.
 lt_status lti_trainer_init(lti_trainer *t, lt_job *job, const lt_env *env, const char *path);
 void lti_trainer_clear(lti_trainer *t);
+// ---- train_events.c
+double lti_trainer_epoch_mean(const lti_trainer *t, double sum); // over the images of this epoch so far
+void lti_trainer_emit_progress(lti_trainer *t);                  // "train.progress", unless the last one was just now
+void lti_trainer_emit_epoch(const lti_trainer *t);               // "train.epoch", after at.epoch has gone up
 static inline int64_t lti_phase_batch(const lt_job *job, int p)
 {
     return job->phase[p].batch > 0 ? job->phase[p].batch : job->cfg.batch;

@@ -203,16 +203,6 @@ static void raise_epochs(lti_setting *s, lt_job *job)
     s->setup.raised_epochs = job->cfg.epochs != first;
 }
 
-// A rate that was given as 0.01 is told as 0.01, not as the float next to it.
-static double decimal_of(float x)
-{
-    char text[LTI_NUMBER_MAX];
-    double value = (double)x;
-    if (lti_parse_f64(lti_number_text(value, true, text), "lr", 0, HUGE_VAL, &value) != LT_OK)
-        lt_error_clear();
-    return value;
-}
-
 lt_status lti_set_lr(const lt_unlearn_method *method, lti_setting *s, lt_job *job)
 {
     lt_unlearn_setup *setup = &s->setup;
@@ -223,7 +213,7 @@ lt_status lti_set_lr(const lt_unlearn_method *method, lti_setting *s, lt_job *jo
         job->cfg.lr = isfinite(lr) && lr < (double)s->lr_cap ? (float)lr : s->lr_cap;
         setup->lr = fmin(lr, (double)s->lr_cap);
     } else {
-        setup->lr = decimal_of(job->cfg.lr);
+        setup->lr = lti_decimal_of(job->cfg.lr); // 0.01 as it was given, not the float next to it
     }
     const lt_train_cfg *c = &job->cfg;
     setup->epochs = c->epochs;

@@ -157,6 +157,8 @@ static void real_numbers(void **state)
     assert_string_equal(lti_number_text((double)0.1f, true, text), "0.1");
     assert_string_equal(lti_number_text((double)0.1f, false, text), "0.10000000149011612");
     assert_string_equal(lti_number_text(100000, false, text), "100000");
+    assert_true(lti_decimal_of(0.1f) == 0.1 && lti_decimal_of(0.0144f) == 0.0144 && lti_decimal_of(-3) == -3);
+    assert_true(isinf(lti_decimal_of(INFINITY)));
     assert_string_equal(lti_number_text(-2147483648.0, false, text), "-2147483648");
     assert_string_equal(lti_number_text(1e22, false, text), "1e+22");
     lt_rng rng = lt_rng_at(1, LT_STREAM_TEST, 0, 0);
