@@ -57,6 +57,11 @@ typedef struct lt_train_order {
     const lt_optset *set; // bound to the options of this order, with their origins; NULL = made from them
 } lt_train_order;
 LT_API void lt_train_order_defaults(lt_train_order *order);
+// Adds the options of the order to a set, bound to its own fields: what, "train", "clip", the seed, compute. With
+// is_filled the values of the order are those of the set, of origin "call"; without, the order gets the defaults, and
+// what the set parses. The order must stay where it is as long as the set; its texts belong to the set from now on.
+// LT_E_NOMEM.
+LT_API lt_status lt_train_order_bind(lt_train_order *order, lt_optset *set, bool is_filled);
 
 typedef struct lt_train_record { // what a run is worth; accuracies are fractions, NAN without a test split
     char dir[LT_RESULT_PATH_MAX];
@@ -117,6 +122,14 @@ typedef struct lt_unlearn_order {
     const lt_unlearn_stream *stream; // of which this is one request; NULL = a single one
 } lt_unlearn_order;
 LT_API void lt_unlearn_order_defaults(const lt_unlearn_method *method, void *cfg, lt_unlearn_order *order);
+// As lt_train_order_bind: what, the options of the method as "unlearn.METHOD" bound to cfg, order->train as "train" of
+// a method with LT_FROM_SCRATCH unless it is NULL, the seed, compute. cfg becomes that of the order.
+LT_API lt_status lt_unlearn_order_bind(lt_unlearn_order *order, void *cfg, lt_optset *set, bool is_filled);
+
+// The method that a command line means before its options can be bound, because the options are those of the method: of
+// --method, the run of --resume, LETHE_METHOD, the file of --config or LETHE_CONFIG. *method is NULL when none of them
+// names one; LT_E_USAGE for a name that no method has.
+LT_API lt_status lt_unlearn_method_asked(int argc, char *const *argv, const lt_unlearn_method **method);
 
 typedef struct lt_unlearn_state { // of a model, on the samples of a run
     double forget_acc, retain_acc, test_acc, retain_loss, test_loss;

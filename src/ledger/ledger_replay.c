@@ -13,8 +13,6 @@ typedef struct replay { // everything that must be given back
     lt_trained_model base;
     lt_env env;
     void *cfg; // of the method
-    lti_seed seed;
-    lt_compute compute;
     lt_threads threads;
 } replay;
 
@@ -44,18 +42,16 @@ static lt_status set_options(replay *r)
     return LT_OK;
 }
 
-static lt_status bind_common(replay *r)
+static lt_status add_threads(replay *r)
 {
-    LT_TRY(lt_optset_add(r->set, "", lti_seed_options, &r->seed, LT_OPTGROUP_FLAGS));
-    LT_TRY(lt_optset_add(r->set, "", lt_compute_options, &r->compute, LT_OPTGROUP_FLAGS));
     return lt_optset_add(r->set, "", lt_threads_options, &r->threads, LT_OPTGROUP_FLAGS | LT_OPTGROUP_NODIGEST);
 }
 
-static lt_status open_env(replay *r, const lt_env *outer)
+static lt_status open_env(replay *r, const lt_compute *compute, const lt_env *outer)
 {
     if (outer)
         r->env = (lt_env){.events = outer->events, .stop = outer->stop};
-    return lt_compute_open(&r->compute, &r->threads, &r->env);
+    return lt_compute_open(compute, &r->threads, &r->env);
 }
 
 // What a run needs and this machine does not have is no fault of the record.
@@ -73,18 +69,13 @@ static lt_status replay_train(replay *r, char digest[LTI_HEX], const lt_env *out
     lt_train_order order;
     lt_train_record record;
     lt_train_order_defaults(&order);
-    LT_TRY(lt_optset_add(r->set, "", lt_train_what_options, &order.what, LT_OPTGROUP_FLAGS));
-    LT_TRY(lt_optset_add(r->set, "train", lt_train_options, &order.cfg, LT_OPTGROUP_FLAGS));
-    LT_TRY(lt_optset_add(r->set, "clip", lt_clip_norm_options, &order.clip, LT_OPTGROUP_FLAGS));
-    LT_TRY(lt_optset_add(r->set, "clip", lt_clip_rule_options, &order.clip, LT_OPTGROUP_FLAGS));
-    LT_TRY(bind_common(r));
+    LT_TRY(lt_train_order_bind(&order, r->set, false));
+    LT_TRY(add_threads(r));
     LT_TRY(set_options(r));
     if (order.what.population > 0)
         return LT_FAIL(LT_E_UNSUPPORTED, "it is a population; its members are runs of their own");
     LT_TRY(missing(lt_dataset_open(order.what.data, outer ? outer->events : NULL, &r->ds)));
-    LT_TRY(open_env(r, outer));
-    order.seed = r->seed.seed;
-    order.compute = r->compute;
+    LT_TRY(open_env(r, &order.compute, outer));
     order.ds = r->ds;
     order.env = &r->env;
     order.out = r->out;
@@ -123,7 +114,6 @@ static lt_status replay_unlearn(replay *r, char digest[LTI_HEX], const lt_env *o
     const lt_unlearn_method *method;
     lt_unlearn_order order;
     lt_unlearn_record record;
-    char prefix[64];
     if (*lti_json_text_at(r->body, "result.stream_digest"))
         return LT_FAIL(LT_E_UNSUPPORTED, "it is one of several requests, which are made again together only");
     LT_TRY(lt_unlearn_find(lti_json_text_at(r->body, "method.name"), &method));
@@ -131,19 +121,15 @@ static lt_status replay_unlearn(replay *r, char digest[LTI_HEX], const lt_env *o
     if (!r->cfg)
         return LTI_NOMEM("replay");
     lt_unlearn_order_defaults(method, r->cfg, &order);
-    lti_format(prefix, sizeof prefix, "unlearn.%s", method->name);
-    LT_TRY(lt_optset_add(r->set, "", lt_unlearn_what_options, &order.what, LT_OPTGROUP_FLAGS));
-    LT_TRY(lt_optset_add(r->set, prefix, method->opts, r->cfg, LT_OPTGROUP_FLAGS));
-    LT_TRY(bind_common(r));
+    LT_TRY(lt_unlearn_order_bind(&order, r->cfg, r->set, false));
+    LT_TRY(add_threads(r));
     LT_TRY(set_options(r));
     if (order.what.requests && *order.what.requests)
         return LT_FAIL(LT_E_UNSUPPORTED, "it is several requests");
     LT_TRY(open_base(r));
     LT_TRY(missing(
         lt_trained_model_data(&r->base, order.what.data, LT_DATA_TRAINING, outer ? outer->events : NULL, &r->ds)));
-    LT_TRY(open_env(r, outer));
-    order.seed = r->seed.seed;
-    order.compute = r->compute;
+    LT_TRY(open_env(r, &order.compute, outer));
     order.base = &r->base;
     order.ds = r->ds;
     order.env = &r->env;

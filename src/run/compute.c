@@ -57,8 +57,3 @@ lt_status lt_compute_open(const lt_compute *compute, const lt_threads *threads, 
     env->plan_flags = lt_compute_plan_flags(compute);
     return LT_OK;
 }
-
-const lt_option lti_seed_options[] = {
-    LT_U64(lti_seed, seed, 1, "seed of every random choice of this run"),
-    LT_OPT_END,
-};

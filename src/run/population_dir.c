@@ -12,7 +12,6 @@
 typedef struct population_run {
     const lt_train_order *order;
     lt_train_order copy;
-    lti_seed seed;
     lt_optset *made;
     lt_result_dir to;
     int n, n_workers;
@@ -179,16 +178,10 @@ static lt_status read_init(population_run *p)
 
 static lt_status make_options(population_run *p)
 {
-    const unsigned flags = LT_OPTGROUP_FLAGS;
     p->copy = *p->order;
     p->copy.what.population = p->n;
-    p->seed.seed = p->order->seed;
     LT_TRY(lt_optset_create(&p->made));
-    LT_TRY(lt_optset_add_filled(p->made, "", lt_train_what_options, &p->copy.what, flags, "call"));
-    LT_TRY(lt_optset_add_filled(p->made, "train", lt_train_options, &p->copy.cfg, flags, "call"));
-    LT_TRY(lti_add_clip_options(p->made, &p->copy.clip));
-    LT_TRY(lt_optset_add_filled(p->made, "", lti_seed_options, &p->seed, flags, "call"));
-    return lt_optset_add_filled(p->made, "", lt_compute_options, &p->copy.compute, flags, "call");
+    return lt_train_order_bind(&p->copy, p->made, true);
 }
 
 static lt_status train_all(population_run *p)

@@ -8,10 +8,6 @@
 
 #define LTI_SAMPLES_FILE "samples.safetensors" // of a run: its training set, see lt_sample_list_write
 
-typedef struct lti_seed { // row of lti_seed_options
-    uint64_t seed;
-} lti_seed;
-extern const lt_option lti_seed_options[];
 enum { LTI_EVAL_BATCH = 128 };
 // result.json of a finished run, with its directory as it is now and "cached"; parsed, too.
 lt_status lti_stored_result(const lt_result_dir *d, char **json, json_t **parsed);
@@ -24,7 +20,6 @@ double lti_last_train_acc(const lt_trained_model *m); // running accuracy of its
 lt_status lti_run_data(const lt_trained_model *m, const char *given, lt_dataset *open, lt_events *events,
                        lt_dataset **ds, lt_dataset **owned);
 void lti_run_stage(lt_events *events, const char *fmt, ...) LT_PRINTF(2, 3); // event "audit.stage": what comes next
-lt_status lti_add_clip_options(lt_optset *set, lt_clip_cfg *cfg);            // filled, both tables of it
 // ---- clip_recipe.c: spectral clipping of a base model, applied again where it is trained from nothing
 typedef struct lti_clip_recipe {
     lt_clip_cfg cfg;

@@ -159,19 +159,11 @@ static lt_status check_decay(const lt_unlearn_order *o)
 
 static lt_status make_options(lti_stream *s)
 {
-    enum { PREFIX_MAX = 64 };
-    char prefix[PREFIX_MAX];
-    const unsigned flags = LT_OPTGROUP_FLAGS;
     s->copy = *s->order;
-    s->seed.seed = s->order->seed;
     if (!s->copy.what.run)
         s->copy.what.run = s->order->base->name;
-    lti_format(prefix, sizeof prefix, "unlearn.%s", s->order->method->name);
     LT_TRY(lt_optset_create(&s->made));
-    LT_TRY(lt_optset_add_filled(s->made, "", lt_unlearn_what_options, &s->copy.what, flags, "call"));
-    LT_TRY(lt_optset_add_filled(s->made, prefix, s->order->method->opts, s->cfg, flags, "call"));
-    LT_TRY(lt_optset_add_filled(s->made, "", lti_seed_options, &s->seed, flags, "call"));
-    return lt_optset_add_filled(s->made, "", lt_compute_options, &s->copy.compute, flags, "call");
+    return lt_unlearn_order_bind(&s->copy, s->cfg, s->made, true);
 }
 
 static lt_status open_inputs(lti_stream *s)

@@ -52,7 +52,6 @@ typedef struct lti_stream {
     lt_unlearn_stream shared;         // what the requests have in common
     uint8_t *mask;                    // (n_train) forgotten by now
     lt_unlearn_order copy;
-    lti_seed seed;
     void *cfg; // of one request
     lt_optset *made;
     lt_result_dir to;

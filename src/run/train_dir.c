@@ -43,7 +43,6 @@ void lt_train_record_clear(lt_train_record *record)
 typedef struct training { // everything that must be given back
     const lt_train_order *order;
     lt_train_order copy; // of the order's options, which `made` is bound to
-    lti_seed seed;
     lt_optset *made;
     lt_model *model;
     lt_trained_model init;
@@ -55,23 +54,11 @@ static const lt_optset *options_of(const training *t)
     return t->order->set ? t->order->set : t->made;
 }
 
-lt_status lti_add_clip_options(lt_optset *set, lt_clip_cfg *cfg)
-{
-    LT_TRY(lt_optset_add_filled(set, "clip", lt_clip_norm_options, cfg, LT_OPTGROUP_FLAGS, "call"));
-    return lt_optset_add_filled(set, "clip", lt_clip_rule_options, cfg, LT_OPTGROUP_FLAGS, "call");
-}
-
 static lt_status make_options(training *t)
 {
-    const unsigned flags = LT_OPTGROUP_FLAGS;
     t->copy = *t->order;
-    t->seed.seed = t->order->seed;
     LT_TRY(lt_optset_create(&t->made));
-    LT_TRY(lt_optset_add_filled(t->made, "", lt_train_what_options, &t->copy.what, flags, "call"));
-    LT_TRY(lt_optset_add_filled(t->made, "train", lt_train_options, &t->copy.cfg, flags, "call"));
-    LT_TRY(lti_add_clip_options(t->made, &t->copy.clip));
-    LT_TRY(lt_optset_add_filled(t->made, "", lti_seed_options, &t->seed, flags, "call"));
-    return lt_optset_add_filled(t->made, "", lt_compute_options, &t->copy.compute, flags, "call");
+    return lt_train_order_bind(&t->copy, t->made, true);
 }
 
 static bool is_given(const char *text)

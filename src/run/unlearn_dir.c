@@ -1,9 +1,5 @@
 // unlearn_dir.c - unlearning as a whole run: samples, model, outputs before and after, result.
-#include "base/arg_max.h"
-#include "base/json_write.h"
-#include "run/run_impl.h"
-#include "run/until.h"
-#include <math.h>
+#include "run/unlearn_impl.h"
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -45,65 +41,34 @@ void lt_unlearn_record_clear(lt_unlearn_record *record)
     *record = (lt_unlearn_record){0};
 }
 
-typedef struct unlearning { // everything that must be given back
-    const lt_unlearn_order *order;
-    lt_unlearn_order copy;
-    lti_seed seed;
-    void *cfg;
-    lt_optset *made;
-    lt_model *model;
-    lt_train_cfg recipe; // of the last training
-    bool has_recipe;
-    lt_recipe history; // every training
-    lti_earlier earlier;
-    lti_clip_recipe clip;
-    lt_sample_sets sets;
-    lti_until until; // open with --until held-out
-    lt_result_dir to;
-    lt_unlearn_result result;
-    lt_signals *after, *before;      // outputs on the three groups
-    char search[LT_RESULT_PATH_MAX]; // of an adversarial search while the run goes on; "" = nowhere
-    char parent_digest[65], forget_digest[65], forgotten_digest[65], first_digest[65], history_digest[65];
-} unlearning;
-
-static bool uses_retain(const lt_unlearn_order *o)
+bool lti_unlearning_uses_retain(const lt_unlearn_order *o)
 {
     return o->what.use_retain_data && !(o->method->needs & LT_FORGET_ONLY);
 }
 
-static const lt_optset *options_of(const unlearning *u)
+static const lt_optset *options_of(const lti_unlearning *u)
 {
     return u->order->set ? u->order->set : u->made;
 }
 
-static lt_status make_options(unlearning *u)
+static lt_status make_options(lti_unlearning *u)
 {
     const lt_unlearn_order *o = u->order;
-    const unsigned flags = LT_OPTGROUP_FLAGS;
-    enum { PREFIX_MAX = 64 };
-    char prefix[PREFIX_MAX];
     u->copy = *o;
     if (!u->copy.what.run)
         u->copy.what.run = o->base->name;
-    u->seed.seed = o->seed;
     u->cfg = lti_calloc(1, o->method->cfg_size + 1);
     if (!u->cfg)
         return LTI_NOMEM("options");
     if (o->method->cfg_size)
         memcpy(u->cfg, o->cfg, o->method->cfg_size);
-    lti_format(prefix, sizeof prefix, "unlearn.%s", o->method->name);
     LT_TRY(lt_optset_create(&u->made));
-    LT_TRY(lt_optset_add_filled(u->made, "", lt_unlearn_what_options, &u->copy.what, flags, "call"));
-    LT_TRY(lt_optset_add_filled(u->made, prefix, o->method->opts, u->cfg, flags, "call"));
-    if (o->train && (o->method->needs & LT_FROM_SCRATCH))
-        LT_TRY(lt_optset_add_filled(u->made, "train", lt_train_options, o->train, flags, "call"));
-    LT_TRY(lt_optset_add_filled(u->made, "", lti_seed_options, &u->seed, flags, "call"));
-    return lt_optset_add_filled(u->made, "", lt_compute_options, &u->copy.compute, flags, "call");
+    return lt_unlearn_order_bind(&u->copy, u->cfg, u->made, true);
 }
 
 // ---- how the original was trained
 
-static lt_train_cfg *bound_recipe(const unlearning *u)
+static lt_train_cfg *bound_recipe(const lti_unlearning *u)
 {
     const lt_unlearn_order *o = u->order;
     const bool is_bound = o->train && (!o->set || lt_optset_has(o->set, "train.epochs"));
@@ -111,7 +76,7 @@ static lt_train_cfg *bound_recipe(const unlearning *u)
 }
 
 // What the user has not said is what the base or the file of the user says; it is recorded with the options.
-static lt_status overlay_recipe(unlearning *u, const lt_recipe_stage *last)
+static lt_status overlay_recipe(lti_unlearning *u, const lt_recipe_stage *last)
 {
     lt_optset *set =
         (lt_optset *)(uintptr_t)u->order->set; // values of a weaker origin, as the contract of `train` says
@@ -135,7 +100,7 @@ static lt_status overlay_recipe(unlearning *u, const lt_recipe_stage *last)
 }
 
 // A file of the user replaces all that the base recorded, unless it is one training and the base had several.
-static lt_status read_history(unlearning *u)
+static lt_status read_history(lti_unlearning *u)
 {
     const lt_unlearn_order *o = u->order;
     const bool is_given = o->what.recipe && *o->what.recipe;
@@ -158,7 +123,7 @@ static lt_status read_history(unlearning *u)
 }
 
 // Only what trains from scratch needs the data of earlier trainings.
-static lt_status open_history(unlearning *u)
+static lt_status open_history(lti_unlearning *u)
 {
     const lt_unlearn_order *o = u->order;
     const int n = u->history.n;
@@ -173,7 +138,7 @@ static lt_status open_history(unlearning *u)
     return lti_earlier_open(o->base, o->ds, &u->sets, u->history.stage, n - 1, o->env, &u->earlier);
 }
 
-static void digest_history(const unlearning *u, char digest[65])
+static void digest_history(const lti_unlearning *u, char digest[65])
 {
     lti_json j = {0};
     lti_hash h;
@@ -185,7 +150,7 @@ static void digest_history(const unlearning *u, char digest[65])
     free(text);
 }
 
-static lt_status open_inputs(unlearning *u)
+static lt_status open_inputs(lti_unlearning *u)
 {
     const lt_unlearn_order *o = u->order;
     const lt_forget_request request = {.spec = o->what.forget, .seed = o->what.forget_seed, .is_new = true};
@@ -211,14 +176,14 @@ static lt_status open_inputs(unlearning *u)
     return LT_OK;
 }
 
-static lt_unlearn_in describe_job(unlearning *u)
+static lt_unlearn_in describe_job(lti_unlearning *u)
 {
     const lt_unlearn_order *o = u->order;
     return (lt_unlearn_in){.model = u->model,
                            .ds = o->ds,
                            .forget = &u->sets.forget,
                            .retain = &u->sets.retain,
-                           .use_retain = uses_retain(o),
+                           .use_retain = lti_unlearning_uses_retain(o),
                            .seed = o->seed,
                            .env = o->env,
                            .cache_dir = o->cache_dir && *o->cache_dir ? o->cache_dir
@@ -235,7 +200,7 @@ static lt_unlearn_in describe_job(unlearning *u)
                            .until = o->what.until == LTI_UNTIL_HELD_OUT ? &u->until.hook : NULL};
 }
 
-static lt_status write_sets(unlearning *u)
+static lt_status write_sets(lti_unlearning *u)
 {
     const lt_dataset *ds = u->order->ds;
     char path[LT_RESULT_PATH_MAX];
@@ -255,92 +220,7 @@ static lt_status write_sets(unlearning *u)
     return status;
 }
 
-// ---- outputs
-
-static lt_status mean_loss(const lt_signals *s, int group, double *mean)
-{
-    const int64_t n = lt_signals_feature(s, LT_FEAT_LOSS, group, NULL);
-    double sum = 0, *loss = lti_calloc((size_t)n + 1, sizeof *loss);
-    if (!loss)
-        return LTI_NOMEM("outputs");
-    lt_signals_feature(s, LT_FEAT_LOSS, group, loss);
-    for (int64_t i = 0; i < n; i++)
-        sum += loss[i];
-    lti_free(loss);
-    *mean = n ? sum / (double)n : (double)NAN;
-    return LT_OK;
-}
-
-static lt_status measure_state(const lt_signals *s, lt_unlearn_state *out)
-{
-    out->forget_acc = lt_signals_acc(s, LT_GROUP_FORGET);
-    out->retain_acc = lt_signals_acc(s, LT_GROUP_RETAIN);
-    out->test_acc = lt_signals_acc(s, LT_GROUP_TEST);
-    out->n_forgotten_classes = lt_signals_class_roles(s, NULL);
-    LT_TRY(lt_signals_class_acc(s, &out->class_acc));
-    LT_TRY(mean_loss(s, LT_GROUP_RETAIN, &out->retain_loss));
-    LT_TRY(mean_loss(s, LT_GROUP_TEST, &out->test_loss));
-    return lt_audit_phi_stats(s, &out->phi);
-}
-
-// A model whose loss on retained samples is this many times that of guessing is no model any more.
-static lt_status check_divergence(const unlearning *u, const lt_unlearn_state *after)
-{
-    enum { DIVERGED_LOSS_FACTOR = 100 };
-    const double limit = DIVERGED_LOSS_FACTOR * log((double)u->model->shape.n_classes);
-    // Test samples of a forgotten class may have any loss.
-    const double loss = isnan(after->retain_loss) ? after->test_loss : after->retain_loss;
-    if (u->sets.retain.n == 0 || loss <= limit)
-        return LT_OK;
-    LT_FAIL(LT_E_DIVERGED, "%s: diverged: expected a loss of at most %.0f on retained samples, found %.3g",
-            u->order->method->name, limit, loss);
-    return lt_error_hint("lower --lr or --lr-area");
-}
-
-// Share of the adversarial set that the unlearned model gives its adversarial label.
-static lt_status measure_pairs(const unlearning *u, double *acc)
-{
-    const lt_adv_set *adv = u->result.adv;
-    const int k = u->model->shape.n_classes;
-    *acc = (double)NAN;
-    if (!adv || !u->result.setup.form.trains_pairs || adv->n != u->sets.forget.n)
-        return LT_OK;
-    lt_eval_result ignored;
-    lt_view view = lt_view_rows(u->order->ds, LT_TRAIN, &u->sets.forget);
-    view.images = adv->x_adv;
-    view.labels = adv->adv_pred;
-    float *logits = lti_calloc((size_t)adv->n * (size_t)k, sizeof *logits);
-    if (!logits)
-        return LTI_NOMEM("outputs");
-    const lt_status status = lt_evaluate(u->model, &view, u->order->env, LTI_EVAL_BATCH, logits, NULL, &ignored);
-    int64_t n = 0, correct = 0;
-    for (int64_t i = 0; status == LT_OK && i < adv->n; i++)
-        if (adv->status[i] != LT_ADV_FAILED) {
-            n++;
-            correct += lti_arg_max(logits + i * k, k) == adv->adv_pred[i];
-        }
-    lti_free(logits);
-    *acc = n ? (double)correct / (double)n : (double)NAN;
-    return status;
-}
-
-static lt_status evaluate_models(unlearning *u, lt_unlearn_record *r)
-{
-    const lt_unlearn_order *o = u->order;
-    const double start_s = lti_now_s();
-    LT_TRY(lt_signals_compute(u->model, o->ds, &u->sets.forget, &u->sets.retain, o->env, &u->after));
-    LT_TRY(lti_signals_keep_test(u->after, o->ds, &u->sets.test));
-    LT_TRY(measure_state(u->after, &r->after));
-    LT_TRY(check_divergence(u, &r->after));
-    LT_TRY(lt_signals_compute(o->base->model, o->ds, &u->sets.forget, &u->sets.retain, o->env, &u->before));
-    LT_TRY(lti_signals_keep_test(u->before, o->ds, &u->sets.test));
-    LT_TRY(measure_state(u->before, &r->before));
-    LT_TRY(measure_pairs(u, &r->pair_acc));
-    r->eval_s = lti_now_s() - start_s;
-    return LT_OK;
-}
-
-static lt_status save_artefacts(unlearning *u)
+static lt_status save_artefacts(lti_unlearning *u)
 {
     char path[LT_RESULT_PATH_MAX];
     const lt_provenance p = {.ds = u->order->ds,
@@ -361,233 +241,9 @@ static lt_status save_artefacts(unlearning *u)
     return lt_adv_set_save(u->result.adv, path);
 }
 
-// ---- the result as JSON
-
-static int compare_floats(const void *a, const void *b)
-{
-    const float x = *(const float *)a, y = *(const float *)b;
-    return (x > y) - (x < y);
-}
-
-static void write_adv(lti_json *j, const lt_adv_set *adv, double pair_acc)
-{
-    float *norm = lti_calloc((size_t)adv->n + 1, sizeof *norm);
-    lti_json_begin(j, "adversarial_set", '{');
-    lti_json_int(j, "n", adv->n);
-    lti_json_int(j, "n_clean_wrong", lt_adv_set_count(adv, LT_ADV_CLEAN_WRONG));
-    lti_json_int(j, "n_failed", lt_adv_set_count(adv, LT_ADV_FAILED));
-    lti_json_text(j, "digest", adv->digest); // of the search; "" when it was not cached
-    if (norm && adv->n) {
-        memcpy(norm, adv->delta_norm, (size_t)adv->n * sizeof *norm);
-        qsort(norm, (size_t)adv->n, sizeof *norm, compare_floats);
-    }
-    lti_json_real(j, "median_l2", norm && adv->n ? (double)norm[adv->n / 2] : (double)NAN);
-    lti_json_real(j, "pair_acc", pair_acc); // null where the images they were made of were not trained on
-    lti_json_end(j, '}');
-    lti_free(norm);
-}
-
-// The change of every parameter tensor; relative: to what it was.
-static void write_layers(lti_json *j, const lt_unlearn_result *result)
-{
-    lti_json_begin(j, "delta_layers", '[');
-    for (int i = 0; i < result->n_layers; i++) {
-        const lt_layer_delta *l = &result->layer[i];
-        lti_json_begin(j, NULL, '{');
-        lti_json_text(j, "name", l->name);
-        lti_json_real(j, "delta_norm_l2", l->delta_l2);
-        lti_json_real(j, "relative", l->norm_l2 > 0 ? l->delta_l2 / l->norm_l2 : (double)NAN);
-        lti_json_end(j, '}');
-    }
-    lti_json_end(j, ']');
-}
-
-static void write_passes(lti_json *j, const char *name, lt_passes passes)
-{
-    lti_json_begin(j, name, '{');
-    lti_json_int(j, "forward", passes.n_forward);
-    lti_json_int(j, "backward", passes.n_backward);
-    lti_json_end(j, '}');
-}
-
-static void write_setup(lti_json *j, const lt_unlearn_setup *s)
-{
-    lti_json_real(j, "lr", s->lr);
-    if (s->lr_step_every > 0)
-        lti_json_int(j, "lr_step_every", s->lr_step_every);
-    else
-        lti_json_null(j, "lr_step_every");
-    lti_json_real(j, "lr_area", s->lr_area);
-    lti_json_real(j, "lr_area_default", s->lr_area_default);
-    lti_json_real(j, "lr_area_wanted", s->lr_area_wanted);
-    lti_json_int(j, "batch", s->batch);
-    lti_json_text(j, "form", s->form.name);
-    lti_json_bool(j, "published", s->is_published);
-}
-
-static void write_state(lti_json *j, const lt_unlearn_state *s)
-{
-    lti_json_real(j, "forget_acc", s->forget_acc);
-    lti_json_real(j, "retain_acc", s->retain_acc);
-    lti_json_real(j, "test_acc", s->test_acc);
-    lti_json_real(j, "test_loss", s->test_loss);
-    if (s->n_forgotten_classes > 0) {
-        lti_json_real(j, "acc_f", s->class_acc.acc_f);
-        lti_json_real(j, "acc_r", s->class_acc.acc_r);
-        lti_json_real(j, "acc_f_train", s->class_acc.acc_f_train);
-        lti_json_real(j, "acc_r_train", s->class_acc.acc_r_train);
-    }
-    lti_json_real(j, "phi_share", s->phi.share);
-    lti_json_real(j, "phi_auc", s->phi.auc);
-}
-
-static void write_costs(lti_json *j, const unlearning *u, const lt_unlearn_record *r)
-{
-    const lt_unlearn_result *result = &u->result;
-    lti_json_begin(j, "passes", '{'); // what the method costs on any machine
-    write_passes(j, "search", result->search);
-    write_passes(j, "mask", result->mask);
-    write_passes(j, "update", result->update);
-    lti_json_end(j, '}');
-    lti_json_int(j, "epochs", r->epochs);
-    lti_json_int(j, "steps", r->steps);
-    if (u->order->method->needs & LT_FINE_TUNES)
-        write_setup(j, &r->setup);
-    lti_json_real(j, "images_per_s", result->train.images_per_s);
-    lti_json_real(j, "wall_s", r->wall_s);
-    lti_json_begin(j, "time", '{');
-    lti_json_real(j, "search_s", r->search_s);
-    lti_json_real(j, "mask_s", r->mask_s);
-    lti_json_real(j, "update_s", r->update_s);
-    lti_json_real(j, "eval_s", r->eval_s);
-    lti_json_end(j, '}');
-}
-
-// The trainings as they were repeated.
-static void write_recipe(lti_json *j, const unlearning *u)
-{
-    char *last = lt_recipe_json(&u->recipe);
-    lti_recipe_write(j, "earlier_trainings", u->history.stage, u->earlier.n);
-    if (last)
-        lti_json_raw(j, "recipe", last);
-    free(last);
-}
-
-static char *write_record(const unlearning *u, const lt_unlearn_record *r)
-{
-    const lt_unlearn_order *o = u->order;
-    lti_json j = {0};
-    lti_json_begin(&j, NULL, '{');
-    lti_json_text(&j, "method", o->method->name);
-    lti_json_text(&j, "title", o->method->title);
-    lti_json_bool(&j, "use_retain", uses_retain(o));
-    lti_json_text(&j, "parent", o->base->name);
-    lti_json_text(&j, "model", u->model->spec);
-    lti_json_text(&j, "data", o->ds->spec);
-    lti_json_text(&j, "forget", o->what.forget);
-    lti_json_int(&j, "n_forget", r->n_forget);
-    lti_json_int(&j, "n_retain", r->n_retain);
-    lti_json_int(&j, "n_forgotten_before", r->n_forgotten_before);
-    lti_json_real(&j, "train_acc", r->train_acc);
-    write_state(&j, &r->after);
-    lti_json_begin(&j, "original", '{');
-    write_state(&j, &r->before);
-    lti_json_end(&j, '}');
-    lti_json_real(&j, "delta_norm_l2", r->delta_norm_l2);
-    write_layers(&j, &u->result);
-    lti_json_int(&j, "n_trainable", u->result.n_trainable);
-    write_costs(&j, u, r);
-    if (u->result.adv)
-        write_adv(&j, u->result.adv, r->pair_acc);
-    if (o->what.until == LTI_UNTIL_HELD_OUT)
-        lti_until_write(&u->until, &j);
-    if (u->sets.test.n > 0) // also of runs whose ancestor was ended so
-        lti_json_int(&j, "held_out_seed", (int64_t)u->sets.held_out_seed);
-    lti_json_int(&j, "seed", (int64_t)o->seed);
-    lti_json_text(&j, "parent_digest", u->parent_digest);
-    lti_json_text(&j, "data_digest", o->ds->digest);
-    lti_json_text(&j, "forget_digest", r->forget_digest);
-    if (*u->first_digest)
-        lti_json_text(&j, "stream_digest", u->first_digest);
-    if (*u->history_digest)
-        lti_json_text(&j, "history_digest", u->history_digest);
-    if (o->method->needs & LT_FROM_SCRATCH)
-        write_recipe(&j, u);
-    lti_json_text(&j, "model_digest", r->model_digest);
-    lti_json_text(&j, "run", u->to.dir);
-    lti_json_end(&j, '}');
-    return lti_json_take(&j);
-}
-
 // ---- the run
 
-static void fill_record(const unlearning *u, double start_s, lt_unlearn_record *r)
-{
-    const lt_unlearn_result *result = &u->result;
-    r->n_forget = u->sets.forget.n;
-    r->n_retain = u->sets.retain.n;
-    r->n_forgotten_before = u->sets.n_before;
-    r->epochs = result->train.epochs;
-    r->steps = result->train.steps;
-    r->setup = result->setup;
-    r->delta_norm_l2 = result->delta_norm_l2;
-    r->search_s = result->search_s;
-    r->mask_s = result->mask_s;
-    r->update_s = result->update_s;
-    r->n_backward = result->update.n_backward;
-    if (result->adv)
-        lti_format(r->adv_digest, sizeof r->adv_digest, "%s", result->adv->digest);
-    const double retained = r->n_retain ? r->after.retain_acc * (double)r->n_retain : 0;
-    const double forgotten = r->n_forget ? r->after.forget_acc * (double)r->n_forget : 0;
-    r->train_acc = (retained + forgotten) / (double)(r->n_retain + r->n_forget);
-    lt_model_digest(u->model, r->model_digest);
-    memcpy(r->forget_digest, u->forget_digest, sizeof r->forget_digest);
-    r->wall_s = lti_now_s() - start_s;
-}
-
-static void read_state(const json_t *j, lt_unlearn_state *s)
-{
-    s->forget_acc = lti_json_real_at(j, "forget_acc");
-    s->retain_acc = lti_json_real_at(j, "retain_acc");
-    s->test_acc = lti_json_real_at(j, "test_acc");
-    s->test_loss = lti_json_real_at(j, "test_loss");
-    s->retain_loss = NAN;
-    s->phi.share = lti_json_real_at(j, "phi_share");
-    s->phi.auc = lti_json_real_at(j, "phi_auc");
-}
-
-static lt_status read_stored(const unlearning *u, lt_unlearn_record *r)
-{
-    json_t *j;
-    LT_TRY(lti_stored_result(&u->to, &r->json, &j));
-    r->is_cached = true;
-    r->n_forget = lti_json_int_at(j, "n_forget");
-    r->n_retain = lti_json_int_at(j, "n_retain");
-    r->n_forgotten_before = lti_json_int_at(j, "n_forgotten_before");
-    r->epochs = lti_json_int_at(j, "epochs");
-    r->steps = lti_json_int_at(j, "steps");
-    read_state(j, &r->after);
-    read_state(json_object_get(j, "original"), &r->before);
-    r->setup.lr = lti_json_real_at(j, "lr");
-    r->setup.lr_area = lti_json_real_at(j, "lr_area");
-    r->setup.lr_area_default = lti_json_real_at(j, "lr_area_default");
-    r->train_acc = lti_json_real_at(j, "train_acc");
-    r->delta_norm_l2 = lti_json_real_at(j, "delta_norm_l2");
-    r->search_s = lti_json_real_at(j, "time.search_s");
-    r->mask_s = lti_json_real_at(j, "time.mask_s");
-    r->update_s = lti_json_real_at(j, "time.update_s");
-    r->eval_s = lti_json_real_at(j, "time.eval_s");
-    r->wall_s = lti_json_real_at(j, "wall_s");
-    r->pair_acc = lti_json_real_at(j, "adversarial_set.pair_acc");
-    r->n_backward = lti_json_int_at(j, "passes.update.backward");
-    lti_format(r->adv_digest, sizeof r->adv_digest, "%s", lti_json_text_at(j, "adversarial_set.digest"));
-    lti_format(r->model_digest, sizeof r->model_digest, "%s", lti_json_text_at(j, "model_digest"));
-    lti_format(r->forget_digest, sizeof r->forget_digest, "%s", lti_json_text_at(j, "forget_digest"));
-    json_decref(j);
-    return LT_OK;
-}
-
-static lt_status open_result(unlearning *u)
+static lt_status open_result(lti_unlearning *u)
 {
     const lt_unlearn_order *o = u->order;
     const char *facts[2 * 5 + 1] = {"parent_digest", u->parent_digest, "data_digest",
@@ -612,7 +268,7 @@ static lt_status open_result(unlearning *u)
     return lt_result_dir_open(&spec, &u->to);
 }
 
-static lt_status run_unlearning(unlearning *u, lt_unlearn_record *record)
+static lt_status run_unlearning(lti_unlearning *u, lt_unlearn_record *record)
 {
     const lt_unlearn_order *o = u->order;
     if (!o->set)
@@ -623,7 +279,7 @@ static lt_status run_unlearning(unlearning *u, lt_unlearn_record *record)
     LT_TRY(open_result(u));
     lti_format(record->dir, sizeof record->dir, "%s", u->to.dir);
     if (u->to.finished)
-        return read_stored(u, record);
+        return lti_unlearning_read_stored(u, record);
     const double start_s = lti_now_s();
     LT_TRY(write_sets(u));
     if (o->method->needs & LT_NEED_ATTACK)
@@ -634,19 +290,19 @@ static lt_status run_unlearning(unlearning *u, lt_unlearn_record *record)
         LT_TRY(lti_until_finish(&u->until, u->model, u->result.train.epochs));
         LT_TRY(lti_until_save(&u->until, u->to.dir));
     }
-    LT_TRY(evaluate_models(u, record));
-    fill_record(u, start_s, record);
+    LT_TRY(lti_unlearning_evaluate(u, record));
+    lti_unlearning_fill(u, start_s, record);
     LT_TRY(save_artefacts(u));
     if (*u->search)
         LT_TRY(lt_adv_cache_clear(u->search, false, NULL, NULL));
-    record->json = write_record(u, record);
+    record->json = lti_unlearning_json(u, record);
     return lt_result_dir_finish(&u->to, record->json);
 }
 
 lt_status lt_unlearn_dir(const lt_unlearn_order *order, lt_unlearn_record *record)
 {
     *record = (lt_unlearn_record){0};
-    unlearning *u = lti_calloc(1, sizeof *u);
+    lti_unlearning *u = lti_calloc(1, sizeof *u);
     if (!u)
         return LTI_NOMEM("unlearning run");
     u->order = order;
