@@ -21,7 +21,7 @@ static const lt_option place_options[] = {
     LT_BOOL(cli_run_dir_options, force, 0, "overwrite an existing run"),
     LT_OPT_END,
 };
-static const lt_option resume_options[] = {
+static const lt_option resume_rows[] = {
     LT_STR(cli_resume, resume, NULL, "continue the interrupted run in this directory, with its options"),
     LT_OPT_END,
 };
@@ -36,7 +36,7 @@ static const lt_option ledger_options[] = {
 
 const cli_shared_group cli_shared_groups[] = {
     {"Run directory", place_options, CLI_PLACE, LT_OPTGROUP_FLAGS | LT_OPTGROUP_NODIGEST, offsetof(cli_call, run_dir)},
-    {NULL, resume_options, CLI_RESUME, LT_OPTGROUP_FLAGS | LT_OPTGROUP_NODIGEST, offsetof(cli_call, resume)},
+    {NULL, resume_rows, CLI_RESUME, LT_OPTGROUP_FLAGS | LT_OPTGROUP_NODIGEST, offsetof(cli_call, resume)},
     {"Randomness", seed_options, CLI_SEED, LT_OPTGROUP_FLAGS, offsetof(cli_call, seed)},
     {"Computation", lt_compute_options, CLI_COMPUTE, LT_OPTGROUP_FLAGS, offsetof(cli_call, compute)},
     {NULL, lt_threads_options, CLI_COMPUTE, LT_OPTGROUP_FLAGS | LT_OPTGROUP_NODIGEST, offsetof(cli_call, threads)},
@@ -85,6 +85,21 @@ static lt_status check_device(cli_call *call)
     return call->common.show_config ? LT_OK : cli_open_backend(call);
 }
 
+// --resume DIR saves typing the options of that run again.
+static lt_status resume_options(cli_call *call)
+{
+    static const char *const except[] = {"json",        "quiet", "verbose", "config", "set",
+                                         "show-config", "out",   "resume",  "force",  NULL};
+    LT_TRY(lt_run_resume_options(call->resume.resume, call->verb->name, except, call->set));
+    return lt_optset_set(call->set, "out", call->resume.resume, "flag");
+}
+
+void cli_hint_resume(const cli_call *call, lt_status status, const char *dir)
+{
+    if (status == LT_E_INTERRUPTED && *dir)
+        lt_error_hint("continue with: lethe %s --resume %s", call->verb->name, dir);
+}
+
 lt_status cli_call_parse(cli_call *call)
 {
     LT_TRY(lt_optset_parse(call->set, call->argc, call->argv, call->positional, &call->n_positional));
@@ -94,7 +109,7 @@ lt_status cli_call_parse(cli_call *call)
         if (!*call->positional[i])
             return LT_FAIL(LT_E_USAGE, "%s: expected %s, found an empty argument", call->verb->name, call->verb->usage);
     if ((call->verb->uses & CLI_RESUME) && call->resume.resume && *call->resume.resume)
-        LT_TRY(cli_resume_options(call));
+        LT_TRY(resume_options(call));
     cli_limit_threads(call);
     return check_device(call);
 }
@@ -109,26 +124,6 @@ void cli_call_end(cli_call *call)
     free(call->positional);
     free(call->extra_cfg);
     free(call->opts);
-}
-
-const char *cli_find_arg(int argc, char *const *argv, const char *name)
-{
-    const char *found = NULL;
-    size_t n = strlen(name);
-    for (int i = 0; i < argc && strcmp(argv[i], "--") != 0; i++) {
-        const char *arg = argv[i];
-        if (!strncmp(arg, "--set=", 6) && !strncmp(arg + 6, name, n) && arg[6 + n] == '=')
-            found = arg + 7 + n;
-        if (!strcmp(arg, "--set") && i + 1 < argc && !strncmp(argv[i + 1], name, n) && argv[i + 1][n] == '=')
-            found = argv[i + 1] + n + 1;
-        if (strncmp(arg, "--", 2) != 0 || strncmp(arg + 2, name, n) != 0)
-            continue;
-        if (arg[2 + n] == '=')
-            found = arg + 3 + n;
-        else if (arg[2 + n] == '\0' && i + 1 < argc && strncmp(argv[i + 1], "--", 2) != 0)
-            found = argv[i + 1];
-    }
-    return found;
 }
 
 lt_status cli_positional(cli_call *call, const char *key, int min, int max)

@@ -86,7 +86,8 @@ struct cli_call { // one parsed invocation
     const void *extra; // prepare's own (a registry row)
     void *extra_cfg;   // and its config struct; freed
     json_t *result;
-    char *json; // the text of the result, where the library wrote it; NULL = made from `result`
+    char *json;    // the text of the result, where the library wrote it; NULL = made from `result`
+    lt_error late; // an error that is reported after the result; status LT_OK = none
 };
 
 struct cli_session { // one process
@@ -110,8 +111,6 @@ lt_status cli_find_verb(const char *name, const cli_row **row); // LT_E_USAGE wi
 lt_status cli_call_begin(cli_session *s, const cli_verb *verb, int argc, char *const *argv, cli_call *call); // binds
 lt_status cli_call_parse(cli_call *call);
 void cli_call_end(cli_call *call);
-const char *cli_find_arg(int argc, char *const *argv,
-                         const char *name); // value of --name VALUE, --name=VALUE or --set name=VALUE; last wins
 lt_status cli_positional(cli_call *call, const char *key, int min, int max); // at most one goes to option `key`
 // Verbs that are several: the first argument names the action.
 typedef struct cli_action {
@@ -151,11 +150,7 @@ lt_status cli_env(cli_call *call, lt_env *env);
 lt_status cli_dataset(cli_call *call, const char *spec, const lt_dataset **ds); // borrowed from the session
 void cli_catch_signals(cli_session *s); // the first SIGINT or SIGTERM raises s->stop, the second kills
 void cli_session_close(cli_session *s);
-lt_status cli_data_dir(char out[4096]);  // $LETHE_DATA, else $XDG_DATA_HOME/lethe or ~/.local/share/lethe
-void cli_use_data_dir(void);             // makes that directory $LETHE_DATA when it is there and none is set
-lt_status cli_store_dir(char out[4096]); // $LETHE_HOME/store, $XDG_DATA_HOME/lethe/store, ~/.local/share/lethe/store
-lt_status cli_key_dir(char out[4096]);   // $LETHE_HOME/keys, $XDG_CONFIG_HOME/lethe or ~/.config/lethe
-lt_status cli_cache_dir(char out[4096]); // $LETHE_HOME/cache, $XDG_CACHE_HOME/lethe or ~/.cache/lethe
+void cli_use_data_dir(void); // makes that directory $LETHE_DATA when it is there and none is set
 
 // ---- progress.c
 struct cli_progress *cli_progress_create(lt_events *events);
@@ -220,24 +215,13 @@ lt_status cli_model_other_data(cli_call *call, const lt_trained_model *m, const 
 
 enum { CLI_EVAL_BATCH = 128 }; // samples
 
-// ---- runs.c: run directories
-lt_status cli_resume_options(cli_call *call); // --resume DIR: option values of that run
+// ---- record.c, and what an interruption leaves
 void cli_hint_resume(const cli_call *call, lt_status status, const char *dir); // how to go on after an interruption
-
-// ---- record.c: the ledger, after the work
 lt_status cli_record_check(cli_call *call); // before the work: a ledger that was named must serve
 void cli_record(cli_call *call);            // a failure is a warning: the run is there, and can be recorded later
-// Default key file "sample.key" or "signing.key": in $LETHE_HOME/keys, $XDG_CONFIG_HOME/lethe or ~/.config/lethe.
-lt_status cli_key_path(const char *given, const char *name, char out[4096]);
 
 // ---- workers.c: scripts that start workers, processes that share one job
-typedef struct cli_worker_order {
-    const char *executor;
-    int workers, slots;      // slots: threads of one worker
-    const char *name, *stem; // the script is STEM.EXECUTOR.sh, or EXECUTOR.sh in the directory STEM ends with
-    const char *const *args; // of one worker
-} cli_worker_order;
-lt_status cli_worker_script(cli_call *call, const cli_worker_order *order); // call->result: script, executor, workers
+lt_status cli_worker_script(cli_call *call, const lt_worker_order *order); // call->result: script, executor, workers
 // For verbs with CLI_WORKERS. *written: --executor asks for a script of the command that `words` (ends with NULL)
 // begin, with the options of this call, and it has been written.
 lt_status cli_workers_begin(cli_call *call, const char *const *words, const char *stem, bool *written);
@@ -250,18 +234,4 @@ void cli_print_population(const json_t *result, FILE *out);
 void cli_limit_omp_spinning(char **argv);
 double cli_now_s(void);
 
-// ---- outputs.c: files that the user names
-typedef enum cli_file_kind {
-    CLI_FILE_PAGE,
-    CLI_FILE_CSV,
-    CLI_FILE_MARKDOWN,
-    CLI_FILE_NPZ,
-    CLI_FILE_C,
-    CLI_FILE_ONNX,
-    CLI_FILE_PACKED,
-    CLI_FILE_PNG,
-    CLI_FILE_NEW // nothing may be there, whatever it is
-} cli_file_kind;
-// LT_E_USAGE when `path` is a file with content of another kind, unless `force`. NULL and "" are fine.
-lt_status cli_may_write(const char *option, const char *path, cli_file_kind kind, bool force);
 #endif

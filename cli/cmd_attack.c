@@ -59,7 +59,7 @@ static const cli_group groups[] = {
 static size_t cfg_offset(const lt_attack *attack)
 {
     enum { ALIGN = 16 };
-    size_t at = (sizeof(lt_error) + ALIGN - 1) / ALIGN * ALIGN;
+    size_t at = 0;
     for (const lt_attack *const *a = lt_attacks(); *a && *a != attack; a++)
         at += (*a)->ops ? ((*a)->cfg_size + ALIGN - 1) / ALIGN * ALIGN : 0;
     return at;
@@ -175,16 +175,16 @@ static lt_status attack_models(cli_call *call, struct job *job)
     if (status == LT_OK)
         status = cli_set_result(call, record.json, "attack");
     if (status == LT_OK && lt_attack_record_check(&record, o->strict, o->allow_invalid) != LT_OK)
-        *(lt_error *)call->extra_cfg = *lt_error_get(); // said after the result
+        call->late = *lt_error_get();
     lt_attack_record_clear(&record);
     return status;
 }
 
 static lt_status check_outputs(const struct opts *o)
 {
-    LT_TRY(cli_may_write("save", o->save, CLI_FILE_NPZ, o->force));
-    LT_TRY(cli_may_write("picture", o->picture, CLI_FILE_PNG, o->force));
-    return cli_may_write("report", o->report, CLI_FILE_PAGE, o->force);
+    LT_TRY(lt_output_check("save", o->save, LT_OUTPUT_NPZ, o->force));
+    LT_TRY(lt_output_check("picture", o->picture, LT_OUTPUT_PNG, o->force));
+    return lt_output_check("report", o->report, LT_OUTPUT_PAGE, o->force);
 }
 
 static lt_status run(cli_call *call)
@@ -201,14 +201,6 @@ done:
     lt_model_list_clear(&job.models);
     lt_model_list_clear(&job.surrogates);
     return status;
-}
-
-static lt_status check(const cli_call *call)
-{
-    const lt_error *e = call->extra_cfg;
-    if (e->status != LT_OK)
-        lt_error_restore(e);
-    return e->status;
 }
 
 const cli_verb cli_verb_attack = {
@@ -230,6 +222,5 @@ const cli_verb cli_verb_attack = {
     .prepare = prepare,
     .more_help = more_help,
     .run = run,
-    .check = check,
     .print = cli_attack_print,
 };

@@ -124,9 +124,9 @@ static lt_status run(cli_call *call)
     struct opts *o = call->opts;
     o->audit.seed = call->seed.seed;
     LT_TRY(cli_positional(call, "run", is_set(o->signals) ? 0 : 1, 1 << 20));
-    LT_TRY(cli_may_write("scores", o->scores, CLI_FILE_NPZ, o->force));
-    LT_TRY(cli_may_write("risk", o->risk, CLI_FILE_CSV, o->force));
-    LT_TRY(cli_may_write("amun-bound-out", o->amun_bound_out, CLI_FILE_NPZ, o->force));
+    LT_TRY(lt_output_check("scores", o->scores, LT_OUTPUT_NPZ, o->force));
+    LT_TRY(lt_output_check("risk", o->risk, LT_OUTPUT_CSV, o->force));
+    LT_TRY(lt_output_check("amun-bound-out", o->amun_bound_out, LT_OUTPUT_NPZ, o->force));
     LT_TRY(check_names(call));
     list_runs(call, &o->runs);
     cli_list_option(&o->oracles, call, is_set(o->signals) ? "oracle-signals" : "oracle");

@@ -193,12 +193,7 @@ static lt_status run_export(cli_call *call)
         return LT_FAIL(LT_E_USAGE, "data export: --out is missing");
     LT_TRY(open_named(call, &ds));
     LT_TRY(lt_dataset_export(ds, (lt_dataset_format)o->format, o->out));
-    call->result = json_object();
-    cli_put_text(call->result, "data", ds->spec);
-    cli_put_text(call->result, "out", o->out);
-    cli_put(call->result, "n_train", json_integer(ds->split[LT_TRAIN].n));
-    cli_put(call->result, "n_test", json_integer(ds->split[LT_TEST].n));
-    return LT_OK;
+    return cli_json_take(lt_dataset_export_json(ds, o->out), &call->result);
 }
 
 static void print_export(const json_t *r, FILE *out)
@@ -221,7 +216,7 @@ static lt_status run_get(cli_call *call)
     if (o->out && *o->out)
         snprintf(dir, sizeof dir, "%s", o->out);
     else
-        LT_TRY(cli_data_dir(dir));
+        LT_TRY(lt_data_dir(dir));
     cli_session *s = call->session;
     lt_download got;
     cli_catch_signals(s);
@@ -230,11 +225,7 @@ static lt_status run_get(cli_call *call)
         &(lt_download_spec){
             .name = call->positional[1], .dir = dir, .url = o->url, .events = s->events, .stop = &s->stop},
         &got));
-    call->result = json_object();
-    cli_put_text(call->result, "name", call->positional[1]);
-    cli_put_text(call->result, "dir", got.dir);
-    cli_put(call->result, "cached", json_boolean(got.cached));
-    return LT_OK;
+    return cli_json_take(lt_download_json(call->positional[1], &got), &call->result);
 }
 
 static void print_get(const json_t *r, FILE *out)

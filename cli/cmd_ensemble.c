@@ -122,7 +122,7 @@ static lt_status evaluate(cli_call *call, const lt_model_list *e, const lt_model
     const char *spec;
     lt_env env;
     lt_ensemble_eval_record record;
-    LT_TRY(cli_may_write("report", o->report, CLI_FILE_PAGE, call->run_dir.force));
+    LT_TRY(lt_output_check("report", o->report, LT_OUTPUT_PAGE, call->run_dir.force));
     LT_TRY(lt_model_list_data_spec(e, o->data, &spec));
     LT_TRY(cli_dataset(call, spec, &ds));
     cli_catch_signals(call->session);

@@ -62,7 +62,7 @@ static lt_status run(cli_call *call)
     lt_trained_model model;
     const lt_dataset *ds = NULL;
     LT_TRY(cli_positional(call, "run", 1, 1));
-    LT_TRY(cli_may_write("signals", o->signals, CLI_FILE_NPZ, o->force));
+    LT_TRY(lt_output_check("signals", o->signals, LT_OUTPUT_NPZ, o->force));
     if (is_set(o->data))
         LT_TRY(cli_dataset(call, o->data, &ds));
     lt_status status = lt_trained_model_open(o->run, &o->file, ds, &model);

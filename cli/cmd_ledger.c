@@ -4,7 +4,6 @@
 #include "cli.h"
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 struct opts {
     const char *ledger, *request, *key, *public_key, *sample_key, *head, *out;
@@ -35,27 +34,10 @@ static bool is_given(const char *text)
     return text && *text;
 }
 
-static bool is_file(const char *path)
-{
-    struct stat st;
-    return stat(path, &st) == 0 && S_ISREG(st.st_mode);
-}
-
-// Without --ledger: that of $LETHE_HOME, of this directory, or of the default directory of runs.
-static lt_status open_ledger(const cli_call *call, const char *run, lt_ledger_access access, lt_ledger **ledger)
+static lt_status open_ledger(const cli_call *call, lt_ledger_access access, lt_ledger **ledger)
 {
     const struct opts *o = call->opts;
-    char *path;
-    LT_TRY(lt_ledger_path(o->ledger, run, &path));
-    if (!is_given(o->ledger) && !run && !is_file(path) && is_file("runs/lethe.db")) {
-        free(path);
-        path = cli_format("runs/lethe.db");
-    }
-    if (access == LT_LEDGER_APPEND && !run && !is_file(path)) // to sign what is not there would make an empty one
-        access = LT_LEDGER_READ;
-    lt_status status = lt_ledger_open(path, access, ledger);
-    free(path);
-    return status;
+    return lt_ledger_open_named(o->ledger, NULL, access, ledger);
 }
 
 static lt_status need_arguments(const cli_call *call, int min, int max, const char *what)
@@ -91,7 +73,7 @@ static lt_status run_list(cli_call *call)
     lt_ledger *ledger;
     char *json;
     LT_TRY(need_arguments(call, 0, 0, "no argument"));
-    LT_TRY(open_ledger(call, NULL, LT_LEDGER_READ, &ledger));
+    LT_TRY(open_ledger(call, LT_LEDGER_READ, &ledger));
     lt_status status = lt_ledger_list_json(ledger, is_given(o->request) ? o->request : NULL, &json);
     lt_ledger_close(ledger);
     return status == LT_OK ? take_result(call, json) : status;
@@ -127,7 +109,7 @@ static lt_status run_show(cli_call *call)
     char *json;
     LT_TRY(need_arguments(call, 1, 1, "the number of a record"));
     LT_TRY(parse_id(call->positional[1], &id));
-    LT_TRY(open_ledger(call, NULL, LT_LEDGER_READ, &ledger));
+    LT_TRY(open_ledger(call, LT_LEDGER_READ, &ledger));
     lt_status status = lt_ledger_record_json(ledger, id, &json);
     lt_ledger_close(ledger);
     return status == LT_OK ? take_result(call, json) : status;
@@ -145,37 +127,12 @@ static void print_json(const json_t *r, FILE *out)
 static lt_status run_record(cli_call *call)
 {
     const struct opts *o = call->opts;
-    char key[4096];
-    json_t *list = json_array();
-    lt_status status = need_arguments(call, 1, 1 << 20, "the directories of finished runs");
-    if (status == LT_OK)
-        status = cli_key_path(o->sample_key, "sample.key", key);
+    char key[LT_DIR_MAX], *json;
+    LT_TRY(need_arguments(call, 1, 1 << 20, "the directories of finished runs"));
+    LT_TRY(lt_key_path(o->sample_key, "sample.key", key));
     const lt_ledger_source source = {.request = o->request, .sample_key = key};
-    for (int i = 1; i < call->n_positional && status == LT_OK; i++) {
-        lt_ledger *ledger = NULL;
-        lt_ledger_entry entry;
-        if (!lt_run_is_done(call->positional[i])) // before a ledger is made
-            status = LT_FAIL(LT_E_INPUT, "%s: expected a finished run, found none", call->positional[i]);
-        if (status == LT_OK)
-            status = open_ledger(call, call->positional[i], LT_LEDGER_APPEND, &ledger);
-        if (status == LT_OK)
-            status = lt_ledger_record_run(ledger, call->positional[i], &source, &entry);
-        if (status == LT_OK) {
-            json_t *one = json_object();
-            cli_put_text(one, "run", call->positional[i]);
-            cli_put_text(one, "file", lt_ledger_file(ledger));
-            cli_put(one, "record", json_integer(entry.id));
-            cli_put(one, "known", json_boolean(entry.is_known));
-            json_array_append_new(list, one);
-        }
-        lt_ledger_close(ledger);
-    }
-    if (status == LT_OK) {
-        call->result = json_object();
-        cli_put(call->result, "recorded", json_incref(list));
-    }
-    json_decref(list);
-    return status;
+    LT_TRY(lt_ledger_record_runs(o->ledger, call->positional + 1, call->n_positional - 1, &source, &json));
+    return take_result(call, json);
 }
 
 static void print_record(const json_t *r, FILE *out)
@@ -193,17 +150,11 @@ static void print_record(const json_t *r, FILE *out)
 static lt_status run_keygen(cli_call *call)
 {
     const struct opts *o = call->opts;
-    char path[4096], fingerprint[LT_FINGERPRINT_HEX];
+    char path[LT_DIR_MAX], *json;
     LT_TRY(need_arguments(call, 0, 0, "no argument"));
-    LT_TRY(cli_key_path(o->key, "signing.key", path));
-    LT_TRY(lt_ledger_keygen(path, fingerprint));
-    char *public_key = cli_format("%s.pub", path);
-    call->result = json_object();
-    cli_put_text(call->result, "key", path);
-    cli_put_text(call->result, "public_key", public_key);
-    cli_put_text(call->result, "fingerprint", fingerprint);
-    free(public_key);
-    return LT_OK;
+    LT_TRY(lt_key_path(o->key, "signing.key", path));
+    LT_TRY(lt_ledger_keygen_json(path, &json));
+    return take_result(call, json);
 }
 
 static void print_keygen(const json_t *r, FILE *out)
@@ -216,23 +167,14 @@ static void print_keygen(const json_t *r, FILE *out)
 static lt_status run_sign(cli_call *call)
 {
     const struct opts *o = call->opts;
-    char path[4096];
+    char path[LT_DIR_MAX], *json;
     lt_ledger *ledger;
-    lt_ledger_signature s;
     LT_TRY(need_arguments(call, 0, 0, "no argument"));
-    LT_TRY(cli_key_path(o->key, "signing.key", path));
-    LT_TRY(open_ledger(call, NULL, LT_LEDGER_APPEND, &ledger));
-    lt_status status = lt_ledger_sign(ledger, path, &s);
-    if (status == LT_OK) {
-        call->result = json_object();
-        cli_put_text(call->result, "file", lt_ledger_file(ledger));
-        cli_put(call->result, "record", json_integer(s.entry.id));
-        cli_put(call->result, "signed_up_to", json_integer(s.covers));
-        cli_put_text(call->result, "signed_digest", s.covers_digest);
-        cli_put_text(call->result, "fingerprint", s.fingerprint);
-    }
+    LT_TRY(lt_key_path(o->key, "signing.key", path));
+    LT_TRY(open_ledger(call, LT_LEDGER_APPEND, &ledger));
+    lt_status status = lt_ledger_sign_json(ledger, path, &json);
     lt_ledger_close(ledger);
-    return status;
+    return status == LT_OK ? take_result(call, json) : status;
 }
 
 static void print_sign(const json_t *r, FILE *out)
@@ -244,16 +186,6 @@ static void print_sign(const json_t *r, FILE *out)
 }
 
 // ---- verify
-
-// JSON or a page: a receipt, which is verified by itself.
-static bool is_receipt(const char *path)
-{
-    FILE *f = fopen(path, "rb");
-    const int first = f ? getc(f) : EOF;
-    if (f)
-        fclose(f);
-    return first == '{' || first == '<';
-}
 
 static lt_status verify_receipt(cli_call *call, const char *path)
 {
@@ -273,8 +205,8 @@ static lt_status verify_ledger(cli_call *call)
     const lt_env env = {.events = call->session->events, .stop = &call->session->stop};
     char key[4096], *json;
     lt_ledger *ledger;
-    LT_TRY(cli_key_path(o->sample_key, "sample.key", key));
-    LT_TRY(open_ledger(call, NULL, LT_LEDGER_READ, &ledger));
+    LT_TRY(lt_key_path(o->sample_key, "sample.key", key));
+    LT_TRY(open_ledger(call, LT_LEDGER_READ, &ledger));
     const lt_ledger_verify_spec spec = {.public_key = is_given(o->public_key) ? o->public_key : NULL,
                                         .head = is_given(o->head) ? o->head : NULL,
                                         .sample_key = key,
@@ -292,7 +224,7 @@ static lt_status run_verify(cli_call *call)
 {
     struct opts *o = call->opts;
     LT_TRY(need_arguments(call, 0, 1, "at most a receipt or a ledger"));
-    if (call->n_positional > 1 && is_receipt(call->positional[1]))
+    if (call->n_positional > 1 && lt_is_receipt(call->positional[1]))
         return verify_receipt(call, call->positional[1]);
     if (call->n_positional > 1)
         LT_TRY(lt_optset_set(call->set, "ledger", call->positional[1], "flag"));
@@ -321,26 +253,6 @@ static void print_verify(const json_t *r, FILE *out)
 
 // ---- export
 
-static bool ends_with(const char *text, const char *end)
-{
-    const size_t n = strlen(text), m = strlen(end);
-    return n >= m && !strcmp(text + n - m, end);
-}
-
-static lt_status write_export(cli_call *call, const char *path, const char *text)
-{
-    const struct opts *o = call->opts;
-    if (!o->force && is_file(path)) {
-        LT_FAIL(LT_E_USAGE, "--out %s: expected no file, found one", path);
-        return lt_error_hint("--force replaces it");
-    }
-    LT_TRY(lt_write_file_atomic(path, text, strlen(text)));
-    call->result = json_object();
-    cli_put_text(call->result, "written", path);
-    cli_put(call->result, "bytes", json_integer((json_int_t)strlen(text)));
-    return LT_OK;
-}
-
 static lt_status run_export(cli_call *call)
 {
     const struct opts *o = call->opts;
@@ -352,18 +264,18 @@ static lt_status run_export(cli_call *call)
         LT_TRY(parse_id(call->positional[1], &spec.id));
     if (spec.id && spec.request)
         return LT_FAIL(LT_E_USAGE, "ledger export: expected the number of a record or --request, found both");
-    if (is_given(o->out) && !ends_with(o->out, ".html") && !ends_with(o->out, ".json"))
-        return LT_FAIL(LT_E_USAGE, "--out: expected a name that ends with .html or .json, found '%s'", o->out);
-    spec.format = is_given(o->out) && ends_with(o->out, ".html") ? LT_RECEIPT_HTML : LT_RECEIPT_JSON;
-    LT_TRY(open_ledger(call, NULL, LT_LEDGER_READ, &ledger));
+    if (is_given(o->out))
+        LT_TRY(lt_receipt_format_of(o->out, &spec.format));
+    LT_TRY(open_ledger(call, LT_LEDGER_READ, &ledger));
     lt_status status = lt_ledger_export(ledger, &spec, &text);
     lt_ledger_close(ledger);
     LT_TRY(status);
     if (!is_given(o->out))
         return take_result(call, text);
-    status = write_export(call, o->out, text);
+    char *json = NULL;
+    status = lt_receipt_write(o->out, text, o->force, &json);
     free(text);
-    return status;
+    return status == LT_OK ? take_result(call, json) : status;
 }
 
 static void print_export(const json_t *r, FILE *out)

@@ -73,8 +73,8 @@ static lt_status run(cli_call *call)
     LT_TRY(cli_positional(call, "file", 1, 1));
     if ((o->clip > 0) != (o->out && *o->out)) // before a file is opened
         return LT_FAIL(LT_E_USAGE, "norms: --clip and --out go together");
-    LT_TRY(cli_may_write("out", o->out, CLI_FILE_NEW, o->force));
-    LT_TRY(cli_may_write("report", o->report, CLI_FILE_PAGE, o->force));
+    LT_TRY(lt_output_check("out", o->out, LT_OUTPUT_NEW, o->force));
+    LT_TRY(lt_output_check("report", o->report, LT_OUTPUT_PAGE, o->force));
     lt_status status = lt_trained_model_open(o->file, &o->fallback, NULL, &m);
     if (status == LT_OK)
         status = measure(call, m.model);

@@ -174,14 +174,14 @@ static char *target_path(const char *out, int32_t format)
 // Neither the file nor the header next to a C file may be somebody else's.
 static lt_status may_export(const cli_call *call, int32_t format, const char *path)
 {
-    static const cli_file_kind kind[] = {
-        [LT_EXPORT_C] = CLI_FILE_C, [LT_EXPORT_ONNX] = CLI_FILE_ONNX, [LT_EXPORT_PACKED] = CLI_FILE_PACKED};
+    static const lt_output_kind kind[] = {
+        [LT_EXPORT_C] = LT_OUTPUT_C, [LT_EXPORT_ONNX] = LT_OUTPUT_ONNX, [LT_EXPORT_PACKED] = LT_OUTPUT_PACKED};
     const size_t n = strlen(path);
-    LT_TRY(cli_may_write("out", path, kind[format], call->run_dir.force));
+    LT_TRY(lt_output_check("out", path, kind[format], call->run_dir.force));
     if (format != LT_EXPORT_C || n < 2)
         return LT_OK;
     char *header = cli_format("%.*sh", (int)n - 1, path);
-    const lt_status status = cli_may_write("out", header, CLI_FILE_C, call->run_dir.force);
+    const lt_status status = lt_output_check("out", header, LT_OUTPUT_C, call->run_dir.force);
     free(header);
     return status;
 }

@@ -49,11 +49,11 @@ static const char *out_of(const struct opts *o)
 
 static lt_status check_files(const struct opts *o)
 {
-    static const cli_file_kind kind[] = {
-        [LT_REPORT_HTML] = CLI_FILE_PAGE, [LT_REPORT_CSV] = CLI_FILE_CSV, [LT_REPORT_MARKDOWN] = CLI_FILE_MARKDOWN};
-    LT_TRY(cli_may_write("out", out_of(o), kind[o->format], o->force));
-    LT_TRY(cli_may_write("markdown", o->markdown, CLI_FILE_MARKDOWN, o->force));
-    return cli_may_write("csv", o->csv, CLI_FILE_CSV, o->force);
+    static const lt_output_kind kind[] = {
+        [LT_REPORT_HTML] = LT_OUTPUT_PAGE, [LT_REPORT_CSV] = LT_OUTPUT_CSV, [LT_REPORT_MARKDOWN] = LT_OUTPUT_MARKDOWN};
+    LT_TRY(lt_output_check("out", out_of(o), kind[o->format], o->force));
+    LT_TRY(lt_output_check("markdown", o->markdown, LT_OUTPUT_MARKDOWN, o->force));
+    return lt_output_check("csv", o->csv, LT_OUTPUT_CSV, o->force);
 }
 
 // A directory of `lethe sweep`: the page that ended it, from its summary.
@@ -66,7 +66,7 @@ static lt_status run_study(cli_call *call)
     LT_TRY(lt_study_result_read(call->positional[0], &study));
     const char *title = strcmp(o->title, usual_title) != 0 ? o->title : NULL;
     lt_status status =
-        sweep_write_page(&study, title, &(lt_report_files){.page = out_of(o), .format = (lt_report_format)o->format});
+        lt_report_study(&study, title, &(lt_report_files){.page = out_of(o), .format = (lt_report_format)o->format});
     if (status == LT_OK)
         status = cli_json_take(lt_study_result_json(&study), &call->result);
     if (status == LT_OK)

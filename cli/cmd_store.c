@@ -45,7 +45,7 @@ static const cli_group groups[] = {
 static lt_status store_dir(const struct opts *o, char out[4096])
 {
     if (!o->store || !*o->store)
-        return cli_store_dir(out);
+        return lt_store_dir(out);
     if (snprintf(out, 4096, "%s", o->store) >= 4096)
         return LT_FAIL(LT_E_USAGE, "--store: the path is longer than 4095 bytes");
     return LT_OK;
@@ -265,36 +265,19 @@ static void print_prune(const json_t *r, FILE *out)
             cli_text(r, "store"));
 }
 
-// ---- the verb
-
 // ---- clear-cache
 
 // Of the cache (--cache, or that of the user) and of the runs that are named.
 static lt_status run_clear_cache(cli_call *call)
 {
     const struct opts *o = call->opts;
-    char dir[4096];
-    int64_t n_sets = 0, n_bytes = 0;
+    char dir[LT_DIR_MAX], *json;
     if (o->cache && *o->cache)
         snprintf(dir, sizeof dir, "%s", o->cache);
     else
-        LT_TRY(cli_cache_dir(dir));
-    LT_TRY(lt_adv_cache_clear(dir, o->dry_run, &n_sets, &n_bytes));
-    for (int i = 1; i < call->n_positional; i++) {
-        int64_t n, bytes;
-        char *adv = cli_format("%s/adv", call->positional[i]);
-        lt_status status = lt_adv_set_remove(adv, o->dry_run, &n, &bytes);
-        free(adv);
-        LT_TRY(status);
-        n_sets += n;
-        n_bytes += bytes;
-    }
-    call->result = json_object();
-    cli_put_text(call->result, "cache", dir);
-    cli_put(call->result, "n", json_integer(n_sets));
-    cli_put(call->result, "bytes", json_integer(n_bytes));
-    cli_put(call->result, "dry_run", json_boolean(o->dry_run));
-    return LT_OK;
+        LT_TRY(lt_cache_dir(dir));
+    LT_TRY(lt_adv_clear_json(dir, call->positional + 1, call->n_positional - 1, o->dry_run, &json));
+    return cli_json_take(json, &call->result);
 }
 
 static void print_clear_cache(const json_t *r, FILE *out)
@@ -304,6 +287,8 @@ static void print_clear_cache(const json_t *r, FILE *out)
             json_is_true(json_object_get(r, "dry_run")) ? "would be removed from" : "removed from",
             cli_text(r, "cache"));
 }
+
+// ---- the verb
 
 static const cli_action actions[] = {
     {"plan", run_plan, print_plan},

@@ -30,15 +30,6 @@ static const cli_group groups[] = {
     {NULL, NULL, NULL, 0, 0},
 };
 
-// sweeps/NAME for .../NAME.yaml
-static char *default_out(const char *file)
-{
-    const char *base = strrchr(file, '/');
-    base = base ? base + 1 : file;
-    const char *dot = strrchr(base, '.');
-    return cli_format("sweeps/%.*s", (int)(dot && dot != base ? (size_t)(dot - base) : strlen(base)), base);
-}
-
 // A data set that cannot be opened is a mistake of the study file.
 static lt_status open_data(cli_call *call, const lt_study *study, const lt_dataset **ds)
 {
@@ -69,7 +60,7 @@ static lt_status write_result(cli_call *call, const lt_study_result *result)
     char *page = cli_format("%s/report.html", result->out);
     lt_status status = lt_study_result_write(result);
     if (status == LT_OK)
-        status = sweep_write_page(result, NULL, &(lt_report_files){.page = page});
+        status = lt_report_study(result, NULL, &(lt_report_files){.page = page});
     if (status == LT_OK)
         status = cli_json_take(lt_study_result_json(result), &call->result);
     if (status == LT_OK)
@@ -88,6 +79,8 @@ static lt_status run_study(cli_call *call, lt_study_runner *runner)
     LT_TRY(status);
     LT_TRY(lt_study_summarize(runner, &result));
     status = write_result(call, &result);
+    if (status == LT_OK && lt_study_result_check(&result) != LT_OK)
+        call->late = *lt_error_get(); // reported after the tables: what could be done is done
     lt_study_result_clear(&result);
     return status;
 }
@@ -103,12 +96,12 @@ static lt_status make_script(cli_call *call, const char *out)
     const char *const args[] = {"sweep", o->study, "--out", out, "--join", "--jobs", slots, NULL};
     const char *name = strrchr(out, '/');
     char *stem = cli_format("%s/", out);
-    const lt_status status = cli_worker_script(call, &(cli_worker_order){.executor = o->executor,
-                                                                         .workers = o->workers,
-                                                                         .slots = jobs,
-                                                                         .name = name ? name + 1 : out,
-                                                                         .stem = stem,
-                                                                         .args = args});
+    const lt_status status = cli_worker_script(call, &(lt_worker_order){.executor = o->executor,
+                                                                        .n_workers = o->workers,
+                                                                        .slots = jobs,
+                                                                        .name = name ? name + 1 : out,
+                                                                        .stem = stem,
+                                                                        .args = args});
     free(stem);
     return status;
 }
@@ -152,7 +145,9 @@ static lt_status run(cli_call *call)
                                  .events = call->session->events};
     sweep_task task = {0};
     LT_TRY(lt_executor_find(o->executor, &task.kind));
-    char *out = o->out && *o->out ? cli_format("%s", o->out) : default_out(o->study);
+    char *out = o->out && *o->out ? cli_format("%s", o->out) : lt_study_default_out(o->study);
+    if (!out)
+        return LT_FAIL(LT_E_NOMEM, "out of memory: sweep");
     for (size_t n = strlen(out); n > 1 && out[n - 1] == '/';)
         out[--n] = '\0';
     task.out = out;
@@ -170,19 +165,6 @@ static lt_status run(cli_call *call)
 static bool is_dry(const json_t *r)
 {
     return json_is_true(json_object_get(r, "dry_run"));
-}
-
-// Judged after the tables are printed: what could be done is done.
-static lt_status check(const cli_call *call)
-{
-    const json_t *failed = json_object_get(call->result, "failed");
-    const size_t n = json_array_size(failed);
-    if (is_dry(call->result) || n == 0)
-        return LT_OK;
-    const json_t *first = json_array_get(failed, 0);
-    LT_FAIL(LT_E_FAIL, "%zu part%s failed or could not begin; the first is %s: %s", n, n == 1 ? "" : "s",
-            cli_text(first, "part"), cli_text(first, "error"));
-    return lt_error_hint("summary.json lists them; the same command tries them again");
 }
 
 // Of ranks that share a sweep the first prints the tables.
@@ -233,6 +215,5 @@ const cli_verb cli_verb_sweep = {
     .opts_size = sizeof(struct opts),
     .groups = groups,
     .run = run,
-    .check = check,
     .print = print,
 };

@@ -50,11 +50,8 @@ static lt_status train_population(cli_call *call, const lt_train_order *order, i
         status = cli_set_result(call, record.json, record.dir);
     else
         cli_hint_resume(call, status, record.dir);
-    if (status == LT_OK && record.failure.status != LT_OK) { // an error after the rest has been told
-        lt_error *kept = cli_alloc(1, sizeof *kept);
-        *kept = record.failure;
-        call->extra_cfg = kept;
-    }
+    if (status == LT_OK)
+        call->late = record.failure;
     lt_population_record_clear(&record);
     return status;
 }
@@ -75,15 +72,6 @@ static lt_status open_ranks(cli_call *call)
     LT_FAIL(LT_E_USAGE, "train: --ranks %d, but %d process%s been started", o->what.ranks, comm->size,
             comm->size == 1 ? " has" : "es have");
     return lt_error_hint("mpirun -n %d lethe train --ranks %d ...", o->what.ranks, o->what.ranks);
-}
-
-static lt_status check_population(const cli_call *call)
-{
-    const lt_error *e = call->extra_cfg;
-    if (!e)
-        return LT_OK;
-    lt_error_restore(e);
-    return e->status;
 }
 
 static lt_status run(cli_call *call)
@@ -161,6 +149,5 @@ const cli_verb cli_verb_train = {
     .opts_size = sizeof(struct opts),
     .groups = groups,
     .run = run,
-    .check = check_population,
     .print = print,
 };

@@ -36,58 +36,10 @@ static const cli_group groups[] = {
 
 // ---- the method's own options
 
-// "method:" at the start of a line of the --config file. A spelling this misses is caught after parsing.
-static char *method_of_config(const char *path)
-{
-    enum { MAX_BYTES = 1 << 20 };
-    char *text, *found = NULL;
-    size_t n;
-    if (!path || lt_read_file(path, MAX_BYTES, &text, &n) != LT_OK) {
-        lt_error_clear(); // parsing reports it
-        return NULL;
-    }
-    for (char *line = text; line && *line && !found; line = strchr(line, '\n') ? strchr(line, '\n') + 1 : NULL)
-        if (!strncmp(line, "method:", 7)) {
-            char *value = line + 7 + strspn(line + 7, " \t\"'");
-            found = cli_format("%.*s", (int)strcspn(value, " \t\"'\r\n#"), value);
-        }
-    free(text);
-    return found;
-}
-
-static char *method_of_run(const char *dir)
-{
-    char *path = dir ? cli_format("%s/resolved.json", dir) : NULL, *found = NULL;
-    json_t *resolved = NULL;
-    if (path && cli_json_load(path, &resolved) == LT_OK && *cli_text(resolved, "method.value"))
-        found = cli_format("%s", cli_text(resolved, "method.value"));
-    lt_error_clear(); // --resume itself is checked later
-    json_decref(resolved);
-    free(path);
-    return found;
-}
-
-static char *guess_method(const cli_call *call)
-{
-    const char *flag = cli_find_arg(call->argc, call->argv, "method"), *env = getenv("LETHE_METHOD");
-    char *found = NULL;
-    if (flag)
-        return cli_format("%s", flag);
-    found = method_of_run(cli_find_arg(call->argc, call->argv, "resume"));
-    if (!found && env && *env)
-        found = cli_format("%s", env);
-    if (!found)
-        found = method_of_config(cli_find_arg(call->argc, call->argv, "config"));
-    return found ? found : method_of_config(getenv("LETHE_CONFIG"));
-}
-
 static lt_status prepare(cli_call *call)
 {
-    char *name = guess_method(call);
-    const lt_unlearn_method *m = NULL;
-    lt_status status = name ? lt_unlearn_find(name, &m) : LT_OK;
-    free(name);
-    LT_TRY(status);
+    const lt_unlearn_method *m;
+    LT_TRY(lt_unlearn_method_asked(call->argc, call->argv, &m));
     if (!m)
         return LT_OK;
     char prefix[64];

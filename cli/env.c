@@ -190,54 +190,11 @@ void cli_session_close(cli_session *s)
     cli_progress_destroy(s->progress);
 }
 
-// The first of: $variable/suffix, $HOME/below/suffix, ./.suffix.
-static lt_status user_dir(const char *variable, const char *below, const char *suffix, char out[4096])
-{
-    const char *base = getenv(variable), *home = getenv("HOME");
-    int n = base && *base   ? snprintf(out, 4096, "%s/%s", base, suffix)
-            : home && *home ? snprintf(out, 4096, "%s/%s/%s", home, below, suffix)
-                            : snprintf(out, 4096, ".%s", suffix);
-    if (n < 0 || n >= 4096)
-        return LT_FAIL(LT_E_USAGE, "$%s: the path is longer than 4095 bytes", variable);
-    return LT_OK;
-}
-
-lt_status cli_cache_dir(char out[4096])
-{
-    const char *home = getenv("LETHE_HOME");
-    return home && *home ? user_dir("LETHE_HOME", "", "cache", out)
-                         : user_dir("XDG_CACHE_HOME", ".cache", "lethe", out);
-}
-
-lt_status cli_store_dir(char out[4096])
-{
-    const char *home = getenv("LETHE_HOME");
-    return home && *home ? user_dir("LETHE_HOME", "", "store", out)
-                         : user_dir("XDG_DATA_HOME", ".local/share", "lethe/store", out);
-}
-
-lt_status cli_key_dir(char out[4096])
-{
-    const char *home = getenv("LETHE_HOME");
-    return home && *home ? user_dir("LETHE_HOME", "", "keys", out)
-                         : user_dir("XDG_CONFIG_HOME", ".config", "lethe", out);
-}
-
-lt_status cli_data_dir(char out[4096])
-{
-    const char *data = getenv("LETHE_DATA");
-    if (!data || !*data)
-        return user_dir("XDG_DATA_HOME", ".local/share", "lethe", out);
-    if (snprintf(out, 4096, "%s", data) >= 4096)
-        return LT_FAIL(LT_E_USAGE, "$LETHE_DATA: the path is longer than 4095 bytes");
-    return LT_OK;
-}
-
 void cli_use_data_dir(void)
 {
     char dir[4096];
     struct stat st;
     const char *data = getenv("LETHE_DATA");
-    if ((!data || !*data) && cli_data_dir(dir) == LT_OK && stat(dir, &st) == 0 && S_ISDIR(st.st_mode))
+    if ((!data || !*data) && lt_data_dir(dir) == LT_OK && stat(dir, &st) == 0 && S_ISDIR(st.st_mode))
         setenv("LETHE_DATA", dir, 1);
 }

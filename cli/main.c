@@ -152,6 +152,10 @@ static lt_status run_call(cli_call *call, struct telling *t)
     cli_record(call);
     print_result(call);
     t->printed = true;
+    if (call->late.status != LT_OK) {
+        lt_error_restore(&call->late);
+        return call->late.status;
+    }
     return call->verb->check ? call->verb->check(call) : LT_OK;
 }
 

@@ -5,5 +5,4 @@
 
 void sweep_print_plan(const json_t *r, FILE *out);   // of lt_study_plan_json
 void sweep_print_result(const json_t *r, FILE *out); // of lt_study_result_json
-lt_status sweep_write_page(const lt_study_result *study, const char *title, const lt_report_files *files);
 #endif

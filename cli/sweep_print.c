@@ -170,13 +170,3 @@ void sweep_print_result(const json_t *r, FILE *out)
     fprintf(out, "%.0f parts, %.0f of them done before; report: %s\n", cli_real(r, "parts.n"),
             cli_real(r, "parts.n_existing"), cli_text(r, "report"));
 }
-
-// title NULL = that of the study
-lt_status sweep_write_page(const lt_study_result *study, const char *title, const lt_report_files *files)
-{
-    lt_report *report = NULL;
-    LT_TRY(lt_report_from_runs(&(lt_report_source){.title = title, .study = study}, &report));
-    const lt_status status = lt_report_write(report, files);
-    lt_report_destroy(report);
-    return status;
-}

@@ -2,7 +2,6 @@
 #include "cli.h"
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 const lt_option cli_worker_options[] = {
     LT_STR(cli_workers, executor, "local",
@@ -14,79 +13,11 @@ const lt_option cli_worker_options[] = {
     LT_OPT_END,
 };
 
-enum { MAX_VARIABLES = 4 };
-static void list_variables(const char *env[2 * MAX_VARIABLES + 1])
+lt_status cli_worker_script(cli_call *call, const lt_worker_order *order)
 {
-    static const char *const name[MAX_VARIABLES] = {"LETHE_DATA", "LETHE_HOME", "LETHE_CACHE", "XDG_CACHE_HOME"};
-    int n = 0;
-    for (int i = 0; i < MAX_VARIABLES; i++)
-        if (getenv(name[i])) {
-            env[n++] = name[i];
-            env[n++] = getenv(name[i]);
-        }
-    env[n] = NULL;
-}
-
-// STEM/slurm.sh for a directory, which is made; else STEM.slurm.sh.
-static char *script_path(const cli_worker_order *o, const char *end)
-{
-    const size_t n = strlen(o->stem);
-    return cli_format("%s%s%s%s", o->stem, n > 0 && o->stem[n - 1] == '/' ? "" : ".", o->executor, end);
-}
-
-static lt_status make_parent(const char *path)
-{
-    const char *slash = strrchr(path, '/');
-    if (!slash || slash == path)
-        return LT_OK;
-    char *dir = cli_format("%.*s", (int)(slash - path), path);
-    const lt_status status = lt_make_dirs(dir);
-    free(dir);
-    return status;
-}
-
-static lt_status write_script(cli_call *call, const cli_worker_order *o, const char *text)
-{
-    char *path = script_path(o, ".sh");
-    lt_status status = make_parent(path);
-    if (status == LT_OK)
-        status = lt_write_file_atomic(path, text, strlen(text));
-    if (status == LT_OK) {
-        call->result = json_object();
-        cli_put_text(call->result, "script", path);
-        cli_put(call->result, "executor", json_string(o->executor));
-        cli_put(call->result, "workers", json_integer(o->workers));
-    }
-    free(path);
-    return status;
-}
-
-lt_status cli_worker_script(cli_call *call, const cli_worker_order *o)
-{
-    char program[4096] = "lethe", dir[4096] = ".", *text;
-    const char *env[2 * MAX_VARIABLES + 1];
-    const ssize_t n = readlink("/proc/self/exe", program, sizeof program - 1);
-    if (n > 0)
-        program[n] = '\0';
-    if (!getcwd(dir, sizeof dir))
-        return LT_FAIL(LT_E_IO, "the current directory cannot be read");
-    list_variables(env);
-    char *log = script_path(o, "");
-    lt_status status = lt_executor_script(o->executor,
-                                          &(lt_worker_script){.name = o->name,
-                                                              .program = program,
-                                                              .dir = dir,
-                                                              .args = o->args,
-                                                              .env = env,
-                                                              .log = log,
-                                                              .n_workers = o->workers,
-                                                              .slots = o->slots},
-                                          &text);
-    free(log);
-    LT_TRY(status);
-    status = write_script(call, o, text);
-    free(text);
-    return status;
+    char *json;
+    LT_TRY(lt_executor_script_write(order, &json));
+    return cli_json_take(json, &call->result);
 }
 
 // ---- the options of a call as arguments of a worker
@@ -144,12 +75,12 @@ lt_status cli_workers_begin(cli_call *call, const char *const *words, const char
     cli_list_push(&args, "--threads", strlen("--threads"));
     cli_list_push(&args, threads, strlen(threads));
     if (status == LT_OK)
-        status = cli_worker_script(call, &(cli_worker_order){.executor = w->executor,
-                                                             .workers = w->workers,
-                                                             .slots = slots,
-                                                             .name = slash ? slash + 1 : stem,
-                                                             .stem = stem,
-                                                             .args = (const char *const *)args.item});
+        status = cli_worker_script(call, &(lt_worker_order){.executor = w->executor,
+                                                            .n_workers = w->workers,
+                                                            .slots = slots,
+                                                            .name = slash ? slash + 1 : stem,
+                                                            .stem = stem,
+                                                            .args = (const char *const *)args.item});
     cli_list_clear(&args);
     free(threads);
     *written = status == LT_OK;

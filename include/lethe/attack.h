@@ -61,6 +61,9 @@ LT_API lt_status lt_attack_run(const lt_attack *attack, const lt_model *model, c
 LT_API lt_status lt_adv_cache_clear(const char *cache_dir, bool dry_run, int64_t *n_sets, int64_t *n_bytes);
 // Removes one set, such as RUN/adv, as lt_adv_set_save wrote it.
 LT_API lt_status lt_adv_set_remove(const char *dir, bool dry_run, int64_t *n_sets, int64_t *n_bytes);
+// Both, of a cache directory and of the sets that runs keep. *json: {"cache","n","bytes","dry_run"}, malloc'ed.
+LT_API lt_status lt_adv_clear_json(const char *cache_dir, const char *const *run, int n_runs, bool dry_run,
+                                   char **json);
 
 typedef struct lt_adv_search_cfg { // rows of lt_adv_search_options
     float eps0;                    // first radius, L2 in raw pixels, 0.04

@@ -31,6 +31,7 @@ typedef enum lt_dataset_format { LT_DATASET_NPZ, LT_DATASET_PNG, LT_DATASET_CIFA
 // npz: one file of train_x, train_y, train_id, test_x, test_y, test_id. png: train/CLASS/ID.png and test/CLASS/ID.png.
 // cifar: as lt_dataset_export_cifar.
 LT_API lt_status lt_dataset_export(const lt_dataset *ds, lt_dataset_format format, const char *path);
+LT_API char *lt_dataset_export_json(const lt_dataset *ds, const char *path); // {"data","out","n_train","n_test"}
 // One picture (C,H,W), C = 1 or 3, as a PNG file. LT_E_SHAPE.
 LT_API lt_status lt_png_write(const char *path, int c, int h, int w, const uint8_t *x);
 

@@ -77,5 +77,18 @@ LT_API lt_status lt_executor_poll(lt_executor *executor, int64_t id, lt_task_end
 // Asks for a checkpoint and an end (SIGINT): the task ends with exit code 75 soon after. Does not wait.
 LT_API lt_status lt_executor_cancel(lt_executor *executor, int64_t id);
 
+// ---- a script on disk, whose workers are this program
+typedef struct lt_worker_order {
+    const char *executor;    // a kind with a script
+    int n_workers, slots;    // slots: threads of one worker
+    const char *name;        // of the whole
+    const char *stem;        // the script is STEM.EXECUTOR.sh, or EXECUTOR.sh in the directory that STEM ends with
+    const char *const *args; // of one worker; ends with NULL
+} lt_worker_order;
+// Writes the script for workers in the current directory, with $LETHE_DATA, $LETHE_HOME and the cache directories of
+// this process; makes the directory. *json: {"script","executor","workers"}, malloc'ed. LT_E_USAGE for an executor
+// without a script, LT_E_IO, LT_E_NOSPACE.
+LT_API lt_status lt_executor_script_write(const lt_worker_order *order, char **json);
+
 LT_END_DECLS
 #endif

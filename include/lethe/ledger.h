@@ -24,6 +24,10 @@ LT_API lt_status lt_ledger_path(const char *given, const char *run_dir, char **p
 // LT_E_INPUT without a file to read; LT_E_FORMAT for a file that is no ledger; LT_E_INTEGRITY for one that is damaged;
 // LT_E_IO, LT_E_NOSPACE, LT_E_BUSY (another process has held the lock for 30 s).
 LT_API lt_status lt_ledger_open(const char *path, lt_ledger_access access, lt_ledger **ledger);
+// The ledger that lt_ledger_path names; without `given` and run_dir, runs/lethe.db where it alone exists. A ledger that
+// does not exist is made for a run only.
+LT_API lt_status lt_ledger_open_named(const char *given, const char *run_dir, lt_ledger_access access,
+                                      lt_ledger **ledger);
 LT_API void lt_ledger_close(lt_ledger *ledger); // NULL is fine
 LT_API const char *lt_ledger_file(const lt_ledger *ledger);
 
@@ -57,11 +61,30 @@ LT_API lt_status lt_ledger_record_run(lt_ledger *ledger, const char *dir, const 
 LT_API lt_status lt_ledger_record_audit(lt_ledger *ledger, const char *audit_json, const lt_optset *options,
                                         const lt_ledger_source *source, lt_ledger_entry *entry);
 
+// Several finished runs, each in the ledger of lt_ledger_open_named. *json: {"recorded":[{"run","file","record",
+// "known"}]}. LT_E_INPUT for a run that is not finished; what was recorded before it stays recorded.
+LT_API lt_status lt_ledger_record_runs(const char *given, const char *const *run, int n, const lt_ledger_source *source,
+                                       char **json);
+struct json_t;                    // of jansson
+typedef struct lt_ledger_result { // of a call that has just ended
+    const char *ledger;           // as lt_ledger_path; NULL = the default
+    const char *run;              // directory of the run, or what was audited
+    bool is_audit;
+    const struct json_t *result; // of an audit: as lt_audit_result_json
+    const lt_optset *options;    // of an audit
+    lt_ledger_source source;
+} lt_ledger_result;
+// Records it. *path: the ledger, malloc'ed, also when recording fails; NULL = nothing to do: audited arrays without a
+// ledger that is named or exists. Errors of lt_ledger_open, lt_ledger_record_run and lt_ledger_record_audit.
+LT_API lt_status lt_ledger_record_result(const lt_ledger_result *r, char **path, lt_ledger_entry *entry);
+
 // ---- keys
 enum { LT_FINGERPRINT_HEX = 33 };
 // A new Ed25519 key pair: the secret key in `path` (PKCS #8 PEM, mode 0600), the public one in `path`.pub (SPKI PEM).
 // LT_E_USAGE when one of the files is there. The secret key leaves this function only in that file.
 LT_API lt_status lt_ledger_keygen(const char *path, char fingerprint[LT_FINGERPRINT_HEX]);
+
+LT_API lt_status lt_ledger_keygen_json(const char *path, char **json); // the same: {"key","public_key","fingerprint"}
 
 typedef struct lt_ledger_signature {
     lt_ledger_entry entry; // the record of the signature
@@ -71,6 +94,9 @@ typedef struct lt_ledger_signature {
 // Signs all records so far and adds the signature as a record. LT_E_INPUT, LT_E_FORMAT: the key; LT_E_INTEGRITY when
 // the ledger is not in order: what is wrong is not signed.
 LT_API lt_status lt_ledger_sign(lt_ledger *ledger, const char *key_file, lt_ledger_signature *signature);
+
+// The same; *json: {"file","record","signed_up_to","signed_digest","fingerprint"}.
+LT_API lt_status lt_ledger_sign_json(lt_ledger *ledger, const char *key_file, char **json);
 
 // ---- verification
 typedef struct lt_ledger_verify_spec {
@@ -96,6 +122,10 @@ typedef struct lt_receipt_spec {
 } lt_receipt_spec;
 // LT_E_USAGE when there is no such record, or for a page about the whole ledger.
 LT_API lt_status lt_ledger_export(lt_ledger *ledger, const lt_receipt_spec *spec, char **text);
+LT_API bool lt_is_receipt(const char *path); // a file that begins as one, rather than as a ledger
+LT_API lt_status lt_receipt_format_of(const char *path, lt_receipt_format *format); // by its suffix; LT_E_USAGE
+// An exported text into a file. *json: {"written","bytes"}. LT_E_USAGE when the file exists, unless force; LT_E_IO.
+LT_API lt_status lt_receipt_write(const char *path, const char *text, bool force, char **json);
 // Checks an exported text, JSON or HTML, by itself: every byte of it, its chain and its signature. label: its name in
 // messages. *json: {"ledger","format","n_records","records","signed_by","signed_up_to","trusted","not_checked"}.
 // LT_E_FORMAT when it is no receipt, LT_E_INTEGRITY when it was changed.

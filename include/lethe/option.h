@@ -131,6 +131,15 @@ LT_API lt_status lt_optset_get(const lt_optset *set, const char *key, const char
 LT_API lt_status lt_optset_parse(lt_optset *set, int argc, char *const *argv, const char **positional,
                                  int *n_positional);
 LT_API lt_status lt_optset_load_yaml(lt_optset *set, const char *path);
+
+// The value of an option before the set that has it is made, because the tables of the set depend on it. Errors are
+// left to parsing. malloc'ed; NULL when the source does not say it, or when out of memory.
+typedef enum lt_option_source {
+    LT_PEEK_ARGS,  // --NAME VALUE, --NAME=VALUE, --set NAME=VALUE; the last one wins
+    LT_PEEK_ENV,   // LETHE_NAME
+    LT_PEEK_FILES, // the top level of the YAML file of --config, else of LETHE_CONFIG
+} lt_option_source;
+LT_API char *lt_option_peek(int argc, char *const *argv, const char *name, lt_option_source source);
 // LETHE_<NAME> (rows that have a plain --name flag) and LETHE_<PREFIX>_<NAME>, upper case, dots and dashes as
 // underscores. LETHE_DATA and LETHE_HOME are directories and never read as options; an empty variable counts as unset.
 LT_API lt_status lt_optset_load_env(lt_optset *set);

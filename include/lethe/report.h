@@ -187,6 +187,8 @@ typedef struct lt_report_files { // paths; NULL = not written
     const char *markdown, *csv; // the comparison alone
 } lt_report_files;
 LT_API lt_status lt_report_write(const lt_report *report, const lt_report_files *to);
+// The page of a study, made and written. title NULL = that of the study.
+LT_API lt_status lt_report_study(const lt_study_result *study, const char *title, const lt_report_files *to);
 
 // One file, no scripts, nothing fetched; written atomically. All text of the spec is escaped.
 LT_API lt_status lt_report_html(const lt_report_spec *spec, const char *path);

@@ -153,6 +153,14 @@ LT_API lt_status lt_result_dir_finish(lt_result_dir *d, const char *result_json)
 LT_API lt_status lt_result_dir_stored(const lt_result_dir *d, char **result_json); // malloc'ed
 LT_API void lt_result_dir_close(lt_result_dir *d);                                 // without finish it can be continued
 
+// ---- options that a run recorded
+// Into a set of the same verb: every recorded option that was not a default, with the origin "resumed"; except (ends
+// with NULL): keys that are left out, such as how to print. LT_E_FORMAT when `dir` is no run that had begun; LT_E_USAGE
+// when it is one of another verb, or one request of a stream; each with a hint how to go on.
+LT_API lt_status lt_run_resume_options(const char *dir, const char *verb, const char *const *except, lt_optset *set);
+// One option as text, malloc'ed; NULL when the run did not record it, or when out of memory.
+LT_API char *lt_run_recorded_option(const char *dir, const char *key);
+
 // ---- models in other formats
 typedef struct lt_convert_spec {
     const char *in;                    // run or model file

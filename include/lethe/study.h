@@ -256,6 +256,9 @@ LT_API lt_status lt_study_result_read(const char *out, lt_study_result *result);
 LT_API bool lt_is_study_dir(const char *dir); // has study.yaml and summary.json
 LT_API void lt_study_result_clear(lt_study_result *result);
 LT_API char *lt_study_result_json(const lt_study_result *result); // with "out"; malloc'ed, NULL = out of memory
+// LT_E_FAIL when jobs failed or could not begin: names the first, says how many.
+LT_API lt_status lt_study_result_check(const lt_study_result *result);
+LT_API char *lt_study_default_out(const char *file); // sweeps/NAME for .../NAME.yaml; malloc'ed, NULL = out of memory
 
 LT_END_DECLS
 #endif

@@ -1,5 +1,5 @@
 // adv_clear.c - removes adversarial sets: they lie so near to forgotten images that the images can be recognised.
-#include "base/base.h"
+#include "base/json_write.h"
 #include "lethe/attack.h"
 #include <ctype.h>
 #include <dirent.h>
@@ -91,4 +91,36 @@ lt_status lt_adv_set_remove(const char *dir, bool dry_run, int64_t *n_sets, int6
 {
     removal r = {.dry_run = dry_run};
     return report_removal(remove_set(dir, &r), &r, n_sets, n_bytes);
+}
+
+// ---- of a cache and of runs
+
+static lt_status clear_runs(const char *const *run, int n, bool dry_run, int64_t *n_sets, int64_t *n_bytes)
+{
+    for (int i = 0; i < n; i++) {
+        int64_t sets = 0, bytes = 0;
+        char *adv = lti_asprintf("%s/adv", run[i]);
+        const lt_status status = adv ? lt_adv_set_remove(adv, dry_run, &sets, &bytes) : LTI_NOMEM(run[i]);
+        lti_free(adv);
+        LT_TRY(status);
+        *n_sets += sets;
+        *n_bytes += bytes;
+    }
+    return LT_OK;
+}
+
+lt_status lt_adv_clear_json(const char *cache_dir, const char *const *run, int n_runs, bool dry_run, char **json)
+{
+    int64_t n_sets = 0, n_bytes = 0;
+    lti_json j = {0};
+    LT_TRY(lt_adv_cache_clear(cache_dir, dry_run, &n_sets, &n_bytes));
+    LT_TRY(clear_runs(run, n_runs, dry_run, &n_sets, &n_bytes));
+    lti_json_begin(&j, NULL, '{');
+    lti_json_text(&j, "cache", cache_dir);
+    lti_json_int(&j, "n", n_sets);
+    lti_json_int(&j, "bytes", n_bytes);
+    lti_json_bool(&j, "dry_run", dry_run);
+    lti_json_end(&j, '}');
+    *json = lti_json_take(&j);
+    return *json ? LT_OK : LTI_NOMEM("result");
 }

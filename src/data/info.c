@@ -200,3 +200,26 @@ done:
     lt_index_set_clear(&retained);
     return status;
 }
+
+char *lt_dataset_export_json(const lt_dataset *ds, const char *path)
+{
+    lti_json w = {0};
+    lti_json_begin(&w, NULL, '{');
+    lti_json_text(&w, "data", ds->spec);
+    lti_json_text(&w, "out", path);
+    lti_json_int(&w, "n_train", ds->split[LT_TRAIN].n);
+    lti_json_int(&w, "n_test", ds->split[LT_TEST].n);
+    lti_json_end(&w, '}');
+    return lti_json_take(&w);
+}
+
+char *lt_download_json(const char *name, const lt_download *result)
+{
+    lti_json w = {0};
+    lti_json_begin(&w, NULL, '{');
+    lti_json_text(&w, "name", name);
+    lti_json_text(&w, "dir", result->dir);
+    lti_json_bool(&w, "cached", result->cached);
+    lti_json_end(&w, '}');
+    return lti_json_take(&w);
+}

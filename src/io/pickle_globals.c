@@ -108,8 +108,8 @@ static lt_status read_line(lti_pickle_machine *m, const char **text, size_t *n)
 
 lt_status lti_pickle_run_global(lti_pickle_machine *m)
 {
-    const char *module, *name;
-    size_t module_bytes, name_bytes;
+    const char *module = NULL, *name = NULL;
+    size_t module_bytes = 0, name_bytes = 0;
     LT_TRY(read_line(m, &module, &module_bytes));
     LT_TRY(read_line(m, &name, &name_bytes));
     return push_global(m, module, module_bytes, name, name_bytes);
@@ -166,7 +166,7 @@ static lt_status push_tensor(lti_pickle_machine *m, const lti_pickle_value *args
 {
     const lti_pickle_value *storage = argument(args, 0, LTI_PICKLE_STORAGE),
                            *offset = argument(args, 1, LTI_PICKLE_INT);
-    int n_strides;
+    int n_strides = 0;
     lti_pickle_tensor *t = lti_pickle_alloc(m, sizeof *t);
     if (!t)
         return lti_pickle_no_memory();

@@ -61,3 +61,12 @@ lt_status lt_report_write(const lt_report *report, const lt_report_files *to)
         LT_TRY(write_text(to->csv, lt_report_csv(spec)));
     return LT_OK;
 }
+
+lt_status lt_report_study(const lt_study_result *study, const char *title, const lt_report_files *to)
+{
+    lt_report *report;
+    LT_TRY(lt_report_from_runs(&(lt_report_source){.title = title, .study = study}, &report));
+    const lt_status status = lt_report_write(report, to);
+    lt_report_destroy(report);
+    return status;
+}

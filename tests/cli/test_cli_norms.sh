@@ -14,7 +14,7 @@ contains page.html "Spectral norms"
 contains out "clipped conv1"
 run 0 norms clipped.safetensors --json
 error 2 "--clip and --out go together" norms base --clip 1
-error 2 "--out clipped.safetensors: it is there already" norms base --clip 1 --out clipped.safetensors
+error 2 "--out clipped.safetensors: expected no file, found one" norms base --clip 1 --out clipped.safetensors
 error 2 "--report clipped.safetensors: expected a report" norms base --report clipped.safetensors
 run 0 norms base --clip 0.5 --out clipped.safetensors --report page.html --force
 run 0 train --data synthetic:train=200,test=50 --model simple-conv:width=4,bn=0 --epochs 1 --threads 1 --clip-norm 0.3 --out small --json

@@ -1,6 +1,7 @@
-// outputs.c - files that a verb writes where the user says: what is not a file of that kind is not overwritten.
-#include "cli.h"
-#include <stdlib.h>
+// output_file.c - what kind of file lies where one is to be written, by its first bytes.
+#include "lethe/output_file.h"
+#include "base/base.h"
+#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -68,18 +69,18 @@ static const struct {
     const char *what;
     bool (*is_kind)(const char *head, size_t n);
 } kinds[] = {
-    [CLI_FILE_PAGE] = {"a report of lethe", is_page},
-    [CLI_FILE_CSV] = {"a table of lethe (.csv)", is_csv},
-    [CLI_FILE_MARKDOWN] = {"a report of lethe (.md)", is_markdown},
-    [CLI_FILE_NPZ] = {"an archive of arrays (.npz)", is_npz},
-    [CLI_FILE_C] = {"an integer network that lethe exported as C", is_exported_c},
-    [CLI_FILE_ONNX] = {"an integer network that lethe exported as ONNX", is_exported_onnx},
-    [CLI_FILE_PACKED] = {"an integer network that lethe packed", is_packed},
-    [CLI_FILE_PNG] = {"a picture (.png)", is_png},
-    [CLI_FILE_NEW] = {"a new file", is_nothing},
+    [LT_OUTPUT_PAGE] = {"a report of lethe", is_page},
+    [LT_OUTPUT_CSV] = {"a table of lethe (.csv)", is_csv},
+    [LT_OUTPUT_MARKDOWN] = {"a report of lethe (.md)", is_markdown},
+    [LT_OUTPUT_NPZ] = {"an archive of arrays (.npz)", is_npz},
+    [LT_OUTPUT_C] = {"an integer network that lethe exported as C", is_exported_c},
+    [LT_OUTPUT_ONNX] = {"an integer network that lethe exported as ONNX", is_exported_onnx},
+    [LT_OUTPUT_PACKED] = {"an integer network that lethe packed", is_packed},
+    [LT_OUTPUT_PNG] = {"a picture (.png)", is_png},
+    [LT_OUTPUT_NEW] = {"a new file", is_nothing},
 };
 
-lt_status cli_may_write(const char *option, const char *path, cli_file_kind kind, bool force)
+lt_status lt_output_check(const char *option, const char *path, lt_output_kind kind, bool force)
 {
     struct stat st;
     char head[HEAD];
@@ -91,8 +92,8 @@ lt_status cli_may_write(const char *option, const char *path, cli_file_kind kind
         fclose(f);
     if (kinds[kind].is_kind(head, n))
         return LT_OK;
-    if (kind == CLI_FILE_NEW)
-        LT_FAIL(LT_E_USAGE, "--%s %s: it is there already", option, path);
+    if (kind == LT_OUTPUT_NEW)
+        LT_FAIL(LT_E_USAGE, "--%s %s: expected no file, found one", option, path);
     else
         LT_FAIL(LT_E_USAGE, "--%s %s: expected %s or no file, found something else", option, path, kinds[kind].what);
     return lt_error_hint("choose another name, or overwrite it with --force");
