@@ -12,6 +12,7 @@ struct opts {
     bool measure, incomplete, corrupt, all, dry_run;
     double older_than;
     lt_train_cfg train;
+    lt_clip_cfg clip;
 };
 static const lt_option own[] = {
     LT_STR(struct opts, data, NULL, "data set, KIND[:PATH][,key=value...]; models train on halves of both splits"),
@@ -39,6 +40,8 @@ static const lt_option own[] = {
 static const cli_group groups[] = {
     {"", "Input", own, 0, LT_OPTGROUP_FLAGS},
     {"train", "Recipe of the reference models", lt_train_options, offsetof(struct opts, train), LT_OPTGROUP_FLAGS},
+    {"clip", "Spectral clipping", lt_clip_norm_options, offsetof(struct opts, clip), LT_OPTGROUP_FLAGS},
+    {"clip", "Clipping", lt_clip_rule_options, offsetof(struct opts, clip), LT_OPTGROUP_FLAGS},
     {NULL, NULL, NULL, 0, 0},
 };
 
@@ -78,6 +81,7 @@ static lt_status make_plan(cli_call *call, lt_ref_plan **plan)
     const lt_ref_request request = {.ds = ds,
                                     .model = o->model,
                                     .train = o->train,
+                                    .clip = o->clip,
                                     .count = o->count,
                                     .seed = call->seed.seed,
                                     .inclusion_seed = o->inclusion_seed};
@@ -333,7 +337,9 @@ const cli_verb cli_verb_store = {
         "versions left, and those that the named runs keep (unlearn --save-adv)\n"
         "A number of models other than the one asked for is an error (exit code 4), never silently fewer. The "
         "recipe of\n"
-        "the paper is in the second example; its references have the seeds 0 to 127.",
+        "the paper is in the second example; its references have the seeds 0 to 127. References of a clipped model "
+        "take\n"
+        "its --clip-norm: they must be trained as it was.",
     .examples = "  lethe store plan --data cifar10 --model resnet18:width=16 --epochs 30 --count 16\n"
                 "  lethe store train --data cifar10 --count 128 --seed 0 --epochs 161 --schedule step --lr 0.1 "
                 "--lr-step-every 40 "

@@ -27,6 +27,13 @@ LT_API extern const lt_option lt_clip_norm_options[];                // clip_nor
 LT_API extern const lt_option lt_clip_rule_options[];                // how
 LT_API lt_status lt_clip_rule_find(const char *name, int32_t *rule); // LT_E_USAGE with the nearest name
 
+LT_API bool lt_clip_is_on(const lt_clip_cfg *cfg); // some layer has a target
+// {"clip_norm":"1",...}: every row of both tables, or {} when nothing is clipped. For free(); NULL = out of memory.
+LT_API char *lt_clip_json(const lt_clip_cfg *cfg);
+// Metadata "lethe.clip" of a model that was trained with cfg, for training it again; an entry of an earlier training is
+// replaced. LT_E_NOMEM.
+LT_API lt_status lt_clip_set_meta(lt_model *model, const lt_clip_cfg *cfg);
+
 typedef struct lt_clipped_layer {
     char *name;
     lt_layer_kind kind;

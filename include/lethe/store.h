@@ -7,6 +7,7 @@
 // copied, merged and cut down with ordinary tools. Several processes may use one store.
 #ifndef LT_STORE_H
 #define LT_STORE_H
+#include "lethe/clip.h"
 #include "lethe/population.h"
 LT_BEGIN
 
@@ -19,6 +20,7 @@ typedef struct lt_ref_request {
     const lt_dataset *ds;
     const char *model;       // architecture
     lt_train_cfg train;      // eval_every and checkpoint_every_s do not make another model
+    lt_clip_cfg clip;        // spectral clipping while training; zeros or defaults: none
     int count;               // M
     uint64_t seed;           // model r starts from seed + r
     uint64_t inclusion_seed; // of the inclusion mask

@@ -209,7 +209,7 @@ lt_status lt_trained_model_history(const lt_trained_model *m, lt_recipe *r)
 
 static void write_stage(lti_json *j, const lt_recipe_stage *s)
 {
-    char *recipe = s->is_known ? lt_recipe_json(&s->cfg) : NULL, *clip = lti_clip_json(&s->clip);
+    char *recipe = s->is_known ? lt_recipe_json(&s->cfg) : NULL, *clip = lt_clip_json(&s->clip);
     lti_json_begin(j, NULL, '{');
     lti_json_text(j, "data", s->data);
     lti_json_text(j, "data_digest", s->data_digest);

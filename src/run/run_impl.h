@@ -26,9 +26,7 @@ typedef struct lti_clip_recipe {
     const lt_env *env;
     lt_clipper *clipper; // made by lti_clip_job; the caller destroys it after the job
 } lti_clip_recipe;
-lt_status lti_set_clip_recipe(lt_model *model, const lt_clip_cfg *cfg); // into the metadata, if it clips anything
-lt_status lti_clip_job(void *ctx, lt_job *job);                         // ctx: lti_clip_recipe; attaches the clipper
-char *lti_clip_json(const lt_clip_cfg *cfg); // {"clip_norm":"1",...}, or {} when it clips nothing; for free()
+lt_status lti_clip_job(void *ctx, lt_job *job); // ctx: lti_clip_recipe; attaches the clipper
 lt_status lti_clip_read(const char *label, const json_t *recipe, lt_clip_cfg *cfg);
 // An array of rows, of reals or of counts.
 void lti_run_write_matrix(lti_json *j, const char *key, const double *real, const int64_t *count, int rows,

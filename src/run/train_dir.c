@@ -140,7 +140,7 @@ static lt_status train_model(training *t, lt_train_result *result, lt_train_reco
     job.phase[0].n_views = 1;
     job.phase[0].shuffle = true;
     job.eval_view = o->ds->split[LT_TEST].n > 0 && o->cfg.eval_every > 0 ? &test : NULL;
-    if (!(o->clip.clip_norm > 0 || o->clip.clip_bn > 0 || o->clip.clip_compose > 0))
+    if (!lt_clip_is_on(&o->clip))
         return lt_train_run(&job, o->env, t->to.state, !o->force, result);
     lt_clipper *clipper;
     LT_TRY(lt_clipper_create(t->model, &o->clip, o->seed, o->env, &clipper));

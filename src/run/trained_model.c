@@ -271,7 +271,7 @@ lt_status lt_model_set_provenance(lt_model *model, const lt_provenance *p)
         LT_TRY(status);
     }
     if (p->clip)
-        LT_TRY(lti_set_clip_recipe(model, p->clip));
+        LT_TRY(lt_clip_set_meta(model, p->clip));
     LT_TRY(set_meta(model, "lethe.config_digest", p->config_digest));
     LT_TRY(set_meta(model, "lethe.method", p->method));
     LT_TRY(set_meta(model, "lethe.parent_digest", p->parent_digest));

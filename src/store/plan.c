@@ -86,7 +86,7 @@ lt_status lti_ref_refresh(lt_ref_plan *plan)
 {
     json_t *recipe;
     char digest[65];
-    LT_TRY(lti_ref_recipe(&plan->request.train, &recipe, digest));
+    LT_TRY(lti_ref_recipe(&plan->request, &recipe, digest));
     lt_status status = LT_OK;
     for (int r = 0; r < plan->request.count && status == LT_OK; r++)
         status = look_up(plan, recipe, &plan->ref[r]);
@@ -125,7 +125,7 @@ static lt_status fill(lt_ref_plan *plan, const char *dir, const lt_ref_request *
         return LTI_NOMEM("plan of reference models");
     LT_TRY(canonical_model(plan, request));
     LT_TRY(lt_inclusion_mask(request->count, plan->n, request->inclusion_seed, plan->member));
-    LT_TRY(lti_ref_recipe(&request->train, &recipe, recipe_digest));
+    LT_TRY(lti_ref_recipe(request, &recipe, recipe_digest));
     json_decref(recipe);
     for (int r = 0; r < request->count; r++) {
         describe(plan, r, recipe_digest);

@@ -20,7 +20,7 @@ static const char *enum_name(const lt_option *o, int32_t value)
     return "?"; // refused later by the trainer
 }
 
-static const char *value_text(const lt_option *o, const lt_train_cfg *cfg, char out[LTI_NUMBER_MAX])
+static const char *value_text(const lt_option *o, const void *cfg, char out[LTI_NUMBER_MAX])
 {
     const void *at = (const char *)cfg + o->offset;
     switch (o->type) {
@@ -37,33 +37,51 @@ static const char *value_text(const lt_option *o, const lt_train_cfg *cfg, char 
     case LT_OPT_ENUM:
         return enum_name(o, *(const int32_t *)at);
     default:
-        LT_BUG("option %s: a type the training table does not use", o->name);
+        LT_BUG("option %s: a type that no table of a recipe uses", o->name);
     }
 }
 
-lt_status lti_ref_recipe(const lt_train_cfg *cfg, json_t **recipe, char digest[65])
+// The rows of one table: all into the recipe, those that differ from their default into the digest.
+static lt_status add_options(const lt_option *rows, const void *cfg, const void *defaults, json_t *recipe, lti_hash *h)
 {
-    lt_train_cfg defaults;
-    lti_hash h;
-    lt_options_defaults(lt_train_options, &defaults);
-    lti_hash_init(&h);
-    *recipe = json_object();
-    for (const lt_option *o = lt_train_options; o->name; o++) {
+    for (const lt_option *o = rows; o->name; o++) {
         char a[LTI_NUMBER_MAX], b[LTI_NUMBER_MAX];
         if (!counts(o->name))
             continue;
-        const char *value = value_text(o, cfg, a), *usual = value_text(o, &defaults, b);
-        if (json_object_set_new(*recipe, o->name, json_string(value)) != 0) {
-            json_decref(*recipe);
+        const char *value = value_text(o, cfg, a), *usual = value_text(o, defaults, b);
+        if (json_object_set_new(recipe, o->name, json_string(value)) != 0)
             return LTI_NOMEM("recipe");
-        }
         if (strcmp(value, usual) != 0) {
-            lti_hash_add(&h, o->name, strlen(o->name) + 1);
-            lti_hash_add(&h, value, strlen(value) + 1);
+            lti_hash_add(h, o->name, strlen(o->name) + 1);
+            lti_hash_add(h, value, strlen(value) + 1);
         }
     }
-    lti_hash_hex(&h, digest);
     return LT_OK;
+}
+
+lt_status lti_ref_recipe(const lt_ref_request *request, json_t **recipe, char digest[65])
+{
+    lt_train_cfg train;
+    lt_clip_cfg clip;
+    lti_hash h;
+    lt_options_defaults(lt_train_options, &train);
+    lt_options_defaults(lt_clip_norm_options, &clip);
+    lt_options_defaults(lt_clip_rule_options, &clip);
+    lti_hash_init(&h);
+    *recipe = json_object();
+    if (!*recipe)
+        return LTI_NOMEM("recipe");
+    lt_status status = add_options(lt_train_options, &request->train, &train, *recipe, &h);
+    if (status == LT_OK && lt_clip_is_on(&request->clip))
+        status = add_options(lt_clip_norm_options, &request->clip, &clip, *recipe, &h);
+    if (status == LT_OK && lt_clip_is_on(&request->clip))
+        status = add_options(lt_clip_rule_options, &request->clip, &clip, *recipe, &h);
+    lti_hash_hex(&h, digest);
+    if (status != LT_OK) {
+        json_decref(*recipe);
+        *recipe = NULL;
+    }
+    return status;
 }
 
 void lti_reference_path(const lt_ref_request *request, const char *recipe_digest, lt_ref *ref)

@@ -68,6 +68,22 @@ static lt_job make_job(const lt_ref_plan *plan, int r, const halves *h, lt_model
     return job;
 }
 
+// Runs the job, with clipping where the recipe has it: layers of references are bounded as those of the original are.
+static lt_status run_job(const lt_ref_plan *plan, lt_job *job, const lt_env *env, const char *state, lt_train_result *t)
+{
+    const lt_clip_cfg *clip = &plan->request.clip;
+    lt_clipper *clipper = NULL;
+    lt_status status = LT_OK;
+    if (lt_clip_is_on(clip)) {
+        LT_TRY(lt_clipper_create(job->model, clip, job->seed, env, &clipper));
+        status = lt_clipper_attach(clipper, job);
+    }
+    if (status == LT_OK)
+        status = lt_train_run(job, env, state, state != NULL, t);
+    lt_clipper_destroy(clipper);
+    return status;
+}
+
 static lt_population population(const lt_ref_env *env, int n)
 {
     return (lt_population){.n = n,
@@ -93,6 +109,8 @@ static lt_status set_meta(const lt_ref_plan *plan, const lt_ref *ref, const json
         status = lt_model_set_meta(model, meta[i][0], meta[i][1]);
     free(text);
     if (status == LT_OK)
+        status = lt_clip_set_meta(model, &plan->request.clip);
+    if (status == LT_OK)
         status = lt_model_set_class_names(model, plan->request.ds->class_names);
     return status;
 }
@@ -104,7 +122,7 @@ static lt_status write_record(const lt_ref_plan *plan, int r, const lti_entry *e
     const lt_ref *ref = &plan->ref[r];
     char digest[65], recipe_digest[65];
     json_t *recipe;
-    LT_TRY(lti_ref_recipe(&q->train, &recipe, recipe_digest));
+    LT_TRY(lti_ref_recipe(q, &recipe, recipe_digest));
     lt_model_digest(model, digest);
     json_t *record = json_pack(
         "{s:i, s:s, s:s, s:s, s:s, s:s, s:I, s:o, s:i, s:i, s:I, s:I, s:I, s:s, s:s, s:f, s:f, s:I}", "format", 1,
@@ -123,7 +141,7 @@ static lt_status finish(const lt_ref_plan *plan, int r, const lti_entry *e, lt_m
 {
     json_t *recipe;
     char digest[65];
-    LT_TRY(lti_ref_recipe(&plan->request.train, &recipe, digest));
+    LT_TRY(lti_ref_recipe(&plan->request, &recipe, digest));
     lt_status status = set_meta(plan, &plan->ref[r], recipe, model);
     json_decref(recipe);
     LT_TRY(status);
@@ -142,7 +160,7 @@ static lt_status train_entry(const lt_ref_plan *plan, int r, const lti_entry *e,
     LT_TRY_GOTO(halves_make(plan, r, &h), done);
     LT_TRY_GOTO(make_model(plan, r, &model), done);
     lt_job job = make_job(plan, r, &h, model);
-    LT_TRY_GOTO(lt_train_run(&job, env, e->state, true, &t), done);
+    LT_TRY_GOTO(run_job(plan, &job, env, e->state, &t), done);
     LT_TRY_GOTO(finish(plan, r, e, model, &t, env), done);
 done:
     lt_model_destroy(model);
@@ -249,7 +267,7 @@ static lt_status try_one(void *ctx, int i, const lt_env *env)
     job.on_step = on_step;
     job.step_ctx = &w;
     job.step_only = true;
-    LT_TRY_GOTO(lt_train_run(&job, env, NULL, false, &t), done);
+    LT_TRY_GOTO(run_job(c->plan, &job, env, NULL, &t), done);
     c->images_per_s[i] = w.last_s > w.first_s ? (double)w.images / (w.last_s - w.first_s) : t.images_per_s;
 done:
     lt_model_destroy(model);

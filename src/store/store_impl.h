@@ -6,9 +6,10 @@
 #include <jansson.h>
 
 // ---- recipe.c
-// {"lr": "0.1", ...}: every option that can change the weights. The digest covers those that differ from their default,
-// so that a new option leaves old addresses alone; entry.json has all, so that a changed default is found out.
-lt_status lti_ref_recipe(const lt_train_cfg *cfg, json_t **recipe, char digest[65]);
+// {"lr": "0.1", ...}: every option that can change the weights; those of clipping only where something is clipped. The
+// digest covers those that differ from their default, so that a new option leaves old addresses alone; entry.json has
+// all, so that a changed default is found out.
+lt_status lti_ref_recipe(const lt_ref_request *request, json_t **recipe, char digest[65]);
 // Address from everything else that the request says; r is the row of the inclusion mask.
 void lti_reference_path(const lt_ref_request *request, const char *recipe_digest, lt_ref *ref);
 

@@ -29,6 +29,15 @@ for address in "$dir"/*; do # other verbs take the models
     break
 done
 
+# references of a clipped model are clipped, too: other models, with every layer at its target
+run 0 store train --data synthetic,train=100,test=50 --model simple-conv:width=4,bn=0 --epochs 1 --count 2 --threads 2 --clip-norm 0.3 --store clipped --json
+for entry in clipped/*; do
+    run 0 norms "$entry/model.safetensors" --no-upper --json
+    for layer in 0 1 2 3; do
+        same "layer $layer of a reference is clipped" "$(calc "$(value out layers.$layer.sigma.0) < 0.304")" 1
+    done
+done
+
 # in the order of a target's signals
 run 0 train $tiny --epochs 1 --out target
 run 0 eval target --signals target.npz --forget random:10% --threads 1

@@ -93,7 +93,14 @@ static void plain_digest(const fix *f, int r, char digest[65])
                               .shuffle = true};
     job.phase[0].view[0].augment = job.phase[0].view[1].augment = true;
     job.phase[0].view[1].tag = 1;
-    assert_ok(lt_train_run(&job, &(lt_env){.backend = backend}, NULL, false, NULL));
+    lt_clipper *clipper = NULL;
+    const lt_env env = {.backend = backend};
+    if (lt_clip_is_on(&f->request.clip)) {
+        assert_ok(lt_clipper_create(model, &f->request.clip, job.seed, &env, &clipper));
+        assert_ok(lt_clipper_attach(clipper, &job));
+    }
+    assert_ok(lt_train_run(&job, &env, NULL, false, NULL));
+    lt_clipper_destroy(clipper);
     lt_model_digest(model, digest);
     lt_model_destroy(model);
     lt_backend_destroy(backend);
@@ -150,6 +157,61 @@ static void trained_once(void **state)
             assert_true((changed_at(p, r) != at[r]) == (r == 2));
         lt_ref_plan_destroy(p);
     }
+    fix_close(&f);
+}
+
+// References of a clipped model are trained as it was: the same weights as training with a clipper by hand, every layer
+// at its target, and an address of their own.
+static void clipped(void **state)
+{
+    (void)state;
+    enum { C10 = 3 }; // target in tenths
+    fix f;
+    fix_open(&f);
+    lt_ref_plan *plain = plan_of(&f);
+    lt_options_defaults(lt_clip_norm_options, &f.request.clip);
+    lt_options_defaults(lt_clip_rule_options, &f.request.clip);
+    lt_ref_plan *p = plan_of(&f);
+    for (int r = 0; r < M; r++) // options of clipping that clip nothing leave addresses alone
+        assert_string_equal(p->ref[r].address, plain->ref[r].address);
+    lt_ref_plan_destroy(p);
+    f.request.clip.clip_norm = C10 / 10.0f;
+    p = plan_of(&f);
+    assert_ok(lt_ref_train(p, &f.env));
+    assert_int_equal(p->n_ready, M);
+    for (int r = 0; r < M; r++) {
+        char digest[65], by_hand[65], path[256], *entry;
+        size_t n;
+        lt_clip_report report;
+        lt_backend *backend = NULL;
+        lt_model *m = stored_model(p, r);
+        assert_string_not_equal(p->ref[r].address, plain->ref[r].address);
+        lt_model_digest(m, digest);
+        plain_digest(&f, r, by_hand);
+        assert_string_equal(digest, by_hand);
+        int n_recipes = 0;
+        for (int i = 0; i < m->n_meta; i++)
+            n_recipes += strcmp(m->meta[i].key, "lethe.clip") == 0;
+        assert_int_equal(n_recipes, 1);
+        assert_ok(lt_backend_create("ref", 1, &backend));
+        assert_ok(lt_clip_model(m, &f.request.clip, 1, &(lt_env){.backend = backend}, &report));
+        assert_true(report.n_layers > 0);
+        for (int i = 0; i < report.n_layers; i++)
+            assert_true(report.layer[i].before <= 1.01 * C10 / 10.0);
+        lt_clip_report_clear(&report);
+        lt_backend_destroy(backend);
+        lt_model_destroy(m);
+        file_of(p, r, "entry.json", path);
+        assert_ok(lt_read_file(path, 1 << 20, &entry, &n));
+        assert_contains(entry, "\"clip_norm\": \"0.3\"");
+        lti_free(entry);
+    }
+    lt_ref_plan_destroy(p);
+    f.request.clip.clip_norm = 0.4f;
+    p = plan_of(&f);
+    assert_int_equal(p->n_missing, M); // another target, other models
+    lt_ref_plan_destroy(p);
+    lt_ref_plan_destroy(plain);
     fix_close(&f);
 }
 
@@ -456,9 +518,10 @@ static void out_of_memory(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(trained_once),    cmocka_unit_test(addresses),         cmocka_unit_test(interrupted),
-        cmocka_unit_test(diverging),       cmocka_unit_test(cost_is_measured),  cmocka_unit_test(signals_of_all),
-        cmocka_unit_test(damage_is_found), cmocka_unit_test(listed_and_pruned), cmocka_unit_test(out_of_memory),
+        cmocka_unit_test(trained_once),   cmocka_unit_test(clipped),         cmocka_unit_test(addresses),
+        cmocka_unit_test(interrupted),    cmocka_unit_test(diverging),       cmocka_unit_test(cost_is_measured),
+        cmocka_unit_test(signals_of_all), cmocka_unit_test(damage_is_found), cmocka_unit_test(listed_and_pruned),
+        cmocka_unit_test(out_of_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
