@@ -13,10 +13,11 @@ LT_BEGIN
 typedef struct lt_mia_set { // in order; the first is the one of the risk list. Owned
     int n;
     const lt_mia **mia;
-    void **cfg;            // (n) borrowed, or own
-    lt_mia_tuning *choice; // (n) what each chose on the reference models
-    double *self_auc;      // (n) by lt_mia_set_measure_self; NULL before, NAN = cannot say
-    lt_references *refs;   // or NULL
+    void **cfg;                 // (n) borrowed, or own
+    lt_mia_tuning *choice;      // (n) what each chose on the reference models
+    double *self_auc;           // (n) by lt_mia_set_measure_self; NULL before, NAN = cannot say
+    lt_references *refs;        // or NULL
+    const lt_signals *original; // of the specification
     uint64_t seed;
     int n_threads;
     void *own;
@@ -26,7 +27,8 @@ typedef struct lt_mia_set_spec {
     const char *references; // npz, or NULL
     void *const *cfg;       // of every attack of lt_mia_list(), in that order; NULL = defaults. Must outlive the set
     uint64_t seed;
-    int n_threads; // no result depends on it
+    int n_threads;              // no result depends on it
+    const lt_signals *original; // outputs of the model before unlearning, or NULL. Must outlive the set
 } lt_mia_set_spec;
 // References and choices fit the samples of `target`. LT_E_USAGE for unknown names and attacks that lack references,
 // LT_E_FORMAT for references that no attack can use; as lt_references_open and lt_mia_tune.

@@ -32,15 +32,31 @@ lt_status lt_mia_find(const char *name, const lt_mia **mia)
 
 // ---- needs
 
-static const char *const membership_text[3] = {"not trained on it (member 0)", "trained on it (member 1)",
-                                               "that has unlearned it (member 2)"};
+enum { N_KINDS = 4 }; // of reference models to a sample: those of lt_membership, and OUT of one that unlearned nothing
+static const struct {
+    uint32_t need;
+    const char *text;
+} kinds[N_KINDS] = {
+    {LT_MIA_NEED_OUT, "not trained on it (member 0)"},
+    {LT_MIA_NEED_IN, "trained on it (member 1)"},
+    {LT_MIA_NEED_UNLEARNED, "that has unlearned it (member 2)"},
+    {LT_MIA_NEED_TRAINED_OUT, "not trained on it (member 0) that has unlearned no sample"},
+};
+
+bool lti_references_unlearned(const lt_references *refs, int64_t model)
+{
+    for (int64_t i = 0; i < refs->n; i++)
+        if (refs->member[model * refs->n + i] == LT_MEMBER_UNLEARNED)
+            return true;
+    return false;
+}
 
 // Attacks that need no models of this kind, for the hint.
-static void others(int membership, char *text, size_t size)
+static void others(uint32_t need, char *text, size_t size)
 {
     text[0] = '\0';
     for (int i = 0; table[i]; i++) {
-        if (table[i]->needs & (1u << membership))
+        if (table[i]->needs & need)
             continue;
         if (text[0])
             strncat(text, ",", size - strlen(text) - 1);
@@ -48,17 +64,16 @@ static void others(int membership, char *text, size_t size)
     }
 }
 
-static lt_status check_membership(const lt_mia *mia, const lt_mia_in *in, int membership, const bool *seen)
+static lt_status check_kind(const lt_mia *mia, const lt_mia_in *in, int kind, const bool *seen)
 {
     char text[256];
     const lt_signals *s = in->target;
     for (int64_t i = 0; i < s->n; i++) {
-        if (seen[3 * i + membership] || ((mia->needs & LT_MIA_RETAIN_OPTIONAL) && s->group[i] == LT_GROUP_RETAIN))
+        if (seen[N_KINDS * i + kind] || ((mia->needs & LT_MIA_RETAIN_OPTIONAL) && s->group[i] == LT_GROUP_RETAIN))
             continue;
         (void)LT_FAIL(LT_E_FORMAT, "%s: row %lld (id %lld): expected a reference model %s, found none among %lld",
-                      mia->name, (long long)i, (long long)s->id[i], membership_text[membership],
-                      (long long)in->refs->m);
-        others(membership, text, sizeof text);
+                      mia->name, (long long)i, (long long)s->id[i], kinds[kind].text, (long long)in->refs->m);
+        others(kinds[kind].need, text, sizeof text);
         return lt_error_hint("attacks that need no such models: %s", text);
     }
     return LT_OK;
@@ -72,24 +87,43 @@ static lt_status check_references(const lt_mia *mia, const lt_mia_in *in)
     if (refs->n != in->target->n || refs->k != in->target->k)
         return LT_FAIL(LT_E_FORMAT, "%s: expected references for %lld samples and %d classes, found %lld and %d",
                        mia->name, (long long)in->target->n, in->target->k, (long long)refs->n, refs->k);
-    bool *seen = lti_calloc(3 * (size_t)refs->n, sizeof *seen);
+    bool *seen = lti_calloc(N_KINDS * (size_t)refs->n, sizeof *seen);
     if (!seen)
         return LTI_NOMEM("reference membership");
-    for (int64_t r = 0; r < refs->m; r++)
-        for (int64_t i = 0; i < refs->n; i++)
-            seen[3 * i + refs->member[r * refs->n + i]] = true;
+    for (int64_t r = 0; r < refs->m; r++) {
+        const bool is_trained = !lti_references_unlearned(refs, r);
+        for (int64_t i = 0; i < refs->n; i++) {
+            const int membership = refs->member[r * refs->n + i];
+            seen[N_KINDS * i + membership] = true;
+            seen[N_KINDS * i + N_KINDS - 1] |= is_trained && membership == LT_MEMBER_OUT;
+        }
+    }
     lt_status status = LT_OK;
-    for (int membership = 0; membership < 3 && status == LT_OK; membership++)
-        if (mia->needs & (1u << membership))
-            status = check_membership(mia, in, membership, seen);
+    for (int kind = 0; kind < N_KINDS && status == LT_OK; kind++)
+        if (mia->needs & kinds[kind].need)
+            status = check_kind(mia, in, kind, seen);
     lti_free(seen);
     return status;
+}
+
+static lt_status check_original(const lt_mia *mia, const lt_mia_in *in)
+{
+    if (!in->original) {
+        (void)LT_FAIL(LT_E_USAGE, "%s: expected outputs of the original model, found none", mia->name);
+        return lt_error_hint("give them with --original-signals FILE.npz");
+    }
+    if (lt_signals_same_samples(in->original, in->target))
+        return LT_OK;
+    return LT_FAIL(LT_E_FORMAT, "%s: the outputs of the original model are of other samples than those of the target",
+                   mia->name);
 }
 
 lt_status lt_mia_run(const lt_mia *mia, const lt_mia_in *in, const void *cfg, double *score)
 {
     if (mia->needs & LT_MIA_NEED_REFERENCES)
         LT_TRY(check_references(mia, in));
+    if (mia->needs & LT_MIA_NEED_ORIGINAL)
+        LT_TRY(check_original(mia, in));
     if (mia->needs & LT_MIA_NEED_GROUPS)
         LT_TRY(lt_signals_need_groups(in->target, "signals"));
     LT_TRY(mia->score(in, cfg, score));

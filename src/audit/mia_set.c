@@ -44,6 +44,8 @@ static unsigned kinds_of(const lt_references *refs)
     unsigned kinds = 0;
     for (int64_t i = 0; refs && i < refs->m * refs->n; i++)
         kinds |= 1u << refs->member[i];
+    for (int64_t m = 0; refs && m < refs->m; m++)
+        kinds |= lti_references_unlearned(refs, m) ? 0 : (unsigned)LT_MIA_NEED_TRAINED_OUT;
     return kinds;
 }
 
@@ -54,7 +56,7 @@ static lt_status add_all(lt_mia_set *a, const char *references, void *const *cfg
     bool used = false;
     for (int i = 0; lt_mia_list()[i]; i++) {
         const unsigned needs = lt_mia_list()[i]->needs & LT_MIA_NEED_REFERENCES;
-        if (needs & ~kinds)
+        if ((needs & ~kinds) || ((lt_mia_list()[i]->needs & LT_MIA_NEED_ORIGINAL) && !a->original))
             continue;
         used = used || needs;
         add_attack(a, i, cfg);
@@ -99,7 +101,7 @@ static lt_status fill_set(const lt_mia_set_spec *spec, const lt_signals *target,
     if (spec->references && *spec->references)
         LT_TRY(lt_references_open(spec->references, target, &a->refs));
     LT_TRY(spec->which && *spec->which ? add_named(a, spec->which, cfg) : add_all(a, spec->references, cfg));
-    const lt_mia_in in = {target, a->refs, a->seed, a->n_threads};
+    const lt_mia_in in = {target, a->refs, a->seed, a->n_threads, a->original};
     for (int i = 0; i < a->n; i++)
         LT_TRY(lt_mia_tune(a->mia[i], &in, a->cfg[i], &a->choice[i]));
     return LT_OK;
@@ -108,7 +110,7 @@ static lt_status fill_set(const lt_mia_set_spec *spec, const lt_signals *target,
 lt_status lt_mia_set_open(const lt_mia_set_spec *spec, const lt_signals *target, lt_mia_set *attacks)
 {
     const size_t n = (size_t)registry_size();
-    *attacks = (lt_mia_set){.seed = spec->seed, .n_threads = spec->n_threads};
+    *attacks = (lt_mia_set){.seed = spec->seed, .n_threads = spec->n_threads, .original = spec->original};
     attacks->mia = lti_calloc(n, sizeof *attacks->mia);
     attacks->cfg = lti_calloc(n, sizeof *attacks->cfg);
     attacks->choice = lti_calloc(n, sizeof *attacks->choice);
@@ -142,7 +144,7 @@ static double self_auc(const lt_mia_set *attacks, int attack, const lt_signals *
     double *score = memory, *side[2] = {memory + rows, memory + 2 * rows};
     others.m--;
     last.logits = (float *)(uintptr_t)(all->logits + others.m * all->n * all->k); // read only
-    const lt_mia_in in = {&last, &others, attacks->seed, attacks->n_threads};
+    const lt_mia_in in = {&last, &others, attacks->seed, attacks->n_threads, attacks->original};
     if (lt_mia_run(attacks->mia[attack], &in, attacks->cfg[attack], score) == LT_OK) {
         for (int64_t i = 0; i < last.n; i++) {
             const int member = all->member[others.m * all->n + i];
@@ -186,7 +188,7 @@ void lt_mia_set_clear(lt_mia_set *attacks)
 
 static lt_status run_attacks(const lt_mia_set *attacks, lt_audited *out)
 {
-    const lt_mia_in in = {out->signals, attacks->refs, attacks->seed, attacks->n_threads};
+    const lt_mia_in in = {out->signals, attacks->refs, attacks->seed, attacks->n_threads, attacks->original};
     out->score = lti_calloc((size_t)attacks->n, sizeof *out->score);
     out->mia = lti_calloc((size_t)attacks->n, sizeof *out->mia);
     if (!out->score || !out->mia)

@@ -66,7 +66,7 @@ static void summarise_group(const lt_risk_sample **list, int64_t n, bool has_bef
 
 static lt_status measure_before(const lt_mia_set *attacks, const lt_signals *before, double *risk)
 {
-    const lt_mia_in in = {before, attacks->refs, attacks->seed, attacks->n_threads};
+    const lt_mia_in in = {before, attacks->refs, attacks->seed, attacks->n_threads, before};
     double *score = lti_calloc((size_t)before->n, sizeof *score);
     lt_status status = score ? lt_mia_run(attacks->mia[0], &in, attacks->cfg[0], score) : LTI_NOMEM("risk");
     if (status == LT_OK)

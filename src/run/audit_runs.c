@@ -66,17 +66,37 @@ static lt_audit_subject make_subject(const lt_trained_model *m, const char *name
     return s;
 }
 
-// Signals that have become the audited model's: references and attacks are chosen for the samples of the first one.
+static lt_status need_same_samples(const lt_signals *target, const lt_signals *s, const char *npz)
+{
+    if (lt_signals_same_samples(target, s))
+        return LT_OK;
+    return LT_FAIL(LT_E_FORMAT,
+                   "%s: expected the samples, labels and groups of the audited model in the same order (%lld rows), "
+                   "found others (%lld rows)",
+                   npz, (long long)target->n, (long long)s->n);
+}
+
+// Attacks are chosen for the samples of the first model. Its original's outputs are read first: some need them.
+static lt_status open_attacks(audit_job *job, model_job *m, const lt_signals *s)
+{
+    const char *npz = job->o->original_signals;
+    lt_mia_set_spec spec = *job->o->attacks;
+    if (is_set(npz)) {
+        LT_TRY(lt_signals_open(npz, &m->before));
+        LT_TRY(need_same_samples(s, m->before, npz));
+    }
+    spec.original = m->before;
+    LT_TRY(lt_mia_set_open(&spec, s, &job->attacks));
+    return lt_mia_set_measure_self(&job->attacks, s);
+}
+
+// Signals that have become the audited model's.
 static lt_status measure_target(audit_job *job, model_job *m, lt_signals *s)
 {
-    if (!job->attacks.mia) {
-        lt_status status = lt_mia_set_open(job->o->attacks, s, &job->attacks);
-        if (status == LT_OK)
-            status = lt_mia_set_measure_self(&job->attacks, s);
-        if (status != LT_OK) {
-            lt_signals_destroy(s);
-            return status;
-        }
+    const lt_status status = job->attacks.mia ? LT_OK : open_attacks(job, m, s);
+    if (status != LT_OK) {
+        lt_signals_destroy(s);
+        return status;
     }
     return lt_audited_measure(&job->attacks, job->o->audit, s, &m->target);
 }
@@ -356,22 +376,12 @@ static lt_status open_signals(const char *npz, lt_signals **s)
     return status;
 }
 
-static lt_status need_same_samples(const model_job *m, const lt_signals *s, const char *npz)
-{
-    if (lt_signals_same_samples(m->target.signals, s))
-        return LT_OK;
-    return LT_FAIL(LT_E_FORMAT,
-                   "%s: expected the samples, labels and groups of the audited model in the same order (%lld rows), "
-                   "found others (%lld rows)",
-                   npz, (long long)m->target.signals->n, (long long)s->n);
-}
-
 static lt_status open_oracle_signals(audit_job *job, int i)
 {
     const char *npz = job->o->oracle[i];
     lt_signals *s;
     LT_TRY(open_signals(npz, &s));
-    const lt_status status = need_same_samples(&job->model[0], s, npz);
+    const lt_status status = need_same_samples(job->model[0].target.signals, s, npz);
     if (status != LT_OK) {
         lt_signals_destroy(s);
         return status;
@@ -390,15 +400,6 @@ static lt_status open_target_signals(audit_job *job)
     for (int i = 0; i < job->o->n_oracles; i++)
         LT_TRY(open_oracle_signals(job, i));
     return LT_OK;
-}
-
-static lt_status open_before(const audit_job *job, model_job *m)
-{
-    const char *npz = job->o->original_signals;
-    if (!is_set(npz))
-        return LT_OK;
-    LT_TRY(lt_signals_open(npz, &m->before));
-    return need_same_samples(m, m->before, npz);
 }
 
 // ---- the audit of one model
@@ -457,7 +458,6 @@ static lt_status finish_model(audit_job *job, model_job *m)
 {
     describe(job, m);
     LT_TRY(choose_oracles(job, m));
-    LT_TRY(open_before(job, m));
     LT_TRY(run_kinds(job->o, m));
     LT_TRY(judge_original(job, m));
     LT_TRY(write_files(job, m));

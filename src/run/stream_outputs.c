@@ -118,7 +118,7 @@ lt_status lti_outputs_attack(lti_outputs *out, const lt_references *references, 
         lt_options_defaults(mia->opts, cfg);
         for (int64_t i = 0; i < n; i++)
             all.group[i] = i < out->n_train ? LT_GROUP_RETAIN : LT_GROUP_TEST;
-        const lt_mia_in in = {&all, references, seed, n_threads};
+        const lt_mia_in in = {&all, references, seed, n_threads, NULL};
         status = lt_mia_run(mia, &in, cfg, out->rmia);
     }
     lti_free(all.group);
