@@ -68,7 +68,7 @@ static void print_classes(const json_t *rows, FILE *out)
                        row) if (json_array_size(json_object_get(json_object_get(row, "class_audit"), "oracles")) > 0)
         oracles = json_object_get(json_object_get(row, "class_audit"), "oracles");
     cli_table_cells(&t, cell);
-    size_t n_rows = 0, n_oracles = 0;
+    size_t n_rows = 0, n_oracles = 0, n_marked = 0;
     json_array_foreach((json_t *)rows, i, row)
     {
         const json_t *a = json_object_get(row, "class_audit");
@@ -77,11 +77,15 @@ static void print_classes(const json_t *rows, FILE *out)
         if (!strcmp(cli_text(row, "role"), lt_row_role_text(LT_ROW_ORACLE)) && n_oracles < json_array_size(oracles))
             a = json_array_get(oracles, n_oracles++);
         cell[0] = cli_text(row, "name");
+        const json_t *passes = json_object_get(a, "passes_gate");
         for (int k = 0; k < 6; k++) {
             const double v = cli_real(a, key[k]);
-            snprintf(text[k], sizeof text[k], isfinite(v) ? "%.1f" : "-", 100 * v);
+            // What cannot be ranked stands in brackets.
+            const char *form = !isfinite(v) ? "-" : k >= 2 && json_is_false(passes) ? "(%.1f)" : "%.1f";
+            snprintf(text[k], sizeof text[k], form, 100 * v);
             cell[k + 1] = text[k];
         }
+        n_marked += json_is_false(passes);
         cli_table_cells(&t, cell);
         n_rows++;
     }
@@ -89,6 +93,8 @@ static void print_classes(const json_t *rows, FILE *out)
         fputc('\n', out);
         cli_table_print(&t, out);
     }
+    if (n_marked > 0)
+        fputs("(in brackets: acc_f is more than a point above retraining, so the rest is not ranked)\n", out);
     cli_table_clear(&t);
 }
 

@@ -19,6 +19,9 @@ typedef struct lt_signals {
     int64_t *label; // (n)
     int64_t *id;    // (n)
     int8_t *group;  // (n) lt_group
+    // (n) or NULL: finer classes that the labels are made of, such as the 100 of CIFAR-100 under its 20 superclasses.
+    // A subclass has one label.
+    int64_t *subclass;
 } lt_signals;
 LT_API void lt_signals_destroy(lt_signals *s);
 LT_API bool lt_signals_same_samples(const lt_signals *a, const lt_signals *b); // ids, labels, groups, in order
@@ -135,15 +138,20 @@ enum { // what an attack needs of every sample it scores; lt_mia.needs
     LT_MIA_NEED_OUT = 1 << LT_MEMBER_OUT,
     LT_MIA_NEED_IN = 1 << LT_MEMBER_IN,
     LT_MIA_NEED_UNLEARNED = 1 << LT_MEMBER_UNLEARNED,
-    LT_MIA_NEED_REFERENCES = LT_MIA_NEED_OUT | LT_MIA_NEED_IN | LT_MIA_NEED_UNLEARNED,
-    LT_MIA_NEED_GROUPS = 8,      // no empty group
-    LT_MIA_RETAIN_OPTIONAL = 16, // retained samples without the needed models get the score NAN
+    LT_MIA_NEED_GROUPS = 8,       // no empty group
+    LT_MIA_RETAIN_OPTIONAL = 16,  // retained samples without the needed models get the score NAN
+    LT_MIA_NEED_TRAINED_OUT = 32, // OUT for a model that has unlearned no sample at all
+    LT_MIA_NEED_ORIGINAL = 64,    // outputs of the original model
+    LT_MIA_NEED_REFERENCES = LT_MIA_NEED_OUT | LT_MIA_NEED_IN | LT_MIA_NEED_UNLEARNED | LT_MIA_NEED_TRAINED_OUT,
 };
 typedef struct lt_mia_in {
     const lt_signals *target;
     const lt_references *refs; // NULL = none
     uint64_t seed;             // of the draws of attacks that learn from the target itself
     int n_threads;             // 0 or 1 = this thread only; no result depends on it
+    // Outputs of the model before unlearning on the same samples; NULL = not known. Where no model has unlearned
+    // anything (a retrained target) any trained model without the test samples will do.
+    const lt_signals *original;
 } lt_mia_in;
 
 enum { LT_MIA_MAX_TRIED = 32 };
@@ -169,8 +177,8 @@ typedef struct lt_mia {
 } lt_mia;
 LT_API const lt_mia *const *lt_mia_list(void);                      // NULL-terminated registry, strongest first
 LT_API lt_status lt_mia_find(const char *name, const lt_mia **mia); // LT_E_USAGE with the nearest name
-// Checks what the attack needs, then scores. Fails with LT_E_USAGE when it needs references and there are none, with
-// LT_E_FORMAT naming the first sample that lacks a model of a kind it needs.
+// Checks what the attack needs, then scores. Fails with LT_E_USAGE when it needs references or the original model and
+// there are none, with LT_E_FORMAT naming the first sample that lacks a model of a kind it needs.
 LT_API lt_status lt_mia_run(const lt_mia *mia, const lt_mia_in *in, const void *cfg, double *score);
 
 // Makes an open option of cfg definite; depends on the reference models and the labels only, so it is the same for

@@ -1,8 +1,9 @@
 // class_audit.h - audits of a model that forgot whole classes, from outputs alone. docs/methods/class-audit.md
 //
 // A class is forgotten when the forget group holds samples of it and the retain group holds none; classes that stay are
-// those with retained samples. All metrics are fractions and are compared with the same metric of retrained models:
-// higher is not better.
+// those with retained samples. Where the outputs name subclasses, a forgotten subclass of a class that stays is audited
+// as a forgotten class of its own: its samples leave those of the class, whose logit stays among the features. All
+// metrics are fractions and are compared with the same metric of retrained models: higher is not better.
 #ifndef LT_CLASS_AUDIT_H
 #define LT_CLASS_AUDIT_H
 #include "lethe/audit.h"
@@ -11,9 +12,14 @@ LT_BEGIN
 typedef enum lt_class_role { LT_CLASS_ABSENT = 0, LT_CLASS_KEPT = 1, LT_CLASS_FORGOTTEN = 2 } lt_class_role;
 // role (k): lt_class_role of every class; may be NULL. Returns the number of forgotten classes.
 LT_API int lt_signals_class_roles(const lt_signals *s, uint8_t *role);
+// Number of subclasses that were forgotten as a whole while their label was not; 0 without subclasses, -1 without
+// memory (recorded).
+LT_API int lt_signals_forgotten_subclasses(const lt_signals *s);
 
-typedef struct lt_class_acc {        // NAN where there are no such samples
-    double acc_f, acc_r;             // test samples of forgotten and of kept classes
+typedef struct lt_class_acc { // NAN where there are no such samples
+    // test samples of forgotten and of kept classes. Of a forgotten subclass acc_f is the share that still has its
+    // label, which retraining does not bring to 0.
+    double acc_f, acc_r;
     double acc_f_train, acc_r_train; // training samples: the forget and the retain group
 } lt_class_acc;
 LT_API lt_status lt_signals_class_acc(const lt_signals *s, lt_class_acc *out); // LT_E_NOMEM
@@ -37,7 +43,8 @@ typedef struct lt_class_audit_cfg {
 LT_API extern const lt_option lt_class_audit_options[];
 
 typedef struct lt_class_result { // of one model and one forgotten class
-    int32_t forgotten;
+    int32_t forgotten;           // label
+    int64_t subclass;            // of that label; -1 = all of it
     int32_t neighbour; // nearest kept class under retraining: the largest mean acceptance; -1 = no retrained model
     double score, reference; // acceptance by the neighbour's discriminator: this model, mean of the retrained ones
     double reference_sd, gap;
@@ -48,8 +55,13 @@ typedef struct lt_class_result { // of one model and one forgotten class
     const double *predicted;        // (K) share of the class's test samples predicted as each class
     const double *output;           // (K) mean output
 } lt_class_result;
+// By how much acc_f may be above that of the retrained models. Models that still answer with the forgotten class look
+// fine by class-mia and total variation, so nothing else of theirs is ranked. [class-audit 4]
+#define LT_CLASS_GATE 0.01
 typedef struct lt_class_audit { // of one model
     lt_class_acc acc;
+    double acc_f_limit;           // mean acc_f of the retrained models + LT_CLASS_GATE; NAN = there are none
+    bool passes_gate;             // acc_f is at most that; true where there is no limit
     double composite;             // acc_r (1 - acc_f)
     double svc_mia;               // share of forgotten test samples that an SVC on the true class's probability calls
                                   // non-members

@@ -134,7 +134,7 @@ LT_API lt_status lt_unlearn_method_asked(int argc, char *const *argv, const lt_u
 typedef struct lt_unlearn_state { // of a model, on the samples of a run
     double forget_acc, retain_acc, test_acc, retain_loss, test_loss;
     lt_phi_stats phi;
-    int n_forgotten_classes; // as a whole; class_acc is theirs
+    int n_forgotten_classes; // as a whole, subclasses included; class_acc is theirs
     lt_class_acc class_acc;
 } lt_unlearn_state;
 

@@ -173,10 +173,12 @@ LT_API lt_status lt_study_run(lt_study_runner *runner);
 // ---- what came out
 typedef struct lt_study_metric {
     const char *column, *title; // "rmia_ft_auc", "RMIA FT AUC"
-    const char *path;           // in the results of audits
+    const char *path;           // in the results of audits, or in their class audits
     const lt_mia *attack;       // NULL = of none
     bool judged;                // enters the verdict
     bool gap;                   // the average gap with the metric at `path` in the place of the MIS
+    bool of_classes;            // of studies that forget whole classes
+    bool ranked;                // methods have ranks by it: the smallest first
 } lt_study_metric;
 typedef enum lt_study_role { LT_STUDY_ORIGINAL, LT_STUDY_RETRAINED, LT_STUDY_METHOD } lt_study_role;
 LT_API const char *lt_study_role_text(lt_study_role role); // "original", "oracle", "method"
@@ -206,8 +208,9 @@ typedef struct lt_study_summary { // all models of one method and access setting
     const char *method, *access, *options; // access, options: of methods, else NULL
     bool tuned_on_oracle;                  // its learning-rate area was chosen by comparison with retrained models
     int n_runs, n_bases, n_forget_sets, n_seeds;
-    lt_study_value *value;         // (n_metrics)
-    int *rank;                     // (n_metrics) by mean gap among the methods of its access setting; 0 = none
+    lt_study_value *value; // (n_metrics)
+    int *rank; // (n_metrics) by mean gap among the methods of its access setting; 0 = none. Where whole classes are
+               // forgotten, only methods that pass the gate have one [class-audit 4]
     const char *verdict;           // of all metrics together; NULL for oracles
     int n_verdicts[LT_N_VERDICTS]; // of single runs, by lt_verdict
 } lt_study_summary;

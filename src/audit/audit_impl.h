@@ -32,6 +32,19 @@ void lti_shadow_clear(lti_shadow *shadow);
 
 int64_t lti_group_rows(const lt_signals *s, int group, int64_t *row); // row may be NULL; returns the count
 
+// ---- classes and subclasses that were forgotten as a whole
+// Every sample belongs to one unit: its label (0..k-1), or, where its subclass was forgotten and its label was not,
+// unit k + j of forgotten subclass j.
+typedef struct lti_class_units {
+    int n, n_forgotten;
+    int32_t *unit;     // (samples)
+    uint8_t *role;     // (n) lt_class_role
+    int32_t *label;    // (n) of the unit's samples
+    int64_t *subclass; // (n) or -1: the unit is a whole label
+} lti_class_units;
+lt_status lti_class_units_make(const lt_signals *s, lti_class_units *u); // LT_E_NOMEM
+void lti_class_units_clear(lti_class_units *u);
+
 // Class probabilities of one row, and one feature of it.
 void lti_probabilities(const float *logits, int k, double *p);
 double lti_feature(const float *logits, int k, int64_t label, lt_feature f);
@@ -55,6 +68,7 @@ typedef struct lti_moments {
 typedef double (*lti_signal_fn)(const float *logits, int k, int64_t label, const void *cfg);
 // (n,3): moments of every sample by lt_membership. NULL = out of memory (recorded).
 lti_moments *lti_reference_moments(const lt_mia_in *in, lti_signal_fn signal, const void *cfg);
+bool lti_references_unlearned(const lt_references *refs, int64_t model); // some sample
 double lti_phi(const float *logits, int k, int64_t label, const void *unused);
 
 // ---- normal and Student distributions

@@ -1,5 +1,6 @@
 // audit_report_json.c - the result of an audit as JSON: the one place where its keys are written (docs/cli.md).
 #include "audit/kind_impl.h"
+#include "lethe/class_audit.h"
 #include <math.h>
 #include <string.h>
 
@@ -97,6 +98,8 @@ static void write_counts(const lt_audit_report *r, lti_json *w)
         lti_json_int(w, key, a->audit.n[g->stored]);
     }
     lti_json_int(w, "n_forgotten_classes", lt_forgotten_classes(a->signals, NULL));
+    if (a->signals->subclass)
+        lti_json_int(w, "n_forgotten_subclasses", lt_signals_forgotten_subclasses(a->signals));
     // Metrics of kinds that have no object of their own.
     for (int i = 0; i < r->n_metrics; i++) {
         const lt_metric *m = lt_metric_get(r->metric[i].id);

@@ -39,12 +39,20 @@ const lt_option lt_class_audit_options[] = {
 
 // ---- classes
 
+static int64_t count_label(const lt_signals *s, int group, int32_t label)
+{
+    int64_t n = 0;
+    for (int64_t i = 0; i < s->n; i++)
+        n += s->group[i] == group && s->label[i] == label;
+    return n;
+}
+
 int lt_signals_class_roles(const lt_signals *s, uint8_t *role)
 {
     int n = 0;
     for (int32_t c = 0; c < s->k; c++) {
-        const bool kept = lti_class_rows(s, LT_GROUP_RETAIN, c, NULL) > 0;
-        const bool forgotten = !kept && lti_class_rows(s, LT_GROUP_FORGET, c, NULL) > 0;
+        const bool kept = count_label(s, LT_GROUP_RETAIN, c) > 0;
+        const bool forgotten = !kept && count_label(s, LT_GROUP_FORGET, c) > 0;
         n += forgotten;
         if (role)
             role[c] = kept ? LT_CLASS_KEPT : forgotten ? LT_CLASS_FORGOTTEN : LT_CLASS_ABSENT;
@@ -52,61 +60,66 @@ int lt_signals_class_roles(const lt_signals *s, uint8_t *role)
     return n;
 }
 
-// Share of right predictions on the samples of a group whose class has the role.
-static double role_acc(const lt_signals *s, int group, const uint8_t *role, lt_class_role wanted)
+static bool is_in(const lt_signals *s, const lti_class_units *u, int64_t i, int group, lt_class_role wanted)
+{
+    return s->group[i] == group && u->role[u->unit[i]] == wanted;
+}
+
+// Share of right predictions on the samples of a group whose unit has the role.
+static double role_acc(const lt_signals *s, int group, const lti_class_units *u, lt_class_role wanted)
 {
     int64_t n = 0, right = 0;
     for (int64_t i = 0; i < s->n; i++)
-        if (s->group[i] == group && role[s->label[i]] == wanted) {
+        if (is_in(s, u, i, group, wanted)) {
             n++;
             right += lt_signals_predicted(s, i) == s->label[i];
         }
     return n > 0 ? (double)right / (double)n : (double)NAN;
 }
 
-static void class_acc(const lt_signals *s, const uint8_t *role, lt_class_acc *out)
+static void class_acc(const lt_signals *s, const lti_class_units *u, lt_class_acc *out)
 {
-    *out = (lt_class_acc){.acc_f = role_acc(s, LT_GROUP_TEST, role, LT_CLASS_FORGOTTEN),
-                          .acc_r = role_acc(s, LT_GROUP_TEST, role, LT_CLASS_KEPT),
-                          .acc_f_train = role_acc(s, LT_GROUP_FORGET, role, LT_CLASS_FORGOTTEN),
-                          .acc_r_train = role_acc(s, LT_GROUP_RETAIN, role, LT_CLASS_KEPT)};
+    *out = (lt_class_acc){.acc_f = role_acc(s, LT_GROUP_TEST, u, LT_CLASS_FORGOTTEN),
+                          .acc_r = role_acc(s, LT_GROUP_TEST, u, LT_CLASS_KEPT),
+                          .acc_f_train = role_acc(s, LT_GROUP_FORGET, u, LT_CLASS_FORGOTTEN),
+                          .acc_r_train = role_acc(s, LT_GROUP_RETAIN, u, LT_CLASS_KEPT)};
 }
 
 lt_status lt_signals_class_acc(const lt_signals *s, lt_class_acc *out)
 {
-    uint8_t *role = lti_calloc((size_t)s->k, sizeof *role);
-    if (!role)
-        return LTI_NOMEM("classes");
-    lt_signals_class_roles(s, role);
-    class_acc(s, role, out);
-    lti_free(role);
+    lti_class_units u;
+    LT_TRY(lti_class_units_make(s, &u));
+    class_acc(s, &u, out);
+    lti_class_units_clear(&u);
     return LT_OK;
 }
 
 // ---- SVC-MIA in the class setting
 
 // The true class's probability of n rows of a group with the role, evenly spread over all of them.
-static int64_t spread(const lt_signals *s, int group, const uint8_t *role, lt_class_role wanted, int64_t limit,
+static int64_t spread(const lt_signals *s, int group, const lti_class_units *u, lt_class_role wanted, int64_t limit,
                       double *out)
 {
     int64_t n = 0, at = 0, m = 0;
     for (int64_t i = 0; i < s->n; i++)
-        n += s->group[i] == group && role[s->label[i]] == wanted;
+        n += is_in(s, u, i, group, wanted);
+    if (!out || n == 0)
+        return n;
     const int64_t take = n < limit ? n : limit;
-    for (int64_t i = 0; i < s->n && out; i++) {
-        if (s->group[i] != group || role[s->label[i]] != wanted)
+    for (int64_t i = 0; i < s->n; i++) {
+        if (!is_in(s, u, i, group, wanted))
             continue;
         if (at * take / n != (at + 1) * take / n)
             out[m++] = lti_feature(s->logits + i * s->k, s->k, s->label[i], LT_FEAT_CONFIDENCE);
         at++;
     }
-    return out ? m : n;
+    return m;
 }
 
 lt_status lti_class_svc_mia(const lti_class_world *w, const lt_signals *s, double *share)
 {
-    const int64_t n_r = spread(s, LT_GROUP_RETAIN, w->role, LT_CLASS_KEPT, 0, NULL);
-    const int64_t n_f = spread(s, LT_GROUP_FORGET, w->role, LT_CLASS_FORGOTTEN, 0, NULL);
+    const int64_t n_r = spread(s, LT_GROUP_RETAIN, &w->units, LT_CLASS_KEPT, 0, NULL);
+    const int64_t n_f = spread(s, LT_GROUP_FORGET, &w->units, LT_CLASS_FORGOTTEN, 0, NULL);
     const double keep = fmin(1, (double)w->cfg->class_svc_limit / (double)(n_r + n_f));
     const int64_t most_r = (int64_t)ceil(keep * (double)n_r), most_f = (int64_t)ceil(keep * (double)n_f);
     double *x = lti_calloc(3 * (size_t)s->n, sizeof *x);
@@ -114,9 +127,9 @@ lt_status lti_class_svc_mia(const lti_class_world *w, const lt_signals *s, doubl
     if (!x)
         return LTI_NOMEM("SVC-MIA");
     double *member = x, *non_member = x + s->n, *test = x + 2 * s->n;
-    const int64_t n_member = spread(s, LT_GROUP_RETAIN, w->role, LT_CLASS_KEPT, most_r, member);
-    const int64_t n_non = spread(s, LT_GROUP_FORGET, w->role, LT_CLASS_FORGOTTEN, most_f, non_member);
-    const int64_t n_test = spread(s, LT_GROUP_TEST, w->role, LT_CLASS_FORGOTTEN, s->n, test);
+    const int64_t n_member = spread(s, LT_GROUP_RETAIN, &w->units, LT_CLASS_KEPT, most_r, member);
+    const int64_t n_non = spread(s, LT_GROUP_FORGET, &w->units, LT_CLASS_FORGOTTEN, most_f, non_member);
+    const int64_t n_test = spread(s, LT_GROUP_TEST, &w->units, LT_CLASS_FORGOTTEN, s->n, test);
     double *decision = lti_calloc((size_t)n_test + 1, sizeof *decision);
     lt_status status = decision ? LT_OK : LTI_NOMEM("SVC-MIA");
     const lti_svc_problem p = {.negative = non_member,
@@ -139,11 +152,12 @@ lt_status lti_class_svc_mia(const lti_class_world *w, const lt_signals *s, doubl
 
 // ---- outputs on the forgotten classes
 
-static void describe_outputs(const lt_signals *s, int32_t f, double *predicted, double *output, double *p)
+static void describe_outputs(const lti_class_world *w, const lt_signals *s, int32_t f, lt_class_result *of, double *p)
 {
-    const int64_t n = lti_class_rows(s, LT_GROUP_TEST, f, NULL);
+    double *predicted = (double *)of->predicted, *output = (double *)of->output; // owned by the results
+    const int64_t n = lti_class_rows(w, LT_GROUP_TEST, f, NULL);
     for (int64_t i = 0; i < s->n; i++) {
-        if (s->group[i] != LT_GROUP_TEST || s->label[i] != f)
+        if (s->group[i] != LT_GROUP_TEST || w->units.unit[i] != f)
             continue;
         lti_probabilities(s->logits + i * s->k, s->k, p);
         predicted[lt_signals_predicted(s, i)] += 1 / (double)n;
@@ -153,12 +167,12 @@ static void describe_outputs(const lt_signals *s, int32_t f, double *predicted, 
 }
 
 // Mean over the class's test samples of the total variation between the outputs of two models.
-static double mean_tv(const lt_signals *a, const lt_signals *b, int32_t f, double *p, double *q)
+static double mean_tv(const lti_class_world *w, const lt_signals *a, const lt_signals *b, int32_t f, double *p)
 {
-    double sum = 0;
+    double sum = 0, *q = p + w->k;
     int64_t n = 0;
     for (int64_t i = 0; i < a->n; i++) {
-        if (a->group[i] != LT_GROUP_TEST || a->label[i] != f)
+        if (a->group[i] != LT_GROUP_TEST || w->units.unit[i] != f)
             continue;
         lti_probabilities(a->logits + i * a->k, a->k, p);
         lti_probabilities(b->logits + i * b->k, b->k, q);
@@ -186,7 +200,7 @@ static void compare_outputs(const lti_class_world *w, int m, int f, lt_class_aud
     for (int r = 1; r < w->n_models; r++) {
         if (!is_reference(m, r))
             continue;
-        of->tv += mean_tv(w->model[m], w->model[r], w->forgotten[f], p, p + w->k);
+        of->tv += mean_tv(w, w->model[m], w->model[r], w->forgotten[f], p);
         for (int k = 0; k < w->k; k++)
             mean[k] += all->audit[r].of[f].output[k];
         n++;
@@ -242,12 +256,27 @@ static lt_status measure_mia(const lti_class_world *w, int m, int f, const doubl
     return LT_OK;
 }
 
+// [class-audit 4] The accuracies of all models are known.
+static void measure_gate(const lti_class_world *w, int m, lt_class_audits *all)
+{
+    lt_class_audit *a = &all->audit[m];
+    double sum = 0;
+    int n = 0;
+    for (int r = 1; r < w->n_models; r++)
+        if (is_reference(m, r)) {
+            sum += all->audit[r].acc.acc_f;
+            n++;
+        }
+    a->acc_f_limit = n ? sum / n + LT_CLASS_GATE : (double)NAN;
+    a->passes_gate = n == 0 || a->acc.acc_f <= a->acc_f_limit;
+}
+
 static lt_status measure_model(const lti_class_world *w, int m, const double *accept, lt_class_audits *all, double *p)
 {
     lt_class_audit *a = &all->audit[m];
     const lt_signals *s = w->model[m];
     const int first = m == 1 ? 2 : 1; // a retrained model that is not this one
-    class_acc(s, w->role, &a->acc);
+    measure_gate(w, m, all);
     a->composite = a->acc.acc_r * (1 - a->acc.acc_f);
     LT_TRY(lti_class_svc_mia(w, s, &a->svc_mia));
     for (int f = 0; f < w->n_forgotten; f++) {
@@ -276,9 +305,11 @@ static lt_status check_signals(const lti_class_world *w)
         return lt_error_hint("a class is forgotten when it has samples in group 1 and none in group 0");
     }
     for (int f = 0; f < w->n_forgotten; f++)
-        if (lti_class_rows(s, LT_GROUP_TEST, w->forgotten[f], NULL) == 0)
-            return LT_FAIL(LT_E_FORMAT, "class audit: expected test samples of forgotten class %d, found none",
-                           (int)w->forgotten[f]);
+        if (lti_class_rows(w, LT_GROUP_TEST, w->forgotten[f], NULL) == 0)
+            return LT_FAIL(LT_E_FORMAT, "class audit: expected test samples of forgotten %s %lld, found none",
+                           w->forgotten[f] < w->k ? "class" : "subclass",
+                           w->forgotten[f] < w->k ? (long long)w->forgotten[f]
+                                                  : (long long)w->units.subclass[w->forgotten[f]]);
     for (int m = 1; m < w->n_models; m++)
         if (w->model[m]->n != s->n || w->model[m]->k != s->k ||
             memcmp(w->model[m]->id, s->id, (size_t)s->n * sizeof *s->id) != 0 ||
@@ -310,12 +341,13 @@ static lt_status alloc_results(const lti_class_world *w, lt_class_audits *all, d
         all->audit[m].n_classes = w->n_forgotten;
         all->audit[m].of = of + m * f;
         for (size_t c = 0; c < f; c++, values += 3 * k) {
-            of[m * f + c] = (lt_class_result){.forgotten = w->forgotten[c],
+            of[m * f + c] = (lt_class_result){.forgotten = w->units.label[w->forgotten[c]],
+                                              .subclass = w->units.subclass[w->forgotten[c]],
                                               .accept = *accept + (m * f + c) * k,
                                               .accept_retrained = values,
                                               .predicted = values + k,
                                               .output = values + 2 * k};
-            describe_outputs(w->model[m], w->forgotten[c], values + k, values + 2 * k, *scratch);
+            describe_outputs(w, w->model[m], w->forgotten[c], &of[m * f + c], *scratch);
         }
     }
     return LT_OK;
@@ -327,6 +359,8 @@ static lt_status run_world(const lti_class_world *w, lt_class_audits *all)
     LT_TRY(check_signals(w));
     LT_TRY(alloc_results(w, all, &accept, &scratch));
     LT_TRY(lti_class_accept(w, accept));
+    for (int m = 0; m < w->n_models; m++)
+        class_acc(w->model[m], &w->units, &all->audit[m].acc);
     for (int m = 0; m < w->n_models; m++)
         LT_TRY(measure_model(w, m, accept, all, scratch));
     return LT_OK;
@@ -342,43 +376,47 @@ void lt_class_audit_destroy(lt_class_audits *audits)
     lti_free(audits);
 }
 
+// list: (2 n) room for the forgotten and for the kept units.
+static void list_units(lti_class_world *w, int32_t *list)
+{
+    int32_t *forgotten = list, *kept = list + w->units.n;
+    for (int32_t c = 0; c < w->units.n; c++) {
+        if (w->units.role[c] == LT_CLASS_FORGOTTEN)
+            forgotten[w->n_forgotten++] = c;
+        if (w->units.role[c] == LT_CLASS_KEPT)
+            kept[w->n_kept++] = c;
+    }
+    w->forgotten = forgotten;
+    w->kept = kept;
+}
+
 lt_status lt_class_audit_run(const lt_signals *s, const lt_signals *const *retrained, int m,
                              const lt_class_audit_cfg *cfg, uint64_t seed, lt_class_audits **out)
 {
     *out = NULL;
     lt_class_audits *all = lti_calloc(1, sizeof *all);
     const lt_signals **model = lti_calloc((size_t)m + 1, sizeof *model);
-    uint8_t *role = lti_calloc((size_t)s->k, sizeof *role);
-    int32_t *forgotten = lti_calloc(2 * (size_t)s->k, sizeof *forgotten), *kept = forgotten ? forgotten + s->k : NULL;
-    lti_class_world w = {.model = model,
-                         .n_models = m + 1,
-                         .k = s->k,
-                         .role = role,
-                         .forgotten = forgotten,
-                         .kept = kept,
-                         .cfg = cfg,
-                         .seed = seed};
-    lt_status status = all && (all->memory = lti_calloc(1, sizeof(block))) && model && role && forgotten
-                           ? LT_OK
-                           : LTI_NOMEM("class audit");
+    int32_t *list = NULL;
+    lti_class_world w = {.model = model, .n_models = m + 1, .k = s->k, .cfg = cfg, .seed = seed};
+    lt_status status = all && (all->memory = lti_calloc(1, sizeof(block))) && model ? LT_OK : LTI_NOMEM("class audit");
+    if (status == LT_OK)
+        status = lti_class_units_make(s, &w.units);
     if (status == LT_OK) {
         all->k = s->k;
         all->n_retrained = m;
         model[0] = s;
         for (int i = 0; i < m; i++)
             model[i + 1] = retrained[i];
-        lt_signals_class_roles(s, role);
-        for (int32_t c = 0; c < s->k; c++) {
-            if (role[c] == LT_CLASS_FORGOTTEN)
-                forgotten[w.n_forgotten++] = c;
-            if (role[c] == LT_CLASS_KEPT)
-                kept[w.n_kept++] = c;
-        }
+        list = lti_calloc(2 * (size_t)w.units.n, sizeof *list);
+        status = list ? LT_OK : LTI_NOMEM("class audit");
+    }
+    if (status == LT_OK) {
+        list_units(&w, list);
         status = run_world(&w, all);
     }
     lti_free(model);
-    lti_free(role);
-    lti_free(forgotten);
+    lti_free(list);
+    lti_class_units_clear(&w.units);
     if (status != LT_OK)
         lt_class_audit_destroy(all);
     else

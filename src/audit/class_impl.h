@@ -7,15 +7,15 @@
 typedef struct lti_class_world {    // one audit
     const lt_signals *const *model; // (n_models): the audited one first
     int n_models, k, n_forgotten, n_kept;
-    const uint8_t *role;      // (K)
-    const int32_t *forgotten; // (n_forgotten) classes
-    const int32_t *kept;      // (n_kept) classes
+    lti_class_units units;    // of the samples: classes, then forgotten subclasses
+    const int32_t *forgotten; // (n_forgotten) units
+    const int32_t *kept;      // (n_kept) units, all of them classes: outputs of the models
     const lt_class_audit_cfg *cfg;
     uint64_t seed;
 } lti_class_world;
 
-// Test rows of a class. row may be NULL; returns the count.
-int64_t lti_class_rows(const lt_signals *s, int group, int32_t label, int64_t *row);
+// Rows of a unit in a group. row may be NULL; returns the count.
+int64_t lti_class_rows(const lti_class_world *w, int group, int32_t unit, int64_t *row);
 
 // accept (n_models, n_forgotten, K): share of the test samples of each forgotten class that the discriminator of each
 // kept class accepts, learnt and applied on the same model; NAN for classes that are not kept. [class-mia 1]

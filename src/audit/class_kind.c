@@ -6,8 +6,10 @@
 
 typedef struct result { // of the kind
     lt_class_audits *audits;
-    const char *const *class_name; // (K) or NULL; the data set's
-    lt_class_audit *before;        // of the model before unlearning, or NULL; in `before_audits`
+    const char *const *class_name;    // (K) or NULL; the data set's
+    const char *const *subclass_name; // (n_subclasses) or NULL; likewise
+    int n_subclasses;
+    lt_class_audit *before; // of the model before unlearning, or NULL; in `before_audits`
     lt_class_audits *before_audits;
 } result;
 
@@ -86,7 +88,7 @@ static bool has_test_samples(const lt_signals *s)
 static lt_status run_classes(const lt_audit_in *in, const void *cfg, lt_audit_report *report, void **data)
 {
     const lt_signals *s = in->unlearned.audited ? in->unlearned.audited->signals : NULL;
-    if (!s || lt_forgotten_classes(s, NULL) == 0 || !has_test_samples(s))
+    if (!s || !has_test_samples(s))
         return LT_OK;
     lti_audit_stage(in, "auditing the forgotten classes");
     const size_t n = (size_t)in->n_retrained;
@@ -113,6 +115,8 @@ static lt_status run_classes(const lt_audit_in *in, const void *cfg, lt_audit_re
     if (status == LT_OK) {
         r->before = r->before_audits ? &r->before_audits->audit[0] : NULL;
         r->class_name = in->ds ? in->ds->class_names : NULL;
+        r->subclass_name = in->ds && in->ds->other_is_finer ? in->ds->other_names : NULL;
+        r->n_subclasses = r->subclass_name ? in->ds->n_other : 0;
         *data = r;
     } else {
         clear_result(r);
@@ -130,6 +134,10 @@ static void write_class(const result *r, const lt_class_result *of, lti_json *w)
     lti_json_begin(w, NULL, '{');
     lti_json_int(w, "class", of->forgotten);
     lti_json_text(w, "name", r->class_name ? r->class_name[of->forgotten] : NULL);
+    if (of->subclass >= 0) {
+        lti_json_int(w, "subclass", of->subclass);
+        lti_json_text(w, "subclass_name", of->subclass < r->n_subclasses ? r->subclass_name[of->subclass] : NULL);
+    }
     lti_json_int(w, "neighbour", of->neighbour);
     lti_json_real(w, "score", of->score);
     lti_json_real(w, "reference", of->reference);
@@ -204,16 +212,24 @@ static void write_retrained(const lt_class_audits *all, lti_json *w)
     lti_json_end(w, '}');
 }
 
+static void write_gate(const lt_class_audit *a, lti_json *w)
+{
+    lti_json_real(w, "acc_f_limit", a->acc_f_limit);
+    lti_json_bool(w, "passes_gate", a->passes_gate);
+}
+
 static void write_result(const void *data, lti_json *w)
 {
     const result *r = data;
     write_audit(&r->audits->audit[0], w);
+    write_gate(&r->audits->audit[0], w);
     write_retrained(r->audits, w);
     write_classes_of(r, &r->audits->audit[0], w);
     lti_json_begin(w, "oracles", '[');
     for (int i = 1; i <= r->audits->n_retrained; i++) {
         lti_json_begin(w, NULL, '{');
         write_audit(&r->audits->audit[i], w);
+        write_gate(&r->audits->audit[i], w);
         write_classes_of(r, &r->audits->audit[i], w);
         lti_json_end(w, '}');
     }
@@ -222,6 +238,7 @@ static void write_result(const void *data, lti_json *w)
         return;
     lti_json_begin(w, "original", '{');
     write_audit(r->before, w);
+    write_gate(r->before, w);
     write_classes_of(r, r->before, w);
     lti_json_end(w, '}');
 }
@@ -231,7 +248,8 @@ const lt_audit_kind lti_audit_classes = {
     .key = "class_audit",
     .title = "class audit",
     .cite = "trw",
-    .doc = "Of models that forgot whole classes: accuracy on them and on the others, where their images go, total "
+    .doc = "Of models that forgot whole classes, or whole subclasses of classes that stay: accuracy on them and on the "
+           "others, where their images go, total "
            "variation to retrained outputs, class-MIA and the SVC-MIA of the class setting, each beside the retrained "
            "models.",
     .cfg_size = sizeof(lt_class_audit_cfg),

@@ -7,11 +7,12 @@
 #include <math.h>
 #include <string.h>
 
-int64_t lti_class_rows(const lt_signals *s, int group, int32_t label, int64_t *row)
+int64_t lti_class_rows(const lti_class_world *w, int group, int32_t unit, int64_t *row)
 {
+    const lt_signals *s = w->model[0]; // all models have its samples
     int64_t n = 0;
     for (int64_t i = 0; i < s->n; i++) {
-        if (s->group[i] != group || s->label[i] != label)
+        if (s->group[i] != group || w->units.unit[i] != unit)
             continue;
         if (row)
             row[n] = i;
@@ -91,14 +92,14 @@ static void lesson_clear(lesson *l)
 static lt_status draw_lesson(const lti_class_world *w, const lt_signals *s, int32_t i, lesson *l)
 {
     const int group = w->cfg->class_mia_data;
-    int64_t n = lti_class_rows(s, group, i, NULL), n_other = 0;
+    int64_t n = lti_class_rows(w, group, i, NULL), n_other = 0;
     *l = (lesson){.member = lti_calloc((size_t)s->n, sizeof(int64_t)),
                   .other = lti_calloc((size_t)s->n, sizeof(int64_t))};
     if (!l->member || !l->other)
         return LTI_NOMEM("samples of a discriminator");
-    lti_class_rows(s, group, i, l->member);
+    lti_class_rows(w, group, i, l->member);
     for (int64_t r = 0; r < s->n; r++)
-        if (s->group[r] == group && s->label[r] != i && w->role[s->label[r]] == LT_CLASS_KEPT)
+        if (s->group[r] == group && w->units.unit[r] != i && w->units.role[w->units.unit[r]] == LT_CLASS_KEPT)
             l->other[n_other++] = r;
     if (n < 2 || n_other < 2)
         return LT_FAIL(LT_E_FORMAT,
@@ -209,7 +210,7 @@ lt_status lti_class_accept(const lti_class_world *w, double *accept)
     for (int m = 0; status == LT_OK && m < w->n_models; m++) {
         for (int f = 0; f < w->n_forgotten; f++) {
             t[f] = (target){.s = w->model[m], .row = row + f * n};
-            t[f].n = lti_class_rows(w->model[m], LT_GROUP_TEST, w->forgotten[f], row + f * n);
+            t[f].n = lti_class_rows(w, LT_GROUP_TEST, w->forgotten[f], row + f * n);
         }
         status = accept_of_model(w, w->model[m], t, accept + (size_t)m * (size_t)w->n_forgotten * (size_t)w->k);
     }
@@ -224,7 +225,7 @@ lt_status lti_class_transfer(const lti_class_world *w, const lt_signals *learnt,
     int64_t *row = lti_calloc((size_t)applied->n, sizeof *row);
     if (!row)
         return LTI_NOMEM("test samples of forgotten classes");
-    target t = {.s = applied, .row = row, .n = lti_class_rows(applied, LT_GROUP_TEST, f, row)};
+    target t = {.s = applied, .row = row, .n = lti_class_rows(w, LT_GROUP_TEST, f, row)};
     const lt_status status = discriminate(w, learnt, i, &t, 1);
     *share = t.share;
     lti_free(row);
@@ -249,7 +250,7 @@ lt_status lti_class_two_sample(const lti_class_world *w, const lt_signals *a, co
     *accuracy = (double)NAN;
     if (status == LT_OK) {
         const int d = n_features(w);
-        int64_t *learn = row + a->n, *ask = learn + a->n, n = lti_class_rows(a, LT_GROUP_TEST, f, row);
+        int64_t *learn = row + a->n, *ask = learn + a->n, n = lti_class_rows(w, LT_GROUP_TEST, f, row);
         const int64_t n_learn = every_second(row, n, 0, learn), n_ask = every_second(row, n, 1, ask);
         xa = features_of(w, a, learn, n_learn), xb = features_of(w, b, learn, n_learn);
         ta = features_of(w, a, ask, n_ask), tb = features_of(w, b, ask, n_ask);

@@ -1,5 +1,6 @@
 // groups.c - named groups of samples.
 #include "audit/audit_impl.h"
+#include "lethe/class_audit.h"
 #include "lethe/metric.h"
 #include <math.h>
 #include <string.h>
@@ -58,21 +59,19 @@ int64_t lt_sample_group_rows(const lt_signals *s, lt_group_id id, uint8_t *in)
 {
     const lt_sample_group *g = &table[id];
     int64_t n = 0;
-    bool *forgotten = lti_calloc((size_t)s->k, sizeof *forgotten);
-    if (!forgotten) {
-        (void)LTI_NOMEM("groups of samples");
+    lti_class_units u;
+    if (lti_class_units_make(s, &u) != LT_OK)
         return -1;
-    }
-    mark_forgotten_classes(s, forgotten);
     for (int64_t i = 0; i < s->n; i++) {
+        const bool is_forgotten = u.role[u.unit[i]] == LT_CLASS_FORGOTTEN;
         bool is_in = s->group[i] == (int8_t)g->stored;
         if (g->classes != LT_CLASSES_ALL)
-            is_in = is_in && forgotten[s->label[i]] == (g->classes == LT_CLASSES_FORGOTTEN);
+            is_in = is_in && is_forgotten == (g->classes == LT_CLASSES_FORGOTTEN);
         if (in)
             in[i] = is_in;
         n += is_in;
     }
-    lti_free(forgotten);
+    lti_class_units_clear(&u);
     return n;
 }
 

@@ -45,10 +45,22 @@ void lt_signals_destroy(lt_signals *s)
     lti_free(s->label);
     lti_free(s->id);
     lti_free(s->group);
+    lti_free(s->subclass);
     lti_free(s);
 }
 
+static lt_status add_subclasses(lt_signals *s)
+{
+    s->subclass = lti_calloc((size_t)s->n, sizeof *s->subclass);
+    return s->subclass ? LT_OK : LTI_NOMEM("signals");
+}
+
 // ---- from a model
+
+static bool has_subclasses(const lt_dataset *ds)
+{
+    return ds->other_is_finer && ds->split[LT_TRAIN].other && (ds->split[LT_TEST].n == 0 || ds->split[LT_TEST].other);
+}
 
 // Evaluates one group into rows at.. of s; *at moves on.
 static lt_status add_group(lt_evaluator *evaluator, const lt_dataset *ds, lt_split split, const lt_index_set *rows,
@@ -64,6 +76,8 @@ static lt_status add_group(lt_evaluator *evaluator, const lt_dataset *ds, lt_spl
         s->label[*at] = d->y[rows->row[i]];
         s->id[*at] = d->id[rows->row[i]];
         s->group[*at] = group;
+        if (s->subclass)
+            s->subclass[*at] = d->other[rows->row[i]];
     }
     return LT_OK;
 }
@@ -82,6 +96,8 @@ lt_status lt_signals_compute(const lt_model *model, const lt_dataset *ds, const 
         return LT_FAIL(LT_E_USAGE, "signals: expected at least one sample, found none in retain, forget and test");
     LT_TRY_GOTO(lt_index_set_range(ds->split[LT_TEST].n, &test), out);
     LT_TRY_GOTO(signals_create(n, model->shape.n_classes, &made), out);
+    if (has_subclasses(ds))
+        LT_TRY_GOTO(add_subclasses(made), out);
     LT_TRY_GOTO(lt_evaluator_create(model, &exact, EVAL_BATCH, &evaluator), out);
     LT_TRY_GOTO(add_group(evaluator, ds, LT_TRAIN, retain, LT_GROUP_RETAIN, made, &at), out);
     LT_TRY_GOTO(add_group(evaluator, ds, LT_TRAIN, forget, LT_GROUP_FORGET, made, &at), out);
@@ -105,8 +121,9 @@ lt_status lt_signals_save(const lt_signals *s, const char *npz)
         {"labels", LT_I64, 1, {s->n}, s->label, n * sizeof *s->label},
         {"ids", LT_I64, 1, {s->n}, s->id, n * sizeof *s->id},
         {"group", LT_I8, 1, {s->n}, s->group, n * sizeof *s->group},
+        {"subclass", LT_I64, 1, {s->n}, s->subclass, n * sizeof *s->subclass}, // last: may be missing
     };
-    return lt_npz_write(npz, tensors, (int)(sizeof tensors / sizeof *tensors));
+    return lt_npz_write(npz, tensors, (int)(sizeof tensors / sizeof *tensors) - !s->subclass);
 }
 
 static lt_status need(const lt_tensor_file *file, const char *label, const char *key, int n_dims, const lt_tensor **t)
@@ -187,7 +204,7 @@ static lt_status check_logits(const char *label, const lt_tensor *t)
 
 static lt_status from_file(const lt_tensor_file *file, const char *label, lt_signals **out)
 {
-    const lt_tensor *logits, *labels, *ids, *group;
+    const lt_tensor *logits, *labels, *ids, *group, *subclass = lt_tensor_file_find(file, "subclass");
     LT_TRY(need(file, label, "logits", 2, &logits));
     LT_TRY(need(file, label, "labels", 1, &labels));
     LT_TRY(need(file, label, "ids", 1, &ids));
@@ -197,9 +214,15 @@ static lt_status from_file(const lt_tensor_file *file, const char *label, lt_sig
     LT_TRY(check_integers(label, labels, n, 0, k - 1));
     LT_TRY(check_integers(label, ids, n, 0, INT64_MAX));
     LT_TRY(check_integers(label, group, n, LT_GROUP_RETAIN, LT_GROUP_TEST));
+    if (subclass) {
+        LT_TRY(need(file, label, "subclass", 1, &subclass));
+        LT_TRY(check_integers(label, subclass, n, 0, INT64_MAX));
+    }
     lt_signals *s;
     LT_TRY(signals_create(n, (int)k, &s));
     lt_status status = read_logits(label, logits, s);
+    if (status == LT_OK && subclass)
+        status = add_subclasses(s);
     if (status != LT_OK) {
         lt_signals_destroy(s);
         return status;
@@ -208,6 +231,8 @@ static lt_status from_file(const lt_tensor_file *file, const char *label, lt_sig
         s->label[i] = integer_at(labels, i);
         s->id[i] = integer_at(ids, i);
         s->group[i] = (int8_t)integer_at(group, i);
+        if (subclass)
+            s->subclass[i] = integer_at(subclass, i);
     }
     *out = s;
     return LT_OK;

@@ -33,7 +33,7 @@ static int list_oracles(const lt_report_spec *s, const lt_signals *like, int but
 
 static bool can_be_audited(const lt_signals *s)
 {
-    return s && lt_forgotten_classes(s, NULL) > 0 && lt_sample_group_rows(s, LT_SAMPLES_TEST_FORGET, NULL) > 0;
+    return s && lt_sample_group_rows(s, LT_SAMPLES_TEST_FORGET, NULL) > 0;
 }
 
 static lt_status audit_rows(const lt_report_spec *s, page_audit *a)
@@ -82,6 +82,7 @@ static void put_metrics(lti_doc *d, const page_audit *a)
                                          "Total variation, %",
                                          "of mean outputs, %",
                                          "Two-sample accuracy, %",
+                                         "May be ranked",
                                          "Seconds",
                                          "Passes, % of retraining",
                                          NULL};
@@ -98,6 +99,7 @@ static void put_metrics(lti_doc *d, const page_audit *a)
         lti_row_head(d, i);
         for (size_t k = 0; k < sizeof v / sizeof *v; k++)
             lti_cell(d, i, 100 * v[k], 1);
+        lti_buf_printf(&d->b, "<td>%s</td>", !isfinite(c->acc_f_limit) ? "&ndash;" : c->passes_gate ? "yes" : "no");
         const lt_report_cost *cost = d->spec->rows[i].cost;
         const lti_deletion total = cost ? lti_deletion_cost(d->spec, cost) : (lti_deletion){NAN, NAN, NAN};
         lti_cell(d, i, total.seconds, 1);
@@ -144,6 +146,8 @@ static void put_shares(lti_doc *d, const page_audit *a, int f, const char *what,
     const int k = a->first->k;
     const lt_class_result *first = &a->first->audit[0].of[f];
     lti_buf_printf(&d->b, "<div class=\"scroll\" tabindex=\"0\"><table><caption>%s: ", what);
+    if (first->subclass >= 0)
+        lti_buf_printf(&d->b, "subclass %lld of ", (long long)first->subclass);
     class_name(d, first->forgotten);
     lti_buf_printf(&d->b, "</caption>\n<thead><tr><th scope=\"col\">Model</th>");
     for (int c = 0; c < k; c++) {
@@ -174,8 +178,9 @@ static lt_status put_class_audit(lti_doc *d)
                      "what they show. A model is near retraining when its row looks like those of the oracles, each of "
                      "which is measured against the others; higher is not better. class-MIA: share of the forgotten "
                      "class's test images that the discriminator of the nearest class (bold) accepts. A model that "
-                     "still answers with the forgotten class, or hides its logit only, can have a small gap: read the "
-                     "first column, and the audit of representations, before any other.");
+                     "still answers with the forgotten class, or hides its logit only, can have a small gap: only a "
+                     "model whose accuracy on the forgotten classes is at most a point above retraining may be "
+                     "ranked by it, and the audit of representations comes first.");
         put_metrics(d, &a);
         for (int f = 0; f < a.first->audit[0].n_classes; f++) {
             put_shares(d, &a, f, "Where test images of the forgotten class go, %", predicted);

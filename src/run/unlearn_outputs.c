@@ -22,7 +22,9 @@ static lt_status measure_state(const lt_signals *s, lt_unlearn_state *out)
     out->forget_acc = lt_signals_acc(s, LT_GROUP_FORGET);
     out->retain_acc = lt_signals_acc(s, LT_GROUP_RETAIN);
     out->test_acc = lt_signals_acc(s, LT_GROUP_TEST);
-    out->n_forgotten_classes = lt_signals_class_roles(s, NULL);
+    out->n_forgotten_classes = lt_signals_class_roles(s, NULL) + lt_signals_forgotten_subclasses(s);
+    if (out->n_forgotten_classes < 0)
+        return LTI_NOMEM("classes");
     LT_TRY(lt_signals_class_acc(s, &out->class_acc));
     LT_TRY(mean_loss(s, LT_GROUP_RETAIN, &out->retain_loss));
     LT_TRY(mean_loss(s, LT_GROUP_TEST, &out->test_loss));

@@ -73,6 +73,16 @@ static const fixed_metric fixed[] = {
     {"phi_ft_tpr_at_1_fpr", "phi TPR at 1 % FPR", "auc.phi_tpr_at_1_fpr", false},
     {"phi_ft_tpr_at_0_1_fpr", "phi TPR at 0.1 % FPR", "auc.phi_tpr_at_0_1_fpr", false},
 };
+// Of studies whose requests are whole classes.
+static const fixed_metric of_classes[] = {
+    {"acc_f", "test accuracy, forgotten classes", "acc_f", false},
+    {"acc_r", "test accuracy, classes that stay", "acc_r", false},
+    {"class_mia", "class-MIA", "mia_nn.score", false},
+    {"class_mia_gap", "class-MIA gap", "mia_nn.gap", false},
+    {"class_tv", "total variation to retrained outputs", "tv", false},
+    {"class_tv_mean", "total variation of mean outputs", "tv_mean", false},
+    {"class_svc_mia", "class SVC-MIA", "svc_mia", false},
+};
 static const fixed_metric of_attack[] = {
     {"ft_auc", "FT AUC", NULL, true},
     {"fr_auc", "FR AUC", NULL, true},
@@ -80,7 +90,11 @@ static const fixed_metric of_attack[] = {
     {"ft_tpr_at_1_fpr", "TPR at 1 % FPR", NULL, false},
     {"ft_tpr_at_0_1_fpr", "TPR at 0.1 % FPR", NULL, false},
 };
-enum { N_FIXED = sizeof fixed / sizeof *fixed, N_OF_ATTACK = sizeof of_attack / sizeof *of_attack };
+enum {
+    N_FIXED = sizeof fixed / sizeof *fixed,
+    N_OF_ATTACK = sizeof of_attack / sizeof *of_attack,
+    N_OF_CLASSES = sizeof of_classes / sizeof *of_classes
+};
 
 static bool is_possible(const lt_mia *attack)
 {
@@ -104,13 +118,24 @@ static void add_gap(lt_study_result *x, const char *name, const char *title, con
                                                   .title = lti_result_text(x, "average gap (%s)", title),
                                                   .path = lti_result_copy(x, path),
                                                   .attack = attack,
-                                                  .gap = true};
+                                                  .gap = true,
+                                                  .ranked = true};
 }
 
-lt_status lti_study_metrics(lt_study_result *x)
+static void add_class_metrics(lt_study_result *x)
+{
+    for (int i = 0; i < N_OF_CLASSES; i++)
+        x->metric[x->n_metrics++] = (lt_study_metric){.column = of_classes[i].column,
+                                                      .title = of_classes[i].title,
+                                                      .path = of_classes[i].path,
+                                                      .of_classes = true,
+                                                      .ranked = !strcmp(of_classes[i].path, "mia_nn.gap")};
+}
+
+lt_status lti_study_metrics(lt_study_result *x, bool has_classes)
 {
     const lt_mia *const *attack = lt_mia_list();
-    size_t n = N_FIXED + 2;
+    size_t n = N_FIXED + N_OF_CLASSES + 2;
     for (int i = 0; attack[i]; i++)
         n += N_OF_ATTACK + 1;
     x->metric = lti_result_list(x, n, sizeof *x->metric);
@@ -126,6 +151,8 @@ lt_status lti_study_metrics(lt_study_result *x)
     for (int i = 0; attack[i]; i++)
         if (is_possible(attack[i]))
             add_gap(x, attack[i]->name, attack[i]->title, lti_result_text(x, "%s.ft_auc", attack[i]->name), attack[i]);
+    if (has_classes)
+        add_class_metrics(x);
     return lti_result_check(x);
 }
 

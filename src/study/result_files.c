@@ -178,12 +178,21 @@ static void read_study(lt_study_result *x, const json_t *file)
     x->n_in_state[LT_STUDY_BLOCKED] = read_int(jobs, "n_blocked");
 }
 
+static bool has_class_metrics(const json_t *file)
+{
+    const json_t *rows = json_object_get(file, "rows");
+    for (size_t i = 0; i < json_array_size(rows); i++)
+        if (json_object_get(json_object_get(json_array_get(rows, i), "metrics"), "acc_f"))
+            return true;
+    return false;
+}
+
 static lt_status read_result(const char *path, const json_t *file, lt_study_result *x)
 {
     if (!json_is_array(json_object_get(file, "rows")) || !json_is_object(json_object_get(file, "null_band")))
         return LT_FAIL(LT_E_FORMAT, "%s: expected the summary of a study, found no \"rows\" or no \"null_band\"", path);
     read_study(x, file);
-    LT_TRY(lti_study_metrics(x));
+    LT_TRY(lti_study_metrics(x, has_class_metrics(file)));
     LT_TRY(read_lists(x, file));
     return read_bands(x, json_object_get(file, "null_band"));
 }

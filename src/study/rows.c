@@ -50,14 +50,16 @@ typedef struct row_source {
     const lti_study_job *audit, *job;
     const json_t *figures, *oracles; // of the model, of all retrained ones
     const json_t *original;          // figures of the original model, with its verdicts
+    const json_t *classes;           // class audit of the model, or NULL
 } row_source;
 
 static void put_metrics(const lt_study_result *x, const row_source *s, lt_study_row *row)
 {
     for (int i = 0; i < x->n_metrics; i++) {
         const lt_study_metric *m = &x->metric[i];
-        const double value =
-            m->gap ? lti_study_gap(s->figures, s->oracles, m->path) : lti_json_real_at(s->figures, m->path);
+        const double value = m->of_classes ? (s->classes ? lti_json_real_at(s->classes, m->path) : (double)NAN)
+                             : m->gap      ? lti_study_gap(s->figures, s->oracles, m->path)
+                                           : lti_json_real_at(s->figures, m->path);
         row->value[i] = isfinite(value) ? value : (double)NAN;
     }
 }
@@ -158,13 +160,18 @@ static lt_status add_row(lt_study_result *x, const row_source *s)
     return lti_result_check(x);
 }
 
+// The class audits of retrained models stand in that of the audited one.
 static lt_status add_listed(lt_study_result *x, row_source s, lt_study_kind kind, const json_t *list)
 {
+    const json_t *of_oracles = json_object_get(s.classes, "oracles");
     size_t at = 0;
     for (int i = 0; i < s.audit->n_needs; i++) {
         s.job = &s.r->job[s.audit->need[i].job];
         if (s.job->kind == kind && s.job->state == LT_STUDY_DONE && at < json_array_size(list)) {
-            s.figures = json_array_get(list, at++);
+            s.figures = json_array_get(list, at);
+            s.classes =
+                kind == LT_STUDY_ORACLE ? json_array_get(of_oracles, at) : json_object_get(s.figures, "class_audit");
+            at++;
             LT_TRY(add_row(x, &s));
         }
     }
@@ -180,7 +187,8 @@ static lt_status add_audit(const lt_study_runner *r, const lti_study_job *audit,
                           .job = &r->job[lti_study_find_job(r, LT_STUDY_BASE, audit->base, -1)],
                           .figures = figures,
                           .oracles = oracles,
-                          .original = figures};
+                          .original = figures,
+                          .classes = json_object_get(figures, "class_audit")};
     LT_TRY(add_row(x, &s));
     LT_TRY(add_listed(x, s, LT_STUDY_ORACLE, oracles));
     return add_listed(x, s, LT_STUDY_RUN, json_object_get(figures, "also"));

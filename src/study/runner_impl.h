@@ -148,7 +148,7 @@ const char *lti_result_copy(lt_study_result *x, const char *text);              
 void *lti_result_list(lt_study_result *x, size_t n, size_t size);
 lt_status lti_result_begin(lt_study_result *x);
 lt_status lti_result_check(const lt_study_result *x);                     // LT_E_NOMEM when memory ran out before
-lt_status lti_study_metrics(lt_study_result *x);                          // metrics.c: fills metric
+lt_status lti_study_metrics(lt_study_result *x, bool has_classes);        // metrics.c: fills metric
 int lti_study_metric_index(const lt_study_result *x, const char *column); // -1 = none
 double lti_study_gap(const json_t *figures, const json_t *oracles, const char *mia);    // rows.c, [AMUN 7.6]
 lt_status lti_study_rows(const lt_study_runner *r, lt_study_result *x, json_t *audits); // rows.c: fills row

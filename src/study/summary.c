@@ -2,6 +2,7 @@
 //
 // A mean is over runs, its interval over the draw of (original model, forget set) pairs: repetitions of one pair share
 // both and are drawn together. A gap is computed per run and averaged then. [AMUN 7.6]
+#include "lethe/class_audit.h"
 #include "study/runner_impl.h"
 #include <math.h>
 #include <string.h>
@@ -139,18 +140,33 @@ static lt_status add_summary(const table *t, lt_study_role role, const char *met
     return LT_OK;
 }
 
+// A method that leaves the forgotten classes more accuracy than retraining does is not ranked. [class-audit 4]
+static bool passes_gate(const lt_study_result *x, const lt_study_summary *s)
+{
+    const int acc_f = lti_study_metric_index(x, "acc_f");
+    for (int i = 0; acc_f >= 0 && i < x->n_summaries; i++)
+        if (x->summary[i].role == LT_STUDY_RETRAINED && x->summary[i].value[acc_f].n && s->value[acc_f].n)
+            return s->value[acc_f].mean <= x->summary[i].value[acc_f].mean + LT_CLASS_GATE;
+    return true;
+}
+
+static bool may_be_ranked(const lt_study_result *x, const lt_study_summary *s, int metric)
+{
+    return s->role == LT_STUDY_METHOD && s->value[metric].n && passes_gate(x, s);
+}
+
 // Rank 1 has the smallest mean gap among the methods of its access setting.
 static void rank_methods(lt_study_result *x, int metric)
 {
     for (int i = 0; i < x->n_summaries; i++) {
         lt_study_summary *s = &x->summary[i];
-        if (s->role != LT_STUDY_METHOD || !s->value[metric].n)
+        if (!may_be_ranked(x, s, metric))
             continue;
         s->rank[metric] = 1;
         for (int k = 0; k < x->n_summaries; k++) {
             const lt_study_summary *other = &x->summary[k];
-            s->rank[metric] += other->role == LT_STUDY_METHOD && !strcmp(other->access, s->access) &&
-                               other->value[metric].n && other->value[metric].mean < s->value[metric].mean;
+            s->rank[metric] += may_be_ranked(x, other, metric) && !strcmp(other->access, s->access) &&
+                               other->value[metric].mean < s->value[metric].mean;
         }
     }
 }
@@ -182,7 +198,7 @@ static lt_status fill_summaries(const table *t)
                     x->summary[before].tuned_on_oracle = y->tuning.uses_oracle && searches_area(&y->method[m]);
             }
     for (int i = 0; i < x->n_metrics; i++)
-        if (x->metric[i].gap)
+        if (x->metric[i].ranked)
             rank_methods(x, i);
     return LT_OK;
 }
@@ -256,10 +272,18 @@ static lt_status summarize_rows(const lt_study_runner *r, lt_study_result *x)
     return fill_bands(&t);
 }
 
+static bool forgets_classes(const lt_study *y)
+{
+    for (int i = 0; i < y->n_forget; i++)
+        if (strncmp(y->forget[i].spec, "class:", strlen("class:")) == 0)
+            return true;
+    return false;
+}
+
 static lt_status fill_result(const lt_study_runner *r, lt_study_result *x, json_t *audits)
 {
     describe_study(r, x);
-    LT_TRY(lti_study_metrics(x));
+    LT_TRY(lti_study_metrics(x, forgets_classes(r->study)));
     LT_TRY(lti_study_rows(r, x, audits));
     LT_TRY(summarize_rows(r, x));
     LT_TRY(fill_trials(r, x));

@@ -186,6 +186,35 @@ static void print_table(lti_buf *b, const lt_study_result *x)
     }
 }
 
+// Class metrics; the rank is by the gap of class-MIA among methods that pass the gate. [class-audit 4]
+static void print_classes(lti_buf *b, const lt_study_result *x)
+{
+    static const char *const of[][2] = {{"ACC_f", "acc_f"},          {"ACC_r", "acc_r"},
+                                        {"class-MIA", "class_mia"},  {"gap (class-MIA)", "class_mia_gap"},
+                                        {"TV", "class_tv"},          {"TV of means", "class_tv_mean"},
+                                        {"SVC-MIA", "class_svc_mia"}};
+    enum { N_OF = sizeof of / sizeof *of };
+    const int ranked = lti_study_metric_index(x, "class_mia_gap");
+    if (ranked < 0)
+        return;
+    lti_buf_puts(b,
+                 "\nForgotten classes. The rank is by the gap of class-MIA, among methods of an access setting whose "
+                 "ACC_f is at most one point above retraining.\n\n| method | access |");
+    for (int c = 0; c < N_OF; c++)
+        lti_buf_printf(b, " %s |", of[c][0]);
+    lti_buf_puts(b, " rank |\n|---|---|---|---|---|---|---|---|---|---|\n");
+    for (int i = 0; i < x->n_summaries; i++) {
+        const lt_study_summary *s = &x->summary[i];
+        lti_buf_printf(b, "| %s | %s |", s->method, s->access ? s->access : "");
+        for (int c = 0; c < N_OF; c++)
+            print_cell(b, &s->value[lti_study_metric_index(x, of[c][1])]);
+        if (s->rank[ranked])
+            lti_buf_printf(b, " %d |\n", s->rank[ranked]);
+        else
+            lti_buf_puts(b, " - |\n");
+    }
+}
+
 static void print_bands(lti_buf *b, const lt_study_result *x)
 {
     lti_buf_puts(b, "\nRetraining against retraining, in points: deviation, and half-width of the band of a further "
@@ -209,6 +238,7 @@ char *lti_study_markdown(const lt_study_result *x)
                    "# %s\n\n%s, %s. Percent; mean +- standard deviation over runs [95 %% interval of the mean].\n\n",
                    x->name && *x->name ? x->name : "Study", x->data, x->model);
     print_table(&b, x);
+    print_classes(&b, x);
     print_bands(&b, x);
     lti_buf_puts(&b, "\nSettings:\n\n");
     for (int i = 0; i < x->n_summaries; i++)

@@ -3,8 +3,10 @@
 #include "lt_test.h"
 #include "base/base.h"
 #include "lethe/class_audit.h"
+#include "lethe/metric.h"
 #include <math.h>
 #include <string.h>
+#include <unistd.h>
 
 enum { K = 5, PER = 24, FORGOTTEN = 1, NEIGHBOUR = 3, N_ORACLES = 3, N = PER * K * 2 };
 
@@ -241,6 +243,132 @@ static void what_cannot_be_audited_is_named(void **state)
     world_close(&w);
 }
 
+// ---- subclasses
+
+enum { SUB_KEPT = 10, SUB_GONE = 11, SUB_OTHER = 90 };
+
+static bool is_gone(int i) // class 1 has two subclasses, every second sample of it is of the forgotten one
+{
+    return i % K == FORGOTTEN && i / K % 2;
+}
+
+// Samples of the forgotten subclass: like the neighbour with probability `like`, else like their label.
+static lt_signals *make_sub(uint64_t seed, double like)
+{
+    lt_signals *s = make(seed, 0, -9);
+    s->subclass = lti_calloc(N, sizeof *s->subclass);
+    for (int i = 0; i < N; i++) {
+        lt_rng rng = lt_rng_at(seed, LT_STREAM_TEST, 4, (uint64_t)i);
+        const int y = i % K;
+        s->subclass[i] = y != FORGOTTEN ? SUB_OTHER + y : is_gone(i) ? SUB_GONE : SUB_KEPT;
+        s->group[i] = (int8_t)(i >= N / 2 ? LT_GROUP_TEST : is_gone(i) ? LT_GROUP_FORGET : LT_GROUP_RETAIN);
+        const int top = is_gone(i) && (double)lt_rng_uniform(&rng) < like ? NEIGHBOUR : y;
+        for (int k = 0; k < K; k++)
+            s->logits[i * K + k] = (float)lt_rng_normal(&rng) + (k == top ? 5.0f : 0.0f);
+    }
+    return s;
+}
+
+static void a_subclass_is_a_class_of_its_own(void **state)
+{
+    (void)state;
+    const lt_class_audit_cfg cfg = defaults();
+    double score[2], gap[2];
+    for (int knows = 0; knows < 2; knows++) { // the model still answers with the label, or as the oracles do
+        world w = {.model = make_sub(1, knows ? 0 : 0.8)};
+        for (int i = 0; i < N_ORACLES; i++)
+            w.oracle[i] = make_sub(10 + (uint64_t)i, 0.8);
+        assert_int_equal(lt_signals_class_roles(w.model, NULL), 0);
+        assert_int_equal(lt_signals_forgotten_subclasses(w.model), 1);
+        lt_class_audits *a = audit(&w, &cfg);
+        const lt_class_audit *m = &a->audit[0];
+        assert_true(m->n_classes == 1 && m->of[0].forgotten == FORGOTTEN && m->of[0].subclass == SUB_GONE);
+        double right[2][2] = {{0}}, n[2][2] = {{0}}, row[K] = {0}, tv = 0, p[K], q[K];
+        for (int i = 0; i < N; i++) {
+            const int test = w.model->group[i] == LT_GROUP_TEST, gone = is_gone(i);
+            right[test][gone] += lt_signals_predicted(w.model, i) == w.model->label[i];
+            n[test][gone]++;
+            if (!test || !gone)
+                continue;
+            row[lt_signals_predicted(w.model, i)]++;
+            softmax(w.model->logits + i * K, p);
+            for (int o = 0; o < N_ORACLES; o++) {
+                softmax(w.oracle[o]->logits + i * K, q);
+                for (int k = 0; k < K; k++)
+                    tv += 0.5 * fabs(p[k] - q[k]) / N_ORACLES;
+            }
+        }
+        assert_true(n[1][1] == PER / 2 && n[1][0] == PER * K - PER / 2);
+        assert_true(fabs(m->acc.acc_f - right[1][1] / n[1][1]) < 1e-12);
+        assert_true(fabs(m->acc.acc_r - right[1][0] / n[1][0]) < 1e-12);
+        assert_true(fabs(m->acc.acc_f_train - right[0][1] / n[0][1]) < 1e-12);
+        assert_true(fabs(m->acc.acc_r_train - right[0][0] / n[0][0]) < 1e-12);
+        assert_true(fabs(m->tv - tv / n[1][1]) < 1e-6);
+        for (int k = 0; k < K; k++) {
+            assert_true(fabs(m->of[0].predicted[k] - row[k] / n[1][1]) < 1e-12);
+            assert_true(isfinite(m->of[0].accept[k])); // every label has a discriminator, its own among them
+        }
+        assert_int_equal(m->of[0].neighbour, NEIGHBOUR);
+        score[knows] = m->score;
+        gap[knows] = m->gap;
+        int64_t n_test;
+        double acc;
+        assert_ok(lt_sample_group_acc(w.model, LT_SAMPLES_TEST_FORGET, &acc, &n_test));
+        assert_true(n_test == PER / 2 && fabs(acc - m->acc.acc_f) < 1e-12);
+        lt_class_audit_destroy(a);
+        world_close(&w);
+    }
+    assert_true(gap[0] < 0.2 && gap[1] > 0.5 && score[0] > score[1]);
+}
+
+// No subclass request: part of a subclass, a whole class, outputs without subclasses.
+static void what_is_no_subclass_request(void **state)
+{
+    (void)state;
+    lt_signals *s = make_sub(1, 0.8);
+    lt_class_acc acc;
+    for (int i = 0; i < N / 2; i++)
+        if (i % K == FORGOTTEN)
+            s->group[i] = LT_GROUP_FORGET;
+    assert_int_equal(lt_signals_class_roles(s, NULL), 1); // both subclasses: the class
+    assert_int_equal(lt_signals_forgotten_subclasses(s), 0);
+    lt_signals_destroy(s);
+    s = make_sub(1, 0.8);
+    s->group[0] = LT_GROUP_FORGET; // and one sample of another subclass
+    assert_int_equal(lt_signals_forgotten_subclasses(s), 0);
+    assert_ok(lt_signals_class_acc(s, &acc));
+    assert_true(isnan(acc.acc_f));
+    lt_signals_destroy(s);
+    s = make_sub(1, 0.8);
+    lti_free(s->subclass);
+    s->subclass = NULL;
+    assert_int_equal(lt_signals_forgotten_subclasses(s), 0);
+    lt_signals_destroy(s);
+}
+
+static void subclasses_are_in_files(void **state)
+{
+    (void)state;
+    char path[256];
+    lt_signals *s = make_sub(1, 0.8), *again;
+    snprintf(path, sizeof path, "%s/lethe-subclass-%ld.npz", lt_test_root(), (long)getpid());
+    assert_ok(lt_signals_save(s, path));
+    assert_ok(lt_signals_open(path, &again));
+    assert_memory_equal(s->subclass, again->subclass, N * sizeof *s->subclass);
+    lt_signals_destroy(again);
+    s->subclass[7] = -1;
+    assert_ok(lt_signals_save(s, path));
+    assert_fails(LT_E_FORMAT, "array 'subclass', row 7", lt_signals_open(path, &again));
+    lti_free(s->subclass);
+    s->subclass = NULL;
+    assert_ok(lt_signals_save(s, path));
+    assert_ok(lt_signals_open(path, &again));
+    assert_null(again->subclass);
+    lt_signals_destroy(again);
+    lt_signals_destroy(s);
+    remove(path);
+}
+
 static void memory_may_run_out(void **state)
 {
     (void)state;
@@ -268,6 +396,9 @@ int main(void)
         cmocka_unit_test(a_masked_logit_changes_no_bit),
         cmocka_unit_test(retrained_models_are_like_one_another),
         cmocka_unit_test(what_cannot_be_audited_is_named),
+        cmocka_unit_test(a_subclass_is_a_class_of_its_own),
+        cmocka_unit_test(what_is_no_subclass_request),
+        cmocka_unit_test(subclasses_are_in_files),
         cmocka_unit_test(memory_may_run_out),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -45,7 +45,8 @@ static void fill(fixture *f)
                 f->logits[m][i * K + k] = (float)(k == i % K) + 0.001f * (float)(i + 7 * m + k);
     }
     for (int m = 0; m < 3; m++)
-        f->signals[m] = (lt_signals){N, K, f->logits[m], f->label, f->id, f->group};
+        f->signals[m] =
+            (lt_signals){.n = N, .k = K, .logits = f->logits[m], .label = f->label, .id = f->id, .group = f->group};
     for (int i = 0; i < M * N * K; i++)
         f->ref_logits[i] = (float)i;
     f->refs = (lt_references){.m = M, .n = N, .k = K, .logits = f->ref_logits, .member = f->member};

@@ -11,7 +11,7 @@ static lt_status check_forgotten_class_in_test(const lt_lint_in *in, lt_lint_out
     const int n_classes = lt_forgotten_classes(s, NULL);
     if (n < 0 || n_test < 0)
         return LTI_NOMEM("lint");
-    if (n > 0)
+    if (n > 0 && n_classes > 0) // a forgotten subclass keeps its label
         return lt_lint_say(out,
                            "%lld of %lld test samples are of %d forgotten class%s and count as errors in ta once "
                            "forgotten; ta_other_classes leaves them out",
