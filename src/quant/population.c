@@ -402,6 +402,8 @@ lt_status lt_chip_population_run(const lt_chip_population *p, double *acc)
     if (p->n_groups < 0 || (p->n_groups > 0 && (p->n_groups > p->n || !p->group || !p->group_tune)))
         return LT_FAIL(LT_E_USAGE, "population: expected at most as many groups as chips (%d), found %d", p->n,
                        p->n_groups);
+    if (p->n_groups > 0 && (!(p->device.fault_rate > 0) || p->device.variability > 0))
+        return LT_FAIL(LT_E_USAGE, "groups: expected chips with stuck cells and no spread of cells");
     crowd c = {.p = p, .acc = acc};
     lt_status status = LT_OK;
     c.done = lti_calloc((size_t)p->n, sizeof *c.done);

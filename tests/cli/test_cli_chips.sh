@@ -1,0 +1,30 @@
+# Populations of chips that share trainings: groups of the options' number, every chip measured with its group's model,
+# the chip's own model on its own and on another map, continued tables, refusals.
+. "$(dirname "$0")/lib.sh"
+export LETHE_CACHE=
+run 0 train $tiny --epochs 1 --out base
+run 0 quantize ptq base --bits 3 --bn-batches 2 --threads 1 --out q3 --json
+json out float_tensors.0 touched_share
+population="population q3 --chips 4 --fault-rate 0.1 --bn-batches 1 --epochs 1 --lr 0.02 --threads 1"
+run 0 quantize $population --groups 2 --out groups --json
+json out rows.grouped.mean rows.grouped.worst groups.0.0 groups.1.0 touched_share chips.row
+same "the row that stands for the population" "$(value out chips.row)" grouped
+same "the first chip's group" "$(value out groups.0.0)" 0
+lacks out tuned
+same "rows of chips.csv" "$(grep -c '^[0-9]' groups/chips.csv)" 4
+contains groups/chips.csv "tuned,tuned-elsewhere,grouped"
+grouped=$(value out rows.grouped.mean)
+run 0 quantize $population --groups 2 --out groups --force --json
+same "the same chips in the same groups" "$(value out rows.grouped.mean)" "$grouped"
+run 0 quantize $population --groups 2 --out groups
+contains out "group 0: chips 0"
+run 0 quantize population q3 --chips 2 --fault-rate 0.1 --bn-batches 1 --epochs 1 --threads 1 --fine-tune --out tuned --json
+json out rows.tuned.mean rows.tuned-elsewhere.mean
+same "the row that stands for the population" "$(value out chips.row)" tuned
+# Workers that share a population share its groups too.
+run 0 quantize $population --groups 2 --join --out joined --json
+same "joined groups" "$(value out rows.grouped.mean)" "$grouped"
+ls joined.chips | grep -q group- || fail "joined.chips has no file of a group"
+error 2 "as many groups as chips" quantize population q3 --chips 2 --fault-rate 0.1 --groups 3 --out none
+error 2 "no spread of cells" quantize population q3 --chips 2 --fault-rate 0.1 --variability 0.1 --groups 2 --out none2
+finish
