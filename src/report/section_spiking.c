@@ -1,8 +1,9 @@
 // section_spiking.c - activity of a spiking network: rates and operations by layer, rasters of spikes, a clip of
 // events.
 //
-// Measured when the page is made, on the first samples of the test split and on the model of the first row. The clip is
-// the frames of one test sample as a picture that moves without any script; it is shown where pictures may be.
+// Measured when the page is made, on the first samples of the test split and on the model of the first row, or of the
+// first quantized run where there are no rows. The clip is the frames of one test sample as a picture that moves
+// without any script; it is shown where pictures may be.
 #include "data/png_write.h"
 #include "report/section.h"
 #include "lethe/spike.h"
@@ -87,34 +88,46 @@ static lt_status copy_chosen(lti_gather *g, const uint8_t *spikes, int steps, in
     return LT_OK;
 }
 
-static lt_status take_raster(lti_gather *g, const lt_view *view, const lt_env *env, raster *r)
+static lt_status take_raster(lti_gather *g, const lt_model *m, const lt_view *view, const lt_env *env, raster *r)
 {
     uint8_t *spikes;
     int64_t n = 0; // all
-    LT_TRY(lt_spike_raster(g->source->model, view, 0, env, r->layer, &n, &spikes));
-    const lt_status status = copy_chosen(g, spikes, lt_model_steps(g->source->model, NULL), n, r);
+    LT_TRY(lt_spike_raster(m, view, 0, env, r->layer, &n, &spikes));
+    const lt_status status = copy_chosen(g, spikes, lt_model_steps(m, NULL), n, r);
     free(spikes);
     return status;
 }
 
-static lt_status measure(lti_gather *g, const lt_view *view, const lt_env *env, own_data *o)
+static lt_status measure(lti_gather *g, const lt_model *m, const lt_view *view, const lt_env *env, own_data *o)
 {
     lt_spike_activity a;
-    LT_TRY(lt_spike_activity_measure(g->source->model, view, env, BATCH, &a));
+    LT_TRY(lt_spike_activity_measure(m, view, env, BATCH, &a));
     lt_status status = copy_activity(g, &a, o);
     lt_spike_activity_clear(&a);
     LT_TRY(status);
     o->raster[0].layer = o->name[0];
     o->raster[1].layer = o->name[o->n_layers - 1];
     for (int i = 0; i < N_RASTERS && i < o->n_layers; i++)
-        LT_TRY(take_raster(g, view, env, &o->raster[i]));
+        LT_TRY(take_raster(g, m, view, env, &o->raster[i]));
     return LT_OK;
 }
 
-static lt_status gather(lti_gather *g)
+// The data set need not outlive the page.
+static lt_status copy_clip(lti_gather *g, const lt_dataset *ds, own_data *o)
 {
-    const lt_dataset *ds = g->source->ds;
-    const lt_model *m = g->source->model;
+    const size_t n = (size_t)ds->c * (size_t)ds->h * (size_t)ds->w;
+    uint8_t *clip = lti_gather_alloc(g, n, 1);
+    if (!clip)
+        return LTI_NOMEM("report");
+    memcpy(clip, ds->split[LT_TEST].x, n);
+    o->clip = clip;
+    o->h = ds->h;
+    o->w = ds->w;
+    return LT_OK;
+}
+
+static lt_status gather_model(lti_gather *g, const lt_model *m, const lt_dataset *ds)
+{
     if (!m || !ds || lt_model_steps(m, NULL) == 0 || ds->split[LT_TEST].n == 0)
         return LT_OK;
     if (ds->c != m->shape.c || ds->h != m->shape.h || ds->w != m->shape.w)
@@ -126,16 +139,38 @@ static lt_status gather(lti_gather *g)
     lt_view view = lt_view_split(ds, LT_TEST);
     view.n = view.n < MAX_SAMPLES ? view.n : MAX_SAMPLES;
     LT_TRY(lt_backend_create("auto", 1, &backend));
-    const lt_status status = measure(g, &view, &(lt_env){.backend = backend}, o);
+    const lt_status status = measure(g, m, &view, &(lt_env){.backend = backend}, o);
     lt_backend_destroy(backend);
     LT_TRY(status);
-    if (g->source->with_images && ds->steps > 0) {
-        o->clip = ds->split[LT_TEST].x;
-        o->h = ds->h;
-        o->w = ds->w;
-    }
+    if (g->source->with_images && ds->steps > 0)
+        LT_TRY(copy_clip(g, ds, o));
     g->spec->own[g->self] = o;
     return LT_OK;
+}
+
+// A page of quantized runs alone shows the first of them, where its data is at hand.
+static lt_status gather_quantized(lti_gather *g, const char *dir)
+{
+    lt_trained_model run;
+    lt_dataset *ds = NULL;
+    lt_status status = lt_trained_model_open(dir, NULL, NULL, &run);
+    const bool opened = status == LT_OK && lt_model_steps(run.model, NULL) > 0 &&
+                        lt_trained_model_data(&run, NULL, LT_DATA_ANY, NULL, &ds) == LT_OK;
+    if (opened)
+        status = gather_model(g, run.model, ds);
+    else
+        lt_error_clear();
+    lt_dataset_close(ds);
+    lt_trained_model_close(&run);
+    return opened ? status : LT_OK;
+}
+
+static lt_status gather(lti_gather *g)
+{
+    const lt_report_source *s = g->source;
+    if (!s->model && s->n_quantized > 0)
+        return gather_quantized(g, s->quantized[0]);
+    return gather_model(g, s->model, s->ds);
 }
 
 static own_data *data_of(const lt_report_spec *s)

@@ -35,6 +35,10 @@ json out reaudit.before.ua reaudit.after.ua float_tensors touched_share
 run 0 eval four --integer --threads 1 --json
 json out test_acc integer.steps integer.state_bytes
 integer_acc=$(value out test_acc)
+run 0 report four --with-images --out page.html
+contains page.html "Quantization and chips"
+contains page.html "Spiking activity"
+contains page.html "<animate"
 run 0 quantize export four --format c --out net.c --json
 json out path digest integer.activation_bytes
 same "accuracy of the exported network" "$(value out test_acc_integer)" "$integer_acc"
