@@ -1,5 +1,5 @@
-// ab_compare_step.c - a training step of one build of lethe as a module that ab_compare loads beside that of another
-// build.
+// ab_compare_step.c - a training step of one build of lethe as a module that ab_compare loads together with that of
+// another build.
 #include "ab_compare.h"
 #include "loss_net.h"
 #include <string.h>

@@ -1,4 +1,4 @@
-// attack_search.c - times the search for adversarial neighbours ("amun-search") on a model file and a list of samples.
+// attack_search.c - times the search for adversarial examples ("amun-search") on a model file and a list of samples.
 //
 // usage: attack_search MODEL.safetensors DATA SAMPLES [threads] [batch] [OUT] [BACKEND]
 //   attack_search model.safetensors cifar10 file:ids.csv 2 128 out

@@ -1,4 +1,4 @@
-// device_profile.c - where the time of a step goes on a device, beside what its memory and its products allow.
+// device_profile.c - the time of a step by kernel on a device, relative to the limits of its memory and its arithmetic.
 //
 // usage: device_profile DEVICE [MODEL] [BATCH] [train|input-grad|infer] [small]
 // DEVICE: cuda:0,precision=bf16,tune=1, with LETHE_CUDA_PLUGIN=build/release/cli/liblethe_cuda.so. small: ceilings on

@@ -2,7 +2,7 @@
 //
 // usage: layers [width] [batch] [threads] [filter]
 // Kernels are bound by hand, without a graph, and run on cold-ish buffers of their own: the sum is close to a step, and
-// the lines show where it goes. Minimum of several runs; look at load average before believing a number.
+// the lines show where it goes. Minimum of several runs; check the load average before believing a number.
 #include "base/base.h"
 #include "graph/backend.h"
 #include <stdio.h>

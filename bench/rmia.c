@@ -1,7 +1,7 @@
 // rmia.c - seconds of membership scores for a large target: generated logits of reference models, every attack once.
 //
 // usage: rmia [samples] [models] [classes] [threads] [repetitions]
-// Best of the repetitions; look at the load average before believing a number. Needs the public library only:
+// Best of the repetitions; check the load average before believing a number. Needs the public library only:
 //
 //   cc -O2 -Iinclude bench/rmia.c -o build/rmia -Lbuild/release/cli -llethe -Wl,-rpath,$PWD/build/release/cli
 #include "lethe/audit.h"

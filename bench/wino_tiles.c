@@ -2,7 +2,7 @@
 // matrix products of both kinds and the transforms of a tile, on one thread.
 //
 // usage: wino_tiles
-// Processor time, least of many runs. What a convolution reaches beside these rates is lost to memory.
+// Processor time, least of many runs. What a convolution falls short of these rates is lost to memory.
 #include "backend/onednn/wino.h"
 #include "base/base.h"
 #include <stdio.h>

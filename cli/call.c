@@ -27,7 +27,8 @@ static const lt_option resume_rows[] = {
 };
 static const lt_option ledger_options[] = {
     LT_BOOL(cli_ledger, record, 1, "record what was done in the ledger; --no-record: do not"),
-    LT_STR(cli_ledger, ledger, NULL, "ledger file; default: $LETHE_HOME/lethe.db, else lethe.db beside the runs"),
+    LT_STR(cli_ledger, ledger, NULL,
+           "ledger file; default: $LETHE_HOME/lethe.db, else lethe.db in the directory of the runs"),
     LT_STR(cli_ledger, request_id, NULL, "name of the deletion request in the ledger; no personal data"),
     LT_STR(cli_ledger, sample_key, NULL,
            "key file of sample digests; default: sample.key in $LETHE_HOME/keys or ~/.config/lethe"),
@@ -105,7 +106,7 @@ lt_status cli_call_parse(cli_call *call)
     LT_TRY(lt_optset_parse(call->set, call->argc, call->argv, call->positional, &call->n_positional));
     for (int i = 0; i < lt_optset_n_notices(call->set); i++)
         cli_say(call->session, "notice: %s", lt_optset_notice(call->set, i));
-    for (int i = 0; i < call->n_positional; i++) // more likely a shell variable without a value than a wish
+    for (int i = 0; i < call->n_positional; i++) // more likely a shell variable without a value than intended
         if (!*call->positional[i])
             return LT_FAIL(LT_E_USAGE, "%s: expected %s, found an empty argument", call->verb->name, call->verb->usage);
     if ((call->verb->uses & CLI_RESUME) && call->resume.resume && *call->resume.resume)

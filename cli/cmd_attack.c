@@ -31,7 +31,7 @@ static const lt_option what[] = {
            "craft on this run or file instead (several: an ensemble), and evaluate the model on the results"),
     LT_STR(struct opts, radii, NULL, "also the robust accuracy at these radii, ascending: 0,1/255,2/255,4/255"),
     LT_BOOL(struct opts, certify, 0,
-            "check every example against the Lipschitz bound of the network: none may lie nearer"),
+            "check every example against the Lipschitz bound of the network: none may be nearer"),
     LT_BOOL(struct opts, transfer_matrix, 0, "craft on every model, evaluate on every one: transfer rates"),
     LT_OPT_END,
 };

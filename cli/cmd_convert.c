@@ -15,7 +15,7 @@ static const lt_option own[] = {
            "YAML file that says how the model was trained, as `unlearn --method retrain --recipe` takes it; options of "
            "training count more"),
     LT_STR(struct opts, like, NULL, "write .pth, .pt or .npz under the names that this checkpoint has"),
-    LT_BOOL(struct opts, force, 0, "replace the output if it is there"),
+    LT_BOOL(struct opts, force, 0, "replace an existing output"),
     LT_OPT_END,
 };
 static const cli_group groups[] = {

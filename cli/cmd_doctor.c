@@ -36,7 +36,7 @@ static void print(const cli_call *call, FILE *out)
         fprintf(out, " %s %s", key, json_string_value(value));
     bool data = json_is_true(json_object_get(json_object_get(r, "data"), "ok"));
     fprintf(out, "\ndata       %s%s", cli_text(r, "data.path"),
-            data ? ":" : ": not there; `lethe data get cifar10` makes it, or set LETHE_DATA");
+            data ? ":" : ": does not exist; `lethe data get cifar10` makes it, or set LETHE_DATA");
     json_array_foreach(json_object_get(json_object_get(r, "data"), "entries"), i, one)
         fprintf(out, " %s", json_string_value(one));
     fprintf(out, "\ncache      %s: %s\n", cli_text(r, "cache.path"),

@@ -17,11 +17,11 @@ static const lt_option own[] = {
     LT_STR(struct opts, public_key, NULL, "verify: file of the key that signatures must be made with"),
     LT_STR(struct opts, sample_key, NULL,
            "record, verify: key file of sample digests; default: sample.key in $LETHE_HOME/keys or ~/.config/lethe"),
-    LT_STR(struct opts, head, NULL, "verify: digest of a record that must be there, noted earlier"),
+    LT_STR(struct opts, head, NULL, "verify: digest of a record that the ledger must have, noted earlier"),
     LT_BOOL(struct opts, files, 1, "verify: compare the files of runs and the sample digests, too"),
-    LT_BOOL(struct opts, replay, 0, "verify: train and unlearn again, and compare the models"),
+    LT_BOOL(struct opts, replay, 0, "verify: repeat training and unlearning, and compare the models"),
     LT_STR(struct opts, out, NULL, "export: .html, a page for people, or .json; default: JSON on standard output"),
-    LT_BOOL(struct opts, force, 0, "export: replace the file that is there"),
+    LT_BOOL(struct opts, force, 0, "export: replace an existing file"),
     LT_OPT_END,
 };
 static const cli_group groups[] = {
@@ -310,22 +310,22 @@ static void print(const cli_call *call, FILE *out)
 const cli_verb cli_verb_ledger = {
     .name = "ledger",
     .usage = "list | show N | verify [RECEIPT] | sign | export [N] [--out FILE] | record RUN... | keygen   [options]",
-    .about =
-        "Records of what was trained, unlearned and audited, in one file that only grows. Every record has the "
-        "digest of the\n"
-        "one before, so a change of any byte is found and named; a signature makes the records somebody's.\n"
-        "list     the records; with --request those of one deletion request\n"
-        "show     one record: run, models, method, options, versions, seeds, metrics, and what is not proven\n"
-        "verify   computes every digest again: records, bytes of the file, files of runs, sample digests, "
-        "signatures; with\n"
-        "         --replay it trains again what can be. A receipt (JSON or page) is verified by itself. Exit code 4 "
-        "and the\n"
-        "         first record and field that is wrong\n"
-        "sign     signs all records so far (Ed25519)\n"
-        "export   a receipt of one record with the audits of its model: a page for people, or JSON; without N the "
-        "whole ledger\n"
-        "record   adds runs that were not recorded when they finished\n"
-        "keygen   makes a pair of keys for sign and verify",
+    .about = "Records of what was trained, unlearned and audited, in one file that only grows. Every record has the "
+             "digest of the\n"
+             "one before, so a change of any byte is found and named; a signature makes the records somebody's.\n"
+             "list     the records; with --request those of one deletion request\n"
+             "show     one record: run, models, method, options, versions, seeds, metrics, and what is not proven\n"
+             "verify   recomputes every digest: records, bytes of the file, files of runs, sample digests, "
+             "signatures; with\n"
+             "         --replay it repeats the runs that can be repeated. A receipt (JSON or page) is verified by "
+             "itself. Exit code 4 "
+             "and the\n"
+             "         first record and field that is wrong\n"
+             "sign     signs all records so far (Ed25519)\n"
+             "export   a receipt of one record with the audits of its model: a page for people, or JSON; without N the "
+             "whole ledger\n"
+             "record   adds runs that were not recorded when they finished\n"
+             "keygen   makes a pair of keys for sign and verify",
     .examples =
         "  lethe unlearn runs/base --method amun --forget file:request.txt --request-id 2031-17 --out runs/amun\n"
         "  lethe ledger list\n"

@@ -18,7 +18,7 @@ static const lt_option own[] = {
            "clip convolutions and linear layers to this norm and write the model to --out; 0 = only measure"),
     LT_STR(struct opts, out, NULL, "file of the clipped model (with --clip)"),
     LT_STR(struct opts, report, NULL, "also a page with the spectra, with --clip before and after"),
-    LT_BOOL(struct opts, force, 0, "overwrite what is there"),
+    LT_BOOL(struct opts, force, 0, "overwrite existing files"),
     LT_OPT_END,
 };
 static const cli_group groups[] = {
@@ -123,7 +123,7 @@ const cli_verb cli_verb_norms = {
              "padding and\n"
              "image size, batch norm in evaluation form, a convolution together with its batch norm - with a bracket: "
              "what a\n"
-             "vector attains from below, a certificate from above. Next to it stands the norm of the reshaped kernel, "
+             "vector attains from below, a certificate from above. Next to it is the norm of the reshaped kernel, "
              "which\n"
              "common frameworks report. The Lipschitz bound of the network is composed of the upper ends.\n"
              "--clip C writes a copy whose convolutions and linear layers have a norm of at most C (FastClip).",

@@ -17,7 +17,7 @@ static lt_status find_command(char out[4096])
 {
     const ssize_t n = readlink("/proc/self/exe", out, 4095);
     if (n <= 0)
-        return LT_FAIL(LT_E_UNSUPPORTED, "serve: the path of this program cannot be found (/proc is not there)");
+        return LT_FAIL(LT_E_UNSUPPORTED, "serve: the path of this program cannot be found (/proc is not mounted)");
     out[n] = '\0';
     return LT_OK;
 }
@@ -65,7 +65,7 @@ const cli_verb cli_verb_serve = {
     .usage = "[DIR] [options]",
     .about = "Serves a page over a directory of runs (default: runs): running ones with loss, accuracy, rate and\n"
              "remaining time as they come, comparisons, reports, and a queue for training runs, deletion requests and\n"
-             "reports, which are started as processes of this program, one after another. The queue lies in\n"
+             "reports, which are started as processes of this program, one after another. The queue is in\n"
              "DIR/.lethe and outlives the server.\n"
              "The printed address holds a token, without which nothing can be started. Other users of this machine\n"
              "can read what the page shows unless --token-to-read is given; images of samples need the token always,\n"

@@ -19,10 +19,11 @@ static const lt_option own[] = {
            "how jobs are started: local, or slurm or mpirun, for which a script is written that starts workers"),
     LT_I32(struct opts, workers, 4, 1, 100000, "workers",
            "of --executor slurm or mpirun; each has --jobs parts at a time"),
-    LT_BOOL(struct opts, dry_run, 0, "print what there is, what is missing and what it will cost; run nothing"),
+    LT_BOOL(struct opts, dry_run, 0, "print what is finished, what is missing and what it will cost; run nothing"),
     LT_BOOL(struct opts, join, 0,
-            "work in a directory together with other sweeps that have this option: each takes jobs that nobody has"),
-    LT_BOOL(struct opts, measure, 1, "dry run: time a few steps when no finished part tells the speed"),
+            "work in a directory together with other sweeps that have this option: each takes jobs that no other has "
+            "begun"),
+    LT_BOOL(struct opts, measure, 1, "dry run: time a few steps when no finished part gives the speed"),
     LT_OPT_END,
 };
 static const cli_group groups[] = {

@@ -12,7 +12,7 @@ struct opts {
 };
 static const lt_option tracking[] = {
     LT_BOOL(struct opts, tensorboard, 0,
-            "event files for TensorBoard in the run directory, beside metrics.csv and .jsonl"),
+            "event files for TensorBoard in the run directory, besides metrics.csv and .jsonl"),
     LT_OPT_END,
 };
 static const cli_group groups[] = {
@@ -120,7 +120,7 @@ static void print(const cli_call *call, FILE *out)
     fprintf(out, "%.0f epochs in %.1f s, %.0f images/s; model digest %.16s\n", cli_real(r, "epochs"),
             cli_real(r, "wall_s"), cli_real(r, "images_per_s"), cli_text(r, "model_digest"));
     fprintf(out, "%s%s\n", cli_text(r, "run"),
-            json_object_get(r, "cached") ? " (finished before; --force makes it again)" : "");
+            json_object_get(r, "cached") ? " (finished before; --force recomputes it)" : "");
 }
 
 const cli_verb cli_verb_train = {
@@ -136,7 +136,7 @@ const cli_verb cli_verb_train = {
         "--clip-norm C keeps the spectral norm of every convolution and linear layer at or below C (FastClip).\n"
         "--population K trains K models that differ in their seed, one per compute thread: every member is an "
         "ordinary\n"
-        "run OUT/000, OUT/001, ... with the bits it has alone with --threads 1; population.json tells them all. A "
+        "run OUT/000, OUT/001, ... with the bits it has alone with --threads 1; population.json lists them. A "
         "member\n"
         "that fails is named and loses nothing; the same command goes on with what is missing.",
     .examples =

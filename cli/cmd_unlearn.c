@@ -1,6 +1,6 @@
 // cmd_unlearn.c - `lethe unlearn`: a child run whose model has forgotten some training samples of its parent.
 //
-// The options of the method are bound after a look at the arguments for --method, so that its rows are flags, config
+// The options of the method are bound after the arguments are searched for --method, so that its rows are flags, config
 // keys and help like all others (`lethe unlearn --method amun --help`).
 #include "requests.h"
 #include <math.h>
@@ -16,7 +16,7 @@ struct opts {
 };
 static const lt_option tracking[] = {
     LT_BOOL(struct opts, tensorboard, 0,
-            "event files for TensorBoard in the run directory, beside metrics.csv and .jsonl"),
+            "event files for TensorBoard in the run directory, besides metrics.csv and .jsonl"),
     LT_OPT_END,
 };
 // They configure the evaluation of requests, not what is computed: a finished stream is evaluated again without being
@@ -137,13 +137,13 @@ static lt_status check_requests(cli_call *call)
     const struct opts *o = call->opts;
     const char *value, *origin;
     const bool has_requests = o->what.requests && *o->what.requests;
-    if (o->what.requests && !has_requests) // not the default forget set: nobody asked for that one
+    if (o->what.requests && !has_requests) // not the default forget set, which was not requested
         return LT_FAIL(LT_E_USAGE, "--requests: expected a file of requests or split:KxN:IDS.csv, found nothing");
     if (has_requests && !strncmp(o->what.requests, "cut:", 4))
         cli_say(call->session, "notice: requests cut:KxN:FILE are now called split:KxN:FILE");
     LT_TRY(lt_optset_get(call->set, "forget", &value, &origin));
     if (has_requests && strcmp(origin, "default") != 0)
-        return LT_FAIL(LT_E_USAGE, "unlearn: --requests says what to forget: omit --forget");
+        return LT_FAIL(LT_E_USAGE, "unlearn: --requests names what is forgotten: omit --forget");
     const char *stray = has_requests                      ? NULL
                         : o->oracle && *o->oracle         ? "--oracle"
                         : o->references && *o->references ? "--references"
@@ -220,26 +220,26 @@ static void print(const cli_call *call, FILE *out)
             cli_real(r, "delta_norm_l2"), cli_real(r, "time.search_s"), cli_real(r, "time.update_s"),
             cli_real(r, "time.eval_s"));
     fprintf(out, "%s%s\n", cli_text(r, "run"),
-            json_object_get(r, "cached") ? " (finished before; --force makes it again)" : "");
+            json_object_get(r, "cached") ? " (finished before; --force recomputes it)" : "");
 }
 
 const cli_verb cli_verb_unlearn = {
     .name = "unlearn",
     .usage = "RUN --method METHOD [--forget WHAT | --requests FILE] [options]",
-    .about =
-        "Makes the model of a trained run forget samples or classes, and leaves a child run: model.safetensors, "
-        "forget.csv,\n"
-        "signals.npz (outputs on retained, forgotten and test samples), result.json. `retrain` makes the oracle "
-        "to audit\n"
-        "against. A child run can be unlearned again; what it forgot before then stays out of the retained data.\n"
-        "\n"
-        "--requests serves several forget sets one after another, each in a run of its own (OUT/request-1, ...) "
-        "that starts\n"
-        "from the one before with a fresh optimizer, and asks every model about every request so far. FILE holds "
-        "one\n"
-        "request a line: random:200 (perhaps with seed=7), class:3 or file:IDS.csv (beside FILE). split:5x1000:IDS.csv "
-        "cuts\n"
-        "one list in its order.",
+    .about = "Makes the model of a trained run forget samples or classes, and leaves a child run: model.safetensors, "
+             "forget.csv,\n"
+             "signals.npz (outputs on retained, forgotten and test samples), result.json. `retrain` makes the oracle "
+             "to audit\n"
+             "against. A child run can be unlearned again; what it forgot before then stays out of the retained data.\n"
+             "\n"
+             "--requests serves several forget sets one after another, each in its own run (OUT/request-1, ...) "
+             "that starts\n"
+             "from the one before with a fresh optimizer, and audits every model on every request so far. FILE holds "
+             "one\n"
+             "request a line: random:200 (perhaps with seed=7), class:3 or file:IDS.csv (relative to FILE). "
+             "split:5x1000:IDS.csv "
+             "cuts\n"
+             "one list in its order.",
     .examples =
         "  lethe unlearn runs/base --method amun --forget random:10% --out runs/amun\n"
         "  lethe unlearn runs/base --method retrain --forget random:10% --out runs/retrain\n"

@@ -1,4 +1,4 @@
-// comparison.c - several runs side by side: with what the session has open, and as a table.
+// comparison.c - comparison of several runs: with what the session has open, and as a table.
 #include "audit.h"
 #include <math.h>
 #include <stdlib.h>

@@ -208,7 +208,7 @@ lt_status cli_docs_options(const char *key, FILE *out)
         status =
             LT_FAIL(LT_E_USAGE, "--dump-docs options: expected unlearn.METHOD or a membership attack, found '%s'", key);
     else if (status == LT_OK)
-        fputs(text && *text ? text : "It has no options of its own.\n", out);
+        fputs(text && *text ? text : "It has no options.\n", out);
     free(text);
     return status;
 }

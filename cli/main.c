@@ -112,7 +112,7 @@ static bool has_arg(int argc, char *const *argv, const char *name)
     return false;
 }
 
-// How an error is told when it comes before the options could be read, or is about them.
+// How an error is reported when it occurs before the options could be read, or is about them.
 static bool asks_json(int argc, char *const *argv)
 {
     static const char *const yes[] = {"true", "yes", "on", "1"};
@@ -131,7 +131,7 @@ static bool asks_json(int argc, char *const *argv)
     return json;
 }
 
-struct telling { // how much of the outcome is told on standard output already, and in which form
+struct telling { // how much of the outcome is printed on standard output already, and in which form
     bool json, printed;
 };
 

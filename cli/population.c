@@ -27,5 +27,5 @@ void cli_print_population(const json_t *r, FILE *out)
             cli_percent(cli_real(r, "test_acc"), test_acc), cli_real(r, "wall_s"), cli_real(r, "images_per_s"),
             cli_real(r, "n_workers"));
     fprintf(out, "%s%s\n", cli_text(r, "run"),
-            json_object_get(r, "cached") ? " (finished before; --force makes it again)" : "");
+            json_object_get(r, "cached") ? " (finished before; --force recomputes it)" : "");
 }

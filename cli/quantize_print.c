@@ -59,8 +59,10 @@ void cli_print_chips(const json_t *r, FILE *out)
     }
     cli_table_print(&t, out);
     cli_table_clear(&t);
-    fprintf(out, "\nyield: chips of at least %.1f %% accuracy. Rows -bn take batch norm anew on the chip.\n",
-            100 * cli_real(r, "chips.yield_at"));
+    fprintf(
+        out,
+        "\nyield: chips of at least %.1f %% accuracy. Rows -bn have batch-norm statistics re-estimated on the chip.\n",
+        100 * cli_real(r, "chips.yield_at"));
     print_groups(json_object_get(r, "groups"), out);
     fprintf(out, "%s\n", cli_text(r, "run"));
 }
@@ -82,7 +84,9 @@ void cli_print_export(const json_t *r, FILE *out)
 void cli_print_quantized(const json_t *r, FILE *out)
 {
     char fp[24], q[24], before[24];
-    fprintf(out, "%s, %s to %.0f bits: test accuracy %s %% (float %s %%; before batch norm was taken anew %s %%)\n",
+    fprintf(out,
+            "%s, %s to %.0f bits: test accuracy %s %% (float %s %%; before batch-norm statistics were re-estimated %s "
+            "%%)\n",
             cli_text(r, "model"), cli_text(r, "method"), cli_real(r, "bits"), cli_percent(cli_real(r, "test_acc_q"), q),
             cli_percent(cli_real(r, "test_acc_fp"), fp), cli_percent(cli_real(r, "test_acc_before_bn"), before));
     fprintf(out, "%.0f weights in %zu tensors, at most %.0f levels hit, %.1f %% of all parameter bits\n",
@@ -100,5 +104,5 @@ void cli_print_quantized(const json_t *r, FILE *out)
                 100 * cli_real(r, "code_change"));
     print_reaudit(json_object_get(r, "reaudit"), out);
     fprintf(out, "%s%s\n", cli_text(r, "run"),
-            json_object_get(r, "cached") ? " (finished before; --force makes it again)" : "");
+            json_object_get(r, "cached") ? " (finished before; --force recomputes it)" : "");
 }

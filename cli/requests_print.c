@@ -52,7 +52,7 @@ static void print_again(const json_t *r, FILE *out)
                       cli_percent(cli_real(one, "phi.fr_minus_ft_auc"), text[3]));
         free(number);
     }
-    fputs("\nasked again after the last request:\n", out);
+    fputs("\nre-audited after the last request:\n", out);
     cli_table_print(&t, out);
     cli_table_clear(&t);
 }
@@ -90,5 +90,5 @@ void cli_requests_print(const json_t *r, FILE *out)
     print_oracles(r, out);
     fprintf(out, "\nsearch %.1f s, update %.1f s, evaluation %.1f s\n%s%s\n", cli_real(r, "time.search_s"),
             cli_real(r, "time.update_s"), cli_real(r, "time.eval_s"), cli_text(r, "run"),
-            json_object_get(r, "cached") ? " (finished before; --force makes it again)" : "");
+            json_object_get(r, "cached") ? " (finished before; --force recomputes it)" : "");
 }

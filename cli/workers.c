@@ -8,7 +8,8 @@ const lt_option cli_worker_options[] = {
            "local: in this process; slurm, mpirun: write a script that starts workers, and do nothing else"),
     LT_I32(cli_workers, workers, 4, 1, 100000, "workers", "of --executor slurm or mpirun; each has --threads threads"),
     LT_BOOL(cli_workers, join, 0,
-            "share the work with other processes that have this option: each takes what nobody has, and ends when all "
+            "share the work with other processes that have this option: each takes jobs that no other has, and ends "
+            "when all "
             "is done"),
     LT_OPT_END,
 };

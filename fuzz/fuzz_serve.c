@@ -1,6 +1,6 @@
 // fuzz_serve.c - arbitrary requests to the dashboard, without sockets: method, target, Host, Origin, Authorization,
-// Cookie and content type are the first lines, the rest is the body. Nobody here knows the token, so nothing may be
-// queued, and no answer may hold what lies beside the root.
+// Cookie and content type are the first lines, the rest is the body. The token is not known here, so nothing may be
+// queued, and no answer may hold files outside of the root.
 #include "serve/serve_impl.h"
 #include <stdlib.h>
 #include <string.h>

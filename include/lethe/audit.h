@@ -92,7 +92,7 @@ typedef struct lt_auc_triple {
 } lt_auc_triple;
 LT_API lt_status lt_audit_auc(const lt_signals *s, lt_feature f, lt_auc_triple *out); // of one feature, groups
 
-typedef struct lt_phi_stats { // how forgotten samples look beside retained and unseen ones, without an oracle
+typedef struct lt_phi_stats { // how forgotten samples compare with retained and unseen ones, without an oracle
     double share;             // 0 = like retained ones, 1 = like unseen ones [AREA 3]; NAN without test samples
     double auc;               // P(phi of a forgotten sample > that of a test sample); 0.5 = alike
 } lt_phi_stats;

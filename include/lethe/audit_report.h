@@ -1,6 +1,6 @@
 // audit_report.h - the audit of one model against retrained ones, put together from audit kinds.
 //
-// An audit kind looks at a model, or at the unlearned, the original and the retrained models together, and writes named
+// An audit kind examines a model, or at the unlearned, the original and the retrained models together, and writes named
 // metrics (metric.h) and a result of its own. It is one file and one line of src/audit/kinds.list; null bands and
 // verdicts follow from the metrics. Nothing here opens files of runs: models come through lt_audit_subject.
 #ifndef LT_AUDIT_REPORT_H

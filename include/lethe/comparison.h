@@ -1,4 +1,4 @@
-// comparison.h - several models that forgot the same samples, side by side: one row each, with its audit.
+// comparison.h - a comparison of several models that forgot the same samples: one row each, with its audit.
 //
 // Rows are added with what is known of each run; lt_comparison_label names them and gathers repeats, and
 // lt_comparison_judge holds every row against the rows of retrained models. Nothing here opens runs.

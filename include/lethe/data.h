@@ -120,7 +120,7 @@ LT_API lt_status lt_forget_write(const lt_dataset *ds, const lt_index_set *forge
 enum { LT_SAMPLE_DIGEST_HEX = 33 };
 LT_API void lt_sample_digest(const lt_dataset *ds, lt_split split, int64_t row, char out[LT_SAMPLE_DIGEST_HEX]);
 
-// What a training set was, without its pixels: written beside a model, so that later requests mean the same images
+// What a training set was, without its pixels: written next to a model, so that later requests mean the same images
 // whatever has been added, deleted or renamed since.
 typedef struct lt_sample_list lt_sample_list;
 LT_API lt_status lt_sample_list_write(const lt_dataset *ds, const char *path); // of the training split
@@ -156,7 +156,7 @@ typedef struct lt_request_ask {
     const lt_index_set *gone; // rows that were forgotten before the first request, or NULL
 } lt_request_ask;
 // spec: a text file with one forget set a line (as lt_forget_parse takes them; blank lines and what follows # are
-// skipped; "random:200 seed=7" has a seed of its own; relative files of file: lines lie beside the text file), or
+// skipped; "random:200 seed=7" has a seed of its own; relative files of file: lines are relative to the text file), or
 // split:KxN:IDS.csv: the first K*N indices of one list, cut in its order into K requests of N. Random requests are
 // drawn from the samples that no file, class or earlier random request names. Fails with LT_E_USAGE or LT_E_FORMAT
 // naming the line, and the first index that is given twice or is gone already. At least one sample must stay.

@@ -19,7 +19,7 @@ typedef struct lt_demo_cfg {              // rows of lt_demo_options
     uint64_t forget_seed;
 } lt_demo_cfg;
 LT_API extern const lt_option lt_demo_options[];
-// What `classes` stands for, where nobody has set it otherwise: the set holds lt_demo_options, bound to cfg.
+// What `classes` stands for, unless it was set explicitly: the set holds lt_demo_options, bound to cfg.
 LT_API lt_status lt_demo_class_defaults(const lt_demo_cfg *cfg, lt_optset *set);
 
 // The data set of a demonstration, opened: *spec is malloc'ed, *ds the caller's to close. *is_stand_in: no real data

@@ -4,8 +4,8 @@
 // crashes takes nothing with it. An executor starts tasks somewhere, says how they ended, and asks them to stop. Kinds
 // of executors are a registry: one file in src/executor and one line of executors.list. Decision 14 has the reasons.
 //
-// Whoever runs a task holds its log: the file is locked (flock) as long as the process lives, also when that outlives
-// the one that started it. So two programs that want the same task never run it at the same time.
+// The process that runs a task holds its log: the file is locked (flock) as long as the process lives, also when that
+// outlives the one that started it. So two programs that want the same task never run it at the same time.
 #ifndef LT_EXECUTOR_H
 #define LT_EXECUTOR_H
 #include "lethe/event.h"
@@ -22,7 +22,7 @@ typedef struct lt_task {
 
 typedef struct lt_task_end {
     bool ended;
-    int exit_code;    // -1: a signal ended it, or nobody knows
+    int exit_code;    // -1: a signal ended it, or it is not known
     int signal;       // 0 = none
     char reason[160]; // of an end without exit code and signal; "" = none
 } lt_task_end;

@@ -85,7 +85,7 @@ typedef struct lt_lint_out lt_lint_out;
 typedef struct lt_lint_check {
     const char *id;
     lt_severity severity;
-    unsigned roles;  // LT_LINT_OF_* of the models it looks at
+    unsigned roles;  // LT_LINT_OF_* of the models it checks
     const char *doc; // one sentence: what it finds
     lt_status (*run)(const lt_lint_in *in, lt_lint_out *out);
 } lt_lint_check;

@@ -1,6 +1,6 @@
 // machine.h - facts about the machine: processor, cores that this process may use, memory, and the peak of its own.
 //
-// Read anew with every call from the operating system; where it does not say, numbers are 0 and texts "unknown" or
+// Read with every call from the operating system; where it does not say, numbers are 0 and texts "unknown" or
 // empty. All functions may be called from any thread.
 #ifndef LT_MACHINE_H
 #define LT_MACHINE_H

@@ -106,8 +106,8 @@ typedef struct lt_unlearn_order {
     const lt_unlearn_method *method;
     const void *cfg; // options of the method
     // Of a method with LT_FROM_SCRATCH: how the original was trained, last of all. With `set` the struct that is bound
-    // to it as "train", in which what nobody has set becomes what the base or what.recipe says; without, complete. NULL
-    // = what they say.
+    // to it as "train", in which options that were not set become what the base or what.recipe says; without, complete.
+    // NULL = what they say.
     lt_train_cfg *train;
     uint64_t seed;
     lt_compute compute;

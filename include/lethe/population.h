@@ -2,7 +2,7 @@
 //
 // A small network keeps one core busy but not many: between two layers all threads wait for the slowest. Members of a
 // population share only the decoded data; each runs on a backend with one thread, so its result has the same bits as
-// when it is computed alone with one compute thread, whatever runs beside it and in whichever order.
+// when it is computed alone with one compute thread, whatever runs at the same time and in whichever order.
 #ifndef LT_POPULATION_H
 #define LT_POPULATION_H
 #include "lethe/train.h"

@@ -60,7 +60,7 @@ typedef struct lt_quant_cfg { // every field is a row of lt_quant_options
     float tau0, tau1;           // relaxation times at start and end, as shares of the job's steps
     bool equal_tau, grad_scale; // one relaxation time for all layers; sqrt(q/N) in the place of q/N
     int32_t snap_every;         // epochs; 0 = only at the end
-    bool snap_reset;            // momentum starts anew after a snap
+    bool snap_reset;            // momentum is reset after a snap
     bool fault_aware;           // training knows the map of its chip
     float own_lr;               // of steps and levels; 0 = the method's
     bool own_grad_scale;        // their gradient divided as LSQ's: by kappa sqrt(q N), times the relative bit weight
@@ -168,12 +168,12 @@ LT_API lt_status lt_quant_sensitivity(const lt_quant *quant, const lt_model *flo
 // ---- a population of chips: the same codes on many devices, evaluated in parallel
 typedef enum lt_population_row { // what is measured of every chip
     LT_POP_BITMAP,               // nearest level's code, read through the faults
-    LT_POP_BITMAP_BN,            // and batch norm taken anew on the chip
+    LT_POP_BITMAP_BN,            // and batch-norm statistics re-estimated on the chip
     LT_POP_NEAREST,              // nearest value of the chip
     LT_POP_NEAREST_BN,
     LT_POP_TUNED,           // fine-tuned on the chip
     LT_POP_TUNED_ELSEWHERE, // fine-tuned on the chip, measured on the next one
-    LT_POP_GROUPED,         // fine-tuned for the group of the chip, batch norm taken anew on the chip
+    LT_POP_GROUPED,         // fine-tuned for the group of the chip, batch-norm statistics re-estimated on the chip
     LT_POP_N_ROWS
 } lt_population_row;
 LT_API const char *lt_population_row_name(lt_population_row row); // "bitmap", "bitmap-bn", ...
@@ -193,8 +193,9 @@ typedef struct lt_chip_population {
     const char *backend;
     unsigned plan_flags;
     const char *table; // CSV that is written chip by chip and read when it is there: an interrupted call continues
-    // Directory in which several processes share the chips, or NULL: each takes chips that nobody has, waits for those
-    // that others have begun, and ends with all of them. A chip is a file here, locked as long as somebody measures it.
+    // Directory in which several processes share the chips, or NULL: each takes chips that no other has, waits for
+    // those that others have begun, and ends with all of them. A chip is a file here, locked as long as somebody
+    // measures it.
     const char *shared;
     lt_events *events;
     const lt_interrupt_flag *stop;

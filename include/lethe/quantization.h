@@ -34,8 +34,8 @@ typedef struct lt_quantize_order {
     double yield_at;     // accuracy that counts as working; 0 = two points below the nominal one
     int n_workers;       // chips at once; 0 = one per core
     const char *backend; // as lt_backend_create
-    // Several processes with one `out` share the chips, in OUT.chips: each takes chips that nobody has, and one of them
-    // finishes the run. OUT.chips may be removed when OUT is finished.
+    // Several processes with one `out` share the chips, in OUT.chips: each takes chips that no other has, and one of
+    // them finishes the run. OUT.chips may be removed when OUT is finished.
     bool join;
 } lt_quantize_order;
 LT_API void lt_quantize_order_defaults(lt_quantize_order *order); // all but what it points to

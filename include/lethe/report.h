@@ -71,7 +71,7 @@ typedef struct lt_report_cka { // similarity of representations, 0 to 1
     const double *to_retrained;         // (n_retrained)
     int n_retrained;
 } lt_report_cka;
-typedef struct lt_report_relearn { // accuracy while the forgotten samples are learnt again; each curve (n)
+typedef struct lt_report_relearn { // accuracy while the forgotten samples are relearned; each curve (n)
     const double *original, *unlearned;
     const double *const *retrained; // (n_retrained)
     int n_retrained;
@@ -119,7 +119,7 @@ typedef struct lt_report_spec {
     int n_rows;
     const lt_report_curve *curves;
     int n_curves;
-    // strip of forget images and their adversarial neighbours: n_pairs x (C,H,W) floats in [0,1], C = 1 or 3
+    // strip of forget images and their adversarial examples: n_pairs x (C,H,W) floats in [0,1], C = 1 or 3
     int n_pairs, c, h, w;
     const float *clean, *adv;
     const char *const *pair_text; // n_pairs captions

@@ -14,7 +14,7 @@ typedef struct lt_representation_cfg { // rows of lt_representation_options
     int32_t probe_folds, relearn_steps, relearn_every;
     int64_t relearn_batch;
     float relearn_lr;
-    bool relearn_reinit; // rows of the last layer of the forgotten samples' classes are drawn anew first
+    bool relearn_reinit; // rows of the last layer of the forgotten samples' classes are redrawn first
 } lt_representation_cfg;
 LT_API extern const lt_option lt_representation_options[];
 

@@ -16,7 +16,7 @@ typedef struct lt_run_spec {
 // Creates dir. *finished = true (nothing is changed, *run is NULL) when DONE is there with the same verb and config
 // digest and force is not set. A directory of another configuration, or one not empty that is not a run, fails with
 // LT_E_USAGE unless force. An unfinished run of the same configuration is continued with resume (files are appended to)
-// and started anew without: then DONE, state, model, metrics and log of the earlier try are removed first. resume of
+// and restarted without: then DONE, state, model, metrics and log of the earlier try are removed first. resume of
 // something that is no run, or of another configuration, is LT_E_USAGE. One process holds a run at a time. LT_E_IO,
 // LT_E_NOSPACE. Files: env.json (with verb and config_digest), resolved.json, config.yaml (the options that were given;
 // reading it back with lt_optset_load_yaml restores the configuration, which is how --resume DIR needs no other

@@ -147,7 +147,7 @@ typedef struct lt_result_dir {
 // a finished one is taken as it is when every fact *_digest is the same in its result, and recomputed otherwise.
 // LT_E_USAGE for a directory of something else without force; errors of lt_run_open. Close it in either case.
 LT_API lt_status lt_result_dir_open(const lt_result_dir_spec *spec, lt_result_dir *d);
-// Beside a model that was trained on ds: what its training set was, by content. Runs that come from it find it there.
+// Next to a model that was trained on ds: what its training set was, by content. Runs that come from it find it there.
 LT_API lt_status lt_result_dir_add_samples(const lt_result_dir *d, const lt_dataset *ds);
 LT_API lt_status lt_result_dir_finish(lt_result_dir *d, const char *result_json);  // result.json, then DONE
 LT_API lt_status lt_result_dir_stored(const lt_result_dir *d, char **result_json); // malloc'ed
@@ -169,7 +169,7 @@ typedef struct lt_convert_spec {
     const lt_dataset *ds;       // the data that the model was trained on: recorded in a run directory; may be NULL
     const lt_train_cfg *recipe; // how the model was trained: recorded in a run directory; may be NULL
     // The same as a file (lt_recipe_open), perhaps of several trainings; NULL or "" = none. What it says of the last
-    // one goes into the rows "train.*" of options where nobody has set them; `recipe` is then the struct of these rows.
+    // one goes into the rows "train.*" of options that were not set; `recipe` is then the struct of these rows.
     const char *recipe_file;
     lt_optset *options; // recorded in a run directory
     const char *like;   // .pth, .pt, .npz: under the names of this checkpoint; NULL or "" = lethe's own

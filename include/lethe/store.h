@@ -58,7 +58,7 @@ typedef struct lt_ref_env { // how to compute; see lt_population
     const lt_interrupt_flag *stop;
     bool join; // lt_ref_train: other processes fill the store, too; models that they train are waited for
 } lt_ref_env;
-// Runs a few steps of as many models as there are workers, side by side. images_per_s: of all of them together;
+// Runs a few steps of as many models as there are workers, at once. images_per_s: of all of them together;
 // seconds: what training all that is not ready will take at this rate, 0 when nothing is missing.
 typedef struct lt_ref_cost {
     int n_workers;

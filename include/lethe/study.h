@@ -1,6 +1,6 @@
 // study.h - a whole study as one YAML file: what is trained, forgotten, tuned, retrained and audited (docs/sweeps.md).
 //
-// Parsing looks at nothing but the text: names of methods, attacks and options are checked here, data and models by who
+// Parsing reads nothing but the text: names of methods, attacks and options are checked here, data and models by who
 // runs the study. Random points of a search are drawn here, so a study is a pure function of its file.
 //
 // A runner makes jobs of a study, has an executor run those that are not finished, and sums up what they found. Jobs

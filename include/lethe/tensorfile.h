@@ -8,7 +8,7 @@
 LT_BEGIN
 
 enum { LT_FILE_MAX_DIMS = 8 };
-typedef struct lt_tensor { // a view; memory belongs to whoever made it
+typedef struct lt_tensor { // a view; memory belongs to the caller that made it
     const char *name;
     lt_dtype dtype;
     int n_dims;
@@ -23,7 +23,7 @@ typedef struct lt_meta {
 typedef struct lt_tensor_file lt_tensor_file; // owns its tensors
 // Detects safetensors, npz and PyTorch's two forms by content. F64 tensors are kept as stored, F16 and BF16 widened to
 // F32. Of a PyTorch checkpoint the tensors of one state_dict are returned: of the root, or of its entry "state_dict",
-// "net", "model" or the like, whose name is the metadata "torch.state_dict"; plain values beside it ("epoch") become
+// "net", "model" or the like, whose name is the metadata "torch.state_dict"; plain values next to it ("epoch") become
 // metadata "torch.epoch".
 LT_API lt_status lt_tensor_file_open(const char *path, lt_tensor_file **file);
 LT_API lt_status lt_safetensors_parse(const void *bytes, size_t n, const char *label,

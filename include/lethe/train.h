@@ -243,7 +243,7 @@ typedef struct lt_env { // where and how things run; shared by every verb
     const lt_interrupt_flag *stop; // may be NULL
     // Data-parallel training: every rank trains on its share of each batch, and gradients and running statistics are
     // averaged over the ranks. All ranks run the same job; rank 0 alone writes checkpoints. NULL = alone. Evaluations
-    // and everything else do not look at it.
+    // and everything else do not read it.
     lt_comm *comm;
 } lt_env;
 

@@ -236,7 +236,7 @@ static bool try_resume(lti_search *s)
                 (long long)(s->set->n - s->n_queue), (long long)s->set->n);
         return true;
     }
-    lt_warn(s->env->events, "attack.cache", "starting the search again: %s", lt_error_get()->message);
+    lt_warn(s->env->events, "attack.cache", "restarting the search: %s", lt_error_get()->message);
     lt_error_clear();
     return false;
 }
@@ -275,13 +275,13 @@ out:
 
 const lt_attack lti_attack_adv_search = {
     .name = "amun-search",
-    .title = "nearest adversarial neighbour (PGD-L2, doubling radius)",
+    .title = "nearest adversarial example (PGD-L2, doubling radius)",
     .cite = "amun",
     .doc = "For every sample the point of a doubling sequence of L2 balls where projected gradient ascent on the true "
            "label's "
            "cross-entropy first changes the prediction. Per-sample gradients, steps of rho times the radius, no random "
            "start, early "
-           "stop per sample, so the result lies at most one step past the decision boundary. [AMUN 2.1]",
+           "stop per sample, so the result is at most one step past the decision boundary. [AMUN 2.1]",
     .cfg_size = sizeof(lt_adv_search_cfg),
     .opts = lt_adv_search_options,
     .run = run_adv_search,

@@ -1,8 +1,8 @@
 // adv_state.c - an unfinished search on disk, so that an interrupted one goes on where it stopped.
 //
 // The queue's order is part of the state: it decides which samples share a batch, so the continued search runs the very
-// same batches as one that was never stopped and ends with the same bits. The file lives beside the cache entry it will
-// become.
+// same batches as one that was never stopped and ends with the same bits. The file is in the directory of the cache
+// entry it will become.
 #include "attack/attack_impl.h"
 #include <math.h>
 #include <string.h>

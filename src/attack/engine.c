@@ -194,7 +194,7 @@ static void fill_queries(engine *e, int64_t from, int64_t n)
     }
 }
 
-// One evaluation, or the average of several: z the mean, pred the majority. Public code looks at one (--parity).
+// One evaluation, or the average of several: z the mean, pred the majority. Public code uses one (--parity).
 static lt_status evaluate_rows(engine *e, int64_t from, int64_t n)
 {
     const int k = e->job->k, draws = e->job->spec->parity ? 1 : e->job->spec->eot;
@@ -327,7 +327,7 @@ static bool any_wants_gradient(const engine *e, int64_t from, int64_t n)
     return false;
 }
 
-// A second gradient at one point, in a plan whose first one has used up the activations: they are made again.
+// A second gradient at one point, in a plan whose first one has consumed the activations: they are rematerialized.
 static lt_status renew_activations(engine *e, int64_t from, int64_t n)
 {
     if (e->kind == LTI_MODEL_GRADIENTS || e->job->spec->eot > 1)

@@ -62,7 +62,7 @@ typedef struct lti_slot {
     double dx_max;     // largest |dx|; 0: the gradient vanished
     double dx_norm;    // |dx|_2, for attacks with LTI_ATTACK_ROW_STEPS
     lti_row_step move; // scale and eps, filled before LTI_STEP
-    int32_t loss;      // the loss that dz came from, so that averages over noise can make it again
+    int32_t loss;      // the loss that dz came from, so that averages over noise can recompute it
     // ---- what came out
     float *best; // (n)
     double best_distance, best_loss;

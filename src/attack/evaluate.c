@@ -56,8 +56,8 @@ static lt_status add_attack(lti_robust *e, const char *name, lt_attack_cfg_fn cf
     if (e->spec.eot == 1 && a->ops->eot > 1)
         e->spec.eot = a->ops->eot;
     if (e->spec.steps > 0)
-        lt_warn(e->env->events, "attack.steps", "%s is made of attacks with steps of their own: --steps has no effect",
-                a->name);
+        lt_warn(e->env->events, "attack.steps",
+                "%s consists of attacks with their own numbers of steps: --steps has no effect", a->name);
     for (const lti_attack_part *p = a->ops->parts; p->name; p++) {
         const lt_attack *b = NULL;
         LT_TRY(lt_attack_find(p->name, &b));

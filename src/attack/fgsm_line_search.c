@@ -7,8 +7,8 @@
 // than one), which is the purpose: how much does AMUN owe to close neighbours?
 //
 // The source gives no numbers for step, failures and noise; the defaults are ours. Whether a sample is misclassified is
-// decided by the ordinary evaluation path; samples that the last look at the finished set sees differently march again.
-// An interrupted run starts over.
+// decided by the ordinary evaluation path; samples that the final evaluation of the finished set classifies differently
+// are searched again. An interrupted run starts over.
 #include "attack/attack_impl.h"
 #include "attack/attack_rows.h"
 #include <math.h>

@@ -121,7 +121,7 @@ static void fill_bump(float *out, int a, int b, float sign)
         out[i] = (float)((double)sign * (double)out[i] / sqrt(square > 0 ? square : 1));
 }
 
-// Two bumps of opposite sign, one above or beside the other, of unit length, into PATCH (side,side).
+// Two bumps of opposite sign, one above or next to the other, of unit length, into PATCH (side,side).
 static void draw_patch(lti_slot *s, int side)
 {
     float *p = s->work[PATCH];

@@ -17,7 +17,7 @@ enum {
     LTI_DRAW_DEPTH = 56,             // + group; samples of the depth audit
     LTI_DRAW_POWER = 62,             // start of a power iteration
     LTI_DRAW_CLASS_MEMBER = 1 << 20, // + class; samples of a discriminator
-    LTI_DRAW_CLASS_OTHER = 2 << 20,  // + class; those it is told apart from
+    LTI_DRAW_CLASS_OTHER = 2 << 20,  // + class; those it is compared with
     LTI_DRAW_PROTOTYPE = 3 << 20,    // + draw
     LTI_DRAW_RELEARN = 4096,         // + round over the forget set
 };

@@ -25,7 +25,7 @@ static const lt_opt_value data[] = {
 const lt_option lt_class_audit_options[] = {
     LT_ENUM(lt_class_audit_cfg, class_mia_form, LT_CLASS_MIA_OWN, forms, "reading of class-mia (a reconstruction)"),
     LT_ENUM(lt_class_audit_cfg, class_mia_features, LT_CLASS_MIA_PROBABILITIES, features,
-            "what its discriminators look at"),
+            "inputs of its discriminators"),
     LT_ENUM(lt_class_audit_cfg, class_mia_kernel, 0, kernels, "kernel of its SVMs"),
     LT_ENUM(lt_class_audit_cfg, class_mia_data, LT_GROUP_TEST, data, "images its discriminators learn from"),
     LT_I64(lt_class_audit_cfg, class_mia_limit, 1000, 2, 100000, "samples",

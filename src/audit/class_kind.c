@@ -250,7 +250,7 @@ const lt_audit_kind lti_audit_classes = {
     .cite = "trw",
     .doc = "Of models that forgot whole classes, or whole subclasses of classes that stay: accuracy on them and on the "
            "others, where their images go, total "
-           "variation to retrained outputs, class-MIA and the SVC-MIA of the class setting, each beside the retrained "
+           "variation to retrained outputs, class-MIA and the SVC-MIA of the class setting, each next to the retrained "
            "models.",
     .cfg_size = sizeof(lt_class_audit_cfg),
     .opts = lt_class_audit_options,

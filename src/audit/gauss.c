@@ -64,12 +64,14 @@ lt_status lti_gauss_fit(const char *attack, const lt_signals *target, const lti_
         variance = p.least >= ENOUGH_MODELS ? LTI_LIRA_PER_EXAMPLE : LTI_LIRA_FIXED;
     *out = (lti_gauss){.fixed_sd = NAN, .membership = membership, .optional = optional};
     if (variance == LTI_LIRA_PER_EXAMPLE && p.least < 2) {
-        (void)LT_FAIL(LT_E_FORMAT, "%s: row %lld: expected at least 2 %s models for a spread of its own, found %lld",
-                      attack, (long long)p.least_row, kind[membership], (long long)p.least);
+        (void)LT_FAIL(LT_E_FORMAT,
+                      "%s: row %lld: expected at least 2 %s models for its own standard deviation, found %lld", attack,
+                      (long long)p.least_row, kind[membership], (long long)p.least);
         return lt_error_hint("variance fixed shares one spread among all samples");
     }
     if (p.most < 2 && variance == LTI_LIRA_FIXED) {
-        (void)LT_FAIL(LT_E_FORMAT, "%s: expected a sample with at least 2 %s models to tell a spread, found none",
+        (void)LT_FAIL(LT_E_FORMAT,
+                      "%s: expected a sample with at least 2 %s models to estimate a standard deviation, found none",
                       attack, kind[membership]);
         return lt_error_hint("more reference models, or other --attacks");
     }

@@ -107,7 +107,7 @@ lt_status lti_subject_signals(const lt_audit_in *in, const lt_audit_subject *s, 
         return LT_OK;
     lt_status status = lti_subject_model(s, &model, &opened);
     if (status != LT_OK && status != LT_E_NOMEM) {
-        lt_error_clear(); // nobody asked for it
+        lt_error_clear(); // it was not requested
         return LT_OK;
     }
     LT_TRY(status);

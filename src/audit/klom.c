@@ -149,7 +149,7 @@ const lt_audit_kind lti_audit_klom = {
     .cite = "klom",
     .doc = "KL divergence between the margins of each forgotten sample under unlearned and under retrained models, in "
            "20 bins. Unlearned models are the audited one and reference models that unlearned the sample; what "
-           "retrained models have among themselves is printed beside it.",
+           "retrained models have among themselves is printed next to it.",
     .opts = opts,
     .run = run_klom,
     .write = write_result,

@@ -21,12 +21,12 @@ typedef struct cfg {
 } cfg_t;
 enum { FORM_L2, FORM_COSINE };
 static const lt_opt_value forms[] = {
-    {"l2", FORM_L2, "w = 2p, b = -|p|^2 in the place of the row"},
+    {"l2", FORM_L2, "w = 2p, b = -|p|^2 instead of the row"},
     {"cosine", FORM_COSINE, "half the row and half the normalised prototype"},
     {NULL, 0, NULL},
 };
 static const lt_option opts[] = {
-    LT_ENUM(cfg_t, pra_form, FORM_L2, forms, "how a prototype takes the place of a row of the last layer"),
+    LT_ENUM(cfg_t, pra_form, FORM_L2, forms, "how a prototype replaces a row of the last layer"),
     LT_I64(cfg_t, pra_images, 5, 1, 1000, "images", "images of a forgotten class that a prototype is the mean of"),
     LT_I64(cfg_t, pra_draws, 10, 1, 1000, "draws", "draws of these images, of which the mean is given"),
     LT_F64(cfg_t, ou_eps, 0.03137, 0, 1, "", "largest change of a pixel around images of the class (a choice)"),
@@ -418,7 +418,7 @@ const lt_audit_kind lti_audit_prototype = {
     .title = "prototype audit",
     .cite = "spotter",
     .doc =
-        "Of models that forgot whole classes: accuracy when the mean feature of a few images takes the place of the "
+        "Of models that forgot whole classes: accuracy when the mean feature of a few images replaces the "
         "class's row of the last layer (PRA), and the KL to the original's outputs over the classes that stay around "
         "images of the class (OU). Both are read as the distance to retrained models, which score well above 0.",
     .needs = LT_AUDIT_NEED_MODELS | LT_AUDIT_ON_REQUEST,

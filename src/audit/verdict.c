@@ -2,7 +2,7 @@
 //
 // R oracles, retrained with different seeds, give a mean m and a deviation s (R - 1 degrees of freedom). For a further
 // retrained model the difference d to m is normal with variance sigma^2 (1 + 1/R), so |d| <= t s sqrt(1 + 1/R) with
-// probability 1 - level: the null band. The model at hand is one fixed model; its distance to the mean of retraining is
+// probability 1 - level: the null band. The audited model is one fixed model; its distance to the mean of retraining is
 // known up to the error of m, so |d| + t s / sqrt(R) bounds it (two one-sided tests).
 #include "audit/audit_impl.h"
 #include <math.h>

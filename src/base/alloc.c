@@ -53,7 +53,7 @@ void *lti_realloc(void *p, size_t n)
 }
 
 // A Winograd tile touches 36 places far apart: with small pages, address translation costs some per cent of a step.
-// Only a wish: where the system has no large pages to give, small ones serve.
+// Only a hint: where the system has no large pages, small ones are used.
 static void wish_large_pages(void *p, size_t n)
 {
 #ifdef MADV_HUGEPAGE

@@ -1,4 +1,4 @@
-// base.h - what every module shares and nobody outside sees: arenas, checked sizes, strings, digests, files, time.
+// base.h - what every module shares and no other code sees: arenas, checked sizes, strings, digests, files, time.
 #ifndef LT_BASE_H
 #define LT_BASE_H
 #include "lethe/event.h"
@@ -81,7 +81,7 @@ enum { LTI_NUMBER_MAX = 32 };
 const char *lti_number_text(double value, bool as_float, char out[LTI_NUMBER_MAX]);
 double lti_decimal_of(float x); // the double with the shortest decimal text that reads back as x: 0.1f gives 0.1
 
-// ---- a file written beside its target and renamed over it when complete. Devices and pipes are written directly.
+// ---- a temporary file next to its target and renamed over it when complete. Devices and pipes are written directly.
 typedef struct lti_writer {
     char *path, *temporary; // temporary NULL: path is written directly
     int fd;

@@ -16,7 +16,7 @@ static lt_status assign(lt_optset *set, const char *label, int line, const char 
     if (status == LT_OK)
         status = lti_optset_note_alias(set, key, row);
     if (status == LT_OK && row->seen == set->n_yaml) // under another name: as a dotted key, or without its prefix
-        status = LT_FAIL(LT_E_USAGE, "%s: expected each option once, found it again", what);
+        status = LT_FAIL(LT_E_USAGE, "%s: expected each option once, found a second one", what);
     if (status == LT_OK) {
         row->seen = set->n_yaml;
         status = lti_optset_assign(set, row, value, origin, what);

@@ -78,7 +78,7 @@ static lt_status read_key(reader *r, const lti_yaml *map, const char **key)
         return LT_FAIL(LT_E_FORMAT, "%s:%d: expected a key, found %s", r->label, line_of(r), event_text(r->event.type));
     LT_TRY(scalar_text(r, key));
     if (lti_yaml_get(map, *key))
-        return LT_FAIL(LT_E_USAGE, "%s:%d: %s: expected each key once, found it again", r->label, line_of(r), *key);
+        return LT_FAIL(LT_E_USAGE, "%s:%d: %s: expected each key once, found a second one", r->label, line_of(r), *key);
     return next(r);
 }
 
@@ -111,7 +111,7 @@ static lt_status read_node(reader *r, int depth, const char *key, lti_yaml **nod
     case YAML_SCALAR_EVENT: {
         const bool plain = r->event.data.scalar.style == YAML_PLAIN_SCALAR_STYLE;
         LT_TRY(scalar_text(r, &made->text));
-        // "key:" with nothing after it is more likely an unfinished line than a wish for the empty string.
+        // "key:" with nothing after it is more likely an unfinished line than an empty string.
         made->given = !plain || (*made->text && strcmp(made->text, "~") != 0 && strcmp(made->text, "null") != 0);
         break;
     }

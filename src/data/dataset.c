@@ -147,10 +147,9 @@ static lt_status check_splits(const lti_open_args *args, const lti_raw *raw, boo
         lt_status status = LT_FAIL(LT_E_INPUT, "%s: %s: no %s split: %s", args->kind, args->path ? args->path : "-",
                                    split_name[s], missing);
         if (other > 0)
-            lt_error_hint(
-                "holdout=N cuts a test split of N samples out of the %lld that are there; allow-partial=1 opens "
-                "the set without this split",
-                (long long)other);
+            lt_error_hint("holdout=N takes a test split of N samples from the %lld samples; allow-partial=1 opens "
+                          "the set without this split",
+                          (long long)other);
         return status;
     }
     return LT_OK;

@@ -84,7 +84,7 @@ static lt_status read_events(const view *v, lt_event_stream *out, int64_t *cap)
         const uint8_t *e = v->b + at + i * EVENT;
         const int x = (int16_t)(e[8] | e[9] << 8), y = (int16_t)(e[10] | e[11] << 8);
         if (x < 0 || y < 0)
-            return LT_FAIL(LT_E_FORMAT, "%s: event %lld at (%d,%d), expected places from 0 on", v->label,
+            return LT_FAIL(LT_E_FORMAT, "%s: event %lld at (%d,%d), expected coordinates from 0 on", v->label,
                            (long long)out->n, x, y);
         out->event[out->n++] =
             (lt_dvs_event){.t_us = le_i64(e), .x = (uint16_t)x, .y = (uint16_t)y, .p = (uint8_t)(e[12] != 0)};

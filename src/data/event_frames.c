@@ -66,8 +66,8 @@ lt_status lt_event_frames(const lt_event_stream *s, const lt_frame_spec *spec, u
         const lt_dvs_event *e = &s->event[i];
         const int64_t at = frame_of(&c, i, e->t_us);
         if (e->x >= spec->w || e->y >= spec->h)
-            return LT_FAIL(LT_E_FORMAT, "frames: event %lld at (%d,%d) lies outside of %dx%d pixels", (long long)i,
-                           e->x, e->y, spec->w, spec->h);
+            return LT_FAIL(LT_E_FORMAT, "frames: event %lld at (%d,%d) is outside of %dx%d pixels", (long long)i, e->x,
+                           e->y, spec->w, spec->h);
         if (at >= limit) {
             lost++;
             continue;

@@ -188,7 +188,7 @@ lt_status lti_event_split_parse(const char *text, size_t n, const char *label, l
     lti_free(l.seen);
     LT_TRY(status);
     if (l.n_seen != list->n)
-        return LT_FAIL(LT_E_FORMAT, "%s: lists %lld recordings, %lld are there", label, (long long)l.n_seen,
+        return LT_FAIL(LT_E_FORMAT, "%s: lists %lld recordings, found %lld", label, (long long)l.n_seen,
                        (long long)list->n);
     digest_split(list);
     if (strcmp(l.digest, list->digest) != 0)

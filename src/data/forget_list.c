@@ -224,7 +224,7 @@ static lt_status refuse_header(const list_reader *r, const line *l)
 {
     char buf[48];
     LT_FAIL(LT_E_FORMAT, "%s:%lld: '%s' is neither an index nor a header with %s", r->label, (long long)l->number,
-            shown(l->at, l->n, buf), r->column ? "the column that was asked for" : "an index column");
+            shown(l->at, l->n, buf), r->column ? "the column that was requested" : "an index column");
     return lt_error_hint("expected one sample per line, or a CSV header naming a column unlearn_idx, index, id, file, "
                          "path, name or digest; another column is chosen with file:LIST.csv,column=NAME");
 }

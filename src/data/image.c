@@ -56,7 +56,7 @@ static int imin(int a, int b)
     return a < b ? a : b;
 }
 
-// Output i of n_out looks at the input around (i + 1/2) * n_in / n_out.
+// Output i of n_out reads the input around (i + 1/2) * n_in / n_out.
 static void make_taps(int i, int n_in, int n_out, taps *t)
 {
     double scale = (double)n_in / n_out, width = scale > 1 ? scale : 1, centre = (i + 0.5) * scale, total = 0;

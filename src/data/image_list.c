@@ -26,7 +26,7 @@ void lti_image_list_clear(lti_image_list *list)
     *list = (lti_image_list){0};
 }
 
-// Neighbours mostly share a class: look at the last one found first.
+// Adjacent entries mostly share a class: try the last one found first.
 lt_status lti_image_list_class(lti_image_list *list, const char *name, int32_t *y)
 {
     if (*y >= 0 && *y < list->n_classes && strcmp(list->class_name[*y], name) == 0)

@@ -256,7 +256,7 @@ lt_status lt_loader_start(lt_loader *l, uint32_t epoch, int64_t first_batch)
         return LT_FAIL(LT_E_USAGE, "loader: start at batch %lld of %lld", (long long)first_batch,
                        (long long)l->n_batches);
     pthread_mutex_lock(&l->lock);
-    l->next_make = l->n_batches; // nobody claims more; wait for those at work
+    l->next_make = l->n_batches; // no more is claimed; wait for the active ones
     while (l->n_busy > 0)
         pthread_cond_wait(&l->done, &l->lock);
     l->src.epoch = epoch;

@@ -1,4 +1,4 @@
-// samples.c - what a training set was, by content: written beside a model, held against the data of a later request.
+// samples.c - what a training set was, by content: written next to a model, held against the data of a later request.
 //
 // A list has the official id, the class and the digest of every training sample, and the class names. Identifying a
 // data set matches samples by digest and class; equal images of one class are matched in their order. Renamed, added

@@ -50,8 +50,8 @@ static lt_status image_dims(const char *label, const lt_tensor *x, layout wanted
         bool first = x->dim[1] == 1 || x->dim[1] == 3, last = x->dim[3] == 1 || x->dim[3] == 3;
         if (wanted == LAYOUT_AUTO && first == last) {
             lt_status status = LT_FAIL(
-                LT_E_FORMAT, "%s: %s: shape (%lld,%lld,%lld,%lld) does not tell where the channels are", label, x->name,
-                (long long)x->dim[0], (long long)x->dim[1], (long long)x->dim[2], (long long)x->dim[3]);
+                LT_E_FORMAT, "%s: %s: shape (%lld,%lld,%lld,%lld) does not show which dimension holds the channels",
+                label, x->name, (long long)x->dim[0], (long long)x->dim[1], (long long)x->dim[2], (long long)x->dim[3]);
             lt_error_hint("add layout=nchw or layout=nhwc");
             return status;
         }

@@ -10,7 +10,7 @@ static char *write_mpirun(const lt_worker_script *s)
     lti_buf_puts(&b,
                  "#!/bin/sh\n"
                  "# Options of mpirun may follow: sh THIS_FILE --hostfile HOSTS. Every host must see this directory.\n"
-                 "# Each rank takes jobs that nobody has; what ended early goes on when this is run again.\n");
+                 "# Each rank takes jobs that no other has begun; unfinished ones continue when this is run again.\n");
     lti_script_setting(&b, s);
     lti_buf_printf(&b, "exec mpirun -n %d --bind-to none", s->n_workers);
     for (const char *const *e = s->env; e && e[0]; e += 2)

@@ -22,7 +22,7 @@ static lt_status open_log(const char *log, int *fd)
         return LT_OK;
     close(*fd);
     *fd = -1;
-    return LT_FAIL(LT_E_BUSY, "%s: expected a task that nobody works on, found it locked by another process", log);
+    return LT_FAIL(LT_E_BUSY, "%s: expected a task that is not running, found it locked by another process", log);
 }
 
 static int add_streams(posix_spawn_file_actions_t *files, int log, const char *out)
@@ -33,7 +33,7 @@ static int add_streams(posix_spawn_file_actions_t *files, int log, const char *o
     return error ? error : posix_spawn_file_actions_adddup2(files, log, STDERR_FILENO);
 }
 
-// Signals that ask for an end are not ignored, even where whoever started this program ignores them.
+// Signals that ask for an end are not ignored, even where the parent process ignores them.
 static int set_signals(posix_spawnattr_t *attributes)
 {
     sigset_t ends;

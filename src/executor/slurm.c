@@ -1,8 +1,8 @@
 // slurm.c - workers as tasks of a Slurm array.
 //
-// Slurm stays the only scheduler: a task of the array is one worker, which takes what nobody has. Tasks may start late,
-// be killed and be sent again. One minute before its time is over a task is asked for checkpoints; `exec` makes the
-// worker the process that Slurm's signal reaches.
+// Slurm stays the only scheduler: a task of the array is one worker, which takes jobs that no other has. Tasks may
+// start late, be killed and be sent again. One minute before its time is over a task is asked for checkpoints; `exec`
+// makes the worker the process that Slurm's signal reaches.
 #include "executor/executor_impl.h"
 
 static char *write_slurm(const lt_worker_script *s)
@@ -20,7 +20,7 @@ static char *write_slurm(const lt_worker_script *s)
         "#SBATCH --signal=B:INT@60\n"
         "#SBATCH --requeue\n"
         "# Time, memory and partition are options of sbatch: sbatch --time=4:00:00 THIS_FILE. Each task takes\n"
-        "# jobs that nobody has; an array that ended early goes on when it is submitted again.\n",
+        "# jobs that no other has begun; an array that ended early continues when it is submitted again.\n",
         s->name, s->n_workers, s->slots, s->log);
     lti_script_setting(&b, s);
     lti_buf_puts(&b, "exec ");

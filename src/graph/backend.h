@@ -1,6 +1,6 @@
 // backend.h - what a compute backend implements. Only this header and op.h are known to backends.
 //
-// A backend is a vtable. The plan asks it, node by node, for a kernel: bind() looks at the op, the attributes, the
+// A backend is a vtable. The plan asks it, node by node, for a kernel: bind() reads the op, the attributes, the
 // concrete shapes and the layouts offered, and returns a kernel with its own chosen layouts, or LT_E_UNSUPPORTED, in
 // which case the plan uses the reference kernel on plain layouts. The plan inserts reorder kernels where layouts
 // differ, allocates every buffer (also scratch) and calls kernels in order.
@@ -48,7 +48,7 @@ typedef struct lt_kernel {
     // without the set more than one input, it is called before every run, so a kernel may prepare its weights whatever
     // their role.
     lt_status (*prepare)(const struct lt_kernel *k, void *const *arg, void *prepared);
-    unsigned prepare_reads; // bit i: input i; 0 = not told
+    unsigned prepare_reads; // bit i: input i; 0 = not known
     void *prepared;         // set by the plan before the first prepare/run
     size_t prepared_bytes, scratch_bytes;
     // threads > 0: scratch begins with a piece for each of so many threads, thread_stride bytes apart, and
@@ -56,7 +56,7 @@ typedef struct lt_kernel {
     // in every kernel and finds it in its own caches.
     int threads;
     size_t thread_stride;
-    unsigned in_place; // bit i: the first output may lie where input i does, if nobody reads that afterwards
+    unsigned in_place; // bit i: the first output may lie where input i does, if it is not read afterwards
     char impl[96];     // for the dump: "onednn jit_wino_4x3 f32", "ref", "blk16 bn_relu"
     double tuned_us;   // time measured at plan time, 0 = not timed
     char tuned[160];   // the candidates and their times, for the log; may be empty
@@ -148,7 +148,7 @@ typedef struct lt_device_ops {
 
 typedef struct lt_backend_ops {
     const char *name, *title;
-    lt_status (*open)(lt_backend *b); // fills b->self, b->version; may read b->spec, b->beside
+    lt_status (*open)(lt_backend *b); // fills b->self, b->version; may read b->spec, b->sibling
     void (*close)(lt_backend *b);
     // LT_E_UNSUPPORTED without an error record = "use the reference kernel".
     lt_status (*bind)(lt_backend *b, const lt_bind_in *in, lt_kernel *k);
@@ -165,9 +165,9 @@ struct lt_backend {
     char *spec; // as given to lt_backend_create, "cuda:0,precision=tf32"
     // Of the same spec, or NULL; only while open() runs. A device opens another queue of the same GPU.
     const lt_backend *sibling;
-    pthread_mutex_t device_lock;                  // around every use of the device; recursive
-    struct lti_device_copy *device_copies;        // plan_device.c; under the lock
-    struct lti_device_buffer_cache *buffer_cache; // device_buffer_cache.c; shared by backends beside each other
+    pthread_mutex_t device_lock;                               // around every use of the device; recursive
+    struct lti_device_copy *device_copies;                     // plan_device.c; under the lock
+    struct lti_device_buffer_cache *buffer_cache;              // device_buffer_cache.c; shared by sibling backends
     lt_status (*fallback)(const lt_bind_in *in, lt_kernel *k); // lti_ref_bind, given by the registry
     void *self;
     int n_threads;
@@ -194,7 +194,7 @@ void *lti_device_copy_address(const lti_device_copy *m);
 void lti_device_copy_mark_device_dirty(lti_device_copy *m); // the host side is old until lti_device_copy_to_host
 lt_status lti_device_copy_to_device(lti_device_copy *m);    // queues a copy if the host side is newer
 lt_status lti_device_copy_to_host(lti_device_copy *m);      // copies, and waits, if the device side is newer
-// The device copy of host memory that does not change until it is put back, one for all backends beside each other.
+// The device copy of host memory that does not change until it is put back, one for all sibling backends.
 // put: when no work of this backend uses it any more.
 typedef struct lti_device_buffer_cache lti_device_buffer_cache;
 lt_status lti_device_buffer_acquire(lt_backend *b, const void *host, size_t bytes, void **device);
@@ -213,7 +213,7 @@ const float *lti_plan_device_output(const lt_plan *plan, lt_val v);
 const float *lti_plan_device_grad(const lt_plan *plan, int i);
 // Outputs and those gradients are left there too: a run only queues work, inputs must stay until a sync of the caller.
 void lti_plan_keep_outputs_on_device(lt_plan *plan, bool keep);
-// The next run prepares parameters anew, from the side that is the newer one; says nothing of which side that is.
+// The next run prepares parameters again, from the side that is the newer one; does not state which side that is.
 void lti_plan_repack_weights(lt_plan *plan);
 
 // The reference backend binds every op, plain layouts, F32 and F64.

@@ -1,7 +1,7 @@
-// device_buffer_cache.c - memory of the host that does not change, copied to a GPU once for all backends beside each
-// other.
+// device_buffer_cache.c - memory of the host that does not change, copied to a GPU once for all sibling backends of
+// each other.
 //
-// Backends beside each other are queues of one GPU, each of a thread of its own; whoever first asks for a copy makes
+// Sibling backends are queues of one GPU, each used by its own thread; the first one that needs a copy makes
 // it while the others wait, and the last one to give it back releases it.
 #include "base/base.h"
 #include "graph/backend.h"

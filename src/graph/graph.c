@@ -449,11 +449,11 @@ lt_val lt_graph_clone_subgraph(lt_graph *g, lt_val of, lt_val from, lt_val to)
         return LT_NONE;
     for (int i = 0; i < 3; i++)
         if (asked[i] < 0 || asked[i] >= g->n_values) {
-            lti_graph_fail(g, LT_FAIL(LT_E_USAGE, "computing again: value %d is not one of this graph", (int)asked[i]));
+            lti_graph_fail(g, LT_FAIL(LT_E_USAGE, "recomputation: value %d is not one of this graph", (int)asked[i]));
             return LT_NONE;
         }
     if (!lti_shape_equal(&g->value[from].shape, &g->value[to].shape) || g->value[from].dtype != g->value[to].dtype) {
-        lti_graph_fail(g, LT_FAIL(LT_E_SHAPE, "computing again: '%s' and '%s' differ in shape or type",
+        lti_graph_fail(g, LT_FAIL(LT_E_SHAPE, "recomputation: '%s' and '%s' differ in shape or type",
                                   g->value[from].name, g->value[to].name));
         return LT_NONE;
     }

@@ -60,7 +60,7 @@ static lt_status bn_dx_infer(const lt_attr *a, int n_in, const lt_shape *in, con
     LT_TRY(check_bn("batch norm gradient", a, in, 2, 3));
     LT_TRY(lti_want_shape("batch norm gradient", "dy", &in[1], &in[0]));
     if (a->relu != (n_in == 6))
-        return LT_FAIL(LT_E_SHAPE, "batch norm gradient: what gives its mask is there exactly when a ReLU is fused");
+        return LT_FAIL(LT_E_SHAPE, "batch norm gradient: expected a mask exactly when a ReLU is fused");
     out[0] = in[0];
     out[1] = out[2] = LT_SHAPE(in[0].dim[1]);
     out_dtype[0] = out_dtype[1] = out_dtype[2] = dtype[0];

@@ -4,12 +4,12 @@
 // mirror per backend and host address, so that plans of several batch sizes, the evaluator and the optimizer work on
 // the same copy. Each side of a mirror may be the newer one, never both; a run brings the device side up to date, and
 // afterwards the host side of what it changed unless the caller asked to leave it there. That parameters changed is a
-// fact about a plan: it prepares them anew, from whichever side is newer. Which side that is, only those say who write:
-// a run, the optimizer on the device, and whoever wrote the host's slab (lti_mark_host_dirty). Inputs and outputs are
-// small and copied in every run, between a piece of fast host memory and the device.
+// fact about a plan: it prepares them again, from the newer side. Which side that is, only those say who write:
+// a run, the optimizer on the device, and the code that wrote the slab of the host (lti_mark_host_dirty). Inputs and
+// outputs are small and copied in every run, between a piece of fast host memory and the device.
 //
 // The kernels of a run are recorded as one unit in its second run (the first one lets libraries set themselves up) and
-// replayed from then on: one recording for runs that prepare parameters anew, one for those that do not. Binding other
+// replayed from then on: one recording for runs that prepare parameters again, one for those that do not. Binding other
 // slabs drops the recordings, for they hold pointers.
 #include "graph/plan_impl.h"
 #include <string.h>

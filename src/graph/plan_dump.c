@@ -58,8 +58,7 @@ char *lt_plan_dump(const lt_plan *plan)
                    plan->flags & LT_PLAN_NO_TUNE ? " tune" : "", plan->flags & LT_PLAN_NO_LAYOUT ? " layout" : "",
                    plan->flags & LT_PLAN_NO_RECOMPUTE ? " recompute" : "",
                    plan->flags & (LT_PLAN_BF16 - 1) ? "" : " none");
-    lti_buf_printf(
-        &out, "P: runs when parameters change; *: moves data; again: recomputed for the gradient instead of kept\n");
+    lti_buf_printf(&out, "P: runs when parameters change; *: moves data; again: rematerialized for the gradient\n");
     for (int32_t i = 0; i < plan->n_steps; i++)
         add_step(&out, plan, i);
     lti_buf_printf(&out, "%d kernels, %d reorders, %d reference fallbacks, %.3f GFLOP\n", st->n_kernels, st->n_reorders,

@@ -213,7 +213,7 @@ static lt_status create_memory(lt_plan *plan)
     if (!m->act || !m->scratch)
         return LTI_NOMEM("plan memory");
 #ifndef NDEBUG
-    memset(m->act, 0xff, m->act_bytes); // NaN: a kernel that reads what nobody wrote is seen
+    memset(m->act, 0xff, m->act_bytes); // NaN: a kernel that reads unwritten memory is noticed
     memset(m->scratch, 0xff, m->scratch_bytes);
 #endif
     return LT_OK;

@@ -42,7 +42,7 @@ static const lti_pickle_global globals[] = {
     {"torch.cuda", "HalfStorage", ROLE_STORAGE, "F16"},
     {"torch.cuda", "LongStorage", ROLE_STORAGE, "I64"},
     {"torch", "Size", ROLE_FIRST, NULL},
-    // What training scripts save beside the weights.
+    // What training scripts save besides the weights.
     {"torch", "device", ROLE_OPAQUE, NULL},
     {"torch", "float32", ROLE_OPAQUE, NULL},
     {"torch", "float16", ROLE_OPAQUE, NULL},

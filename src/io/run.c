@@ -345,7 +345,7 @@ static lt_status start(lt_run *run, const lt_run_spec *spec, bool *finished)
     dir_state state;
     LT_TRY(lt_make_dirs(run->dir));
     if (!spec->force && spec->options && lt_run_is_done(run->dir)) {
-        // A finished run is looked at without the lock: readers of it are no conflict.
+        // A finished run is read without the lock: readers of it are no conflict.
         LT_TRY(classify(run, &state));
         if (state == DIR_SAME) {
             *finished = true;

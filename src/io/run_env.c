@@ -69,7 +69,7 @@ static void add_isa(lti_buf *b, const char *flags)
     lti_buf_clear(&found);
 }
 
-// cpuinfo_line ends the line it finds, which hides the rest of the text: so each key gets its own look at the file.
+// cpuinfo_line ends the line it finds, which hides the rest of the text: so each key reads the file itself.
 static char *cpuinfo(const char *key, char **text)
 {
     size_t n;

@@ -2,8 +2,8 @@
 //
 // A run is evidence: an array of outputs that somebody edited afterwards must not be taken for what the model said.
 // Every file of the run is listed, but for TensorBoard's copy of its metrics; what is added later (a report) is not. A
-// file may be removed afterwards, as adversarial examples of forgotten images should be: whoever needs it says that it
-// is missing.
+// file may be removed afterwards, as adversarial examples of forgotten images should be: code that needs it reports
+// that it is missing.
 #include "io/run_impl.h"
 #include "io/json_read.h"
 #include "io/tensorboard.h"

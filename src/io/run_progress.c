@@ -1,5 +1,5 @@
-// run_progress.c - progress.json, for whoever watches a run from outside: how far it is. Losing it loses nothing, so
-// errors are passed over and nothing waits for the disk.
+// run_progress.c - progress.json, for programs that watch a run from outside: how far it is. Losing it loses nothing,
+// so errors are passed over and nothing waits for the disk.
 #include "base/json_write.h"
 #include "io/run_impl.h"
 #include <stdio.h>

@@ -1,4 +1,4 @@
-// tensorboard.h - event files that TensorBoard reads, beside metrics.jsonl and metrics.csv of a run.
+// tensorboard.h - event files that TensorBoard reads, besides metrics.jsonl and metrics.csv of a run.
 #ifndef LTI_IO_TENSORBOARD_H
 #define LTI_IO_TENSORBOARD_H
 #include "base/base.h"

@@ -258,7 +258,7 @@ lt_status lt_tensor_file_open(const char *path, lt_tensor_file **file)
     size_t n;
     int fd;
     *file = NULL;
-    LT_TRY(lti_need_regular(path)); // a pipe cannot be looked at twice, and /dev/zero has no end
+    LT_TRY(lti_need_regular(path)); // a pipe cannot be read twice, and /dev/zero has no end
     LT_TRY(open_for_reading(path, &fd));
     lt_status status = read_some(fd, path, head, sizeof head, &n);
     close(fd);

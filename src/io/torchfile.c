@@ -3,7 +3,7 @@
 // A zip holds NAME/data.pkl, which describes tensors, and one stored member NAME/data/KEY for each storage. A plain
 // stream is five pickles (magic number, version, system, the object, the list of storage keys) followed by the
 // storages. Both are read by the restricted unpickler: see pickle_impl.h. Only the tensors of one state_dict are
-// returned; an optimizer's state beside it is passed over without being read.
+// returned; an optimizer's state next to it is skipped without being read.
 #include "io/pickle_impl.h"
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,7 +17,7 @@ enum {
     NAME_ROOM = 512,
     SCALARS_MAX = 64,
     TENSORS_MAX = 1 << 14, // storages are found by walking a list
-    VISITS_MAX = 1 << 20,  // values looked at below the root; they may refer to one another in circles
+    VISITS_MAX = 1 << 20,  // values visited below the root; they may refer to one another in circles
 };
 #define BUDGET_LEAST ((size_t)16 << 20) // descriptions of small files
 
@@ -327,7 +327,7 @@ static lt_status fill_tensors(torch_reader *r)
     return check_unique(r);
 }
 
-// ---- metadata: where the weights stood, and the plain values beside them ("epoch", "acc")
+// ---- metadata: where the weights stood, and the plain values next to them ("epoch", "acc")
 
 static lt_status add_meta(torch_reader *r, const char *key, const char *value)
 {
@@ -451,7 +451,7 @@ static lt_status note_all_storages(torch_reader *r, const lti_pickle_value *v, i
             r->storage = grown;
             *room = 2 * *room + 16;
         }
-        return note_storage(r, v->as.tensor->storage, "beside the state_dict");
+        return note_storage(r, v->as.tensor->storage, "next to the state_dict");
     }
     if (depth >= 2 * DEPTH_MAX || (v->kind != LTI_PICKLE_DICT && v->kind != LTI_PICKLE_LIST))
         return LT_OK;

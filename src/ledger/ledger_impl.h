@@ -82,7 +82,7 @@ lt_status lti_signature_check(const json_t *body, const char *ledger, const char
 // their digests are keyed, "keyed:HEX".
 bool lti_names_samples(const char *file_name);
 lt_status lti_keyed_file_digest(const char *path, const unsigned char key[LTI_KEY_BYTES], char out[LTI_HEX + 6]);
-// {"n","key","digests":[...]} of the ids in forget.csv of the run. LT_E_INPUT when the images are not at hand.
+// {"n","key","digests":[...]} of the ids in forget.csv of the run. LT_E_INPUT when the images are not available.
 lt_status lti_sample_digests(const char *dir, const lt_ledger_source *source, json_t **out);
 
 // ---- not_proven.c: sentences, from the facts of a record

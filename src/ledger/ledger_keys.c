@@ -1,6 +1,6 @@
 // ledger_keys.c - key files: 32 bytes for sample digests, and an Ed25519 pair in the PEM forms that OpenSSL uses.
 //
-// Secret keys are written with mode 0600, read only when nobody else may read the file, never printed, and wiped from
+// Secret keys are written with mode 0600, read only when no other user may read the file, never printed, and wiped from
 // memory after use.
 #include "ledger/ledger_impl.h"
 #include <errno.h>
@@ -42,7 +42,7 @@ static lt_status write_new(const char *path, const char *text, mode_t mode)
     }
     lti_free(dir);
     LT_TRY(status);
-    // Written beside it and linked to its name: link() refuses a name that is taken, unlike rename().
+    // Written next to it and linked to its name: link() refuses a name that is taken, unlike rename().
     char *temporary = lti_asprintf("%s.new-%ld", path, (long)getpid());
     if (!temporary)
         return LTI_NOMEM(path);

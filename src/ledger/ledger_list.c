@@ -1,4 +1,4 @@
-// ledger_list.c - records for people and programs to look at.
+// ledger_list.c - records as tables and JSON.
 #include "ledger/ledger_impl.h"
 #include <stdlib.h>
 #include <string.h>

@@ -1,4 +1,4 @@
-// ledger_replay.c - a recorded run made again from the record alone: its options, its data, the model it started from.
+// ledger_replay.c - a recorded run repeated from the record alone: its options, its data, the model it started from.
 #include "ledger/ledger_impl.h"
 #include "run/run_impl.h"
 #include <ftw.h>
@@ -73,7 +73,7 @@ static lt_status replay_train(replay *r, char digest[LTI_HEX], const lt_env *out
     LT_TRY(add_threads(r));
     LT_TRY(set_options(r));
     if (order.what.population > 0)
-        return LT_FAIL(LT_E_UNSUPPORTED, "it is a population; its members are runs of their own");
+        return LT_FAIL(LT_E_UNSUPPORTED, "it is a population; its members are separate runs");
     LT_TRY(missing(lt_dataset_open(order.what.data, outer ? outer->events : NULL, &r->ds)));
     LT_TRY(open_env(r, &order.compute, outer));
     order.ds = r->ds;
@@ -99,7 +99,7 @@ static lt_status open_base(replay *r)
         return LTI_NOMEM("replay");
     const bool there = lti_is_dir(parent) || lti_is_file(parent);
     lt_status status = there ? missing(lt_trained_model_open(parent, NULL, NULL, &r->base))
-                             : LT_FAIL(LT_E_UNSUPPORTED, "the model before, %s, is not at hand", parent);
+                             : LT_FAIL(LT_E_UNSUPPORTED, "the original model %s is not available", parent);
     if (status == LT_OK) {
         lt_model_digest(r->base.model, found);
         if (strcmp(found, lti_json_text_at(r->body, "parent.digest")) != 0)
@@ -115,7 +115,7 @@ static lt_status replay_unlearn(replay *r, char digest[LTI_HEX], const lt_env *o
     lt_unlearn_order order;
     lt_unlearn_record record;
     if (*lti_json_text_at(r->body, "result.stream_digest"))
-        return LT_FAIL(LT_E_UNSUPPORTED, "it is one of several requests, which are made again together only");
+        return LT_FAIL(LT_E_UNSUPPORTED, "it is one of several requests, which can only be repeated together");
     LT_TRY(lt_unlearn_find(lti_json_text_at(r->body, "method.name"), &method));
     r->cfg = lti_calloc(1, method->cfg_size + 1);
     if (!r->cfg)

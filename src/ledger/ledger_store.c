@@ -1,8 +1,8 @@
 // ledger_store.c - the file: records appended to one SQLite table, by any number of processes.
 //
 // One transaction a record, under a rollback journal with synchronous=EXTRA: at rest the ledger is one file, and what
-// was committed survives a power cut. A process that is killed leaves a journal; whoever opens the file next takes the
-// half-written record back. Nothing is ever changed or deleted, and triggers refuse it to others, too.
+// was committed survives a power cut. A process that is killed leaves a journal; the next process that opens the file
+// rolls the half-written record back. Nothing is ever changed or deleted, and triggers refuse it to others, too.
 #include "ledger/ledger_impl.h"
 #include <errno.h>
 #include <sodium.h>
@@ -68,7 +68,7 @@ lt_status lti_sql_fail(const lt_ledger *l, const char *doing)
         why = strerror_r(system, text, sizeof text);
     LT_FAIL(status, "cannot %s the ledger %s: %s%s%s", doing, l->path, reason, *why ? ": " : "", why);
     if (status == LT_E_NOSPACE)
-        return lt_error_hint("free some space; nothing was written, and what was recorded is there");
+        return lt_error_hint("free some space; nothing was written, and earlier records are complete");
     if ((code & 0xff) == SQLITE_READONLY && l->access == LT_LEDGER_READ)
         return lt_error_hint(
             "a writer was stopped in the middle: somebody who may write to the file has to open it once");
@@ -88,7 +88,7 @@ lt_status lt_ledger_path(const char *given, const char *run_dir, char **path)
         *path = lti_strdup(given);
     } else if (home && *home) {
         *path = lti_asprintf("%s/lethe.db", home);
-    } else if (run_dir) { // beside the runs
+    } else if (run_dir) { // in the directory of the runs
         size_t n = strlen(run_dir);
         while (n > 1 && run_dir[n - 1] == '/')
             n--;
@@ -253,7 +253,7 @@ static lt_status check_kind(lt_ledger *l, bool *is_new)
     if (application == 0 && version == OLD_SCHEMA) {
         LT_FAIL(LT_E_FORMAT, "the ledger %s: expected schema %d, found the run index of an earlier version", l->path,
                 SCHEMA);
-        return lt_error_hint("move it away: a ledger is started in its place");
+        return lt_error_hint("move it away: a new ledger is then started");
     }
     LT_FAIL(LT_E_FORMAT, "%s: expected a ledger, found an SQLite database of another program", l->path);
     return lt_error_hint("choose another file with --ledger");
@@ -291,7 +291,8 @@ lt_status lt_ledger_open(const char *path, lt_ledger_access access, lt_ledger **
     *ledger = NULL;
     if (!append && !lti_is_file(path)) {
         LT_FAIL(LT_E_INPUT, "%s: expected a ledger, found no file", path);
-        return lt_error_hint("runs are recorded in $LETHE_HOME/lethe.db or beside them; --ledger FILE names another");
+        return lt_error_hint("runs are recorded in $LETHE_HOME/lethe.db or in the directory that holds them; --ledger "
+                             "FILE names another");
     }
     lt_ledger *l = lti_calloc(1, sizeof *l);
     if (!l)

@@ -145,7 +145,7 @@ static lt_status check_signatures(verification *v)
                        v->n_signatures ? v->signed_by : "none");
     }
     if (v->n_signatures == 0)
-        return note(v, "nothing is signed: whoever can write the file can have replaced all of it");
+        return note(v, "nothing is signed: anyone who can write the file can have replaced all of it");
     const int64_t covered = v->spec->public_key ? v->trusted_up_to : v->signed_up_to;
     if (!v->spec->public_key)
         LT_TRY(
@@ -201,7 +201,7 @@ static lt_status check_run_file(verification *v, const json_t *body, const char 
     lt_status status = path ? LT_OK : LTI_NOMEM("verification");
     if (path && !lti_is_file(path)) {
         v->n_missing++;
-        status = note(v, "record %lld: %s is not at hand", id, path);
+        status = note(v, "record %lld: %s is not available", id, path);
     } else if (path) {
         status = digest_of(v, path, strncmp(expected, "keyed:", strlen("keyed:")) == 0, found);
         if (status == LT_OK && found[0] && strcmp(found, expected) != 0)
@@ -222,7 +222,7 @@ static lt_status check_run_files(verification *v, const json_t *body)
         return LT_OK;
     if (!lti_is_dir(dir)) {
         v->n_missing += (int64_t)json_object_size(files);
-        return note(v, "record %lld: the files of %s are not at hand",
+        return note(v, "record %lld: the files of %s are not available",
                     (long long)json_integer_value(json_object_get(body, "id")), dir);
     }
     json_object_foreach((json_t *)(uintptr_t)files, name, expected)
@@ -273,7 +273,7 @@ static lt_status check_samples(verification *v, const json_t *body)
         return note(v, "record %lld: sample digests (no key at %s)", id, v->spec->sample_key);
     LT_TRY(check_key(v, body));
     if (!lti_is_dir(dir))
-        return note(v, "record %lld: sample digests (%s is not at hand)", id, dir);
+        return note(v, "record %lld: sample digests (%s is not available)", id, dir);
     const lt_ledger_source source = {.sample_key = v->spec->sample_key};
     lt_status status = lti_sample_digests(dir, &source, &now);
     if (status != LT_OK && status != LT_E_NOMEM) { // the data are elsewhere, or are no longer what they were
@@ -310,7 +310,7 @@ static lt_status replay_record(verification *v, const json_t *body, const char *
     char digest[LTI_HEX];
     lt_status status = lti_replay(body, v->spec, scratch, digest);
     if (status == LT_E_UNSUPPORTED) {
-        status = note(v, "record %lld: not trained again: %s", id, lt_error_get()->message);
+        status = note(v, "record %lld: not repeated: %s", id, lt_error_get()->message);
         lt_error_clear();
         return status;
     }

@@ -38,7 +38,7 @@ lt_status lti_not_proven_run(const json_t *body, json_t *out)
                       "that were made with them before, such as the architecture and the training options.");
     else
         ok = say(out,
-                 "The method (%s) changes the trained weights; it does not train again without the samples. This "
+                 "The method (%s) changes the trained weights; it does not retrain without the samples. This "
                  "record sets no bound on what the weights still hold of them: only an audit measures that.",
                  method);
     ok = ok && say(out, "Copies outside of the model are not covered: the images in storage, in backups and in other "
@@ -112,6 +112,6 @@ lt_status lti_not_proven_audit(const json_t *body, json_t *out)
             ok = ok && say(out, "The linter reports (%s, %s): %s.", lti_json_text_at(item, "severity"),
                            lti_json_text_at(item, "id"), lti_json_text_at(item, "text"));
     }
-    ok = ok && say(out, "Attacks give lower bounds: one that nobody has run may find what these did not.");
+    ok = ok && say(out, "Attacks give lower bounds: one that was not run may find what these did not.");
     return ok ? LT_OK : LTI_NOMEM("record");
 }

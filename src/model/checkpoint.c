@@ -301,7 +301,7 @@ static lt_status take_normalizer(opening *o)
             (fabsf(own.mean[c] - o->spec.mean[c]) > 1e-4f || fabsf(own.std[c] - o->spec.std[c]) > 1e-4f))
             return LT_FAIL(LT_E_USAGE,
                            "%s: its normalisation layer has mean %g and std %g of channel %d, not %g and %g "
-                           "as asked for",
+                           "as requested",
                            o->path, (double)own.mean[c], (double)own.std[c], c, (double)o->spec.mean[c],
                            (double)o->spec.std[c]);
     }

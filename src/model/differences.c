@@ -140,7 +140,7 @@ lt_status lti_differences_status(const char *path, const lt_model *m, const lt_d
     row_text(m, &d->row[0], row, sizeof row);
     if (d->n == 1) {
         LT_FAIL(LT_E_FORMAT, "%s: %s", path, row);
-        return lt_error_hint("the file may hold another architecture, width or number of classes than asked for");
+        return lt_error_hint("the file may hold another architecture, width or number of classes than requested");
     }
     for (; n_shown < d->n; n_shown++) {
         row_text(m, &d->row[n_shown], row, sizeof row);
@@ -156,6 +156,6 @@ lt_status lti_differences_status(const char *path, const lt_model *m, const lt_d
             "%.200s does not hold %.100s: %d tensors missing, %d extra, %d of another shape, %d of integers%s%s", path,
             m->spec, d->n_of[LT_DIFFERENCE_MISSING], d->n_of[LT_DIFFERENCE_EXTRA], d->n_of[LT_DIFFERENCE_SHAPE],
             d->n_of[LT_DIFFERENCE_TYPE], table, rest);
-    return lt_error_hint("the file may hold another architecture, width or number of classes than asked for; `lethe "
+    return lt_error_hint("the file may hold another architecture, width or number of classes than requested; `lethe "
                          "inspect FILE --model MODEL` lists every difference");
 }

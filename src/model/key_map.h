@@ -1,9 +1,10 @@
-// key_map.h - the tensors of a checkpoint under the names of an architecture, whoever wrote the file.
+// key_map.h - the tensors of a checkpoint under the names of an architecture, independent of the program that wrote the
+// file.
 //
 // What differs between writers is undone here: a prefix that all tensors share ("module." of DataParallel,
 // "_orig_mod." of torch.compile, "model." of trainers that wrap the network), other words for the same layer
 // (an architecture's `rules`), a normalisation kept as a layer of the network ("normalize.mean"), and the state of a
-// power iteration beside a weight ("weight_VT"), which is no part of the function.
+// power iteration of a weight ("weight_VT"), which is no part of the function.
 #ifndef LTI_KEY_MAP_H
 #define LTI_KEY_MAP_H
 #include "model/model_impl.h"

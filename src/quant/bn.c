@@ -1,4 +1,4 @@
-// bn.c - batch norm statistics anew for the weights as they are deployed [QAT 9.1 item 6].
+// bn.c - batch-norm statistics re-estimated for the weights as they are deployed [QAT 9.1 item 6].
 //
 // The running average of a training-mode pass is momentum * batch + (1 - momentum) * old; started at 0 it is the
 // batch's own statistic times the momentum, so the plain mean over batches needs no access to the layers.

@@ -25,7 +25,7 @@ lt_status lti_chip_check(const lt_quant_chip *c, int bits)
         return LT_FAIL(LT_E_USAGE, "faults and variability: expected 2 to %d bits per weight, found %d",
                        LT_QUANT_MAX_CELL_BITS, bits);
     if (c->variability > 0 && c->encoding == LT_ENC_GRAY) {
-        LT_FAIL(LT_E_USAGE, "variability with the gray encoding: the bits of a Gray code have no weights of their own");
+        LT_FAIL(LT_E_USAGE, "variability with the gray encoding: the bits of a Gray code have no weights");
         return lt_error_hint("take offset, twos, sign-magnitude or differential");
     }
     return LT_OK;

@@ -41,7 +41,7 @@ static const char code_memory[] =
     "    for (int b = 0; b < 4; b++)\n"
     "        memory[t->offset + 4 * i + b] = (uint8_t)((uint32_t)v >> (8 * b));\n"
     "}\n\n"
-    "/* Weight number i: codes lie one behind the other, element 0 in the low bits; one spare byte ends a table. */\n"
+    "/* Weight number i: codes are packed in order, element 0 in the low bits; one spare byte ends a table. */\n"
     "static int32_t weight_at(const term *t, int32_t i)\n"
     "{\n"
     "    if (t->coding == ONES)\n"

@@ -113,7 +113,7 @@ done:
 typedef struct grouping {
     const lt_quant *q;
     int n;         // chips
-    int64_t n_at;  // weights that are looked at
+    int64_t n_at;  // weights that are sampled
     int64_t *at;   // of all quantized ones
     float *w;      // their levels
     int *grid;     // and grids

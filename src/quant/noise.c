@@ -29,7 +29,8 @@ const lti_quantizer lti_quantizer_noise = {
     .info = {.name = "noise",
              .title = "Injected-noise training",
              .cite = "joshi2020",
-             .doc = "Every step draws the spread of the cells anew at --variability; for chips nobody has measured."},
+             .doc =
+                 "Every step redraws the variability of the cells at --variability; for chips that were not measured."},
     .flags = LTI_Q_FORWARD,
     .grid = LTI_GRID_MIDRISE,
     .forward = forward,

@@ -92,7 +92,7 @@ static void read_row(crowd *c, char *line)
     c->done[chip] = true;
 }
 
-// A table of something else is written anew.
+// A table of something else is rewritten.
 static void read_table(crowd *c, const char *path)
 {
     char *text = NULL;

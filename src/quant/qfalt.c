@@ -46,7 +46,7 @@ const lti_quantizer lti_quantizer_qfalt = {
     .info = {.name = "qfalt",
              .title = "The predecessor: wells around all levels of a weight, narrowing",
              .cite = "biswas2024",
-             .doc = "Wells around every level that a weight can have on its chip; snaps start the optimizer anew."},
+             .doc = "Wells around every level that a weight can have on its chip; snaps reset the optimizer."},
     .flags = LTI_Q_PENALTY | LTI_Q_CLAMP | LTI_Q_SNAP_RESETS,
     .grid = LTI_GRID_MIDRISE,
     .penalize = penalize,

@@ -19,7 +19,7 @@ typedef struct lti_grid {
     int bits, n_levels;
     float zero, step, step0;           // step0: at the beginning, for bounds
     float gain[LT_QUANT_MAX_BITS + 1]; // multipliers: R_0 .. R_{n-1}, reference R_n
-    float scale;                       // of the latent of some methods, found anew for every step
+    float scale;                       // of the latent of some methods, recomputed in every step
     float level[LTI_LEVELS];
     uint8_t order[LTI_LEVELS]; // codes by rising level
     float mid[LTI_LEVELS];     // midpoints between neighbours in that order
@@ -150,7 +150,7 @@ lt_param_group lti_act_group(const lt_model *m); // steps of activations in the 
 // ---- shared by training and post-training quantization
 lt_status lti_quant_evaluate(const lt_model *m, const lt_quant_in *in, double *acc, double *loss); // NaN without images
 lt_status lti_ptq_fit(lt_quant *q, lt_ptq_step kind, double percent); // midrise grids from the parameters
-// Puts the model's weights on what the chip makes of them, takes batch norm anew, evaluates.
+// Puts the model's weights on what the chip makes of them, re-estimates batch-norm statistics, evaluates.
 lt_status lti_quant_deploy(lt_quant *q, const lt_quant_in *in, lt_quant_result *r);
 
 // ---- methods

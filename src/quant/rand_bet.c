@@ -1,6 +1,6 @@
 // rand_bet.c - random bit error training [QAT 6]: every step adds the losses of the quantized weights and of the same
 // weights with bits flipped at the fault rate, a new draw each step; weights are clipped to the grid. For maps that
-// nobody knows at training time.
+// are not known at training time.
 #include "quant/quant_impl.h"
 
 #include <math.h>

@@ -1,6 +1,6 @@
 // image_grid.c - forgotten images, their adversarial examples and the difference of both, magnified. [AMUN 2]
 //
-// A report is evidence that travels. It shows what was to be forgotten only when that was asked for.
+// A report is evidence that travels. It shows what was to be forgotten only when that was requested.
 #include "data/png_write.h"
 #include "report/section.h"
 #include "lethe/attack.h"

@@ -183,7 +183,7 @@ static void relearn_chart(lti_doc *d, const lt_report_representation *depth, con
         return;
     lti_plot_open(d,
                   &(lti_frame){.title = title,
-                               .desc = "Accuracy by step while the forgotten samples are learnt again, of the "
+                               .desc = "Accuracy by step while the forgotten samples are relearned, of the "
                                        "unlearned, the original and the retrained models.",
                                .right = LABELS,
                                .x = {.label = "steps of training on the forgotten samples",
@@ -242,10 +242,11 @@ static lt_status put_depth(lti_doc *d)
     if (d->spec->n_depth == 0)
         return LT_OK;
     lti_section(d, "Representation audit");
-    lti_small(d, "A model may answer as if it had forgotten and still hold the samples inside. Linear probes ask every "
-                 "stage; similarity compares the stages with those of other models; relearning asks how fast the "
-                 "forgotten samples come back. Good forgetting looks like the retrained models, not like the "
-                 "original.");
+    lti_small(d,
+              "A model may answer as if it had forgotten and still hold the samples inside. Linear probes test every "
+              "stage; similarity compares the stages with those of other models; relearning measures how fast the "
+              "forgotten samples come back. Good forgetting looks like the retrained models, not like the "
+              "original.");
     for (int i = 0; i < d->spec->n_depth; i++)
         show(d, &d->spec->depth[i]);
     return LT_OK;

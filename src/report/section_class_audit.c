@@ -86,7 +86,7 @@ static void put_metrics(lti_doc *d, const page_audit *a)
                                          "Seconds",
                                          "Passes, % of retraining",
                                          NULL};
-    head(d, "Figures of the forgotten classes", column);
+    head(d, "Metrics of the forgotten classes", column);
     for (int i = 0; i < d->spec->n_rows; i++) {
         if (!a->of[i])
             continue;

@@ -131,7 +131,7 @@ static void put_answer(lti_doc *d)
                             ? "; over all metrics it is indistinguishable from retraining."
                         : has_verdict(nearest, LT_VERDICT_DIFFERENT)
                             ? "; over all metrics it is distinguishable from retraining."
-                            : "; without several retrained models nobody can say whether that is more than chance.");
+                            : "; without several retrained models it is not known whether that is more than chance.");
     }
     lti_buf_puts(b, "</p>\n");
 }

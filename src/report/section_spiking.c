@@ -228,7 +228,7 @@ static void put_raster(lti_doc *d, const raster *r, int steps)
     lti_plot_close(&p);
 }
 
-// Frames side by side: red = on, blue = off, on white.
+// Frames in a row: red = on, blue = off, on white.
 static uint8_t *draw_frames(const own_data *o)
 {
     const int wide = o->steps * o->w;

@@ -341,7 +341,7 @@ lt_status lt_attack_record_check(const lt_attack_record *record, bool strict, bo
         return lt_error_hint("--allow-invalid counts them as neither robust nor broken");
     }
     if (record->n_certificates_broken > 0)
-        return LT_FAIL(LT_E_INTEGRITY, "attack: %lld examples lie nearer than the Lipschitz bound %.4g allows",
+        return LT_FAIL(LT_E_INTEGRITY, "attack: %lld examples are nearer than the Lipschitz bound %.4g allows",
                        (long long)record->n_certificates_broken, record->lipschitz_bound);
     for (int bit = 0; bit < LT_N_FLAGS; bit++) {
         if (!(r->flags >> bit & 1))

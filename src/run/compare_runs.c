@@ -1,4 +1,4 @@
-// compare_runs.c - several runs side by side: opening them, and their outputs on one forget set.
+// compare_runs.c - comparison of several runs: opening them, and their outputs on one forget set.
 #include "base/json_write.h"
 #include "base/option_alias.h"
 #include "lethe/audits.h"
@@ -132,7 +132,7 @@ static lt_status add_runs(const lt_compare_spec *spec, lt_run_comparison *c)
         bool is_row;
         for (int k = 0; k < i; k++) // twice would look like two seeds that agree
             if (lt_same_path(spec->run[k], spec->run[i]))
-                return LT_FAIL(LT_E_USAGE, "%s: expected each run once, found it again as %s", spec->run[k],
+                return LT_FAIL(LT_E_USAGE, "%s: expected each run once, found it a second time as %s", spec->run[k],
                                spec->run[i]);
         LT_TRY(add_other(c, spec->run[i], &is_row));
         if (is_row)

@@ -1,6 +1,6 @@
 // convert.c - models from one format into another, and foreign checkpoints into run directories.
 //
-// A run directory made from a checkpoint has no training recipe: whoever retrains it must give one. What it was trained
+// A run directory made from a checkpoint has no training recipe: retraining it needs one. What it was trained
 // on is recorded when the caller names it.
 #include "base/json_write.h"
 #include "lethe/spike.h"
@@ -173,7 +173,7 @@ static lt_status write_file(const lt_convert_spec *spec, const lt_model *model, 
 {
     struct stat st;
     if (!spec->force && lstat(spec->out, &st) == 0) {
-        LT_FAIL(LT_E_USAGE, "%s: it is there already", spec->out);
+        LT_FAIL(LT_E_USAGE, "%s: it exists already", spec->out);
         return lt_error_hint("--force replaces it");
     }
     if (spec->like && *spec->like)

@@ -1,7 +1,7 @@
 // forgotten_samples.c - which samples of some data a model was made to forget: what pictures leave out.
 //
 // In the data of its training they are known by index. In other data, which may hold the same images, by content; where
-// a run has lost its list of samples nobody can say, and every sample counts as forgotten.
+// a run has lost its list of samples that is not known, and every sample counts as forgotten.
 #include "run/run_impl.h"
 #include <stdlib.h>
 #include <string.h>

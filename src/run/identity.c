@@ -98,7 +98,7 @@ static lt_status judge_identity(const lt_trained_model *m, const lt_dataset *ds,
     return LT_OK;
 }
 
-// The list may be that of an earlier run, which nobody has opened.
+// The list may be that of an earlier run, which is not open.
 static lt_status open_list(const char *path, lt_sample_list **list)
 {
     char *dir = lti_asprintf("%.*s", (int)(strlen(path) - strlen("/" LTI_SAMPLES_FILE)), path);

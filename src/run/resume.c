@@ -39,9 +39,10 @@ static lt_status check_resumable(const char *dir, const char *verb)
         return status;
     if (status != LT_OK) {
         LT_FAIL(LT_E_FORMAT, "--resume %s: expected a run that had begun, found a directory without env.json", dir);
-        return lt_error_hint("the run was stopped before it recorded its options, and nothing is lost: start it again "
-                             "with them and --out %s",
-                             dir);
+        return lt_error_hint(
+            "the run was stopped before it recorded its options, and nothing is lost: start it again with "
+            "them and --out %s",
+            dir);
     }
     status = check_env(dir, verb, env);
     json_decref(env);

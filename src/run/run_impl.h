@@ -33,7 +33,7 @@ void lti_run_write_matrix(lti_json *j, const char *key, const double *real, cons
                           int columns);
 
 // ---- history.c
-// Values of cfg (NULL = none) for the options "train.*" that nobody has set. *is_given: somebody has set one of them.
+// Values of cfg (NULL = none) for the options "train.*" that were not set. *is_given: one of them was set.
 lt_status lti_recipe_overlay(lt_optset *set, const lt_train_cfg *cfg, bool *is_given);
 lt_status lti_recipe_set_earlier(lt_model *model, const lt_recipe_stage *stage, int n); // into the metadata
 void lti_recipe_write(lti_json *j, const char *key, const lt_recipe_stage *stage, int n);

@@ -95,7 +95,7 @@ static lt_status make_model(training *t)
     return lt_model_dup(t->init.model, &t->model);
 }
 
-// Fine-tuning continues a history: whoever retrains the result repeats all of it.
+// Fine-tuning continues a history: retraining the result repeats all of it.
 static lt_status describe_history(training *t)
 {
     lt_recipe history;

@@ -1,6 +1,6 @@
 // until.c - unlearning that ends when forgotten samples look no more like members than held-out ones. [AREA 5]
 //
-// Whoever stops by held-out samples has used them: they cannot tell afterwards how far the run came. So the test split
+// Early stopping on held-out samples uses them: they cannot tell afterwards how far the run came. So the test split
 // is halved, at random by a seed that the result keeps: one half stops, the other one is what every audit of the run
 // sees.
 #include "run/until.h"

@@ -52,7 +52,7 @@ lt_status lti_deletion_spec(const lti_deletion *d, const char *list_path, char o
     return n < LTI_FILE_MAX ? LT_OK : LT_FAIL(LT_E_USAGE, "the list of classes is too long");
 }
 
-// Names of files are personal: nobody else may read the list.
+// Names of files are personal: no other user may read the list.
 static lt_status write_list(const char *path, const char *text)
 {
     const int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);

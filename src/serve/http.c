@@ -259,7 +259,7 @@ static enum MHD_Result refuse_body(lt_server *server, struct MHD_Connection *con
 
 // ---- requests
 
-// The target is known before the headers are. A request that ends before they do is not told to `end`, so the
+// The target is known before the headers are. A request that ends before they do is not passed to `end`, so the
 // connection keeps it as well.
 static void *begin(void *cls, const char *uri, struct MHD_Connection *connection)
 {

@@ -1,4 +1,4 @@
-// images.c - forgotten images and their adversarial neighbours, as pixels that the page paints.
+// images.c - forgotten images and their adversarial examples, as pixels that the page paints.
 //
 // Only with --with-images, and neighbours only where the run has kept them.
 #include "serve_impl.h"

@@ -87,7 +87,7 @@ static lt_status load(lti_queue *queue)
         if (e->d_name[0] == '.' || !dot || strcmp(dot, ".json") != 0 ||
             snprintf(path, sizeof path, "%s/%s", queue->dir, e->d_name) >= (int)sizeof path)
             continue;
-        if (lti_job_load(path, &job) != LT_OK) // damaged: left where it is, for people to look at
+        if (lti_job_load(path, &job) != LT_OK) // damaged: left where it is, for inspection
             lt_error_clear();
         else if (append(queue, &job) != LT_OK)
             lti_job_clear(&job);

@@ -55,7 +55,7 @@ static lt_status add_param(lti_target *t, char *pair)
     if (*value)
         LT_TRY(decode(value));
     if (lti_target_get(t, pair))
-        return LT_FAIL(LT_E_USAGE, "request: parameter '%.40s' stands twice", pair);
+        return LT_FAIL(LT_E_USAGE, "request: parameter '%.40s' is given twice", pair);
     t->key[t->n] = pair;
     t->value[t->n++] = value;
     return LT_OK;

@@ -9,11 +9,12 @@ const lt_option lt_serve_options[] = {
     LT_STR(lt_serve_cfg, listen, "127.0.0.1",
            "address to listen on; beyond loopback nothing is encrypted: prefer ssh -L"),
     LT_I32(lt_serve_cfg, port, 8737, 0, 65535, "", "port; 0 = a free one"),
-    LT_STR(lt_serve_cfg, host_names, NULL,
-           "names of this machine that browsers may ask for, separated by commas; addresses and localhost need none"),
-    LT_SWITCH(lt_serve_cfg, token_to_read, "ask for the token for reading, too; auto: when listening beyond loopback"),
-    LT_BOOL(lt_serve_cfg, with_images, 0, "show forgotten images, and the adversarial neighbours that runs have kept"),
-    LT_BOOL(lt_serve_cfg, new_token, 0, "make a new token; pages that are open must be opened anew"),
+    LT_STR(
+        lt_serve_cfg, host_names, NULL,
+        "host names of this machine that browsers may request, separated by commas; addresses and localhost need none"),
+    LT_SWITCH(lt_serve_cfg, token_to_read, "require the token for reading, too; auto: when listening beyond loopback"),
+    LT_BOOL(lt_serve_cfg, with_images, 0, "show forgotten images, and the adversarial examples that runs have kept"),
+    LT_BOOL(lt_serve_cfg, new_token, 0, "make a new token; open pages must be reopened"),
     LT_I32(lt_serve_cfg, jobs, 1, 1, 64, "", "jobs of the queue that run at once"),
     LT_OPT_END,
 };

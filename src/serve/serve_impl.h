@@ -125,7 +125,7 @@ typedef struct lti_queue {
 lt_status lti_queue_open(lti_queue *queue, const char *root, const char *command, int max_running);
 lt_status lti_queue_start(lti_queue *queue); // the worker
 void lti_queue_close(lti_queue *queue);      // running jobs are interrupted and queued again
-lt_status lti_queue_check_file(lti_queue *queue, char out[LTI_FILE_MAX]); // for a list that is only looked at
+lt_status lti_queue_check_file(lti_queue *queue, char out[LTI_FILE_MAX]); // for a list that is only read
 int64_t lti_queue_reserve_id(lti_queue *queue);                           // for a job that has files before it is added
 // Takes the job's strings and sets its id, unless one was reserved. LT_E_BUSY when its place is taken, LT_E_USAGE when
 // the queue is full.

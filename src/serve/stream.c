@@ -98,7 +98,7 @@ static void put_metrics(lti_stream *stream, FILE *out)
     FILE *f = open_file(stream, "metrics.jsonl");
     char *bytes = f ? malloc(CHUNK_BYTES) : NULL;
     if (bytes && fseek(f, 0, SEEK_END) == 0 && ftell(f) < stream->offset)
-        stream->offset = 0; // the run was started anew
+        stream->offset = 0; // the run was restarted
     if (bytes && fseek(f, stream->offset, SEEK_SET) == 0) {
         const size_t n = fread(bytes, 1, CHUNK_BYTES, f);
         size_t from = 0;
@@ -144,7 +144,7 @@ static void put_state(lti_stream *stream, FILE *out)
     free(quoted);
 }
 
-// The state is read first and told last: a run that is done has written all of its metrics.
+// The state is read first and sent last: a run that is done has written all of its metrics.
 static void look(lti_stream *stream)
 {
     size_t n = 0;

@@ -16,7 +16,7 @@ static lt_status hdf5_failed(const char *path, const char *what)
     return LT_FAIL(LT_E_IO, "%s: HDF5: %s", path, what);
 }
 
-// ---- writing. A failed call leaves a negative number behind; all are looked at together.
+// ---- writing. A failed call leaves a negative number behind; all are checked together.
 
 static int put_array(hid_t group, const char *name, int n_dims, const hsize_t *dim, hid_t type, const void *data)
 {
@@ -340,7 +340,7 @@ static lt_status read_edges(source *s, hid_t root)
         s->status = LT_FAIL(LT_E_FORMAT, "%s: edges cannot be read as names", s->path);
     for (hsize_t e = 0; e < dim[0] && s->status == LT_OK; e++) {
         const int32_t from = find_node(s->nir, name[2 * e]), to = find_node(s->nir, name[2 * e + 1]);
-        s->status = from < 0 || to < 0 ? LT_FAIL(LT_E_FORMAT, "%s: an edge names a node that is not there", s->path)
+        s->status = from < 0 || to < 0 ? LT_FAIL(LT_E_FORMAT, "%s: an edge names a node that does not exist", s->path)
                                        : lti_nir_add_edge(s->nir, from, to);
     }
     for (hsize_t i = 0; name && i < 2 * dim[0]; i++)

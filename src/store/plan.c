@@ -39,7 +39,7 @@ static lt_status check_record(const lt_ref_plan *plan, const lt_ref *ref, const 
     json_decref(record);
     if (!wrong)
         return LT_OK;
-    LT_FAIL(LT_E_INTEGRITY, "%s: %s is not what the address of this entry stands for", e->record, wrong);
+    LT_FAIL(LT_E_INTEGRITY, "%s: %s does not match the address of this entry", e->record, wrong);
     return lt_error_hint("remove the directory; the model is then trained again");
 }
 

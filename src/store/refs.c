@@ -279,7 +279,7 @@ lt_status lt_ref_measure(const lt_ref_plan *plan, const lt_ref_env *env, lt_ref_
 {
     const int n_open = plan->n_missing + plan->n_unfinished,
               most = env->n_workers > 0 ? env->n_workers : lt_usable_cores();
-    const int n = n_open < most ? n_open : most; // models side by side
+    const int n = n_open < most ? n_open : most; // models at once
     *cost = (lt_ref_cost){.n_workers = n};
     if (n < 1)
         return LT_OK;

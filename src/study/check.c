@@ -47,7 +47,7 @@ static int count_done(const lt_study_runner *r, const lti_study_job *j, lt_study
 }
 
 // ---- what a job is made from. A product has a name of its own, and records keep those of what went in: so it is known
-// in another run, and by another runner, whether something was made again since.
+// in another run, and by another runner, whether something was recomputed since.
 
 void lti_study_name_product(const lt_study_runner *r, lti_study_job *j)
 {

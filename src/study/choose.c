@@ -1,9 +1,9 @@
 // choose.c - what a search is judged by, and the choice.
 //
 // gap-mis, gap-auc, gap-ATTACK: the average gap [AMUN 7.6] to the oracles of the tuning forget set. It uses models
-// that nobody has who needs unlearning, so a table made with it says so.
+// that are not available where unlearning is needed, so a table made with it says so.
 // no-oracle: |FT AUC of phi - 1/2| + loss of test accuracy + loss of retain accuracy against the original model. An
-// attack that cannot tell forgotten from test samples is what unlearning is for, and the original model is at hand;
+// attack that cannot tell forgotten from test samples is what unlearning is for, and the original model is available;
 // accuracies above the original's do not count. Ours: no paper is followed.
 #include "study/runner_impl.h"
 #include <math.h>
@@ -116,7 +116,7 @@ static lt_status choose_point(lt_study_runner *r, const lti_study_job *choice, c
     if (r->failed)
         return LTI_NOMEM(choice->id);
     if (at != json_array_size(also))
-        return LT_FAIL(LT_E_INTEGRITY, "%s.json: expected figures of %zu runs, found %zu", choice->id, at,
+        return LT_FAIL(LT_E_INTEGRITY, "%s.json: expected metrics of %zu runs, found %zu", choice->id, at,
                        json_array_size(also));
     if (!best)
         return LT_FAIL(LT_E_CHECK, "%s: no setting has a finite objective %s", choice->id, r->study->tuning.objective);

@@ -7,10 +7,10 @@ static lt_status check_seeds(const lt_study *y, lt_lint *lint)
     const lt_severity w = LT_LINT_WARNING;
     if (y->bases.n == 1)
         LT_TRY(
-            lt_lint_add(lint, "single-seed", w, "one original model: nothing says how much the figures depend on it"));
+            lt_lint_add(lint, "single-seed", w, "one original model: how much the metrics depend on it is not known"));
     if (y->n_forget == 1)
         LT_TRY(lt_lint_add(lint, "single-forget-set", w,
-                           "one forget set: nothing says how much the figures depend on it"));
+                           "one forget set: how much the metrics depend on it is not known"));
     if (y->bases.n * y->n_forget == 1)
         LT_TRY(lt_lint_add(lint, "no-interval", w,
                            "one original model and one forget set: there are no intervals of the means"));

@@ -42,7 +42,7 @@ typedef struct lti_study_job {
     uint64_t seed;
     lt_study_state state;
     bool existing;  // was there before
-    bool changed;   // was made now: what depends on it is made again
+    bool changed;   // was made now: what depends on it is recomputed
     char made[17];  // names this product: another one has another; "" = made by an older version
     char from[65];  // digest of the products that it is made from
     double passes;  // estimated samples through the model, forward and backward counted as one

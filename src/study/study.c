@@ -315,7 +315,7 @@ static lt_status check_separate(lti_study_reader *r, const lti_yaml *node)
             continue;
         LT_FAIL(LT_E_USAGE, "%s:%d: forget: the tuning forget set %s overlaps %s of line %d, which is evaluated",
                 LTI_AT(r, node), own->name, f->name, f->line);
-        return lt_error_hint(random ? "give it a seed of its own" : "tune on samples that are not evaluated");
+        return lt_error_hint(random ? "give it its own seed" : "tune on samples that are not evaluated");
     }
     return LT_OK;
 }

@@ -14,7 +14,7 @@ typedef struct table {
     const lt_study_runner *r;
     lt_study_result *x;
     lt_verdict_cfg cfg;
-    double *value; // (n_rows) of the metric at hand
+    double *value; // (n_rows) of the current metric
     int *cluster;  // (n_rows)
     int *number;   // of a cell among the clusters
 } table;

@@ -189,7 +189,8 @@ static lt_status add_option(lti_study_reader *r, lti_study_set *set, const char 
     LT_TRY(lti_study_value(r, set, key, node, &one));
     for (int i = 0; i < out->n; i++) {
         if (!strcmp(out->option[i].key, one.key))
-            return LT_FAIL(LT_E_USAGE, "%s:%d: %s: expected each option once, found it again", LTI_AT(r, node), key);
+            return LT_FAIL(LT_E_USAGE, "%s:%d: %s: expected each option once, found a second one", LTI_AT(r, node),
+                           key);
         all[i] = out->option[i];
     }
     all[out->n] = one;

@@ -2,9 +2,9 @@
 //
 // The host's slabs are what the rest of the library knows; here is decided when they are the older copy. They are
 // brought up to date before a checkpoint, an evaluation, a hook, a diagnosis and the end (lti_on_device_to_host), so
-// nobody else notices. Batches are made on the device from the bytes of the data set and from images that views put in
-// their place, unless somebody on the host wants to see them: a hook, a teacher, an attack. The order of an epoch and
-// the labels come from the loader in any case, and crops and flips from the same function of the same counters
+// no other code notices. Batches are made on the device from the bytes of the data set and from images that views put
+// in their place, unless somebody on the host wants to see them: a hook, a teacher, an attack. The order of an epoch
+// and the labels come from the loader in any case, and crops and flips from the same function of the same counters
 // (base/augment.h): batches are equal to the bit.
 #include "base/augment.h"
 #include "trainer.h"
@@ -170,7 +170,7 @@ lt_status lti_on_device_update(lti_trainer *t, const lti_update *u, bool *finite
 
 // ---- images
 
-// Nobody else wants to see them: no hook, no teacher, no attack.
+// No other code reads them: no hook, no teacher, no attack.
 static bool images_fit(const lti_trainer *t, int p)
 {
     const lt_phase *phase = &t->job->phase[p];
@@ -210,7 +210,7 @@ static lt_status bring_pixels(lti_trainer *t, const lt_view *view, bool *fits)
     return LT_OK;
 }
 
-// Always copied anew: who owns them may have changed them since.
+// Always copied every time: their owner may have changed them since.
 static lt_status bring_replaced(lti_trainer *t, const lt_view *view, lti_replaced *r)
 {
     const size_t bytes = (size_t)view->n * image_elements(view->ds) * sizeof(float);

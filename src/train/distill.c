@@ -51,11 +51,12 @@ static lt_status check_view(const lt_job *job, int p, int v)
                        v);
     if (d->teacher != LT_NO_TEACHER &&
         (d->teacher < 0 || d->teacher >= LT_JOB_MAX_TEACHERS || !job->teacher[d->teacher]))
-        return LT_FAIL(LT_E_USAGE, "phase %d, view %d: teacher %d is not there", p, v, d->teacher);
+        return LT_FAIL(LT_E_USAGE, "phase %d, view %d: teacher %d does not exist", p, v, d->teacher);
     for (int u = 0; u < v; u++)
         if (job->phase[p].view[u].tag == job->phase[p].view[v].tag)
             return LT_FAIL(LT_E_USAGE,
-                           "phase %d: views %d and %d have the same tag, so their rows cannot be told apart", p, u, v);
+                           "phase %d: views %d and %d have the same tag, so their rows cannot be distinguished", p, u,
+                           v);
     return LT_OK;
 }
 

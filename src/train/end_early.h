@@ -1,4 +1,4 @@
-// end_early.h - a job that ends before its last epoch, when somebody who looks at the model says that it is enough.
+// end_early.h - a job that ends before its last epoch, when a caller that evaluates the model ends it.
 #ifndef LT_END_EARLY_H
 #define LT_END_EARLY_H
 #include "lethe/train.h"

@@ -1,6 +1,6 @@
 // guard.c - names the tensor that shows a divergence.
 //
-// A loss that is not finite has passed through every gradient, so parameters and running statistics are looked at
+// A loss that is not finite has passed through every gradient, so parameters and running statistics are checked
 // first: when one of them already holds a NaN or an infinity it is the older trace. When all is finite (a spike), the
 // largest gradient is the best lead.
 #include "train_impl.h"

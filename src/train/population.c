@@ -21,7 +21,7 @@ typedef struct gauge { // what is known of one member's progress
     int64_t done, total;
     double loss, acc;
     bool in_work;
-    bool is_elsewhere; // another process had it when it was asked for
+    bool is_elsewhere; // another process had it when it was requested
 } gauge;
 
 typedef struct pool {
@@ -166,7 +166,7 @@ static void finish_member(pool *p, int member, lt_status status, double wall_s)
         emit_progress(p, true);
 }
 
-// The next member that nobody has begun, else in turn one that another process had. -1: there is none. The lock is
+// The next member that was not begun, else in turn one that another process had. -1: there is none. The lock is
 // held.
 static int take_member(pool *p)
 {

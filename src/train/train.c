@@ -1,8 +1,8 @@
 // train.c - the loop: epochs of phases of steps, with events, checkpoints and the divergence guard.
 //
-// The place in the job (epoch, phase, batch) is data, `at`; the loop only moves it on. So a resumed job enters the same
-// code in the middle, and because batches, learning rates and augmentation are functions of that place it ends with the
-// same bits. The interrupt flag is looked at between steps only.
+// The position in the job (epoch, phase, batch) is data, `at`; the loop only moves it on. So a resumed job enters the
+// same code in the middle, and because batches, learning rates and augmentation are functions of that place it ends
+// with the same bits. The interrupt flag is checked between steps only.
 #include "trainer.h"
 #include "train/end_early.h"
 
@@ -31,7 +31,7 @@ static lt_status save(lti_trainer *t)
 static lt_status interrupted(lti_trainer *t)
 {
     if (!t->path) {
-        return LT_FAIL(LT_E_INTERRUPTED, "training interrupted at epoch %lld, step %lld; no checkpoint was asked for",
+        return LT_FAIL(LT_E_INTERRUPTED, "training interrupted at epoch %lld, step %lld; no checkpoint was requested",
                        (long long)t->at.epoch, (long long)t->at.steps);
     }
     LT_TRY(save(t));

@@ -42,7 +42,7 @@ typedef struct lti_trainer {
     lti_plans teacher[LT_JOB_MAX_TEACHERS];
     lti_adv adv;
     float *grads;                      // (n_params)
-    float *companion_grads;            // (n_params) when a phase is beside another, else NULL
+    float *companion_grads;            // (n_params) when a phase accompanies another, else NULL
     float *pass_grads;                 // (n_params) when the transform makes several passes, else NULL
     int32_t *relabel;                  // (largest batch) when on_batch may change labels, else NULL
     float *start_params, *start_state; // the model at the start of the epoch
@@ -113,8 +113,8 @@ static inline int64_t lti_share(const lti_trainer *t, int64_t n) // of n samples
 lt_status lti_ranks_init(lti_trainer *t);
 // Gradients and loss of a pass become those of the whole batch.
 lt_status lti_ranks_sum_gradients(lti_trainer *t, bool companion, double *loss);
-// After the passes of a step: running statistics become their mean over the ranks, counts their sums; a rank's wish to
-// stop becomes everybody's. correct: epoch_correct before the step.
+// After the passes of a step: running statistics become their mean over the ranks, counts their sums; a rank's request
+// to stop becomes everybody's. correct: epoch_correct before the step.
 lt_status lti_ranks_end_step(lti_trainer *t, int64_t correct);
 lt_status lti_ranks_begin_epoch(lti_trainer *t); // rank 0's model is everybody's
 // ---- device.c

@@ -1,4 +1,4 @@
-// amun.c - adversarial machine unlearning: fine-tune on the nearest adversarial neighbours of the forget set. [AMUN 3]
+// amun.c - adversarial machine unlearning: fine-tune on the nearest adversarial examples of the forget set. [AMUN 3]
 //
 // For each (x, y) of D_F the search gives x_adv, very close, with F(x_adv) = y_adv != y. These pairs already agree with
 // the model, so training on them hardly moves its accuracy; but (x, y) and (x_adv, y_adv) together force the boundary
@@ -12,7 +12,7 @@
 // Of a stream of requests [AMUN 8.1] D_A is one search for all of them on the first model, of which each request takes
 // its rows; with `adaptive` (AMUN-A) each request searches on the model it starts from.
 //
-// `counterpart` replaces D_A by the substitutes of the ablation [AMUN 8.3]; random directions and labels are drawn anew
+// `counterpart` replaces D_A by the substitutes of the ablation [AMUN 8.3]; random directions and labels are redrawn
 // each epoch. `search` and `adv_model` replace the attack, and the model that is attacked [AMUN 8.4]. AMUN+SalUn is
 // this method with mask=salun, amun_l1 with l1=5e-4.
 #include "attack/attack_rows.h"
@@ -58,8 +58,7 @@ static const lt_option opts[] = {
         struct cfg, adv_only,
         "leave the forget set itself out; auto: when the base run was trained without augmentation, or more than a "
         "fifth of the data is forgotten"),
-    LT_ENUM(struct cfg, counterpart, COUNTERPART_ADV, counterparts,
-            "what stands in for the adversarial set (ablation)"),
+    LT_ENUM(struct cfg, counterpart, COUNTERPART_ADV, counterparts, "what replaces the adversarial set (ablation)"),
     LT_BOOL(struct cfg, augment_adv, 0, "crop and flip adversarial images too (authors' amun_rand)"),
     LT_BOOL(struct cfg, adaptive, 0, "requests: a search on the current model for each (AMUN-A), not one on the first"),
     {.name = "attack", // its options are attack.NAME: the field of this name is theirs
@@ -67,7 +66,7 @@ static const lt_option opts[] = {
      .offset = LT_OPT_TYPED(struct cfg, search, const char *),
      .unit = "",
      .help = "attack that makes the adversarial set; default: amun-search"},
-    LT_STR(struct cfg, adv_model, NULL, "run or model file that is attacked in place of this model (transfer)"),
+    LT_STR(struct cfg, adv_model, NULL, "run or model file that is attacked instead of this model (transfer)"),
     LTI_ADV_SEARCH_ROWS(struct cfg, ATTACK),
     LTI_FGSM_LINE_SEARCH_ROWS(struct cfg, FGSM),
     LT_OPT_END,
@@ -337,7 +336,7 @@ const lt_unlearn_method lti_unlearn_amun = {
     .title = "AMUN, adversarial machine unlearning",
     .label = "AMUN",
     .cite = "amun",
-    .doc = "Fine-tunes on the forget set together with its nearest adversarial neighbours under the labels the model "
+    .doc = "Fine-tunes on the forget set together with its nearest adversarial examples under the labels the model "
            "already gives them, "
            "with the retain set when it may be used. The boundary moves locally and the confidence on the forget set "
            "drops to that "

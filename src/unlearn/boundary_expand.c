@@ -138,7 +138,7 @@ const lt_unlearn_method lti_unlearn_boundary_expand = {
     .title = "Boundary expanding",
     .label = "Boundary expanding",
     .cite = "boundary",
-    .doc = "Adds one class to the last layer, trains the forget set towards it, and removes it again. Never looks at "
+    .doc = "Adds one class to the last layer, trains the forget set towards it, and removes it again. Never reads "
            "retain data. The new row starts from the default initialisation drawn by the seed.",
     .needs = LT_FORGET_ONLY | LT_FINE_TUNES,
     .cfg_size = sizeof(struct cfg),

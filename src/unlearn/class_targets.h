@@ -44,7 +44,7 @@ typedef struct lti_class_targets_cfg {
     double expected;
     float forget_weight; // of the forget images' term
     double remain_frac;  // of the retained images used in each epoch
-    int32_t rounds;      // the teacher is taken anew so often, evenly over the epochs
+    int32_t rounds;      // the teacher is replaced so often, evenly over the epochs
     const char *save_targets;
 } lti_class_targets_cfg;
 // Adds views, targets and hooks to a job whose recipe is set; ctx keeps what they need.

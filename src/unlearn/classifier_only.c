@@ -54,7 +54,7 @@ const lt_unlearn_method lti_unlearn_classifier_only = {
     .cite = "goel2022",
     .doc =
         "Fine-tunes the last layer on the retain set and keeps every feature, running statistics included: a control "
-        "that cannot forget what the features know. reinit starts the layer anew, which is EU-1 of the cited work.",
+        "that cannot forget what the features know. reinit re-initialises the layer, which is EU-1 of the cited work.",
     .needs = LT_NEED_RETAIN | LT_FINE_TUNES,
     .cfg_size = sizeof(struct cfg),
     .opts = opts,

@@ -31,8 +31,8 @@ static double dot(const double *a, const double *b, int64_t d)
     return sum;
 }
 
-// Takes the rows of basis (n,d) out of v (d), twice, and normalises what is left; false when that is nothing beside the
-// rounding of float inputs.
+// Takes the rows of basis (n,d) out of v (d), twice, and normalises what is left; false when that is negligible
+// compared with the rounding of float inputs.
 static bool orthonormalise(const double *basis, int32_t n, double *v, int64_t d)
 {
     const double before = sqrt(dot(v, v, d));

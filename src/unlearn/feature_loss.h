@@ -20,7 +20,7 @@ typedef struct lti_feature_loss {
     // Which rows take part: none, then neither the extra pass nor a gradient is made. NULL = all batches do.
     bool (*applies)(void *ctx, const lt_batch *batch);
     lt_status (*gradient)(void *ctx, lti_feature_batch *f);
-    // Weight of the cross-entropy of a row beside that of its view, which multiplies both terms.
+    // Weight of the cross-entropy of a row relative to that of its view, which multiplies both terms.
     float (*ce_weight)(void *ctx, const lt_batch *batch, int64_t row);
     void *ctx;
     // ---- filled by lti_feature_loss_open

@@ -129,7 +129,8 @@ const lt_unlearn_method lti_unlearn_fisher = {
     .doc =
         "Adds Gaussian noise to every parameter, with a variance of alpha over the diagonal Fisher information on the "
         "retain set, clamped and averaged as in the code that the SalUn comparison uses. The information is exact by "
-        "default: one backward pass per retain sample and class. Deviations: the last layer is told by its place, not "
+        "default: one backward pass per retain sample and class. Deviations: the last layer is found by its position, "
+        "not "
         "by its size; the rows of a wholly forgotten class are not zeroed.",
     .needs = LT_NEED_RETAIN,
     .cfg_size = sizeof(struct cfg),

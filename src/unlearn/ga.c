@@ -35,7 +35,7 @@ const lt_unlearn_method lti_unlearn_ga = {
     .title = "Gradient ascent on the forget set",
     .label = "GA",
     .cite = "thudi2022",
-    .doc = "Maximises the cross-entropy on the forget set and never looks at retain data, in either access setting. "
+    .doc = "Maximises the cross-entropy on the forget set and never reads retain data, in either access setting. "
            "Inert with a small "
            "learning rate, collapses with a larger one.",
     .needs = LT_FORGET_ONLY | LT_FINE_TUNES,

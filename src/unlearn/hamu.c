@@ -24,9 +24,11 @@ static const lt_opt_value distributions[] = {
 
 static const lt_option opts[] = {
     LTI_RECIPE_ROWS_ALL(struct cfg, 0, 0, LTI_STEP_AUTO, 0, LT_SGD, 0, 0, 0, LT_L1_CONST, 1, LTI_MASK_NONE),
-    LT_F64(struct cfg, constraint_ratio, 0.5, 0, 1e9, "", "rise of the forget loss that a step asks for, as a ratio"),
+    LT_F64(struct cfg, constraint_ratio, 0.5, 0, 1e9, "",
+           "requested increase of the forget loss in a step, as a ratio"),
     LT_ENUM(struct cfg, distribute, BY_PRODUCT, distributions, "what the ratio is of, and how tensors share it"),
-    LT_BOOL(struct cfg, stop, 0, "end when the steps of all tensors together cannot raise the forget loss as asked"),
+    LT_BOOL(struct cfg, stop, 0,
+            "end when the steps of all tensors together cannot raise the forget loss as requested"),
     LT_F64(struct cfg, max_grad_norm, 1, 0, 1e9, "", "both gradients are shortened to this length first; 0 = never"),
     LT_OPT_END,
 };
@@ -46,7 +48,8 @@ lti_hamu_branch lti_hamu_step(const float *g_r, const float *g_f, int64_t n, dou
     double a = 0, b = -eta; // step = a g_f + b g_r
     lti_hamu_branch branch = LTI_HAMU_DIRECT;
     if (ff > 0 && kappa > -q * sqrt(rr) / (radius > 0 ? radius : 1e-300)) {
-        const double left = radius * radius - q * q / ff, orthogonal = rr - kappa * kappa / ff; // |g_r|^2 beside g_f
+        const double left = radius * radius - q * q / ff,
+                     orthogonal = rr - kappa * kappa / ff; // |g_r|^2 that accompanies g_f
         a = q / ff;
         b = 0;
         branch = LTI_HAMU_ASCENT;

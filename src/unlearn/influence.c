@@ -4,7 +4,7 @@
 // g_F = (1/n) sum_{D_F} grad l, g_R = (|D_F| / (n |D_R|)) sum_{D_R} grad l, n = |D_F| + |D_R|, v = g_F - g_R; then
 // theta += alpha k, k ~ F^-1 v by one pass over single D_R samples with gradients g_1, g_2, ...:
 //     o <- g_1, k <- v;  for each next g: t = o.g;  k -= (k.g) / (1000 + t) o;  o -= t / (1000 + t) o.
-// The authors' o is not computed anew for each sample, so this is a heuristic and not Woodbury's identity; it is what
+// The authors' o is not recomputed for each sample, so this is a heuristic and not Woodbury's identity; it is what
 // the IU rows of published tables come from. Evaluation mode.
 // Deviations: the single samples are drawn by the seed (theirs are the first ones, augmented).
 #include "unlearn/importance.h"

@@ -2,8 +2,8 @@
 // them; retained images learn the teacher's answer. docs/methods/lotus.md
 //
 //     L = CE(z(x), t),  t = gumbel-softmax(z_o(x), tau) on D_F,  one-hot arg-max of z_o(x) on a share of D_R  [LOTUS 1,
-//     2] tau = exp(alpha (Acc_F(student) - Acc_V(teacher))), anew at every epoch; Acc_V = 0 for whole classes    [LoTUS
-//     3]
+//     2] tau = exp(alpha (Acc_F(student) - Acc_V(teacher))), recomputed in every epoch; Acc_V = 0 for whole classes
+//     [LoTUS 3]
 #include "unlearn/layer_inputs.h"
 #include <math.h>
 #include <string.h>

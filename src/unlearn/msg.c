@@ -2,7 +2,7 @@
 // then fine-tune. docs/methods/msg.md
 //
 // g = gradients over as many random retain samples as there are forget samples, minus those over D_F. In every
-// convolution the share of coordinates with the smallest |g| is drawn anew (Kaiming normal, fan_out) and learns at the
+// convolution the share of coordinates with the smallest |g| is redrawn (Kaiming normal, fan_out) and learns at the
 // full rate; everything else learns at a tenth of it. [MSG 1]
 #include "unlearn/layers.h"
 #include "unlearn/param_grad.h"
@@ -20,7 +20,7 @@ struct cfg {
 
 static const lt_option opts[] = {
     LTI_RECIPE_ROWS_OPEN(struct cfg),
-    LT_F64(struct cfg, reinit_share, 0.3, 0, 1, "", "share of every kernel that is initialised anew"),
+    LT_F64(struct cfg, reinit_share, 0.3, 0, 1, "", "share of every kernel that is re-initialised"),
     LT_F32(struct cfg, other_rate, 0.1, 0, 10, "", "factor of the gradient of all other parameters"),
     LT_I64(struct cfg, gradient_batch, 64, 1, 65536, "images", "batch of the gradients that are compared"),
     LT_OPT_END,
@@ -75,7 +75,7 @@ static lt_status compare_gradients(const lt_unlearn_in *in, int64_t batch, float
     return status;
 }
 
-// scale (n_params): 1 where a kernel is drawn anew in `model`, else other_rate. g (n_params) becomes -|g| in kernels.
+// scale (n_params): 1 where a kernel is redrawn in `model`, else other_rate. g (n_params) becomes -|g| in kernels.
 static lt_status reinit_kernels(const lt_unlearn_in *in, const struct cfg *c, const uint8_t *mask, float *g,
                                 float *scale)
 {
@@ -161,7 +161,7 @@ const lt_unlearn_method lti_unlearn_msg = {
     .title = "MSG, masked small gradients",
     .label = "MSG",
     .cite = "deepunlearn",
-    .doc = "Draws anew the 30 % of every kernel whose gradient, of retain minus forget samples, is smallest, and "
+    .doc = "Re-initialises the 30 % of every kernel whose gradient, of retain minus forget samples, is smallest, and "
            "fine-tunes on the retain set, everything else at a tenth of the rate; the learning rate rises for half of "
            "the epochs. Deviations: it falls along a cosine, and the compared gradients are of the evaluation mode.",
     .needs = LT_NEED_RETAIN | LT_FINE_TUNES,

@@ -93,7 +93,7 @@ static lt_status on_gradient(lt_job *job, const lt_update_at *at, float *g, floa
     return LT_OK;
 }
 
-// The retain set is shuffled anew, so that other images accompany the forget set.
+// The retain set is reshuffled, so that other images accompany the forget set.
 static lt_status on_epoch(lt_job *job, int32_t epoch, void *ctx)
 {
     munba *m = ctx;

@@ -13,7 +13,7 @@ struct cfg {
 static const lt_option opts[] = {
     LTI_RECIPE_ROWS_OPEN_OF(struct cfg, LT_SGD, 0, 0, LT_L1_CONST, 0, LTI_MASK_NONE),
     LT_F32(struct cfg, alpha, 0.95, 0, 1, "", "weight of the retain batch; 1 - alpha is that of the ascent"),
-    LT_I64(struct cfg, forget_batch, 128, 1, 65536, "images", "forget samples beside each retain batch"),
+    LT_I64(struct cfg, forget_batch, 128, 1, 65536, "images", "forget samples that accompany each retain batch"),
     LT_OPT_END,
 };
 

@@ -190,7 +190,7 @@ const lt_unlearn_method lti_unlearn_regun = {
     .cite = "regun",
     .doc = "Trains forgotten images towards the mean output that the frozen model gives held-out images of the same "
            "classes, and retained images towards their labels. Weights and the number of held-out images are not "
-           "public: options. Deviation: the held-out data is a share of the test split, so figures on it are no longer "
+           "public: options. Deviation: the held-out data is a share of the test split, so metrics on it are no longer "
            "independent of the method.",
     .needs = LT_NEED_RETAIN | LT_FINE_TUNES,
     .cfg_size = sizeof(struct cfg),

@@ -21,7 +21,7 @@ const lt_unlearn_method lti_unlearn_retrain = {
     .label = "Retrain",
     .cite = "amun",
     .doc = "A new initialisation trained on the retain set with the recipe of the original model: the oracle. A model "
-           "that was fine-tuned is retrained by all of its trainings in turn, each without the forgotten samples. The "
+           "that was fine-tuned is retrained by all of its trainings in order, each without the forgotten samples. The "
            "recipe is what the run of the original recorded; --recipe FILE.yaml and the options of training say it "
            "where nothing was recorded.",
     .needs = LT_NEED_RETAIN | LT_FROM_SCRATCH,

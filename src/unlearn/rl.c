@@ -1,6 +1,6 @@
 // rl.c - random labels: train the forget set towards labels that mean nothing. [AMUN 5] [Golatkar 2020] [SalUn]
 //
-// AMUN form (default): min CE over D_R(y) + D_F(random label != y, drawn anew at every visit), shuffled together.
+// AMUN form (default): min CE over D_R(y) + D_F(random label != y, redrawn at every visit), shuffled together.
 // Upstream form: each epoch first all of D_F with labels uniform over all classes, then all of D_R.
 #include "unlearn/random_labels.h"
 

@@ -12,7 +12,7 @@ static const lt_option opts[] = {
     LTI_RECIPE_ROWS_OPEN(struct cfg),
     LT_F32(struct cfg, forget_weight, 1, 0, 1e6, "", "weight of the forgotten images' term"),
     LT_F64(struct cfg, remain_frac, 1, 0, 1, "",
-           "share of the retained images used in each epoch, drawn anew; 0 = forget data only"),
+           "share of the retained images used in each epoch, redrawn each time; 0 = forget data only"),
     LT_STR(struct cfg, save_targets, NULL,
            "write the targets of the forgotten images to this .npz: ids, q, similarity, beta"),
     LT_OPT_END,

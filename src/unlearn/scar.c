@@ -23,7 +23,7 @@ static const lt_option opts[] = {
     LT_F64(struct cfg, temperature, 1, 1e-3, 1000, "", "temperature of the distillation"),
     LT_F64(struct cfg, power, 0.5, 1e-3, 10, "", "power of the features before they are normalised (delta)"),
     LT_F64(struct cfg, gamma1, 3, 0, 1e6, "", "shrinkage of covariances: share of the mean variance on the diagonal"),
-    LT_F64(struct cfg, gamma2, 3, 0, 1e6, "", "share of the mean covariance beside the diagonal"),
+    LT_F64(struct cfg, gamma2, 3, 0, 1e6, "", "share of the mean covariance off the diagonal"),
     LT_F64(struct cfg, stop_below, 0.01, -1, 1, "", "ends when the accuracy on the forget set is below this"),
     LT_STR(struct cfg, surrogate, NULL,
            "data set of other images, of the same size, as --data names it; none = the forget images themselves (the "

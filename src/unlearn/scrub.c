@@ -199,7 +199,7 @@ const lt_unlearn_method lti_unlearn_scrub = {
         "A student that starts as the trained model moves away from it on the forget set (KL, in the first max_epochs "
         "epochs) and stays with it and the labels on the retain set. rewind gives SCRUB+R. Defaults are those of the "
         "authors' large-scale experiment. Deviation of rewind: the held-out data is the test split, its classes "
-        "weighted as in the forget set, so figures on the test split are no longer independent of the choice.",
+        "weighted as in the forget set, so metrics on the test split are no longer independent of the choice.",
     .needs = LT_NEED_RETAIN | LT_FINE_TUNES,
     .cfg_size = sizeof(struct cfg),
     .opts = opts,

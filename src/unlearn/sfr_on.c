@@ -2,7 +2,7 @@
 // images, between ordinary steps on the retained images. docs/methods/sfr-on.md
 //
 // One epoch of the job is one cycle: a step of ascent, then forget_every steps of descent. Retained and forgotten
-// images are taken round and round, in an order drawn anew for every round.
+// images are taken round and round, in an order redrawn for every round.
 #include "unlearn/importance.h"
 #include "unlearn/recipe.h"
 #include "unlearn/gradient_rules.h"

@@ -1,5 +1,5 @@
-// spotter.c - Spotter: two terms beside the forget loss of another method. One keeps the outputs around the forgotten
-// images, one disperses the features of the forgotten images. docs/methods/spotter.md
+// spotter.c - Spotter: two terms in addition to the forget loss of another method. One keeps the outputs around the
+// forgotten images, one disperses the features of the forgotten images. docs/methods/spotter.md
 //
 //     L = lambda1 L_u + (1 - lambda1) L_o + lambda2 L_sim                                              [SPOTTER 1]
 #include "unlearn/class_targets.h"

@@ -86,7 +86,7 @@ const lt_unlearn_method lti_unlearn_svd = {
     .doc = "Projects the weights of every layer away from the directions of its inputs that forgotten images use and "
            "retained ones do not. No gradients, no training. Defaults of the authors' code for CIFAR-10; deviation: "
            "patches "
-           "of a convolution are drawn at random places instead of a random crop of the map.",
+           "of a convolution are drawn at random positions instead of a random crop of the map.",
     .needs = LT_NEED_RETAIN | LT_CLOSED_FORM,
     .cfg_size = sizeof(struct cfg),
     .opts = opts,

@@ -25,7 +25,7 @@ static const lt_option opts[] = {
     LT_F64(struct cfg, softmax_temperature, 0.1, 1e-6, 1e6, "", "temperature of the softmax kinds"),
     LT_F32(struct cfg, forget_weight, 1, 0, 1e6, "", "weight of the forgotten images' term"),
     LT_F64(struct cfg, remain_frac, 1, 0, 1, "",
-           "share of the retained images used in each epoch, drawn anew; 0 = forget data only"),
+           "share of the retained images used in each epoch, redrawn each time; 0 = forget data only"),
     LT_I32(struct cfg, rounds, 1, 1, 1000, "",
            "rounds, evenly over the epochs, each with the current model as teacher"),
     LT_STR(struct cfg, save_targets, NULL,

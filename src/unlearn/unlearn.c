@@ -27,8 +27,8 @@ static lt_status check_rows(const lt_unlearn_in *in, const lt_index_set *set, co
             return LT_FAIL(LT_E_FORMAT, "%s set: expected rows 0..%lld of the training split, found %lld", name,
                            (long long)n - 1, (long long)row);
         if (seen[row]++)
-            return LT_FAIL(LT_E_FORMAT, "%s set: row %lld is there twice, or in both the forget and the retain set",
-                           name, (long long)row);
+            return LT_FAIL(LT_E_FORMAT, "%s set: row %lld occurs twice, or in both the forget and the retain set", name,
+                           (long long)row);
     }
     return LT_OK;
 }
@@ -241,7 +241,7 @@ static lt_status run_job(const lt_unlearn_method *method, const lt_unlearn_in *i
         lt_note(in->env->events, "unlearn.setup", "%s", line);
         if (setting->setup.lr_area_wanted > setting->setup.lr_area)
             lt_warn(in->env->events, "unlearn.area",
-                    "%s: a learning-rate area of %.3g asks for a rate above %.3g, the largest of the base run; with it "
+                    "%s: a learning-rate area of %.3g needs a rate above %.3g, the largest of the base run; with it "
                     "the area is %.3g",
                     method->name, setting->setup.lr_area_wanted, (double)setting->lr_cap, setting->setup.lr_area);
     }

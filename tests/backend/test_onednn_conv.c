@@ -153,7 +153,7 @@ static int point_passes(const point_shape *s, op_case *pass)
     return s->stride > 1 ? POINT_PASSES : POINT_PASSES - 1;
 }
 
-// Plans of every kind take the one that adds without being told.
+// Plans of every kind take the one that adds by themselves.
 static void check_found(const op_case *t)
 {
     values in = {0}, expected = {0};

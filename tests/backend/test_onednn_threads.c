@@ -1,5 +1,5 @@
 // test_onednn_threads.c - a backend of one thread computes on one thread, whatever OpenMP's own default says; and
-// shares of work, of which one thread must be able to do all: a team may be smaller than was asked for.
+// shares of work, of which one thread must be able to do all: a team may be smaller than was requested.
 //
 // oneDNN reads the number of threads when a primitive is described, not only when it runs. A process of its own: once
 // another kernel has started a team, its threads stay.
@@ -86,7 +86,7 @@ static void one_thread_means_one(void **state)
     lt_backend_destroy(three);
 }
 
-// The only thread there is begins with its own share, from the end it is told to, and goes on with those of the others.
+// The only thread there is begins with its own share, from the given end, and goes on with those of the others.
 static void one_thread_takes_all(void **state)
 {
     static const struct {

@@ -52,7 +52,7 @@ error 2 "requests: expected a file of requests" unlearn base --method ft --reque
 run 0 eval base --signals none.npz
 error 3 "none.npz: expected at least one sample in group forget (1), found none" audit --signals none.npz
 run 0 unlearn base --method ft --epochs 1 --threads 1 --out ft
-error 2 "ft: expected each run once, found it again as ./ft/" report ft ./ft/ --out x.html
+error 2 "ft: expected each run once, found it a second time as ./ft/" report ft ./ft/ --out x.html
 cp -r ft again
 run 0 unlearn again --method ft --epochs 1 --forget random:5 --forget-seed 9 --threads 1 --out twice
 sed '$d' ft/forget.csv >again/forget.csv
@@ -94,7 +94,7 @@ error 2 "found '3x3'" inspect --model resnet18 --input 3x3
 error 2 "no kind of data set is called 'all'" data list all
 error 2 "expected at most one data set, found" data list synthetic all
 error 2 "no argument" doctor now
-# a cache that was asked for and cannot be written is an error; without one a home that cannot be written does not matter
+# a cache that was requested and cannot be written is an error; without one a home that cannot be written does not matter
 (unset LETHE_HOME XDG_CACHE_HOME && HOME="$work/file/home" && export HOME && echo file >file &&
     run 0 unlearn base --method amun --epochs 1 --threads 1 --out uncached)
 [ -e uncached/DONE ] || fail "a home that cannot be written stopped the run"
@@ -179,7 +179,7 @@ END
     same "types in the file" "$(value out tensors.0.dtype) $(value out tensors.1.dtype) $(value out tensors.2.dtype)" "f16 bf16 f32"
 fi
 
-# every error is one JSON object with --json, however it was asked for, and only then
+# every error is one JSON object with --json, however it was requested, and only then
 run 3 eval short.safetensors --data $data --json
 json out error.message error.status
 LETHE_JSON=1 run 3 eval short.safetensors --data $data

@@ -113,7 +113,7 @@ run 0 unlearn imported $quick --forget random:5 --out imported-ft
 run 0 convert imported-ft back.pth
 run 0 convert back.pth again.safetensors --model resnet18:width=1 --normalize 0.49,0.48,0.45:0.2 --input 3x32x32 --json
 same "there and back" "$(value out model_digest)" "$(value imported-ft/result.json model_digest)"
-error 2 "it is there already" convert imported-ft back.pth
+error 2 "it exists already" convert imported-ft back.pth
 
 # A recipe that is given once, at the import, needs no saying when the oracle is trained: one training, or a chain.
 imported="--model resnet18:width=1 --normalize 0.49,0.48,0.45:0.2 --data $cifar"

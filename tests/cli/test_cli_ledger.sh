@@ -36,7 +36,7 @@ contains out "runs/late: recorded as record 6"
 mkdir unfinished
 error 3 "expected a finished run" ledger record unfinished
 
-# A ledger that cannot be written does not stop the work, unless it was asked for.
+# A ledger that cannot be written does not stop the work, unless it was requested.
 mkdir -p bad/home
 echo "this is no database; it is longer than the hundred bytes that the header of one takes, so that it is told from one" >bad/home/lethe.db
 (export LETHE_HOME="$work/bad/home" && run 0 train $tiny --epochs 1 --seed 5 --out runs/kept --json && exit "$failures") || failures=1
@@ -99,7 +99,7 @@ run 0 ledger verify --no-files
 cp kept runs/child/model.safetensors
 mv runs/late moved
 run 0 ledger verify
-contains out "not checked: record 6: the files of .*runs/late are not at hand"
+contains out "not checked: record 6: the files of .*runs/late are not available"
 
 # A model file that says nothing of its data: what cannot be checked or repeated is said, and is no mismatch.
 run 0 convert runs/base bare.pth
@@ -107,7 +107,7 @@ run 0 unlearn bare.pth --model simple-conv:width=8 --normalize none --data synth
     --forget random:5 --epochs 1 --threads 1 --out runs/bare
 run 0 ledger verify --replay --json
 same "digests of samples" "$(value out samples_checked)" 45
-contains out "record [0-9]*: not trained again: "
+contains out "record [0-9]*: not repeated: "
 
 # The chain by hand, without lethe.
 if command -v python3 >/dev/null; then

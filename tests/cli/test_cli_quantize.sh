@@ -123,6 +123,6 @@ error 2 "found none of its codes" quantize population base --fault-rate 0.1
 error 2 "unknown quantization method 'msq'" quantize train base --method msq
 error 2 "expected one of" quantize shrink base
 error 2 "which run" quantize train
-error 2 "no weights of their own" quantize ptq base --encoding gray --variability 0.1 --out x
+error 2 "have no weights" quantize ptq base --encoding gray --variability 0.1 --out x
 error 2 "2 to 4 bits per weight, found 6" quantize ptq base --bits 6 --fault-rate 0.1 --out y
 finish

@@ -44,7 +44,7 @@ sort -u s/forget.csv | cmp -s - united || fail "the requests together are not th
 run 0 unlearn base --method amun $quick --requests stream.txt --out s --json
 same "finished before" "$(value out cached)" true
 run 0 unlearn base --method amun $quick --requests stream.txt --out s
-contains out "asked again after the last request"
+contains out "re-audited after the last request"
 contains out "finished before"
 
 # the directory is a run

@@ -63,7 +63,7 @@ if [ -s planned ]; then # what was planned is what was recorded
     cmp -s planned made || fail "the dry run planned other parts than were made"
 fi
 
-# the page is that of `lethe report`, and every attack that was asked for is on it and on the terminal
+# the page is that of `lethe report`, and every attack that was requested is on it and on the terminal
 run 0 report one --out page.html
 cmp -s page.html one/report.html || fail "lethe report of a sweep gives another page"
 contains out "RMIA, offline"

@@ -1,5 +1,5 @@
 // cuda_test.h - opening the emulated card, or a real one: with LETHE_TEST_CARD=1 these tests run on that (bench/gpu/run
-// does), without those that need to break the card or count what it is asked for.
+// does), without those that need to break the GPU or count what it is asked for.
 #ifndef LT_CUDA_TEST_H
 #define LT_CUDA_TEST_H
 #include "cuda/emu.h"

@@ -1,10 +1,10 @@
-// emu.c - a card that is none: the table of the plug-in (src/backend/cuda/api.h) on the host, over the same kernel
-// bodies. It runs everything of the CUDA backend but the driver's calls, and is stricter than a card:
+// emu.c - a GPU that is none: the table of the plug-in (src/backend/cuda/api.h) on the host, over the same kernel
+// bodies. It runs everything of the CUDA backend but the driver's calls, and is stricter than a GPU:
 // - device memory cannot be touched from outside (a host read of a device pointer is a fault, so is an overrun);
 // - nothing runs before sync, so a host buffer that changes too early gives wrong numbers;
 // - indices of a kernel run in a scrambled order, so bodies that depend on each other give wrong numbers;
 // - workspaces are overwritten by every call that owns one.
-// LETHE_EMU=no-driver | no-device | version | memory=BYTES | fail=N (the N-th launch) makes it fail as a card would.
+// LETHE_EMU=no-driver | no-device | version | memory=BYTES | fail=N (the N-th launch) makes it fail as a GPU would.
 #include "backend/cuda/kernels/all.h"
 #include "cuda/emu.h"
 #include <pthread.h>
@@ -52,7 +52,7 @@ typedef struct list {
     size_t n, cap;
 } list;
 
-typedef struct card {     // its memory, which the queues opened beside each other share
+typedef struct card {     // its memory, which the sibling queues share
     pthread_mutex_t lock; // also held while work runs, for memory can be touched then
     block *blocks;
     size_t used, limit;

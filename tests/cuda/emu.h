@@ -1,4 +1,4 @@
-// emu.h - what tests see of the emulated card: how often it was asked for what, since it was loaded.
+// emu.h - what tests see of the emulated card: how often it was requested what, since it was loaded.
 #ifndef LT_EMU_H
 #define LT_EMU_H
 

@@ -1,4 +1,4 @@
-// test_cuda_attack.c - the search for adversarial neighbours on the emulated card: its kernels against the CPU's
+// test_cuda_attack.c - the search for adversarial examples on the emulated card: its kernels against the CPU's
 // arithmetic to the last bit, whole searches against the CPU's, what is moved up and down, interruption, failures.
 #include "cuda/cuda_test.h"
 #include "base/arg_max.h"
@@ -169,7 +169,7 @@ static lt_adv_set *search_on(lt_backend *b, const lt_model *model, lt_adv_search
     return set;
 }
 
-// On a card whose gradients round otherwise, a sample may cross the boundary a step sooner or later.
+// On a GPU whose gradients round otherwise, a sample may cross the boundary a step sooner or later.
 static void expect_mostly_same(const lt_adv_set *a, const lt_adv_set *b)
 {
     int64_t n_same = 0;

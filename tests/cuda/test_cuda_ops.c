@@ -1,5 +1,5 @@
 // test_cuda_ops.c - every op and whole networks of the CUDA backend on the emulated card, against the reference kernels
-// in double: layouts, programs, transfers, recordings and kernel bodies; not what only a card can show.
+// in double: layouts, programs, transfers, recordings and kernel bodies; not what only a GPU can show.
 #include "lt_test.h"
 #include "cuda/cuda_test.h"
 #include "graph/conformance.h"

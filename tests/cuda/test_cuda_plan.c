@@ -1,5 +1,5 @@
 // test_cuda_plan.c - plans on a device: when kernels are recorded and replayed, who has the newer side of a slab, what
-// stays there, and how a card that cannot be used is named.
+// stays there, and how a GPU that cannot be used is named.
 #include "cuda/cuda_test.h"
 #include "graph/nets.h"
 #include "lt_test.h"
@@ -56,7 +56,7 @@ static void the_second_run_is_recorded(void **state)
     assert_int_equal(c->replays - start.replays, 4);
     for (int i = 1; i < 5; i++) // nothing but running statistics changes, and a training loss does not read them
         assert_memory_equal(&loss[i], &loss[0], sizeof *loss);
-    assert_ok(lt_plan_bind(r.plan, r.params, r.state, r.grads)); // pointers may differ: recorded anew
+    assert_ok(lt_plan_bind(r.plan, r.params, r.state, r.grads)); // pointers may differ: captured again
     assert_int_equal(c->recordings_freed - start.recordings_freed, 1);
     const long before = c->launches;
     assert_ok(lt_plan_run(r.plan));

@@ -1,5 +1,5 @@
 // test_cuda_population.c - models trained side by side on the emulated card: the pixels are there once, each model is
-// what it would be alone, and copies shared by queues of one card are released by whoever needs them last.
+// what it would be alone, and copies shared by queues of one GPU are released by the last user.
 #include "cuda/cuda_test.h"
 #include "graph/backend.h"
 #include "lethe/population.h"

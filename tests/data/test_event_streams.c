@@ -1,5 +1,5 @@
 // test_event_streams.c - readers of event files: vectors of the formats' descriptions, an independent reader's sums
-// over the recordings at hand (tests/golden/read_events.py), malformed files, frames, splits, the simulated sensor.
+// over the stored recordings (tests/golden/read_events.py), malformed files, frames, splits, the simulated sensor.
 #include "lt_test.h"
 #include "data/event_set.h"
 #include "lethe/data.h"
@@ -104,7 +104,7 @@ static void test_aedat3(void **state)
     assert_fails(LT_E_USAGE, "aedat5", lt_event_stream_parse(bytes, n, "x", "aedat5", &s));
 }
 
-// ---- the recordings at hand
+// ---- the stored recordings
 
 static uint64_t weighted(const lt_event_stream *s, int what)
 {

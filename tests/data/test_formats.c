@@ -453,7 +453,7 @@ static void npz_ambiguous_layout(void **state)
     for (int s = 0; s < 2; s++)
         memcpy(z.t[2 * s].dim, (int64_t[]){3, 3, 20, 1}, 4 * sizeof(int64_t));
     assert_ok(lt_npz_write(in_scratch("set.npz"), z.t, 4));
-    assert_open_fails(LT_E_FORMAT, "shape (3,3,20,1) does not tell", spec_of("npz", "set.npz", ""));
+    assert_open_fails(LT_E_FORMAT, "shape (3,3,20,1) does not show", spec_of("npz", "set.npz", ""));
     assert_contains(lt_error_get()->hint, "layout=");
     lt_dataset *ds = must_open(spec_of("npz", "set.npz", ",layout=nchw"));
     assert_int_equal(ds->c, 3);

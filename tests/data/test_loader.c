@@ -387,7 +387,7 @@ static void random_labels(void **state)
         assert_true(any || shift[0] == 0);
         for (int s = any ? 0 : 1; s < K; s++)
             assert_true(abs(shift[s] - n / options) < 140);
-        assert_true(changed > n / 2); // drawn anew every epoch
+        assert_true(changed > n / 2); // redrawn every epoch
         run(l, 59, 0, &again);
         assert_memory_equal(&e, &again, sizeof e);
         lt_loader_destroy(l);

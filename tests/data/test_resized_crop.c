@@ -21,7 +21,7 @@ static void windows_are_allowed(void **state)
         area += share;
         flips += w.flip;
     }
-    assert_true(fabs(area / 4000 - 0.5) < 0.06); // uniform in 0.08 .. 1, large windows that do not fit drawn anew
+    assert_true(fabs(area / 4000 - 0.5) < 0.06); // uniform in 0.08 .. 1, large windows that do not fit redrawn
     assert_true(flips > 1850 && flips < 2150);
     const lti_window a = lti_draw_window(1, 2, 0, 7, H, W), b = lti_draw_window(1, 2, 0, 7, H, W),
                      c = lti_draw_window(1, 3, 0, 7, H, W);

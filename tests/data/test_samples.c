@@ -83,7 +83,7 @@ static void test_names(void **state)
                  "line 3: '1.png' is the name of several samples, for example train/cat/1.png; line 4: "
                  "'cat/2.png' was named before",
                  lt_forget_parse(ds, list_of("gone.png\ncat/2.png\n1.png\ncat/2.png\n"), 1, &f));
-    assert_fails(LT_E_FORMAT, "the column that was asked for",
+    assert_fails(LT_E_FORMAT, "the column that was requested",
                  lt_forget_parse(ds, column_of("who,photo\n3,cat/2.png\n", "picture"), 1, &f));
     assert_fails(LT_E_FORMAT, "neither an index nor a header", lt_forget_parse(ds, list_of("who,photo\n3,x\n"), 1, &f));
     lt_dataset_close(ds);

@@ -103,7 +103,7 @@ static void a_task_is_asked_to_end(void **state)
     assert_int_equal(wait_for_end(s, id).exit_code, 75);
 }
 
-// Also when whoever started it is gone: the lock is that of the process.
+// Also when the parent process has ended: the lock is that of the process.
 static void a_log_has_one_holder(void **state)
 {
     shell *s = *state;

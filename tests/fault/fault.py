@@ -266,7 +266,7 @@ class Bench:
             again = self.lethe(args)
             if case == "ledger-keygen" and again.returncode == 1 and b"exists" in again.stderr:
                 return done.returncode
-            if again.returncode == 2 and done.returncode == 0 and b"it is there already" in again.stderr and self.made() == expected[1]:
+            if again.returncode == 2 and done.returncode == 0 and b"it exists already" in again.stderr and self.made() == expected[1]:
                 return 0  # what has been made is not overwritten
             if again.returncode:
                 raise Problem(f"without the failure: exit code {again.returncode}: {again.stderr.decode(errors='replace').strip()[:300]}")

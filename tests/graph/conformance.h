@@ -77,7 +77,7 @@ static inline void net_numbers(const small_net *n, lt_backend *backend, lt_dtype
                          .train = train,
                          .dtype = dtype,
                          .flags = flags,
-                         .keep_bytes = 1}; // or nothing so small would be made again
+                         .keep_bytes = 1}; // or nothing so small would be rematerialized
     op_run r;
     if (op_run_open(n->g, &spec, backend, &r) != LT_OK)
         fail_msg("%s", lt_error_get()->message);

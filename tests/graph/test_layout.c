@@ -218,7 +218,7 @@ static void reorders_are_shared(void **state)
     lt_graph_destroy(g);
 }
 
-// Weights are prepared when they may have changed: first run, told so, rebound, and in training always.
+// Weights are prepared when they may have changed: first run, marked, rebound, and in training always.
 static void weights_are_prepared_when_they_change(void **state)
 {
     (void)state;

@@ -59,7 +59,7 @@ static result net_result(const small_net *n, bool train, bool params, unsigned f
                          .train = train,
                          .dtype = dtype,
                          .flags = flags,
-                         .keep_bytes = 1}; // or nothing so small would be made again
+                         .keep_bytes = 1}; // or nothing so small would be rematerialized
     op_run r;
     open_net(n, &spec, &r);
     result res = {0};
@@ -256,7 +256,7 @@ static double loss_of(const small_net *n, op_run *r)
     return loss;
 }
 
-// Folded filters are made again when the plan is told, and only then.
+// Folded filters are recomputed when the plan is notified, and only then.
 static void folding_follows_parameters(void **state)
 {
     (void)state;

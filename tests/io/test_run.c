@@ -258,7 +258,7 @@ static void resume_appends(void **state)
     assert_string_equal(first, second);
     assert_ok(lt_optset_set(f->set, "epochs", "9", "flag"));
     assert_fails(LT_E_USAGE, "found one with another", lt_run_open(&spec, &run, &finished));
-    // Without resume an unfinished run starts anew.
+    // Without resume an unfinished run restarts.
     assert_ok(lt_optset_set(f->set, "epochs", "3", "flag"));
     spec.resume = false;
     assert_ok(lt_run_open(&spec, &run, &finished));

@@ -294,8 +294,8 @@ static void writers_lose_nothing(void **state)
     }
 }
 
-// SIGKILL while a process appends: what it was told is recorded is there, and the file is in order. LETHE_KILLS sets
-// the number of kills.
+// SIGKILL while a process appends: what was reported as recorded is in the file, and the file is in order. LETHE_KILLS
+// sets the number of kills.
 static void killed_any_time(void **state)
 {
     const ledger_place *p = *state;
@@ -325,7 +325,7 @@ static void killed_any_time(void **state)
         close(fd[0]);
         if (access(p->file, F_OK) != 0)
             continue;
-        lt_ledger *ledger; // whoever opens it next takes a half-written record back
+        lt_ledger *ledger; // the next process that opens it rolls back a half-written record
         lt_ledger_entry head;
         assert_ok(lt_ledger_open(p->file, LT_LEDGER_APPEND, &ledger));
         assert_ok(lt_ledger_head(ledger, &head));

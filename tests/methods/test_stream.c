@@ -1,4 +1,4 @@
-// One request of several: one search and one mask serve them all, unless each is to search anew. [AMUN 6, 8.1]
+// One request of several: one search and one mask serve them all, unless each is to search again. [AMUN 6, 8.1]
 #include "unlearn_test.h"
 
 static lt_index_set part[2];     // the forget set in two requests

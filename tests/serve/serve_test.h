@@ -35,7 +35,7 @@ static inline void site_write(const char *dir, const char *name, const char *tex
     assert_int_equal(chmod(path, mode), 0);
 }
 
-// DIR/secret.txt and DIR/secret.html lie beside the root and must never be sent; DIR/command stands for `lethe`.
+// DIR/secret.txt and DIR/secret.html are outside of the root and must never be sent; DIR/command stands for `lethe`.
 static inline void site_open(site *s, const char *command)
 {
     memset(s, 0, sizeof *s);

@@ -141,7 +141,7 @@ static void same_bits_as_alone(void **state)
             crowd_open(a);
             crowd_open(b);
             const lt_population p = population(a, *name, n_workers);
-            if (n_workers == 1) // whoever comes first chooses the kernels
+            if (n_workers == 1) // the first one chooses the kernels
                 alone(b, *name);
             assert_ok(lt_population_run(&p, o));
             if (n_workers > 1)

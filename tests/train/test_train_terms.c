@@ -1,4 +1,4 @@
-// test_train_terms.c - the parts of a job that only some recipes use: teachers, phases beside others, own batch sizes,
+// test_train_terms.c - the parts of a job that only some recipes use: teachers, companion phases, own batch sizes,
 // hooks per phase and batch, memory kept over interruptions, batch norm in evaluation mode.
 #include "train_test.h"
 
@@ -255,7 +255,7 @@ static void hooks_rewrite_teachers(void **state)
     }
 }
 
-// ---- a phase beside another
+// ---- a companion phase
 
 static void step_of(const lt_phase *phase, int n_phases, float *delta)
 {
@@ -307,7 +307,8 @@ static void gradients_add_up(void **state)
     t_close(&f);
 }
 
-// 22 samples in batches of 4 (6 steps) with 13 in batches of 5 (3) beside them, twice round; then 13 in batches of 7.
+// 22 samples in batches of 4 (6 steps) with 13 in batches of 5 (3) as their companion, twice round; then 13 in batches
+// of 7.
 static void three_phases(lt_job *job, const lt_dataset *ds)
 {
     job->phase[0].batch = 4;
@@ -469,7 +470,7 @@ static void refuses(void **state)
     job->phase[0].distill[0] = (lt_distill){.teacher = 0, .weight = 1};
     assert_fails(LT_E_USAGE, "temperature above 0", lt_train_run(job, &f.env, NULL, false, NULL));
     job->temperature = 1;
-    assert_fails(LT_E_USAGE, "teacher 0 is not there", lt_train_run(job, &f.env, NULL, false, NULL));
+    assert_fails(LT_E_USAGE, "teacher 0 does not exist", lt_train_run(job, &f.env, NULL, false, NULL));
     job->phase[0].distill[0].teacher = LT_NO_TEACHER;
     assert_fails(LT_E_USAGE, "hook that gives targets", lt_train_run(job, &f.env, NULL, false, NULL));
     job->phase[0].distill[0].teacher = 0;

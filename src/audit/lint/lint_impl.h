@@ -34,7 +34,7 @@ typedef struct lti_run_metrics {
     lti_run_state before, after;
     double retrained_forget_acc; // mean; NAN = there are no retrained models
     lt_phi_stats phi;            // after; NAN for classes: unseen samples of a forgotten class are no reference
-    double pair_acc;             // on adversarial images that were trained on side by side with the forgotten ones
+    double pair_acc;             // on adversarial images that were trained on together with the forgotten ones
 } lti_run_metrics;
 lt_status lti_run_metrics_of(const lt_lint_in *in, lti_run_metrics *m);
 // The conditions of the checks inert, overdone, broken, utility and pair-memorised.

@@ -1,4 +1,4 @@
-// no_original.c - a verdict says "indistinguishable", and nobody knows whether it would say so of the original model.
+// no_original.c - a verdict says "indistinguishable", and whether it would say so of the original model is not known.
 #include "audit/lint/lint_impl.h"
 
 static lt_status check_no_original(const lt_lint_in *in, lt_lint_out *out)

@@ -1,4 +1,4 @@
-// depth.c - the options of a depth audit, and the samples it looks at.
+// representation.c - the options of a representation audit, and the samples it uses.
 #include "audit/audit_impl.h"
 #include "audit/representation/representation_impl.h"
 #include <stdlib.h>
@@ -11,15 +11,15 @@ const lt_option lt_representation_options[] = {
            "ridge of the probes, per sample and standardised feature"),
     LT_F64(lt_representation_cfg, probe_tol, 1e-5, 1e-10, 1, "", "largest component of a probe's gradient at its end"),
     LT_I32(lt_representation_cfg, probe_folds, 5, 2, 100, "folds", "folds of the membership probe"),
-    LT_I32(lt_representation_cfg, relearn_steps, 60, 1, 1000000, "steps", "steps of learning the forget set again"),
+    LT_I32(lt_representation_cfg, relearn_steps, 60, 1, 1000000, "steps", "steps of relearning the forget set"),
     LT_I32(lt_representation_cfg, relearn_every, 10, 1, 1000000, "steps",
            "steps between two points of the relearning curve"),
     LT_I64(lt_representation_cfg, relearn_batch, 128, 1, 65536, "images", "batch size of relearning"),
     LT_F32(lt_representation_cfg, relearn_lr, 0.001, 1e-9, 1000, "", "learning rate of relearning"),
-    LT_BOOL(
-        lt_representation_cfg, relearn_reinit, 0,
-        "draw the last layer's rows of the forgotten classes anew before relearning: a masked class comes back, which "
-        "plain relearning does not show"),
+    LT_BOOL(lt_representation_cfg, relearn_reinit, 0,
+            "re-initialise the last layer's rows of the forgotten classes before relearning: a masked class comes "
+            "back, which "
+            "plain relearning does not show"),
     LT_OPT_END,
 };
 

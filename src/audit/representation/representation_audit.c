@@ -30,8 +30,8 @@ static int32_t *labels_of(const lt_dataset *ds, lt_split split, const lt_index_s
     return y;
 }
 
-// Which test samples may stand for non-members: those of the classes the forget set has. Others would be told apart by
-// their class alone.
+// Which test samples may stand for non-members: those of the classes the forget set has. Others would be distinguished
+// by their class alone.
 static lt_status choose_same_class(work *w)
 {
     const size_t k = (size_t)w->in->ds->n_classes;

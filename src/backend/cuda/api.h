@@ -96,7 +96,7 @@ typedef struct ltc_device ltc_device; // one GPU with its own queue
 typedef struct ltc_api {
     int version; // LTC_VERSION
     const char *(*error)(void);
-    // beside: another queue of this GPU, or NULL. Work of both may use the same memory, and either may release it.
+    // sibling: another queue of this GPU, or NULL. Work of both may use the same memory, and either may release it.
     int (*open)(int index, ltc_device *sibling, ltc_device **dev, ltc_info *info);
     void (*close)(ltc_device *dev);
 

@@ -2,7 +2,7 @@
 //
 // Implementations differ in the last bits, so a choice by stopwatch must be made once per machine, or equal seeds would
 // give unequal weights. The choices of one (processor, library version, thread count) live in one text file, a line
-// each with its own checksum; bad lines are skipped and their convolutions are timed anew. A lock file makes processes
+// each with its own checksum; bad lines are skipped and their convolutions are timed again. A lock file makes processes
 // that start together agree. Where nothing can be stored, timing is off and a fixed rule decides.
 #include "backend/onednn/onednn_impl.h"
 #include "base/base.h"
@@ -16,7 +16,7 @@
 #include <unistd.h>
 
 enum { FILE_MAX = 8 << 20, N_FIELDS = 7, KEY_MAX = 128 };
-// The number changes whenever our own candidates do: what lost against fewer candidates must be timed anew.
+// The number changes whenever our own candidates do: what lost against fewer candidates must be timed again.
 // The number is in the file name too: builds of another format have their own file and leave this one alone.
 static const char head_line[] = "lethe-tune 4\n";
 

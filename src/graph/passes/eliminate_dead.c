@@ -1,4 +1,4 @@
-// eliminate_dead.c - who reads what, and the removal of nodes that nobody needs.
+// eliminate_dead.c - which node reads which value, and the removal of unused nodes.
 #include "graph/plan_impl.h"
 
 void lti_graph_uses(const lt_graph *g, int32_t *n_uses, int32_t *user)

@@ -13,8 +13,8 @@
 // all depend on each other, and every MAX_CHAIN-th is kept.
 //
 // Making things again costs about a tenth of a step where two threads share the memory, so it is done only where memory
-// matters: what fits into a budget, beside what must live until the gradient anyway, is kept. Values that take the most
-// traffic to make, the sums of residual blocks, are kept first.
+// matters: what fits into a budget, in addition to what must be kept until the gradient anyway, is kept. Values that
+// take the most traffic to make, the sums of residual blocks, are kept first.
 #include "graph/plan_impl.h"
 #include <string.h>
 
@@ -64,7 +64,7 @@ static size_t bytes_of(const work *w, lt_val v)
     return (size_t)lti_shape_count(&value->shape) * lti_dtype_size(value->dtype);
 }
 
-// Maps of full size that n reads: its memory traffic beside its output.
+// Maps of full size that n reads: its memory traffic in addition to its output.
 static int maps_read(const work *w, const lt_node *n)
 {
     int maps = 0;

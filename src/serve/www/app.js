@@ -237,7 +237,7 @@ function drawCurves(metrics, loss, accuracy) {
   }
 }
 
-// What was asked for, not what was left at its default.
+// What was requested, not what was left at its default.
 function givenOptions(resolved) {
   return Object.entries(resolved || {}).filter(([, o]) => o && o.origin && o.origin !== "default" && o.value !== null && o.value !== "");
 }

@@ -2,7 +2,7 @@
 // properties: which have engines, and which of those compile, needs no card. What an engine computes does.
 //
 // Engines that cuDNN compiles at run time ask for the driver library; the toolkit's stand-in for it (no function of it
-// works) is enough to be told whether a graph is taken. Without either such graphs are left out, and said to be.
+// works) is enough to learn whether a graph is supported. Without either such graphs are left out, and said to be.
 #include "backend/cuda/plugin/graph.h"
 #include "backend/cuda/plugin/plugin.h"
 #include "lt_test.h"
