@@ -167,4 +167,13 @@ error 3 "list.csv:1: 'unlearn_idx' is not a forget set" unlearn base --method ft
 contains err "split:KxN:IDS.csv"
 error 2 "expected split:KxN:IDS.csv" unlearn base --method ft --requests split:3:list.csv --out never
 [ ! -e never ] || fail "a stream that was refused left a directory"
+# every request computes with the options of the stream
+printf 'random:5 seed=1\nrandom:5 seed=2\n' >pair.txt
+run 0 unlearn base --method ft --epochs 1 --threads 1 --deterministic --conv-algorithm direct --precision bf16 --requests pair.txt \
+    --out computed --json
+for k in 1 2; do
+    options=computed/request-$k/resolved.json
+    same "computation of request $k" "$(value $options precision.value) $(value $options conv-algorithm.value) $(value $options deterministic.value)" \
+        "bf16 direct true"
+done
 finish

@@ -51,6 +51,7 @@ static void sink(void *self, const lt_event *e)
         s->n_fields = e->n_fields;
         s->train_acc = field(e, "train_acc");
         s->images_per_s = field(e, "images_per_s");
+        assert_true(field(e, "lr") == lti_decimal_of((float)field(e, "lr"))); // 0.05 as it was given, not the float
         if (e->n_fields > 4) {
             s->test_acc = field(e, "test_acc");
             s->test_loss = field(e, "test_loss");
