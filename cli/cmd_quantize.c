@@ -2,7 +2,6 @@
 #include "quantize.h"
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 static const lt_opt_value steps[] = {{"minmax", LT_PTQ_MINMAX, "the largest weight is the outer level"},
                                      {"mse", LT_PTQ_MSE, "least squared error"},
@@ -41,14 +40,9 @@ static const cli_group groups[] = {
     {NULL, NULL, NULL, 0, 0},
 };
 
-// Fine-tuning starts from a trained model: fewer epochs, a lower rate and less decay than training from nothing.
 static lt_status prepare(cli_call *call)
 {
-    static const char *const usual[][2] = {
-        {"train.epochs", "15"}, {"train.lr", "0.05"}, {"train.weight_decay", "1e-4"}, {NULL, NULL}};
-    for (int i = 0; usual[i][0]; i++)
-        LT_TRY(lt_optset_set(call->set, usual[i][0], usual[i][1], "quantize"));
-    return LT_OK;
+    return lt_quantize_train_defaults(call->set);
 }
 
 // ---- actions
@@ -163,34 +157,11 @@ static lt_status run_population(cli_call *call)
     return status;
 }
 
-// A directory gets a file of the usual name.
-static char *target_path(const char *out, int32_t format)
-{
-    struct stat st;
-    const bool dir = stat(out, &st) == 0 && S_ISDIR(st.st_mode);
-    return dir ? cli_format("%s/%s", out, lt_export_file_name[format]) : cli_format("%s", out);
-}
-
-// Neither the file nor the header next to a C file may be somebody else's.
-static lt_status may_export(const cli_call *call, int32_t format, const char *path)
-{
-    static const lt_output_kind kind[] = {
-        [LT_EXPORT_C] = LT_OUTPUT_C, [LT_EXPORT_ONNX] = LT_OUTPUT_ONNX, [LT_EXPORT_PACKED] = LT_OUTPUT_PACKED};
-    const size_t n = strlen(path);
-    LT_TRY(lt_output_check("out", path, kind[format], call->run_dir.force));
-    if (format != LT_EXPORT_C || n < 2)
-        return LT_OK;
-    char *header = cli_format("%.*sh", (int)n - 1, path);
-    const lt_status status = lt_output_check("out", header, LT_OUTPUT_C, call->run_dir.force);
-    free(header);
-    return status;
-}
-
 static lt_status export_to(cli_call *call, const char *path)
 {
     const cli_quantize_opts *o = call->opts;
     struct job job = {0};
-    LT_TRY(may_export(call, o->format, path)); // before the work
+    LT_TRY(lt_export_check(path, (lt_export_format)o->format, call->run_dir.force)); // before the work
     lt_status status = open_job(call, &job);
     if (status == LT_OK) {
         lt_export_record record;
@@ -209,8 +180,8 @@ static lt_status run_export(cli_call *call)
         LT_FAIL(LT_E_USAGE, "quantize export: --out is missing");
         return lt_error_hint("for example --out model.c, --format onnx --out model.onnx");
     }
-    char *path = target_path(call->run_dir.out, o->format);
-    const lt_status status = export_to(call, path);
+    char *path = lt_export_path(call->run_dir.out, (lt_export_format)o->format);
+    const lt_status status = path ? export_to(call, path) : LT_FAIL(LT_E_NOMEM, "out of memory: quantize export");
     free(path);
     return status;
 }

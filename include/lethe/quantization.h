@@ -79,8 +79,17 @@ LT_API lt_status lt_integer_run_open(const lt_trained_model *base, const lt_data
                                      lt_integer_run *run);
 LT_API void lt_integer_run_close(lt_integer_run *run);
 
+// Options "train.*" of a set that starts from a trained model: fewer epochs, a lower rate and less decay than training
+// from a random initialisation. Weaker than whatever the user gives.
+LT_API lt_status lt_quantize_train_defaults(lt_optset *set);
+
 typedef enum lt_export_format { LT_EXPORT_C, LT_EXPORT_ONNX, LT_EXPORT_PACKED, LT_N_EXPORT_FORMATS } lt_export_format;
 LT_API extern const char *const lt_export_file_name[LT_N_EXPORT_FORMATS]; // in a directory: "lethe_model.c", ...
+// Where an export to `out` goes: a directory that exists gets a file of the usual name. malloc'ed; NULL = out of
+// memory.
+LT_API char *lt_export_path(const char *out, lt_export_format format);
+// LT_E_USAGE when the file, or the header that belongs to a C file, is a file of something else, unless force.
+LT_API lt_status lt_export_check(const char *path, lt_export_format format, bool force);
 typedef struct lt_export_record {
     char digest[65]; // of the file
     double test_acc, images_per_s;

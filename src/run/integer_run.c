@@ -1,10 +1,31 @@
 // integer_run.c - the integer network of a quantized run: opened, and exported.
+#include "lethe/output_file.h"
 #include "run/quantize_impl.h"
 #include <stdlib.h>
+#include <string.h>
 
 const char *const lt_export_file_name[LT_N_EXPORT_FORMATS] = {[LT_EXPORT_C] = "lethe_model.c",
                                                               [LT_EXPORT_ONNX] = "lethe_model.onnx",
                                                               [LT_EXPORT_PACKED] = "lethe_model.safetensors"};
+
+char *lt_export_path(const char *out, lt_export_format format)
+{
+    return lti_is_dir(out) ? lti_asprintf("%s/%s", out, lt_export_file_name[format]) : lti_strdup(out);
+}
+
+lt_status lt_export_check(const char *path, lt_export_format format, bool force)
+{
+    static const lt_output_kind kind[] = {
+        [LT_EXPORT_C] = LT_OUTPUT_C, [LT_EXPORT_ONNX] = LT_OUTPUT_ONNX, [LT_EXPORT_PACKED] = LT_OUTPUT_PACKED};
+    const size_t n = strlen(path);
+    LT_TRY(lt_output_check("out", path, kind[format], force));
+    if (format != LT_EXPORT_C || n < 2)
+        return LT_OK;
+    char *header = lti_asprintf("%.*sh", (int)n - 1, path);
+    const lt_status status = header ? lt_output_check("out", header, LT_OUTPUT_C, force) : LTI_NOMEM("export");
+    lti_free(header);
+    return status;
+}
 
 lt_status lt_integer_run_open(const lt_trained_model *base, const lt_dataset *ds, const lt_env *env,
                               lt_integer_run *run)

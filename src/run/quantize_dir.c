@@ -339,3 +339,10 @@ void lt_quantize_record_clear(lt_quantize_record *record)
     free(record->json);
     *record = (lt_quantize_record){0};
 }
+
+lt_status lt_quantize_train_defaults(lt_optset *set)
+{
+    LT_TRY(lt_optset_set(set, "train.epochs", "15", "quantize"));
+    LT_TRY(lt_optset_set(set, "train.lr", "0.05", "quantize"));
+    return lt_optset_set(set, "train.weight_decay", "1e-4", "quantize");
+}
