@@ -458,6 +458,71 @@ static void test_transfer(void **state)
     rt_close(&t[1]);
 }
 
+// ---- F7: the model changes while it is attacked
+
+static lt_val build_linear(lt_graph *g, lt_val x)
+{
+    return lt_linear(g, x, lt_param(g, "w", LT_SHAPE(4, RT_N)), lt_param(g, "b", LT_SHAPE(4)));
+}
+
+static void change_model(void *self, const lt_event *event)
+{
+    rt_world *t = self;
+    if (strncmp(event->name, "attack.", strlen("attack.")) == 0)
+        t->model.params[4 * RT_N] += 1; // a bias
+}
+
+static void test_stateful(void **state)
+{
+    (void)state;
+    lt_attack_spec spec = rt_spec(LT_NORM_LINF, "0.001");
+    for (int changes = 0; changes < 2; changes++) {
+        rt_world t;
+        open_net(&t, 4, 12, build_linear, 0.1);
+        label_by_model(&t);
+        lt_events *events = NULL;
+        assert_ok(lt_events_create(&events));
+        if (changes)
+            assert_ok(lt_events_add(events, (lt_sink){change_model, &t}));
+        t.env.events = events;
+        lt_robust_result *r = rt_attack(&t, "bim", &spec);
+        assert_true(!(r->flags & LT_FLAG_STATEFUL) == !changes);
+        assert_false(r->flags & (LT_FLAG_RANDOMISED | LT_FLAG_BATCH_DEPENDENT));
+        lt_robust_result_destroy(r);
+        lt_events_destroy(events);
+        rt_close(&t);
+    }
+}
+
+// ---- F9: steps so short that successes come at the end of the run; longer ones, and the flag is gone
+
+static void test_not_converged(void **state)
+{
+    (void)state;
+    enum { STEPS = 40 };
+    static const char *const eps[] = {"0.005", "0.01", "0.02", "0.03", "0.05", "0.08"};
+    rt_world t;
+    open_net(&t, 4, 60, build_linear, 0.1);
+    label_by_model(&t);
+    bool seen = false;
+    for (size_t i = 0; i < sizeof eps / sizeof *eps; i++) {
+        lt_attack_spec spec = rt_spec(LT_NORM_LINF, eps[i]);
+        spec.steps = STEPS;
+        spec.step_size = 2 * strtod(eps[i], NULL);
+        lt_robust_result *quick = rt_attack(&t, "bim", &spec);
+        spec.step_size = strtod(eps[i], NULL) / STEPS;
+        lt_robust_result *slow = rt_attack(&t, "bim", &spec);
+        if (quick->robust_acc > 0.2 && quick->robust_acc < 0.8) {
+            assert_false(quick->flags & LT_FLAG_NOT_CONVERGED);
+            seen |= (slow->flags & LT_FLAG_NOT_CONVERGED) != 0;
+        }
+        lt_robust_result_destroy(quick);
+        lt_robust_result_destroy(slow);
+    }
+    assert_true(seen);
+    rt_close(&t);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -473,6 +538,8 @@ int main(void)
         cmocka_unit_test(test_ensemble_head),
         cmocka_unit_test(test_ensemble_extremes),
         cmocka_unit_test(test_transfer),
+        cmocka_unit_test(test_stateful),
+        cmocka_unit_test(test_not_converged),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
