@@ -131,7 +131,7 @@ def use(b):
     b.wait("location.hash.startsWith('#/record/') && document.body.innerText.includes('What this does not prove')")
     expect("a record shows what was forgotten", "Forgotten samples" in text(b) and "Fine-tuning" in text(b))
     press(b, "Open the receipt")
-    b.wait("location.pathname === '/receipt' && document.querySelector('h1')")
+    b.wait("location.pathname === '/receipt' && document.querySelector('h1') !== null")
     expect("the receipt is readable", "Deletion receipt" in text(b) and "3 training samples" in text(b))
     expect("the receipt is in a sandbox", b.run("self.origin") == "null")
 

@@ -6,7 +6,6 @@ const day = text => text ? when(Date.parse(text) / 1000) : "–";
 const recordLink = r => h("a", {href: "#/record/" + r.id}, `${r.id}. ${kinds[r.kind] || r.kind}`);
 const hasReceipt = r => r.kind !== "ledger" && r.kind !== "signature";
 const receiptLink = (id, shown, button) => h("a", {class: button ? "button primary" : "", href: "/receipt?id=" + id}, shown);
-const short = digest => digest ? h("span", {class: "mono", title: digest}, digest.slice(0, 16)) : "";
 
 async function showRecords(mine) {
   const found = await get("/api/records"), filter = h("input", {type: "search", id: "filter", placeholder: "request, run, method", autocomplete: "off", oninput: draw});
