@@ -75,8 +75,7 @@ static lt_status clip_model(const lt_norms_order *o, lt_norms_record *r)
     rule.clip_norm = (float)o->clip;
     lt_model_digest(o->model, digest);
     LT_TRY(lt_clip_model(o->model, &rule, o->seed, o->env, &r->clipped));
-    LT_TRY(lt_model_set_meta(o->model, "lethe.parent_digest", digest));
-    return lt_model_save(o->model, o->out);
+    return lt_model_set_meta(o->model, "lethe.parent_digest", digest);
 }
 
 lt_status lt_norms_measure(const lt_norms_order *order, lt_norms_record *r)
@@ -92,7 +91,9 @@ lt_status lt_norms_measure(const lt_norms_order *order, lt_norms_record *r)
         LT_TRY(clip_model(order, r));
     LT_TRY(lt_spectra_measure(order->model, &cfg, order->env, &r->after));
     r->json = write_record(order, r);
-    return r->json ? LT_OK : LTI_NOMEM("result");
+    if (!r->json)
+        return LTI_NOMEM("result");
+    return order->clip > 0 ? lt_model_save(order->model, order->out) : LT_OK; // last: what fails leaves no file
 }
 
 void lt_norms_record_clear(lt_norms_record *r)
