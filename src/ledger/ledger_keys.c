@@ -49,6 +49,8 @@ static lt_status write_new(const char *path, const char *text, mode_t mode)
     unlink(temporary);
     const int fd = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode);
     const size_t n = strlen(text);
+    if (fd >= 0)
+        errno = ENOSPC; // of a write that stores less than it was given
     if (fd < 0 || write(fd, text, n) != (ssize_t)n || fsync(fd) != 0)
         status = lti_errno_fail("write", path);
     else if (link(temporary, path) != 0)
@@ -215,8 +217,11 @@ lt_status lt_ledger_keygen(const char *path, char fingerprint[LT_FINGERPRINT_HEX
         status = LT_FAIL(LT_E_USAGE, "%s: expected no file, found one", public_path);
     if (status == LT_OK)
         status = write_new(path, secret_text, S_IRUSR | S_IWUSR);
-    if (status == LT_OK)
+    if (status == LT_OK) {
         status = write_new(public_path, public_text, 0666);
+        if (status != LT_OK) // half a pair serves nobody, and would be in the way of the next try
+            unlink(path);
+    }
     if (status == LT_E_USAGE)
         lt_error_hint("keys are never replaced: move it away, or name another file with --key");
     lti_key_fingerprint(key, sizeof key, "lethe-public-key-1\n", fingerprint);

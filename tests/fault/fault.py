@@ -91,7 +91,7 @@ CASES = {
     "ledger-record": (["ledger", "record", "unrecorded"], []),
     "ledger-list": (["ledger", "list"], ["n_records"]),
     "ledger-show": (["ledger", "show", "1"], []),
-    "ledger-sign": (["ledger", "sign", "--key", "office.key"], ["signed_up_to"]),
+    "ledger-sign": (["ledger", "sign", "--key", "office.key"], []),  # signs what a first try has signed, too
     "ledger-export": (["ledger", "export", "--out", "new.json"], []),
     "ledger-receipt": (["ledger", "export", "--request", "r-1", "--out", "new.html"], []),
     "ledger-verify": (["ledger", "verify"], ["n_records"]),
@@ -303,6 +303,8 @@ class Bench:
             sys.exit(f"lethe {' '.join(args)}: exit code {done.returncode}: {done.stderr.decode()}")
         total = self.n_write if kind == "write" else self.n_alloc
         expected = (self.answer(done, keys), self.made())
+        if case == "train" and not total:
+            sys.exit("fault.py: nothing is counted: is the library of --preload loaded?")
         numbers = list(range(1, min(self.options.first, total) + 1))
         rest = range(self.options.first + 1, total + 1)
         if self.options.kind == "own":  # which are fewer: those after the last do nothing
