@@ -32,4 +32,5 @@ for page in README.md docs/*.md docs/howto/*.md docs/start/*.md docs/methods/*.m
     set -f
 done
 [ "$n" -ge 60 ] || fail "only $n commands were found in the pages"
+! command -v python3 >/dev/null 2>&1 || "$SOURCE/docs/figures/draw" --check 2>err || fail "figures of docs/concepts.md are out of date"
 finish
