@@ -27,4 +27,12 @@ same "joined groups" "$(value out rows.grouped.mean)" "$grouped"
 ls joined.chips | grep -q group- || fail "joined.chips has no file of a group"
 error 2 "as many groups as chips" quantize population q3 --chips 2 --fault-rate 0.1 --groups 3 --out none
 error 2 "no spread of cells" quantize population q3 --chips 2 --fault-rate 0.1 --variability 0.1 --groups 2 --out none2
+
+# A checkpoint of another program: what it was quantized with is what its runs are measured on.
+run 0 convert base base.pth
+model=$(sed -n 's/.*"model": *"\([^"]*\)".*/\1/p' base/result.json | head -n 1)
+data=$(sed -n 's/.*"data": *"\([^"]*\)".*/\1/p' base/result.json | head -n 1)
+run 0 quantize ptq base.pth --model "$model" --data "$data" --bits 3 --bn-batches 2 --threads 1 --out foreign
+run 0 eval foreign --integer --threads 1 --json
+json out test_acc
 finish
