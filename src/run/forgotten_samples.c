@@ -1,4 +1,5 @@
-// forgotten_samples.c - which samples of some data a model was made to forget: what pictures leave out.
+// forgotten_samples.c - what a model was made to forget: samples of some data, which pictures leave out, and those
+// whose files are gone, which the next request must still know to be forgotten.
 //
 // In the data of its training they are known by index. In other data, which may hold the same images, by content; where
 // a run has lost its list of samples that is not known, and every sample counts as forgotten.
@@ -78,5 +79,40 @@ lt_status lti_mark_forgotten(const lt_trained_model *m, const lt_view *view, con
             mark_by_index(&known, id, n, mark);
     }
     lti_free(known.forgotten);
+    return status;
+}
+
+// ---- those that are gone
+
+lt_status lti_forgotten_absent(const lt_trained_model *m, const lt_dataset *ds, int64_t **id, int64_t *n)
+{
+    lt_recipe_stage known = {0};
+    *id = NULL;
+    *n = 0;
+    LT_TRY(lti_recipe_note_forgotten(m, &known));
+    for (int64_t i = 0; i < known.n_forgotten; i++)
+        if (lt_dataset_row_of_id(ds, LT_TRAIN, known.forgotten[i]) < 0)
+            known.forgotten[(*n)++] = known.forgotten[i];
+    *id = known.forgotten;
+    return LT_OK;
+}
+
+lt_status lti_forgotten_write(const lt_dataset *ds, const lt_index_set *rows, const int64_t *absent, int64_t n_absent,
+                              const char *path)
+{
+    const int64_t n = rows->n + n_absent, *of_row = ds->split[LT_TRAIN].id;
+    int64_t *all = lti_calloc((size_t)n + 1, sizeof *all);
+    lti_buf b = {0};
+    if (!all)
+        return LTI_NOMEM("forgotten samples");
+    for (int64_t i = 0; i < n; i++)
+        all[i] = i < rows->n ? of_row[rows->row[i]] : absent[i - rows->n];
+    qsort(all, (size_t)n, sizeof *all, compare_ids);
+    lti_buf_puts(&b, "unlearn_idx\n");
+    for (int64_t i = 0; i < n; i++)
+        lti_buf_printf(&b, "%lld\n", (long long)all[i]);
+    lt_status status = b.failed ? LTI_NOMEM("forgotten samples") : lt_write_file_atomic(path, b.data, b.n);
+    lti_buf_clear(&b);
+    lti_free(all);
     return status;
 }

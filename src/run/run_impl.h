@@ -44,6 +44,12 @@ lt_status lti_recipe_note_forgotten(const lt_trained_model *m, lt_recipe_stage *
 // forget.
 lt_status lti_mark_forgotten(const lt_trained_model *m, const lt_view *view, const int64_t *id, int64_t n,
                              uint8_t *mark);
+// Ids of samples that the model, or one before it, has forgotten and that are no longer in ds; malloc'ed for lti_free.
+lt_status lti_forgotten_absent(const lt_trained_model *m, const lt_dataset *ds, int64_t **id, int64_t *n);
+// forgotten.csv: the official ids of the rows and those of absent samples, without which the run after the next one
+// would miss their files.
+lt_status lti_forgotten_write(const lt_dataset *ds, const lt_index_set *rows, const int64_t *absent, int64_t n_absent,
+                              const char *path);
 
 // ---- identity.c
 // The sample list of the run or of the nearest one that it comes from; *found = false when there is none.

@@ -202,8 +202,12 @@ static lt_status write_sets(lti_stream *s)
         LT_TRY(write_list(s, &s->requests.request[k].forget, lti_asprintf("%s/requests/%d.csv", s->to.dir, k + 1)));
     LT_TRY(lt_run_path(s->to.run, "forgotten.csv", path, sizeof path));
     unlink(path); // of an earlier try with other options
-    if (s->before.n == 0)
+    int64_t *absent, n_absent;
+    LT_TRY(lti_forgotten_absent(s->order->base, s->order->ds, &absent, &n_absent));
+    if (s->before.n + n_absent == 0) {
+        lti_free(absent);
         return LT_OK;
+    }
     lt_index_set both = {0};
     uint8_t *all = lti_calloc((size_t)lti_stream_n_train(s) + 1, 1);
     lt_status status = all ? LT_OK : LTI_NOMEM("index set");
@@ -214,8 +218,9 @@ static lt_status write_sets(lti_stream *s)
     }
     if (status == LT_OK) {
         lt_index_set_digest(s->order->ds, LT_TRAIN, &both, s->forgotten_digest);
-        status = lt_forget_write(s->order->ds, &both, path);
+        status = lti_forgotten_write(s->order->ds, &both, absent, n_absent, path);
     }
+    lti_free(absent);
     lti_free(both.row);
     lti_free(all);
     return status;

@@ -155,6 +155,7 @@ static lt_status open_inputs(lti_unlearning *u)
     const lt_unlearn_order *o = u->order;
     const lt_forget_request request = {.spec = o->what.forget, .seed = o->what.forget_seed, .is_new = true};
     LT_TRY(lt_trained_model_sets(o->base, o->ds, &request, &u->sets));
+    LT_TRY(lti_forgotten_absent(o->base, o->ds, &u->absent, &u->n_absent));
     LT_TRY(read_history(u));
     LT_TRY(open_history(u));
     LT_TRY(lt_trained_model_clip(o->base, &u->clip.cfg));
@@ -208,13 +209,13 @@ static lt_status write_sets(lti_unlearning *u)
     LT_TRY(lt_forget_write(ds, &u->sets.forget, path));
     LT_TRY(lt_run_path(u->to.run, "forgotten.csv", path, sizeof path));
     unlink(path); // of an earlier try with other options
-    if (u->sets.n_before == 0)
+    if (u->sets.n_before + u->n_absent == 0)
         return LT_OK;
     lt_index_set all = {0};
     lt_status status = lt_index_set_complement(ds->split[LT_TRAIN].n, &u->sets.retain, &all);
     if (status == LT_OK) {
         lt_index_set_digest(ds, LT_TRAIN, &all, u->forgotten_digest);
-        status = lt_forget_write(ds, &all, path);
+        status = lti_forgotten_write(ds, &all, u->absent, u->n_absent, path);
     }
     lt_index_set_clear(&all);
     return status;
@@ -314,6 +315,7 @@ lt_status lt_unlearn_dir(const lt_unlearn_order *order, lt_unlearn_record *recor
     lt_signals_destroy(u->before);
     lti_earlier_close(&u->earlier);
     lt_recipe_clear(&u->history);
+    lti_free(u->absent);
     lt_sample_sets_clear(&u->sets);
     lti_until_clear(&u->until);
     lt_model_destroy(u->model);

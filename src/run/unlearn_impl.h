@@ -16,7 +16,8 @@ typedef struct lti_unlearning { // everything that must be given back
     lti_earlier earlier;
     lti_clip_recipe clip;
     lt_sample_sets sets;
-    lti_until until; // open with --until held-out
+    int64_t *absent, n_absent; // ids that were forgotten before and whose files are gone
+    lti_until until;           // open with --until held-out
     lt_result_dir to;
     lt_unlearn_result result;
     lt_signals *after, *before;      // outputs on the three groups

@@ -167,7 +167,7 @@ void lti_unlearning_fill(const lti_unlearning *u, double start_s, lt_unlearn_rec
     const lt_unlearn_result *result = &u->result;
     r->n_forget = u->sets.forget.n;
     r->n_retain = u->sets.retain.n;
-    r->n_forgotten_before = u->sets.n_before;
+    r->n_forgotten_before = u->sets.n_before + u->n_absent;
     r->epochs = result->train.epochs;
     r->steps = result->train.steps;
     r->setup = result->setup;
