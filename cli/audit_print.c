@@ -95,6 +95,8 @@ static void print_metrics(const lt_audit_report *r, const lt_mia *attack, cli_ta
         if (!(metric->flags & LT_METRIC_TABLE) || (metric->source == LT_METRIC_OF_ATTACK) != (attack != NULL))
             continue;
         const lt_metric_result *m = lt_audit_metric(r, (lt_metric_id)i, attack);
+        if (!m && (metric->flags & LT_METRIC_OPTIONAL)) // of whole classes that were forgotten
+            continue;
         const bool has_verdict =
             m && r->in->n_retrained > 0 && (metric->flags & LT_METRIC_JUDGED) && isfinite(m->value);
         char *name = cli_format("%s %%", lt_metric_title((lt_metric_id)i, attack, title));

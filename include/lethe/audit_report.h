@@ -178,7 +178,8 @@ LT_API lt_status lt_audit_put(lt_audit_report *report, lt_metric_id id, const lt
 LT_API lt_status lt_audit_judge(lt_audit_report *report); // after the last kind: bands, verdicts, gaps, intervals
 // Holds verdicts against those of the original model, judged with the same oracles (lt_verdict_given_original): the
 // verdict over all metrics, those of metrics that forgotten samples enter and, where the original is indistinguishable
-// over all metrics, every one. original: kept by the caller as long as the report; may be the report itself.
+// over all metrics, every one. Where none of the metrics of forgotten samples can tell, all metrics together cannot.
+// original: kept by the caller as long as the report; may be the report itself.
 LT_API void lt_audit_judge_original(lt_audit_report *report, const lt_audit_report *original);
 LT_API const lt_metric_result *lt_audit_metric(const lt_audit_report *report, lt_metric_id id, const lt_mia *attack);
 // What the diagnostics of AMUN's bound measured, one row per sample, as an npz; LT_E_USAGE when there is nothing.

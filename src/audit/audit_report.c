@@ -215,11 +215,17 @@ lt_status lt_audit_judge(lt_audit_report *r)
     return fill_gaps(r);
 }
 
+static bool is_judged(const lt_metric_result *m)
+{
+    return (lt_metric_get(m->id)->flags & LT_METRIC_JUDGED) && !isnan(m->value);
+}
+
 // Retained and test samples alone say what a model can still do, not what it has forgotten: there a model that is like
 // retraining is worth the word even where the original is so, too.
 void lt_audit_judge_original(lt_audit_report *r, const lt_audit_report *original)
 {
     const lt_verdict overall = original->overall;
+    bool some_tell = false; // of the metrics of forgotten samples
     const bool is_blind = lt_verdict_given_original(LT_VERDICT_SAME, overall) != LT_VERDICT_SAME;
     r->original = original;
     r->overall = lt_verdict_given_original(r->overall, overall);
@@ -230,7 +236,11 @@ void lt_audit_judge_original(lt_audit_report *r, const lt_audit_report *original
             m->test.verdict = lt_verdict_given_original(m->test.verdict, overall);
         else if (of && lt_metric_of_forgotten(m->id))
             m->test.verdict = lt_verdict_given_original(m->test.verdict, of->test.verdict);
+        some_tell =
+            some_tell || (is_judged(m) && lt_metric_of_forgotten(m->id) && m->test.verdict != LT_VERDICT_CANNOT_TELL);
     }
+    if (r->overall == LT_VERDICT_SAME && !some_tell)
+        r->overall = LT_VERDICT_CANNOT_TELL;
 }
 
 // ---- lint

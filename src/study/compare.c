@@ -188,7 +188,8 @@ static void hold_against_original(const lt_study_result *x, const lt_study_summa
     if (original != s && (!original->verdict || !lt_verdict_find(original->verdict, &of_original)))
         of_original = LT_VERDICT_DIFFERENT;
     const bool is_blind = lt_verdict_given_original(LT_VERDICT_SAME, of_original) != LT_VERDICT_SAME;
-    s->verdict = lt_verdict_text(lt_verdict_given_original(overall, of_original));
+    bool some_tell = false; // of the metrics of forgotten samples
+    overall = lt_verdict_given_original(overall, of_original);
     for (int i = 0; i < x->n_metrics; i++) {
         lt_equivalence *test = &s->value[i].test;
         if (!s->value[i].is_compared)
@@ -197,7 +198,9 @@ static void hold_against_original(const lt_study_result *x, const lt_study_summa
             test->verdict = lt_verdict_given_original(test->verdict, of_original);
         else if (original->value[i].is_compared && enters_forgotten(&x->metric[i]))
             test->verdict = lt_verdict_given_original(test->verdict, original->value[i].test.verdict);
+        some_tell = some_tell || (enters_forgotten(&x->metric[i]) && test->verdict != LT_VERDICT_CANNOT_TELL);
     }
+    s->verdict = lt_verdict_text(overall == LT_VERDICT_SAME && !some_tell ? LT_VERDICT_CANNOT_TELL : overall);
 }
 
 static const lt_study_summary *find_original(const lt_study_result *x, const lt_study_summary *s)

@@ -409,6 +409,11 @@ static void an_original_is_held_against_each_metric(void **state)
     assert_int_equal(lt_audit_metric(method, LT_METRIC_UA, NULL)->test.verdict, LT_VERDICT_SAME);
     assert_int_equal(lt_audit_metric(method, LT_METRIC_TA, NULL)->test.verdict, LT_VERDICT_SAME);
     assert_int_equal(lt_audit_metric(method, LT_METRIC_MIS, NULL)->test.verdict, LT_VERDICT_CANNOT_TELL);
+    // an original that differs in retained and test samples alone: no metric of forgotten samples can tell
+    original->metric[0].test.verdict = LT_VERDICT_SAME;
+    lt_audit_judge_original(method, original);
+    assert_int_equal(method->overall, LT_VERDICT_CANNOT_TELL);
+    assert_int_equal(lt_audit_metric(method, LT_METRIC_TA, NULL)->test.verdict, LT_VERDICT_SAME);
     lt_comparison_clear(&c);
 }
 
