@@ -282,7 +282,7 @@ lt_status lt_tensor_file_open(const char *path, lt_tensor_file **file)
         lti_free(bytes);
         return status;
     }
-    if (n > 1 && head[0] == 0x80 && head[1] >= 2 && head[1] <= 5 && (n < 8 || head[7])) {
+    if (n > 1 && head[0] == 0x80 && head[1] >= 2 && head[1] <= 5 && (n < 9 || head[8] != '{')) {
         lti_free(bytes);
         LT_FAIL(LT_E_FORMAT, "%s: expected a file written by torch.save, found another pickle", path);
         return lt_error_hint("save the state_dict of the model: torch.save(model.state_dict(), FILE)");

@@ -245,6 +245,36 @@ static void add_plus_list(lti_buf *b, const char *text, size_t n)
         lti_buf_printf(b, "%c", text[i] == ',' ? '+' : text[i]);
 }
 
+static int count_list(const char *text, size_t n)
+{
+    int count = 1;
+    for (size_t i = 0; i < n; i++)
+        count += text[i] == ',';
+    return count;
+}
+
+// MEAN:STD, one number or one per channel each.
+static lt_status check_counts(const char *normalize, const char *colon, int channels)
+{
+    const int n_mean = count_list(normalize, (size_t)(colon - normalize)), n_std = count_list(colon, strlen(colon));
+    if ((n_mean == 1 || n_mean == channels) && (n_std == 1 || n_std == channels))
+        return LT_OK;
+    return LT_FAIL(LT_E_USAGE, "--normalize '%s': expected one mean and one deviation, or %d of each, found %d and %d",
+                   normalize, channels, n_mean, n_std);
+}
+
+// Pixels are in [0,1] where they meet the network; the numbers of another range would be taken in silence.
+static lt_status check_range(const char *normalize, const lti_model_spec *spec)
+{
+    for (int i = 0; i < spec->n_channels; i++)
+        if (spec->mean[i] < 0 || spec->mean[i] > 1 || spec->std[i] > 1) {
+            LT_FAIL(LT_E_USAGE, "--normalize '%s': expected mean and deviation of pixels in [0,1], found %g and %g",
+                    normalize, (double)spec->mean[i], (double)spec->std[i]);
+            return lt_error_hint("numbers of pixels in 0..255 are to be divided by 255");
+        }
+    return LT_OK;
+}
+
 lt_status lt_model_spec_normalize(const char *spec, const char *normalize, int channels, char **out)
 {
     lti_model_spec parsed;
@@ -257,6 +287,7 @@ lt_status lt_model_spec_normalize(const char *spec, const char *normalize, int c
             return LT_FAIL(LT_E_USAGE, "--normalize '%s': expected %s", normalize,
                            parsed.normalize ? "nothing, because the model spec has mean and std already"
                                             : "MEAN:STD such as 0.4914,0.4822,0.4465:0.2023,0.1994,0.2010, or none");
+        LT_TRY(check_counts(normalize, colon, channels));
         lti_buf_printf(&b, "%s%cmean=", spec, strchr(spec, ':') ? ',' : ':');
         add_plus_list(&b, normalize, (size_t)(colon - normalize));
         lti_buf_puts(&b, ",std=");
@@ -265,6 +296,7 @@ lt_status lt_model_spec_normalize(const char *spec, const char *normalize, int c
         lt_status status = text ? lti_model_spec_parse(text, channels, &parsed) : LTI_NOMEM("model spec");
         free(text);
         LT_TRY(status);
+        LT_TRY(check_range(normalize, &parsed));
     }
     *out = lti_model_spec_text(&parsed);
     return *out ? LT_OK : LTI_NOMEM("model spec");

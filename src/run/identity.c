@@ -135,13 +135,27 @@ static lt_status identify(const lt_trained_model *m, const char *path, lt_datase
     return status;
 }
 
+// The first class that has another name in the data; -1 = none, or names are not known.
+static int find_other_class(const lt_trained_model *m, const lt_dataset *ds)
+{
+    const char *const *of_model = m->model->class_names;
+    for (int i = 0; of_model && ds->class_names && i < ds->n_classes && i < m->model->shape.n_classes; i++)
+        if (strcmp(of_model[i], ds->class_names[i]) != 0)
+            return i;
+    return -1;
+}
+
 lt_status lt_trained_model_check_data(const lt_trained_model *m, lt_dataset *ds, lt_data_use use, lt_events *events)
 {
     const char *digest = lt_trained_model_meta(m, "lethe.data_digest");
     if (!digest || strcmp(digest, ds->digest) == 0)
         return LT_OK;
     if (use == LT_DATA_ANY) {
+        const int other = find_other_class(m, ds);
         lt_warn(events, "data.other", "%s was trained on other data than %s", m->name, ds->spec);
+        if (other >= 0)
+            lt_warn(events, "data.classes", "class %d is '%s' for %s and '%s' in %s: are these the same classes?",
+                    other, m->model->class_names[other], m->name, ds->class_names[other], ds->spec);
         return LT_OK;
     }
     char *path = find_list(m);

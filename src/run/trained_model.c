@@ -97,8 +97,22 @@ static lt_status choose_spec(const lt_trained_model *m, const lt_model_fallback 
     return lt_model_spec_normalize(f->model, is_given(f->normalize) ? f->normalize : "none", channels, spec);
 }
 
+// Labels are counted in the order of the data: the same names in another order would be other classes.
+static lt_status check_class_order(const char *path, const char *const *name, const lt_dataset *ds)
+{
+    for (int i = 0; ds && ds->class_names && i < ds->n_classes; i++)
+        for (int k = 0; k < ds->n_classes; k++)
+            if (i != k && !strcmp(name[i], ds->class_names[k])) {
+                LT_FAIL(LT_E_USAGE, "--classes %s: class %d is '%s', which is class %d in %s", path, i, name[i], k,
+                        ds->spec);
+                return lt_error_hint("folders count in the order of their names: rename them so that they sort in the "
+                                     "order of the training");
+            }
+    return LT_OK;
+}
+
 // One name a line.
-static lt_status read_classes(const char *path, lt_model *model)
+static lt_status read_classes(const char *path, const lt_dataset *ds, lt_model *model)
 {
     enum { MAX_BYTES = 1 << 24 };
     char *text, *save = NULL;
@@ -117,6 +131,8 @@ static lt_status read_classes(const char *path, lt_model *model)
                            ? lt_model_set_class_names(model, name)
                            : LT_FAIL(LT_E_FORMAT, "--classes %s: expected %d names, one a line, found %d", path,
                                      model->shape.n_classes, n_names);
+    if (status == LT_OK && ds && ds->n_classes == n_names)
+        status = check_class_order(path, name, ds);
     lti_free(name);
     lti_free(text);
     return status;
@@ -155,7 +171,7 @@ static lt_status open_file(const lt_model_fallback *fallback, const lt_dataset *
     lt_status status = lt_model_open(m->path, spec, spec && has_shape ? &shape : NULL, &m->model);
     free(spec);
     if (status == LT_OK && is_given(f->classes))
-        status = read_classes(f->classes, m->model);
+        status = read_classes(f->classes, ds, m->model);
     return status;
 }
 
