@@ -148,7 +148,7 @@ static lt_status gather_model(lti_gather *g, const lt_model *m, const lt_dataset
     return LT_OK;
 }
 
-// A page of quantized runs alone shows the first of them, where its data is at hand.
+// A page of quantized runs alone shows the first of them, where its data is available.
 static lt_status gather_quantized(lti_gather *g, const char *dir)
 {
     lt_trained_model run;
