@@ -118,7 +118,7 @@ void cli_lint_print(const json_t *lint, FILE *out)
 
 void cli_audit_print(const lt_audit_report *r, const json_t *result, FILE *out)
 {
-    cli_table t = {.n_columns = 5, .left = {true, false, false, false, true}};
+    cli_table t = {.n_columns = 5, .left = {true, false, false, false, true}, .drop = {[2] = 1}};
     lt_representation_summary stages;
     cli_table_row(&t, "metric", LT_KIND_UNLEARNED, LT_KIND_RETRAINED, "difference",
                   r->in->n_retrained > 0 ? "verdict" : "");
@@ -129,7 +129,7 @@ void cli_audit_print(const lt_audit_report *r, const json_t *result, FILE *out)
     cli_table_print(&t, out);
     cli_table_clear(&t);
     if (isfinite(r->summary.gap_mis))
-        fprintf(out, "average gap: %.2f points with MIS, %.2f with phi AUC; all metrics together: %s\n",
+        fprintf(out, "average gap: %.2f points with MIS, %.2f with phi AUC\nall metrics together: %s\n",
                 100 * r->summary.gap_mis, 100 * r->summary.gap_auc, lt_verdict_text(r->overall));
     print_bound(json_object_get(result, "diagnostics"), out);
     if (lt_audit_representation(r, &stages) == LT_OK && stages.n > 0)

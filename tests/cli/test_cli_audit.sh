@@ -154,6 +154,9 @@ run 0 audit --allow-lint runs/r2 --also runs/ft --oracle runs/r3,runs/r4
 contains err "^notice: option also is now called RUN"
 same "tables" "$(grep -c '^forget accuracy %' out)" 2
 run 6 audit runs/r3 runs/r2 --oracle runs/r3 --max-gap 1e-9
+[ "$(awk '/^(error|warning|note):/ { next } { if (length($0) > n) n = length($0) } END { print n + 0 }' out)" -le 80 ] ||
+    fail "the table of audit is wider than 80 columns"
+lacks out "forgotten classes *-"
 error 2 "scores is of one run" audit runs/r2 runs/ft --scores scores2.npz
 error 2 "omit the run" audit --signals "$target" runs/ft
 error 2 "omit runs/ft" audit --signals "$target" --also runs/ft
