@@ -209,8 +209,13 @@ static void signatures_name_the_key(void **state)
     assert_ok(lt_ledger_open(p->file, LT_LEDGER_APPEND, &ledger));
     assert_fails(LT_E_INPUT, "expected a signing key, found no file", lt_ledger_sign(ledger, "/nowhere", &signature));
     assert_fails(LT_E_FORMAT, "PRIVATE KEY", lt_ledger_sign(ledger, p->sample_key, &signature));
+    lt_ledger_entry head;
+    assert_ok(lt_ledger_head(ledger, &head));
     assert_ok(lt_ledger_sign(ledger, other, &signature)); // a second signatory
     assert_int_equal(signature.covers, 5);
+    assert_int_equal(head.id, 5);
+    assert_string_equal(signature.covers_digest, head.digest);
+    assert_string_equal(signature.fingerprint, fingerprint);
     lt_ledger_close(ledger);
     assert_ok(verify_at(p->file, &(lt_ledger_verify_spec){.public_key = other_public}));
     assert_ok(verify_at(p->file, &(lt_ledger_verify_spec){.public_key = public_key}));

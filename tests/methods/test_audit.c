@@ -251,6 +251,23 @@ static void the_whole_audit_is_consistent(void **state)
     assert_near(a.phi.ft, a.conf.ft, 1e-9); // confidence is a monotone function of phi
 }
 
+// One sample of each group after the other is misread, at three different rates.
+static void accuracies_are_those_of_their_groups(void **state)
+{
+    (void)state;
+    static const int n_wrong[3] = {4, 6, 10};
+    static toy t;
+    lt_audit a;
+    toy_init(&t, (const int[]){40, 20, 40}, (const double[]){9, 9, 9}, 0.0);
+    for (int g = 0, first = 0; g < 3; first += g == 1 ? 20 : 40, g++)
+        for (int i = first; i < first + n_wrong[g]; i++)
+            t.label[i] = (t.label[i] + 1) % 4;
+    assert_ok(lt_audit_run(&t.s, 5, &a));
+    assert_near(a.ra, 0.9, 1e-12);
+    assert_near(a.ua, 0.7, 1e-12);
+    assert_near(a.ta, 0.75, 1e-12);
+}
+
 static void every_allocation_may_fail(void **state)
 {
     (void)state;
@@ -338,6 +355,7 @@ int main(void)
         cmocka_unit_test(thresholds_are_class_wise_with_a_fallback),
         cmocka_unit_test(empty_groups_are_refused),
         cmocka_unit_test(the_gap_is_the_mean_of_four_distances),
+        cmocka_unit_test(accuracies_are_those_of_their_groups),
         cmocka_unit_test(the_whole_audit_is_consistent),
         cmocka_unit_test(every_allocation_may_fail),
         cmocka_unit_test(svc_equals_scikit_learn),

@@ -207,6 +207,31 @@ static void expect_bands(const json_t *result, double steps)
     expect(result, "avg_gap", fabs(steps) * STEP);
 }
 
+// Every member of a null band, of metrics of the model.
+static void expect_tests(const json_t *result, const lt_audit_report *report)
+{
+    static const struct {
+        lt_metric_id id;
+        const char *key;
+    } judged[] = {
+        {LT_METRIC_UA, "ua"}, {LT_METRIC_RA, "ra"}, {LT_METRIC_TA, "ta"}, {LT_METRIC_MIS, "svc_mia.confidence"}};
+    for (size_t i = 0; i < sizeof judged / sizeof *judged; i++) {
+        const lt_equivalence *c = &lt_audit_metric(report, judged[i].id, NULL)->test;
+        const struct {
+            const char *key;
+            double value;
+        } member[] = {
+            {"mean", c->mean}, {"sd", c->sd},       {"low", c->mean - c->band}, {"high", c->mean + c->band},
+            {"p", c->p},       {"bound", c->bound}, {"margin", c->margin},      {"difference", c->difference}};
+        assert_true(c->band > 0 && c->p != c->bound);
+        for (size_t k = 0; k < sizeof member / sizeof *member; k++) {
+            char path[96];
+            snprintf(path, sizeof path, "null_band.%s.%s", judged[i].key, member[k].key);
+            expect(result, path, member[k].value);
+        }
+    }
+}
+
 static void metrics_arrive_in_the_json_of_a_comparison(void **state)
 {
     (void)state;
@@ -242,6 +267,7 @@ static void metrics_arrive_in_the_json_of_an_audit(void **state)
     for (int i = 0; i < 2; i++)
         expect_model(json_array_get(json_object_get(result, "oracles"), (size_t)i), 1 + i);
     expect_bands(result, 1.5);
+    expect_tests(result, c.row[METHOD].report);
     json_decref(result);
     free(text);
     lt_comparison_clear(&c);
