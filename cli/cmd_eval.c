@@ -81,8 +81,10 @@ static void print_splits(const json_t *splits, FILE *out)
     cli_table_row(&t, "split", "images", "accuracy %", "loss", "calibration error %");
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         const json_t *s = json_object_get(splits, names[i]);
-        char acc[24], ece[24], *n = cli_format("%.0f", cli_real(s, "n")),
-                               *loss = cli_format("%.4f", cli_real(s, "loss"));
+        char acc[24], ece[24],
+            *n = cli_format("%.0f", cli_real(s, "n")),
+            *loss =
+                json_is_number(json_object_get(s, "loss")) ? cli_format("%.4f", cli_real(s, "loss")) : cli_format("-");
         if (s)
             cli_table_row(&t, names[i], n, cli_percent(cli_real(s, "acc"), acc), loss,
                           cli_percent(cli_real(s, "ece"), ece));
