@@ -3,6 +3,7 @@
 // Sizes in the archive are claims: a member is measured against its shape before anything is allocated, and a
 // compressed member cannot claim more than deflate can expand. Reading to the end makes libzip check the CRC.
 #include "io/tensorfile_impl.h"
+#include <errno.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -321,10 +322,11 @@ static lt_status read_archive(zip_source_t *source, size_t n_bytes, const char *
     char prefix[NAME_MAX_BYTES];
     zip_error_t error;
     zip_error_init(&error);
+    errno = 0; // for want of memory libzip may say that this is no archive
     zip_t *zip = zip_open_from_source(source, ZIP_RDONLY, &error);
     if (!zip) {
+        const bool memory = errno == ENOMEM || zip_error_code_zip(&error) == ZIP_ER_MEMORY;
         zip_source_free(source);
-        const bool memory = zip_error_code_zip(&error) == ZIP_ER_MEMORY;
         lt_status status =
             memory ? LTI_NOMEM(label)
                    : LT_FAIL(LT_E_FORMAT,
