@@ -214,7 +214,7 @@ typedef enum lt_verdict {
     LT_VERDICT_CANNOT_TELL, // "this study cannot tell": see lt_verdict_given_original
     LT_N_VERDICTS
 } lt_verdict;
-LT_API const char *lt_verdict_text(lt_verdict v);
+LT_API const char *lt_verdict_text(lt_verdict v);             // as it stands in results
 LT_API bool lt_verdict_find(const char *text, lt_verdict *v); // of lt_verdict_text; false for anything else
 // The original model has forgotten nothing. Where its own verdict is LT_VERDICT_SAME, that of another model is no
 // evidence of forgetting: LT_VERDICT_SAME becomes LT_VERDICT_CANNOT_TELL, for the original itself too. Other verdicts
