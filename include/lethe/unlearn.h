@@ -94,6 +94,7 @@ typedef struct lt_unlearn_default {
     int32_t epochs;        // 0 ends a list
     int64_t batch;         // 0 = that of the base run
     int32_t lr_step_every; // epochs; 0 = constant; LT_STEP_HALF, LT_STEP_COSINE
+    bool of_adam;          // the area is the sum of Adam's rates: at most so far a parameter moves
 } lt_unlearn_default;
 
 typedef struct lt_unlearn_form {  // one of two forms of a method, chosen by a rule or an option

@@ -122,16 +122,17 @@ lt_status lti_fill_defaults(const lt_unlearn_method *method, const lt_unlearn_in
     s->setup.is_published = is_published;
     s->setup.has_batchnorm = in->model->n_state > 0;
     s->setup.lr_area_default = own && own->area > 0 ? own->area : (double)NAN;
-    const bool has_area = r->optimizer == LT_SGD;
-    if (r->lr_area >= 0 && !has_area)
-        return LT_FAIL(LT_E_USAGE, "--lr-area: it is that of sgd; give --lr with another optimizer");
+    s->has_area = r->optimizer == (own && own->of_adam ? LT_ADAMW : LT_SGD);
+    if (r->lr_area >= 0 && !s->has_area)
+        return LT_FAIL(LT_E_USAGE, "--lr-area: it is that of %s; give --lr with another optimizer",
+                       own && own->of_adam ? "adamw" : "sgd");
     if (r->lr_area >= 0 && r->lr > 0 && own) // rows with a rate of their own cannot tell it from one that was given
         return LT_FAIL(LT_E_USAGE, "--lr-area: expected it or --lr, found both");
     if (r->lr_area >= 0)
         s->area = r->lr_area;
     else if (r->lr > 0)
         return LT_OK;
-    else if (has_area && d && d->area > 0)
+    else if (s->has_area && d && d->area > 0)
         s->area = d->area;
     else if (d)
         r->lr = d->lr;
@@ -223,7 +224,7 @@ lt_status lti_set_lr(const lt_unlearn_method *method, lti_setting *s, lt_job *jo
                            : c->schedule == LT_SCHED_STEP ? c->lr_step_every
                                                           : 0;
     setup->steps_per_epoch = lti_steps_per_epoch(job);
-    setup->lr_area = c->optimizer == LT_SGD ? setup->lr * unit_area(job) : (double)NAN;
+    setup->lr_area = s->has_area ? setup->lr * unit_area(job) : (double)NAN;
     setup->lr_area_wanted = isnan(s->area) || s->area <= setup->lr_area * (1 + 1e-9) ? setup->lr_area : s->area;
     if (!(c->lr >= 0))
         return LT_FAIL(LT_E_USAGE, "%s: expected a learning rate of 0 or more, found %g", method->name, (double)c->lr);

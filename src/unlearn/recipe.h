@@ -101,6 +101,7 @@ typedef struct lti_recipe {
 // ---- defaults.c: what a recipe leaves open
 typedef struct lti_setting { // of one run
     double area;             // to spend; NAN = the learning rate is given
+    bool has_area;           // the optimizer is the one that the method's areas are stated for
     bool may_raise_epochs;
     float lr_cap;
     lt_unlearn_setup setup;

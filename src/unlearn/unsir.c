@@ -185,7 +185,7 @@ static lt_status plan(const lt_unlearn_in *in, const void *cfg, lt_unlearn_plan_
 }
 
 static const lt_unlearn_default defaults[] = {
-    {.lr = 2e-4f, .epochs = 2, .lr_step_every = 1},
+    {.area = 0.12, .epochs = 2, .lr_step_every = 1, .of_adam = true},
     {.epochs = 0},
 };
 
