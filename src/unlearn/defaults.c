@@ -14,6 +14,7 @@
 enum { BATCH_UNKNOWN = 128, MOST_EPOCHS_FACTOR = 3 };
 #define LR_CAP_UNKNOWN 0.1f
 #define AREA_MOMENTUM 0.9f
+#define ADAM_CAP_SHARE 0.03f // of the largest rate of sgd: a step of Adam moves every parameter by about its rate
 
 // ---- the setting
 
@@ -108,6 +109,7 @@ lt_status lti_fill_defaults(const lt_unlearn_method *method, const lt_unlearn_in
     LT_TRY(choose_setting(method, in, cfg, &s->setup.form, &holds));
     const lt_unlearn_default *own = find_default(method->defaults, holds);
     const lt_unlearn_default *published = find_default(method->published, holds);
+    s->lr_cap *= own && own->of_adam ? ADAM_CAP_SHARE : 1;
     const bool is_published = r->preset == LTI_PRESET_PUBLISHED;
     const lt_unlearn_default *d = is_published && published ? published : own;
     if (is_published && !published)
