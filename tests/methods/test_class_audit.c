@@ -245,7 +245,7 @@ static void what_cannot_be_audited_is_named(void **state)
 
 // ---- subclasses
 
-enum { SUB_KEPT = 10, SUB_GONE = 11, SUB_OTHER = 90 };
+enum { SUB_KEPT = 10, SUB_GONE = 11, SUB_OTHER = 90, N_GONE = PER / 2 }; // N_GONE: of the test samples
 
 static bool is_gone(int i) // class 1 has two subclasses, every second sample of it is of the forgotten one
 {
@@ -298,7 +298,7 @@ static void a_subclass_is_a_class_of_its_own(void **state)
                     tv += 0.5 * fabs(p[k] - q[k]) / N_ORACLES;
             }
         }
-        assert_true(n[1][1] == PER / 2 && n[1][0] == PER * K - PER / 2);
+        assert_true(n[1][1] == N_GONE && n[1][0] == PER * K - N_GONE);
         assert_true(fabs(m->acc.acc_f - right[1][1] / n[1][1]) < 1e-12);
         assert_true(fabs(m->acc.acc_r - right[1][0] / n[1][0]) < 1e-12);
         assert_true(fabs(m->acc.acc_f_train - right[0][1] / n[0][1]) < 1e-12);
@@ -314,7 +314,7 @@ static void a_subclass_is_a_class_of_its_own(void **state)
         int64_t n_test;
         double acc;
         assert_ok(lt_sample_group_acc(w.model, LT_SAMPLES_TEST_FORGET, &acc, &n_test));
-        assert_true(n_test == PER / 2 && fabs(acc - m->acc.acc_f) < 1e-12);
+        assert_true(n_test == N_GONE && fabs(acc - m->acc.acc_f) < 1e-12);
         lt_class_audit_destroy(a);
         world_close(&w);
     }
