@@ -447,7 +447,7 @@ static void damage_is_found(void **state)
     // A record that says something else than its address.
     file_of(p, 3, "entry.json", path);
     overwrite(path, "\"lr\": \"0.05\"", "\"lr\": \"0.07\"");
-    assert_fails(LT_E_INTEGRITY, "lr is not what", lt_ref_plan_create(f.dir, &f.request, &again));
+    assert_fails(LT_E_INTEGRITY, "lr does not match", lt_ref_plan_create(f.dir, &f.request, &again));
     overwrite(path, "\"lr\": \"0.07\"", "\"lr\": \"0.05\"");
     overwrite(path, "\"seed\": 33", "\"seed\": 34");
     assert_fails(LT_E_INTEGRITY, "seed is not what", lt_ref_plan_create(f.dir, &f.request, &again));
