@@ -314,7 +314,7 @@ static void test_bad_files(void **state)
         {extra, "bn9.num_batches_tracked", ""},
         {extra_weight, "fc.weight", ""},
         {input_name, "tensor x", ""},
-        {data_parallel, "tensor module.conv1.weight", ""},
+        {data_parallel, "tensors module.conv1.weight and conv1.weight", ""},
         {misshapen, "layer1.0.conv1.weight: expected shape (2,2,3,3), found (36,1,1,1)", ""},
         {flat, "linear.weight", ""},
         {integers, "bn1.weight: expected floating point", ""},

@@ -450,7 +450,7 @@ static void damage_is_found(void **state)
     assert_fails(LT_E_INTEGRITY, "lr does not match", lt_ref_plan_create(f.dir, &f.request, &again));
     overwrite(path, "\"lr\": \"0.07\"", "\"lr\": \"0.05\"");
     overwrite(path, "\"seed\": 33", "\"seed\": 34");
-    assert_fails(LT_E_INTEGRITY, "seed is not what", lt_ref_plan_create(f.dir, &f.request, &again));
+    assert_fails(LT_E_INTEGRITY, "seed does not match", lt_ref_plan_create(f.dir, &f.request, &again));
     assert_ok(lt_write_file_atomic(path, "{", 1));
     assert_fails(LT_E_INTEGRITY, "entry.json", lt_ref_plan_create(f.dir, &f.request, &again));
     assert_ok(lt_store_list(f.dir, &json));
