@@ -82,7 +82,7 @@ VNNI INLINE void tile_vnni(const lti_int_conv *c, const lti_int_end *e, int64_t 
     sum_vnni(c, x, c->weights + k * c->kp, places, blocks, acc);
     for (int b = 0; b < blocks; b++) {
         const int64_t first = k + b * LTI_INT_LANES, left = c->k - first;
-        const __mmask16 mask = left >= LTI_INT_LANES ? 0xffff : (__mmask16)((1u << left) - 1);
+        const __mmask16 mask = (__mmask16)(left >= LTI_INT_LANES ? 0xffffu : (1u << left) - 1u);
         for (int i = 0; i < places; i++)
             end_vnni(e, (place + i) * c->k + first, first, mask, acc[i][b]);
     }
