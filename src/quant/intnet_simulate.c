@@ -145,12 +145,12 @@ static lt_status simulate_affine(simulation *m, const lti_int_layer *l, int64_t 
 static void simulate_layer_norm(simulation *m, const lti_int_layer *l)
 {
     const lti_int_tensor *s = &m->net->tensor[l->source];
-    const int64_t n = s->h * s->w * s->c;
+    const int64_t n = s->h * s->w * s->c, half = n / 2;
     const double *x = m->value[l->source];
     long double sum = 0, square = 0;
     for (int64_t i = 0; i < n; i++)
         sum += nearbyint(x[i] / s->scale);
-    const long double mean = floorl((sum + (long double)(n / 2)) / (long double)n);
+    const long double mean = floorl((sum + (long double)half) / (long double)n);
     for (int64_t i = 0; i < n; i++) {
         const long double d = (long double)nearbyint(x[i] / s->scale) - mean;
         square += d * d;
