@@ -57,7 +57,7 @@ static void add_wrapped(lti_buf *b, int column, const char *text)
     lti_buf_puts(b, "\n");
 }
 
-static const char *placeholder(const lt_option *o)
+static const char *get_metavar(const lt_option *o)
 {
     if (lti_opt_is_switch(o))
         return "";
@@ -113,7 +113,7 @@ static void add_help_row(lti_buf *b, const lt_optset *set, const lti_opt_row *ro
     const char *dot = strrchr(name, '.');
     const int head = dot ? (int)(dot - name) + 1 : 0;
     lti_buf_printf(&option, "--%.*s%s%s%s", head, name, lti_opt_is_switch(o) ? "[no-]" : "", name + head,
-                   placeholder(o));
+                   get_metavar(o));
     describe(&text, o);
     if (option.data && text.data)
         add_help_line(b, option.data, text.data);

@@ -75,6 +75,30 @@ static const char code_memory[] =
     "    return acc;\n"
     "}\n\n";
 
+static const char code_pool[] =
+    "static void run_pool(const layer *l)\n"
+    "{\n"
+    "    const tensor *s = &tensors[l->source], *d = &tensors[l->target];\n"
+    "    for (int32_t y = 0; y < l->h; y++)\n"
+    "        for (int32_t x = 0; x < l->w; x++)\n"
+    "            for (int32_t k = 0; k < l->k; k++) {\n"
+    "                int32_t v = l->kind == MAX_POOL && s->type == I32 ? INT32_MIN : 0;\n"
+    "                for (int32_t r = 0; r < l->kernel; r++)\n"
+    "                    for (int32_t q = 0; q < l->kernel; q++) {\n"
+    "                        const int32_t sy = y * l->stride - l->pad + r, sx = x * l->stride - l->pad + q;\n"
+    "                        if (sy < 0 || sy >= s->h || sx < 0 || sx >= s->w)\n"
+    "                            continue;\n"
+    "                        const int32_t i = integer_at(s, (sy * s->w + sx) * s->c + k);\n"
+    "                        v = l->kind == MAX_POOL ? (i > v ? i : v) : v + i;\n"
+    "                    }\n"
+    "                if (d->type == U8)\n"
+    "                    memory[d->offset + (y * l->w + x) * l->k + k] = (uint8_t)v;\n"
+    "                else\n"
+    "                    put_i32(d, (y * l->w + x) * l->k + k, v);\n"
+    "            }\n"
+    "}\n"
+    "\n";
+
 static const char code_affine[] =
     "static void run_affine(const layer *l, int64_t *logits)\n"
     "{\n"
@@ -94,42 +118,20 @@ static const char code_affine[] =
     "            }\n"
     "}\n\n";
 
-static const char code_run[] =
-    "static void run_pool(const layer *l)\n"
-    "{\n"
-    "    const tensor *s = &tensors[l->source], *d = &tensors[l->target];\n"
-    "    for (int32_t y = 0; y < l->h; y++)\n"
-    "        for (int32_t x = 0; x < l->w; x++)\n"
-    "            for (int32_t k = 0; k < l->k; k++) {\n"
-    "                int32_t v = 0;\n"
-    "                for (int32_t r = 0; r < l->kernel; r++)\n"
-    "                    for (int32_t q = 0; q < l->kernel; q++) {\n"
-    "                        const int32_t sy = y * l->stride - l->pad + r, sx = x * l->stride - l->pad + q;\n"
-    "                        if (sy < 0 || sy >= s->h || sx < 0 || sx >= s->w)\n"
-    "                            continue;\n"
-    "                        const int32_t i = integer_at(s, (sy * s->w + sx) * s->c + k);\n"
-    "                        v = l->kind == MAX_POOL ? (i > v ? i : v) : v + i;\n"
-    "                    }\n"
-    "                if (l->kind == MAX_POOL)\n"
-    "                    memory[d->offset + (y * l->w + x) * l->k + k] = (uint8_t)v;\n"
-    "                else\n"
-    "                    put_i32(d, (y * l->w + x) * l->k + k, v);\n"
-    "            }\n"
-    "}\n\n"
-    "void lethe_logits(const uint8_t *image, int64_t *logits)\n"
-    "{\n"
-    "    const tensor *in = &tensors[0];\n"
-    "    const int32_t plane = in->h * in->w;\n"
-    "    for (int32_t p = 0; p < plane; p++)\n"
-    "        for (int32_t c = 0; c < in->c; c++)\n"
-    "            LETHE_LOAD(p, c, c)\n"
-    "    for (unsigned i = 0; i < sizeof layers / sizeof layers[0]; i++) {\n"
-    "        if (layers[i].kind == AFFINE || layers[i].kind == LOGITS)\n"
-    "            run_affine(&layers[i], logits);\n"
-    "        else\n"
-    "            run_pool(&layers[i]);\n"
-    "    }\n"
-    "}\n\n";
+static const char code_run[] = "void lethe_logits(const uint8_t *image, int64_t *logits)\n"
+                               "{\n"
+                               "    const tensor *in = &tensors[0];\n"
+                               "    const int32_t plane = in->h * in->w;\n"
+                               "    for (int32_t p = 0; p < plane; p++)\n"
+                               "        for (int32_t c = 0; c < in->c; c++)\n"
+                               "            LETHE_LOAD(p, c, c)\n"
+                               "    for (unsigned i = 0; i < sizeof layers / sizeof layers[0]; i++) {\n"
+                               "        if (layers[i].kind == AFFINE || layers[i].kind == LOGITS)\n"
+                               "            run_affine(&layers[i], logits);\n"
+                               "        else\n"
+                               "            run_pool(&layers[i]);\n"
+                               "    }\n"
+                               "}\n\n";
 
 static const char code_predict[] = "int lethe_predict(const uint8_t *image)\n"
                                    "{\n"
@@ -318,6 +320,7 @@ lt_status lt_int_net_export_c(const lt_int_net *net, const char *path)
     }
     put_net(&b, net);
     lti_buf_puts(&b, code_memory);
+    lti_buf_puts(&b, code_pool);
     if (net->has_time) {
         lti_export_c_time(&b, net);
     } else {

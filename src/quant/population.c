@@ -227,45 +227,86 @@ static lt_status write_members(const crowd *c, const int32_t *chips, int n, cons
     return status;
 }
 
-static lt_status measure_shared(crowd *c, int chip, const lt_env *env)
+// What one worker measures at a time: a chip, or a group of chips that share a training.
+typedef struct unit {
+    const char *kind; // in the name of its file
+    int number;
+    const int32_t *chips;
+    int n;
+    bool (*is_measured)(const crowd *c, const int32_t *chips, int n);
+    lt_status (*measure)(crowd *c, const int32_t *chips, int n, const lt_env *env);
+} unit;
+
+static lt_status measure_locked(crowd *c, const unit *u, const char *path, const lt_env *env)
+{
+    pthread_mutex_lock(&c->lock); // the table that other threads write
+    read_table(c, path);
+    const bool is_measured = u->is_measured(c, u->chips, u->n);
+    pthread_mutex_unlock(&c->lock);
+    if (is_measured)
+        return LT_OK;
+    LT_TRY(u->measure(c, u->chips, u->n, env));
+    return write_members(c, u->chips, u->n, path);
+}
+
+static lt_status measure_shared(crowd *c, const unit *u, const lt_env *env)
 {
     char *path = NULL;
     int lock = -1;
-    lt_status status = LT_OK;
-    const int32_t number = c->p->device.chip + chip;
-    LT_TRY_GOTO(lock_member(c, "", number, &path, &lock), done);
-    read_table(c, path);
-    if (c->done[chip])
-        goto done;
-    LT_TRY_GOTO(measure_chip(c, chip, env), done);
-    LT_TRY_GOTO(write_members(c, &number, 1, path), done);
-done:
+    lt_status status = lock_member(c, u->kind, u->number, &path, &lock);
+    if (status == LT_OK)
+        status = measure_locked(c, u, path, env);
     if (lock >= 0)
         close(lock);
     lti_free(path);
     return status;
 }
 
-static lt_status work(void *ctx, int chip, const lt_env *env)
+static lt_status work_on_unit(crowd *c, const unit *u, const lt_env *env)
 {
-    crowd *c = ctx;
-    if (c->done[chip])
+    if (u->is_measured(c, u->chips, u->n))
         return LT_OK;
-    LT_TRY(c->p->shared ? measure_shared(c, chip, env) : measure_chip(c, chip, env));
+    LT_TRY(c->p->shared ? measure_shared(c, u, env) : u->measure(c, u->chips, u->n, env));
     pthread_mutex_lock(&c->lock);
-    c->done[chip] = true;
     const lt_status status = write_table(c);
     pthread_mutex_unlock(&c->lock);
     return status;
 }
 
+// ---- chip by chip
+
+static bool is_chip_measured(const crowd *c, const int32_t *chips, int n)
+{
+    (void)n;
+    return c->done[chips[0] - c->p->device.chip];
+}
+
+static lt_status measure_one(crowd *c, const int32_t *chips, int n, const lt_env *env)
+{
+    (void)n;
+    const int chip = chips[0] - c->p->device.chip;
+    LT_TRY(measure_chip(c, chip, env));
+    pthread_mutex_lock(&c->lock);
+    c->done[chip] = true;
+    pthread_mutex_unlock(&c->lock);
+    return LT_OK;
+}
+
+static lt_status work_on_chip(void *ctx, int chip, const lt_env *env)
+{
+    crowd *c = ctx;
+    const int32_t number = c->p->device.chip + chip;
+    return work_on_unit(c, &(unit){"", number, &number, 1, is_chip_measured, measure_one}, env);
+}
+
 // ---- groups of chips
 
-static lt_status measure_member(const crowd *c, const lt_quant *q, const lt_model *trained, int chip, const lt_env *env)
+static lt_status measure_member(crowd *c, const lt_quant *q, const lt_model *trained, int chip, const lt_env *env)
 {
     const lt_chip_population *p = c->p;
     lt_model *m = NULL;
     lt_quant_chip d = p->device;
+    double acc;
     lt_status status = LT_OK;
     d.chip += chip;
     d.mapping = LT_MAP_NEAREST;
@@ -273,7 +314,10 @@ static lt_status measure_member(const crowd *c, const lt_quant *q, const lt_mode
     LT_TRY_GOTO(lt_quant_program(q, &d, NULL, m->params), done);
     if (p->bn_batches > 0)
         LT_TRY_GOTO(lt_bn_reestimate(m, p->ds, env, p->train, p->bn_batches, p->seed), done);
-    LT_TRY_GOTO(measure(c, m, env, cell(c, LT_POP_GROUPED, chip)), done);
+    LT_TRY_GOTO(measure(c, m, env, &acc), done);
+    pthread_mutex_lock(&c->lock); // the chip is in the table that other threads write
+    *cell(c, LT_POP_GROUPED, chip) = acc;
+    pthread_mutex_unlock(&c->lock);
 done:
     lt_model_destroy(m);
     return status;
@@ -324,36 +368,12 @@ static lt_status measure_group(crowd *c, const int32_t *chips, int n, const lt_e
     return status;
 }
 
-static lt_status measure_group_shared(crowd *c, int group, const int32_t *chips, int n, const lt_env *env)
-{
-    char *path = NULL;
-    int lock = -1;
-    lt_status status = LT_OK;
-    LT_TRY_GOTO(lock_member(c, "group-", group, &path, &lock), done);
-    read_table(c, path);
-    if (is_group_measured(c, chips, n))
-        goto done;
-    LT_TRY_GOTO(measure_group(c, chips, n, env), done);
-    LT_TRY_GOTO(write_members(c, chips, n, path), done);
-done:
-    if (lock >= 0)
-        close(lock);
-    lti_free(path);
-    return status;
-}
-
-static lt_status work_group(void *ctx, int group, const lt_env *env)
+static lt_status work_on_group(void *ctx, int group, const lt_env *env)
 {
     crowd *c = ctx;
     int32_t chips[LT_QUANT_MAX_GROUP];
     const int n = members_of(c, group, chips);
-    if (is_group_measured(c, chips, n))
-        return LT_OK;
-    LT_TRY(c->p->shared ? measure_group_shared(c, group, chips, n, env) : measure_group(c, chips, n, env));
-    pthread_mutex_lock(&c->lock);
-    const lt_status status = write_table(c);
-    pthread_mutex_unlock(&c->lock);
-    return status;
+    return work_on_unit(c, &(unit){"group-", group, chips, n, is_group_measured, measure_group}, env);
 }
 
 // Works on members: every chip, or every group.
@@ -389,7 +409,7 @@ static lt_status run_groups(crowd *c)
     lt_status status = lt_chip_groups(p->quant, &p->device, p->n, p->n_groups, p->group, cost);
     lti_free(cost);
     if (status == LT_OK)
-        status = run_members(c, p->n_groups, work_group, "group", true);
+        status = run_members(c, p->n_groups, work_on_group, "group", true);
     return status;
 }
 
@@ -416,7 +436,7 @@ lt_status lt_chip_population_run(const lt_chip_population *p, double *acc)
         goto done;
     }
     read_table(&c, p->table);
-    LT_TRY_GOTO(run_members(&c, p->n, work, "chip", p->tune != NULL), done);
+    LT_TRY_GOTO(run_members(&c, p->n, work_on_chip, "chip", p->tune != NULL), done);
     if (p->n_groups > 0)
         LT_TRY_GOTO(run_groups(&c), done);
 done:

@@ -1,21 +1,7 @@
 // test_backends.c - conformance of every backend in the registry: each op case and a whole network give, in float, what
 // the reference kernels give in double.
 #include "graph/conformance.h"
-
-static lt_backend *ref;
-
-static int setup(void **state)
-{
-    (void)state;
-    return lt_backend_create("ref", 1, &ref) == LT_OK ? 0 : -1;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    lt_backend_destroy(ref);
-    return 0;
-}
+#include "graph/ref_backend.h"
 
 static void every_op_agrees(void **state)
 {

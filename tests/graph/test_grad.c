@@ -1,29 +1,5 @@
 // test_grad.c - the gradient pass: sums of uses, seeds, values in the middle, second derivatives, refusals.
-#include "graph/nets.h"
-#include <stdarg.h>
-#include <setjmp.h>
-#include <cmocka.h>
-
-static lt_backend *ref;
-
-static int setup(void **state)
-{
-    (void)state;
-    return lt_backend_create("ref", 1, &ref) == LT_OK ? 0 : -1;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    lt_backend_destroy(ref);
-    return 0;
-}
-
-static void run(op_run *r)
-{
-    if (lt_plan_run(r->plan) != LT_OK)
-        fail_msg("%s", lt_error_get()->message);
-}
+#include "graph/ref_nets.h"
 
 // s = <x, x> + <x, c> + sum of 3x: x is used four times, twice by one node.
 static void uses_add_up(void **state)

@@ -1,23 +1,6 @@
 // test_ops.c - every op of the table: gradients against finite differences, linear ops against their adjoints.
 #include "graph/op_cases.h"
-#include <stdarg.h>
-#include <setjmp.h>
-#include <cmocka.h>
-
-static lt_backend *ref;
-
-static int setup(void **state)
-{
-    (void)state;
-    return lt_backend_create("ref", 1, &ref) == LT_OK ? 0 : -1;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    lt_backend_destroy(ref);
-    return 0;
-}
+#include "graph/ref_backend.h"
 
 static double inner(const double *a, const double *b, int64_t n)
 {

@@ -1,24 +1,7 @@
 // test_passes.c - the passes on a graph of tangles: whatever value is read or differentiated, folded and fused plans
 // give the numbers of unfused ones.
 #include "graph/nets.h"
-#include <stdarg.h>
-#include <setjmp.h>
-#include <cmocka.h>
-
-static lt_backend *ref;
-
-static int setup(void **state)
-{
-    (void)state;
-    return lt_backend_create("ref", 1, &ref) == LT_OK ? 0 : -1;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    lt_backend_destroy(ref);
-    return 0;
-}
+#include "graph/ref_backend.h"
 
 // Everything the passes look for, next to everything that must stop them.
 static small_net tangle(void)

@@ -1,37 +1,6 @@
 // test_plan_share.c - plans in the memory of other plans.
-#include "graph/nets.h"
+#include "graph/ref_nets.h"
 #include "graph/plan_share.h"
-#include <stdarg.h>
-#include <setjmp.h>
-#include <cmocka.h>
-
-static lt_backend *ref;
-
-static int setup(void **state)
-{
-    (void)state;
-    return lt_backend_create("ref", 1, &ref) == LT_OK ? 0 : -1;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    lt_backend_destroy(ref);
-    return 0;
-}
-
-static void run(op_run *r)
-{
-    if (lt_plan_run(r->plan) != LT_OK)
-        fail_msg("%s", lt_error_get()->message);
-}
-
-static void open_net(const small_net *n, const lt_plan_spec *spec, op_run *r)
-{
-    if (op_run_open(n->g, spec, ref, r) != LT_OK)
-        fail_msg("%s: %s", lt_error_get()->message, lt_error_get()->hint);
-    net_fill(n, r, spec->batch);
-}
 
 static void open_sharing(const small_net *n, const lt_plan_spec *spec, const lt_plan *donor, op_run *r)
 {

@@ -1,10 +1,9 @@
 // Linear maps, PowerQR and the upper bound against the explicit matrix of small layers.
 #include "harden/harden_impl.h"
+#include "graph/ref_backend.h"
 #include "lt_test.h"
 #include <math.h>
 #include <stdlib.h>
-
-static lt_backend *ref;
 
 typedef struct layer_case {
     const char *name;
@@ -391,19 +390,6 @@ static void test_fourier_full_size(void **state)
     free(v);
     lt_linear_map_destroy(m);
     drop(&l);
-}
-
-static int setup(void **state)
-{
-    (void)state;
-    return lt_backend_create("ref", 1, &ref) == LT_OK ? 0 : -1;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    lt_backend_destroy(ref);
-    return 0;
 }
 
 int main(void)

@@ -5,11 +5,9 @@
 #include "lethe/tensorfile.h"
 #include <math.h>
 
-static lt_tensor_file *golden;
-
-static inline const void *array(const char *name, int64_t n)
+static inline const void *golden_array(const lt_tensor_file *file, const char *name, int64_t n)
 {
-    const lt_tensor *t = lt_tensor_file_find(golden, name);
+    const lt_tensor *t = lt_tensor_file_find(file, name);
     assert_non_null(t);
     int64_t count = 1;
     for (int d = 0; d < t->n_dims; d++)
@@ -18,7 +16,7 @@ static inline const void *array(const char *name, int64_t n)
     return t->data;
 }
 
-static inline void close_to(const double *a, const double *b, int64_t n, double eps)
+static inline void assert_all_close(const double *a, const double *b, int64_t n, double eps)
 {
     for (int64_t i = 0; i < n; i++)
         if (!(fabs(a[i] - b[i]) <= eps * (1 + fabs(b[i]))))

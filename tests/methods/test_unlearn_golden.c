@@ -1,5 +1,6 @@
 // test_unlearn_golden.c - saliency, importances, Fisher noise, WoodFisher, distillation and boundary labels against
 // PyTorch (golden/make_unlearn_golden.py).
+#include "golden_arrays.h"
 #include "method_test.h"
 #include "unlearn/boundary.h"
 #include "unlearn/importance.h"
@@ -21,13 +22,7 @@ typedef struct golden {
 
 static const void *array(const golden *g, const char *name, int64_t n)
 {
-    const lt_tensor *t = lt_tensor_file_find(g->file, name);
-    assert_non_null(t);
-    int64_t count = 1;
-    for (int d = 0; d < t->n_dims; d++)
-        count *= t->dim[d];
-    assert_int_equal(count, n);
-    return t->data;
+    return golden_array(g->file, name, n);
 }
 
 static lt_model *net(const golden *g, const char *name)

@@ -1,7 +1,7 @@
 // test_quant_intnet.c - packing, matrix products, the integer network against its simulation, and its C export.
 #include "lt_test.h"
 
-#include "quant/intnet_impl.h"
+#include "quant/int_rig.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -93,12 +93,7 @@ static void products_are_exact(void **state)
 }
 
 typedef struct rig {
-    lt_dataset *ds;
-    lt_backend *backend;
-    lt_env env;
-    lt_model *model;
-    lt_quant *quant;
-    lt_int_net *net;
+    int_rig i;
     uint8_t *x;
 } rig;
 
@@ -116,49 +111,30 @@ static void open_rig(rig *r, const char *spec, const char *method, int bits)
         x[i] = 0;
         x[3 * SIDE * SIDE + i] = 255;
     }
-    assert_ok(lt_dataset_from_arrays(3, SIDE, SIDE, 4, N_IMAGES, x, y, N_IMAGES, x, y, &r->ds));
-    assert_ok(lt_backend_create("ref", 1, &r->backend));
-    r->env = (lt_env){.backend = r->backend};
-    assert_ok(lt_model_create(spec, (lt_model_shape){3, SIDE, SIDE, 4}, &r->model));
-    lt_model_init(r->model, 3);
-    for (int64_t i = 0; i < r->model->n_params; i++)
-        if (r->model->params[i] == 1.0f) // gains of batch norm (and steps of activations), some of them negative
-            r->model->params[i] = (float)(draw(5, i) % 1000) / 700 - (draw(6, i) % 8 == 0 ? 0.9f : -0.2f);
+    assert_ok(lt_dataset_from_arrays(3, SIDE, SIDE, 4, N_IMAGES, x, y, N_IMAGES, x, y, &r->i.ds));
+    assert_ok(lt_backend_create("ref", 1, &r->i.backend));
+    r->i.env = (lt_env){.backend = r->i.backend};
+    assert_ok(lt_model_create(spec, (lt_model_shape){3, SIDE, SIDE, 4}, &r->i.model));
+    lt_model_init(r->i.model, 3);
+    for (int64_t i = 0; i < r->i.model->n_params; i++)
+        if (r->i.model->params[i] == 1.0f) // gains of batch norm (and steps of activations), some of them negative
+            r->i.model->params[i] = (float)(draw(5, i) % 1000) / 700 - (draw(6, i) % 8 == 0 ? 0.9f : -0.2f);
     lt_value_info info;
-    for (lt_val v = 0; v < lt_graph_n_values(r->model->graph); v++) {
-        assert_ok(lt_graph_value(r->model->graph, v, &info));
+    for (lt_val v = 0; v < lt_graph_n_values(r->i.model->graph); v++) {
+        assert_ok(lt_graph_value(r->i.model->graph, v, &info));
         if (strncmp(info.name, "act.", 4) == 0)
-            r->model->params[info.slab_offset] =
+            r->i.model->params[info.slab_offset] =
                 strstr(spec, "act-bits=8") ? (strstr(spec, "pact") ? 4.0f : 0.015f) : 0.3f;
     }
-    lt_quant_cfg cfg;
-    lt_options_defaults(lt_quant_options, &cfg);
-    lt_options_defaults(lt_quant_chip_options, &cfg.device);
-    cfg.bits = bits;
-    cfg.method = method;
-    assert_ok(lti_quant_create(&cfg, r->model, &r->quant));
-    if (r->quant->quantizer->grid == LTI_GRID_MULTIPLIERS)
-        for (int k = 0; k < r->quant->n_grids; k++) {
+    int_rig_quantize(&r->i, method, bits);
+    if (r->i.quant->quantizer->grid == LTI_GRID_MULTIPLIERS)
+        for (int k = 0; k < r->i.quant->n_grids; k++) {
             float gain[LT_QUANT_MAX_BITS + 1];
             for (int b = 0; b <= bits; b++)
-                gain[b] = r->quant->grid[k].gain[b] * (1 + 0.1f * (float)(draw(7, k * 10 + b) % 5));
-            lti_grid_set_gains(&r->quant->grid[k], gain);
+                gain[b] = r->i.quant->grid[k].gain[b] * (1 + 0.1f * (float)(draw(7, k * 10 + b) % 5));
+            lti_grid_set_gains(&r->i.quant->grid[k], gain);
         }
-    lti_q_deploy_all(r->quant, NULL, r->model->params, r->model->params, r->quant->code);
-    lt_train_cfg recipe;
-    lt_options_defaults(lt_train_options, &recipe);
-    recipe.batch = N_IMAGES;
-    assert_ok(lt_bn_reestimate(r->model, r->ds, &r->env, &recipe, 2, 1));
-    assert_ok(lt_int_net_create(r->model, r->quant, r->ds, &r->env, &r->net));
-}
-
-static void close_rig(rig *r)
-{
-    lt_int_net_destroy(r->net);
-    lt_quant_destroy(r->quant);
-    lt_model_destroy(r->model);
-    lt_backend_destroy(r->backend);
-    lt_dataset_close(r->ds);
+    int_rig_finish(&r->i, N_IMAGES);
 }
 
 static const struct {
@@ -180,14 +156,14 @@ static void equals_simulation(void **state)
         rig r;
         open_rig(&r, cases[c].spec, cases[c].method, cases[c].bits);
         int64_t fast[N_IMAGES * 4], plain[N_IMAGES * 4], avx2[N_IMAGES * 4], simulated[N_IMAGES * 4];
-        assert_ok(lt_int_net_run(r.net, r.x, N_IMAGES, 2, NULL, fast));
-        assert_ok(lt_int_net_run(r.net, r.x, N_IMAGES, 1, "c", plain));
-        assert_ok(lt_int_net_run(r.net, r.x, N_IMAGES, 1, "avx2", avx2));
-        assert_ok(lt_int_net_simulate(r.net, r.x, N_IMAGES, simulated, NULL));
+        assert_ok(lt_int_net_run(r.i.net, r.x, N_IMAGES, 2, NULL, fast));
+        assert_ok(lt_int_net_run(r.i.net, r.x, N_IMAGES, 1, "c", plain));
+        assert_ok(lt_int_net_run(r.i.net, r.x, N_IMAGES, 1, "avx2", avx2));
+        assert_ok(lt_int_net_simulate(r.i.net, r.x, N_IMAGES, simulated, NULL));
         assert_memory_equal(fast, plain, sizeof fast);
         assert_memory_equal(avx2, plain, sizeof fast);
         assert_memory_equal(simulated, plain, sizeof fast);
-        close_rig(&r);
+        int_rig_close(&r.i);
     }
 }
 
@@ -209,10 +185,10 @@ static void agrees_with_the_float_network(void **state)
         int64_t z[N_IMAGES * 4];
         float want[N_IMAGES * 4];
         lt_eval_result e;
-        const lt_view view = lt_view_split(r.ds, LT_TEST);
-        assert_ok(lt_evaluate(r.model, &view, &r.env, N_IMAGES, want, NULL, &e));
-        assert_ok(lt_int_net_run(r.net, r.x, N_IMAGES, 1, NULL, z));
-        const double unit = ldexp(1, -r.net->layer[r.net->n_layers - 1].shift);
+        const lt_view view = lt_view_split(r.i.ds, LT_TEST);
+        assert_ok(lt_evaluate(r.i.model, &view, &r.i.env, N_IMAGES, want, NULL, &e));
+        assert_ok(lt_int_net_run(r.i.net, r.x, N_IMAGES, 1, NULL, z));
+        const double unit = ldexp(1, -r.i.net->layer[r.i.net->n_layers - 1].shift);
         double spread = 0, error = 0;
         int differ = 0;
         for (int i = 0; i < N_IMAGES; i++) {
@@ -228,7 +204,7 @@ static void agrees_with_the_float_network(void **state)
         if (error > 0.2 * spread || differ > 1)
             fail_msg("%s: logits up to %g, off by %g, %d of %d classes differ", fine[c].spec, spread, error, differ,
                      N_IMAGES);
-        close_rig(&r);
+        int_rig_close(&r.i);
     }
 }
 
@@ -244,7 +220,7 @@ static void exported_c_computes_the_same(void **state)
         open_rig(&r, cases[c].spec, cases[c].method, cases[c].bits);
         snprintf(source, sizeof source, "%s/exported_%zu.c", LT_TEST_BINARY_DIR, c);
         snprintf(program, sizeof program, "%s/exported_%zu.run", LT_TEST_BINARY_DIR, c);
-        assert_ok(lt_int_net_export_c(r.net, source));
+        assert_ok(lt_int_net_export_c(r.i.net, source));
         char main_c[300], images[300];
         snprintf(main_c, sizeof main_c, "%s/exported_%zu_main.c", LT_TEST_BINARY_DIR, c);
         snprintf(images, sizeof images, "%s/exported_%zu.bin", LT_TEST_BINARY_DIR, c);
@@ -265,7 +241,7 @@ static void exported_c_computes_the_same(void **state)
                  program, source, main_c, program, images, program);
         assert_int_equal(system(command), 0);
         int64_t z[N_IMAGES * 4];
-        assert_ok(lt_int_net_run(r.net, r.x, N_IMAGES, 1, NULL, z));
+        assert_ok(lt_int_net_run(r.i.net, r.x, N_IMAGES, 1, NULL, z));
         snprintf(command, sizeof command, "%s.out", program);
         f = fopen(command, "r");
         assert_non_null(f);
@@ -282,7 +258,7 @@ static void exported_c_computes_the_same(void **state)
             }
         }
         fclose(f);
-        close_rig(&r);
+        int_rig_close(&r.i);
     }
 }
 
@@ -293,15 +269,15 @@ static void sizes_are_those_of_the_codes(void **state)
     rig r;
     lt_int_info info;
     open_rig(&r, "resnet18:width=4,act-bits=4", "msqe", 2);
-    lt_int_net_info(r.net, &info);
+    lt_int_net_info(r.i.net, &info);
     int64_t want = 0;
-    for (int j = 0; j < r.quant->n_tensors; j++)
-        want += (2 * r.quant->tensor[j].n + 7) / 8;
+    for (int j = 0; j < r.i.quant->n_tensors; j++)
+        want += (2 * r.i.quant->tensor[j].n + 7) / 8;
     want += 4 * 3 * 9 + 4 * 32 + (4 * 8 + 8 * 16 + 16 * 32); // stem, linear layer and projections in 8 bits
     assert_int_equal(info.weight_bytes, want);
     assert_true(info.weight_bytes < info.float_bytes / 8);
     assert_true(info.activation_bytes < 4 * 16 * 16 * 4 + 4096);
-    close_rig(&r);
+    int_rig_close(&r.i);
 }
 
 int main(void)

@@ -28,6 +28,19 @@ static void default_options(lt_quant_cfg *cfg, lt_train_cfg *recipe)
     cfg->bn_batches = 2;
 }
 
+// A small quantized network and its integers.
+static void open_net(fixture *f, lt_quant **q, lt_int_net **net)
+{
+    lt_quant_cfg cfg;
+    lt_train_cfg recipe;
+    t_open(f, "ref", 1);
+    default_options(&cfg, &recipe);
+    assert_ok(lti_quant_create(&cfg, f->model, q));
+    lti_q_deploy_all(*q, NULL, f->model->params, f->model->params, (*q)->code);
+    assert_ok(lt_bn_reestimate(f->model, f->ds, &f->env, &recipe, 2, 1));
+    assert_ok(lt_int_net_create(f->model, *q, f->ds, &f->env, net));
+}
+
 // ---- folding
 
 // The layers that an integer network gives 8 bits, on those 8 bits in the float model too.
@@ -124,17 +137,10 @@ static void requantization_is_exact(void **state)
 {
     (void)state;
     fixture f;
-    lt_quant_cfg cfg;
-    lt_train_cfg recipe;
     lt_quant *q;
     lt_int_net *net;
     int64_t n_checked = 0;
-    t_open(&f, "ref", 1);
-    default_options(&cfg, &recipe);
-    assert_ok(lti_quant_create(&cfg, f.model, &q));
-    lti_q_deploy_all(q, NULL, f.model->params, f.model->params, q->code);
-    assert_ok(lt_bn_reestimate(f.model, f.ds, &f.env, &recipe, 2, 1));
-    assert_ok(lt_int_net_create(f.model, q, f.ds, &f.env, &net));
+    open_net(&f, &q, &net);
     for (int i = 0; i < net->n_layers; i++) {
         const lti_int_layer *l = &net->layer[i];
         if (l->kind != LTI_INT_AFFINE || l->n_terms != 1 || !l->term[0].weights)
@@ -457,17 +463,11 @@ static void exported_code_is_integers(void **state)
 {
     (void)state;
     fixture f;
-    lt_quant_cfg cfg;
-    lt_train_cfg recipe;
     lt_quant *q;
     lt_int_net *net;
     char path[256], *text = NULL;
     size_t n = 0;
-    t_open(&f, "ref", 1);
-    default_options(&cfg, &recipe);
-    assert_ok(lti_quant_create(&cfg, f.model, &q));
-    lti_q_deploy_all(q, NULL, f.model->params, f.model->params, q->code);
-    assert_ok(lt_int_net_create(f.model, q, f.ds, &f.env, &net));
+    open_net(&f, &q, &net);
     snprintf(path, sizeof path, "%s/exported_integers.c", LT_TEST_BINARY_DIR);
     assert_ok(lt_int_net_export_c(net, path));
     assert_ok(lt_read_file(path, 1 << 24, &text, &n));

@@ -3,7 +3,7 @@
 // spike.
 #include "lt_test.h"
 #include "lethe/spike.h"
-#include "quant/intnet_impl.h"
+#include "quant/int_rig.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -119,12 +119,7 @@ static void layer_norm_is_its_formula(void **state)
 // ---- networks
 
 typedef struct rig {
-    lt_dataset *ds;
-    lt_backend *backend;
-    lt_env env;
-    lt_model *model;
-    lt_quant *quant;
-    lt_int_net *net;
+    int_rig i;
     int64_t n; // test clips
     const uint8_t *x;
     lt_int_info info;
@@ -151,37 +146,19 @@ static void vary_parameters(lt_model *m)
 
 static void open_rig(rig *r, const char *data, const char *spec, const char *method, int bits)
 {
-    *r = (rig){.ds = NULL};
-    assert_ok(lt_dataset_open(data, NULL, &r->ds));
-    assert_ok(lt_backend_create("auto", 1, &r->backend));
-    r->env = (lt_env){.backend = r->backend, .plan_flags = LT_PLAN_NO_TUNE};
-    assert_ok(lt_model_create(spec, (lt_model_shape){r->ds->c, r->ds->h, r->ds->w, r->ds->n_classes}, &r->model));
-    lt_model_init(r->model, 3);
-    vary_parameters(r->model);
-    lt_quant_cfg cfg;
-    lt_options_defaults(lt_quant_options, &cfg);
-    lt_options_defaults(lt_quant_chip_options, &cfg.device);
-    cfg.bits = bits;
-    cfg.method = method;
-    assert_ok(lti_quant_create(&cfg, r->model, &r->quant));
-    lti_q_deploy_all(r->quant, NULL, r->model->params, r->model->params, r->quant->code);
-    lt_train_cfg recipe;
-    lt_options_defaults(lt_train_options, &recipe);
-    recipe.batch = 8;
-    assert_ok(lt_bn_reestimate(r->model, r->ds, &r->env, &recipe, 2, 1));
-    assert_ok(lt_int_net_create(r->model, r->quant, r->ds, &r->env, &r->net));
-    lt_int_net_info(r->net, &r->info);
-    r->n = r->ds->split[LT_TEST].n;
-    r->x = r->ds->split[LT_TEST].x;
-}
-
-static void close_rig(rig *r)
-{
-    lt_int_net_destroy(r->net);
-    lt_quant_destroy(r->quant);
-    lt_model_destroy(r->model);
-    lt_backend_destroy(r->backend);
-    lt_dataset_close(r->ds);
+    *r = (rig){.x = NULL};
+    assert_ok(lt_dataset_open(data, NULL, &r->i.ds));
+    assert_ok(lt_backend_create("auto", 1, &r->i.backend));
+    r->i.env = (lt_env){.backend = r->i.backend, .plan_flags = LT_PLAN_NO_TUNE};
+    assert_ok(
+        lt_model_create(spec, (lt_model_shape){r->i.ds->c, r->i.ds->h, r->i.ds->w, r->i.ds->n_classes}, &r->i.model));
+    lt_model_init(r->i.model, 3);
+    vary_parameters(r->i.model);
+    int_rig_quantize(&r->i, method, bits);
+    int_rig_finish(&r->i, 8);
+    lt_int_net_info(r->i.net, &r->info);
+    r->n = r->i.ds->split[LT_TEST].n;
+    r->x = r->i.ds->split[LT_TEST].x;
 }
 
 #define GLYPHS "moving-glyphs,steps=4,train=16,test=10,side=12"
@@ -219,11 +196,11 @@ static void networks_equal_their_simulation(void **state)
                      s_bytes = (size_t)(r.n * r.info.n_neuron_layers) * sizeof(int64_t);
         int64_t *z = malloc(2 * z_bytes), *s = malloc(2 * s_bytes), *z2 = z + r.n * r.info.n_classes,
                 *s2 = s + r.n * r.info.n_neuron_layers;
-        assert_ok(lt_int_net_spikes(r.net, r.x, r.n, 2, NULL, z, s));
-        assert_ok(lt_int_net_spikes(r.net, r.x, r.n, 1, "c", z2, s2));
+        assert_ok(lt_int_net_spikes(r.i.net, r.x, r.n, 2, NULL, z, s));
+        assert_ok(lt_int_net_spikes(r.i.net, r.x, r.n, 1, "c", z2, s2));
         assert_memory_equal(z, z2, z_bytes);
         assert_memory_equal(s, s2, s_bytes);
-        assert_ok(lt_int_net_simulate(r.net, r.x, r.n, z2, s2));
+        assert_ok(lt_int_net_simulate(r.i.net, r.x, r.n, z2, s2));
         assert_memory_equal(z, z2, z_bytes);
         assert_memory_equal(s, s2, s_bytes);
         for (int l = 0; l < r.info.n_neuron_layers; l++) {
@@ -235,7 +212,7 @@ static void networks_equal_their_simulation(void **state)
         }
         free(z);
         free(s);
-        close_rig(&r);
+        int_rig_close(&r.i);
     }
 }
 
@@ -249,9 +226,9 @@ static void rates_are_those_of_the_float_network(void **state)
         int64_t *z = malloc((size_t)(r.n * r.info.n_classes) * sizeof *z),
                 *s = malloc((size_t)(r.n * r.info.n_neuron_layers) * sizeof *s);
         lt_spike_activity a;
-        const lt_view view = lt_view_split(r.ds, LT_TEST);
-        assert_ok(lt_int_net_spikes(r.net, r.x, r.n, 1, NULL, z, s));
-        assert_ok(lt_spike_activity_measure(r.model, &view, &r.env, 4, &a));
+        const lt_view view = lt_view_split(r.i.ds, LT_TEST);
+        assert_ok(lt_int_net_spikes(r.i.net, r.x, r.n, 1, NULL, z, s));
+        assert_ok(lt_spike_activity_measure(r.i.model, &view, &r.i.env, 4, &a));
         assert_int_equal(a.n_layers, r.info.n_neuron_layers);
         assert_int_equal(a.steps, r.info.n_steps);
         for (int l = 0; l < a.n_layers; l++) {
@@ -266,7 +243,7 @@ static void rates_are_those_of_the_float_network(void **state)
         lt_spike_activity_clear(&a);
         free(z);
         free(s);
-        close_rig(&r);
+        int_rig_close(&r.i);
     }
 }
 
@@ -296,18 +273,18 @@ static void check_export(const rig *r, const char *name)
     snprintf(clips, sizeof clips, "%s/%s.bin", LT_TEST_BINARY_DIR, name);
     snprintf(program, sizeof program, "%s/%s.run", LT_TEST_BINARY_DIR, name);
     snprintf(header, sizeof header, "%.50s.h", name);
-    assert_ok(lt_int_net_export_c(r->net, source));
+    assert_ok(lt_int_net_export_c(r->i.net, source));
     write_main(main_c, header);
     FILE *f = fopen(clips, "wb");
     assert_non_null(f);
-    const size_t per = (size_t)(r->ds->c * r->ds->h * r->ds->w);
+    const size_t per = (size_t)(r->i.ds->c * r->i.ds->h * r->i.ds->w);
     assert_int_equal(fwrite(r->x, per, (size_t)r->n, f), r->n);
     fclose(f);
     snprintf(command, sizeof command, "cc -std=c11 -O1 -Wall -Wextra -Werror -o %s %s %s && %s < %s > %s.out", program,
              source, main_c, program, clips, program);
     assert_int_equal(system(command), 0);
     int64_t *z = malloc((size_t)(r->n * n_classes) * sizeof *z), *s = malloc((size_t)(r->n * n_layers) * sizeof *s);
-    assert_ok(lt_int_net_spikes(r->net, r->x, r->n, 1, NULL, z, s));
+    assert_ok(lt_int_net_spikes(r->i.net, r->x, r->n, 1, NULL, z, s));
     snprintf(command, sizeof command, "%s.out", program);
     f = fopen(command, "r");
     assert_non_null(f);
@@ -343,7 +320,7 @@ static void exported_c_fires_alike(void **state)
         open_rig(&r, cases[c].data, cases[c].spec, cases[c].method, cases[c].bits);
         snprintf(name, sizeof name, "exported_spiking_%zu", c);
         check_export(&r, name);
-        close_rig(&r);
+        int_rig_close(&r.i);
     }
 }
 
@@ -363,11 +340,11 @@ static void recordings_fire_alike(void **state)
     check_export(&r, "exported_nmnist");
     enum { SIMULATED = 2 };
     int64_t *z = malloc((size_t)(r.n * r.info.n_classes) * sizeof *z), simulated[SIMULATED * 10];
-    assert_ok(lt_int_net_run(r.net, r.x, r.n, 1, NULL, z));
-    assert_ok(lt_int_net_simulate(r.net, r.x, SIMULATED, simulated, NULL));
+    assert_ok(lt_int_net_run(r.i.net, r.x, r.n, 1, NULL, z));
+    assert_ok(lt_int_net_simulate(r.i.net, r.x, SIMULATED, simulated, NULL));
     assert_memory_equal(z, simulated, sizeof simulated);
     free(z);
-    close_rig(&r);
+    int_rig_close(&r.i);
 }
 
 // Weights, biases and threshold twice as large are the same network: the step is part of the threshold.
@@ -377,28 +354,28 @@ static void scale_folds_into_the_threshold(void **state)
     rig a, b;
     open_rig(&a, GLYPHS, "spiking-vgg:steps=4,width=4,depth=2,norm=none,threshold=1", "msqe", 4);
     open_rig(&b, GLYPHS, "spiking-vgg:steps=4,width=4,depth=2,norm=none,threshold=2", "msqe", 4);
-    lt_int_net_destroy(b.net);
-    lt_quant_destroy(b.quant);
-    for (int64_t i = 0; i < b.model->n_params; i++)
-        b.model->params[i] = 2 * a.model->params[i];
-    lt_quant_cfg cfg = a.quant->cfg;
+    lt_int_net_destroy(b.i.net);
+    lt_quant_destroy(b.i.quant);
+    for (int64_t i = 0; i < b.i.model->n_params; i++)
+        b.i.model->params[i] = 2 * a.i.model->params[i];
+    lt_quant_cfg cfg = a.i.quant->cfg;
     cfg.method = "msqe";
-    assert_ok(lti_quant_create(&cfg, b.model, &b.quant));
-    for (int k = 0; k < b.quant->n_grids; k++)
-        lti_grid_set_step(&b.quant->grid[k], 2 * a.quant->grid[k].step);
-    lti_q_deploy_all(b.quant, NULL, b.model->params, b.model->params, b.quant->code);
-    assert_ok(lt_int_net_create(b.model, b.quant, b.ds, &b.env, &b.net));
+    assert_ok(lti_quant_create(&cfg, b.i.model, &b.i.quant));
+    for (int k = 0; k < b.i.quant->n_grids; k++)
+        lti_grid_set_step(&b.i.quant->grid[k], 2 * a.i.quant->grid[k].step);
+    lti_q_deploy_all(b.i.quant, NULL, b.i.model->params, b.i.model->params, b.i.quant->code);
+    assert_ok(lt_int_net_create(b.i.model, b.i.quant, b.i.ds, &b.i.env, &b.i.net));
     int64_t *z = malloc((size_t)(2 * a.n * a.info.n_classes) * sizeof *z),
             *s = malloc((size_t)(2 * a.n * a.info.n_neuron_layers) * sizeof *s);
-    assert_ok(lt_int_net_spikes(a.net, a.x, a.n, 1, NULL, z, s));
+    assert_ok(lt_int_net_spikes(a.i.net, a.x, a.n, 1, NULL, z, s));
     assert_ok(
-        lt_int_net_spikes(b.net, a.x, a.n, 1, NULL, z + a.n * a.info.n_classes, s + a.n * a.info.n_neuron_layers));
+        lt_int_net_spikes(b.i.net, a.x, a.n, 1, NULL, z + a.n * a.info.n_classes, s + a.n * a.info.n_neuron_layers));
     assert_memory_equal(s, s + a.n * a.info.n_neuron_layers, (size_t)(a.n * a.info.n_neuron_layers) * sizeof *s);
     assert_memory_equal(z, z + a.n * a.info.n_classes, (size_t)(a.n * a.info.n_classes) * sizeof *z);
     free(z);
     free(s);
-    close_rig(&a);
-    close_rig(&b);
+    int_rig_close(&a.i);
+    int_rig_close(&b.i);
 }
 
 // What has no integers says so; potentials are part of the memory.
@@ -411,8 +388,8 @@ static void refusals_and_sizes(void **state)
     assert_int_equal(r.info.state_bytes, 4 * neurons);
     assert_true(r.info.activation_bytes > r.info.state_bytes);
     assert_int_equal(r.info.n_neuron_layers, 4);
-    assert_fails(LT_E_UNSUPPORTED, "potential", lt_int_net_export_onnx(r.net, "never.onnx"));
-    close_rig(&r);
+    assert_fails(LT_E_UNSUPPORTED, "potential", lt_int_net_export_onnx(r.i.net, "never.onnx"));
+    int_rig_close(&r.i);
     open_rig(&r, GLYPHS, "spiking-vgg:steps=4,width=4,depth=2", "msqe", 4);
     lt_model *m = NULL;
     lt_int_net *net = NULL;
@@ -422,14 +399,14 @@ static void refusals_and_sizes(void **state)
     assert_ok(lt_model_create("spiking-vgg:steps=2,width=2,depth=2,coding=rate",
                               (lt_model_shape){ds->c, ds->h, ds->w, ds->n_classes}, &m));
     lt_model_init(m, 1);
-    lt_quant_cfg cfg = r.quant->cfg;
+    lt_quant_cfg cfg = r.i.quant->cfg;
     cfg.method = "msqe";
     assert_ok(lti_quant_create(&cfg, m, &q));
-    assert_fails(LT_E_UNSUPPORTED, "rate_code", lt_int_net_create(m, q, ds, &r.env, &net));
+    assert_fails(LT_E_UNSUPPORTED, "rate_code", lt_int_net_create(m, q, ds, &r.i.env, &net));
     lt_quant_destroy(q);
     lt_model_destroy(m);
     lt_dataset_close(ds);
-    close_rig(&r);
+    int_rig_close(&r.i);
 }
 
 int main(void)

@@ -650,10 +650,11 @@ async function showQueue(mine) {
         fill(items.get(job.id), job);
       before.set(job.id, text);
     }
-    // An element that is put in again loses the focus, so the list is touched only when its order is wrong.
-    const ordered = [...items.keys()].sort((a, b) => b - a).map(id => items.get(id));
-    if (ordered.some((item, i) => list.children[i] !== item))
-      list.replaceChildren(...ordered);
+    // An element that is put in again loses the focus, so only those out of place move.
+    [...items.keys()].sort((a, b) => b - a).forEach((id, i) => {
+      if (list.children[i] !== items.get(id))
+        list.insertBefore(items.get(id), list.children[i] || null);
+    });
   }});
 }
 
