@@ -155,9 +155,9 @@ def use(b):
     # A job that is new and its changes take nobody's focus away.
     b.run("[...document.querySelectorAll('.jobs li')].find(x => x.querySelector('h2').textContent.includes('train=2000')).querySelector('button').focus()")
     made = b.run("fetch('/api/queue', {method: 'POST', headers: {'Content-Type': 'application/json', Authorization: 'Bearer %s'},"
-                 " body: JSON.stringify({kind: 'train', data: 'synthetic,train=40,test=20', model: 'simple-conv:width=4', name: 'short', options: {epochs: 1, batch: 20}})}).then(r => r.status)" % token)
+                 " body: JSON.stringify({kind: 'train', data: 'synthetic,train=60,test=20', model: 'simple-conv:width=4', name: 'short', options: {epochs: 1, batch: 20}})}).then(r => r.status)" % token)
     expect("a short job is queued", made == 201)
-    job_is(b, "train=40", "done")
+    job_is(b, "train=60,", "done")
     expect("the focus stays while jobs change", b.run("document.activeElement.tagName === 'BUTTON' && document.activeElement.closest('li')?.querySelector('h2').textContent.includes('train=2000')"))
     press(b, "Remove from the list")
     b.wait("document.querySelectorAll('.jobs li').length === 4")

@@ -93,6 +93,14 @@ for i in 0 1 2; do
 done
 same "the table" "$(cat chips/chips.csv)" "$(cat chips-alone/chips.csv)"
 same "files of chips" "$(ls chips.chips | wc -l)" 3
+# what another worker has measured is taken, not measured again
+for file in chips.chips/*000001.csv; do
+    sed '2s/^1,[^,]*/1,0.125/' "$file" >file && cp file "$file"
+done
+rm -r chips
+run 0 $chips --out chips --join --json
+same "a chip of another worker" "$(sed -n 's/^1,\([^,]*\),.*/\1/p' chips/chips.csv)" 0.125
+same "a chip beside it" "$(sed -n '/^2,/p' chips/chips.csv)" "$(sed -n '/^2,/p' chips-alone/chips.csv)"
 error 2 "join needs --out" $chips --join
 error 2 "needs --out" $chips --executor slurm
 run 0 $chips --executor mpirun --workers 2 --out ranks --json

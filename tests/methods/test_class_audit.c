@@ -192,6 +192,11 @@ static void a_masked_logit_changes_no_bit(void **state)
         assert_true(a->audit[0].score == b->audit[0].score && a->audit[0].gap == b->audit[0].gap);
         assert_true(b->audit[0].acc.acc_f == 0 && b->audit[0].svc_mia == 1 && a->audit[0].acc.acc_f > 0.2);
         assert_true(b->audit[0].acc.acc_r >= a->audit[0].acc.acc_r);
+        double retrained = 0;
+        for (int o = 1; o <= N_ORACLES; o++)
+            retrained += a->audit[o].acc.acc_f / N_ORACLES;
+        assert_true(fabs(a->audit[0].acc_f_limit - retrained - LT_CLASS_GATE) < 1e-12);
+        assert_true(!a->audit[0].passes_gate && b->audit[0].passes_gate);
         lt_class_audit_destroy(a);
         lt_class_audit_destroy(b);
         lt_signals_destroy(masked);
