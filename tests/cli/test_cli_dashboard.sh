@@ -86,6 +86,11 @@ for _ in $(seq 300); do
     sleep 0.1
 done
 [ -f runs/long/DONE ] || fail "the job did not go on: $(cat runs/.lethe/queue/*.log)"
+# the run closes its directory after it has written DONE: not at once, but soon
+for _ in $(seq 100); do
+    [ -f runs/long/progress.json ] || break
+    sleep 0.1
+done
 [ ! -f runs/long/progress.json ] || fail "progress.json outlived the run"
 json url url port token_file root
 same "the token stays" "$token" "$(cat runs/.lethe/token)"
