@@ -171,10 +171,10 @@ static lt_status attack_models(cli_call *call, struct job *job)
     cli_progress_stage(call->session->progress, "attacking %s with %s", o->run, o->attack);
     lt_status status = lt_attack_models(&order, &record);
     if (status == LT_OK)
-        status = write_pages(o, job->ds, &record);
-    if (status == LT_OK)
         status = cli_set_result(call, record.json, "attack");
-    if (status == LT_OK && lt_attack_record_check(&record, o->strict, o->allow_invalid) != LT_OK)
+    if (status == LT_OK && write_pages(o, job->ds, &record) != LT_OK)
+        call->late = *lt_error_get(); // the numbers are printed all the same
+    else if (status == LT_OK && lt_attack_record_check(&record, o->strict, o->allow_invalid) != LT_OK)
         call->late = *lt_error_get();
     lt_attack_record_clear(&record);
     return status;

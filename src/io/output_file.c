@@ -1,9 +1,11 @@
 // output_file.c - what kind of file lies where one is to be written, by its first bytes.
 #include "lethe/output_file.h"
 #include "base/base.h"
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 enum { HEAD = 1024, ZIP_NAME = 30 }; // offset of the first member's name in a zip archive
 
@@ -80,11 +82,32 @@ static const struct {
     [LT_OUTPUT_NEW] = {"a new file", is_nothing},
 };
 
+// A file can be made, or written again by renaming, where its directory may be written.
+static lt_status check_directory(const char *option, const char *path)
+{
+    char *directory = lti_strdup(path);
+    if (!directory)
+        return LTI_NOMEM("output file");
+    char *slash = strrchr(directory, '/');
+    if (slash)
+        slash[slash == directory] = '\0';
+    lt_status status = LT_OK;
+    if (access(slash ? directory : ".", W_OK) != 0)
+        status = LT_FAIL(LT_E_FAIL, "--%s: cannot write %s: %s", option, path, strerror(errno));
+    lti_free(directory);
+    return status;
+}
+
 lt_status lt_output_check(const char *option, const char *path, lt_output_kind kind, bool force)
 {
     struct stat st;
     char head[HEAD];
-    if (!path || !*path || force || stat(path, &st) != 0 || !S_ISREG(st.st_mode) || st.st_size == 0)
+    if (!path || !*path)
+        return LT_OK;
+    const bool exists = stat(path, &st) == 0;
+    if (!exists || S_ISREG(st.st_mode))
+        LT_TRY(check_directory(option, path));
+    if (!exists || force || !S_ISREG(st.st_mode) || st.st_size == 0)
         return LT_OK; // devices and pipes hold nothing that could be lost
     FILE *f = fopen(path, "rb");
     const size_t n = f ? fread(head, 1, sizeof head, f) : 0;

@@ -40,13 +40,24 @@ run 0 attack base --attack bim --eps 16/255 --steps 10 --limit 20 --threads 1 --
 json out curve
 [ "$(head -c 4 p.png | tail -c 3)" = PNG ] || fail "--picture: no PNG"
 contains r.html "Accuracy against the radius"
+undrawn() { # undrawn WORDS ARGS...: the picture is refused, the numbers are printed
+    words=$1
+    shift
+    "$LETHE" "$@" --json >out 2>err && fail "$*: a picture that cannot be drawn"
+    contains err "$words"
+    json out robust_acc
+}
+# A picture that cannot be drawn costs no numbers; a file that cannot be written is noticed before the attack.
+undrawn "at least one adversarial example" attack base --attack fgsm --eps 0 --limit 4 --threads 1 --picture none.png
+error 1 "picture: cannot write nowhere/p.png" attack base --attack fgsm --limit 4 --threads 1 --picture nowhere/p.png
+lacks err "attacking"
 error 2 "ascending radii" attack base --attack bim --limit 4 --threads 1 --radii 4/255,1/255
 
 # Forgotten samples are drawn only when that is asked for; the model before unlearning has forgotten nothing.
 awk 'BEGIN { for (i = 0; i < 20; i++) print i }' >ids.csv
 run 0 unlearn base --method ft --epochs 1 --forget file:ids.csv --threads 1 --out unlearned --quiet
 bim="--split train --attack bim --eps 32/255 --steps 10 --threads 1"
-error 1 "all of forgotten samples" attack unlearned $bim --limit 20 --picture no.png
+undrawn "all of forgotten samples" attack unlearned $bim --limit 20 --picture no.png
 [ ! -e no.png ] || fail "a picture of forgotten samples"
 run 0 attack unlearned $bim --limit 20 --report page.html --json
 lacks page.html "data:image"
@@ -55,8 +66,9 @@ run 0 attack unlearned $bim --limit 60 --picture kept.png --json
 run 0 attack unlearned $bim --limit 60 --picture all.png --with-images --json
 cmp -s kept.png all.png && fail "pictures of forgotten samples are among the first ones"
 run 0 attack base $bim --limit 20 --picture base.png --json
-error 1 "all of forgotten samples" attack base --surrogate unlearned $bim --limit 20 --picture no.png
- of the network allows.
+undrawn "all of forgotten samples" attack base --surrogate unlearned $bim --limit 20 --picture no.png
+
+# No example lies within the certified radius of a sample.
 run 0 attack base --attack ddn --norm l2 --steps 20 --limit 20 --threads 1 --certify --json
 same "broken certificates" 0 "$(value out n_certificates_broken)"
 

@@ -1,8 +1,9 @@
 // oracle_far.c - a retrained model whose accuracy on retained or test samples is not that of the original.
 //
 // Retraining without a small part of the data hardly changes what a model can do. A retrained model that is far from
-// the original was trained by another recipe, or too briefly: a distance to it says nothing about forgetting. Where
-// whole classes are forgotten, test accuracy falls by what they were of it, so that only retained samples count.
+// the original was trained by another recipe, too briefly, or with an unlucky seed: a distance to it says little about
+// forgetting. Where whole classes are forgotten, test accuracy falls by what they were of it, so that only retained
+// samples count.
 #include "audit/lint/lint_impl.h"
 #include <math.h>
 
@@ -23,8 +24,9 @@ static lt_status check_oracle_far(const lt_lint_in *in, lt_lint_out *out)
             if (fabs(acc - original[g]) > FAR) {
                 LT_TRY(
                     lt_lint_say(out,
-                                "%s has %.1f %% %s accuracy where the original has %.1f %%: it was not trained as the "
-                                "original was, and is no oracle",
+                                "%s has %.1f %% %s accuracy where the original has %.1f %%: its recipe differs, it was "
+                                "trained too briefly, or the seed was an unlucky one; a distance to it says little "
+                                "about forgetting",
                                 in->retrained[i].name, 100 * acc, name[g], 100 * original[g]));
                 break;
             }
