@@ -79,7 +79,7 @@ const cli_verb cli_verb_convert = {
         ".safetensors, .pth or .pt (torch.load reads it with weights_only=True), .npz, or .nir for spiking networks. "
         "Without such a suffix OUT\n"
         "becomes a run directory, which every other verb takes: what the file could not say and the data that the\n"
-        "model was trained on are recorded there. Nothing in a checkpoint is executed. Options of training (or\n"
+        "model was trained on are recorded in it. Nothing in a checkpoint is executed. Options of training (or\n"
         "--config FILE.yaml) record how the model was trained, with --epochs at least: retraining needs it. --recipe "
         "takes the\n"
         "same from a file, of several trainings where there were some.",

@@ -1,5 +1,5 @@
 """Puts the C library and its declarations into the package. The library comes from the build tree that LETHE_BUILD
-names, by default build/release of the checkout; `./run build` makes it when it is not there."""
+names, by default build/release of the checkout; `./run build` makes it when it is missing."""
 import os
 import shutil
 import subprocess

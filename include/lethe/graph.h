@@ -65,7 +65,7 @@ typedef struct lt_graph_join {
     lt_val to;            // of the graph that grows
     const char *prefix;   // of the names of its other inputs, parameters and statistics
 } lt_graph_join;
-// Copies the nodes of `from` into g; returns its `output` there. Parameters and statistics are appended to the slabs in
+// Copies the nodes of `from` into g; returns its `output` in g. Parameters and statistics are appended to the slabs in
 // their order, without gaps.
 LT_API lt_val lt_graph_append(lt_graph *g, const lt_graph *from, const lt_graph_join *join);
 
@@ -177,7 +177,7 @@ LT_API lt_val lt_dot(lt_graph *g, lt_val a, lt_val b); // <a, b> over all elemen
 // ---- gradients as values: for losses made of gradients (double backward). Plans make ordinary gradients themselves.
 // grads[i] becomes d of / d wrt[i], or LT_NONE when `of` does not depend on wrt[i]. seed: cotangent of of's shape, or
 // LT_NONE for a scalar. Batch norm has no mode yet here and is refused (LT_E_UNSUPPORTED), as are second derivatives
-// that are not there; the error is also the graph's.
+// that are missing; the error is also the graph's.
 LT_API lt_status lt_gradients(lt_graph *g, lt_val of, lt_val seed, const lt_val *wrt, int n_wrt, lt_val *grads);
 
 LT_END_DECLS

@@ -14,8 +14,8 @@ LT_BEGIN
 
 typedef struct lt_ledger lt_ledger; // owns an open database
 typedef enum lt_ledger_access {
-    LT_LEDGER_READ,   // the file must be there
-    LT_LEDGER_APPEND, // made when it is not there, with its first record
+    LT_LEDGER_READ,   // the file must exist
+    LT_LEDGER_APPEND, // made when it is missing, with its first record
 } lt_ledger_access;
 
 // Which ledger is meant: `given` when not empty, else $LETHE_HOME/lethe.db, else lethe.db in the directory that holds
@@ -103,7 +103,7 @@ typedef struct lt_ledger_verify_spec {
     const char *public_key; // file of the key that signatures must be made with; NULL = any
     const char *head;       // digest of a record that the ledger must have, noted earlier; NULL = none
     const char *sample_key; // to compute sample digests again; NULL = they are not checked
-    bool files;             // compare the files of runs that are still there
+    bool files;             // compare the files of runs that still exist
     bool replay;            // train and unlearn again what can be, and compare the models
     const lt_env *env;      // of a replay; its events get a line per run
     const char *scratch;    // directory for replays; NULL = a new one in the system's place for temporary files

@@ -63,7 +63,7 @@ LT_API void lt_plan_destroy(lt_plan *plan);
 // the plan does not make parameter gradients (wrt_params); they are overwritten, not accumulated into.
 LT_API lt_status lt_plan_bind(lt_plan *plan, void *params, void *state, void *grads);
 // Tell the plan that params or state changed since its last run, so that packed weights are repacked.
-// Train-mode runs that update state do not need it for themselves. On a device, what lt_train_run left there counts as
+// Train-mode runs that update state do not need it for themselves. On a device, what lt_train_run left on it counts as
 // newer than the caller's slab; hooks of a job say when the slab is up to date (lt_job.on_step).
 LT_API void lt_plan_params_changed(lt_plan *plan);
 

@@ -23,8 +23,8 @@ typedef struct lt_population {
     lt_events *events;             // may be NULL
     const lt_interrupt_flag *stop; // may be NULL
     // Several processes work on one population: a member whose `work` returns LT_E_BUSY is in the hands of another one.
-    // It is asked for again, after all others, until it is finished there (`work` finds that and returns LT_OK) or
-    // given up. Without this LT_E_BUSY is a failure like any other.
+    // It is asked for again, after all others, until the other process has finished it (`work` finds that and returns
+    // LT_OK) or given up. Without this LT_E_BUSY is a failure like any other.
     bool join;
 } lt_population;
 

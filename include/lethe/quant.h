@@ -3,7 +3,7 @@
 //
 // A quantized tensor stores a code of `bits` bits per weight; a code stands for a level, a level for the value that the
 // network computes with. Methods differ in how training gets weights onto levels (docs/methods/quantization.md); faults
-// and variability differ by chip and decide which levels a weight can have there (docs/methods/chips.md). All functions
+// and variability differ by chip and decide which levels a weight can have (docs/methods/chips.md). All functions
 // are pure in their options and seeds: the same chip number is the same map with any number of threads.
 #ifndef LT_QUANT_H
 #define LT_QUANT_H

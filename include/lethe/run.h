@@ -35,7 +35,7 @@ LT_API lt_status lt_run_finish(lt_run *run, const char *result_json);
 // Is a file of the finished run in dir what it was when the run ended? LT_E_INTEGRITY when it is not; LT_OK for files
 // that are not listed (added later, or the run is older than the list).
 LT_API lt_status lt_run_check_file(const char *dir, const char *name);
-LT_API lt_status lt_run_check_files(const char *dir); // every file that is listed and still there
+LT_API lt_status lt_run_check_files(const char *dir); // every file that is listed and still exists
 LT_API void lt_run_close(lt_run *run);                // NULL is fine; without finish the run stays resumable
 LT_API bool lt_run_is_done(const char *dir);
 typedef enum lt_run_state { LT_RUN_NONE, LT_RUN_DONE, LT_RUN_ACTIVE, LT_RUN_STOPPED } lt_run_state;

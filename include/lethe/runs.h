@@ -67,7 +67,7 @@ LT_API lt_status lt_trained_model_history(const lt_trained_model *m, lt_recipe *
 // `epochs`, or none of them.
 LT_API lt_status lt_recipe_open(const char *path, lt_recipe *recipe);
 
-// Path of the run that this one started from, malloc'ed ("" = none): the one on record or, where nothing lies there,
+// Path of the run that this one started from, malloc'ed ("" = none): the one on record or, where that does not exist,
 // one of the same name in the directory that holds this run. NULL when out of memory.
 LT_API char *lt_trained_model_parent(const lt_trained_model *m);
 
@@ -147,7 +147,7 @@ typedef struct lt_result_dir {
 // a finished one is taken as it is when every fact *_digest is the same in its result, and recomputed otherwise.
 // LT_E_USAGE for a directory of something else without force; errors of lt_run_open. Close it in either case.
 LT_API lt_status lt_result_dir_open(const lt_result_dir_spec *spec, lt_result_dir *d);
-// Next to a model that was trained on ds: what its training set was, by content. Runs that come from it find it there.
+// Next to a model that was trained on ds: what its training set was, by content. Runs that come from it find it.
 LT_API lt_status lt_result_dir_add_samples(const lt_result_dir *d, const lt_dataset *ds);
 LT_API lt_status lt_result_dir_finish(lt_result_dir *d, const char *result_json);  // result.json, then DONE
 LT_API lt_status lt_result_dir_stored(const lt_result_dir *d, char **result_json); // malloc'ed
@@ -176,8 +176,8 @@ typedef struct lt_convert_spec {
     bool force;         // replace what is there
     lt_events *events;  // may be NULL
 } lt_convert_spec;
-// Writes the model; *result_json is malloc'ed: model, parameters, digest, what was written. LT_E_USAGE when `out` is
-// there already and not to be replaced, for a recipe file that contradicts `ds`, and for one of several trainings
+// Writes the model; *result_json is malloc'ed: model, parameters, digest, what was written. LT_E_USAGE when `out`
+// exists already and is not to be replaced, for a recipe file that contradicts `ds`, and for one of several trainings
 // without it; errors of lt_recipe_open, and of opening the data of its earlier trainings.
 LT_API lt_status lt_convert(const lt_convert_spec *spec, char **result_json);
 

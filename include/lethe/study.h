@@ -247,7 +247,7 @@ typedef struct lt_study_result {                         // owned
     int n_tried; // settings
     uint64_t tuning_base, tuning_forget_seed;
     lt_lint lint;
-    int n_jobs, n_existing, n_in_state[LT_STUDY_N_STATES]; // existing: there before
+    int n_jobs, n_existing, n_in_state[LT_STUDY_N_STATES]; // existing: before this call
     void *own;
 } lt_study_result;
 // Sums up the finished jobs; writes nothing. LT_E_FORMAT for an audit that is none.

@@ -153,7 +153,7 @@ LT_API lt_status lt_transform_apply(const lt_transform *transform, const lt_mode
 
 typedef struct lt_param_group { // coordinates from .. from + n - 1 of the parameter slab
     int64_t from, n;
-    float lr_scale, decay_scale; // factors of the learning rate and of the weight decay there
+    float lr_scale, decay_scale; // factors of the learning rate and of the weight decay in it
 } lt_param_group;
 
 // A loss in the place of cross-entropy: of a model that is several, or made of gradients.

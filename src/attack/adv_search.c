@@ -5,8 +5,8 @@
 // and batches stay full; at the end they shrink through halving sizes.
 //
 // Whether a sample is misclassified is decided in the end by the ordinary evaluation path, on the finished set: batch
-// sizes differ in rounding, and a sample that sits on the boundary may be seen differently there. Such samples take
-// further steps until both agree. Clean predictions are made before anything else.
+// sizes differ in rounding, and a sample that sits on the boundary may be seen differently in another batch. Such
+// samples take further steps until both agree. Clean predictions are made before anything else.
 #include "attack/attack_impl.h"
 #include "attack/attack_rows.h"
 #include "attack/engine.h"

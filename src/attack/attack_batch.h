@@ -2,7 +2,7 @@
 //
 // For attacks that move only by steps along their gradient (LTI_ATTACK_ROW_STEPS): of a run of the plan they see the
 // class and the length of the gradient, and what they answer is a scale and a radius. Row r is slot r. On a CPU the
-// images are those of the slots. On a device the rows of a batch lie there, clean and as far as they have got: a sample
+// images are those of the slots. On a device the rows of a batch lie on it, clean and as far as they have got: a sample
 // goes up when its turn comes and down when it is done; in between only classes and lengths of gradients come down, and
 // only steps go up.
 #ifndef LTI_ATTACK_BATCH_H

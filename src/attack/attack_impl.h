@@ -41,7 +41,7 @@ typedef struct lti_grad {
     int n_buckets;
     int64_t size[LTI_MAX_BUCKETS]; // descending: batch, batch/2, ..., 1
     lt_plan *plan[LTI_N_GRAD_LOSSES][LTI_MAX_BUCKETS];
-    bool on_device; // on a device: images are made there, logits and gradients stay there; set before the first plan
+    bool on_device; // on a device: images are made on it, logits and gradients stay on it; set before the first plan
 } lti_grad;
 typedef struct lti_grad_io { // of one bucket; borrowed until lti_grad_clear
     int64_t size;

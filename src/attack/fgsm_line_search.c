@@ -3,7 +3,7 @@
 //
 // Per sample: s = sign(grad_x CE(x, y)) once, then x' = clamp(x + k step s) for k = 1, 2, ... until the prediction is
 // not the label. After `steps` failures the length is reset, and the march starts again from x plus uniform noise with
-// a sign taken there. The points found lie far beyond the boundary (L2 of several units where the search finds less
+// a sign taken at it. The points found lie far beyond the boundary (L2 of several units where the search finds less
 // than one), which is the purpose: how much does AMUN owe to close neighbours?
 //
 // The source gives no numbers for step, failures and noise; the defaults are ours. Whether a sample is misclassified is
@@ -83,7 +83,7 @@ static lt_status predict_clean(line_search *m)
     return LT_OK;
 }
 
-// Starting points of samples queue[from..from+n-1], and the signs there.
+// Starting points of samples queue[from..from+n-1], and the signs at them.
 static lt_status init_step(line_search *m, int64_t from, int64_t n, int32_t restart)
 {
     const int64_t d = dim(m);

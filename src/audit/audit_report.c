@@ -220,8 +220,8 @@ static bool is_judged(const lt_metric_result *m)
     return (lt_metric_get(m->id)->flags & LT_METRIC_JUDGED) && !isnan(m->value);
 }
 
-// Retained and test samples alone say what a model can still do, not what it has forgotten: there a model that is like
-// retraining is worth the word even where the original is so, too.
+// Retained and test samples alone say what a model can still do, not what it has forgotten: for these a model that is
+// like retraining is worth the word even where the original is so, too.
 void lt_audit_judge_original(lt_audit_report *r, const lt_audit_report *original)
 {
     const lt_verdict overall = original->overall;

@@ -55,7 +55,7 @@ static int64_t count_at_least(const double *sorted, int64_t n, double threshold)
     return n - low;
 }
 
-// Threshold where false positives and false negatives are most nearly alike, and the accuracy there. Sorts both.
+// Threshold where false positives and false negatives are most nearly alike, and the accuracy at it. Sorts both.
 static double find_equal_error(double *pos, double *neg, int64_t n, double *accuracy)
 {
     double best = INFINITY, threshold = 0;

@@ -66,7 +66,7 @@ typedef lt_status lti_open_fn(const lti_open_args *args, lti_raw *raw);
 #include "sets.list"
 #undef LT_SET
 
-// Integer key of a spec, or `def` when it is not there.
+// Integer key of a spec, or `def` when it is absent.
 lt_status lti_key_i64(const lti_spec *spec, const char *key, int64_t min, int64_t max, int64_t def, int64_t *out);
 
 // ---- classes=, holdout=, train-limit=, test-limit= (subset.c)

@@ -131,11 +131,11 @@ static lt_status find_path(const char *kind, const char *folders, lti_spec *spec
     }
     lt_status status =
         LT_FAIL(LT_E_INPUT, "%s: no folder %.*s in LETHE_DATA=%s", kind, (int)strcspn(folders, "|"), folders, root);
-    lt_error_hint("write %s:PATH, or unpack the set there", kind);
+    lt_error_hint("write %s:PATH, or unpack the set into it", kind);
     return status;
 }
 
-// Both splits there, or somebody said that it does not matter.
+// Both splits found, or somebody said that it does not matter.
 static lt_status check_splits(const lti_open_args *args, const lti_raw *raw, bool holdout)
 {
     static const char *const split_name[2] = {"training", "test"};

@@ -43,7 +43,7 @@ typedef struct lti_event_list {
 // Sets the classes of raw: the folders, sorted bytewise.
 lt_status lti_event_list_open(const lti_open_args *args, lti_raw *raw, lti_event_list *list);
 void lti_event_list_clear(lti_event_list *list);
-// A split file: "# digest HEX" and lines "train NAME" or "test NAME". Every listed recording must be there and every
+// A split file: "# digest HEX" and lines "train NAME" or "test NAME". Every listed recording must exist and every
 // one that is there must be listed; the digest must be that of the lines.
 lt_status lti_event_split_parse(const char *text, size_t n, const char *label, lti_event_list *list);
 #endif

@@ -157,7 +157,7 @@ static lt_status read_line(const char *line, lines *l, lti_event_list *list)
     lti_event_item *item = bsearch(name, list->item, (size_t)list->n, sizeof *item, compare_item_name);
     if (!item || l->seen[item - list->item])
         return LT_FAIL(LT_E_FORMAT, "%s: line %lld: recording '%.200s' %s", l->label, (long long)l->number, name,
-                       item ? "is listed twice" : "is not there");
+                       item ? "is listed twice" : "is missing");
     item->split = test ? LT_TEST : LT_TRAIN;
     l->seen[item - list->item] = 1;
     l->n_seen++;

@@ -69,11 +69,11 @@ static bool leads_inside(const char *root, const char *path)
 static bool belongs_to_set(const lti_open_args *args, const char *path)
 {
     struct stat link, st;
-    const bool there = lstat(path, &link) == 0;
-    bool ok = there && stat(path, &st) == 0 && (S_ISREG(st.st_mode) || S_ISDIR(st.st_mode));
+    const bool exists = lstat(path, &link) == 0;
+    bool ok = exists && stat(path, &st) == 0 && (S_ISREG(st.st_mode) || S_ISDIR(st.st_mode));
     if (ok && S_ISLNK(link.st_mode) && args->root)
         ok = leads_inside(args->root, path);
-    if (!ok && there && args->skipped && args->skipped->n++ == 0)
+    if (!ok && exists && args->skipped && args->skipped->n++ == 0)
         snprintf(args->skipped->first, sizeof args->skipped->first, "%.255s", path);
     return ok;
 }

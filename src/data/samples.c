@@ -2,7 +2,7 @@
 //
 // A list has the official id, the class and the digest of every training sample, and the class names. Identifying a
 // data set matches samples by digest and class; equal images of one class are matched in their order. Renamed, added
-// and deleted files therefore change nothing about the samples that are still there: they keep their ids.
+// and deleted files therefore change nothing about the samples that remain: they keep their ids.
 #include "data_impl.h"
 #include "io/json_read.h"
 #include "lethe/tensorfile.h"

@@ -73,7 +73,7 @@ static const family cifar10 = {
     .layout = &lti_cifar10_layout,
     .class_name = cifar10_names,
     .folder = "cifar-10-batches-bin",
-    .missing = {"data_batch_1.bin to data_batch_5.bin are not there", "test_batch.bin is not there"},
+    .missing = {"data_batch_1.bin to data_batch_5.bin are missing", "test_batch.bin is missing"},
     .members = {{"data_batch_1.bin", LT_TRAIN, 10000},
                 {"data_batch_2.bin", LT_TRAIN, 10000},
                 {"data_batch_3.bin", LT_TRAIN, 10000},
@@ -86,7 +86,7 @@ static const family cifar100_fine = {
     .layout = &lti_cifar100_layout,
     .class_name = fine_names,
     .folder = "cifar-100-binary",
-    .missing = {"train.bin is not there", "test.bin is not there"},
+    .missing = {"train.bin is missing", "test.bin is missing"},
     .members = {{"train.bin", LT_TRAIN, 50000}, {"test.bin", LT_TEST, 10000}},
     .n_members = 2,
 };
@@ -94,7 +94,7 @@ static const family cifar100_coarse = {
     .layout = &lti_cifar100_coarse_layout,
     .class_name = coarse_names,
     .folder = "cifar-100-binary",
-    .missing = {"train.bin is not there", "test.bin is not there"},
+    .missing = {"train.bin is missing", "test.bin is missing"},
     .members = {{"train.bin", LT_TRAIN, 50000}, {"test.bin", LT_TEST, 10000}},
     .n_members = 2,
 };

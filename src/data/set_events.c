@@ -1,7 +1,7 @@
 // set_events.c - sets of event recordings as frames: N-MNIST, N-Caltech101, CIFAR10-DVS, folders, moving glyphs.
 //
-// A sample is T frames of two polarities: c = 2 T channels, channel 2 t + p, counts as bytes. Counts above 255 are cut
-// off there, and the set says how many. Sets without an official split get one that follows from the names alone
+// A sample is T frames of two polarities: c = 2 T channels, channel 2 t + p, counts as bytes. Counts above 255 are
+// clipped, and the set says how many. Sets without an official split get one that follows from the names alone
 // (event_split.c), or from a file.
 #include "event_set.h"
 #include "lethe/rng.h"
@@ -199,7 +199,7 @@ lt_status lti_open_n_mnist(const lti_open_args *args, lti_raw *raw)
 {
     static const lti_event_kind kind = {.format = "bin", .w = 34, .h = 34};
     static const char *const folder[2] = {"Train", "Test"};
-    static const char *const missing[2] = {"the folder Train is not there", "the folder Test is not there"};
+    static const char *const missing[2] = {"the folder Train is missing", "the folder Test is missing"};
     lti_event_set e;
     lt_status status = LT_OK;
     LT_TRY(lti_event_set_init(&e, args, &kind, raw));

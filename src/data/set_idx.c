@@ -105,8 +105,8 @@ out:
 static lt_status open_idx(const lti_open_args *args, const char *const *names, lti_raw *raw)
 {
     static const char *const prefix[2] = {"train", "t10k"};
-    static const char *const missing[2] = {"train-images-idx3-ubyte (or .gz) is not there",
-                                           "t10k-images-idx3-ubyte (or .gz) is not there"};
+    static const char *const missing[2] = {"train-images-idx3-ubyte (or .gz) is missing",
+                                           "t10k-images-idx3-ubyte (or .gz) is missing"};
     raw->c = 1;
     raw->n_classes = N_LABELS;
     raw->class_name = names;

@@ -43,7 +43,7 @@ typedef struct lt_kernel {
     // prepare: if not NULL, called instead of run's own preparation whenever params or state changed (before the next
     // run), e.g. weight reorders into `prepared` (prepared_bytes). Lets plans with constant parameters reorder weights
     // once: then the memory is the kernel's own and begins as zeros. Where it is called before every run, as in
-    // training, kernels share one piece of memory and find there what another one left. It may read only inputs that
+    // training, kernels share one piece of memory and find in it what another one left. It may read only inputs that
     // were made before, and only those in prepare_reads where that is set; when one of these is not constant, or
     // without the set more than one input, it is called before every run, so a kernel may prepare its weights whatever
     // their role.
@@ -74,10 +74,10 @@ typedef struct lt_bind_in {
 
 // ---- backends with memory of their own
 // A device backend has these calls. The plan then keeps activations, scratch and what kernels prepare on the device,
-// and a copy there (a mirror) of each of the caller's slabs; it copies inputs, outputs and slabs over when one side has
-// something newer. Pointers that kernels get are device pointers, and run() only queues work: everything a backend is
-// given runs in the order in which it was given, and sync waits for it. Calls of one backend are never made by two
-// threads at once (the plan holds lt_backend.device_lock).
+// and a copy of its own (a mirror) of each of the caller's slabs; it copies inputs, outputs and slabs over when one
+// side has something newer. Pointers that kernels get are device pointers, and run() only queues work: everything a
+// backend is given runs in the order in which it was given, and sync waits for it. Calls of one backend are never made
+// by two threads at once (the plan holds lt_backend.device_lock).
 typedef struct lt_device_update { // one step of the optimizer, optim.c; all pointers on the device, (n)
     float *p, *m, *v;             // v NULL: SGD
     const float *g;
@@ -175,13 +175,13 @@ struct lt_backend {
 };
 
 // Another backend of the same spec, for another thread. On a device: another queue of the same GPU. Work of both may
-// read the same memory there, and either may release it.
+// read the same memory, and either may release it.
 lt_status lti_backend_create_sibling(const lt_backend *first, int n_threads, lt_backend **backend);
 
 // Bytes of a value in a layout (channel padding included).
 size_t lti_layout_bytes(const lt_shape *shape, lt_dtype dtype, lt_layout layout);
 
-// ---- plans on a device: what training uses to keep its slabs and images there between steps
+// ---- plans on a device: what training uses to keep its slabs and images on it between steps
 // The device copy of a host slab, shared by everything on this backend that was bound to that slab.
 typedef struct lti_device_copy lti_device_copy;
 lt_status lti_device_copy_acquire(lt_backend *b, void *host, size_t bytes,
@@ -201,17 +201,17 @@ lt_status lti_device_buffer_acquire(lt_backend *b, const void *host, size_t byte
 void lti_device_buffer_release(lt_backend *b, const void *host, size_t bytes);
 lt_status lti_device_buffer_cache_open(lt_backend *b, const lt_backend *sibling); // for the registry
 void lti_device_buffer_cache_close(lt_backend *b);
-// Is this plan on a device? Then: where input v lies there (NULL when v is no input); input v is made there by the
+// Is this plan on a device? Then: the address of input v on it (NULL when v is no input); input v is made on it by the
 // caller before each run and not copied from lt_plan_buffer; after a run gradients and state are left on the device
 // (read them with lti_device_copy_to_host).
 bool lti_plan_on_device(const lt_plan *plan);
 void *lti_plan_device_input(lt_plan *plan, lt_val v);
-void lti_plan_input_produced_on_device(lt_plan *plan, lt_val v, bool there);
+void lti_plan_input_produced_on_device(lt_plan *plan, lt_val v, bool produced_on_device);
 void lti_plan_keep_on_device(lt_plan *plan, bool keep);
-// Where an output or the gradient with respect to wrt[i] lies there; NULL when it is none, or on a CPU.
+// Address of an output or of the gradient with respect to wrt[i] on the device; NULL when it is none, or on a CPU.
 const float *lti_plan_device_output(const lt_plan *plan, lt_val v);
 const float *lti_plan_device_grad(const lt_plan *plan, int i);
-// Outputs and those gradients are left there too: a run only queues work, inputs must stay until a sync of the caller.
+// Outputs and those gradients are left on it too: a run only queues work, inputs must stay until a sync of the caller.
 void lti_plan_keep_outputs_on_device(lt_plan *plan, bool keep);
 // The next run prepares parameters again, from the side that is the newer one; does not state which side that is.
 void lti_plan_repack_weights(lt_plan *plan);

@@ -2,8 +2,8 @@
 //
 // `bn` is what builders emit: it has no mode. A plan replaces it by bn_train (batch statistics, running ones updated)
 // or bn_eval (running statistics). bn_eval is an affine map per channel, so its gradient can be differentiated again
-// with the same two ops; the second derivative of bn_train is not there. In formulas istd = 1/sqrt(var + eps), xhat =
-// (x - mean) * istd, m = mask of the fused ReLU (1 without it).
+// with the same two ops; the second derivative of bn_train is not implemented. In formulas istd = 1/sqrt(var + eps),
+// xhat = (x - mean) * istd, m = mask of the fused ReLU (1 without it).
 #include "graph/graph_impl.h"
 
 // x (N,C) or (N,C,H,W), n_channel vectors (C) from in[first].

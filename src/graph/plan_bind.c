@@ -2,8 +2,8 @@
 //
 // Layouts flow forward: a value lies as its maker left it; a kernel that wants another layout gets a reorder, made once
 // per value and layout however many kernels read it. What the caller reads is plain and never shares memory, so it is
-// copied out right after it was made unless its maker could write there directly; parameter gradients likewise go
-// straight into the caller's slab where possible.
+// copied out right after it was made unless its maker could write to its destination directly; parameter gradients
+// likewise go straight into the caller's slab where possible.
 #include "graph/plan_impl.h"
 #include <stdio.h>
 #include <string.h>
@@ -144,7 +144,7 @@ static lt_status finish_param_grads(lt_plan *plan, lt_val v, int32_t from)
         size_t offset = (size_t)p->slab_offset * lti_dtype_size(plan->real);
         const lti_tensor *t = &plan->tensor[from];
         if (t->place == LTI_GRAD && t->offset == offset && t->storage == from)
-            continue; // written there by its maker
+            continue; // written to its destination by its maker
         int32_t to = -1;
         LT_TRY(new_tensor(plan, v, LT_LAYOUT_PLAIN, LTI_GRAD, &to));
         plan->tensor[to].offset = offset;

@@ -3,10 +3,10 @@
 // Activations, constants, scratch and what kernels prepare live on the device only. Of the caller's slabs there is one
 // mirror per backend and host address, so that plans of several batch sizes, the evaluator and the optimizer work on
 // the same copy. Each side of a mirror may be the newer one, never both; a run brings the device side up to date, and
-// afterwards the host side of what it changed unless the caller asked to leave it there. That parameters changed is a
-// fact about a plan: it prepares them again, from the newer side. Which side that is, only those say who write:
-// a run, the optimizer on the device, and the code that wrote the slab of the host (lti_mark_host_dirty). Inputs and
-// outputs are small and copied in every run, between a piece of fast host memory and the device.
+// afterwards the host side of what it changed unless the caller asked to leave it on the device. That parameters
+// changed is a fact about a plan: it prepares them again, from the newer side. Which side that is, only those say who
+// write: a run, the optimizer on the device, and the code that wrote the slab of the host (lti_mark_host_dirty). Inputs
+// and outputs are small and copied in every run, between a piece of fast host memory and the device.
 //
 // The kernels of a run are recorded as one unit in its second run (the first one lets libraries set themselves up) and
 // replayed from then on: one recording for runs that prepare parameters again, one for those that do not. Binding other
@@ -268,7 +268,7 @@ lt_status lti_device_plan_bind(lt_plan *plan, void *const slab[LTI_N_PLACES])
     return status;
 }
 
-// Somebody changed them, and did not say where. What was changed on the device is known to be there; else it can only
+// Somebody changed them, and did not say where. A change on the device is known; else it can only
 // have been on the host.
 void lti_device_plan_params_changed(lt_plan *plan)
 {
@@ -299,7 +299,7 @@ static lt_status bring_inputs(lt_plan *plan)
     for (int place = LTI_PARAM; place <= LTI_STATE; place++)
         if (h->device_copy[place])
             LT_TRY(lti_device_copy_to_device(h->device_copy[place]));
-    if (h->device_copy[LTI_GRAD]) // overwritten as a whole, whatever the caller put there
+    if (h->device_copy[LTI_GRAD]) // overwritten as a whole, whatever the caller put into it
         h->device_copy[LTI_GRAD]->host_newer = false;
     for (int32_t v = 0; v < plan->n_user_values; v++) {
         const int32_t t = plan->shown[v];

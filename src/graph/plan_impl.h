@@ -123,7 +123,7 @@ void lti_graph_uses(const lt_graph *g, int32_t *n_uses, int32_t *user);
 
 lt_status lti_plan_bind_kernels(lt_plan *plan, const lt_val *wrt);
 lt_status lti_plan_place(lt_plan *plan);
-void lti_fill_constants(const lt_plan *plan, char *keep); // keep: the slab LTI_PERSISTENT, or what will be copied there
+void lti_fill_constants(const lt_plan *plan, char *keep); // keep: the slab LTI_PERSISTENT, or what will be copied to it
 void lti_plan_resolve(lt_plan *plan);                     // pointers of all steps from slabs and offsets
 
 // Copies a value between layouts; elem is 4 or 8 bytes.

@@ -6,7 +6,7 @@
 // memory of its first input when that is read for the last time.
 //
 // Where it costs little memory, only tensors of one size overlap, and fully: threads take images in order, so each then
-// meets in a place what it wrote there itself, not lines that lie in another core's caches. One thread gains nothing.
+// meets in a place what it wrote itself, not lines that lie in another core's caches. One thread gains nothing.
 #include "graph/plan_impl.h"
 #include <stdlib.h>
 #include <string.h>

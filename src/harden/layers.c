@@ -190,7 +190,7 @@ static double of(const walk *w, const lt_node *n, int i)
     return w->bound[n->in[i]];
 }
 
-// The layer that ends at this node; a convolution that is part of a composition is answered for there.
+// The layer that ends at this node; a convolution that is part of a composition belongs to the composition.
 static const lti_layer *layer_at(const walk *w, int32_t node, bool *later)
 {
     const lti_layer *found = NULL;

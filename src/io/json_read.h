@@ -14,7 +14,7 @@ bool lti_json_lacked_memory(const struct json_error_t *error); // of a text that
 lt_status lti_json_load_optional(const char *dir, const char *file, struct json_t **out);
 // What is at "a.b"; NULL when absent.
 const struct json_t *lti_json_at(const struct json_t *object, const char *path);
-// Values there: "", NAN and 0 when absent or of another type.
+// Values at it: "", NAN and 0 when absent or of another type.
 const char *lti_json_text_at(const struct json_t *object, const char *path);
 double lti_json_real_at(const struct json_t *object, const char *path);
 int64_t lti_json_int_at(const struct json_t *object, const char *path);

@@ -67,6 +67,6 @@ typedef struct lti_pickle {
 lt_status lti_pickle_parse(lti_pickle *p, const unsigned char *bytes, size_t n, size_t *used, lti_pickle_value **value);
 // Is v text that equals s?
 bool lti_pickle_is_text(const lti_pickle_value *v, const char *s);
-// The value of a text key of a dictionary (the last one when it stands there twice), NULL when absent.
+// The value of a text key of a dictionary (the last one when it occurs twice), NULL when absent.
 const lti_pickle_value *lti_pickle_find(const lti_pickle_value *dict, const char *key);
 #endif

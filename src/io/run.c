@@ -39,9 +39,9 @@ static bool exists(const char *dir, const char *file)
 {
     struct stat st;
     char *path = join(dir, file);
-    const bool there = path && stat(path, &st) == 0;
+    const bool found = path && stat(path, &st) == 0;
     lti_free(path);
-    return there;
+    return found;
 }
 
 bool lt_run_is_done(const char *dir)

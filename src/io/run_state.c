@@ -12,9 +12,9 @@ enum { RECENT_S = 10 };
 static bool has_file(const char *dir, const char *name, struct stat *st)
 {
     char *path = lti_asprintf("%s/%s", dir, name);
-    const bool there = path && stat(path, st) == 0;
+    const bool found = path && stat(path, st) == 0;
     lti_free(path);
-    return there;
+    return found;
 }
 
 // "1: FLOCK  ADVISORY  WRITE 4711 08:01:131072 0 EOF"

@@ -2,7 +2,7 @@
 //
 // The reader accepts what the format's own reader accepts: tensors in offset order must follow one another without
 // gaps or overlap and end exactly at the end of the file. Nothing is allocated from a number in the header before that
-// number has been checked against the bytes that are really there.
+// number has been checked against the bytes that the file really has.
 #include "io/tensorfile_impl.h"
 #include "io/json_read.h"
 #include <jansson.h>

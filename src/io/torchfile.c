@@ -530,7 +530,7 @@ static lt_status check_byte_order(const torch_reader *r)
     unsigned char order[8];
     zip_stat_t st;
     snprintf(name, sizeof name, "%s/byteorder", r->prefix);
-    if (zip_stat(r->zip, name, 0, &st) != 0) // not there before PyTorch 2.1
+    if (zip_stat(r->zip, name, 0, &st) != 0) // absent before PyTorch 2.1
         return LT_OK;
     if (st.size != 6)
         return LT_FAIL(LT_E_UNSUPPORTED, "%s: expected little-endian numbers, found others", r->label);

@@ -29,7 +29,7 @@ void lti_key_fingerprint(const unsigned char *bytes, size_t n, const char *what,
     lti_format(out, LT_FINGERPRINT_HEX, "%.32s", hex);
 }
 
-// A new file that only its owner can read, complete or not there.
+// A new file that only its owner can read, complete or absent.
 static lt_status write_new(const char *path, const char *text, mode_t mode)
 {
     char *slash, *dir = lti_strdup(path);

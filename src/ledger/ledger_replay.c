@@ -86,7 +86,7 @@ static lt_status replay_train(replay *r, char digest[LTI_HEX], const lt_env *out
     return status;
 }
 
-// The model that the run started from, if it is still there and the same.
+// The model that the run started from, if it still exists unchanged.
 static lt_status open_base(replay *r)
 {
     char found[LTI_HEX];
@@ -97,9 +97,9 @@ static lt_status open_base(replay *r)
     json_decref(result);
     if (!parent)
         return LTI_NOMEM("replay");
-    const bool there = lti_is_dir(parent) || lti_is_file(parent);
-    lt_status status = there ? missing(lt_trained_model_open(parent, NULL, NULL, &r->base))
-                             : LT_FAIL(LT_E_UNSUPPORTED, "the original model %s is not available", parent);
+    const bool exists = lti_is_dir(parent) || lti_is_file(parent);
+    lt_status status = exists ? missing(lt_trained_model_open(parent, NULL, NULL, &r->base))
+                              : LT_FAIL(LT_E_UNSUPPORTED, "the original model %s is not available", parent);
     if (status == LT_OK) {
         lt_model_digest(r->base.model, found);
         if (strcmp(found, lti_json_text_at(r->body, "parent.digest")) != 0)

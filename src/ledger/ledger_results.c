@@ -17,7 +17,7 @@ lt_status lt_ledger_open_named(const char *given, const char *run_dir, lt_ledger
     LT_TRY(lt_ledger_path(given, run_dir, &path));
     const bool is_default = !is_given(given) && !run_dir && !lti_is_file(path) && lti_is_file(below_runs);
     const char *chosen = is_default ? below_runs : path;
-    if (access == LT_LEDGER_APPEND && !run_dir && !lti_is_file(chosen)) // to sign what is not there would make one
+    if (access == LT_LEDGER_APPEND && !run_dir && !lti_is_file(chosen)) // signing must not make a ledger
         access = LT_LEDGER_READ;
     const lt_status status = lt_ledger_open(chosen, access, ledger);
     free(path);

@@ -350,16 +350,16 @@ static lt_status record_requests(lt_ledger *ledger, const char *dir, const lt_le
     for (int k = 1; status == LT_OK; k++) {
         char *inner = lti_asprintf("%s/request-%d", dir, k);
         char *name = lti_asprintf("%s/%d", source->request ? source->request : "", k);
-        const bool there = inner && name && lt_run_is_done(inner);
+        const bool is_done = inner && name && lt_run_is_done(inner);
         lt_ledger_source one = *source;
         one.request = source->request && *source->request ? name : NULL;
-        if (there)
+        if (is_done)
             status = record_one(ledger, inner, &one, NULL);
         else if (!inner || !name)
             status = LTI_NOMEM("record");
         lti_free(inner);
         lti_free(name);
-        if (!there)
+        if (!is_done)
             break;
     }
     return status;

@@ -2,7 +2,7 @@
 //
 // A file holds every key of the PyTorch state_dict, num_batches_tracked (I64 scalars) included, plus the architecture,
 // the input size, the class names and the normalisation in its metadata. Opening builds the graph first and holds the
-// file against it: each tensor must be there once, with the graph's shape and finite values, and nothing else may be.
+// file against it: each tensor must occur once, with the graph's shape and finite values, and nothing else may be.
 #include "model/key_map.h"
 #include "io/json_read.h"
 #include <jansson.h>

@@ -47,7 +47,7 @@ typedef struct lti_model_spec {
 } lti_model_spec;
 
 const lti_arch *lti_arch_at(int i); // in the order of lt_model_archs
-// channels: of the images, for mean and std (one value there stands for all channels).
+// channels: of the images, for mean and std (one value stands for all channels).
 lt_status lti_model_spec_parse(const char *text, int channels, lti_model_spec *spec);
 // Canonical text: every key in table order, mean and std last and only when set. NULL when out of memory; lti_free.
 char *lti_model_spec_text(const lti_model_spec *spec);

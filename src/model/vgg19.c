@@ -2,7 +2,7 @@
 //
 // Sixteen 3x3 convolutions with bias, each followed by batch norm and ReLU, and five 2x2 max-pools; then linear
 // 512 -> K (32x32 images) or 2048 -> K (64x64). Tensors are numbered as in a torch Sequential that holds convolution,
-// batch norm, ReLU and pool as entries of their own; with bn=0 the batch norm entries are not there.
+// batch norm, ReLU and pool as entries of their own; with bn=0 the batch norm entries are absent.
 #include "model/model_impl.h"
 #include <stdio.h>
 

@@ -42,7 +42,7 @@ const lti_quantizer lti_quantizer_dorefa = {
     .info = {.name = "dorefa",
              .title = "DoReFa-Net weights",
              .cite = "dorefa2016",
-             .doc = "Weights squeezed by tanh into [-1, 1] and rounded there; straight-through gradient."},
+             .doc = "Weights squeezed by tanh into [-1, 1] and rounded; straight-through gradient."},
     .flags = LTI_Q_FORWARD,
     .grid = LTI_GRID_MIDRISE,
     .first_step = lti_dorefa_step,

@@ -1,7 +1,7 @@
 // msqe.c - mean squared quantization error as a penalty: the forward pass keeps the float weights [QAT 1.3, 1.4].
 //
 //     L = L_task + lambda(e) sum_l kappa_l sum_i min_c (w_i - a_{l,c})^2,  kappa_l = (2^n - 1) / N_l
-// On a chip whose maps are known the minimum runs over what the weight can reach there [QAT 3.3, 4.2].
+// On a chip whose maps are known the minimum runs over what the weight can reach on them [QAT 3.3, 4.2].
 #include "quant/quant_impl.h"
 
 #include <math.h>
@@ -121,7 +121,7 @@ const lti_quantizer lti_quantizer_msqe = {
              .title = "Squared distance to the nearest level as a penalty, fixed step",
              .cite = "biswas2025",
              .doc = "The forward pass keeps float weights; a penalty pulls each to its nearest level (on a chip: the "
-                    "nearest one it can have there), ramped up over training, with snaps in between."},
+                    "nearest one it can have on that chip), ramped up over training, with snaps in between."},
     .flags = LTI_Q_PENALTY,
     .grid = LTI_GRID_MIDRISE,
     .penalize = lti_msqe_penalize,

@@ -220,7 +220,7 @@ static const char *name_of_original(const audit_job *job, const model_job *m)
     return job->oracle_parent;
 }
 
-// A parent that is gone leaves verdicts as they are, and the linter says so; one that was named must be there.
+// A parent that is gone leaves verdicts as they are, and the linter says so; one that was named must exist.
 static lt_status measure_original(audit_job *job, model_job *m, const char *name)
 {
     const lt_audit_order *o = job->o;

@@ -143,7 +143,7 @@ static lt_status open_references(lti_stream *s)
     return LT_OK;
 }
 
-// A rate that falls from request to request must be there: in the options, not in the defaults.
+// A rate that falls from request to request must be given: in the options, not in the defaults.
 static lt_status check_decay(const lt_unlearn_order *o)
 {
     const lti_recipe *r = o->cfg;

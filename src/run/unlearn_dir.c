@@ -20,7 +20,7 @@ const lt_option lt_unlearn_what_options[] = {
     LT_STR(lt_unlearn_what, recipe, NULL,
            "retrain: YAML file that says how the original was trained; default: what its run recorded"),
     LT_STR(lt_unlearn_what, cache, NULL,
-           "keep adversarial sets, which show forgotten images, in this directory and find them there; default: none"),
+           "keep adversarial sets, which show forgotten images, in this directory and find them again; default: none"),
     LT_BOOL(lt_unlearn_what, save_adv, 0,
             "keep the adversarial set of the method, which shows forgotten images, in the run directory"),
     LT_OPT_END,

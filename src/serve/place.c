@@ -44,7 +44,7 @@ lt_status lti_place_find(const lti_serve *s, const char *place, char out[LTI_FIL
         n += length;
         out[n] = '\0';
         if (lstat(out, &st) != 0)
-            return LT_FAIL(LT_E_INPUT, "'%.80s' is not there", place);
+            return LT_FAIL(LT_E_INPUT, "'%.80s' does not exist", place);
         if (S_ISLNK(st.st_mode))
             return LT_FAIL(LT_E_USAGE, "'%.80s': links are not followed", place);
         p += length + (p[length] == '/');

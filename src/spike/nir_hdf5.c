@@ -163,7 +163,7 @@ typedef struct source {
     lt_status status;
 } source;
 
-// Dimensions of a numeric data set; -1 when it is not there.
+// Dimensions of a numeric data set; -1 when it is absent.
 static int open_array(hid_t g, const char *name, hid_t *set, hsize_t dim[LT_MAX_DIMS])
 {
     *set = H5Lexists(g, name, H5P_DEFAULT) > 0 ? H5Dopen2(g, name, H5P_DEFAULT) : -1;

@@ -327,7 +327,7 @@ static lt_status match_node(const char *path, const lti_nir_node *file, const lt
 {
     char a[LTI_SHAPE_TEXT], b[LTI_SHAPE_TEXT];
     if (strcmp(file->type, own->type) != 0)
-        return LT_FAIL(LT_E_FORMAT, "%s: node %s is %s, the model has %s there", path, file->name, file->type,
+        return LT_FAIL(LT_E_FORMAT, "%s: node %s is %s, that of the model is %s", path, file->name, file->type,
                        own->type);
     if (own->weight && !lti_shape_equal(&file->weight_shape, &own->weight_shape))
         return LT_FAIL(LT_E_SHAPE, "%s: node %s has weights %s, the model %s", path, file->name,

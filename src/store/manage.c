@@ -165,7 +165,7 @@ static lt_status list_entries(const char *dir, const lt_store_filter *filter, ch
     lt_status status = LT_OK;
     DIR *d = opendir(dir);
     *json = NULL;
-    if (!d && errno != ENOENT) // a store that is not there is empty
+    if (!d && errno != ENOENT) // a missing store is empty
         return lti_errno_fail("read directory", dir);
     for (struct dirent *f; status == LT_OK && d && (f = readdir(d));) {
         json_t *j = NULL, **grown;

@@ -62,7 +62,7 @@ void lti_study_name_product(const lt_study_runner *r, lti_study_job *j)
     lti_format(j->made, sizeof j->made, "%.16s", digest);
 }
 
-// The models of the store have names of their own there.
+// The models of the store have names of their own in it.
 static bool goes_in(const lti_study_job *j, const lti_study_need *need, const lti_study_job *other)
 {
     return (!need->soft || lti_study_judges(j)) && other->kind != LT_STUDY_REFERENCES;

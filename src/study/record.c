@@ -34,7 +34,7 @@ void lti_study_load_record(const lt_study_runner *r, const lti_study_job *j, lti
     lti_study_path(r, "parts", j->id, ".json", path);
     if (!lti_is_file(path))
         return;
-    if (lti_json_load(path, &json) != LT_OK) { // cut off: as if it were not there
+    if (lti_json_load(path, &json) != LT_OK) { // cut off: as if it were absent
         lt_error_clear();
         return;
     }
@@ -111,7 +111,7 @@ bool lti_study_is_made(const lt_study_runner *r, const lti_study_job *j)
     lti_study_product(r, j, file);
     bool made = lti_is_file(file);
     if (made && lti_study_judges(j) && lti_json_load(file, &answer) != LT_OK) {
-        lt_error_clear(); // cut off: as if it were not there
+        lt_error_clear(); // cut off: as if it were absent
         made = false;
     }
     json_decref(answer);

@@ -41,7 +41,7 @@ typedef struct lti_study_job {
     int method, access, point;
     uint64_t seed;
     lt_study_state state;
-    bool existing;  // was there before
+    bool existing;  // existed before
     bool changed;   // was made now: what depends on it is recomputed
     char made[17];  // names this product: another one has another; "" = made by an older version
     char from[65];  // digest of the products that it is made from
@@ -109,7 +109,7 @@ lt_status lti_study_old_command(const lti_study_identity *id, const char *out, l
 // ---- record.c
 typedef struct lti_study_record {
     bool found, same; // same: made from what identifies the job now
-    bool moved;       // in a directory of another name: an unfinished run there cannot be continued
+    bool moved;       // in a directory of another name: an unfinished run in it cannot be continued
     char state[16], error[LT_ERROR_MESSAGE_MAX], made[17], from[65]; // from "": of an older version
     double seconds;
 } lti_study_record;

@@ -1,4 +1,5 @@
-// device.c - training on a backend with memory of its own: parameters, moments and pixels stay there between steps.
+// device.c - training on a backend with memory of its own: parameters, moments and pixels stay on the device between
+// steps.
 //
 // The host's slabs are what the rest of the library knows; here is decided when they are the older copy. They are
 // brought up to date before a checkpoint, an evaluation, a hook, a diagnosis and the end (lti_on_device_to_host), so
@@ -16,7 +17,7 @@ static const lt_device_ops *device_of(const lti_trainer *t)
     return t->env->backend->ops->device;
 }
 
-// ---- what stays there
+// ---- what stays on the device
 
 static lt_status acquire_copy(lti_trainer *t, const void *host, int64_t n, size_t size, lti_device_copy **m)
 {

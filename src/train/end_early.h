@@ -4,7 +4,7 @@
 #include "lethe/train.h"
 
 // Asked before every epoch but the first, with the model as the epoch before left it (n_epochs are done); *enough: the
-// job ends there, as after its last epoch. Must depend on the model only: a resumed job asks again.
+// job ends at that epoch, as after its last epoch. Must depend on the model only: a resumed job asks again.
 typedef struct lti_end_early {
     lt_status (*ask)(void *ctx, const lt_model *model, int32_t n_epochs, bool *enough);
     void *ctx;

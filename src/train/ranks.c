@@ -11,7 +11,7 @@ lt_status lti_ranks_init(lti_trainer *t)
     if (!t->env->comm || t->env->comm->size <= 1)
         return LT_OK;
     t->comm = t->env->comm;
-    t->eval_env.stop = NULL; // a rank that stopped there would leave the others waiting
+    t->eval_env.stop = NULL; // a rank that stopped in it would leave the others waiting
     if (t->on_device.update)
         return LT_FAIL(LT_E_UNSUPPORTED, "data-parallel training: expected a backend of the CPU, found %s",
                        lt_backend_name(t->env->backend));

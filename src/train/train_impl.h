@@ -24,7 +24,7 @@ typedef struct lti_plans { // zero-initialised, then filled by its user; everyth
     lt_plan_spec spec; // without the batch
     lt_backend *backend;
     void *params, *state, *grads;
-    bool keep_on_device; // of plans on a device: gradients and state stay there (lti_plan_keep_on_device)
+    bool keep_on_device; // of plans on a device: gradients and state stay on the device (lti_plan_keep_on_device)
     // Plans whose buffers mean nothing between two uses lie in one piece of memory: that of the largest compiled plan
     // of this table, or of another table (NULL = none) whose plans do not run at the same time.
     bool share_memory;

@@ -21,12 +21,12 @@ typedef struct lti_replaced { // images of a view's own; what they are may chang
     size_t bytes;
 } lti_replaced;
 typedef struct lti_on_device {
-    bool update; // the optimizer runs there
+    bool update; // the optimizer runs on the device
     lti_device_copy *params, *state, *grads, *m, *v, *mask;
     uint32_t *bad, *bad_host; // (1) on the device, and where it is read
     lti_split_buffer split_buffer[LTI_MAX_SPLIT_BUFFERS];
     lti_replaced replaced[LT_JOB_MAX_PHASES][LT_PHASE_MAX_VIEWS];
-    bool images[LT_JOB_MAX_PHASES]; // the batches of this phase are made there
+    bool images[LT_JOB_MAX_PHASES]; // the batches of this phase are made on the device
     void *index;                    // which images, ids, tags and how, of a batch
     void *index_host;               // of these, those that the loader does not have: images and how
     int64_t index_rows;

@@ -1,4 +1,4 @@
-// boundary.c - one signed gradient step across the boundary of a frozen model, and the label found there.
+// boundary.c - one signed gradient step across the boundary of a frozen model, and the label found beyond it.
 #include "unlearn/boundary.h"
 #include <math.h>
 #include <string.h>

@@ -23,7 +23,7 @@ typedef struct lti_boundary {
     float *x;          // (batch,C,H,W)
     lt_passes *passes; // counted here; the caller's, in the memory of its job
 } lti_boundary;
-// Always followed by lti_boundary_clear, also when it fails. batch: the largest there will be.
+// Always followed by lti_boundary_clear, also when it fails. batch: the largest that will come.
 lt_status lti_boundary_init(lti_boundary *b, const lt_model *model, const lt_env *env, int64_t batch, float bound);
 void lti_boundary_clear(lti_boundary *b);
 void lti_boundary_changed(lti_boundary *b); // parameters or state of `frozen` were rewritten

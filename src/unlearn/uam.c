@@ -213,8 +213,9 @@ const lt_unlearn_method lti_unlearn_uam = {
     .label = "UAM",
     .cite = "uam",
     .doc = "Each step goes to where the forget loss is higher, a length rho up its gradient, takes the gradient of the "
-           "retained loss there, and applies it to the parameters before; rho falls to 0 along a cosine. The length is "
-           "a choice of lethe; the projection in the authors' code is not used there either.",
+           "retained loss at that point, and applies it to the parameters before; rho falls to 0 along a cosine. The "
+           "length is "
+           "a choice of lethe; the projection in the authors' code is not used by the authors either.",
     .needs = LT_NEED_RETAIN | LT_FINE_TUNES,
     .cfg_size = sizeof(struct cfg),
     .opts = opts,

@@ -111,9 +111,9 @@ static void cifar10_without_files(void **state)
 {
     (void)state;
     put_text("nothing/readme.txt", "x");
-    assert_open_fails(LT_E_INPUT, "no training split: data_batch_1.bin to data_batch_5.bin are not there",
+    assert_open_fails(LT_E_INPUT, "no training split: data_batch_1.bin to data_batch_5.bin are missing",
                       spec_of("cifar10", "nothing", ""));
-    assert_open_fails(LT_E_INPUT, "no training split: train.bin is not there",
+    assert_open_fails(LT_E_INPUT, "no training split: train.bin is missing",
                       spec_of("cifar100", "nothing", ",allow-partial=1"));
 }
 

@@ -22,7 +22,7 @@ if not {"Conv2d", "Affine", "Linear"} & set(kinds):
 names = set(graph.nodes)
 for a, b in graph.edges:
     if a not in names or b not in names:
-        sys.exit(f"check_nir: the edge {a} -> {b} names a node that is not there")
+        sys.exit(f"check_nir: the edge {a} -> {b} names a node that does not exist")
 for name, node in graph.nodes.items():
     for key, value in vars(node).items():
         if isinstance(value, np.ndarray) and value.dtype.kind == "f" and not np.isfinite(value).all():

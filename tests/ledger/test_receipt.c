@@ -132,7 +132,7 @@ static void changes_are_named(void **state)
     assert_fails(LT_E_FORMAT, "expected JSON", lt_receipt_verify("", 0, "r", NULL, &json));
 }
 
-// Without a signature, and for records that are not there.
+// Without a signature, and for missing records.
 static void unsigned_receipts(void **state)
 {
     const ledger_place *p = *state;

@@ -466,7 +466,7 @@ static void listed_and_pruned(void **state)
     fix f;
     char path[256], *json = NULL;
     fix_open(&f);
-    assert_ok(lt_store_list(f.dir, &json)); // a store that is not there is empty
+    assert_ok(lt_store_list(f.dir, &json)); // a missing store is empty
     assert_string_equal(json, "[]");
     free(json);
     lt_ref_plan *p = plan_of(&f);

@@ -2,8 +2,9 @@
 //
 // Items are numbered in the order of their images, and a thread begins with the same part of them in every kernel: what
 // it wrote in the last one is in its own caches. That matters most where cores do not share a third-level cache (Zen:
-// beyond a complex of eight); there, width 16 trains a fifth faster than with items for the first free thread. A thread
-// that is done takes items from the others, so that a core that is busy with something else delays no other.
+// beyond a complex of eight): on such a machine width 16 trains a fifth faster than with items for the first free
+// thread. A thread that is done takes items from the others, so that a core that is busy with something else delays no
+// other.
 #ifndef LT_ONEDNN_WORK_PARTITION_H
 #define LT_ONEDNN_WORK_PARTITION_H
 #include <stdatomic.h>

@@ -63,8 +63,7 @@ static bool properties_suffice(void)
 {
     const bool new_enough = cudnnGetVersion() >= 91100;
     if (!new_enough)
-        print_message("cuDNN %zu cannot be asked about a card that is not there (9.11 or newer can)\n",
-                      cudnnGetVersion());
+        print_message("cuDNN %zu cannot be asked about a GPU that is missing (9.11 or newer can)\n", cudnnGetVersion());
     return new_enough;
 }
 

@@ -39,7 +39,7 @@ static int no_driver(cudaError_t e)
     int driver = 0, runtime = 0;
     (void)cudaGetLastError();
     if (cudaDriverGetVersion(&driver) != cudaSuccess || driver == 0)
-        return ltc_fail(LTC_NO_DRIVER, "libcuda.so.1 is not there (%s)", cudaGetErrorString(e));
+        return ltc_fail(LTC_NO_DRIVER, "libcuda.so.1 is missing (%s)", cudaGetErrorString(e));
     (void)cudaRuntimeGetVersion(&runtime);
     return ltc_fail(LTC_NO_DRIVER, "it is for CUDA %d.%d, this plug-in needs %d.%d (%s)", driver / 1000,
                     driver % 1000 / 10, runtime / 1000, runtime % 1000 / 10, cudaGetErrorString(e));
