@@ -42,7 +42,7 @@ run 0 store plan $refs --store held --no-measure --json
 if command -v flock >/dev/null 2>&1; then
     address=$(value out models.0.address)
     mkdir "held/$address"
-    flock "held/$address" sleep 20 &
+    flock --no-fork "held/$address" sleep 20 &
     holder=$!
     sleep 0.2
     run 1 store train $refs --store held
