@@ -48,7 +48,7 @@ nmnist() { # 110 training and 40 test recordings: a check of the path, no accura
         rows nmnist $seed 5
     done
 }
-paper="--epochs ${PAPER_EPOCHS:-100} --batch 128 --optimizer adamw --lr 0.001 --weight-decay 1e-4 --schedule cosine --loss count --no-augment --checkpoint-activations --seed 42"
+paper="--epochs ${PAPER_EPOCHS:-100} --batch ${PAPER_BATCH:-128} --optimizer adamw --lr 0.001 --weight-decay 1e-4 --schedule cosine --loss count --no-augment --checkpoint-activations --seed 42"
 cifar10dvs() {
     run cifar10dvs-float train --data cifar10-dvs,steps=10 --model spiking-vgg:steps=10 $paper $common
     run cifar10dvs-4bit quantize train "$OUT/cifar10dvs-float" --bits 4 --method msqe-step --lambda0 100 --lambda1 100 $paper $common

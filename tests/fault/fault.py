@@ -18,6 +18,7 @@ allocations of liblethe alone, by its own hook, for builds with a sanitizer; a r
 import argparse
 import csv
 import hashlib
+import http.client
 import json
 import os
 import random
@@ -29,6 +30,7 @@ import struct
 import subprocess
 import sys
 import tempfile
+import urllib.request
 import zipfile
 
 DATA = "synthetic,train=64,test=32"
@@ -97,7 +99,19 @@ CASES = {
     "ledger-verify": (["ledger", "verify"], ["n_records"]),
     "ledger-keygen": (["ledger", "keygen", "--key", "new.key"], []),
     "doctor": (["doctor"], []),
+    "serve": (["serve", ".", "--port", "0"], ["root"]),  # see VISITS
 }
+# What a client asks of `lethe serve` before it is interrupted. A request that lacks memory may fail; the server must not.
+VISITS = [
+    ("/", None),
+    ("/api/runs", None),
+    ("/api/run?dir=ft", None),
+    ("/api/records", None),
+    ("/api/methods", None),
+    ("/api/queue", None),
+    ("/api/queue/check", {"run": "base", "method": "ft", "forget_kind": "class", "forget": "1"}),
+    ("/api/queue", {"run": "base", "method": "nothing", "forget_kind": "class", "forget": "1"}),
+]
 MADE = ["new", "new.npz", "new.html", "new.json", "new.safetensors", "new.pth", "new.onnx", "new.key", "new.key.pub"]
 CODES = {"alloc": {0, 1, 7}, "own": {0, 7}, "write": {0, 1, 7}}
 OWN_ALLOCATIONS = 3000  # of liblethe in one of these commands, about
@@ -187,12 +201,34 @@ class Bench:
             if fault:
                 env["LETHE_FAULT"] = fault
         command = [self.options.lethe, *args, *(["--json"] if json_too else [])]
-        done = subprocess.run(command, cwd=self.now, env=env, stdin=subprocess.DEVNULL, capture_output=True, timeout=300)
+        if args[0] == "serve":
+            done = self.visit(command, env)
+        else:
+            done = subprocess.run(command, cwd=self.now, env=env, stdin=subprocess.DEVNULL, capture_output=True, timeout=300)
         if fault or count:
             with open(self.shared, "rb") as f:
                 self.n_alloc, self.n_write, self.n_failed, what = COUNTED.unpack(f.read(COUNTED.size))
             self.what = what.rstrip(b"\0").decode(errors="replace")
         return done
+
+    def visit(self, command, env):
+        server = subprocess.Popen(command, cwd=self.now, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        head = line = server.stdout.readline()
+        while line not in (b"}\n", b""):
+            line = server.stdout.readline()
+            head += line
+        if b'"url"' in head and line:
+            url = json.loads(head)["url"].split("/#token=")
+            for path, body in VISITS:
+                request = urllib.request.Request(url[0] + path, json.dumps(body).encode() if body else None,
+                                                 {"Authorization": "Bearer " + url[1], "Content-Type": "application/json"})
+                try:
+                    urllib.request.urlopen(request, timeout=60).read()
+                except (OSError, http.client.HTTPException):  # an answer of 4xx or 5xx, or none
+                    pass
+            server.send_signal(signal.SIGINT)
+        out, err = server.communicate(timeout=300)
+        return subprocess.CompletedProcess(command, server.returncode, head + out, err)
 
     def prepare(self):
         with open(os.path.join(self.now, "study.yaml"), "w") as f:
