@@ -5,6 +5,7 @@
 
 static const lt_opt_value formats[] = {
     {"npz", LT_DATASET_NPZ, "one file: train_x, train_y, test_x, test_y and official ids"},
+    {"safetensors", LT_DATASET_SAFETENSORS, "the same with class and file names, mapped when it is read"},
     {"png", LT_DATASET_PNG, "train/CLASS/ID.png and test/CLASS/ID.png"},
     {"cifar", LT_DATASET_CIFAR, "the binary batches of CIFAR-10 (3x32x32 only)"},
     {NULL, 0, NULL},
@@ -268,12 +269,15 @@ const cli_verb cli_verb_data = {
         "verify  reads everything, compares the digest, counts images that training and test split share\n"
         "duplicates  training images that show what a forgotten image shows: re-encoded, shifted or mirrored copies;\n"
         "        its lines are a forget list\n"
-        "export  writes a set as .npz, PNG folders or CIFAR batches\n"
+        "export  writes a set as .npz, safetensors, PNG folders or CIFAR batches. For sets larger than memory:\n"
+        "        safetensors is mapped when it is read, scratch=DIR decodes folder: and tar: into a file of DIR\n"
         "get     downloads an official set and checks its digest",
     .examples = "  lethe data info synthetic,train-limit=5000\n"
                 "  lethe data list folder:photos | grep ann >forget.csv\n"
                 "  lethe data get cifar10\n"
-                "  lethe data export cifar10:/data/cifar-10-batches-bin,test-limit=100 --format png --out pictures\n",
+                "  lethe data export cifar10:/data/cifar-10-batches-bin,test-limit=100 --format png --out pictures\n"
+                "  lethe data export folder:/data/imagenet,size=224,scratch=. --format safetensors --out "
+                "imagenet.safetensors\n",
     .opts_size = sizeof(struct opts),
     .groups = groups,
     .run = run,

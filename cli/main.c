@@ -241,6 +241,7 @@ int main(int argc, char **argv)
     if (status == LT_OK)
         s.progress = cli_progress_create(s.events);
     if (!s.progress) {
+        lt_events_destroy(s.events);
         fputs("lethe: out of memory\n", stderr);
         return lt_status_exit_code(LT_E_NOMEM);
     }

@@ -3,11 +3,12 @@
 #
 #   LETHE=build/release/cli/lethe CHECKPOINT=resnet18.pth IMAGENET=/data/imagenet OUT=runs/imagenet experiments/imagenet/run.sh [part...]
 #
-# IMAGENET has train/CLASS/*.JPEG and val/CLASS/*.JPEG. Parts: float ptq trained integers population. Finished runs are taken as they are,
+# IMAGENET has train/CLASS/*.JPEG and val/CLASS/*.JPEG. Parts: pack float ptq trained integers population. Finished runs are taken as they are,
 # interrupted ones continue, so the script can be started again. TRAIN, TEST (images), SIZE, EPOCHS, BATCH, BITS, METHODS, CHIPS make it smaller.
 set -eu
 : "${LETHE:?}" "${CHECKPOINT:?}" "${IMAGENET:?}" "${OUT:?}"
-data="folder:$IMAGENET,size=${SIZE:-224}${TRAIN:+,train-limit=$TRAIN}${TEST:+,test-limit=$TEST}"
+packed=$OUT/images-${SIZE:-224}.safetensors
+data="safetensors:$packed${TRAIN:+,train-limit=$TRAIN}${TEST:+,test-limit=$TEST}"
 common="--threads ${THREADS:-$(nproc)} --quiet"
 model="--model resnet18-imagenet --normalize 0.485,0.456,0.406:0.229,0.224,0.225 --data $data"
 batch=${BATCH:-128}
@@ -19,6 +20,9 @@ run() { # run NAME ARGS...: into OUT/NAME, unless it is finished
     name=$1
     shift
     [ -e "$OUT/$name/DONE" ] || "$LETHE" "$@" $common --out "$OUT/$name" >/dev/null || echo "$name failed" >&2
+}
+pack() { # decodes the images once, through a file, into a file that the other parts map
+    [ -e "$packed" ] || "$LETHE" data export "folder:$IMAGENET,size=${SIZE:-224},scratch=$OUT" --format safetensors --out "$packed" >/dev/null
 }
 float() {
     "$LETHE" eval "$CHECKPOINT" $model $common --no-train --json >"$OUT/float.json"
@@ -53,6 +57,6 @@ population() {
     done
 }
 
-for part in ${*:-float ptq trained integers population}; do
+for part in ${*:-pack float ptq trained integers population}; do
     $part
 done

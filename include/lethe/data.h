@@ -41,7 +41,10 @@ typedef struct lt_dataset {
 //   train-limit=N, test-limit=N   at most N samples, class-balanced, ids and order kept
 //   subset-seed=S     which samples holdout and limits take (0)
 //   allow-partial=1   a split may be missing (n = 0), files of fixed length may be shorter
-// Fails with LT_E_FORMAT (file, offset, expected, found), LT_E_INPUT, LT_E_USAGE (unknown kind or key, with the nearest
+// Keys of folder and tar: size=N brings every image to N x N; scratch=DIR decodes into a file of DIR without a name,
+// which is mapped, instead of memory (also of safetensors, for the samples that a subset copies out). A set of kind
+// safetensors is mapped: images are read when they are needed, and its file must not change while it is open. Fails
+// with LT_E_FORMAT (file, offset, expected, found), LT_E_INPUT, LT_E_USAGE (unknown kind or key, with the nearest
 // name). Emits the information "data.open".
 LT_API lt_status lt_dataset_open(const char *spec, lt_events *events, lt_dataset **ds);
 LT_API void lt_dataset_close(lt_dataset *ds); // NULL is fine

@@ -27,9 +27,15 @@ LT_API char *lt_dataset_samples_json(const lt_dataset *ds); // {"data", "samples
 // {"data", "duplicates": copies among the training images of what is to be forgotten}. forget: as lt_forget_parse.
 LT_API lt_status lt_dataset_duplicates_json(const lt_dataset *ds, const char *forget, double least, char **json);
 
-typedef enum lt_dataset_format { LT_DATASET_NPZ, LT_DATASET_PNG, LT_DATASET_CIFAR } lt_dataset_format;
+typedef enum lt_dataset_format {
+    LT_DATASET_NPZ,
+    LT_DATASET_PNG,
+    LT_DATASET_CIFAR,
+    LT_DATASET_SAFETENSORS
+} lt_dataset_format;
 // npz: one file of train_x, train_y, train_id, test_x, test_y, test_id. png: train/CLASS/ID.png and test/CLASS/ID.png.
-// cifar: as lt_dataset_export_cifar.
+// cifar: as lt_dataset_export_cifar. safetensors: the arrays of npz, class_name and, of sets with files, train_name and
+// test_name (uint8, a zero byte behind each name); LT_E_UNSUPPORTED for event recordings.
 LT_API lt_status lt_dataset_export(const lt_dataset *ds, lt_dataset_format format, const char *path);
 LT_API char *lt_dataset_export_json(const lt_dataset *ds, const char *path); // {"data","out","n_train","n_test"}
 // One picture (C,H,W), C = 1 or 3, as a PNG file. LT_E_SHAPE.

@@ -26,6 +26,9 @@ typedef struct lt_tensor_file lt_tensor_file; // owns its tensors
 // "net", "model" or the like, whose name is the metadata "torch.state_dict"; plain values next to it ("epoch") become
 // metadata "torch.epoch".
 LT_API lt_status lt_tensor_file_open(const char *path, lt_tensor_file **file);
+// A safetensors file that is mapped instead of read: tensors that need no conversion lie in the file, which may be
+// larger than memory and must not change while it is open. They may be read only.
+LT_API lt_status lt_safetensors_map(const char *path, lt_tensor_file **file);
 LT_API lt_status lt_safetensors_parse(const void *bytes, size_t n, const char *label,
                                       lt_tensor_file **file); // for fuzzing
 // An npz archive or a PyTorch zip archive.

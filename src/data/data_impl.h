@@ -7,6 +7,7 @@
 #include "base/base.h"
 #include "lethe/data.h"
 #include "lethe/rng.h"
+#include "lethe/tensorfile.h"
 
 enum {
     LTI_MAX_CLASSES = 100000,
@@ -16,10 +17,25 @@ enum {
 };
 #define LTI_MAX_SAMPLES ((int64_t)1 << 32)
 
+struct lti_open_args;
+
+// ---- pixels.c
+typedef struct lti_pixels { // zero-initialised
+    uint8_t *x;
+    size_t bytes;
+    bool is_mapped; // into a file without a name
+    int fd;         // of that file
+} lti_pixels;
+// Keeps what is there. dir: the file is made in this directory; NULL = memory; the same in every call, except that what
+// is in memory stays there. LT_E_NOMEM, errors of writing.
+lt_status lti_pixels_resize(lti_pixels *p, const char *dir, size_t bytes);
+void lti_pixels_clear(lti_pixels *p);
+
 // ---- what a reader makes
 typedef struct lti_raw_split {
     int64_t n, cap;
-    uint8_t *x;        // (cap, C, H, W)
+    uint8_t *x; // (cap, C, H, W): pixels.x, or in the reader's file
+    lti_pixels pixels;
     int32_t *y;        // (cap)
     int64_t *id;       // (cap), ascending: the place in the official order
     int32_t *other;    // (cap) class in the set's other hierarchy; NULL = there is none
@@ -36,14 +52,21 @@ typedef struct lti_raw { // zero-initialised; set c, h, w before the first appen
     const char *const *other_name; // (n_other), static
     int n_other;
     bool other_is_finer;
+    const char *scratch;    // directory of the file that images are decoded into, in `arena`; NULL = into memory
+    lt_tensor_file *file;   // that images lie in as they are; NULL = none. Its splits have no `pixels`
     const char *missing[2]; // what was looked for in vain, for the error line; NULL = found
     lti_arena arena;
 } lti_raw;
 size_t lti_raw_sample_bytes(const lti_raw *raw);
+lt_status lti_raw_use_scratch(lti_raw *raw, const struct lti_open_args *args); // what the key scratch= says
 lt_status lti_raw_reserve(lti_raw *raw, lt_split s, int64_t cap);
 // Room for one more sample, labelled and numbered; *x is where its C*H*W bytes go.
 lt_status lti_raw_append(lti_raw *raw, lt_split s, int32_t y, uint8_t **x);
-void lti_raw_keep(lti_raw *raw, lt_split s, const uint8_t *keep); // drops the rows whose keep is 0, in place
+// n samples whose images lie in raw->file, one after another; labels and `other` are still to be filled.
+lt_status lti_raw_borrow(lti_raw *raw, lt_split s, int64_t n, uint8_t *x);
+// Drops the rows whose keep is 0: in place, or by copying the others out of raw->file. LT_E_NOMEM, errors of writing.
+lt_status lti_raw_keep(lti_raw *raw, lt_split s, const uint8_t *keep);
+void lti_raw_split_clear(lti_raw_split *d);
 void lti_raw_clear(lti_raw *raw);
 
 // ---- what a reader gets
@@ -135,7 +158,7 @@ typedef struct lti_image_list {
     bool numbered; // labels are numbers from .cls files, not class folders
     struct {
         int64_t n, cap;
-        uint8_t *x; // (cap, 3, h, w): grey replicated
+        lti_pixels pixels; // (cap, 3, h, w): grey replicated
         lti_image_list_item *item;
     } split[2];
     int n_classes, cap_classes;
@@ -178,6 +201,7 @@ typedef struct lti_idx_source {
     const char *label;
 } lti_idx_source;
 lt_status lti_idx_parse(const lti_idx_source *images, const lti_idx_source *labels, lt_split s, lti_raw *raw);
+lt_status lti_arrays_take(const lt_tensor_file *file, const char *label, const lti_open_args *args, lti_raw *raw);
 lt_status lti_npz_set_parse(const void *bytes, size_t n, const char *label, const lti_open_args *args, lti_raw *raw);
 lt_status lti_shard_parse(lti_tar *tar, const char *label, lt_split s, lti_image_list *list);
 // Class folders in an archive. pile NULL: only looks whether there is a part called test, which then goes before val.

@@ -63,11 +63,12 @@ out:
 
 // ---- npz
 
-static lt_status export_npz(const lt_dataset *ds, const char *path)
+enum { N_ARRAYS = 6, N_NAMES = 3 };
+
+static void fill_arrays(const lt_dataset *ds, lt_tensor t[N_ARRAYS])
 {
     static const char *const names[2][3] = {{"train_x", "train_y", "train_id"}, {"test_x", "test_y", "test_id"}};
     const size_t image = (size_t)ds->c * (size_t)ds->h * (size_t)ds->w;
-    lt_tensor t[6];
     int n = 0;
     for (int s = 0; s < 2; s++) {
         const lt_split_data *d = &ds->split[s];
@@ -75,7 +76,46 @@ static lt_status export_npz(const lt_dataset *ds, const char *path)
         t[n++] = (lt_tensor){names[s][1], LT_I32, 1, {d->n}, (void *)d->y, (size_t)d->n * sizeof *d->y};
         t[n++] = (lt_tensor){names[s][2], LT_I64, 1, {d->n}, (void *)d->id, (size_t)d->n * sizeof *d->id};
     }
-    return lt_npz_write(path, t, n);
+}
+
+static lt_status export_npz(const lt_dataset *ds, const char *path)
+{
+    lt_tensor t[N_ARRAYS];
+    fill_arrays(ds, t);
+    return lt_npz_write(path, t, N_ARRAYS);
+}
+
+// ---- safetensors
+
+static lt_tensor join_texts(const char *name, const char *const *text, int64_t n, lti_buf *buf)
+{
+    for (int64_t i = 0; i < n; i++) {
+        lti_buf_puts(buf, text[i]);
+        lti_buf_add(buf, "", 1);
+    }
+    return (lt_tensor){name, LT_U8, 1, {(int64_t)buf->n}, buf->data, buf->n};
+}
+
+static lt_status export_safetensors(const lt_dataset *ds, const char *path)
+{
+    static const char *const sample_names[2] = {"train_name", "test_name"};
+    lt_tensor t[N_ARRAYS + N_NAMES];
+    lti_buf text[N_NAMES] = {0};
+    int n = N_ARRAYS;
+    if (ds->steps)
+        return LT_FAIL(LT_E_UNSUPPORTED, "%s: event recordings are not written as safetensors", ds->spec);
+    fill_arrays(ds, t);
+    t[n++] = join_texts("class_name", ds->class_names, ds->n_classes, &text[0]);
+    for (int s = 0; s < 2; s++)
+        if (ds->split[s].name && ds->split[s].n > 0)
+            t[n++] = join_texts(sample_names[s], ds->split[s].name, ds->split[s].n, &text[1 + s]);
+    bool failed = false;
+    for (int k = 0; k < N_NAMES; k++)
+        failed |= text[k].failed;
+    const lt_status status = failed ? LTI_NOMEM("names") : lt_safetensors_write(path, t, n, NULL, 0);
+    for (int k = 0; k < N_NAMES; k++)
+        lti_buf_clear(&text[k]);
+    return status;
 }
 
 // ---- PNG folders
@@ -123,5 +163,7 @@ lt_status lt_dataset_export(const lt_dataset *ds, lt_dataset_format format, cons
 {
     if (format == LT_DATASET_NPZ)
         return export_npz(ds, path);
+    if (format == LT_DATASET_SAFETENSORS)
+        return export_safetensors(ds, path);
     return format == LT_DATASET_CIFAR ? lt_dataset_export_cifar(ds, path) : export_png(ds, path);
 }

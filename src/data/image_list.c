@@ -18,7 +18,7 @@ lt_status lti_image_list_init(lti_image_list *list, const lti_open_args *args)
 void lti_image_list_clear(lti_image_list *list)
 {
     for (int s = 0; s < 2; s++) {
-        lti_free(list->split[s].x);
+        lti_pixels_clear(&list->split[s].pixels);
         lti_free(list->split[s].item);
     }
     lti_free(list->class_name);
@@ -61,10 +61,7 @@ static lt_status grow(lti_image_list *list, lt_split s)
     size_t bytes;
     if (cap > LTI_MAX_SAMPLES || lti_mul_size((size_t)cap, 3 * (size_t)list->h * (size_t)list->w, &bytes))
         return LT_FAIL(LT_E_FORMAT, "%s: too many images", list->args->kind);
-    uint8_t *x = lti_realloc(list->split[s].x, bytes);
-    if (!x)
-        return LTI_NOMEM("images");
-    list->split[s].x = x;
+    LT_TRY(lti_pixels_resize(&list->split[s].pixels, lti_spec_get(list->args->spec, "scratch"), bytes));
     lti_image_list_item *item = lti_realloc(list->split[s].item, (size_t)cap * sizeof *item);
     if (!item)
         return LTI_NOMEM("image names");
@@ -104,7 +101,7 @@ lt_status lti_image_list_add(lti_image_list *list, lt_split s, int32_t y, const 
         goto out;
     }
     size_t plane = (size_t)list->h * (size_t)list->w;
-    uint8_t *to = list->split[s].x + (size_t)list->split[s].n * 3 * plane;
+    uint8_t *to = list->split[s].pixels.x + (size_t)list->split[s].n * 3 * plane;
     for (int k = 0; k < 3; k++)
         memcpy(to + (size_t)k * plane, image.px + (image.c == 3 ? (size_t)k * plane : 0), plane);
     list->colour |= image.c == 3;
@@ -207,19 +204,19 @@ static lt_status move_split(lti_image_list *list, lt_split s, const int32_t *num
         uint8_t *x;
         status = lti_raw_append(raw, s, order[i].y, &x);
         if (status == LT_OK)
-            memcpy(x, list->split[s].x + (size_t)order[i].from * stored, len);
+            memcpy(x, list->split[s].pixels.x + (size_t)order[i].from * stored, len);
         if (status == LT_OK &&
             !(name[i] = lti_arena_strdup(&raw->arena, relative_path(list->args->path, order[i].path))))
             status = LTI_NOMEM("image names");
     }
     lti_free(order);
-    lti_free(list->split[s].x);
-    list->split[s].x = NULL;
+    lti_pixels_clear(&list->split[s].pixels);
     return status;
 }
 
 lt_status lti_image_list_finish(lti_image_list *list, lti_raw *raw)
 {
+    LT_TRY(lti_raw_use_scratch(raw, list->args));
     raw->c = list->colour ? 3 : 1;
     raw->h = list->h;
     raw->w = list->w;

@@ -229,18 +229,17 @@ static lt_status rebuild_split(lti_dataset *own, const pair *found, int64_t n, c
 {
     lti_raw_split *d = &own->raw.split[LT_TRAIN], to = {.n = n, .cap = n};
     const size_t bytes = lti_raw_sample_bytes(&own->raw);
-    to.x = lti_malloc((size_t)n * bytes + 1);
+    lt_status status = lti_pixels_resize(&to.pixels, own->raw.scratch, (size_t)n * bytes);
+    to.x = to.pixels.x;
     to.y = lti_calloc((size_t)n + 1, sizeof *to.y);
     to.id = lti_calloc((size_t)n + 1, sizeof *to.id);
     to.name = d->name ? lti_calloc((size_t)n + 1, sizeof *to.name) : NULL;
     to.other = d->other ? lti_calloc((size_t)n + 1, sizeof *to.other) : NULL;
-    if (!to.x || !to.y || !to.id || (d->name && !to.name) || (d->other && !to.other)) {
-        lti_free(to.other);
-        lti_free(to.x);
-        lti_free(to.y);
-        lti_free(to.id);
-        lti_free(to.name);
-        return LTI_NOMEM("training samples");
+    if (status == LT_OK && (!to.y || !to.id || (d->name && !to.name) || (d->other && !to.other)))
+        status = LTI_NOMEM("training samples");
+    if (status != LT_OK) {
+        lti_raw_split_clear(&to);
+        return status;
     }
     for (int64_t i = 0; i < n; i++) {
         const int64_t row = found[i].row;
@@ -252,11 +251,7 @@ static lt_status rebuild_split(lti_dataset *own, const pair *found, int64_t n, c
         if (d->other)
             to.other[i] = d->other[row];
     }
-    lti_free(d->x);
-    lti_free(d->y);
-    lti_free(d->id);
-    lti_free(d->other);
-    lti_free(d->name);
+    lti_raw_split_clear(d);
     *d = to;
     return LT_OK;
 }

@@ -95,8 +95,10 @@ static lt_status apply_classes(const lti_open_args *args, lti_raw *raw, const ch
             d->y[i] = new_label[d->y[i]];
             keep[i] = d->y[i] >= 0;
         }
-        lti_raw_keep(raw, (lt_split)s, keep);
+        status = lti_raw_keep(raw, (lt_split)s, keep);
         lti_free(keep);
+        if (status != LT_OK)
+            goto out;
     }
     LT_TRY_GOTO(renumber_names(raw, new_label, n_new), out);
 out:
@@ -180,7 +182,7 @@ static lt_status apply_limit(const lti_open_args *args, lti_raw *raw, lt_split s
         return LTI_NOMEM("subset");
     lt_status status = balanced(raw, s, limit, seed, s == LT_TRAIN ? DRAW_LIMIT_TRAIN : DRAW_LIMIT_TEST, keep);
     if (status == LT_OK)
-        lti_raw_keep(raw, s, keep);
+        status = lti_raw_keep(raw, s, keep);
     lti_free(keep);
     return status;
 }
@@ -194,11 +196,7 @@ static lt_status cut_holdout(const lti_open_args *args, lti_raw *raw, int64_t n,
     if (from_test)
         *train = *test;
     *test = (lti_raw_split){0};
-    lti_free(t.x);
-    lti_free(t.y);
-    lti_free(t.id);
-    lti_free(t.other);
-    lti_free(t.name);
+    lti_raw_split_clear(&t);
     if (n >= train->n)
         return LT_FAIL(LT_E_USAGE, "%s: holdout=%lld, but there are only %lld samples", args->kind, (long long)n,
                        (long long)train->n);
@@ -222,8 +220,9 @@ static lt_status cut_holdout(const lti_open_args *args, lti_raw *raw, int64_t n,
         }
         keep[i] = !keep[i];
     }
+    if (status == LT_OK)
+        status = lti_raw_keep(raw, LT_TRAIN, keep);
     if (status == LT_OK) {
-        lti_raw_keep(raw, LT_TRAIN, keep);
         raw->missing[LT_TRAIN] = raw->missing[LT_TEST] = NULL;
         lt_warn(args->events, "data.holdout",
                 "%s: the test split is %lld samples held out of the %s files, not the official one", args->kind,

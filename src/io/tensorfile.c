@@ -4,6 +4,8 @@
 #include <fcntl.h>
 #include <math.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "both formats are little endian and are copied as they are");
@@ -185,7 +187,10 @@ void lt_tensor_file_close(lt_tensor_file *file)
     lti_free(file->owned);
     lti_free(file->stored);
     lti_free(file->meta);
-    lti_free(file->bytes);
+    if (file->map_bytes)
+        munmap(file->bytes, file->map_bytes);
+    else
+        lti_free(file->bytes);
     lti_free(file);
 }
 
@@ -250,6 +255,30 @@ static lt_status read_some(int fd, const char *path, unsigned char *to, size_t w
         *got += (size_t)n;
     }
     return LT_OK;
+}
+
+lt_status lt_safetensors_map(const char *path, lt_tensor_file **file)
+{
+    struct stat st;
+    int fd;
+    *file = NULL;
+    LT_TRY(lti_need_regular(path));
+    LT_TRY(open_for_reading(path, &fd));
+    lt_status status = fstat(fd, &st) == 0 ? LT_OK : lti_errno_fail("read", path);
+    const size_t n = (size_t)st.st_size;
+    void *bytes = status == LT_OK && n > 0 ? mmap(NULL, n, PROT_READ, MAP_PRIVATE, fd, 0) : MAP_FAILED;
+    close(fd);
+    if (status == LT_OK && n == 0)
+        status = LT_FAIL(LT_E_FORMAT, "%s: expected a safetensors file, found an empty one", path);
+    else if (status == LT_OK && bytes == MAP_FAILED)
+        status = lti_errno_fail("map", path);
+    LT_TRY(status);
+    status = lti_safetensors_parse(bytes, n, true, path, file);
+    if (status == LT_OK)
+        (*file)->map_bytes = n;
+    else
+        munmap(bytes, n);
+    return status;
 }
 
 lt_status lt_tensor_file_open(const char *path, lt_tensor_file **file)

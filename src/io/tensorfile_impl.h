@@ -10,6 +10,7 @@ struct lt_tensor_file {
     lt_meta *meta;
     int n_tensors, n_meta;
     char *bytes;         // the file itself when tensors point into it; else NULL
+    size_t map_bytes;    // length of `bytes` when that is a mapping; 0 = it is memory
     bool *owned;         // per tensor: is data its own allocation?
     const char **stored; // per tensor: name of the element type in the file
 };
