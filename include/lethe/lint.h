@@ -36,6 +36,7 @@ typedef struct lt_model_identity {
     char digest[65]; // of the weights
     char spec[256], method[64], parent_digest[65], forget_digest[65], data_digest[65];
     bool has_batch_norm;
+    int64_t batch;  // of the recipe it was trained by; 0 = not known
     bool retrained; // by a method that trains from scratch without the forget set
 } lt_model_identity;
 LT_API void lt_model_identify(const lt_model *model, lt_model_identity *identity);

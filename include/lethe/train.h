@@ -291,5 +291,9 @@ LT_API void lt_evaluator_destroy(lt_evaluator *evaluator); // NULL is fine
 LT_API lt_status lt_evaluator_run(lt_evaluator *evaluator, const lt_view *view, float *logits, double *per_class_acc,
                                   lt_eval_result *result);
 
+// Do n samples leave a last batch that is far smaller than the others: below 16 and at most a quarter of a batch? With
+// batch norm its step is mostly noise; a job says so once ("train.last-batch", a warning). Any thread.
+LT_API bool lt_is_last_batch_small(int64_t n, int64_t batch);
+
 LT_END_DECLS
 #endif

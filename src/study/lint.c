@@ -32,10 +32,11 @@ static lt_status check_tuning(const lt_study *y, lt_lint *lint)
         most = n > most ? n : most;
     }
     if (most > 0 && y->tuning.uses_oracle)
-        LT_TRY(lt_lint_add(lint, "tuning-used-oracle", LT_LINT_WARNING,
-                           "tuning used the oracle: settings were chosen by %s, with retrained models that nobody has "
-                           "who needs unlearning",
-                           y->tuning.objective));
+        LT_TRY(
+            lt_lint_add(lint, "tuning-used-oracle", LT_LINT_WARNING,
+                        "tuning used the oracle: settings were chosen by %s, with retrained models, which nobody who "
+                        "needs unlearning has",
+                        y->tuning.objective));
     if (least != most)
         LT_TRY(lt_lint_add(lint, "unequal-tuning", LT_LINT_WARNING,
                            "methods were tuned with different numbers of settings, %d to %d", least, most));

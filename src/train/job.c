@@ -100,6 +100,25 @@ static int64_t side_images(int64_t steps, int64_t n_batches, int64_t n, int64_t 
     return steps / n_batches * n + (rest < n ? rest : n);
 }
 
+bool lt_is_last_batch_small(int64_t n, int64_t batch)
+{
+    enum { FEW = 16, SHARE = 4 };
+    const int64_t rest = batch > 0 && n > batch ? n % batch : 0;
+    return rest > 0 && rest < FEW && rest * SHARE <= batch;
+}
+
+// A step with the batch statistics of a few samples is as long as the others and mostly noise.
+static void warn_of_last_batch(lti_trainer *t, int64_t n, int64_t batch)
+{
+    if (t->warned_last_batch || t->job->bn_eval || t->job->model->n_state == 0 || !lt_is_last_batch_small(n, batch))
+        return;
+    t->warned_last_batch = true;
+    lt_warn(t->env->events, "train.last-batch",
+            "the last batch of every epoch has %lld of %lld samples: batch norm makes its step mostly noise; choose a "
+            "batch size (now %lld) that leaves none or at least 16",
+            (long long)(n % batch), (long long)n, (long long)batch);
+}
+
 static lt_status open_phase(lti_trainer *t, int p)
 {
     const lt_job *job = t->job;
@@ -110,6 +129,7 @@ static lt_status open_phase(lti_trainer *t, int p)
     int64_t n = 0;
     for (int v = 0; v < job->phase[p].n_views; v++)
         n += t->view[p][v].n;
+    warn_of_last_batch(t, n, batch);
     const lt_loader_spec spec = {.views = t->view[p],
                                  .n_views = job->phase[p].n_views,
                                  .batch = batch,

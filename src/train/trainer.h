@@ -44,6 +44,7 @@ typedef struct lti_trainer {
     float *grads;                      // (n_params)
     float *companion_grads;            // (n_params) when a phase accompanies another, else NULL
     float *pass_grads;                 // (n_params) when the transform makes several passes, else NULL
+    bool warned_last_batch;            // said once
     int32_t *relabel;                  // (largest batch) when on_batch may change labels, else NULL
     float *start_params, *start_state; // the model at the start of the epoch
     lti_optim optim;

@@ -206,4 +206,10 @@ while read -r line; do
     json line.json train_acc
 done <closed/metrics.jsonl
 lacks closed/log.txt 'bn=1 on synthetic'
+# a last batch of a few samples is said, once, and only where there is batch norm
+few="--data synthetic,train=68,test=10 --epochs 2 --batch 64 --threads 1"
+run 0 train $few --model simple-conv:width=2 --out few
+same "warnings of the last batch" "$(grep -c 'last batch of every epoch has 4 of 68 samples' err)" 1
+run 0 train $few --model simple-conv:width=2,bn=0 --out few-plain
+lacks err "last batch"
 finish

@@ -168,6 +168,17 @@ static void retrained_too_briefly(fixture *f)
 {
     misread(f, 1, LT_GROUP_TEST, N_GROUP / 4);
 }
+static void small_last_batch(fixture *f)
+{
+    f->retrained[1].identity.has_batch_norm = true;
+    f->retrained[1].identity.batch = 58; // of 120 retained samples 4 remain
+}
+static void probabilities(fixture *f)
+{
+    for (int i = 0; i < N; i++)
+        for (int k = 0; k < K; k++)
+            f->logits[0][i * K + k] = k == i % K ? 0.8f + 1e-4f * (float)i : (0.2f - 1e-4f * (float)i) / (K - 1);
+}
 static void not_retrained(fixture *f)
 {
     f->retrained[0].identity.retrained = false;
@@ -249,6 +260,7 @@ static const struct {
     {"repeated-ids", LT_LINT_WARNING, id_twice},
     {"leak-forget-test", LT_LINT_ERROR, output_in_test},
     {"leak-forget-retain-outputs", LT_LINT_WARNING, output_in_retain},
+    {"probabilities", LT_LINT_ERROR, probabilities},
     {"collapsed-outputs", LT_LINT_ERROR, collapse},
     {"forgotten-class-in-test", LT_LINT_NOTE, forget_class},
     {"leak-reference-is-target", LT_LINT_ERROR, target_among_references},
@@ -259,6 +271,7 @@ static const struct {
     {"oracle-other-forget-set", LT_LINT_ERROR, other_forget_set},
     {"oracle-not-retrained", LT_LINT_WARNING, not_retrained},
     {"oracle-far", LT_LINT_ERROR, retrained_too_briefly},
+    {"small-last-batch", LT_LINT_WARNING, small_last_batch},
     {"oracle-other-data", LT_LINT_ERROR, other_data},
     {"oracle-other-original", LT_LINT_ERROR, other_original},
     {"oracle-other-model", LT_LINT_WARNING, other_model},

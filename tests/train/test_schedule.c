@@ -123,11 +123,26 @@ static void rejects(void **state)
     assert_fails(LT_E_USAGE, "nesterov", lti_train_cfg_check(&c));
 }
 
+// 16 samples, or more than a quarter of a batch, are enough for batch statistics.
+static void small_last_batches(void **state)
+{
+    (void)state;
+    assert_true(lt_is_last_batch_small(900, 128)); // leaves 4
+    assert_true(lt_is_last_batch_small(79, 64));   // 15
+    assert_false(lt_is_last_batch_small(80, 64));  // 16
+    assert_false(lt_is_last_batch_small(896, 128));
+    assert_false(lt_is_last_batch_small(11, 8)); // 3 of 8
+    assert_true(lt_is_last_batch_small(10, 8));
+    assert_false(lt_is_last_batch_small(4, 128)); // the only batch
+    assert_false(lt_is_last_batch_small(4, 0));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(constant_and_step), cmocka_unit_test(cosine),        cmocka_unit_test(warmup),
-        cmocka_unit_test(onecycle),          cmocka_unit_test(defaults_pass), cmocka_unit_test(rejects),
+        cmocka_unit_test(constant_and_step),  cmocka_unit_test(cosine),        cmocka_unit_test(warmup),
+        cmocka_unit_test(onecycle),           cmocka_unit_test(defaults_pass), cmocka_unit_test(rejects),
+        cmocka_unit_test(small_last_batches),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

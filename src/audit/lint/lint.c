@@ -1,6 +1,8 @@
 // lint.c - the registry of checks, the list they write, and what several of them count.
 #include "audit/lint/lint_impl.h"
+#include "io/json_read.h"
 #include "lethe/unlearn.h"
+#include <jansson.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <math.h>
@@ -127,6 +129,17 @@ const lt_unlearn_method *lti_lint_method(const lt_lint_in *in)
     return find_method(in->model.identity.method);
 }
 
+// 0 = the recipe does not say it.
+static int64_t batch_of(const char *recipe)
+{
+    json_error_t error;
+    json_t *root = lti_json_parse(recipe, strlen(recipe), 0, &error);
+    const char *text = lti_json_text_at(root, "batch");
+    const int64_t batch = *text ? strtoll(text, NULL, 10) : 0;
+    json_decref(root);
+    return batch;
+}
+
 void lt_model_identify(const lt_model *model, lt_model_identity *out)
 {
     *out = (lt_model_identity){.known = true, .has_batch_norm = model->n_state > 0};
@@ -136,6 +149,7 @@ void lt_model_identify(const lt_model *model, lt_model_identity *out)
     lti_format(out->parent_digest, sizeof out->parent_digest, "%s", meta_of(model, "lethe.parent_digest"));
     lti_format(out->forget_digest, sizeof out->forget_digest, "%s", meta_of(model, "lethe.forget_digest"));
     lti_format(out->data_digest, sizeof out->data_digest, "%s", meta_of(model, "lethe.data_digest"));
+    out->batch = batch_of(meta_of(model, "lethe.recipe"));
     const lt_unlearn_method *method = find_method(out->method);
     out->retrained = method && (method->needs & LT_FROM_SCRATCH);
 }
