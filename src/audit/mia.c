@@ -51,12 +51,26 @@ bool lti_references_unlearned(const lt_references *refs, int64_t model)
     return false;
 }
 
-// Attacks that need no models of this kind, for the hint.
-static void others(uint32_t need, char *text, size_t size)
+static bool lacks_kind(const lt_mia *mia, const lt_signals *s, int64_t i, int kind, const bool *seen)
+{
+    return !seen[N_KINDS * i + kind] && !((mia->needs & LT_MIA_RETAIN_OPTIONAL) && s->group[i] == LT_GROUP_RETAIN);
+}
+
+static bool has_models(const lt_mia *mia, const lt_signals *s, const bool *seen)
+{
+    for (int kind = 0; kind < N_KINDS; kind++)
+        for (int64_t i = 0; (mia->needs & kinds[kind].need) && i < s->n; i++)
+            if (lacks_kind(mia, s, i, kind, seen))
+                return false;
+    return true;
+}
+
+// Attacks for which every sample has its models, for the hint.
+static void list_possible(const lt_signals *s, const bool *seen, char *text, size_t size)
 {
     text[0] = '\0';
     for (int i = 0; table[i]; i++) {
-        if (table[i]->needs & need)
+        if (!has_models(table[i], s, seen))
             continue;
         if (text[0])
             strncat(text, ",", size - strlen(text) - 1);
@@ -69,12 +83,12 @@ static lt_status check_kind(const lt_mia *mia, const lt_mia_in *in, int kind, co
     char text[256];
     const lt_signals *s = in->target;
     for (int64_t i = 0; i < s->n; i++) {
-        if (seen[N_KINDS * i + kind] || ((mia->needs & LT_MIA_RETAIN_OPTIONAL) && s->group[i] == LT_GROUP_RETAIN))
+        if (!lacks_kind(mia, s, i, kind, seen))
             continue;
         (void)LT_FAIL(LT_E_FORMAT, "%s: row %lld (id %lld): expected a reference model %s, found none among %lld",
                       mia->name, (long long)i, (long long)s->id[i], kinds[kind].text, (long long)in->refs->m);
-        others(kinds[kind].need, text, sizeof text);
-        return lt_error_hint("attacks that need no such models: %s", text);
+        list_possible(s, seen, text, sizeof text);
+        return lt_error_hint("attacks that these references suffice for: --attacks %s", text);
     }
     return LT_OK;
 }

@@ -129,9 +129,10 @@ static lt_status find_path(const char *kind, const char *folders, lti_spec *spec
             return LT_OK;
         }
     }
-    lt_status status =
-        LT_FAIL(LT_E_INPUT, "%s: no folder %.*s in LETHE_DATA=%s", kind, (int)strcspn(folders, "|"), folders, root);
-    lt_error_hint("write %s:PATH, or unpack the set into it", kind);
+    lt_status status = LT_FAIL(LT_E_INPUT, "%s: no folder %.*s in %s", kind, (int)strcspn(folders, "|"), folders, root);
+    lt_error_hint("write %s:PATH, or set LETHE_DATA to the folder that holds the set; `lethe data get` downloads "
+                  "official sets",
+                  kind);
     return status;
 }
 

@@ -391,8 +391,12 @@ static lt_status choose_access(lti_study_reader *r, const lti_yaml *map, const b
         any = any || m->access[a];
     }
     if (!any)
-        return LT_FAIL(LT_E_USAGE, "%s:%d: %s: expected an access setting that %s supports, found none", LTI_AT(r, map),
-                       m->name, m->method->name);
+        return LT_FAIL(
+            LT_E_USAGE,
+            "%s:%d: %s: expected the access setting %s, the only one that %s supports; `access` does not name it",
+            LTI_AT(r, map), m->name,
+            lt_access_text(supports(m->method, LT_ACCESS_RETAIN) ? LT_ACCESS_RETAIN : LT_ACCESS_FORGET_ONLY),
+            m->method->name);
     return LT_OK;
 }
 

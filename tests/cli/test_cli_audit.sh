@@ -39,6 +39,8 @@ error 3 "array 'logits': expected 3 dimensions" audit --signals "$target" --refe
 error 3 "expected the samples" audit --signals "$target" --original-signals "$golden/svc_golden.npz"
 error 3 "nowhere.npz" audit --signals "$target" --references nowhere.npz
 error 3 "expected a reference model that has unlearned it (member 2)" audit --signals "$target" --references "$refs" --attacks ulira
+contains err "suffice for: --attacks .*rmia"
+lacks err "suffice for.*ulira"
 error 2 "rmia.gamma" audit --signals "$target" --references "$refs" --rmia.gamma 0
 head -c 9000 "$refs" >cut.npz
 error 3 "cut.npz" audit --signals "$target" --references cut.npz

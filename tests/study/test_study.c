@@ -185,7 +185,7 @@ static const struct mistake {
     {LT_E_USAGE, "s.yaml:8: access: ga never reads retained data", HEAD "methods:\n- method: ga\n  access: retain\n"},
     {LT_E_USAGE, "s.yaml:8: access: expected retain or forget-only, found 'all'",
      HEAD "methods:\n- method: ft\n  access: all\n"},
-    {LT_E_USAGE, "s.yaml:7: ft: expected an access setting that ft supports",
+    {LT_E_USAGE, "s.yaml:7: ft: expected the access setting retain, the only one that ft supports",
      HEAD "access: [forget-only]\nmethods: [{method: ft}]\n"},
     {LT_E_USAGE, "s.yaml:6: ft: expected a section 'tuning'", HEAD "methods: [{method: ft, grid: {lr: [1]}}]\n"},
     {LT_E_USAGE, "s.yaml:7: grid: expected 1 to 8 options, found 0", HEAD TUNING "methods: [{method: ft, grid: {}}]\n"},
