@@ -172,9 +172,9 @@ static lt_status attack_models(cli_call *call, struct job *job)
     lt_status status = lt_attack_models(&order, &record);
     if (status == LT_OK)
         status = cli_set_result(call, record.json, "attack");
-    if (status == LT_OK && write_pages(o, job->ds, &record) != LT_OK)
-        call->late = *lt_error_get(); // the numbers are printed all the same
-    else if (status == LT_OK && lt_attack_record_check(&record, o->strict, o->allow_invalid) != LT_OK)
+    // The numbers are printed all the same.
+    if (status == LT_OK && (write_pages(o, job->ds, &record) != LT_OK ||
+                            lt_attack_record_check(&record, o->strict, o->allow_invalid) != LT_OK))
         call->late = *lt_error_get();
     lt_attack_record_clear(&record);
     return status;

@@ -10,6 +10,8 @@ import json
 import os
 import sys
 
+from audits import METRICS as figures, mean, percent
+
 results, rows_file = sys.argv[1], sys.argv[2]
 runs = sys.argv[3]
 rows = ["original"] + [l.split()[0] for l in open(rows_file) if l.strip() and not l.startswith("#")]
@@ -26,23 +28,9 @@ classes = sorted({k[0] for k in audits})
 originals = sorted({k[1] for k in audits})
 
 
-def mean(v):
-    v = [x for x in v if x is not None]
-    return sum(v) / len(v) if v else None
-
-
-def percent(x, digits=1):
-    return "-" if x is None else f"{100 * x:.{digits}f}"
-
-
 def of(row, o, get):
     return [get(audits[c, o, row]) for c in classes if (c, o, row) in audits]
 
-
-figures = [("ACC_f", lambda a: a["acc_f"]), ("ACC_r", lambda a: a["acc_r"]), ("SVC-MIA", lambda a: a["svc_mia"]),
-           ("class-MIA", lambda a: a["mia_nn"]["score"]), ("gap", lambda a: a["mia_nn"]["gap"]),
-           ("TV", lambda a: a["tv"]), ("TV of means", lambda a: a["tv_mean"]),
-           ("two-sample", lambda a: mean([c["two_sample"] for c in a["classes"]]))]
 
 for o in originals:
     print(f"Original {o}, classes {', '.join(classes)}: means over classes, in per cent.\n")

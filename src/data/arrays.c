@@ -190,7 +190,7 @@ static lt_status take_class_names(const lt_tensor_file *file, const char *label,
                        label, raw->n_classes, (long long)n);
     LT_TRY(take_texts(file, label, "class_name", n, raw, &list));
     const char **kept = lti_arena_alloc(&raw->arena, (size_t)n * sizeof *kept);
-    if (kept)
+    if (kept && list)
         memcpy(kept, list, (size_t)n * sizeof *kept);
     lti_free(list);
     if (!kept)
