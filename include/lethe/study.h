@@ -256,7 +256,7 @@ LT_API lt_status lt_study_summarize(const lt_study_runner *runner, lt_study_resu
 LT_API lt_status lt_study_result_write(const lt_study_result *result);
 // From summary.json, without data and models; row and trial stay empty. LT_E_INPUT, LT_E_FORMAT.
 LT_API lt_status lt_study_result_read(const char *out, lt_study_result *result);
-LT_API bool lt_is_study_dir(const char *dir); // has study.yaml and summary.json
+LT_API bool lt_is_study_dir(const char *dir); // has study.yaml; finished or not
 LT_API void lt_study_result_clear(lt_study_result *result);
 LT_API char *lt_study_result_json(const lt_study_result *result); // with "out"; malloc'ed, NULL = out of memory
 // LT_E_FAIL when jobs failed or could not begin: names the first, says how many.

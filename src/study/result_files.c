@@ -28,9 +28,6 @@ bool lt_is_study_dir(const char *dir)
 {
     char path[LTI_STUDY_PATH];
     lti_format(path, sizeof path, "%s/study.yaml", dir);
-    if (!lti_is_file(path))
-        return false;
-    lti_format(path, sizeof path, "%s/summary.json", dir);
     return lti_is_file(path);
 }
 
@@ -222,6 +219,10 @@ lt_status lt_study_result_read(const char *out, lt_study_result *result)
     size_t n;
     lti_format(path, sizeof path, "%s/summary.json", out);
     *result = (lt_study_result){0};
+    if (!lti_is_file(path) && lt_is_study_dir(out)) {
+        (void)LT_FAIL(LT_E_INPUT, "%s: expected a finished study, found no summary.json", out);
+        return lt_error_hint("`lethe sweep %s/study.yaml --out %s` runs what is missing", out, out);
+    }
     LT_TRY(lt_read_file(path, MAX_BYTES, &text, &n));
     const lt_status status = lti_study_result_parse(text, n, path, result);
     free(text);

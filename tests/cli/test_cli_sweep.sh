@@ -71,6 +71,10 @@ contains out "tuned-on-oracle\|learning-rate area was chosen by gap-auc"
 contains one/report.html "RMIA, offline FT AUC"
 contains one/report.html "area chosen with an oracle"
 error 2 "summary.md and results.csv" report one --csv again.csv
+mkdir begun
+cp one/study.yaml begun
+error 3 "begun: expected a finished study" report begun
+contains err "lethe sweep begun/study.yaml --out begun"
 
 # the figures are those of an audit by hand, and every part is an ordinary run
 run 0 audit --allow-lint one/runs/ft/retain/b1-random-25pct-s1-r3 --oracle one/oracles/b1-random-25pct-s1-o1 \
