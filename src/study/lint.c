@@ -66,7 +66,7 @@ static lt_status check_areas(const lt_study *y, lt_study_result *x)
 // ---- what audits say of runs, counted by check
 
 typedef struct said {
-    const char *id, *text; // text: of the first
+    const char *id, *text, *run; // text: of the first, `run`
     int n;
 } said;
 typedef struct said_list {
@@ -76,7 +76,7 @@ typedef struct said_list {
 } said_list;
 
 // shared: said of the study as a whole ("shared-oracles")
-static lt_status count_item(const json_t *item, bool shared, said_list *list)
+static lt_status count_item(const json_t *item, const char *run, bool shared, said_list *list)
 {
     const char *id = lti_json_text_at(item, "id");
     if (shared && !strcmp(id, LT_LINT_OTHER_ORIGINAL))
@@ -96,17 +96,25 @@ static lt_status count_item(const json_t *item, bool shared, said_list *list)
         list->item = more;
         list->capacity = capacity;
     }
-    list->item[list->n++] = (said){id, lti_json_text_at(item, "text"), 1};
+    list->item[list->n++] = (said){id, lti_json_text_at(item, "text"), run, 1};
     return LT_OK;
+}
+
+// Within the study's directory runs/: METHOD/ACCESS/RUN.
+static const char *run_of(const json_t *audit)
+{
+    static const char dir[] = "/runs/";
+    const char *run = lti_json_text_at(audit, "run"), *inner = strstr(run, dir);
+    return inner ? inner + sizeof dir - 1 : run;
 }
 
 static lt_status count_audit(const json_t *audit, bool shared, said_list *list)
 {
     const json_t *also = json_object_get(audit, "also");
     for (size_t k = 0; k < json_array_size(also); k++) {
-        const json_t *items = json_object_get(json_array_get(also, k), "lint");
+        const json_t *one = json_array_get(also, k), *items = json_object_get(one, "lint");
         for (size_t i = 0; i < json_array_size(items); i++)
-            LT_TRY(count_item(json_array_get(items, i), shared, list));
+            LT_TRY(count_item(json_array_get(items, i), run_of(one), shared, list));
     }
     return LT_OK;
 }
@@ -124,7 +132,8 @@ static lt_status add_said(lt_study_result *x, const said *s)
 {
     enum { MAX_TEXT = 512 };
     char text[MAX_TEXT];
-    lti_format(text, sizeof text, "%d audited runs: %s", s->n, s->text);
+    lti_format(text, sizeof text, "%d audited run%s (%s%s): %s", s->n, s->n == 1 ? "" : "s",
+               s->n == 1 ? "" : "such as ", s->run, s->text);
     return lt_lint_add(&x->lint, lti_result_copy(x, s->id), severity_of(s->id), "%s", text);
 }
 

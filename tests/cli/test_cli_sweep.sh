@@ -71,6 +71,7 @@ contains out "tuned-on-oracle\|learning-rate area was chosen by gap-auc"
 contains one/report.html "RMIA, offline FT AUC"
 contains one/report.html "area chosen with an oracle"
 error 2 "summary.md and results.csv" report one --csv again.csv
+contains one/summary.md "audited runs\{0,1\} (\(such as \)\{0,1\}[a-z-]*/[a-z-]*/b[12]-random-25pct-s[12]-r3): "
 mkdir begun
 cp one/study.yaml begun
 error 3 "begun: expected a finished study" report begun
