@@ -248,7 +248,7 @@ static void test_split_file(void **state)
     assert_ok(lti_event_split_parse(good, strlen(good), "s", &list));
     assert_int_equal(item[0].split, LT_TRAIN);
     assert_int_equal(item[1].split, LT_TEST);
-    assert_fails(LT_E_FORMAT, "not there", lti_event_split_parse("train a/9", 9, "s", &list));
+    assert_fails(LT_E_FORMAT, "is missing", lti_event_split_parse("train a/9", 9, "s", &list));
     assert_fails(LT_E_FORMAT, "twice", lti_event_split_parse("train a/1\ntest a/1", 18, "s", &list));
     assert_fails(LT_E_FORMAT, "lists 1", lti_event_split_parse("train a/1", 9, "s", &list));
     assert_fails(LT_E_FORMAT, "line 1", lti_event_split_parse("valid a/1", 9, "s", &list));
