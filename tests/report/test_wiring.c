@@ -113,7 +113,7 @@ static void add_row(lt_comparison *c, int row, const char *method)
 {
     const double d = STEP * row;
     lt_comparison_row *r;
-    char text[16];
+    char text[24];
     assert_int_equal(lt_comparison_add(c, &r), LT_OK);
     snprintf(text, sizeof text, "runs/%d", row);
     r->run = lti_strdup(text);
