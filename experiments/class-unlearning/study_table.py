@@ -53,4 +53,6 @@ line("original", of("original"), "-")
 rows = sorted({r for _, o, r in found if o != "retrained" and r != "original"}, key=lambda r: (mean([v["ACC_f"] for v in of(r)]) > gate, mean([v["gap"] for v in of(r)])))
 for r in rows:
     mark = " (ACC_f above the gate)" if mean([v["ACC_f"] for v in of(r)]) > gate else ""
-    line(r + mark, of(r), f"{sum(passes[r]) / len(passes[r]) / 1000:.0f}" if r in passes else "-")
+    of_classes = sorted({c for c, o, x in found if x == r and o != "retrained"})
+    part = "" if of_classes == classes else f" ({', '.join(of_classes)} only)"
+    line(r + part + mark, of(r), f"{sum(passes[r]) / len(passes[r]) / 1000:.0f}" if r in passes else "-")
