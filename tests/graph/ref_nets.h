@@ -2,7 +2,10 @@
 #ifndef LT_TEST_REF_NETS_H
 #define LT_TEST_REF_NETS_H
 #include "graph/nets.h"
-#include "graph/ref_backend.h"
+#include "backend_fixture.h"
+
+static lt_backend *ref;
+BACKEND_FIXTURE(ref, "ref")
 
 static inline void run(op_run *r)
 {

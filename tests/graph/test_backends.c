@@ -1,7 +1,10 @@
 // test_backends.c - conformance of every backend in the registry: each op case and a whole network give, in float, what
 // the reference kernels give in double.
 #include "graph/conformance.h"
-#include "graph/ref_backend.h"
+#include "backend_fixture.h"
+
+static lt_backend *ref;
+BACKEND_FIXTURE(ref, "ref")
 
 static void every_op_agrees(void **state)
 {

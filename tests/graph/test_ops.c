@@ -1,6 +1,9 @@
 // test_ops.c - every op of the table: gradients against finite differences, linear ops against their adjoints.
 #include "graph/op_cases.h"
-#include "graph/ref_backend.h"
+#include "backend_fixture.h"
+
+static lt_backend *ref;
+BACKEND_FIXTURE(ref, "ref")
 
 static double inner(const double *a, const double *b, int64_t n)
 {

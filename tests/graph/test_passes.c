@@ -1,7 +1,10 @@
 // test_passes.c - the passes on a graph of tangles: whatever value is read or differentiated, folded and fused plans
 // give the numbers of unfused ones.
 #include "graph/nets.h"
-#include "graph/ref_backend.h"
+#include "backend_fixture.h"
+
+static lt_backend *ref;
+BACKEND_FIXTURE(ref, "ref")
 
 // Everything the passes look for, next to everything that must stop them.
 static small_net tangle(void)

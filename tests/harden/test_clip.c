@@ -1,6 +1,7 @@
 // FastClip and what it is compared with, on one convolution, on a small network, and while a job trains.
 #include "harden/clip_impl.h"
 #include "lt_test.h"
+#include "backend_fixture.h"
 #include <math.h>
 #include <stdlib.h>
 
@@ -251,18 +252,7 @@ static void test_training(void **state)
     lt_dataset_close(ds);
 }
 
-static int setup(void **state)
-{
-    (void)state;
-    return lt_backend_create("auto", 1, &env.backend) == LT_OK ? 0 : -1;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    lt_backend_destroy(env.backend);
-    return 0;
-}
+BACKEND_FIXTURE(env.backend, "auto")
 
 int main(void)
 {

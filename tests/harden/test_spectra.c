@@ -1,9 +1,12 @@
 // Linear maps, PowerQR and the upper bound against the explicit matrix of small layers.
 #include "harden/harden_impl.h"
-#include "graph/ref_backend.h"
+#include "backend_fixture.h"
 #include "lt_test.h"
 #include <math.h>
 #include <stdlib.h>
+
+static lt_backend *ref;
+BACKEND_FIXTURE(ref, "ref")
 
 typedef struct layer_case {
     const char *name;

@@ -1,6 +1,7 @@
 // test_neurons.c - steps of time: neurons against snnTorch and SpikingJelly (tests/golden/make_spiking.py), the golden
 // traces and equality rules of the specification, independence of samples, layer norm, dropout.
 #include "lt_test.h"
+#include "backend_fixture.h"
 #include "lethe/plan.h"
 #include "lethe/tensorfile.h"
 #include <math.h>
@@ -8,18 +9,7 @@
 
 static lt_backend *backend;
 
-static int setup(void **state)
-{
-    (void)state;
-    return lt_backend_create("ref", 1, &backend) == LT_OK ? 0 : -1;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    lt_backend_destroy(backend);
-    return 0;
-}
+BACKEND_FIXTURE(backend, "ref")
 
 typedef struct net { // one neuron layer over (N*T,F)
     lt_graph *g;

@@ -1,5 +1,6 @@
 // test_spike_measures.c - synaptic operations against a count by hand, the integer neuron, NIR there and back.
 #include "lt_test.h"
+#include "backend_fixture.h"
 #include "lethe/intnet.h"
 #include "lethe/spike.h"
 #include <math.h>
@@ -8,18 +9,7 @@
 
 static lt_backend *backend;
 
-static int setup(void **state)
-{
-    (void)state;
-    return lt_backend_create("auto", 1, &backend) == LT_OK ? 0 : -1;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    lt_backend_destroy(backend);
-    return 0;
-}
+BACKEND_FIXTURE(backend, "auto")
 
 // Two steps of 4x4 frames of two polarities with events at three known places.
 static lt_dataset *make_events(void)

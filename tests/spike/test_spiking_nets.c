@@ -1,6 +1,7 @@
 // test_spiking_nets.c - spiking architectures: one step equals a network without time, checkpointed gradients are those
 // of plain backpropagation to the bit and take less memory, gradients reach every layer, losses, specs.
 #include "lt_test.h"
+#include "backend_fixture.h"
 #include "lethe/data.h"
 #include "lethe/train.h"
 #include <math.h>
@@ -8,18 +9,7 @@
 
 static lt_backend *backend;
 
-static int setup(void **state)
-{
-    (void)state;
-    return lt_backend_create("auto", 1, &backend) == LT_OK ? 0 : -1;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    lt_backend_destroy(backend);
-    return 0;
-}
+BACKEND_FIXTURE(backend, "auto")
 
 typedef struct pass { // loss and gradients of one training step from the start of a model
     lt_model *model;
