@@ -30,6 +30,7 @@ typedef struct lti_pixels { // zero-initialised
 // is in memory stays there. LT_E_NOMEM, errors of writing.
 lt_status lti_pixels_resize(lti_pixels *p, const char *dir, size_t bytes);
 void lti_pixels_clear(lti_pixels *p);
+lt_status lti_scratch_dir(const struct lti_open_args *args, const char **dir); // of the key scratch=; NULL = none
 
 // ---- what a reader makes
 typedef struct lti_raw_split {
@@ -152,10 +153,11 @@ typedef struct lti_image_list_item {
 } lti_image_list_item;
 typedef struct lti_image_list {
     const lti_open_args *args;
-    int h, w;      // of every image, from the first one
-    int side;      // size=, 0 = as they come
-    bool colour;   // any image with three channels
-    bool numbered; // labels are numbers from .cls files, not class folders
+    int h, w;            // of every image, from the first one
+    int side;            // size=, 0 = as they come
+    const char *scratch; // scratch=
+    bool colour;         // any image with three channels
+    bool numbered;       // labels are numbers from .cls files, not class folders
     struct {
         int64_t n, cap;
         lti_pixels pixels; // (cap, 3, h, w): grey replicated

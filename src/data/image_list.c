@@ -12,7 +12,7 @@ lt_status lti_image_list_init(lti_image_list *list, const lti_open_args *args)
     *list = (lti_image_list){.args = args};
     LT_TRY(lti_key_i64(args->spec, "size", 1, LTI_MAX_SIDE, 0, &side));
     list->side = (int)side;
-    return LT_OK;
+    return lti_scratch_dir(args, &list->scratch);
 }
 
 void lti_image_list_clear(lti_image_list *list)
@@ -61,7 +61,7 @@ static lt_status grow(lti_image_list *list, lt_split s)
     size_t bytes;
     if (cap > LTI_MAX_SAMPLES || lti_mul_size((size_t)cap, 3 * (size_t)list->h * (size_t)list->w, &bytes))
         return LT_FAIL(LT_E_FORMAT, "%s: too many images", list->args->kind);
-    LT_TRY(lti_pixels_resize(&list->split[s].pixels, lti_spec_get(list->args->spec, "scratch"), bytes));
+    LT_TRY(lti_pixels_resize(&list->split[s].pixels, list->scratch, bytes));
     lti_image_list_item *item = lti_realloc(list->split[s].item, (size_t)cap * sizeof *item);
     if (!item)
         return LTI_NOMEM("image names");

@@ -11,6 +11,12 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+lt_status lti_scratch_dir(const lti_open_args *args, const char **dir)
+{
+    *dir = lti_spec_get(args->spec, "scratch");
+    return *dir && !**dir ? LT_FAIL(LT_E_USAGE, "%s: scratch: expected a directory, found nothing", args->kind) : LT_OK;
+}
+
 static lt_status make_file(const char *dir, int *fd)
 {
     char *path = lti_asprintf("%s/.pixels.tmp-XXXXXX", dir);

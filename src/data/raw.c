@@ -12,11 +12,11 @@ size_t lti_raw_sample_bytes(const lti_raw *raw)
 
 lt_status lti_raw_use_scratch(lti_raw *raw, const lti_open_args *args)
 {
-    const char *dir = lti_spec_get(args->spec, "scratch");
-    if (!dir)
-        return LT_OK;
-    raw->scratch = lti_arena_strdup(&raw->arena, dir);
-    return raw->scratch ? LT_OK : LTI_NOMEM("images");
+    const char *dir;
+    LT_TRY(lti_scratch_dir(args, &dir));
+    if (dir && !(raw->scratch = lti_arena_strdup(&raw->arena, dir)))
+        return LTI_NOMEM("images");
+    return LT_OK;
 }
 
 static lt_status reserve_labels(const lti_raw *raw, lti_raw_split *d, int64_t cap)

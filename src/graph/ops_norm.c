@@ -2,7 +2,7 @@
 //
 // `bn` is what builders emit: it has no mode. A plan replaces it by bn_train (batch statistics, running ones updated)
 // or bn_eval (running statistics). bn_eval is an affine map per channel, so its gradient can be differentiated again
-// with the same two ops; the second derivative of bn_train is not implemented. In formulas istd = 1/sqrt(var + eps),
+// with the same two ops; that of bn_train is refused (LT_E_UNSUPPORTED). In formulas istd = 1/sqrt(var + eps),
 // xhat = (x - mean) * istd, m = mask of the fused ReLU (1 without it).
 #include "graph/graph_impl.h"
 

@@ -45,6 +45,7 @@ cp packed.safetensors cut.safetensors
 truncate -s -100 cut.safetensors
 error 3 "cut.safetensors: " data info safetensors:cut.safetensors
 error 1 "cannot write nowhere" data info $folder,scratch=nowhere
+error 2 "scratch: expected a directory" data info $folder,scratch=
 error 2 "no key 'scrach'" data info $folder,scrach=.
 : >empty.safetensors
 error 3 "empty.safetensors: expected a safetensors file, found an empty one" data info safetensors:empty.safetensors
