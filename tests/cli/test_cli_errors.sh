@@ -210,6 +210,11 @@ lacks closed/log.txt 'bn=1 on synthetic'
 few="--data synthetic,train=68,test=10 --epochs 2 --batch 64 --threads 1"
 run 0 train $few --model simple-conv:width=2 --out few
 same "warnings of the last batch" "$(grep -c 'last batch of every epoch has 4 of 68 samples' err)" 1
+run 0 unlearn few --method scrub --forget random:2 --epochs 3 --batch 64 --threads 1 --out few-scrub
+same "warnings of a job that changes its phases" "$(grep -c 'last batch of every epoch has 2 of 66 samples' err)" 1
+run 0 unlearn few --method retrain --forget random:2 --threads 1 --out few-retrain
+run 0 audit few-scrub --oracle few-retrain --threads 1 --allow-lint --json
+contains out '"small-last-batch"'
 run 0 train $few --model simple-conv:width=2,bn=0 --out few-plain
 lacks err "last batch"
 finish

@@ -32,6 +32,13 @@ if [ -z "$SANITIZE" ]; then
         same "digest of $data in little memory" "$(value out digest)" "$digest"
     done
 fi
+run 0 data list $folder
+mv out listed
+run 0 data list safetensors:packed.safetensors
+sed 1d listed >a
+sed 1d out >b
+contains b "[0-9].png"
+cmp -s a b || fail "files have other names: $(diff a b | head -n 3)"
 # names and classes are there, and training is the same to the bit
 run 0 data export safetensors:packed.safetensors --format safetensors --out again.safetensors
 cmp -s packed.safetensors again.safetensors || fail "what was written again is another file"
