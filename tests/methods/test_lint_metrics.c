@@ -68,7 +68,8 @@ static const row published_rows[] = {
     {"AMUN+SalUn", 94.19, 97.71, 91.79, UNKNOWN, UNKNOWN, UNKNOWN, "", NULL},
 };
 
-// The demo of seed 1 and learning-rate areas on its base model. experiments/demo-grid
+// The demo of seed 1 by its earlier recipe, and learning-rate areas on that base model:
+// experiments/demo-grid/results/runs-cosine.csv
 static const row grid_rows[] = {
     {"amun-no-retain", 85.25, 96.3611, 70.8, 0.745031, 55.7077, UNKNOWN, "utility", "utility"},
     {"amun", 87.25, 100, 78.2, 1.35282, 45.118, UNKNOWN, "", ""},
@@ -86,7 +87,7 @@ static const row grid_rows[] = {
     {"plain-5", 100, 100, 79.7, 0.807902, 57.1705, 100, "inert pair-memorised", "pair-memorised"},
 };
 
-// The demo of seed 2. experiments/demo-grid
+// The demo of seed 2 by its earlier recipe: experiments/demo-grid/results/runs-cosine.csv
 static const row second_rows[] = {
     {"amun-no-retain", 84, 97.5278, 64.6, 0.741433, 56.423, UNKNOWN, "utility", "utility"},
     {"amun", 82.75, 100, 72.6, 1.32357, 45.8263, UNKNOWN, "", ""},
