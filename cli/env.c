@@ -18,9 +18,8 @@ static void on_signal(int number)
 }
 
 // The handler has a stack of its own. On the stack of the interrupted thread its frame, several kilobytes with AVX-512,
-// lies right below the 128 bytes that code may use without reserving them; generated code that uses more would lose it.
-// Of 540 trainings that were interrupted at random, 3 ended with a damaged heap, found inside oneDNN's sgemm; of 400
-// that were not interrupted none, and with this stack none of 1,200 that were.
+// lies right below the 128 bytes that code may use without reserving them, and generated code that uses more would lose
+// it. Without this stack some interrupted trainings ended with a damaged heap (docs/robustness.md).
 void cli_catch_signals(cli_session *s)
 {
     static char stack[1 << 16];
