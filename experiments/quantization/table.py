@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Results of run.sh as CSV, one row a run: table.py OUT > results/results.csv"""
+"""Results of `run` as CSV, one row a run: table.py OUT > results/results.csv"""
 import csv
 import json
 import pathlib
