@@ -124,6 +124,7 @@ typedef struct lt_references {
     int k;
     const float *logits;   // (m,n,k)
     const uint8_t *member; // (m,n) lt_membership
+    bool unlabelled;       // the file says nothing of its rows (no ids, labels or group): their order was not checked
     void *file, *own[2];   // what holds the two arrays
 } lt_references;
 LT_API void lt_references_destroy(lt_references *refs); // NULL is fine

@@ -11,7 +11,9 @@ enum { N_DRAWS = 3 };
 
 const lt_option lt_audit_options[] = {
     LT_I64(lt_audit_cfg, shadow_cap, 0, 0, 1000000000, "samples",
-           "at most so many shadow samples per class in the SVC and threshold attacks; 0 = no cap, as in the paper"),
+           "at most so many shadow samples per class in SVC-MIA and its threshold form, not in the scores of samples; "
+           "0 = no "
+           "cap, as in the paper"),
     LT_OPT_END,
 };
 

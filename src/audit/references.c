@@ -119,13 +119,15 @@ static int64_t target_value(const lt_signals *target, int what, int64_t i)
 }
 
 // `ids`, `labels` and `group`, where the file has them, must be the target's.
-static lt_status same_rows(const lt_tensor_file *file, const char *label, const lt_signals *target)
+static lt_status same_rows(const lt_tensor_file *file, const char *label, const lt_signals *target, bool *unlabelled)
 {
     static const char *const key[3] = {"ids", "labels", "group"};
+    *unlabelled = true;
     for (int what = 0; what < 3; what++) {
         const lt_tensor *t = lt_tensor_file_find(file, key[what]);
         if (!t)
             continue;
+        *unlabelled = false;
         if (t->n_dims != 1 || t->dim[0] != target->n)
             return LT_FAIL(LT_E_FORMAT, "%s: array '%s': expected (%lld), one value per sample of the target", label,
                            key[what], NUMBERED(target->n));
@@ -137,8 +139,7 @@ static lt_status same_rows(const lt_tensor_file *file, const char *label, const 
     return LT_OK;
 }
 
-static lt_status fits(const lt_tensor_file *file, const char *label, const lt_references *refs,
-                      const lt_signals *target)
+static lt_status fits(const lt_tensor_file *file, const char *label, lt_references *refs, const lt_signals *target)
 {
     if (refs->n != target->n)
         return LT_FAIL(LT_E_FORMAT, "%s: array 'logits': expected %lld samples as in the target, found %lld", label,
@@ -146,7 +147,7 @@ static lt_status fits(const lt_tensor_file *file, const char *label, const lt_re
     if (refs->k != target->k)
         return LT_FAIL(LT_E_FORMAT, "%s: array 'logits': expected %d classes as in the target, found %d", label,
                        target->k, refs->k);
-    return same_rows(file, label, target);
+    return same_rows(file, label, target, &refs->unlabelled);
 }
 
 // Takes the file, also when it fails.

@@ -53,21 +53,40 @@ static lt_status choose_samples(const lt_ref_plan *plan, const char *samples_fro
     return status;
 }
 
+// Ids and labels of the rows: an audit holds them against those of its model.
+static void list_rows(const lt_dataset *ds, const int64_t *sample, int64_t n, int64_t *id, int64_t *label)
+{
+    for (int64_t i = 0; i < n; i++) {
+        const int64_t row = sample ? sample[i] : i;
+        const bool test = row >= ds->split[LT_TRAIN].n;
+        const lt_split_data *d = &ds->split[test ? LT_TEST : LT_TRAIN];
+        const int64_t of_split = test ? row - ds->split[LT_TRAIN].n : row;
+        id[i] = d->id[of_split];
+        label[i] = d->y[of_split];
+    }
+}
+
 static lt_status write_outputs(const lt_ref_plan *plan, const lt_ref_env *env, const int64_t *sample, int64_t n,
                                const char *npz)
 {
     const int64_t count = plan->request.count, k = plan->request.ds->n_classes;
     float *logits = lti_calloc((size_t)(count * n * k), sizeof *logits);
     uint8_t *member = lti_calloc((size_t)(count * n), 1);
-    lt_status status = logits && member ? LT_OK : LTI_NOMEM("reference outputs");
+    int64_t *id = lti_calloc((size_t)(2 * n), sizeof *id), *label = id ? id + n : NULL;
+    lt_status status = logits && member && id ? LT_OK : LTI_NOMEM("reference outputs");
     if (status == LT_OK)
         status = lt_ref_signals(plan, env, sample, n, logits, member);
     const lt_tensor tensors[] = {
         {"logits", LT_F32, 3, {count, n, k}, logits, (size_t)(count * n * k) * sizeof *logits},
         {"member", LT_U8, 2, {count, n}, member, (size_t)(count * n)},
+        {"ids", LT_I64, 1, {n}, id, (size_t)n * sizeof *id},
+        {"labels", LT_I64, 1, {n}, label, (size_t)n * sizeof *label},
     };
-    if (status == LT_OK)
-        status = lt_npz_write(npz, tensors, 2);
+    if (status == LT_OK) {
+        list_rows(plan->request.ds, sample, n, id, label);
+        status = lt_npz_write(npz, tensors, sizeof tensors / sizeof *tensors);
+    }
+    lti_free(id);
     lti_free(logits);
     lti_free(member);
     return status;

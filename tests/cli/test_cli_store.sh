@@ -54,9 +54,13 @@ train = np.unique(t["ids"][t["group"] != 2])
 test = np.unique(t["ids"][t["group"] == 2])
 place = np.where(t["group"] == 2, 200 + np.searchsorted(test, t["ids"]), np.searchsorted(train, t["ids"]))
 assert (place != np.arange(300)).any()
+assert (l["ids"] == t["ids"]).all() and (l["labels"] == t["labels"]).all() and r["ids"].shape == r["labels"].shape == (300,)
+order = np.roll(np.arange(300), 1)
+np.savez("rolled.npz", **{k: t[k][order] for k in t.files})
 assert (l["member"] == r["member"][:, place]).all()
 assert np.allclose(l["logits"], r["logits"][:, place], atol=1e-4)
 END
+    error 3 "array 'ids', row 0: expected" audit --signals rolled.npz --references like.npz --allow-lint
 fi
 run 0 data export synthetic,train=100,test=50,seed=9 --out other.npz
 run 0 train --data npz:other.npz --model simple-conv:width=8 --epochs 1 --threads 1 --out stranger

@@ -152,6 +152,10 @@ static void few_references(fixture *f)
 {
     f->refs.m = 8;
 }
+static void unlabelled_references(fixture *f)
+{
+    f->refs.unlabelled = true;
+}
 static void oracle_is_target(fixture *f)
 {
     strcpy(f->retrained[1].identity.digest, "du");
@@ -267,6 +271,7 @@ static const struct {
     {"leak-reference-is-target", LT_LINT_ERROR, target_among_references},
     {"repeated-references", LT_LINT_WARNING, reference_twice},
     {"few-references", LT_LINT_NOTE, few_references},
+    {"unlabelled-references", LT_LINT_NOTE, unlabelled_references},
     {"oracle-is-target", LT_LINT_ERROR, oracle_is_target},
     {"oracle-trained-on-all", LT_LINT_ERROR, trained_on_all},
     {"oracle-other-forget-set", LT_LINT_ERROR, other_forget_set},
