@@ -77,6 +77,21 @@ tv = "TV of means"
 best_tv = min(trw, key=lambda n: mean(n, tv))
 check("TV of means: TRW at its best beta below DELETE", mean(best_tv, tv) < mean("delete", tv), f"{best_tv} {mean(best_tv, tv):.1f}, delete {mean('delete', tv):.1f}")
 check("TV of means: DELETE below Boundary Shrink, RL, SalUn, GA", all(mean("delete", tv) < mean(n, tv) for n in scatter), show(scatter, tv))
+if all("predicted" in x for r in rows.values() for x in r.values()):
+    names = "airplane automobile bird cat deer dog frog horse ship truck".split()
+    expected = {"automobile": "truck", "truck": "automobile", "cat": "dog", "dog": "cat", "ship": "airplane"}
+    largest = lambda x: names[max(range(len(names)), key=lambda k: x["predicted"][k])]
+    seen = {c: [largest(v[c]) for r, v in rows.items() if r.startswith("retrained-") and c in v] for c in classes if c in expected}
+    check("most images of a forgotten class go where they are expected, with every retrained model", all(set(v) == {expected[c]} for c, v in seen.items()),
+          "; ".join(f"{c}: {', '.join(sorted(set(v)))}" for c, v in seen.items()))
+    tilts = have(["rwft", "trw-3", "trw-10", "trw-20"])
+    share = {c: [100 * rows[n][c]["predicted"][rows[n][c]["neighbour"]] for n in tilts if c in rows[n]] for c in classes}
+    steady = lambda v: sorted(v) == v or sorted(v, reverse=True) == v
+    check("the neighbour's share rises or falls steadily with beta (" + ", ".join(tilts) + ")", all(steady(v) for v in share.values()),
+          "; ".join(f"{c}: {', '.join(f'{x:.1f}' for x in v)}" for c, v in share.items()))
+cost = {n: next(iter(rows[n].values())).get("passes") for n in have(["trw-3", "rl"])}
+if all(cost.values()):
+    check("TRW costs at most 1.15 times the passes of RL", cost["trw-3"] <= 1.15 * cost["rl"], f"{cost['trw-3'] / cost['rl']:.2f}")
 equal = ["class-MIA", "two-sample"]
 check("logit mask: ACC_f 0, SVC-MIA 100, ACC_r at least the original's", mean("logit-mask", "ACC_f") == 0 and mean("logit-mask", "SVC-MIA") >= 100 - 1e-9 and
       mean("logit-mask", "ACC_r") >= mean("original", "ACC_r"), f"{mean('logit-mask', 'ACC_f'):.1f}, {mean('logit-mask', 'SVC-MIA'):.1f}, {mean('logit-mask', 'ACC_r'):.1f}")

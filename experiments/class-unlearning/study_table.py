@@ -31,9 +31,9 @@ for name in sorted(os.listdir(os.path.join(study, "audits"))):
         found.setdefault((c, "retrained", str(i + 1)), []).append(x)
 
 summary = {"-".join(key): {name: mean([get(a) for a in audits]) for name, get in METRICS} for key, audits in sorted(found.items())}
-with open(target, "w") as f:
-    json.dump(summary, f, indent=0, sort_keys=True)
-
+for key, audits in found.items():  # where the images of the forgotten class go, and the neighbour by retraining
+    of_class = [a["classes"][0] for a in audits]
+    summary["-".join(key)] |= {"predicted": [mean(v) for v in zip(*(c["predicted"] for c in of_class))], "neighbour": of_class[0]["neighbour"]}
 classes = sorted({c for c, _, _ in found})
 originals = sorted({o for _, o, _ in found if o != "retrained"})
 passes = {}
@@ -42,6 +42,12 @@ with open(os.path.join(study, "results.csv"), newline="") as f:
         spent = [float(r[k]) for k in r if k.endswith(("_forward", "_backward")) and r[k]]
         if r["role"] == "method" and spent:
             passes.setdefault(r["method"], []).append(sum(spent))
+
+for c, o, row in found:
+    if row in passes:
+        summary[f"{c}-{o}-{row}"]["passes"] = sum(passes[row]) / len(passes[row])
+with open(target, "w") as f:
+    json.dump(summary, f, indent=0, sort_keys=True)
 
 print(f"{len(originals)} original model(s), classes {', '.join(classes)}: means over classes, in per cent; passes in thousands of samples, forward and backward.\n")
 print("| model | " + " | ".join(name for name, _ in METRICS) + " | passes |\n|" + "---|" * (len(METRICS) + 2))
