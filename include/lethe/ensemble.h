@@ -24,7 +24,7 @@ LT_API lt_status lt_ensemble_create(const char *const *specs, int n, lt_model_sh
 LT_API lt_status lt_ensemble_join(const lt_model *const *member, int n, lt_ensemble **ensemble);
 LT_API void lt_ensemble_destroy(lt_ensemble *e); // NULL is fine
 LT_API void lt_ensemble_pull(lt_ensemble *e);    // joint -> members
-// DIR/member-0.safetensors, ... LT_E_IO names what is missing.
+// DIR/member-0.safetensors, ... LT_E_INPUT names what is missing.
 LT_API lt_status lt_ensemble_save(const lt_ensemble *e, const char *dir);
 LT_API lt_status lt_ensemble_open(const char *dir, lt_ensemble **ensemble);
 
@@ -38,6 +38,7 @@ typedef struct lt_ensemble_cfg { // rows of lt_ensemble_options
     bool lotos_stem;             // the first convolution only; always so between different architectures
     bool lotos_normalize;        // divide by M N (N-1) as in the paper
     bool lotos_parity;           // skip the steps that the released code skips
+    bool trs_parity;             // the terms that the released code leaves in the loss of a step
     float trs_cos, trs_smooth, gal_weight, adp_entropy, adp_det;
     float dverge_eps, dverge_step;
     int32_t dverge_steps;

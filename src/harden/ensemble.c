@@ -157,7 +157,8 @@ lt_status lt_ensemble_open(const char *dir, lt_ensemble **ensemble)
             break;
     }
     if (status == LT_OK && e->n < 2)
-        status = LT_FAIL(LT_E_IO, "%s: expected the members member-0.safetensors, member-1.safetensors, ..., found %d",
-                         dir, e->n);
+        status =
+            LT_FAIL(LT_E_INPUT, "%s: expected the members member-0.safetensors, member-1.safetensors, ..., found %d",
+                    dir, e->n);
     return e ? finish(e, status, ensemble) : status;
 }

@@ -12,7 +12,9 @@ typedef struct lti_ensemble_loss { // of one training run; borrowed but for stat
     uint64_t seed;
     lt_val labels, ce[LT_ENSEMBLE_MAX]; // (N) each, of the training graph
     bool train;
-    void *state; // of the method
+    int64_t epoch_steps; // of one epoch
+    int lotos_every;     // steps between two gradients of LOTOS, where it is part of the training
+    void *state;         // of the method
 } lti_ensemble_loss;
 // A method is a term that is added to the sum of the members' cross-entropies, or put in its place.
 typedef struct lti_ensemble_method {

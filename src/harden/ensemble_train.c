@@ -39,6 +39,9 @@ const lt_option lt_ensemble_options[] = {
             "no term in the last step of an epoch and in steps 199, 399, ..., as in the released code"),
     LT_F32(struct lt_ensemble_cfg, trs_cos, 40, 0, 1e6, "", "TRS: weight of |cos| between input gradients"),
     LT_F32(struct lt_ensemble_cfg, trs_smooth, 2.5, 0, 1e6, "", "TRS: weight of the squared input gradients"),
+    LT_BOOL(struct lt_ensemble_cfg, trs_parity, 0,
+            "TRS: the loss of the code released with LOTOS: cross-entropies and cos in steps of LOTOS, the last member "
+            "and its smoothness term in all others"),
     LT_F32(struct lt_ensemble_cfg, gal_weight, 0.5, 0, 1e6, "", "GAL: weight of the alignment term"),
     LT_F32(struct lt_ensemble_cfg, adp_entropy, 2, 0, 1e6, "", "ADP: weight of the entropy"),
     LT_F32(struct lt_ensemble_cfg, adp_det, 0.5, 0, 1e6, "", "ADP: weight of the log determinant"),
@@ -166,12 +169,10 @@ static lt_status train(lt_ensemble *e, const lt_ensemble_job *in, const lt_env *
                                     .ctx = &r->loss};
     job.model = e->joint;
     job.objective = &objective;
+    r->loss.lotos_every = in->cfg.lotos_every > 0 ? in->cfg.lotos_every : second_order ? 5 : 1;
+    r->loss.epoch_steps = (job.phase[0].view[0].n + job.cfg.batch - 1) / job.cfg.batch;
     if (in->cfg.lotos || method->lotos)
-        LT_TRY(lti_lotos_create(e, &r->loss.cfg[0],
-                                in->cfg.lotos_every > 0 ? in->cfg.lotos_every
-                                : second_order          ? 5
-                                                        : 1,
-                                env, &r->lotos));
+        LT_TRY(lti_lotos_create(e, &r->loss.cfg[0], r->loss.lotos_every, env, &r->lotos));
     if (clips(in->clip))
         LT_TRY(lt_clipper_create(e->joint, in->clip, in->job.seed, env, &r->clipper));
     LT_TRY(attach_hooks(r, in, &job));

@@ -51,6 +51,8 @@ static loss_run open_loss(lt_ensemble *e, const lt_ensemble_cfg *cfg, int batch)
     }
     if (method->build)
         assert_ok(method->build(&l, r.g, &sum));
+    if (method->clear && l.state && cfg->trs_parity) // its inputs are found by name
+        method->clear(&l);
     r.loss = lt_weighted_sum(r.g, sum, r.weight);
     assert_ok(lt_graph_status(r.g));
     const lt_plan_spec spec = {.outs = &r.loss,
@@ -153,6 +155,50 @@ static void test_trs_terms(void **state)
     close_loss(&r);
     assert_true(loss[1] - loss[0] > 1e-6 && loss[2] - loss[0] > 1e-9);
     assert_true(fabs(loss[3] - loss[1] - (loss[2] - loss[0])) < 1e-7);
+    lt_ensemble_destroy(e);
+}
+
+// The loss of the released trainer: in steps of LOTOS cross-entropies and cos, in all others the last cross-entropy and
+// smoothness. Only --trs-parity has it.
+static double released_loss(lt_ensemble *e, const lt_ensemble_cfg *cfg, double lotos_step)
+{
+    loss_run r = open_loss(e, cfg, 4);
+    double *in_lotos = lt_plan_buffer(r.plan, lt_graph_find(r.g, "trs.lotos-steps")),
+           *in_other = lt_plan_buffer(r.plan, lt_graph_find(r.g, "trs.other-steps"));
+    for (int i = 0; i < 4; i++) {
+        in_lotos[i] = lotos_step;
+        in_other[i] = 1 - lotos_step;
+    }
+    const double loss = loss_at(&r, -1, 0);
+    close_loss(&r);
+    return loss;
+}
+
+static double trs_loss(lt_ensemble *e, float cos, float smooth)
+{
+    lt_ensemble_cfg cfg = options("trs");
+    cfg.trs_cos = cos;
+    cfg.trs_smooth = smooth;
+    loss_run r = open_loss(e, &cfg, 4);
+    const double loss = loss_at(&r, -1, 0);
+    close_loss(&r);
+    return loss;
+}
+
+static void test_trs_parity(void **state)
+{
+    (void)state;
+    lt_ensemble *e = make(3, specs, 3), *twice;
+    lt_ensemble_cfg cfg = options("trs");
+    cfg.trs_parity = true;
+    const double with_cos = trs_loss(e, 40, 0), smooth = trs_loss(e, 0, 2.5f) - trs_loss(e, 0, 0);
+    assert_true(fabs(released_loss(e, &cfg, 1) - with_cos) < 1e-9 * with_cos);
+    const lt_model *const same[] = {e->member[2], e->member[2]};
+    assert_ok(lt_ensemble_join(same, 2, &twice));
+    const double last_ce = trs_loss(twice, 0, 0) / 2;
+    assert_true(fabs(released_loss(e, &cfg, 0) - last_ce - smooth) < 1e-9 * last_ce);
+    assert_true(fabs(last_ce + smooth - with_cos) > 0.1);
+    lt_ensemble_destroy(twice);
     lt_ensemble_destroy(e);
 }
 
@@ -378,6 +424,45 @@ static void test_more_members(void **state)
     lt_dataset_close(ds);
 }
 
+// Which steps are those of LOTOS: the first one of an epoch and every lotos_every-th after it.
+static void test_trs_parity_steps(void **state)
+{
+    (void)state;
+    static const int64_t lotos_steps[] = {0, 2, 4, 5, 7, 9}; // every second one of five in an epoch
+    lt_ensemble *e = make(2, specs, 3);
+    lt_ensemble_cfg cfg = options("trs");
+    cfg.trs_parity = true;
+    lti_ensemble_loss l = {.e = e, .cfg = &cfg, .env = &env, .train = true, .epoch_steps = 5, .lotos_every = 2};
+    const lti_ensemble_method *method = lti_ensemble_method_of(cfg.method);
+    lt_graph *g;
+    lt_val sum = LT_NONE;
+    lt_plan *plan;
+    assert_ok(lt_graph_dup(e->joint->graph, &g));
+    const lt_val labels = lt_input(g, "labels", LT_I32, LT_SHAPE(LT_BATCH));
+    for (int i = 0; i < 2; i++) {
+        l.ce[i] = lt_cross_entropy(g, e->logits[i], labels, 0);
+        sum = i ? lt_add(g, sum, l.ce[i]) : l.ce[0];
+    }
+    assert_ok(method->build(&l, g, &sum));
+    const lt_plan_spec spec = {
+        .outs = &sum, .n_outs = 1, .grad_of = LT_NONE, .seed = LT_NONE, .train = true, .batch = 3, .dtype = LT_F32};
+    assert_ok(lt_plan_create(g, &spec, ref, &plan));
+    const float *in_lotos = lt_plan_buffer(plan, lt_graph_find(g, "trs.lotos-steps")),
+                *in_other = lt_plan_buffer(plan, lt_graph_find(g, "trs.other-steps"));
+    const lt_batch batch = {.n = 3};
+    for (int64_t step = 0, next = 0; step < 10; step++) {
+        const bool expected = next < 6 && lotos_steps[next] == step;
+        assert_ok(method->fill(&l, &(lt_objective_batch){.batch = &batch, .step = step}, plan));
+        for (int i = 0; i < 3; i++)
+            assert_true(in_lotos[i] == (expected ? 1 : 0) && in_other[i] == (expected ? 0 : 1));
+        next += expected;
+    }
+    method->clear(&l);
+    lt_plan_destroy(plan);
+    lt_graph_destroy(g);
+    lt_ensemble_destroy(e);
+}
+
 // Aimed at a class, only that answer counts: of the source to be eligible, of the target to be a transfer.
 static void test_targeted_transfer(void **state)
 {
@@ -441,7 +526,7 @@ static void test_refusals(void **state)
     int32_t method;
     assert_fails(LT_E_USAGE, "2 to", lt_ensemble_create(specs, 1, shape, 1, &e));
     assert_fails(LT_E_USAGE, "lotus", lt_ensemble_method_find("lotus", &method));
-    assert_fails(LT_E_IO, "member-0", lt_ensemble_open("/nowhere", &e));
+    assert_fails(LT_E_INPUT, "member-0", lt_ensemble_open("/nowhere", &e));
 }
 
 static int setup(void **state)
@@ -463,11 +548,18 @@ static int teardown(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_head),         cmocka_unit_test(test_gradients),
-        cmocka_unit_test(test_trs_terms),    cmocka_unit_test(test_lotos_gradient),
-        cmocka_unit_test(test_lotos_equal),  cmocka_unit_test(test_training),
-        cmocka_unit_test(test_more_members), cmocka_unit_test(test_targeted_transfer),
-        cmocka_unit_test(test_transfer),     cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_head),
+        cmocka_unit_test(test_gradients),
+        cmocka_unit_test(test_trs_terms),
+        cmocka_unit_test(test_trs_parity),
+        cmocka_unit_test(test_trs_parity_steps),
+        cmocka_unit_test(test_lotos_gradient),
+        cmocka_unit_test(test_lotos_equal),
+        cmocka_unit_test(test_training),
+        cmocka_unit_test(test_more_members),
+        cmocka_unit_test(test_targeted_transfer),
+        cmocka_unit_test(test_transfer),
+        cmocka_unit_test(test_refusals),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }
