@@ -41,13 +41,29 @@ static lt_status split_members(training *t, const char *text)
     return LT_OK;
 }
 
+static lt_status check_data(const lt_model *m, const lt_dataset *ds, const char *name)
+{
+    const lt_model_shape *s = &m->shape;
+    if (s->c == ds->c && s->h == ds->h && s->w == ds->w && s->n_classes == ds->n_classes)
+        return LT_OK;
+    return LT_FAIL(LT_E_SHAPE, "%s takes %dx%dx%d images of %d classes, %s has %dx%dx%d of %d", name, s->c, s->h, s->w,
+                   s->n_classes, ds->spec, ds->c, ds->h, ds->w, ds->n_classes);
+}
+
 static lt_status make_ensemble(training *t)
 {
     const lt_ensemble_order *o = t->order;
     const lt_model_shape shape = {o->ds->c, o->ds->h, o->ds->w, o->ds->n_classes};
-    if (o->init && *o->init)
-        return lt_ensemble_open(o->init, &t->ensemble);
-    if (!o->members || !*o->members) {
+    const bool names_members = o->members && *o->members;
+    if (o->init && *o->init) {
+        if (names_members) {
+            LT_FAIL(LT_E_USAGE, "ensemble train: --init %s and --members exclude each other", o->init);
+            return lt_error_hint("the members are those of the ensemble to start from");
+        }
+        LT_TRY(lt_ensemble_open(o->init, &t->ensemble));
+        return check_data(t->ensemble->member[0], o->ds, o->init);
+    }
+    if (!names_members) {
         LT_FAIL(LT_E_USAGE, "ensemble train: --members is missing");
         return lt_error_hint("for example --members resnet18:width=8,resnet18:width=8");
     }
@@ -240,6 +256,9 @@ lt_status lt_ensemble_eval_run(const lt_ensemble_eval_order *o, lt_ensemble_eval
                                       .n_surrogates = o->surrogates ? o->surrogates->n : 0,
                                       .white_box = o->white_box};
     *r = (lt_ensemble_eval_record){0};
+    LT_TRY(check_data(o->ensemble->member[0], o->ds, "ensemble eval: the ensemble"));
+    for (int i = 0; i < cfg.n_surrogates; i++)
+        LT_TRY(check_data(cfg.surrogate[i], o->ds, o->surrogates->name[i]));
     view.n = o->limit > 0 && o->limit < view.n ? o->limit : view.n;
     LT_TRY(lt_ensemble_evaluate(o->ensemble, &view, &cfg, o->env, &r->eval));
     r->json = write_eval(o, view.n, &r->eval);

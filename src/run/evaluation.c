@@ -29,9 +29,13 @@ static lt_status find_forget_set(evaluation_job *job)
 static lt_status evaluate_view(evaluation_job *job, lt_evaluated_part part, const lt_view *view)
 {
     lt_evaluated_split *split = &job->e->split[part];
-    split->class_acc = lti_calloc((size_t)job->spec->ds->n_classes, sizeof *split->class_acc);
+    const int n_data = job->spec->ds->n_classes, n_model = job->spec->model->model->shape.n_classes,
+              n = n_data > n_model ? n_data : n_model; // other data may have fewer classes, or more that never occur
+    split->class_acc = lti_calloc((size_t)n, sizeof *split->class_acc);
     if (!split->class_acc)
         return LTI_NOMEM("evaluation");
+    for (int k = 0; k < n; k++)
+        split->class_acc[k] = NAN;
     const double start_s = lti_now_s();
     LT_TRY(lt_evaluator_run(job->evaluator, view, NULL, split->class_acc, &split->result));
     job->e->wall_s += lti_now_s() - start_s;

@@ -140,7 +140,7 @@ static lt_status held_out_error(const lt_unlearn_in *in, const struct cfg *c, do
 {
     const lt_view test = lt_view_split(in->ds, LT_TEST);
     lt_eval_result r;
-    double *acc = lti_calloc((size_t)in->ds->n_classes, sizeof *acc);
+    double *acc = lti_calloc((size_t)in->model->shape.n_classes, sizeof *acc);
     if (!acc)
         return LTI_NOMEM("accuracy per class");
     lt_status status = lt_evaluate(in->model, &test, in->env, c->batch, NULL, acc, &r);
