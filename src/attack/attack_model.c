@@ -30,6 +30,7 @@ struct lti_attack_model {
     int64_t size[MAX_BUCKETS]; // descending
     int bucket;                // of the last forward run
     double *log_softmax;       // (members,K) of one row
+    double floor;              // of log mean softmax: -INFINITY, or where the released head is clamped (--parity)
 };
 
 static void add_sizes(lti_attack_model *o, int64_t batch)
@@ -81,6 +82,7 @@ lt_status lti_attack_model_create(const lt_attack_target *target, const lt_env *
     lt_status status = LT_OK;
     *o = (lti_attack_model){.env = env, .combine = target->combine, .noise_std = target->noise_std, .k = s->n_classes};
     o->n = (int64_t)s->c * s->h * s->w;
+    o->floor = -INFINITY;
     add_sizes(o, batch);
     o->member = lti_calloc((size_t)target->n_models, sizeof *o->member);
     o->log_softmax = lti_calloc((size_t)target->n_models * (size_t)o->k, sizeof *o->log_softmax);
@@ -113,6 +115,11 @@ void lti_attack_model_destroy(lti_attack_model *o)
     lti_free(o->member);
     lti_free(o->log_softmax);
     lti_free(o);
+}
+
+void lti_attack_model_clamp(lti_attack_model *o)
+{
+    o->floor = log(1e-40);
 }
 
 int lti_attack_model_n_classes(const lti_attack_model *o)
@@ -250,7 +257,7 @@ static void combine_row(lti_attack_model *o, int64_t r, float *z, int32_t *pred)
     } else {
         fill_log_softmax(o, r);
         for (int j = 0; j < o->k; j++)
-            z[j] = (float)log_mean(o, j);
+            z[j] = (float)fmax(log_mean(o, j), o->floor);
     }
     *pred = o->combine == LT_COMBINE_VOTE ? majority(o, r) : lti_arg_max(z, o->k);
 }
@@ -289,7 +296,9 @@ static void split_row(lti_attack_model *o, int64_t r, const float *dz)
         double sum = 0; // over k of dL_k r_ik
         float *out = o->member[i].dz + r * o->k;
         for (int j = 0; j < o->k; j++) {
-            const double share = exp(o->log_softmax[i * o->k + j] - log_mean(o, j) - log((double)o->n_members));
+            const double mean = log_mean(o, j),
+                         log_share = o->log_softmax[i * o->k + j] - mean - log((double)o->n_members);
+            const double share = mean < o->floor ? 0 : exp(log_share);
             out[j] = (float)((double)dz[j] * share);
             sum += (double)dz[j] * share;
         }

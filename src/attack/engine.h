@@ -159,6 +159,8 @@ typedef struct lti_query { // of one row
 } lti_query;
 lt_status lti_attack_model_create(const lt_attack_target *target, const lt_env *env, int64_t batch,
                                   lti_attack_model **o);
+// The softmax head of the code released with LOTOS: probabilities below 1e-40 count as that, and have no gradient.
+void lti_attack_model_clamp(lti_attack_model *o);
 void lti_attack_model_destroy(lti_attack_model *o);
 int64_t lti_attack_model_rows(const lti_attack_model *o, int64_t n); // how many of n waiting rows to run at once
 int lti_attack_model_n_classes(const lti_attack_model *o);

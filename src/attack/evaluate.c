@@ -495,7 +495,10 @@ static lt_status open_all(lti_robust *e, const char *attacks, lt_attack_cfg_fn c
     e->todo = lti_calloc((size_t)e->view->n, sizeof *e->todo);
     if (!e->sample || !e->clean_z || !e->todo)
         return LTI_NOMEM("attack");
-    return lti_attack_model_create(e->target, e->env, e->spec.batch, &e->model);
+    LT_TRY(lti_attack_model_create(e->target, e->env, e->spec.batch, &e->model));
+    if (e->spec.parity)
+        lti_attack_model_clamp(e->model);
+    return LT_OK;
 }
 
 static lt_status evaluate_all(lti_robust *e)
