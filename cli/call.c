@@ -95,10 +95,10 @@ static lt_status resume_options(cli_call *call)
     return lt_optset_set(call->set, "out", call->resume.resume, "flag");
 }
 
-void cli_hint_resume(const cli_call *call, lt_status status, const char *dir)
+void cli_hint_resume(const cli_call *call, lt_status status, const char *action, const char *dir)
 {
     if (status == LT_E_INTERRUPTED && *dir)
-        lt_error_hint("continue with: lethe %s --resume %s", call->verb->name, dir);
+        lt_error_hint("continue with: lethe %s%s%s --resume %s", call->verb->name, *action ? " " : "", action, dir);
 }
 
 lt_status cli_call_parse(cli_call *call)

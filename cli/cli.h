@@ -216,7 +216,8 @@ lt_status cli_model_other_data(cli_call *call, const lt_trained_model *m, const 
 enum { CLI_EVAL_BATCH = 128 }; // samples
 
 // ---- record.c, and what an interruption leaves
-void cli_hint_resume(const cli_call *call, lt_status status, const char *dir); // how to go on after an interruption
+// How to go on after an interruption. action: of verbs that have several, such as "train"; "" for the others.
+void cli_hint_resume(const cli_call *call, lt_status status, const char *action, const char *dir);
 lt_status cli_record_check(cli_call *call); // before the work: a ledger that was named must serve
 void cli_record(cli_call *call);            // a failure is a warning: the run is there, and can be recorded later
 

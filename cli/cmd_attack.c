@@ -182,6 +182,9 @@ static lt_status attack_models(cli_call *call, struct job *job)
 
 static lt_status check_outputs(const struct opts *o)
 {
+    if (o->transfer_matrix && ((o->picture && *o->picture) || (o->report && *o->report)))
+        return LT_FAIL(LT_E_USAGE, "--transfer-matrix: it has rates alone, nothing for --%s",
+                       o->picture && *o->picture ? "picture" : "report");
     LT_TRY(lt_output_check("save", o->save, LT_OUTPUT_NPZ, o->force));
     LT_TRY(lt_output_check("picture", o->picture, LT_OUTPUT_PNG, o->force));
     return lt_output_check("report", o->report, LT_OUTPUT_PAGE, o->force);

@@ -1,5 +1,6 @@
 // cmd_ensemble.c - `lethe ensemble`: trains several models together, and measures transfer between them.
 #include "cli.h"
+#include <math.h>
 
 struct opts {
     const char *data, *members, *init, *attack, *eps, *target, *surrogates, *report;
@@ -50,6 +51,8 @@ static lt_status run_train(cli_call *call)
     const lt_dataset *ds;
     lt_env env;
     lt_ensemble_record record;
+    if (call->n_positional > 1)
+        return LT_FAIL(LT_E_USAGE, "ensemble train: expected options alone, found '%s'", call->positional[1]);
     if (!o->data || !*o->data)
         return LT_FAIL(LT_E_USAGE, "ensemble train: --data is missing");
     LT_TRY(cli_dataset(call, o->data, &ds));
@@ -71,7 +74,7 @@ static lt_status run_train(cli_call *call)
     if (status == LT_OK)
         status = cli_set_result(call, record.json, record.dir);
     else
-        cli_hint_resume(call, status, record.dir);
+        cli_hint_resume(call, status, "train", record.dir);
     lt_ensemble_record_clear(&record);
     return status;
 }
@@ -166,21 +169,29 @@ static lt_status run_eval(cli_call *call)
     return status;
 }
 
+// "-": no sample was eligible, or nothing of the kind was measured.
+static const char *rate_text(double v, char buf[24])
+{
+    snprintf(buf, 24, isfinite(v) ? "%.3f" : "-", v);
+    return buf;
+}
+
 static void print_eval(const json_t *r, FILE *out)
 {
     const json_t *row, *cell;
     size_t i, j;
-    char a[24], b[24];
+    char a[24], b[24], c[24], d[24];
     fprintf(out, "%s at eps %s on %.0f images; rates from the row's member to the column's\n", cli_text(r, "attack"),
             cli_text(r, "eps"), cli_real(r, "n"));
     json_array_foreach(json_object_get(r, "transfer"), i, row)
     {
-        json_array_foreach(row, j, cell) fprintf(out, "%s%7.3f", j ? " " : "", json_number_value(cell));
+        json_array_foreach(row, j, cell)
+            fprintf(out, "%s%7s", j ? " " : "", rate_text(json_is_number(cell) ? json_number_value(cell) : NAN, a));
         fputc('\n', out);
     }
-    fprintf(out, "ensemble: accuracy %s %%, robust accuracy %s %%; mean transfer %.3f, black-box robustness %.3f\n",
-            cli_percent(cli_real(r, "acc"), a), cli_percent(cli_real(r, "robust_acc"), b), cli_real(r, "mean_transfer"),
-            cli_real(r, "black_box_robust"));
+    fprintf(out, "ensemble: accuracy %s %%, robust accuracy %s %%; mean transfer %s, black-box robustness %s\n",
+            cli_percent(cli_real(r, "acc"), a), cli_percent(cli_real(r, "robust_acc"), b),
+            rate_text(cli_real(r, "mean_transfer"), c), rate_text(cli_real(r, "black_box_robust"), d));
 }
 
 static const cli_action actions[] = {

@@ -105,7 +105,7 @@ static lt_status finish(cli_call *call, lt_status status, const char *json, cons
 {
     if (status == LT_OK)
         return cli_set_result(call, json, dir);
-    cli_hint_resume(call, status, dir);
+    cli_hint_resume(call, status, ((const cli_quantize_opts *)call->opts)->action, dir);
     return status;
 }
 

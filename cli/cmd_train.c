@@ -35,7 +35,7 @@ static lt_status train_one(cli_call *call, const lt_train_order *order)
     if (status == LT_OK && record.json)
         status = cli_set_result(call, record.json, record.dir);
     else if (status != LT_OK)
-        cli_hint_resume(call, status, record.dir);
+        cli_hint_resume(call, status, "", record.dir);
     lt_train_record_clear(&record);
     return status;
 }
@@ -49,7 +49,7 @@ static lt_status train_population(cli_call *call, const lt_train_order *order, i
     if (status == LT_OK)
         status = cli_set_result(call, record.json, record.dir);
     else
-        cli_hint_resume(call, status, record.dir);
+        cli_hint_resume(call, status, "", record.dir);
     if (status == LT_OK)
         call->late = record.failure;
     lt_population_record_clear(&record);

@@ -105,7 +105,7 @@ static lt_status run_single(cli_call *call, const lt_unlearn_order *order)
     if (status == LT_OK)
         status = cli_set_result(call, record.json, record.dir);
     else
-        cli_hint_resume(call, status, record.dir);
+        cli_hint_resume(call, status, "", record.dir);
     lt_unlearn_record_clear(&record);
     return status;
 }
@@ -126,7 +126,7 @@ static lt_status run_stream(cli_call *call, const lt_unlearn_order *order)
     if (status == LT_OK)
         status = cli_set_result(call, record.json, record.dir);
     else
-        cli_hint_resume(call, status, record.dir);
+        cli_hint_resume(call, status, "", record.dir);
     lt_stream_record_clear(&record);
     cli_list_clear(&oracles);
     return status;

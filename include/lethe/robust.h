@@ -169,6 +169,7 @@ typedef struct lt_transfer_matrix { // of examples crafted on source s, on targe
     int64_t *robust;   // samples that t gets right clean and under the example
     double *rate;      // numerator / eligible, NAN when none
     double *clean_acc; // (n_targets)
+    int64_t n_invalid; // samples of all cells that are left out, because a logit of source or target was not finite
 } lt_transfer_matrix;
 LT_API void lt_transfer_matrix_clear(lt_transfer_matrix *m);
 // Crafts with spec->transfer (last iterate, no early exit) on every source; all targets see the same examples.

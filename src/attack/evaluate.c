@@ -51,6 +51,8 @@ static lt_status add_attack(lti_robust *e, const char *name, lt_attack_cfg_fn cf
     if (!a->ops)
         return LT_FAIL(LT_E_USAGE, "attack %s: it makes sets for unlearning and has no radius or norm to evaluate with",
                        name);
+    if ((a->ops->flags & LTI_ATTACK_FIXED_STEPS) && e->spec.steps > 0 && e->spec.steps != a->ops->steps)
+        lt_warn(e->env->events, "attack.steps", "%s has a number of steps of its own: --steps has no effect", a->name);
     if (!a->ops->parts)
         return add_part(e, a, NULL, cfg ? cfg(a, ctx) : NULL);
     if (e->spec.eot == 1 && a->ops->eot > 1)
@@ -76,6 +78,11 @@ static lt_status pick_mode(lti_robust *e)
         if (min_norm && !(e->part[i].attack->ops->flags & (LTI_ATTACK_MIN_NORM | LTI_ATTACK_EITHER)))
             return LT_FAIL(LT_E_USAGE, "attack %s: expected an attack of minimum norm, found one with a radius",
                            e->part[i].attack->name);
+    if (min_norm && (e->spec.transfer || e->spec.best_loss))
+        return LT_FAIL(LT_E_USAGE, "attack: expected an attack with a radius for %s, found %s",
+                       e->spec.transfer ? "transfer" : "best-loss", e->part[0].attack->name);
+    if (e->spec.transfer && e->spec.best_loss)
+        return LT_FAIL(LT_E_USAGE, "attack: --transfer and --best-loss exclude each other");
     e->mode = min_norm            ? LTI_MODE_MIN_NORM
               : e->spec.transfer  ? LTI_MODE_TRANSFER
               : e->spec.best_loss ? LTI_MODE_BEST_LOSS
@@ -196,7 +203,7 @@ lt_status lti_robust_logits(lti_robust *e, const float *images, int64_t n, uint3
     return status;
 }
 
-static bool is_finite_row(const float *z, int k)
+bool lti_is_finite_row(const float *z, int k)
 {
     for (int j = 0; j < k; j++)
         if (!isfinite(z[j]))
@@ -221,7 +228,7 @@ static lt_status clean_pass(lti_robust *e)
                           .distance = INFINITY,
                           .n_forward = e->spec.eot,
                           .adv_pred = r->clean_pred[i]};
-        s->invalid = !is_finite_row(s->clean_z, r->n_classes);
+        s->invalid = !lti_is_finite_row(s->clean_z, r->n_classes);
         r->clean_margin[i] = -lti_loss(LTI_LOSS_MARGIN, &(lti_loss_in){s->clean_z, r->n_classes, s->label, -1}, NULL);
         r->broken_by[i] = -1;
         r->raw_distance[i] = INFINITY;

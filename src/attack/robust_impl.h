@@ -33,6 +33,8 @@ lt_status lti_robust_summarise(lt_robust_result *r); // all scalars from the arr
 // majority). fresh: number of the random draws.
 lt_status lti_robust_logits(lti_robust *e, const float *images, int64_t n, uint32_t fresh, float *z, int32_t *pred);
 
+bool lti_is_finite_row(const float *z, int k);
+
 // ---- robust_flags.c
 lt_status lti_flags_before(lti_robust *e); // F1 F2 F5 F6
 lt_status lti_flags_after(lti_robust *e);  // F3 F4 F7 F9; F8 is the driver's

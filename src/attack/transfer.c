@@ -6,6 +6,8 @@
 #include <math.h>
 #include <string.h>
 
+enum { NO_ANSWER = -1 };
+
 void lt_transfer_matrix_clear(lt_transfer_matrix *m)
 {
     lti_free(m->numerator);
@@ -32,6 +34,7 @@ static lt_status matrix_init(const lt_transfer_job *job, lt_transfer_matrix *m)
                : LTI_NOMEM("transfer matrix");
 }
 
+// pred: NO_ANSWER where a logit is not finite.
 static lt_status predict_target(const lt_transfer_job *job, int t, const lt_env *env, const lt_robust_result *r,
                                 const float *images, int32_t *pred)
 {
@@ -44,6 +47,9 @@ static lt_status predict_target(const lt_transfer_job *job, int t, const lt_env 
     lt_status status = lti_attack_model_create(e.target, env, e.spec.batch, &e.model);
     if (status == LT_OK)
         status = lti_robust_logits(&e, images, r->n, 2, z, pred);
+    for (int64_t i = 0; status == LT_OK && i < r->n; i++)
+        if (!lti_is_finite_row(z + i * shape.n_classes, shape.n_classes))
+            pred[i] = NO_ANSWER;
     lti_attack_model_destroy(e.model);
     lti_free(z);
     return status;
@@ -54,6 +60,10 @@ static void fill_cell(const lt_robust_result *r, bool targeted, const int32_t *c
                       lt_transfer_matrix *m)
 {
     for (int64_t i = 0; i < r->n; i++) {
+        if (r->status[i] == LT_ROBUST_INVALID || clean[i] == NO_ANSWER || adv[i] == NO_ANSWER) {
+            m->n_invalid++;
+            continue;
+        }
         const bool both = r->clean_pred[i] == r->label[i] && clean[i] == r->label[i];
         const bool fooled = r->status[i] == LT_ROBUST_BROKEN;
         m->both_right[cell] += both;
@@ -71,8 +81,6 @@ static lt_status run_source(const lt_transfer_job *job, int s, const lt_attack_s
     lt_status status = LT_OK;
     int32_t *pred = NULL;
     LT_TRY(lt_robust_evaluate(&job->source[s], job->view, job->attack, spec, job->cfg, job->cfg_ctx, env, &r));
-    if (isnan(r->eps))
-        LT_TRY_GOTO(LT_FAIL(LT_E_USAGE, "transfer: expected an attack with a radius, found %s", job->attack), done);
     pred = lti_calloc((size_t)r->n, 2 * sizeof *pred);
     if (!pred)
         LT_TRY_GOTO(LTI_NOMEM("transfer matrix"), done);
@@ -111,6 +119,8 @@ static lt_status answer_by_target(const lt_transfer_job *job, const lt_env *env,
     LT_TRY(predict_target(job, 0, env, r, r->x, r->clean_pred));
     LT_TRY(predict_target(job, 0, env, r, r->x_adv, r->adv_pred));
     for (int64_t i = 0; i < r->n; i++) {
+        if (r->clean_pred[i] == NO_ANSWER || r->adv_pred[i] == NO_ANSWER)
+            r->status[i] = LT_ROBUST_INVALID;
         if (r->status[i] == LT_ROBUST_INVALID)
             continue;
         r->status[i] = r->clean_pred[i] != r->label[i] ? LT_ROBUST_CLEAN_WRONG
@@ -129,8 +139,6 @@ lt_status lt_transfer_evaluate(const lt_transfer_job *job, const lt_env *env, lt
     spec.transfer = true;
     LT_TRY(lt_robust_evaluate(&job->source[0], job->view, job->attack, &spec, job->cfg, job->cfg_ctx, env, &r));
     lt_status status = LT_OK;
-    if (isnan(r->eps))
-        LT_TRY_GOTO(LT_FAIL(LT_E_USAGE, "transfer: expected an attack with a radius, found %s", job->attack), fail);
     LT_TRY_GOTO(answer_by_target(job, env, r), fail);
     *result = r;
     return LT_OK;

@@ -17,6 +17,15 @@ static lt_attack_target whole(const lt_ensemble *e)
         .model = (const lt_model *const *)e->member, .n_models = e->n, .combine = LT_COMBINE_SOFTMAX};
 }
 
+// Neither fooled nor robust: rates without these images would be rates of others.
+static lt_status check_finite(int64_t n_invalid)
+{
+    if (n_invalid == 0)
+        return LT_OK;
+    return LT_FAIL(LT_E_DIVERGED, "ensemble: expected finite logits under attack, found others for %lld images",
+                   (long long)n_invalid);
+}
+
 static lt_status members_to_members(const lt_ensemble *e, const lt_view *view, const lt_ensemble_eval_cfg *cfg,
                                     const lt_env *env, lt_ensemble_eval *out)
 {
@@ -56,8 +65,9 @@ static lt_status members_to_members(const lt_ensemble *e, const lt_view *view, c
     memcpy(out->member_acc, m.clean_acc, (size_t)n * sizeof *m.clean_acc);
     out->mean_transfer = n_pairs ? pairs / n_pairs : (double)NAN;
     out->mean_robust = n_diagonal ? 1 - diagonal / n_diagonal : (double)NAN;
+    const int64_t n_invalid = m.n_invalid;
     lt_transfer_matrix_clear(&m);
-    return LT_OK;
+    return check_finite(n_invalid);
 }
 
 static lt_status surrogates_to_ensemble(const lt_ensemble *e, const lt_view *view, const lt_ensemble_eval_cfg *cfg,
@@ -84,7 +94,9 @@ static lt_status surrogates_to_ensemble(const lt_ensemble *e, const lt_view *vie
             sum += m.rate[0];
             n++;
         }
+        const int64_t n_invalid = m.n_invalid;
         lt_transfer_matrix_clear(&m);
+        LT_TRY(check_finite(n_invalid));
     }
     out->black_box_robust = n ? 1 - sum / n : (double)NAN;
     return LT_OK;
@@ -99,8 +111,9 @@ static lt_status ensemble_itself(const lt_ensemble *e, const lt_view *view, cons
     out->acc = r->clean_acc;
     out->robust_acc = r->robust_acc;
     memcpy(out->robust_interval, r->robust_interval, sizeof out->robust_interval);
+    const int64_t n_invalid = r->n_invalid;
     lt_robust_result_destroy(r);
-    return LT_OK;
+    return check_finite(n_invalid);
 }
 
 lt_status lt_ensemble_evaluate(const lt_ensemble *e, const lt_view *view, const lt_ensemble_eval_cfg *cfg,

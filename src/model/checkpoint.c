@@ -243,9 +243,11 @@ static lt_status as_format(const char *path, lt_status status)
 {
     if (status != LT_E_USAGE && status != LT_E_SHAPE)
         return status;
-    char message[LT_ERROR_MESSAGE_MAX];
+    char message[LT_ERROR_MESSAGE_MAX], hint[LT_ERROR_HINT_MAX];
     snprintf(message, sizeof message, "%s", lt_error_get()->message);
-    return LT_FAIL(LT_E_FORMAT, "%s: metadata: %s", path, message);
+    snprintf(hint, sizeof hint, "%s", lt_error_get()->hint);
+    LT_FAIL(LT_E_FORMAT, "%s: metadata: %s", path, message);
+    return *hint ? lt_error_hint("%s", hint) : LT_E_FORMAT;
 }
 
 // What a file is opened as: the caller's word and the file's, which must agree where both speak.

@@ -213,6 +213,7 @@ static void write_curve(lti_json *j, const lt_attack_record *r)
 static void write_matrix(lti_json *j, const lt_transfer_matrix *m)
 {
     lti_json_int(j, "n", m->n);
+    lti_json_int(j, "n_invalid", m->n_invalid);
     lti_json_begin(j, "clean_acc", '[');
     for (int t = 0; t < m->n_targets; t++)
         lti_json_real(j, NULL, m->clean_acc[t]);
@@ -266,13 +267,41 @@ static char *write_record(const lt_attack_order *o, const lt_attack_record *r)
 
 // ---- the call
 
+static bool is_given(const char *text)
+{
+    return text && *text;
+}
+
+static lt_status check_shapes(const lt_attack_order *o, const lt_model_list *m)
+{
+    const lt_dataset *ds = o->ds;
+    for (int i = 0; i < m->n; i++) {
+        const lt_model_shape *s = &m->model[i]->shape;
+        if (s->c != ds->c || s->h != ds->h || s->w != ds->w || s->n_classes != ds->n_classes)
+            return LT_FAIL(LT_E_SHAPE, "attack: %s takes %dx%dx%d images of %d classes, %s has %dx%dx%d of %d",
+                           m->name[i], s->c, s->h, s->w, s->n_classes, ds->spec, ds->c, ds->h, ds->w, ds->n_classes);
+    }
+    return LT_OK;
+}
+
 static lt_status check_order(const lt_attack_order *o)
 {
     if (o->models->n < 1)
         return LT_FAIL(LT_E_USAGE, "attack: expected at least one model, found none");
     if (o->certify && o->models->n > 1)
         return LT_FAIL(LT_E_USAGE, "--certify: expected one model, found %d", o->models->n);
-    return LT_OK;
+    if (o->certify && o->model_noise > 0)
+        return LT_FAIL(LT_E_USAGE, "--certify: the bound holds for a model without --model-noise");
+    if (is_given(o->radii) && has_surrogates(o))
+        return LT_FAIL(LT_E_USAGE, "--radii: expected attacks on the model itself, found --surrogate");
+    if (o->transfer_matrix && (is_given(o->radii) || is_given(o->save) || o->certify || has_surrogates(o)))
+        return LT_FAIL(LT_E_USAGE, "--transfer-matrix: it has rates alone, nothing for --%s",
+                       has_surrogates(o)    ? "surrogate"
+                       : is_given(o->radii) ? "radii"
+                       : is_given(o->save)  ? "save"
+                                            : "certify");
+    LT_TRY(check_shapes(o, o->models));
+    return o->surrogates ? check_shapes(o, o->surrogates) : LT_OK;
 }
 
 // What pictures of this result must leave out unless they are asked for.
@@ -333,6 +362,11 @@ void lt_attack_record_clear(lt_attack_record *record)
 lt_status lt_attack_record_check(const lt_attack_record *record, bool strict, bool allow_invalid)
 {
     const lt_robust_result *r = record->result;
+    if (!r && record->matrix.n_invalid > 0 && !allow_invalid) {
+        LT_FAIL(LT_E_DIVERGED, "attack: expected finite logits, found others for %lld images of all cells",
+                (long long)record->matrix.n_invalid);
+        return lt_error_hint("--allow-invalid leaves them out");
+    }
     if (!r)
         return LT_OK;
     if (r->n_invalid > 0 && !allow_invalid) {

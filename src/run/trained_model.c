@@ -150,6 +150,17 @@ static lt_status open_nir(const lt_model_fallback *f, const lt_dataset *ds, lt_t
     return lt_nir_import(m->path, f->model, shape, &m->model);
 }
 
+// What a file says of itself is not changed by --input: the norms of its layers, for one, belong to its image size.
+static lt_status check_input(const char *input, const lt_trained_model *m)
+{
+    const lt_model_shape *s = &m->model->shape;
+    lt_model_shape asked = {0};
+    LT_TRY(lt_parse_image_shape(input, &asked));
+    if (asked.c == s->c && asked.h == s->h && asked.w == s->w)
+        return LT_OK;
+    return LT_FAIL(LT_E_USAGE, "--input %s: %s takes %dx%dx%d images", input, m->name, s->c, s->h, s->w);
+}
+
 static lt_status open_file(const lt_model_fallback *fallback, const lt_dataset *ds, lt_trained_model *m)
 {
     const lt_model_fallback none = {0}, *f = fallback ? fallback : &none;
@@ -170,6 +181,8 @@ static lt_status open_file(const lt_model_fallback *fallback, const lt_dataset *
     LT_TRY(choose_spec(m, f, &facts, shape.c ? shape.c : 3, &spec));
     lt_status status = lt_model_open(m->path, spec, spec && has_shape ? &shape : NULL, &m->model);
     free(spec);
+    if (status == LT_OK && is_given(f->input))
+        status = check_input(f->input, m);
     if (status == LT_OK && is_given(f->classes))
         status = read_classes(f->classes, ds, m->model);
     return status;
