@@ -123,6 +123,80 @@ static inline lt_status rt_try(rt_world *t, const char *attacks, const lt_attack
     return status;
 }
 
+// A model of the test's own: `build` adds the graph from x to the logits; parameters are filled from the test's stream.
+typedef lt_val (*rt_build_fn)(lt_graph *g, lt_val flat);
+
+static inline void rt_open_net(rt_world *t, int k, int64_t n, rt_build_fn build, double scale)
+{
+    memset(t, 0, sizeof *t);
+    rt_open_data(t, RT_C, RT_H, RT_H, k, n);
+    assert_ok(lt_graph_create(&t->g));
+    const lt_val x = lt_input(t->g, "x", LT_F32, LT_SHAPE(LT_BATCH, RT_C, RT_H, RT_H));
+    const lt_val z = build(t->g, lt_flatten(t->g, x));
+    assert_ok(lt_graph_status(t->g));
+    t->model = (lt_model){.spec = "test", .shape = {RT_C, RT_H, RT_H, k}, .graph = t->g, .x = x, .logits = z};
+    t->model.n_params = lt_graph_n_params(t->g);
+    t->model.params = calloc((size_t)t->model.n_params, sizeof(float));
+    lt_rng rng = lt_rng_at(6, LT_STREAM_TEST, 1, 0);
+    for (int64_t j = 0; j < t->model.n_params; j++)
+        t->model.params[j] = (float)(scale * lt_rng_normal(&rng));
+    for (int64_t j = 0; j < n * RT_N; j++)
+        t->x[j] = 0.2f + 0.6f * lt_rng_uniform(&rng);
+}
+
+// Labels as the model answers.
+static inline void rt_label_by_model(rt_world *t)
+{
+    lt_attack_spec spec = rt_spec(LT_NORM_LINF, "0");
+    spec.steps = 1;
+    lt_robust_result *r = rt_attack(t, "fgsm", &spec);
+    memcpy(t->y, r->clean_pred, (size_t)t->n * sizeof *t->y);
+    lt_robust_result_destroy(r);
+}
+
+// One sample of an attack, driven by hand: the test writes logits z, the class `pred` and the gradient dx.
+typedef struct rt_by_hand {
+    lti_slot s;
+    float pixels[4 + LTI_SLOT_WORK][RT_N], x0[RT_N], z[4], dz[4], dx[RT_N];
+    double state[8];
+    lt_attack_spec spec;
+} rt_by_hand;
+
+// Label 0 of 4 classes, pixels from 0.3 to 0.7.
+static inline const struct lti_attack_ops *rt_hold(rt_by_hand *b, const char *attack, lt_norm norm, double eps)
+{
+    const lt_attack *a = NULL;
+    assert_ok(lt_attack_find(attack, &a));
+    assert_true(a->ops->state_bytes <= sizeof b->state);
+    lt_attack_spec_init(&b->spec);
+    b->s = (lti_slot){.n = RT_N, .n_classes = 4, .goal = -1, .target = -1, .c = RT_C, .h = RT_H, .w = RT_H};
+    b->s.norm = norm;
+    b->s.eps = eps;
+    b->s.x0 = b->x0;
+    b->s.clean_z = b->s.z = b->z;
+    b->s.dz = b->dz;
+    b->s.dx = b->dx;
+    b->s.spec = &b->spec;
+    b->s.form = a->ops->form;
+    b->s.steps = 100000;
+    b->s.best_distance = b->s.known = (double)INFINITY;
+    b->s.best_loss = -(double)INFINITY;
+    b->s.state = b->state;
+    b->s.lo = b->pixels[0];
+    b->s.hi = b->pixels[1];
+    b->s.x = b->pixels[2];
+    b->s.best = b->pixels[3];
+    for (int w = 0; w < LTI_SLOT_WORK; w++)
+        b->s.work[w] = b->pixels[4 + w];
+    b->s.rng = lt_rng_at(1, LT_STREAM_TEST, 3, 0);
+    for (int j = 0; j < RT_N; j++)
+        b->x0[j] = 0.3f + 0.4f * (float)j / RT_N;
+    memset(b->state, 0, sizeof b->state);
+    b->z[0] = 1;
+    lti_box(b->x0, eps, RT_N, b->s.lo, b->s.hi);
+    return a->ops;
+}
+
 // Least ||v - x||_p with <w, v> = b' over v in [0,1]^n, by bisection of the multiplier in double. INFINITY: none.
 static inline double rt_plane_distance(lt_norm norm, const float *x, const double *w, double c, int n)
 {
