@@ -9,6 +9,9 @@ lt_status lti_importance(lti_param_grad *g, const lt_view *view, int64_t batch, 
 // Where forget > select * all: theta *= min(dampen * all / forget, 1). mask NULL = everywhere.
 void lti_dampen(float *theta, const float *forget, const float *all, int64_t n, double select, double dampen,
                 const uint8_t *mask);
+// The percentile 100 - log(1 + 100 forget_share) of forget / all, interpolated; INFINITY where no ratio is finite. [SSD
+// 2]
+lt_status lti_adaptive_selection(const float *forget, const float *all, int64_t n, double forget_share, double *alpha);
 
 // ---- fisher.c. fisher[i] = mean over n_max samples (0 = all) of sum_y p(y|x) (d CE(x,y) / d theta_i)^2
 lt_status lti_fisher(lti_param_grad *g, const lt_view *view, int64_t n_max, uint64_t seed, float *fisher);

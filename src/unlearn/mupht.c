@@ -5,6 +5,7 @@
 struct cfg {
     double energy;
     int64_t samples, patches;
+    int32_t layers;
     bool sequential;
 };
 
@@ -14,6 +15,7 @@ static const lt_option opts[] = {
            "for their number is not public)"),
     LT_I64(struct cfg, samples, 900, 1, 1000000000, "images", "forget images, at most, drawn by the seed"),
     LT_I64(struct cfg, patches, 10000, 1, 1000000000, "patches", "patches of a convolution, about"),
+    LT_I32(struct cfg, layers, 1, 0, 100000, "layers", "how many are changed, counted from the outputs; 0 = all"),
     LT_BOOL(struct cfg, sequential, 0, "inputs of a layer are taken after the layers before it have changed"),
     LT_OPT_END,
 };
@@ -52,6 +54,7 @@ static lt_status run(const lt_unlearn_in *in, const void *cfg, lt_unlearn_plan_c
                             &(lti_subspace_cfg){.samples = c->samples,
                                                 .patches = c->patches,
                                                 .sequential = c->sequential,
+                                                .layers = c->layers,
                                                 .projector = projector,
                                                 .cfg = c},
                             ctx);

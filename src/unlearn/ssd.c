@@ -3,9 +3,12 @@
 // I_D[i] = mean of (d CE / d theta_i)^2 over D = D_R + D_F, I_F likewise over D_F. Where I_F > alpha I_D:
 //     theta_i *= min(lambda I_D / I_F, 1).
 // The paper's importance is of single samples (batch 1); the authors' code, like the default here, squares the
-// gradient of the mean of a batch. Evaluation mode, no augmentation, no training.
+// gradient of the mean of a batch. Evaluation mode, no augmentation, no training. alpha 0: from the ratios, as adaptive
+// SSD does [SSD 2].
 #include "unlearn/importance.h"
 #include "unlearn/recipe.h"
+#include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 struct cfg {
@@ -15,8 +18,9 @@ struct cfg {
 };
 
 static const lt_option opts[] = {
-    LT_F32(struct cfg, alpha, 10, 0, 1e9, "",
-           "how many times more important to the forget set a dampened parameter is"),
+    LT_F32(struct cfg, alpha, 0, 0, 1e9, "",
+           "how many times more important to the forget set a dampened parameter is; 0 = from the ratios of this model "
+           "(adaptive SSD); published: 10"),
     LT_F32(struct cfg, lambda, 1, 0, 1e9, "",
            "strength: the factor is lambda times the ratio of importances, at most 1"),
     LT_I64(struct cfg, batch, 64, 1, 65536, "images",
@@ -63,6 +67,32 @@ void lti_dampen(float *theta, const float *forget, const float *all, int64_t n, 
     }
 }
 
+static int compare_floats(const void *a, const void *b)
+{
+    const float x = *(const float *)a, y = *(const float *)b;
+    return (x > y) - (x < y);
+}
+
+lt_status lti_adaptive_selection(const float *forget, const float *all, int64_t n, double forget_share, double *alpha)
+{
+    float *ratio = lti_malloc((size_t)n * sizeof *ratio);
+    int64_t n_finite = 0;
+    if (!ratio)
+        return LTI_NOMEM("ratios of importance");
+    for (int64_t i = 0; i < n; i++) {
+        ratio[n_finite] = forget[i] / all[i]; // 0 / 0 where a parameter has no gradient: left out
+        n_finite += isfinite(ratio[n_finite]) ? 1 : 0;
+    }
+    qsort(ratio, (size_t)n_finite, sizeof *ratio, compare_floats);
+    const double at = (1 - log(1 + 100 * forget_share) / 100) * (double)(n_finite - 1);
+    const int64_t below = n_finite > 0 ? (int64_t)at : 0, above = below + 1 < n_finite ? below + 1 : below;
+    *alpha = n_finite == 0
+                 ? INFINITY
+                 : (double)ratio[below] + (at - (double)below) * ((double)ratio[above] - (double)ratio[below]);
+    lti_free(ratio);
+    return LT_OK;
+}
+
 // Rows of D_R and D_F together.
 static lt_status join(const lt_unlearn_in *in, lt_index_set *all)
 {
@@ -92,7 +122,13 @@ static lt_status run_ssd(const lt_unlearn_in *in, const void *cfg, lt_unlearn_pl
     const lt_view all_view = lt_view_rows(in->ds, LT_TRAIN, &rows);
     LT_TRY_GOTO(lti_importance(&g, &all_view, c->batch, in->seed, all), out);
     LT_TRY_GOTO(lti_importance(&g, &forget_view, c->batch, in->seed, forget), out);
-    lti_dampen(in->model->params, forget, all, in->model->n_params, (double)c->alpha, (double)c->lambda, ctx->mask);
+    double alpha = (double)c->alpha;
+    if (alpha <= 0) {
+        const double share = (double)in->forget->n / (double)rows.n;
+        LT_TRY_GOTO(lti_adaptive_selection(forget, all, in->model->n_params, share, &alpha), out);
+        lt_info(in->env->events, "unlearn.alpha", "ssd: alpha %.4g, from the ratios of importance", alpha);
+    }
+    lti_dampen(in->model->params, forget, all, in->model->n_params, alpha, (double)c->lambda, ctx->mask);
     ctx->update_passes = g.passes;
 out:
     lti_param_grad_clear(&g);
@@ -110,8 +146,8 @@ const lt_unlearn_method lti_unlearn_ssd = {
     .doc =
         "Measures the importance of every parameter (mean squared gradient) on all of the data and on the forget set, "
         "and shrinks those that are more than alpha times as important to the forget set, by lambda times the ratio. "
-        "No training. Defaults are those of the paper for ResNet-18; as in the authors' code the gradients are of "
-        "batches, batch=1 gives the importance of the paper.",
+        "No training. alpha comes from the percentile of the ratios that adaptive SSD takes, the paper has 10 for "
+        "ResNet-18; as in the authors' code the gradients are of batches, batch=1 gives the importance of the paper.",
     .needs = LT_NEED_RETAIN,
     .cfg_size = sizeof(struct cfg),
     .opts = opts,

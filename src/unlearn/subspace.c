@@ -80,7 +80,8 @@ static lt_status edit_layer(void *ctx, const lt_model *runs, lt_model *work, con
     const walker *w = ctx;
     const size_t d = (size_t)layer->n_in;
     const bool use_retain = w->cfg->use_retain;
-    (void)number, (void)n;
+    if (w->cfg->layers > 0 && number < n - w->cfg->layers)
+        return LT_OK;
     lti_moments_pair moments = {.d = layer->n_in, .forget = lti_calloc(d * d, sizeof(double))};
     moments.retain = use_retain ? lti_calloc(d * d, sizeof(double)) : NULL;
     double *pt = lti_calloc(d * d, sizeof *pt);

@@ -14,6 +14,7 @@ typedef struct lti_subspace_cfg {
     int64_t patches; // vectors of a convolution per set, at most
     bool sequential; // moments of a layer are taken after the layers before it have changed
     bool use_retain; // retain moments are needed
+    int32_t layers;  // only the last so many are changed; 0 = all
     // pt (d,d) becomes P', so that W <- W - W P'. May use the moments as scratch.
     lt_status (*projector)(lti_moments_pair *moments, const void *cfg, double *pt);
     const void *cfg;

@@ -4,6 +4,7 @@
 #include "golden_arrays.h"
 #include "unlearn/damp.h"
 #include "unlearn/gradient_rules.h"
+#include "unlearn/layers.h"
 #include "unlearn/scar.h"
 #include "unlearn/subspace.h"
 #include "lethe/representation.h"
@@ -145,6 +146,7 @@ static void methods_forget_a_class_and_keep_the_others(void **state)
         {"uam", "lr-area=3,epochs=5,rho=0.5", 1, 0.8},
         {"l2ul", "lr-area=0.1,epochs=10", 0.6, 0.3},
         {"damp", "", 1, 0.5},
+        {"mupht", "", 0.6, 0.5},
         {"mupht-dagger", "", 1, 0.5},
         {"hamu", "lr-area=3,epochs=10", 1, 0.8},
     };
@@ -168,6 +170,31 @@ static void methods_forget_a_class_and_keep_the_others(void **state)
         lti_free(cfg);
         lt_model_destroy(model);
     }
+}
+
+// MUpHT changes the weights of the last `layers` layers and nothing else.
+static void mupht_changes_the_last_layers(void **state)
+{
+    (void)state;
+    enum { MAX_LAYERS = 16 };
+    lti_layer layer[MAX_LAYERS];
+    lt_model *before = toy_trained(&world);
+    const int n = lti_model_layers(before, layer, MAX_LAYERS);
+    assert_true(n > 2 && n <= MAX_LAYERS);
+    for (int last = 0; last <= 2; last++) {
+        lt_unlearn_result r;
+        char values[32];
+        lti_format(values, sizeof values, "layers=%d", last);
+        lt_model *after = unlearn("mupht", values, true, 3, &r);
+        for (int l = 0; l < n; l++) {
+            const size_t bytes = (size_t)(layer[l].n_out * layer[l].n_in) * sizeof(float);
+            const bool same = !memcmp(before->params + layer[l].offset, after->params + layer[l].offset, bytes);
+            assert_int_equal(same, last > 0 && l < n - last);
+        }
+        lt_unlearn_result_clear(&r);
+        lt_model_destroy(after);
+    }
+    lt_model_destroy(before);
 }
 
 // UAM at rho 0 is fine-tuning on the retained images, but for the statistics of batch norm, which see one more batch.
@@ -241,6 +268,7 @@ int main(void)
         cmocka_unit_test(hamu_steps_are_numpys),
         cmocka_unit_test(sfr_on_weighs_what_is_still_remembered),
         cmocka_unit_test(methods_forget_a_class_and_keep_the_others),
+        cmocka_unit_test(mupht_changes_the_last_layers),
         cmocka_unit_test(uam_without_ascent_is_fine_tuning),
         cmocka_unit_test(lotus_ends_when_the_reference_is_reached),
         cmocka_unit_test(relearning_with_new_rows_exposes_the_mask),

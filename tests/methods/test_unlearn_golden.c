@@ -139,6 +139,27 @@ static void importances_are_pytorchs(void **state)
     golden_close(&g);
 }
 
+// numpy.percentile(ratios, 100 - log(1 + 100 share)) of 1, 2, ..., 100 in another order; two parameters have no
+// gradient.
+static void adaptive_selection_is_the_percentile_of_ratios(void **state)
+{
+    enum { N_RATIOS = 102 };
+    float forget[N_RATIOS] = {0}, all[N_RATIOS] = {0};
+    double alpha;
+    (void)state;
+    for (int i = 0; i < 100; i++) {
+        all[i] = 1.0f / (float)(1 + i % 7);
+        forget[i] = (float)((37 * i) % 100 + 1) * all[i];
+    }
+    forget[101] = 1;                                                       // infinite
+    assert_ok(lti_adaptive_selection(forget, all, N_RATIOS, 0.1, &alpha)); // percentile 97.6021
+    assert_float_equal(alpha, 97.62608368, 1e-5);
+    assert_ok(lti_adaptive_selection(forget, all, N_RATIOS, 0.01, &alpha)); // percentile 99.3069
+    assert_float_equal(alpha, 99.31378429, 1e-5);
+    assert_ok(lti_adaptive_selection(forget + 100, all + 100, 2, 0.1, &alpha)); // nothing to select
+    assert_true(isinf(alpha));
+}
+
 static void fisher_is_pytorchs(void **state)
 {
     (void)state;
@@ -297,9 +318,13 @@ static void the_top_is_exact(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(saliency_is_pytorchs),     cmocka_unit_test(importances_are_pytorchs),
-        cmocka_unit_test(fisher_is_pytorchs),       cmocka_unit_test(woodfisher_is_pytorchs),
-        cmocka_unit_test(distillation_is_pytorchs), cmocka_unit_test(boundary_labels_are_pytorchs),
+        cmocka_unit_test(saliency_is_pytorchs),
+        cmocka_unit_test(importances_are_pytorchs),
+        cmocka_unit_test(adaptive_selection_is_the_percentile_of_ratios),
+        cmocka_unit_test(fisher_is_pytorchs),
+        cmocka_unit_test(woodfisher_is_pytorchs),
+        cmocka_unit_test(distillation_is_pytorchs),
+        cmocka_unit_test(boundary_labels_are_pytorchs),
         cmocka_unit_test(the_top_is_exact),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
