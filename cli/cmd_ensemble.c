@@ -7,7 +7,7 @@ struct opts {
     int32_t norm, steps, restarts;
     double step_size;
     int64_t limit;
-    bool white_box;
+    bool white_box, parity, legacy_normalized;
     lt_ensemble_cfg ensemble;
     lt_train_cfg train;
     lt_clip_cfg clip;
@@ -32,6 +32,9 @@ static const lt_option evaluation[] = {
     LT_STR(struct opts, surrogates, NULL, "eval: runs, files or ensembles that black-box attacks start from"),
     LT_I64(struct opts, limit, 0, 0, 1000000000, "images", "eval: the first ones of the test split; 0 = all"),
     LT_BOOL(struct opts, white_box, 1, "eval: attack the ensemble itself as well"),
+    LT_BOOL(struct opts, parity, 0, "eval: the behaviour of public code, the clamped head of the ensemble included"),
+    LT_BOOL(struct opts, legacy_normalized, 0,
+            "eval: fgsm, bim, pgd, mi-fgsm in units of normalised images, as in published figures of LOTOS"),
     LT_STR(struct opts, report, NULL, "eval: also a page with the transfer matrix"),
     LT_OPT_END,
 };
@@ -114,6 +117,8 @@ static lt_attack_spec attack_of(const cli_call *call)
     spec.step_size = o->step_size;
     spec.restarts = o->restarts;
     spec.target = o->target;
+    spec.parity = o->parity;
+    spec.legacy_normalized = o->legacy_normalized;
     spec.seed = call->seed.seed;
     return spec;
 }

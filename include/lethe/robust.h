@@ -50,6 +50,8 @@ typedef struct lt_attack_spec { // rows of lt_attack_spec_options
     bool min_norm;              // fab and fab-t: the nearest example, not one within eps
     bool polish;                // minimum norm: 16 bisections between image and result
     bool parity;                // the quirks of public code, where an attack documents one
+    bool legacy_normalized;     // fgsm, bim, pgd, mi-fgsm: eps and steps in units of the normalised image, clamped to
+                                // its [0,1], as the scripts of FastClip and LOTOS do; results leave the radius
     uint64_t seed;
     int64_t batch; // slots in flight
 } lt_attack_spec;

@@ -30,6 +30,9 @@ const lt_option lt_attack_spec_options[] = {
     LT_BOOL(lt_attack_spec, min_norm, 0, "fab and fab-t: search for the nearest example instead of one within eps"),
     LT_BOOL(lt_attack_spec, polish, 1, "attacks of minimum norm: bisect between image and result"),
     LT_BOOL(lt_attack_spec, parity, 0, "the behaviour of the public code that published results rest on"),
+    LT_BOOL(lt_attack_spec, legacy_normalized, 0,
+            "fgsm, bim, pgd, mi-fgsm: eps and steps of normalised images, clamped to their 0..1 last, as in published "
+            "figures of FastClip and LOTOS; examples leave the radius"),
     LT_U64(lt_attack_spec, seed, 0, "seed of random starts and random search"),
     LT_I64(lt_attack_spec, batch, 128, 1, 65536, "samples", "samples in flight"),
     LT_OPT_END,

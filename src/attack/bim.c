@@ -3,7 +3,8 @@
 
 static const lti_pgd_form form = {.step = 2.5};
 
-static const struct lti_attack_ops ops = {.number = 3, .steps = 50, .form = &form, LTI_PGD_FUNCTIONS};
+static const struct lti_attack_ops ops = {
+    .number = 3, .flags = LTI_ATTACK_ANY_UNITS, .steps = 50, .form = &form, LTI_PGD_FUNCTIONS};
 
 const lt_attack lti_attack_bim = {
     .name = "bim",

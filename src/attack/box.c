@@ -72,7 +72,10 @@ void lti_slot_project(lti_slot *s, float *v)
 void lti_slot_step(lti_slot *s, double a, const float *g)
 {
     const double length = s->norm == LT_NORM_L2 ? lti_distance(LT_NORM_L2, g, NULL, s->n) : 0;
-    if (s->norm == LT_NORM_LINF)
+    if (s->units)
+        for (int64_t j = 0; j < s->n; j++)
+            s->x[j] += (float)a * s->units->width[j] * (float)((g[j] > 0) - (g[j] < 0));
+    else if (s->norm == LT_NORM_LINF)
         lti_pgd_step_linf((float)a, g, s->n, s->x);
     else if (length > 0)
         lti_pgd_step_l2(a, g, length, s->n, s->x);
@@ -90,7 +93,8 @@ void lti_slot_random_start(lti_slot *s)
     float *x = s->x;
     if (s->norm == LT_NORM_LINF) {
         for (int64_t j = 0; j < s->n; j++)
-            x[j] = (float)((double)s->x0[j] + s->eps * (2 * (double)lt_rng_uniform(&s->rng) - 1));
+            x[j] = (float)((double)s->x0[j] + s->eps * (s->units ? (double)s->units->width[j] : 1) *
+                                                  (2 * (double)lt_rng_uniform(&s->rng) - 1));
     } else {
         const double radius = s->eps * pow((double)lt_rng_uniform(&s->rng), 1 / (double)s->n);
         lti_random_direction(s, x);

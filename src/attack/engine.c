@@ -77,7 +77,10 @@ static void lay_out_slot(engine *e, lti_slot *s, const lti_sample *sample)
     s->best = s->memory + 4 * e->n;
     for (int w = 0; w < LTI_SLOT_WORK; w++)
         s->work[w] = s->memory + (5 + w) * e->n;
-    lti_box(s->x0, s->eps, s->n, s->lo, s->hi);
+    if (s->units)
+        lti_units_box(s->units, s->x0, s->eps, s->n, s->lo, s->hi);
+    else
+        lti_box(s->x0, s->eps, s->n, s->lo, s->hi);
 }
 
 static void begin_sample(engine *e, lti_slot *s)
@@ -99,6 +102,7 @@ static void begin_sample(engine *e, lti_slot *s)
                     .eps = sample->eps,
                     .clean_z = sample->clean_z,
                     .spec = job->spec,
+                    .units = job->units,
                     .steps = job->steps,
                     .known = sample->found ? sample->distance : (double)INFINITY,
                     .known_x = sample->x_adv,

@@ -28,6 +28,10 @@ typedef enum lti_mode {
 
 enum { LTI_SLOT_WORK = 5, LTI_MAX_TOP = 4 };
 
+typedef struct lti_units { // of normalised images, per pixel (n): a pixel is low + width times what is normalised
+    float *low, *width;    // one block, at low
+} lti_units;
+
 typedef struct lti_slot {
     // ---- the sample; set by the engine
     int64_t i, id;                  // in the view; official
@@ -41,9 +45,10 @@ typedef struct lti_slot {
     const float *clean_z; // (K) its logits
     float *lo, *hi;       // (n) [0,1] and the L-inf ball, exactly
     const lt_attack_spec *spec;
-    int32_t steps;        // of this attack
-    double known;         // distance of the best example of earlier attacks, INFINITY when none
-    const float *known_x; // (n) that example
+    const lti_units *units; // NULL: eps and steps are pixels
+    int32_t steps;          // of this attack
+    double known;           // distance of the best example of earlier attacks, INFINITY when none
+    const float *known_x;   // (n) that example
     // ---- the run
     int32_t restart, rank;      // number of the restart; of the target
     int32_t target;             // class that a targeted loss aims at: goal, or the rank-th by clean logit; -1 = none
@@ -85,6 +90,7 @@ enum {                             // lti_attack_ops.flags
     LTI_ATTACK_EITHER = 1024,      // with a radius, or of minimum norm
     LTI_ATTACK_OTHER_STARTS = 128, // restarts after the first differ, although the first is not random
     LTI_ATTACK_FIXED_STEPS = 512,  // the number of steps is part of the attack
+    LTI_ATTACK_ANY_UNITS = 4096,   // its steps can be counted in normalised units
     LTI_ATTACK_ROW_STEPS = 2048,   // moves by LTI_STEP and LTI_RESET only; reads pred and dx_norm, no pixels
 };
 
@@ -133,7 +139,11 @@ int32_t lti_slot_own_loss(const lti_slot *s, int32_t own);  // the attack's, tow
 
 // ---- balls and boxes (box.c)
 void lti_box(const float *x0, double eps, int64_t n, float *lo, float *hi);
-void lti_project_l2(const float *x0, double eps, int64_t n, float *v);        // ball, then box, exactly inside both
+void lti_project_l2(const float *x0, double eps, int64_t n, float *v); // ball, then box, exactly inside both
+// Ends of the ball in normalised units, both inside the normalised [0,1].
+void lti_units_box(const lti_units *u, const float *x0, double eps, int64_t n, float *lo, float *hi);
+lt_status lti_units_create(const lt_attack_target *target, lti_units *u); // of its normalisation
+void lti_units_clear(lti_units *u);
 double lti_distance(lt_norm norm, const float *a, const float *b, int64_t n); // b NULL = 0
 // x + a * direction, back into ball and box. g: the gradient; its sign (linf) or g / |g| (l2).
 void lti_slot_step(lti_slot *s, double a, const float *g);
@@ -192,6 +202,7 @@ typedef struct lti_engine_job {
     const struct lti_attack_ops *ops;
     const void *cfg;
     const lt_attack_spec *spec;
+    const lti_units *units; // NULL: pixels
     lti_mode mode;
     int32_t steps, restarts, n_ranks;
     int c, h, w, k;

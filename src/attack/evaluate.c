@@ -90,6 +90,17 @@ static lt_status pick_mode(lti_robust *e)
     return LT_OK;
 }
 
+// Signs of gradients are the same in any units; other attacks would be others.
+static lt_status check_units(const lti_robust *e)
+{
+    for (int i = 0; e->spec.legacy_normalized && i < e->n_parts; i++)
+        if (!(e->part[i].attack->ops->flags & LTI_ATTACK_ANY_UNITS) || e->spec.norm != LT_NORM_LINF)
+            return LT_FAIL(LT_E_USAGE,
+                           "--legacy-normalized: expected fgsm, bim, pgd or mi-fgsm in linf, found %s in %s",
+                           e->part[i].attack->name, e->spec.norm == LT_NORM_LINF ? "linf" : "l2");
+    return LT_OK;
+}
+
 static lt_status list_parts(lti_robust *e, const char *attacks, lt_attack_cfg_fn cfg, void *ctx)
 {
     for (const char *p = attacks; p && *p;) {
@@ -106,6 +117,7 @@ static lt_status list_parts(lti_robust *e, const char *attacks, lt_attack_cfg_fn
     }
     if (e->n_parts == 0)
         return LT_FAIL(LT_E_USAGE, "attack: expected the name of an attack, found none");
+    LT_TRY(check_units(e));
     return pick_mode(e);
 }
 
@@ -252,6 +264,7 @@ static lt_status run_ops(lti_robust *e, const lti_robust_part *part, const struc
     const lti_engine_job job = {.ops = ops,
                                 .cfg = part->cfg,
                                 .spec = &e->spec,
+                                .units = e->units.low ? &e->units : NULL,
                                 .mode = e->mode,
                                 .steps = ops == &lti_polish_ops ? ops->steps : part->steps,
                                 .restarts = restarts ? part->restarts : 1,
@@ -406,7 +419,7 @@ static lt_status check_found(lti_robust *e)
         const bool still = s->goal >= 0 ? pred[i] == s->goal : pred[i] != r->label[i];
         const double size = lti_distance(LT_NORM_LINF, z + i * k, NULL, k);
         if ((!still && margin_of(z + i * k, k, r->label[i]) < -1e-4 * fmax(1, size) && e->target->noise_std <= 0) ||
-            !is_inside(r, i, e->mode == LTI_MODE_MIN_NORM ? INFINITY : e->eps, n))
+            !is_inside(r, i, e->mode == LTI_MODE_MIN_NORM || e->units.low ? INFINITY : e->eps, n))
             r->flags |= LT_FLAG_MISMATCH;
     }
     lti_free(z);
@@ -502,6 +515,8 @@ static lt_status open_all(lti_robust *e, const char *attacks, lt_attack_cfg_fn c
     e->todo = lti_calloc((size_t)e->view->n, sizeof *e->todo);
     if (!e->sample || !e->clean_z || !e->todo)
         return LTI_NOMEM("attack");
+    if (e->spec.legacy_normalized)
+        LT_TRY(lti_units_create(e->target, &e->units));
     LT_TRY(lti_attack_model_create(e->target, e->env, e->spec.batch, &e->model));
     if (e->spec.parity)
         lti_attack_model_clamp(e->model);
@@ -538,6 +553,7 @@ lt_status lt_robust_evaluate(const lt_attack_target *target, const lt_view *view
 done:
     for (int p = 0; p < e.n_parts; p++)
         lti_free(e.part[p].own_cfg);
+    lti_units_clear(&e.units);
     lti_attack_model_destroy(e.model);
     lt_robust_result_destroy(e.result);
     lti_free(e.sample);

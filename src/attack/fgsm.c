@@ -4,7 +4,7 @@
 static const lti_pgd_form form = {.step = 1};
 
 static const struct lti_attack_ops ops = {
-    .number = 1, .flags = LTI_ATTACK_FIXED_STEPS, .steps = 1, .form = &form, LTI_PGD_FUNCTIONS};
+    .number = 1, .flags = LTI_ATTACK_FIXED_STEPS | LTI_ATTACK_ANY_UNITS, .steps = 1, .form = &form, LTI_PGD_FUNCTIONS};
 
 const lt_attack lti_attack_fgsm = {
     .name = "fgsm",

@@ -3,7 +3,8 @@
 
 static const lti_pgd_form form = {.step = 1, .momentum = 1};
 
-static const struct lti_attack_ops ops = {.number = 4, .steps = 10, .form = &form, LTI_PGD_FUNCTIONS};
+static const struct lti_attack_ops ops = {
+    .number = 4, .flags = LTI_ATTACK_ANY_UNITS, .steps = 10, .form = &form, LTI_PGD_FUNCTIONS};
 
 const lt_attack lti_attack_mi_fgsm = {
     .name = "mi-fgsm",

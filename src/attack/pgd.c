@@ -6,6 +6,7 @@
 // misclassified ends the run. Restart r draws the same start however many restarts there are, so more of them never
 // raise robust accuracy.
 #include "attack/pgd.h"
+#include <math.h>
 #include <string.h>
 
 lti_next lti_pgd_start_run(lti_slot *s, const void *cfg)
@@ -37,7 +38,7 @@ lti_next lti_pgd_take_gradient(lti_slot *s, const void *cfg)
         float *sum = s->work[0];
         double length = 0;
         for (int64_t j = 0; j < s->n; j++)
-            length += g[j] < 0 ? -(double)g[j] : (double)g[j];
+            length += fabs((double)g[j]) * (s->units ? (double)s->units->width[j] : 1);
         for (int64_t j = 0; j < s->n; j++)
             sum[j] = (float)(form->momentum * (double)sum[j] + (length > 0 ? (double)g[j] / length : 0));
         g = sum;
@@ -50,7 +51,7 @@ lti_next lti_pgd_take_gradient(lti_slot *s, const void *cfg)
 static const lti_pgd_form form = {.random_start = true, .step = 2.5};
 
 static const struct lti_attack_ops ops = {
-    .number = 2, .flags = LTI_ATTACK_RANDOM, .steps = 50, .form = &form, LTI_PGD_FUNCTIONS};
+    .number = 2, .flags = LTI_ATTACK_RANDOM | LTI_ATTACK_ANY_UNITS, .steps = 50, .form = &form, LTI_PGD_FUNCTIONS};
 
 const lt_attack lti_attack_pgd = {
     .name = "pgd",

@@ -19,6 +19,7 @@ typedef struct lti_robust { // one evaluation
     lti_attack_model *model;
     lt_robust_result *result;
     double eps;
+    lti_units units; // with spec.legacy_normalized
     lti_mode mode;
     int n_parts;
     lti_robust_part part[LT_ATTACK_MAX_PARTS];

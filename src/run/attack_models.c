@@ -152,6 +152,8 @@ static void write_order(lti_json *j, const lt_attack_order *o)
     lti_json_text(j, "eps", o->spec.eps);
     if (o->spec.target && *o->spec.target)
         lti_json_text(j, "target", o->spec.target);
+    if (o->spec.legacy_normalized)
+        lti_json_bool(j, "legacy_normalized", true);
     lti_json_int(j, "seed", (int64_t)o->spec.seed);
 }
 

@@ -232,6 +232,8 @@ static char *write_eval(const lt_ensemble_eval_order *o, int64_t n, const lt_ens
     lti_json_text(&j, "eps", o->spec.eps);
     if (o->spec.target && *o->spec.target)
         lti_json_text(&j, "target", o->spec.target);
+    if (o->spec.legacy_normalized)
+        lti_json_bool(&j, "legacy_normalized", true);
     lti_json_real(&j, "acc", e->acc);
     write_reals(&j, "member_acc", e->member_acc, e->n);
     lti_run_write_matrix(&j, "transfer", e->transfer, NULL, e->n, e->n);

@@ -99,6 +99,8 @@ done
 error 2 "--radii: expected attacks on the model itself" attack base --surrogate base --radii 0,1/255
 error 2 "--transfer and --best-loss exclude each other" attack base --transfer --best-loss
 error 2 "expected an attack with a radius for transfer, found fmn" attack base --surrogate base --attack fmn
+error 2 "--legacy-normalized: expected a model with a normalisation" attack base --legacy-normalized
+error 2 "--legacy-normalized: expected fgsm, bim, pgd or mi-fgsm" ensemble eval ens --attack apgd-t --legacy-normalized
 error 2 "the bound holds for a model without --model-noise" attack base --certify --model-noise 0.1
 run 0 attack base --attack fgsm --steps 5 --limit 2 --threads 1
 contains err "fgsm has a number of steps of its own"

@@ -382,6 +382,62 @@ static void test_overflow_of_the_target(void **state)
     rt_close(&t);
 }
 
+// ---- units of normalised images: the iterates of the scripts, computed in their space
+
+static lt_val build_two_normalized(lt_graph *g, lt_val flat)
+{
+    static const float mean[RT_C] = {0.5f, 0.4f, 0.45f}, std[RT_C] = {0.2f, 0.25f, 0.3f};
+    const lt_val x = lt_graph_find(g, "x"), w = lt_param(g, "w", LT_SHAPE(2, RT_N));
+    (void)flat;
+    return lt_linear(g, lt_flatten(g, lt_normalize(g, x, mean, std)), w, LT_NONE);
+}
+
+static void test_legacy_units(void **state)
+{
+    (void)state;
+    enum { STEPS = 5, N = 6 };
+    static const double mean[RT_C] = {0.5, 0.4, 0.45}, std[RT_C] = {0.2, 0.25, 0.3};
+    static const char *const names[] = {"bim", "mi-fgsm"};
+    const double eps = 0.04, a = 0.01;
+    rt_world t;
+    rt_open_net(&t, 2, N, build_two_normalized, 0.1);
+    rt_label_by_model(&t);
+    lt_attack_spec spec = rt_spec(LT_NORM_LINF, "0.04");
+    spec.steps = STEPS;
+    spec.step_size = a;
+    spec.transfer = true;
+    spec.legacy_normalized = true;
+    for (int k = 0; k < 2; k++) {
+        lt_robust_result *r = rt_attack(&t, names[k], &spec);
+        assert_false(r->flags & LT_FLAG_MISMATCH);
+        assert_true(r->clean_acc == 1);
+        double most = 0;
+        for (int64_t j = 0; j < N * RT_N; j++) {
+            const int64_t p = j % RT_N, c = p / (RT_H * RT_H), y = t.y[j / RT_N];
+            const float *w = t.model.params;
+            const double up = (double)w[(1 - y) * RT_N + p] > (double)w[y * RT_N + p] ? 1 : -1,
+                         x = ((double)t.x[j] - mean[c]) / std[c];
+            double d = 0;
+            for (int s = 0; s < STEPS; s++) {
+                d = fmax(-eps, fmin(eps, d + a * up));
+                d = fmax(0, fmin(1, x + d)) - x; // leaves the ball, as what is published does
+            }
+            assert_true(fabs(mean[c] + std[c] * (x + d) - (double)r->x_adv[j]) < 1e-6);
+            most = fmax(most, fabs(d));
+        }
+        assert_true(most > 10 * eps);
+        lt_robust_result_destroy(r);
+    }
+    assert_int_equal(rt_try(&t, "apgd-ce", &spec), LT_E_USAGE);
+    spec.norm = LT_NORM_L2;
+    assert_int_equal(rt_try(&t, "bim", &spec), LT_E_USAGE);
+    rt_close(&t);
+    rt_open_linear(&t, 4, 4, 0.1, false);
+    spec.norm = LT_NORM_LINF;
+    assert_int_equal(rt_try(&t, "bim", &spec), LT_E_USAGE); // no normalisation
+    rt_close(&t);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -391,6 +447,7 @@ int main(void)
         cmocka_unit_test(test_square_whole_image), cmocka_unit_test(test_fmn_inside),
         cmocka_unit_test(test_not_found),          cmocka_unit_test(test_negative_logits),
         cmocka_unit_test(test_overflow),           cmocka_unit_test(test_overflow_of_the_target),
+        cmocka_unit_test(test_legacy_units),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
