@@ -87,6 +87,9 @@ static void print_summary(const json_t *r, FILE *out)
             cli_text(r, "eps"));
     fprintf(out, "clean accuracy   %s %%\nrobust accuracy  %s %% (%s)\n", cli_percent(cli_real(r, "clean_acc"), clean),
             cli_percent(cli_real(r, "robust_acc"), robust), interval);
+    if (json_object_get(r, "mean_robust_acc"))
+        fprintf(out, "of one evaluation %s %% (mean); %.0f examples were not confirmed by fresh evaluations\n",
+                cli_percent(cli_real(r, "mean_robust_acc"), robust), cli_real(r, "unconfirmed"));
     if (isfinite(cli_real(r, "median_l2")))
         fprintf(out, "L2 of examples   median %.4g, mean %.4g\n", cli_real(r, "median_l2"), cli_real(r, "mean_l2"));
     if (json_object_get(r, "lipschitz_bound"))

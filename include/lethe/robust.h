@@ -112,7 +112,10 @@ typedef struct lt_robust_result {
     double robust_interval[2];                  // Wilson, 95 %
     double mean_l2, median_l2;                  // over broken samples; NAN without any
     double quantized_robust_acc;                // with lt_attack_spec.quantize; NAN otherwise
-    int64_t n_forward, n_backward;              // samples through the model, all parts
+    double mean_robust_acc; // with lt_attack_spec.eot above 1: mean over single fresh evaluations of the results; NAN
+                            // otherwise
+    int64_t n_unconfirmed;  // found by a part, but not by the majority of eot fresh evaluations: not counted as broken
+    int64_t n_forward, n_backward; // samples through the model, all parts
     int64_t n_invalid, n_zero_gradient;
     double wall_s, images_per_s; // images_per_s: samples evaluated per second, all their passes included
     unsigned flags;              // LT_FLAG_*

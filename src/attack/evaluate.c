@@ -368,6 +368,7 @@ static lt_status run_parts(lti_robust *e)
         const double start_s = lti_now_s();
         count_passes(e, &f0, &b0);
         LT_TRY(run_part(e, p));
+        LT_TRY(lti_robust_confirm(e, p));
         count_passes(e, &f1, &b1);
         strncpy(out->name, e->part[p].attack->name, sizeof out->name - 1);
         out->n_forward = f1 - f0;
@@ -509,7 +510,7 @@ static lt_status open_all(lti_robust *e, const char *attacks, lt_attack_cfg_fn c
     LT_TRY(lti_robust_result_create(e->view->n, &e->target->model[0]->shape, &e->result));
     e->result->norm = e->spec.norm;
     e->result->eps = min_norm ? (double)NAN : e->eps;
-    e->result->quantized_robust_acc = NAN;
+    e->result->quantized_robust_acc = e->result->mean_robust_acc = NAN;
     e->sample = lti_calloc((size_t)e->view->n, sizeof *e->sample);
     e->clean_z = lti_calloc((size_t)e->view->n, (size_t)e->result->n_classes * sizeof *e->clean_z);
     e->todo = lti_calloc((size_t)e->view->n, sizeof *e->todo);
@@ -534,6 +535,7 @@ static lt_status evaluate_all(lti_robust *e)
     fill_result(e);
     LT_TRY(lti_flags_after(e));
     LT_TRY(check_found(e));
+    LT_TRY(lti_robust_mean(e));
     if (e->spec.quantize)
         LT_TRY(evaluate_quantized(e));
     e->result->wall_s = lti_now_s() - start_s;

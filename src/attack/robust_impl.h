@@ -36,6 +36,10 @@ lt_status lti_robust_logits(lti_robust *e, const float *images, int64_t n, uint3
 
 bool lti_is_finite_row(const float *z, int k);
 
+// ---- confirm.c, both nothing without spec.eot above 1. [attacks.md, expectation over randomness]
+lt_status lti_robust_confirm(lti_robust *e, int part); // unfinds what the part found and fresh evaluations do not
+lt_status lti_robust_mean(lti_robust *e);              // result->mean_robust_acc
+
 // ---- robust_flags.c
 lt_status lti_flags_before(lti_robust *e); // F1 F2 F5 F6
 lt_status lti_flags_after(lti_robust *e);  // F3 F4 F7 F9; F8 is the driver's

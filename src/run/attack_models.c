@@ -181,6 +181,10 @@ static void write_result(lti_json *j, const lt_robust_result *r)
     lti_json_real(j, "median_l2", r->median_l2);
     if (!isnan(r->quantized_robust_acc))
         lti_json_real(j, "quantized_robust_acc", r->quantized_robust_acc);
+    if (!isnan(r->mean_robust_acc)) {
+        lti_json_real(j, "mean_robust_acc", r->mean_robust_acc);
+        lti_json_int(j, "unconfirmed", r->n_unconfirmed);
+    }
     lti_json_int(j, "n_invalid", r->n_invalid);
     lti_json_int(j, "n_zero_gradient", r->n_zero_gradient);
     lti_json_int(j, "queries_f", r->n_forward);
