@@ -18,7 +18,7 @@ enum { BATCH_UNKNOWN = 128, MOST_EPOCHS_FACTOR = 3 };
 
 // ---- the setting
 
-static lt_status find_whole_classes(const lt_unlearn_in *in, bool *whole)
+lt_status lti_forgets_whole_classes(const lt_unlearn_in *in, bool *whole)
 {
     const int32_t *y = in->ds->split[LT_TRAIN].y;
     uint8_t *touched = lti_calloc((size_t)in->ds->n_classes, 1);
@@ -37,7 +37,7 @@ static lt_status describe_setting(const lt_unlearn_method *method, const lt_unle
                                   const lt_unlearn_form *form, uint32_t *holds)
 {
     bool whole = false;
-    LT_TRY(find_whole_classes(in, &whole));
+    LT_TRY(lti_forgets_whole_classes(in, &whole));
     *holds = in->use_retain && !(method->needs & LT_FORGET_ONLY) ? LT_WITH_RETAIN : LT_WITHOUT_RETAIN;
     *holds |= r->augment == LT_NO ? LT_UNAUGMENTED : LT_AUGMENTED;
     *holds |= form->is_second ? LT_SECOND_FORM : LT_FIRST_FORM;

@@ -210,7 +210,8 @@ static lt_status finish(const lt_unlearn_in *in, const void *cfg, lt_unlearn_pla
 }
 
 static const lt_unlearn_default defaults[] = {
-    {.area = 1, .epochs = 10, .lr_step_every = LT_STEP_COSINE},
+    {.when = LT_OF_CLASSES, .area = 0.1, .epochs = 10, .lr_step_every = LT_STEP_COSINE},
+    {.when = 0, .area = 1, .epochs = 10, .lr_step_every = LT_STEP_COSINE},
     {.epochs = 0},
 };
 

@@ -101,27 +101,12 @@ static lt_status on_epoch(lt_job *job, int32_t epoch, void *ctx)
     return LT_OK;
 }
 
-static lt_status check_whole_classes(const lt_unlearn_in *in, bool *whole)
-{
-    const int32_t *y = in->ds->split[LT_TRAIN].y;
-    uint8_t *touched = lti_calloc((size_t)in->ds->n_classes, sizeof *touched);
-    if (!touched)
-        return LTI_NOMEM("classes");
-    for (int64_t i = 0; i < in->forget->n; i++)
-        touched[y[in->forget->row[i]]] = 1;
-    *whole = true;
-    for (int64_t i = 0; i < in->retain->n; i++)
-        *whole &= !touched[y[in->retain->row[i]]];
-    lti_free(touched);
-    return LT_OK;
-}
-
 static lt_status find_reference(lotus *l)
 {
     const lt_unlearn_in *in = l->in;
     bool whole = false;
     lt_eval_result r;
-    LT_TRY(check_whole_classes(in, &whole));
+    LT_TRY(lti_forgets_whole_classes(in, &whole));
     if (l->cfg->reference == REFERENCE_ZERO || (l->cfg->reference == REFERENCE_AUTO && whole))
         return LT_OK;
     const lt_view test = lt_view_split(in->ds, LT_TEST);

@@ -16,9 +16,10 @@ struct cfg {
 
 static const lt_option opts[] = {
     LTI_RECIPE_ROWS_OPEN(struct cfg),
-    LT_F64(struct cfg, displacement, 0.05, 0, 100, "",
-           "how far the steps may lead at most, as a share of the length of the trained parameters: sets the learning "
-           "rate; 0 = lr does"),
+    LT_F64(
+        struct cfg, displacement, -1, -1, 1000, "",
+        "sum of the lengths of all steps, as a share of the length of the trained parameters: sets the learning rate; "
+        "-1 = 0.05, for whole classes 15; 0 = lr does"),
     LT_BOOL(struct cfg, as_coded, 0,
             "the weights of the authors' code with its guards against division by 0, which fail for small gradients"),
     LT_OPT_END,
@@ -110,19 +111,31 @@ static int64_t n_batches(int64_t n, int64_t batch)
     return (n + batch - 1) / batch;
 }
 
-static void set_rate(const munba *m, lt_job *job)
+static lt_status choose_displacement(const lt_unlearn_in *in, const struct cfg *cfg, double *displacement)
+{
+    bool whole = false;
+    *displacement = cfg->displacement;
+    if (*displacement >= 0)
+        return LT_OK;
+    LT_TRY(lti_forgets_whole_classes(in, &whole));
+    *displacement = whole ? 15 : 0.05;
+    return LT_OK;
+}
+
+static void set_rate(const munba *m, double displacement, lt_job *job)
 {
     const double norm = sqrt(dot(job->model->params, job->model->params, job->model->n_params));
     const int64_t b = job->cfg.batch, n = m->in->retain->n;
     const int64_t steps = n_batches(m->paired, b) + n_batches(n - m->paired, b);
     const double sum = 0.5 * job->cfg.epochs * (double)steps; // of a cosine
     job->cfg.schedule = LT_SCHED_COSINE;
-    job->cfg.lr = (float)(m->cfg->displacement * norm * (1 - (double)job->cfg.momentum) / sum);
+    job->cfg.lr = (float)(displacement * norm * (1 - (double)job->cfg.momentum) / sum);
 }
 
 static lt_status plan(const lt_unlearn_in *in, const void *cfg, lt_unlearn_plan_ctx *ctx, lt_job *job)
 {
     const struct cfg *c = cfg;
+    double displacement;
     munba *m = lti_calloc(1, sizeof *m);
     if (!m)
         return LTI_NOMEM("munba");
@@ -136,8 +149,9 @@ static lt_status plan(const lt_unlearn_in *in, const void *cfg, lt_unlearn_plan_
         return LTI_NOMEM("retained samples");
     const int64_t most = n_batches(in->forget->n, job->cfg.batch) * job->cfg.batch;
     m->paired = most < in->retain->n ? most : in->retain->n;
-    if (c->displacement > 0)
-        set_rate(m, job);
+    LT_TRY(choose_displacement(in, c, &displacement));
+    if (displacement > 0)
+        set_rate(m, displacement, job);
     lt_view paired = lti_retain_view(in, c->augment), rest = paired, forget = lti_forget_view(in, c->augment);
     paired.row = m->row;
     paired.n = m->paired;

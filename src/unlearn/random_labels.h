@@ -15,5 +15,12 @@ typedef struct lti_random_labels_cfg {
 
 lt_status lti_random_labels_plan(const lt_unlearn_in *in, const char *method, const lti_random_labels_cfg *cfg,
                                  lt_unlearn_plan_ctx *ctx, lt_job *job);
-extern const lt_unlearn_default lti_random_labels_defaults[];
+// Initialiser of a method's defaults; class_area: of whole classes, with retain data.
+#define LTI_RANDOM_LABELS_DEFAULTS(class_area)                                                                         \
+    {                                                                                                                  \
+        {.when = LT_OF_CLASSES | LT_WITH_RETAIN, .area = (class_area), .epochs = 10, .lr_step_every = LT_STEP_COSINE}, \
+            {.when = LT_WITH_RETAIN | LT_UNAUGMENTED, .area = 0.7, .epochs = 10, .lr_step_every = 1},                  \
+            {.when = LT_WITH_RETAIN | LT_AUGMENTED, .area = 5, .epochs = 10, .lr_step_every = 1},                      \
+            {.when = LT_WITHOUT_RETAIN, .area = 0.04, .epochs = 10, .lr_step_every = 1}, {.epochs = 0},                \
+    }
 #endif

@@ -117,6 +117,8 @@ double lti_lr_area(const lt_job *job); // of the job as it is, at momentum 0.9
 
 // A fresh optimizer, the recipe's schedule, penalty and mask (made here, kept by ctx).
 lt_status lti_recipe_apply(const lt_unlearn_in *in, lti_recipe recipe, lt_unlearn_plan_ctx *ctx, lt_job *job);
+// No retained sample has the class of a forgotten one; false without retained samples.
+lt_status lti_forgets_whole_classes(const lt_unlearn_in *in, bool *whole);
 lt_view lti_retain_view(const lt_unlearn_in *in, bool augment);
 lt_view lti_forget_view(const lt_unlearn_in *in, bool augment);
 // A new last phase of the job / a view into a phase, tagged with a number of its own.

@@ -15,6 +15,8 @@ static lt_status plan(const lt_unlearn_in *in, const void *cfg, lt_unlearn_plan_
     return lti_random_labels_plan(in, "rl", cfg, ctx, job);
 }
 
+static const lt_unlearn_default defaults[] = LTI_RANDOM_LABELS_DEFAULTS(3);
+
 static const lt_unlearn_default published[] = {
     {.lr = 0.01f, .epochs = 10, .batch = 128, .lr_step_every = 1},
     {.epochs = 0},
@@ -32,6 +34,6 @@ const lt_unlearn_method lti_unlearn_rl = {
     .cfg_size = sizeof(lti_random_labels_cfg),
     .opts = opts,
     .plan = plan,
-    .defaults = lti_random_labels_defaults,
+    .defaults = defaults,
     .published = published,
 };

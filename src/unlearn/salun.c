@@ -18,6 +18,8 @@ static lt_status plan(const lt_unlearn_in *in, const void *cfg, lt_unlearn_plan_
     return lti_random_labels_plan(in, "salun", cfg, ctx, job);
 }
 
+static const lt_unlearn_default defaults[] = LTI_RANDOM_LABELS_DEFAULTS(27);
+
 static const lt_unlearn_default published[] = {
     {.lr = 0.013f, .epochs = 10, .batch = 128, .lr_step_every = 0},
     {.epochs = 0},
@@ -37,6 +39,6 @@ const lt_unlearn_method lti_unlearn_salun = {
     .cfg_size = sizeof(lti_random_labels_cfg),
     .opts = opts,
     .plan = plan,
-    .defaults = lti_random_labels_defaults,
+    .defaults = defaults,
     .published = published,
 };

@@ -197,7 +197,7 @@ static lt_status finish(const lt_unlearn_in *in, const void *cfg, lt_unlearn_pla
 }
 
 static const lt_unlearn_default defaults[] = {
-    {.when = LT_OF_CLASSES, .area = 3, .epochs = 5, .lr_step_every = LT_STEP_COSINE},
+    {.when = LT_OF_CLASSES, .area = 30, .epochs = 5, .lr_step_every = LT_STEP_COSINE},
     {.when = 0, .area = 5, .epochs = 5, .lr_step_every = LT_STEP_COSINE},
     {.epochs = 0},
 };
