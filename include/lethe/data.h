@@ -74,13 +74,18 @@ LT_API void lt_index_set_clear(lt_index_set *set);
 // superclass: all samples of a class of the coarser hierarchy, of a set that is read by its finer one; subclass: of a
 // class of the finer one, of a set that is read by its coarser one. LT_E_USAGE for sets without that hierarchy.
 //
-// A list names samples of the training split, one a line: by official index, by file name (its path within the set, or
-// its last part where that is unique), by a pattern with * ? [], or by content ("digest:" and at least 16 hexadecimal
-// digits of lt_sample_digest). In a CSV the column is `column=`, else the first of unlearn_idx, forget_idx, index, idx,
-// id, file, file_name, filename, path, image, name, digest that its header has. Lines that match nothing, or several
-// samples without being a pattern, fail with LT_E_FORMAT, which counts them and lists the first; so do indices that are
-// out of range or appear twice, and empty lists. `random` is drawn class-blind, without replacement, with
-// LT_STREAM_FORGET.
+// A list names samples of the training split, one a line: by official index, by file name (its path within the set,
+// with or without the folders that lead to the set, or as much of its end as is unique; the files of a shard lie in
+// SHARD.tar/), by a pattern with * ? [], or by content ("digest:" and at least 16 hexadecimal digits of
+// lt_sample_digest; all 32 digits, or a column called digest, need no "digest:"). In a CSV the column is `column=`,
+// else the first of unlearn_idx, forget_idx, index, idx, id, file, file_name, filename, path, image, name, digest that
+// its header has. Lines that match nothing, or several samples without being a pattern, and indices that are out of
+// range or appear twice fail with LT_E_FORMAT, which lists them all, the last ones by their line numbers; so do empty
+// lists. `random` is drawn class-blind, without replacement, with LT_STREAM_FORGET.
+//
+// Official indices of kinds with files count class after class, in the bytewise order of the classes' names, and within
+// a class in the bytewise order of the paths ("10.png" before "2.png"); those of shards in the order of the shards'
+// names and of their entries.
 LT_API lt_status lt_forget_parse(const lt_dataset *ds, const char *spec, uint64_t seed, lt_index_set *forget);
 // The samples of a list of official indices (forget.csv of a run) that are still in the training split; *n_absent: how
 // many are not.

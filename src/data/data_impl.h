@@ -158,6 +158,7 @@ typedef struct lti_image_list {
     const char *scratch; // scratch=
     bool colour;         // any image with three channels
     bool numbered;       // labels are numbers from .cls files, not class folders
+    bool archived;       // paths are "ARCHIVE: ENTRY"
     struct {
         int64_t n, cap;
         lti_pixels pixels; // (cap, 3, h, w): grey replicated

@@ -3,6 +3,7 @@
 // Lists published with the AMUN experiments have one column with the header `unlearn_idx`; what lt_forget_write writes
 // has the same. People who hold a folder of images have file names, patterns or digests instead.
 #include "data_impl.h"
+#include <ctype.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -106,6 +107,18 @@ static const char *shown(const char *at, size_t n, char buf[48])
     return buf;
 }
 
+// What `lethe data list` prints, without the word before it. Digits alone are an index.
+static bool is_hex_digest(const char *at, size_t n)
+{
+    size_t digits = 0;
+    for (size_t i = 0; i < n; i++) {
+        if (!isxdigit((unsigned char)at[i]))
+            return false;
+        digits += isdigit((unsigned char)at[i]) != 0;
+    }
+    return n == LT_SAMPLE_DIGEST_HEX - 1 && digits < n;
+}
+
 static bool is_integer(const char *at, size_t n)
 {
     size_t k = n > 0 && (at[0] == '-' || at[0] == '+');
@@ -146,26 +159,74 @@ static lt_status parse_id(const lt_dataset *ds, const char *at, size_t n, const 
 
 // ---- the list
 
-enum { PROBLEMS_SHOWN = 5, NAME_ROOM = 4096 };
+enum { PROBLEMS_ROOM = 560, LINES_ROOM = 200, NAME_ROOM = 4096 };
 
 typedef struct list_reader {
     const lt_dataset *ds;
     const char *label, *column; // column: asked for, or NULL
     int64_t *line_of;           // (n_train) the line that named each row, 0 = none yet
     int64_t n_marked;
+    bool is_digest; // the column has digests, with or without "digest:"
     lti_matcher *matcher;
-    lti_buf problems;
-    int n_problems;
+    char problems[PROBLEMS_ROOM], lines[LINES_ROOM]; // as far as there is room with their text, then the lines alone
+    int64_t run_from, run_to;                        // lines that follow one another and are not in `lines` yet
+    int64_t n_problems;
+    lt_error first;   // of an index: said alone where it is the only one
     bool skip_absent; // indices that are not in the split are counted, not refused
     int64_t n_absent;
 } list_reader;
 
-static void add_problem(list_reader *r, int64_t number, const char *text, const char *what, const char *example)
+// Lines that follow one another are one entry: "7, 9-12".
+static void end_run(list_reader *r)
 {
-    char buf[48];
-    if (r->n_problems++ < PROBLEMS_SHOWN)
-        lti_buf_printf(&r->problems, "%sline %lld: '%s' %s%s", r->n_problems > 1 ? "; " : "", (long long)number,
-                       shown(text, strlen(text), buf), what, example);
+    const size_t used = strlen(r->lines);
+    if (r->run_from && used + 32 < sizeof r->lines)
+        lti_format(r->lines + used, sizeof r->lines - used, r->run_to > r->run_from ? "%s%lld-%lld" : "%s%lld",
+                   used ? ", " : "", (long long)r->run_from, (long long)r->run_to);
+    else if (r->run_from && used + 4 < sizeof r->lines)
+        lti_format(r->lines + used, sizeof r->lines - used, "...");
+    r->run_from = 0;
+}
+
+static void add_problem(list_reader *r, int64_t number, const char *what)
+{
+    const size_t used = strlen(r->problems);
+    char text[PROBLEMS_ROOM];
+    lti_format(text, sizeof text, "%sline %lld: %s", used ? "; " : "", (long long)number, what);
+    r->n_problems++;
+    if (!*r->lines && !r->run_from && used + strlen(text) < sizeof r->problems) {
+        memcpy(r->problems + used, text, strlen(text) + 1);
+        return;
+    }
+    if (r->run_from && number != r->run_to + 1)
+        end_run(r);
+    r->run_from = r->run_from ? r->run_from : number;
+    r->run_to = number;
+}
+
+static void add_name_problem(list_reader *r, int64_t number, const char *text, const char *what, const char *example)
+{
+    char buf[48], problem[PROBLEMS_ROOM];
+    lti_format(problem, sizeof problem, "'%s' %s%.200s", shown(text, strlen(text), buf), what, example);
+    add_problem(r, number, problem);
+}
+
+// A line that is wrong by itself: the error says "LABEL:LINE: ...".
+static lt_status add_failure(list_reader *r, int64_t number, lt_status status)
+{
+    char prefix[64];
+    const lt_error *e = lt_error_get();
+    if (status != LT_E_FORMAT)
+        return status;
+    lti_format(prefix, sizeof prefix, ":%lld: ", (long long)number);
+    const char *what = strncmp(e->message, r->label, strlen(r->label)) != 0 ? NULL : strstr(e->message, prefix);
+    if (!r->n_problems)
+        r->first = *e;
+    if (!r->n_problems && !what)
+        lti_format(r->first.message, sizeof r->first.message, "%.200s%s%.700s", r->label, prefix, e->message);
+    add_problem(r, number, what ? what + strlen(prefix) : e->message);
+    lt_error_clear();
+    return LT_OK;
 }
 
 static bool names_digest(const char *at, size_t n)
@@ -194,24 +255,25 @@ static lt_status mark_index(list_reader *r, const char *at, size_t n, int64_t nu
 // What fits nothing, or several samples without being a pattern, is collected: the user mends all lines at once.
 static lt_status mark_name(list_reader *r, const char *at, size_t n, int64_t number)
 {
+    static const char word[] = "digest:";
     char text[NAME_ROOM];
     const int64_t *row;
     int64_t n_rows;
-    if (n >= sizeof text || memchr(at, 0, n))
+    if (n + sizeof word >= sizeof text || memchr(at, 0, n))
         return LT_FAIL(LT_E_FORMAT, "%s:%lld: expected a file name, found other bytes", r->label, (long long)number);
-    memcpy(text, at, n);
-    text[n] = '\0';
+    const bool bare = !names_digest(at, n) && (r->is_digest || is_hex_digest(at, n));
+    lti_format(text, sizeof text, "%s%.*s", bare ? word : "", (int)n, at);
     if (!r->matcher)
         LT_TRY(lti_matcher_create(r->ds, &r->matcher));
     LT_TRY(lti_matcher_find(r->matcher, text, &row, &n_rows));
     const bool many = lti_is_pattern(text) || strncmp(text, "digest:", 7) == 0;
     if (n_rows == 0)
-        add_problem(r, number, text, "is no training sample", "");
+        add_name_problem(r, number, text, "is no training sample", "");
     else if (n_rows > 1 && !many)
-        add_problem(r, number, text, "is the name of several samples, for example ",
-                    r->ds->split[LT_TRAIN].name[row[0]]);
+        add_name_problem(r, number, text, "is the name of several samples, for example ",
+                         r->ds->split[LT_TRAIN].name[row[0]]);
     else if (n_rows == 1 && r->line_of[row[0]] && !many)
-        add_problem(r, number, text, "was named before", "");
+        add_name_problem(r, number, text, "was named before", "");
     for (int64_t i = 0; i < n_rows; i++)
         if (!r->line_of[row[i]]) {
             r->line_of[row[i]] = number;
@@ -233,13 +295,29 @@ static lt_status refuse_header(const list_reader *r, const line *l)
 static lt_status read_header(list_reader *r, const line *first, int *column)
 {
     const bool number = looks_like_number(first);
+    const char *at;
+    size_t n;
     *column = number && !r->column ? -1 : find_column(first, r->column);
+    if (*column >= 0 && find_field(first, *column, &at, &n))
+        r->is_digest = n == 6 && !memcmp(at, "digest", n);
     if (*column >= 0 || (number && !r->column))
         return LT_OK;
     const bool names = r->ds->split[LT_TRAIN].name && !memchr(first->at, ',', first->n);
-    if (r->column || !(names || names_digest(first->at, first->n)))
+    if (r->column || !(names || names_digest(first->at, first->n) || is_hex_digest(first->at, first->n)))
         return refuse_header(r, first);
     return LT_OK;
+}
+
+static lt_status mark_line(list_reader *r, const line *one, int column)
+{
+    const char *at = one->at;
+    size_t n = one->n;
+    if (column >= 0 && !find_field(one, column, &at, &n))
+        return LT_FAIL(LT_E_FORMAT, "%s:%lld: no column %d, where the header has the indices", r->label,
+                       (long long)one->number, column + 1);
+    const bool digest = r->is_digest || names_digest(at, n) || is_hex_digest(at, n);
+    const bool named = digest || (r->ds->split[LT_TRAIN].name && !is_integer(at, n));
+    return named ? mark_name(r, at, n, one->number) : mark_index(r, at, n, one->number);
 }
 
 static lt_status mark_lines(list_reader *r, lines *l)
@@ -247,18 +325,14 @@ static lt_status mark_lines(list_reader *r, lines *l)
     line one;
     int column = -1;
     for (bool first = true; next_line(l, &one); first = false) {
-        const char *at = one.at;
-        size_t n = one.n;
         if (first) {
             LT_TRY(read_header(r, &one, &column));
             if (column >= 0)
                 continue;
         }
-        if (column >= 0 && !find_field(&one, column, &at, &n))
-            return LT_FAIL(LT_E_FORMAT, "%s:%lld: no column %d, where the header has the indices", r->label,
-                           (long long)one.number, column + 1);
-        const bool named = r->ds->split[LT_TRAIN].name || names_digest(at, n);
-        LT_TRY(named && !is_integer(at, n) ? mark_name(r, at, n, one.number) : mark_index(r, at, n, one.number));
+        const lt_status status = mark_line(r, &one, column);
+        if (status != LT_OK)
+            LT_TRY(add_failure(r, one.number, status));
     }
     return LT_OK;
 }
@@ -267,9 +341,13 @@ static lt_status report_problems(list_reader *r)
 {
     if (!r->n_problems)
         return LT_OK;
-    LT_FAIL(LT_E_FORMAT, "%s: %d of its lines do not name one sample each: %s%s", r->label, r->n_problems,
-            r->problems.failed || !r->problems.data ? "" : r->problems.data,
-            r->n_problems > PROBLEMS_SHOWN ? "; ..." : "");
+    end_run(r);
+    if (r->n_problems == 1 && r->first.status != LT_OK) {
+        lt_error_restore(&r->first);
+        return r->first.status;
+    }
+    LT_FAIL(LT_E_FORMAT, "%.200s: %lld of its lines do not name one sample each: %s%s%s", r->label,
+            (long long)r->n_problems, r->problems, *r->lines ? "; and lines " : "", r->lines);
     return lt_error_hint("lethe data list prints the index, class, file and digest of every sample");
 }
 
@@ -292,7 +370,6 @@ static lt_status parse_list(list_reader *r, const char *text, size_t n, lt_index
     LT_TRY_GOTO(lti_forget_from_marks(r->ds, mark, r->n_marked, LT_E_FORMAT, r->label, set), out);
 out:
     lti_matcher_destroy(r->matcher);
-    lti_buf_clear(&r->problems);
     lti_free(mark);
     return status;
 }

@@ -170,16 +170,28 @@ static lt_status check_classes(const lti_image_list *list, uint8_t *in_train)
     return LT_OK;
 }
 
-// The path of a file within the set: what is opened need not be named to find a sample.
-static const char *relative_path(const char *root, const char *path)
+// The path of a file within the set: what is opened need not be named to find a sample. An archive counts as a folder:
+// its path is "set/a.tar: 1.png", the name of the sample "a.tar/1.png".
+static char *name_sample(const lti_image_list *list, lti_arena *arena, const char *path)
 {
+    static const char mark[] = ": ";
+    const char *root = list->args->path;
     const size_t n = root ? strlen(root) : 0;
-    if (!n || strncmp(path, root, n) != 0)
-        return path;
-    path += n;
+    if (n && !strncmp(path, root, n))
+        path += n;
     while (*path == '/')
         path++;
-    return path;
+    const char *at = list->archived ? strstr(path, mark) : NULL;
+    if (!at)
+        return lti_arena_strdup(arena, path);
+    const size_t n_archive = (size_t)(at - path);
+    const char *entry = at + sizeof mark - 1;
+    while (entry[0] == '.' && entry[1] == '/')
+        entry += 2;
+    char *name = lti_arena_alloc(arena, n_archive + strlen(entry) + 2);
+    if (name)
+        lti_format(name, n_archive + strlen(entry) + 2, "%.*s%s%s", (int)n_archive, path, n_archive ? "/" : "", entry);
+    return name;
 }
 
 static lt_status move_split(lti_image_list *list, lt_split s, const int32_t *number, lti_raw *raw)
@@ -205,8 +217,7 @@ static lt_status move_split(lti_image_list *list, lt_split s, const int32_t *num
         status = lti_raw_append(raw, s, order[i].y, &x);
         if (status == LT_OK)
             memcpy(x, list->split[s].pixels.x + (size_t)order[i].from * stored, len);
-        if (status == LT_OK &&
-            !(name[i] = lti_arena_strdup(&raw->arena, relative_path(list->args->path, order[i].path))))
+        if (status == LT_OK && !(name[i] = name_sample(list, &raw->arena, order[i].path)))
             status = LTI_NOMEM("image names");
     }
     lti_free(order);

@@ -127,6 +127,15 @@ static bool is_random(const char *spec)
     return strncmp(spec, "random:", 7) == 0;
 }
 
+static bool is_named(const char *spec)
+{
+    static const char *const kinds[] = {"class:", "superclass:", "subclass:", "name:", "digest:", "file:"};
+    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
+        if (!strncmp(spec, kinds[i], strlen(kinds[i])))
+            return true;
+    return false;
+}
+
 static lt_status at_line(const stream *s, int k, lt_status status)
 {
     lt_error e = *lt_error_get(); // the message, with the line in front
@@ -217,10 +226,10 @@ static lt_status add_line(stream *s, char *line, int64_t number)
             return LT_FAIL(LT_E_FORMAT, "%s:%lld: seed: expected a number of at least 0, found '%s'", s->label,
                            (long long)number, shown(rest + 5, buf));
     }
-    if (!is_random(line) && strncmp(line, "class:", 6) != 0 && strncmp(line, "file:", 5) != 0) {
+    if (!is_random(line) && !is_named(line)) {
         (void)LT_FAIL(LT_E_FORMAT, "%s:%lld: '%s' is not a forget set", s->label, (long long)number, shown(line, buf));
-        return lt_error_hint("one line is one request: random:200, class:3 or file:IDS.csv; for a list of indices to "
-                             "be cut in order give split:KxN:IDS.csv");
+        return lt_error_hint("one line is one request: random:200, class:3, name:cat/1.png or file:IDS.csv; for a list "
+                             "of indices to be cut in order give split:KxN:IDS.csv");
     }
     return push(s, lti_strdup(line), e);
 }

@@ -6,6 +6,7 @@
 #include <fnmatch.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 enum { DIGEST_LEAST = 16 }; // hexadecimal digits that name a sample
 
@@ -135,6 +136,40 @@ static int64_t find_entries(const index_entry *entry, int64_t n, const char *key
     return found;
 }
 
+// "set/train/cat/1.png" as people write paths: folders that lead to the set come first. They are those of the set when
+// they are the same folder, whatever they are called; it exists although the file may be gone.
+static bool leads_to_set(const lt_dataset *ds, const char *text, size_t n_lead)
+{
+    const char *root = strchr(ds->spec, ':');
+    struct stat a, b;
+    char lead[4096], path[4096];
+    if (!root || n_lead == 0 || n_lead >= sizeof lead)
+        return false;
+    lti_format(path, sizeof path, "%.*s", (int)strcspn(root + 1, ","), root + 1);
+    lti_format(lead, sizeof lead, "%.*s", (int)n_lead, text);
+    return stat(lead, &a) == 0 && stat(path, &b) == 0 && a.st_dev == b.st_dev && a.st_ino == b.st_ino;
+}
+
+// Of the samples whose last part is that of `text`: those whose name ends with it ("cat/1.png" of "a.tar/cat/1.png"),
+// or is the end of it.
+static int64_t find_longer(const lti_matcher *m, const char *text, int64_t *row)
+{
+    const lt_split_data *d = &m->ds->split[LT_TRAIN];
+    const char *last = last_part(text);
+    const size_t n_text = strlen(text);
+    const int64_t n = find_entries(m->last, d->n, last, strlen(last), false, row);
+    int64_t found = 0;
+    for (int64_t i = 0; i < n; i++) {
+        const char *name = d->name[row[i]];
+        const size_t n_name = strlen(name);
+        const bool ends = n_name > n_text && name[n_name - n_text - 1] == '/' && !strcmp(name + n_name - n_text, text);
+        if (ends || (n_text > n_name + 1 && text[n_text - n_name - 1] == '/' && !strcmp(text + n_text - n_name, name) &&
+                     leads_to_set(m->ds, text, n_text - n_name - 1)))
+            row[found++] = row[i];
+    }
+    return found;
+}
+
 static const char train_folder[] = "train/"; // "train/cat/1.png" is also known as "cat/1.png"
 
 // A pattern without a slash is held against the last part of each name.
@@ -199,5 +234,7 @@ lt_status lti_matcher_find(lti_matcher *m, const char *text, const int64_t **row
         memcpy(whole + sizeof train_folder - 1, text, strlen(text) + 1);
         *n = find_entries(m->full, d->n, whole, strlen(whole), false, m->row);
     }
+    if (!*n && strchr(text, '/'))
+        *n = find_longer(m, text, m->row);
     return LT_OK;
 }

@@ -95,7 +95,7 @@ lt_status lti_shard_parse(lti_tar *tar, const char *label, lt_split split, lti_i
 {
     sample s = {0};
     lt_status status = LT_OK;
-    list->numbered = true;
+    list->numbered = list->archived = true;
     for (;;) {
         const char *name;
         int64_t size;
@@ -217,6 +217,7 @@ lt_status lti_read_tar_folder(const lti_open_args *args, const char *file, lti_r
     bool has_test = false;
     lt_status status = LT_OK;
     LT_TRY(lti_image_list_init(&list, args));
+    list.archived = true;
     for (int pass = 0; pass < 2 && status == LT_OK; pass++) {
         lti_tar *tar;
         LT_TRY_GOTO(lti_tar_open(file, &tar), out);

@@ -321,6 +321,21 @@ static void shards(void **state)
     }
     assert_int_equal(ds->split[LT_TEST].n, 1);
     assert_int_equal(ds->split[LT_TEST].x[0], 30);
+    // a request names samples by their files in the shards
+    static const char *const requests[] = {"name:002.png", "name:train-001.tar/002.png", "name:*2.png"};
+    assert_string_equal(ds->split[LT_TRAIN].name[0], "train-000.tar/x/000.png");
+    assert_string_equal(ds->split[LT_TRAIN].name[2], "train-001.tar/002.png");
+    for (size_t k = 0; k < sizeof requests / sizeof *requests; k++) {
+        lt_index_set f;
+        assert_ok(lt_forget_parse(ds, requests[k], 1, &f));
+        assert_int_equal(f.n, 1);
+        assert_int_equal(f.row[0], 2);
+        lt_index_set_clear(&f);
+    }
+    lt_index_set in_folder;
+    assert_ok(lt_forget_parse(ds, "name:x/001.png", 1, &in_folder));
+    assert_int_equal(in_folder.row[0], 1);
+    lt_index_set_clear(&in_folder);
     // the same in folders, and one shard alone
     put_tar("wds2/train/000.tar", a, sizeof a / sizeof *a);
     put_tar("wds2/train/001.tar", b, 3);

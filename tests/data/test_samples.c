@@ -69,6 +69,12 @@ static void test_names(void **state)
     digest[16] = '\0';
     snprintf(spec, sizeof spec, "digest:%s", digest);
     assert_forgets(ds, spec, "5 7");
+    lt_sample_digest(ds, LT_TRAIN, 0, digest);
+    assert_forgets(ds, list_of(digest), "0"); // without the word before it
+    snprintf(spec, sizeof spec, "who,digest\nann,%.20s\n", digest);
+    assert_forgets(ds, list_of(spec), "0");
+    snprintf(spec, sizeof spec, "name:%s", in_scratch("set/train/cat/1.png")); // as `find` prints it
+    assert_forgets(ds, spec, "0");
     assert_forgets(ds, list_of("cat/2.png\r\n\n  dog/4.png  \n6\n"), "1 4 6");
     assert_forgets(ds, list_of("who,file\nann,\"cat/2.png\"\nbob,5.png\n"), "1 5");
     assert_forgets(ds, column_of("who,photo\n3,\"cat/2.png\"\n4,5.png\n", "photo"), "1 5");
@@ -83,6 +89,19 @@ static void test_names(void **state)
                  "line 3: '1.png' is the name of several samples, for example train/cat/1.png; line 4: "
                  "'cat/2.png' was named before",
                  lt_forget_parse(ds, list_of("gone.png\ncat/2.png\n1.png\ncat/2.png\n"), 1, &f));
+    assert_fails(
+        LT_E_FORMAT,
+        "4 of its lines do not name one sample each: line 1: index 300 is out of range, expected 0..7; line 3: "
+        "index 2 appears twice, first in line 2; line 4: 'x.png' is no training sample; line 5: digest '12ab'",
+        lt_forget_parse(ds, list_of("300\n2\n2\nx.png\ndigest:12ab\n"), 1, &f));
+    assert_fails(LT_E_FORMAT, "list.csv:2: digest '12ab': expected 16",
+                 lt_forget_parse(ds, list_of("2\ndigest:12ab\n"), 1, &f));
+    char many[1024] = "";
+    for (int i = 0; i < 60; i++)
+        snprintf(many + strlen(many), sizeof many - strlen(many), i == 40 ? "2\n" : "none-%d.png\n", i);
+    assert_fails(LT_E_FORMAT, "; and lines 13-40, 42-60", lt_forget_parse(ds, list_of(many), 1, &f));
+    assert_fails(LT_E_USAGE, "no training sample has this name",
+                 lt_forget_parse(ds, "name:/elsewhere/train/cat/1.png", 1, &f)); // a file of another folder
     assert_fails(LT_E_FORMAT, "the column that was requested",
                  lt_forget_parse(ds, column_of("who,photo\n3,cat/2.png\n", "picture"), 1, &f));
     assert_fails(LT_E_FORMAT, "neither an index nor a header", lt_forget_parse(ds, list_of("who,photo\n3,x\n"), 1, &f));
