@@ -66,8 +66,9 @@ static lt_status run(cli_call *call)
     if (is_set(o->data))
         LT_TRY(cli_dataset(call, o->data, &ds));
     lt_status status = lt_trained_model_open(o->run, &o->file, ds, &model);
-    if (status == LT_OK)
-        status = cli_model_other_data(call, &model, o->data, &ds);
+    if (status == LT_OK) // a forget set is of the data of the training
+        status = is_set(o->forget) ? cli_model_data(call, &model, o->data, &ds)
+                                   : cli_model_other_data(call, &model, o->data, &ds);
     if (status == LT_OK)
         status = evaluate(call, &model, ds);
     lt_trained_model_close(&model);

@@ -87,18 +87,22 @@ lt_status lti_run_list_files(const char *dir, char **text)
     return status;
 }
 
-// DONE has the digest of the list itself.
+// DONE has the digest of the list itself, which must be there when it has.
 static lt_status check_list(const char *dir, const char *list)
 {
-    char found[65], *path = lti_asprintf("%s/DONE", dir), *text = NULL;
+    struct stat st;
+    char found[65] = "", *path = lti_asprintf("%s/DONE", dir), *text = NULL;
     size_t n;
     lt_status status = path ? LT_OK : LTI_NOMEM("run directory");
     LT_TRY_GOTO(status, done);
     LT_TRY_GOTO(lt_read_file(path, MAX_BYTES, &text, &n), done);
-    LT_TRY_GOTO(lt_file_digest(list, found), done);
+    if (stat(list, &st) == 0)
+        LT_TRY_GOTO(lt_file_digest(list, found), done);
     json_t *done_json = json_loads(text, 0, NULL);
     const char *expected = json_string_value(json_object_get(done_json, "files_digest"));
-    if (expected && strcmp(expected, found) != 0)
+    if (expected && !*found)
+        status = LT_FAIL(LT_E_INTEGRITY, "%s: expected the digests of the run's files, found no file", list);
+    else if (expected && strcmp(expected, found) != 0)
         status = LT_FAIL(LT_E_INTEGRITY, "%s: it was changed after the run: expected digest %.16s..., found %.16s...",
                          list, expected, found);
     json_decref(done_json);
@@ -131,9 +135,12 @@ static lt_status open_list(const char *dir, json_t **files)
     json_error_t error;
     *files = NULL;
     lt_status status = path ? LT_OK : LTI_NOMEM("run directory");
-    if (status != LT_OK || stat(path, &st) != 0)
+    const bool has_list = path && stat(path, &st) == 0;
+    if (status != LT_OK || (!has_list && !lt_run_is_done(dir)))
         goto done;
     LT_TRY_GOTO(check_list(dir, path), done);
+    if (!has_list)
+        goto done;
     LT_TRY_GOTO(lt_read_file(path, MAX_BYTES, &text, &n), done);
     *files = lti_json_parse(text, n, 0, &error);
     lti_free(text);

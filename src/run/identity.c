@@ -135,6 +135,20 @@ static lt_status identify(const lt_trained_model *m, const char *path, lt_datase
     return status;
 }
 
+lt_status lti_remember_samples(const lt_trained_model *base, const lt_dataset *ds, const lt_result_dir *to,
+                               lt_model *model)
+{
+    char *list = find_list(base);
+    const bool is_known = list != NULL;
+    lti_free(list);
+    if (!lt_trained_model_meta(base, "lethe.data")) {
+        const lt_provenance p = {.ds = ds, .is_trained = !model->class_names};
+        LT_TRY(lt_model_set_provenance(model, &p));
+        LT_TRY(lt_model_set_meta(model, "lethe.data", ds->spec));
+    }
+    return is_known ? LT_OK : lt_result_dir_add_samples(to, ds);
+}
+
 // The first class that has another name in the data; -1 = none, or names are not known.
 static int find_other_class(const lt_trained_model *m, const lt_dataset *ds)
 {

@@ -255,11 +255,8 @@ static lt_status save_model(const quantizing *q)
     const lt_quantize_order *o = q->order;
     char path[LT_RESULT_PATH_MAX], digest[65];
     lt_optset_digest(o->set, digest);
-    // What a checkpoint of another program was trained on is not known; it was quantized with this.
-    const lt_provenance p = {.ds = o->ds,
-                             .is_trained = !lt_trained_model_meta(o->base, "lethe.data"),
-                             .config_digest = digest,
-                             .parent_digest = q->parent_digest};
+    const lt_provenance p = {.ds = o->ds, .config_digest = digest, .parent_digest = q->parent_digest};
+    LT_TRY(lti_remember_samples(o->base, o->ds, &q->to, q->model));
     LT_TRY(lt_model_set_provenance(q->model, &p));
     LT_TRY(lt_model_set_meta(q->model, "lethe.quant", method_name(o)));
     LT_TRY(copy_forgotten(q));

@@ -54,6 +54,10 @@ lt_status lti_forgotten_write(const lt_dataset *ds, const lt_index_set *rows, co
 // ---- identity.c
 // The sample list of the run or of the nearest one that it comes from; *found = false when there is none.
 lt_status lti_sample_list_find(const lt_trained_model *m, lt_sample_list **list, bool *found);
+// A run that is made from a model file remembers what the file cannot: the data, in the metadata of its model, and
+// their samples by content. Does nothing for a base that knows them.
+lt_status lti_remember_samples(const lt_trained_model *base, const lt_dataset *ds, const lt_result_dir *to,
+                               lt_model *model);
 
 // ---- earlier_data.c: the data of the trainings before the last one, without the samples that must be forgotten
 typedef struct lti_earlier { // owned

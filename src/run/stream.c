@@ -364,6 +364,7 @@ static lt_status save_artefacts(const lti_stream *s)
     lt_model *m = s->last.model;
     const lt_provenance p = {
         .parent_digest = s->base_digest, .forget_digest = s->forget_digest, .forgotten_digest = s->forgotten_digest};
+    LT_TRY(lti_remember_samples(s->order->base, s->order->ds, &s->to, m));
     LT_TRY(lt_model_set_provenance(m, &p));
     LT_TRY(lt_model_save(m, s->to.model));
     LT_TRY(lt_run_path(s->to.run, "signals.npz", path, sizeof path));

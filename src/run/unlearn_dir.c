@@ -230,6 +230,7 @@ static lt_status save_artefacts(lti_unlearning *u)
                              .parent_digest = u->parent_digest,
                              .forgotten_digest = u->forgotten_digest,
                              .forget_digest = u->forget_digest};
+    LT_TRY(lti_remember_samples(u->order->base, u->order->ds, &u->to, u->model));
     LT_TRY(lt_model_set_provenance(u->model, &p));
     if (u->order->method->needs & LT_FROM_SCRATCH)
         LT_TRY(lti_recipe_set_earlier(u->model, u->history.stage, u->earlier.n));

@@ -45,6 +45,37 @@ sed 's/"signals.npz": "./"signals.npz": "x/' pattern/files.json >edited/files.js
 error 4 "edited/files.json: it was changed after the run" audit --quiet edited --oracle pattern
 rm -r edited
 
+rm pattern/files.json
+error 4 "pattern/files.json: expected the digests of the run's files, found no file" audit --quiet pattern --oracle pattern
+
+# A request that names what it has: patterns in a stream, indices of other data in an evaluation.
+printf 'name:*1.png\nname:*2.png\n' >requests.txt
+run 0 unlearn base $quick --requests requests.txt --out named --json
+same "requests by pattern" "$(value out n_requests)" 2
+[ -s named/samples.safetensors ] && fail "a stream repeats the samples that its base remembers"
+printf '0\n1\n' >indices.csv
+for quiet in "" --quiet; do
+    error 4 "none of its samples is one that base was trained on" \
+        eval base $quiet --data synthetic,train-limit=30,test-limit=20,subset-seed=9 --forget file:indices.csv
+done
+
+# A checkpoint that is unlearned as a file: the child remembers what the file cannot.
+says="--model resnet18:width=1 --normalize none"
+pth="$SOURCE/tests/golden/checkpoints/plain-torch2.15.pth"
+cp -r photos kept
+run 0 unlearn "$pth" $says --data folder:kept $quick --forget name:*7.png --out child
+[ -s child/samples.safetensors ] || fail "a run made from a file does not remember its training set"
+rm "$(find kept/train -name '*7.png' | head -1)"
+wanted=$(cd kept/train && ls -d */* | grep -v '7.png' | head -1)
+run 0 unlearn child $quick --forget "name:$wanted" --out grandchild
+contains err "samples found by content, 1 forgotten ones are gone"
+"$LETHE" data list folder:photos | grep "/$wanted," | cut -d, -f1 >index
+same "its index after the deletion" "$(sed -n 2p grandchild/forget.csv)" "$(cat index)"
+for quiet in "" --quiet; do
+    error 4 "none of its samples is one that child was trained on" \
+        unlearn child $quick $quiet --data synthetic,train-limit=30,test-limit=20,subset-seed=9 --forget file:indices.csv --out x
+done
+
 # The files of the first request are deleted: the second one still means the right images, and indices are the old ones.
 rm "photos/train/$first"
 printf '%s\n' "$second" >request2.txt
