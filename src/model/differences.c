@@ -1,5 +1,6 @@
 // differences.c - the tensors of a file held against those of an architecture: what is missing, extra or misshapen.
 #include "model/key_map.h"
+#include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -60,13 +61,42 @@ static bool has_batch_norm(const lt_model *m, const char *counter, size_t stem)
     return len < LTI_NAME_MAX && lt_graph_find(m->graph, name) != LT_NONE;
 }
 
+// The number that a counter holds: a checkpoint that was cast as a whole has it as another type.
+static bool read_counter(const lt_tensor *t, int64_t *value)
+{
+    static const double most = 9e15; // below, every integer is a double
+    int32_t narrow;
+    double wide = 0;
+    float single;
+    if (t->dtype == LT_I64 && t->n_bytes == sizeof *value) {
+        memcpy(value, t->data, sizeof *value);
+        return true;
+    }
+    if (t->dtype == LT_I32 && t->n_bytes == sizeof narrow) {
+        memcpy(&narrow, t->data, sizeof narrow);
+        *value = narrow;
+        return true;
+    }
+    if (t->dtype == LT_F32 && t->n_bytes == sizeof single) {
+        memcpy(&single, t->data, sizeof single);
+        wide = (double)single;
+    } else if (t->dtype == LT_F64 && t->n_bytes == sizeof wide) {
+        memcpy(&wide, t->data, sizeof wide);
+    } else {
+        return false;
+    }
+    if (!(fabs(wide) < most) || wide != floor(wide))
+        return false;
+    *value = (int64_t)wide;
+    return true;
+}
+
 // num_batches_tracked is a non-negative integer; *count becomes the largest one.
 static lt_status check_counter(const char *path, const lt_tensor *t, int64_t *count)
 {
     int64_t value;
-    if (t->dtype != LT_I64 || t->n_bytes != sizeof value)
-        return LT_FAIL(LT_E_FORMAT, "%s: tensor %s: expected one 64-bit integer", path, t->name);
-    memcpy(&value, t->data, sizeof value);
+    if (!read_counter(t, &value))
+        return LT_FAIL(LT_E_FORMAT, "%s: tensor %s: expected one integer", path, t->name);
     if (value < 0)
         return LT_FAIL(LT_E_FORMAT, "%s: tensor %s: expected 0 or more, found %lld", path, t->name, (long long)value);
     if (value > *count)
