@@ -70,6 +70,7 @@ lt_status lti_doc_init(lti_doc *d, const lt_report_spec *spec)
 void lti_doc_clear(lti_doc *d)
 {
     lti_buf_clear(&d->b);
+    lti_buf_clear(&d->answer);
     for (int g = 0; g < d->n_groups; g++)
         lti_free(d->group[g].name);
     lti_free(d->group);

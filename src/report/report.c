@@ -23,14 +23,16 @@ static void contents(lti_buf *b, const lti_doc *d)
     lti_buf_printf(b, "</ul></nav>\n");
 }
 
-static void put_head(lti_buf *b, const lt_report_spec *spec)
+static void put_head(lti_buf *b, const lti_doc *d)
 {
+    const lt_report_spec *spec = d->spec;
     lti_html_head(b, spec->title);
     lti_buf_printf(b, "<h1>");
     lti_html_text(b, spec->title);
     lti_buf_printf(b, "</h1>\n<p class=\"lead\">");
     lti_html_text(b, spec->subtitle);
     lti_buf_printf(b, "</p>\n");
+    lti_buf_add(b, d->answer.data ? d->answer.data : "", d->answer.n);
     if (spec->note) {
         lti_buf_printf(b, "<p>");
         lti_html_text(b, spec->note);
@@ -46,11 +48,11 @@ lt_status lt_report_html(const lt_report_spec *spec, const char *path)
     LT_TRY(lti_doc_init(&d, spec));
     for (int i = 0; i < lti_n_sections; i++)
         LT_TRY_GOTO(lti_sections[i]->put(&d), done);
-    put_head(&b, spec);
+    put_head(&b, &d);
     contents(&b, &d);
     lti_buf_add(&b, d.b.data ? d.b.data : "", d.b.n);
     lti_html_tail(&b);
-    if (b.failed || d.b.failed)
+    if (b.failed || d.b.failed || d.answer.failed)
         status = LTI_NOMEM("report");
     else
         LT_TRY_GOTO(lt_write_file_atomic(path, b.data, b.n), done);

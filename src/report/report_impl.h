@@ -34,7 +34,8 @@ typedef struct lti_group { // rows of one method, in their order
 enum { LTI_MAX_SECTIONS = 20 };
 typedef struct lti_doc {
     const lt_report_spec *spec;
-    lti_buf b; // of the body
+    lti_buf b;      // of the body
+    lti_buf answer; // the sentence that the page opens with; empty where it compares nothing
     int n_groups, *row_index;
     lti_group *group;
     int n_figures, n_sections;

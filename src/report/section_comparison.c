@@ -108,32 +108,51 @@ static void put_verdict(lti_doc *d, const char *verdict)
     lti_buf_puts(&d->b, "</td>");
 }
 
-// Which method came nearest to retraining, and whether that means anything.
+static bool has_lint_error(const lt_report_spec *s)
+{
+    for (int i = 0; i < s->n_lint; i++)
+        if (s->lint[i].severity == LT_LINT_ERROR)
+            return true;
+    return false;
+}
+
+static void put_nearest(lti_doc *d, const lt_report_row *nearest, const lt_report_row *original)
+{
+    lti_buf *b = &d->b;
+    const double gap = lti_row_metric(nearest, LT_METRIC_GAP_MIS);
+    const double before = original ? lti_row_metric(original, LT_METRIC_GAP_MIS) : (double)NAN;
+    lti_row_name(d, nearest);
+    lti_buf_printf(b, " came nearest to retraining, with an average gap of %.2f points", 100 * gap);
+    if (isfinite(before))
+        lti_buf_printf(b, " where the original model has %.2f", 100 * before);
+    if (gap >= before)
+        lti_buf_puts(b, ", so that no method is nearer than the model that has forgotten nothing");
+    lti_buf_puts(b, has_lint_error(d->spec) ? "; errors of the linter say that the comparison means little."
+                    : has_verdict(nearest, LT_VERDICT_SAME)
+                        ? "; over all metrics it is indistinguishable from retraining."
+                    : has_verdict(nearest, LT_VERDICT_DIFFERENT)
+                        ? "; over all metrics it is distinguishable from retraining."
+                        : "; without several retrained models it is not known whether that is more than chance.");
+}
+
+// Which method came nearest to retraining, and whether that means anything: what the page opens with.
 static void put_answer(lti_doc *d)
 {
     const lt_report_spec *s = d->spec;
     const lt_report_row *original = find_role(s, LT_ROW_ORIGINAL), *nearest = find_nearest(s);
-    lti_buf *b = &d->b;
-    lti_buf_puts(b, "<p class=\"answer\">");
-    if (!find_role(s, LT_ROW_ORACLE) || !nearest) {
-        lti_buf_puts(b, "No retrained model is among these runs: nothing here says how near a method came to it.");
-    } else if (has_verdict(original, LT_VERDICT_CANNOT_TELL)) {
-        lti_buf_puts(b, "This study cannot tell: the original model, which has forgotten nothing, is itself "
-                        "indistinguishable from retraining on these samples.");
-    } else {
-        const double gap = 100 * lti_row_metric(nearest, LT_METRIC_GAP_MIS);
-        const double before = original ? 100 * lti_row_metric(original, LT_METRIC_GAP_MIS) : (double)NAN;
-        lti_row_name(d, nearest);
-        lti_buf_printf(b, " came nearest to retraining, with an average gap of %.2f points", gap);
-        if (isfinite(before))
-            lti_buf_printf(b, " where the original model has %.2f", before);
-        lti_buf_puts(b, has_verdict(nearest, LT_VERDICT_SAME)
-                            ? "; over all metrics it is indistinguishable from retraining."
-                        : has_verdict(nearest, LT_VERDICT_DIFFERENT)
-                            ? "; over all metrics it is distinguishable from retraining."
-                            : "; without several retrained models it is not known whether that is more than chance.");
-    }
-    lti_buf_puts(b, "</p>\n");
+    const lti_buf page = d->b; // written in its place: links to rows are the document's
+    d->b = (lti_buf){0};
+    lti_buf_puts(&d->b, "<p class=\"answer\">");
+    if (!find_role(s, LT_ROW_ORACLE) || !nearest)
+        lti_buf_puts(&d->b, "No retrained model is among these runs: nothing here says how near a method came to it.");
+    else if (has_verdict(original, LT_VERDICT_CANNOT_TELL))
+        lti_buf_puts(&d->b, "This study cannot tell: the original model, which has forgotten nothing, is itself "
+                            "indistinguishable from retraining on these samples.");
+    else
+        put_nearest(d, nearest, original);
+    lti_buf_puts(&d->b, "</p>\n");
+    d->answer = d->b;
+    d->b = page;
 }
 
 static lt_status put_comparison(lti_doc *d)
