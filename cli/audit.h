@@ -18,6 +18,7 @@ void cli_lint_print(const json_t *lint, FILE *out);
 typedef struct cli_compare_options {
     const char *const *runs;
     int n_runs;
+    const lt_model_fallback *file;    // of model files among them
     const char *attacks, *references; // as of `lethe audit`; NULL = default
     const lt_audit_cfg *audit;
     const lt_verdict_cfg *verdict; // NULL = defaults

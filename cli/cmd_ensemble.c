@@ -3,6 +3,7 @@
 #include <math.h>
 
 struct opts {
+    lt_model_fallback file; // of surrogates
     const char *data, *members, *init, *attack, *eps, *target, *surrogates, *report;
     int32_t norm, steps, restarts;
     double step_size;
@@ -45,6 +46,7 @@ static const cli_group groups[] = {
     {"clip", "Spectral clipping", lt_clip_norm_options, offsetof(struct opts, clip), LT_OPTGROUP_FLAGS},
     {"clip", "Clipping", lt_clip_rule_options, offsetof(struct opts, clip), LT_OPTGROUP_FLAGS},
     {"", "Evaluation", evaluation, 0, LT_OPTGROUP_FLAGS},
+    CLI_MODEL_FILE_GROUP(struct opts, file),
     {NULL, NULL, NULL, 0, 0},
 };
 
@@ -95,13 +97,21 @@ static void print_train(const json_t *r, FILE *out)
 
 // ---- eval
 
-static lt_status open_surrogates(cli_call *call, lt_model_list *list)
+// Surrogates that are files of other tools take the images of the ensemble.
+static lt_status open_surrogates(cli_call *call, const lt_model_list *e, lt_model_list *list)
 {
+    const struct opts *o = call->opts;
+    lt_model_fallback file = o->file;
+    const lt_model_shape *shape = &e->model[0]->shape;
+    char input[64];
     cli_list names = {0};
     lt_status status = LT_OK;
+    snprintf(input, sizeof input, "%dx%dx%d", shape->c, shape->h, shape->w);
+    if (!file.input || !*file.input)
+        file.input = input;
     cli_list_option(&names, call, "surrogates");
     for (int i = 0; i < names.n && status == LT_OK; i++)
-        status = lt_model_list_add(list, names.item[i], NULL, NULL);
+        status = lt_model_list_add(list, names.item[i], lt_run_is_done(names.item[i]) ? NULL : &file, NULL);
     cli_list_clear(&names);
     return status;
 }
@@ -166,7 +176,7 @@ static lt_status run_eval(cli_call *call)
         status =
             LT_FAIL(LT_E_INPUT, "%s: expected the directory of an ensemble, found a single model", call->positional[1]);
     if (status == LT_OK)
-        status = open_surrogates(call, &surrogates);
+        status = open_surrogates(call, &e, &surrogates);
     if (status == LT_OK)
         status = evaluate(call, &e, &surrogates);
     lt_model_list_clear(&e);

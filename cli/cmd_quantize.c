@@ -63,7 +63,7 @@ static lt_status open_job(cli_call *call, struct job *job)
     LT_TRY(lt_trained_model_open(o->run, &o->file, job->ds, &job->src));
     LT_TRY(cli_model_data(call, &job->src, o->data, &job->ds));
     if (o->reaudit && o->oracle && *o->oracle)
-        LT_TRY(lt_trained_model_open(o->oracle, NULL, NULL, &job->oracle));
+        LT_TRY(lt_trained_model_open(o->oracle, &o->file, lt_run_is_done(o->oracle) ? NULL : job->ds, &job->oracle));
     cli_catch_signals(call->session);
     return cli_env(call, &job->env);
 }

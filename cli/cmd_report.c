@@ -7,9 +7,11 @@
 struct opts {
     const char *out, *title, *markdown, *csv, *references, *attacks, *audit_json;
     int32_t format;
-    bool force, with_images;
+    bool force, with_images, allow_lint;
+    lt_model_fallback file;
     lt_audit_cfg audit;
     lt_verdict_cfg verdict;
+    lt_run_comparison comparison; // no option: what check and release need
 };
 static const char usual_title[] = "Unlearning report";
 static const lt_opt_value formats[] = {
@@ -30,11 +32,14 @@ static const lt_option own[] = {
            "results of `lethe audit --json` of these runs, separated by commas or the option repeated; RUN/audit.json "
            "is read where there is one"),
     LT_BOOL(struct opts, with_images, 0, "show forgotten images and their adversarial examples on the page"),
+    LT_BOOL(struct opts, allow_lint, 1,
+            "exit with code 0 although the linter found an error, which the page says; --no-allow-lint: with code 6"),
     LT_BOOL(struct opts, force, 0, "overwrite files of another kind"),
     LT_OPT_END,
 };
 static const cli_group groups[] = {
     {"", "Output", own, 0, LT_OPTGROUP_FLAGS},
+    CLI_MODEL_FILE_GROUP(struct opts, file),
     {"audit", "Audit", lt_audit_options, offsetof(struct opts, audit), LT_OPTGROUP_FLAGS},
     {"audit", "Verdict", lt_verdict_options, offsetof(struct opts, verdict), LT_OPTGROUP_FLAGS},
     {NULL, NULL, NULL, 0, 0},
@@ -78,7 +83,7 @@ static lt_status run_study(cli_call *call)
 static lt_status run(cli_call *call)
 {
     struct opts *o = call->opts;
-    lt_run_comparison c = {0};
+    lt_run_comparison *c = &o->comparison;
     cli_list audits = {0};
     lt_status status = LT_OK;
     if (call->n_positional < 1) {
@@ -92,6 +97,7 @@ static lt_status run(cli_call *call)
     cli_list_option(&audits, call, "audit-json");
     const cli_compare_options compare = {.runs = call->positional,
                                          .n_runs = call->n_positional,
+                                         .file = &o->file,
                                          .attacks = o->attacks,
                                          .references = o->references,
                                          .audit = &o->audit,
@@ -103,13 +109,25 @@ static lt_status run(cli_call *call)
                                 .with_images = o->with_images,
                                 .audits = (const char *const *)audits.item,
                                 .n_audits = audits.n};
-    LT_TRY_GOTO(cli_compare(call, &compare, &c), done);
-    LT_TRY_GOTO(cli_compare_report(call, &c, &report, &files), done);
-    LT_TRY_GOTO(cli_json_take(lt_run_comparison_json(&c, files.page), &call->result), done);
+    LT_TRY_GOTO(cli_compare(call, &compare, c), done);
+    LT_TRY_GOTO(cli_compare_report(call, c, &report, &files), done);
+    LT_TRY_GOTO(cli_json_take(lt_run_comparison_json(c, files.page), &call->result), done);
 done:
-    lt_run_comparison_clear(&c);
     cli_list_clear(&audits);
     return status;
+}
+
+// The page is written in either case, and its first sentence says it too.
+static lt_status check(const cli_call *call)
+{
+    const struct opts *o = call->opts;
+    return lt_run_comparison_check(&o->comparison, o->allow_lint);
+}
+
+static void release(cli_call *call)
+{
+    struct opts *o = call->opts;
+    lt_run_comparison_clear(&o->comparison);
 }
 
 // Warnings of all rows, then those of single rows that are not said of all.
@@ -164,5 +182,7 @@ const cli_verb cli_verb_report = {
     .prepare = cli_attacks_bind,
     .more_help = cli_attacks_help,
     .run = run,
+    .check = check,
     .print = print,
+    .release = release,
 };

@@ -14,6 +14,7 @@ lt_status cli_compare(cli_call *call, const cli_compare_options *o, lt_run_compa
     const lt_compare_spec spec = {.run = o->runs,
                                   .n_runs = o->n_runs,
                                   .ds = call->session->data,
+                                  .fallback = o->file,
                                   .attacks = &attacks,
                                   .audit = o->audit,
                                   .verdict = o->verdict,

@@ -63,7 +63,7 @@ typedef struct lt_audit_subject { // one model
     const lt_model *model; // when it is open already
     // Opens the model, owned by the caller; NULL: there is only `model`, or nothing but outputs.
     lt_status (*open)(const struct lt_audit_subject *s, lt_model **model);
-    void *self;
+    const void *self; // of `open`
 } lt_audit_subject;
 typedef struct lt_audit_in {
     lt_audit_subject unlearned;        // the audited model

@@ -66,6 +66,8 @@ typedef struct lt_compare_spec {
     const char *const *run; // (n_runs) methods, oracles (made by a method that retrains), perhaps the original model;
     int n_runs;             // and directories of request streams, and runs of `lethe quantize`
     lt_dataset *ds;         // as of lt_audit_order
+    const lt_model_fallback
+        *fallback; // for files of other tools: the original model may be one. NULL = as the runs say
     const lt_mia_set_spec *attacks;
     const lt_audit_cfg *audit;
     const lt_verdict_cfg *verdict; // NULL = defaults
@@ -92,6 +94,8 @@ LT_API const lt_trained_model *lt_run_comparison_model(const lt_run_comparison *
 // {"report", "n_forget", "rows", "lint"}: rows as lt_comparison_json. report: where the page was written. malloc'ed,
 // NULL = out of memory.
 LT_API char *lt_run_comparison_json(const lt_run_comparison *c, const char *report);
+// LT_E_CHECK when the linter found an error in a row, unless allow_lint.
+LT_API lt_status lt_run_comparison_check(const lt_run_comparison *c, bool allow_lint);
 LT_API bool lt_same_path(const char *a, const char *b); // one directory under two names is one
 
 LT_END_DECLS

@@ -9,7 +9,7 @@ static lt_status open_signals(const lti_original_spec *spec, lt_signals **s)
     char digest[65];
     if (spec->of_signals)
         return lt_signals_open(spec->name, s);
-    lt_status status = lt_trained_model_open(spec->name, NULL, spec->ds, &m);
+    lt_status status = lti_related_open(spec->name, spec->fallback, spec->of->unlearned.model, spec->ds, &m);
     if (status == LT_OK && *spec->expected_digest) {
         lt_model_digest(m.model, digest);
         if (strcmp(digest, spec->expected_digest) != 0)

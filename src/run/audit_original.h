@@ -18,7 +18,8 @@ typedef struct lti_original_spec {
     const lt_dataset *ds; // of runs
     const lt_sample_sets *sets;
     const lt_env *env;
-    const lt_audit_in *of; // the audit of a model that was made from it: oracles, attacks, verdict
+    const lt_model_fallback *fallback; // of a file of another tool; may be NULL
+    const lt_audit_in *of;             // the audit of a model that was made from it: oracles, attacks, verdict
     const lt_audit_cfg *audit;
 } lti_original_spec;
 // LT_E_INTEGRITY for other weights, LT_E_FORMAT for outputs of other samples; errors of opening and measuring. Clear it

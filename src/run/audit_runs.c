@@ -48,8 +48,10 @@ static lt_events *events_of(const audit_job *job)
 
 static lt_status open_subject(const lt_audit_subject *s, lt_model **model)
 {
+    const audit_job *job = s->self;
     lt_trained_model m;
-    const lt_status status = lt_trained_model_open(s->name, NULL, NULL, &m);
+    const lt_status status = lti_related_open(s->name, job->o->fallback, job->model[0].source.model,
+                                              lti_is_dir(s->name) ? NULL : job->ds, &m);
     *model = status == LT_OK ? m.model : NULL;
     if (status == LT_OK)
         m.model = NULL; // the caller's
@@ -58,9 +60,9 @@ static lt_status open_subject(const lt_audit_subject *s, lt_model **model)
 }
 
 // Opened again when an audit kind asks for the model.
-static lt_audit_subject make_subject(const lt_trained_model *m, const char *name)
+static lt_audit_subject make_subject(const audit_job *job, const lt_trained_model *m, const char *name)
 {
-    lt_audit_subject s = {.name = name, .open = open_subject};
+    lt_audit_subject s = {.name = name, .open = open_subject, .self = job};
     if (m && m->model)
         lt_model_identify(m->model, &s.identity);
     return s;
@@ -146,7 +148,7 @@ static lt_status open_oracle_run(audit_job *job, int i)
     if (status == LT_OK)
         status = check_data(job, &m);
     if (status == LT_OK) {
-        job->oracle[i] = make_subject(&m, name);
+        job->oracle[i] = make_subject(job, &m, name);
         status = lt_trained_model_signals(&m, job->ds, &job->sets, job->o->env, &s);
     }
     if (status == LT_OK)
@@ -231,6 +233,7 @@ static lt_status measure_original(audit_job *job, model_job *m, const char *name
                                     .ds = job->ds,
                                     .sets = &job->sets,
                                     .env = o->env,
+                                    .fallback = o->fallback,
                                     .of = &m->in,
                                     .audit = o->audit};
     lti_run_stage(events_of(job), "auditing the original %s", name);
@@ -273,9 +276,9 @@ static lt_status find_original(const audit_job *job, model_job *m)
     if (!m->original_name)
         return LTI_NOMEM("parent");
     if (*m->parent_name)
-        m->parent = make_subject(NULL, m->parent_name);
+        m->parent = make_subject(job, NULL, m->parent_name);
     if (*m->original_name)
-        m->original = make_subject(NULL, m->original_name);
+        m->original = make_subject(job, NULL, m->original_name);
     if (!job->o->representation || is_set(given) || !*m->original_name)
         return LT_OK;
     const lt_status status = lti_check_parent(&m->source, m->original_name);
@@ -469,7 +472,8 @@ static lt_status finish_model(audit_job *job, model_job *m)
 static lt_status audit_further(audit_job *job, model_job *m)
 {
     lti_run_stage(events_of(job), "auditing %s", m->name);
-    LT_TRY(lt_trained_model_open(m->name, NULL, NULL, &m->source));
+    const bool is_run = lti_is_dir(m->name);
+    LT_TRY(lt_trained_model_open(m->name, is_run ? NULL : job->o->fallback, is_run ? NULL : job->ds, &m->source));
     LT_TRY(check_data(job, &m->source));
     LT_TRY(prepare_run(job, m));
     LT_TRY(measure_run(job, m));
@@ -575,13 +579,12 @@ char *lt_audit_result_json(const lt_audit_result *result)
     return lt_audit_reports_json(result->report, result->n);
 }
 
-static lt_status check_lint(const lt_audit_report *r)
+lt_status lti_check_lint(const char *name, const lt_lint *lint)
 {
-    for (int i = 0; i < r->lint.n; i++) {
-        if (r->lint.item[i].severity != LT_LINT_ERROR)
+    for (int i = 0; i < lint->n; i++) {
+        if (lint->item[i].severity != LT_LINT_ERROR)
             continue;
-        LT_FAIL(LT_E_CHECK, "%s: the linter found an error (%s): %s", r->in->unlearned.name, r->lint.item[i].id,
-                r->lint.item[i].text);
+        LT_FAIL(LT_E_CHECK, "%s: the linter found an error (%s): %s", name, lint->item[i].id, lint->item[i].text);
         return lt_error_hint("the metrics do not say what they seem to; --allow-lint accepts them");
     }
     return LT_OK;
@@ -596,6 +599,6 @@ lt_status lt_audit_result_check(const lt_audit_result *result, double max_gap, b
                            result->report[i]->in->unlearned.name, gap, max_gap);
     }
     for (int i = 0; i < result->n && !allow_lint; i++)
-        LT_TRY(check_lint(result->report[i]));
+        LT_TRY(lti_check_lint(result->report[i]->in->unlearned.name, &result->report[i]->lint));
     return LT_OK;
 }

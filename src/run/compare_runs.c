@@ -77,14 +77,15 @@ static lt_status fill_row(const lt_trained_model *m, lt_comparison_row *row)
     return add_options(m, row);
 }
 
-static lt_status add_run(lt_run_comparison *c, const char *run)
+static lt_status add_run(const lt_compare_spec *spec, lt_run_comparison *c, const char *run)
 {
+    const lt_model *kin = c->n_models > 0 ? c->model[0].model : NULL;
     lt_comparison_row *row;
     lt_trained_model *longer = lti_realloc(c->model, ((size_t)c->n_models + 1) * sizeof *longer);
     if (!longer)
         return LTI_NOMEM("comparison");
     c->model = longer;
-    LT_TRY(lt_trained_model_open(run, NULL, NULL, &c->model[c->n_models++]));
+    LT_TRY(lti_related_open(run, spec->fallback, kin, NULL, &c->model[c->n_models++]));
     LT_TRY(lt_comparison_add(&c->comparison, &row));
     return fill_row(&c->model[c->n_models - 1], row);
 }
@@ -128,16 +129,22 @@ bool lt_same_path(const char *a, const char *b)
 
 static lt_status add_runs(const lt_compare_spec *spec, lt_run_comparison *c)
 {
-    for (int i = 0; i < spec->n_runs; i++) {
-        bool is_row;
+    bool is_row;
+    for (int i = 0; i < spec->n_runs; i++)
         for (int k = 0; k < i; k++) // twice would look like two seeds that agree
             if (lt_same_path(spec->run[k], spec->run[i]))
                 return LT_FAIL(LT_E_USAGE, "%s: expected each run once, found it a second time as %s", spec->run[k],
                                spec->run[i]);
-        LT_TRY(add_other(c, spec->run[i], &is_row));
+    for (int i = 0; i < spec->n_runs; i++) {
+        is_row = false;
+        if (lti_is_dir(spec->run[i]))
+            LT_TRY(add_other(c, spec->run[i], &is_row));
         if (is_row)
-            LT_TRY(add_run(c, spec->run[i]));
+            LT_TRY(add_run(spec, c, spec->run[i]));
     }
+    for (int i = 0; i < spec->n_runs; i++) // files, of which the runs may say what they are
+        if (!lti_is_dir(spec->run[i]))
+            LT_TRY(add_run(spec, c, spec->run[i]));
     return LT_OK;
 }
 
@@ -169,7 +176,7 @@ static lt_status add_parent(const lt_compare_spec *spec, lt_run_comparison *c)
     if (!path)
         return LTI_NOMEM("parent");
     const int n_rows = c->comparison.n, n = c->n_models;
-    lt_status status = add_run(c, path);
+    lt_status status = add_run(spec, c, path);
     if (status == LT_OK)
         status = check_parent(c, path);
     if (status != LT_OK) { // the comparison is complete without it
@@ -270,6 +277,13 @@ lt_status lt_compare_runs(const lt_compare_spec *spec, lt_run_comparison *r)
     LT_TRY(measure_rows(spec, r));
     lti_run_stage(spec->env->events, "intervals");
     return lt_comparison_judge(&r->comparison, spec->verdict ? spec->verdict : &verdict, spec->seed);
+}
+
+lt_status lt_run_comparison_check(const lt_run_comparison *c, bool allow_lint)
+{
+    for (int i = 0; i < c->comparison.n && !allow_lint; i++)
+        LT_TRY(lti_check_lint(c->comparison.row[i].run, &c->comparison.row[i].report->lint));
+    return LT_OK;
 }
 
 static void free_paths(char **path, int n)

@@ -215,6 +215,8 @@ static lt_status inspect_model(const lt_inspect_spec *spec, const char *path, lt
         LT_TRY(write_differences(spec, path, w, &n_differences));
     if (n_differences)
         return LT_OK;
+    if (!is_given(fallback.normalize))
+        fallback.normalize = "none"; // changes nothing that is shown here
     lt_status status = lt_trained_model_open(spec->file, is_given(fallback.model) ? &fallback : NULL, NULL, &m);
     if (status == LT_OK)
         status = write_model(spec, m.model, w);

@@ -4,13 +4,36 @@
 #include <stdlib.h>
 #include <string.h>
 
+lt_status lti_related_open(const char *name, const lt_model_fallback *given, const lt_model *kin, const lt_dataset *ds,
+                           lt_trained_model *m)
+{
+    lt_model_fallback f = given ? *given : (lt_model_fallback){0};
+    lt_model_facts facts;
+    char input[64];
+    *m = (lt_trained_model){0};
+    if (lti_is_dir(name) || !kin)
+        return lt_trained_model_open(name, lti_is_dir(name) ? NULL : given, lti_is_dir(name) ? NULL : ds, m);
+    LT_TRY(lt_model_examine(name, &facts));
+    if (facts.own)
+        return lt_trained_model_open(name, given, ds, m);
+    if (!f.model || !*f.model) {
+        f.model = kin->spec; // with its normalisation
+        if (!f.normalize || !*f.normalize)
+            f.normalize = "none";
+    }
+    lti_format(input, sizeof input, "%dx%dx%d", kin->shape.c, kin->shape.h, kin->shape.w);
+    if (!ds && (!f.input || !*f.input))
+        f.input = input;
+    return lt_trained_model_open(name, &f, ds, m);
+}
+
 // A parent that was moved or replaced since is not what the run was made from.
 lt_status lti_check_parent(const lt_trained_model *child, const char *parent)
 {
     const char *expected = lti_json_text_at(child->result, "parent_digest");
     char digest[65];
     lt_trained_model m;
-    lt_status status = lt_trained_model_open(parent, NULL, NULL, &m);
+    lt_status status = lti_related_open(parent, NULL, child->model, NULL, &m);
     if (status == LT_OK) {
         lt_model_digest(m.model, digest);
         if (*expected && strcmp(digest, expected) != 0)

@@ -169,7 +169,7 @@ static lt_status read_init(population_run *p)
     const char *init = p->order->what.init;
     if (!init || !*init)
         return LT_OK;
-    lt_status status = lt_trained_model_open(init, NULL, p->order->ds, &m);
+    lt_status status = lti_open_init(p->order, &m);
     if (status == LT_OK)
         lt_model_digest(m.model, p->init_digest);
     lt_trained_model_close(&m);

@@ -13,13 +13,20 @@ enum { LTI_EVAL_BATCH = 128 };
 lt_status lti_stored_result(const lt_result_dir *d, char **json, json_t **parsed);
 
 // ---- origin.c
+// A run, or a file of the study of `kin`: what neither the file nor `given` says is taken from there. given, kin and ds
+// may be NULL.
+lt_status lti_related_open(const char *name, const lt_model_fallback *given, const lt_model *kin, const lt_dataset *ds,
+                           lt_trained_model *m);
 lt_status lti_check_parent(const lt_trained_model *child, const char *parent); // LT_E_INTEGRITY: other weights by now
 double lti_last_train_acc(const lt_trained_model *m); // running accuracy of its last epoch; NAN = not known
 // The data set `given`, or the one that the model names: `open` where it is that one, else opened into *owned. Checked
 // against the model unless m is NULL.
 lt_status lti_run_data(const lt_trained_model *m, const char *given, lt_dataset *open, lt_events *events,
                        lt_dataset **ds, lt_dataset **owned);
+lt_status lti_check_lint(const char *name, const lt_lint *lint); // audit_runs.c: LT_E_CHECK with the first error
 void lti_run_stage(lt_events *events, const char *fmt, ...) LT_PRINTF(2, 3); // event "audit.stage": what comes next
+// ---- train_dir.c
+lt_status lti_open_init(const lt_train_order *order, lt_trained_model *init); // what training starts from
 // ---- clip_recipe.c: spectral clipping of a base model, applied again where it is trained from nothing
 typedef struct lti_clip_recipe {
     lt_clip_cfg cfg;

@@ -80,14 +80,21 @@ static lt_status make_new_model(training *t, lt_model_shape shape)
     return LT_OK;
 }
 
+lt_status lti_open_init(const lt_train_order *o, lt_trained_model *init)
+{
+    lt_model_fallback fallback = {.model = o->what.model, .normalize = o->what.normalize};
+    if (is_given(fallback.model) && !is_given(fallback.normalize) && !lti_is_dir(o->what.init))
+        fallback.normalize = "none"; // the model that is trained is the one that --model names
+    return lt_trained_model_open(o->what.init, &fallback, o->ds, init);
+}
+
 static lt_status make_model(training *t)
 {
     const lt_train_order *o = t->order;
     const lt_model_shape shape = {o->ds->c, o->ds->h, o->ds->w, o->ds->n_classes};
     if (!is_given(o->what.init))
         return make_new_model(t, shape);
-    const lt_model_fallback fallback = {.model = o->what.model, .normalize = o->what.normalize};
-    LT_TRY(lt_trained_model_open(o->what.init, &fallback, o->ds, &t->init));
+    LT_TRY(lti_open_init(o, &t->init));
     const lt_model_shape *s = &t->init.model->shape;
     if (s->c != shape.c || s->h != shape.h || s->w != shape.w || s->n_classes != shape.n_classes)
         return LT_FAIL(LT_E_SHAPE, "%s takes %dx%dx%d images of %d classes, %s has %dx%dx%d of %d", o->what.init, s->c,

@@ -61,6 +61,11 @@ static bool is_given(const char *text)
     return text && *text;
 }
 
+static bool says_normalisation(const lt_model_fallback *f, const lt_model_facts *facts)
+{
+    return is_given(f->normalize) || facts->has_normalize || (is_given(f->model) && strstr(f->model, "mean="));
+}
+
 // Everything that is open is asked for at once.
 static lt_status ask_for_missing(const lt_trained_model *m, const lt_model_fallback *f, const lt_model_facts *facts,
                                  bool has_shape)
@@ -74,7 +79,7 @@ static lt_status ask_for_missing(const lt_trained_model *m, const lt_model_fallb
     if (!has_shape)
         lti_buf_printf(&b, "%s--input CxHxW (%d channels) or --data", b.n ? "; " : "",
                        facts->channels ? facts->channels : 3);
-    if (!is_given(f->normalize) && !facts->has_normalize)
+    if (!says_normalisation(f, facts))
         lti_buf_printf(&b, "%s--normalize MEAN:STD or --normalize none", b.n ? "; " : "");
     char *text = lti_buf_take(&b);
     if (!text)
@@ -176,7 +181,7 @@ static lt_status open_file(const lt_model_fallback *fallback, const lt_dataset *
         shape = (lt_model_shape){ds->c, ds->h, ds->w, ds->n_classes};
     if (is_given(f->input))
         LT_TRY(lt_parse_image_shape(f->input, &shape));
-    if (!facts.own && (!is_given(f->model) || !has_shape))
+    if (!facts.own && (!is_given(f->model) || !has_shape || !says_normalisation(f, &facts)))
         return ask_for_missing(m, f, &facts, has_shape);
     LT_TRY(choose_spec(m, f, &facts, shape.c ? shape.c : 3, &spec));
     lt_status status = lt_model_open(m->path, spec, spec && has_shape ? &shape : NULL, &m->model);

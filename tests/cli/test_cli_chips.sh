@@ -32,7 +32,7 @@ error 2 "no spread of cells" quantize population q3 --chips 2 --fault-rate 0.1 -
 run 0 convert base base.pth
 model=$(sed -n 's/.*"model": *"\([^"]*\)".*/\1/p' base/result.json | head -n 1)
 data=$(sed -n 's/.*"data": *"\([^"]*\)".*/\1/p' base/result.json | head -n 1)
-run 0 quantize ptq base.pth --model "$model" --data "$data" --bits 3 --bn-batches 2 --threads 1 --out foreign
+run 0 quantize ptq base.pth --model "$model" --normalize none --data "$data" --bits 3 --bn-batches 2 --threads 1 --out foreign
 run 0 eval foreign --integer --threads 1 --json
 json out test_acc
 finish

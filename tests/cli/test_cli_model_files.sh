@@ -35,6 +35,26 @@ for given in net.pth old.pt training.pth.tar net.npz net.safetensors; do
     json out test_acc_q levels_hit
 done
 
+# The normalisation, too, when the architecture is given; --init trains the model that --model names.
+for verb in "eval net.pth $data" "unlearn net.pth $data --method ft --out x" "audit net.pth $data --forget random:4" \
+    "norms net.pth --input 3x32x32" "attack net.pth $data" "quantize ptq net.pth $data --out x" "convert net.pth x $data"; do
+    error 2 "everything that is needed; name --normalize MEAN:STD or --normalize none" $verb --model resnet18:width=1
+    [ ! -e x ] || fail "$verb: it left a directory"
+done
+run 0 train $data --model resnet18:width=1 --init net.pth --epochs 1 --batch 20 --out unnormalized $quick
+
+# A model that was made from a file: its original, and the oracles of another program, are files.
+run 0 audit ft.1 $says --oracle net.pth,old.pt --bootstrap 0 --attacks loss --allow-lint $quick
+same "the original of a run from a file" "$(value out original.run)" net.pth
+run 0 audit old.pt $says $data --forget random:4 --original net.pth --oracle net.npz,net.safetensors --attacks loss --bootstrap 0 \
+    --allow-lint $quick
+same "the original that was named" "$(value out original.run)" net.pth
+run 0 report net.pth ft.1 --allow-lint --out files.html --json
+same "rows of the report" "$(value out rows.0.run) $(value out rows.1.run)" "net.pth ft.1"
+run 6 report ft.1 --no-allow-lint --out files.html
+contains err "the linter found an error"
+error 2 "name --model NAME:key=value" report net.pth --out files.html
+
 # What is left open is asked for by all of them alike, before anything is written.
 for verb in "eval net.pth $data" "unlearn net.pth $data --method ft --out x" "audit net.pth $data --forget random:4" \
     "norms net.pth" "attack net.pth $data" "quantize ptq net.pth $data --out x" "convert net.pth x" \
