@@ -40,7 +40,7 @@ def audit(lethe, model, everything, folder):
     base, forget, _, _, _, path = model
     oracles = [m[5] for m in everything if m[:2] == (base, forget) and m[3] == "retrain" and m[5] != path]
     references = os.path.join(folder, f"references~{forget}.npz")
-    command = [lethe, "audit", "--signals", path, "--json", "--quiet", "--allow-lint", "--bootstrap", "0", "--shadow-cap", "2000", "--threads", "1"]
+    command = [lethe, "audit", "--signals", path, "--json", "--quiet", "--allow-lint", "--bootstrap", "0", "--shadow-cap", "1000", "--threads", "1"]
     if oracles:
         command += ["--oracle-signals", ",".join(oracles)]
     if os.path.exists(references):
