@@ -23,9 +23,9 @@ static const lt_option own[] = {
     LT_STR(struct opts, store, NULL,
            "directory of the store; default: $LETHE_HOME/store or ~/.local/share/lethe/store"),
     LT_BOOL(struct opts, measure, 1, "plan: time a few steps for the estimate; --no-measure: only count"),
-    LT_STR(
-        struct opts, out, NULL,
-        "signals: .npz to write: logits (M,N,K), member (M,N), ids and labels (N); train --executor slurm: OUT.slurm.sh, default store"),
+    LT_STR(struct opts, out, NULL,
+           "signals: .npz to write: logits (M,N,K), member (M,N), ids and labels (N); train --executor slurm: "
+           "OUT.slurm.sh, default store"),
     LT_STR(struct opts, samples_from, NULL,
            "signals: take samples and their order from this .npz (of `lethe eval --signals`); default: the training "
            "split, then the test split"),
