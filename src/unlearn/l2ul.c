@@ -298,7 +298,7 @@ static void choose_form(const lt_unlearn_in *in, void *cfg, lt_unlearn_form *for
 }
 
 static const lt_unlearn_default defaults[] = {
-    {.when = LT_OF_CLASSES, .area = 0.01, .epochs = 20, .lr_step_every = LT_STEP_COSINE},
+    {.when = LT_OF_CLASSES, .area = 0.005, .epochs = 20, .lr_step_every = LT_STEP_COSINE},
     {.when = 0, .area = 0.04, .epochs = 10, .lr_step_every = LT_STEP_COSINE},
     {.epochs = 0},
 };

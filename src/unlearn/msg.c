@@ -147,7 +147,8 @@ static lt_status plan(const lt_unlearn_in *in, const void *cfg, lt_unlearn_plan_
 }
 
 static const lt_unlearn_default defaults[] = {
-    {.area = 1.8, .epochs = 5, .lr_step_every = LT_STEP_COSINE},
+    {.when = LT_OF_CLASSES, .area = 30, .epochs = 5, .lr_step_every = LT_STEP_COSINE},
+    {.when = 0, .area = 1.8, .epochs = 5, .lr_step_every = LT_STEP_COSINE},
     {.epochs = 0},
 };
 
