@@ -85,7 +85,7 @@ static void areas_must_be_known_and_differ(void **state)
     static const struct {
         const char *method, *message;
     } bad[] = {
-        {"{method: scrub, access: [retain], grid: {lr-area: default}}", "lr-area: scrub states no default area"},
+        {"{method: lotus, access: [retain], grid: {lr-area: default}}", "lr-area: lotus states no default area"},
         {"{method: ft, access: [retain], grid: {lr-area: [x1, 30]}}", "settings 1 and 2 of ft are the same"},
     };
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
