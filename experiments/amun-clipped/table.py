@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""table.py OUT TARGETS SEEDS - the tables of experiments/amun-clipped/run, in Markdown: one line per target of clipping.
+"""table.py OUT TARGETS SEEDS [AREAS] - the tables of experiments/amun-clipped/run, in Markdown: one line per target of clipping.
 
 Means over seeds, and the range. Distances of the mean figures of two retrained models are those of this seed's own.
 """
@@ -10,6 +10,7 @@ import statistics
 import sys
 
 out, targets, seeds = sys.argv[1], sys.argv[2].split(), sys.argv[3].split()
+areas = sys.argv[4].split() if len(sys.argv) > 4 else []
 
 
 def load(seed, target, what):
@@ -75,6 +76,20 @@ for t in targets:
     print(f"| {t} | " + " | ".join(cells) + f" | {cell(every(t, 'amun', lambda a: at(a, 'avg_gap')), 100, 2)} | "
           f"{cell(every(t, 'amun', lambda a: at(a, 'avg_gap_auc')), 100, 2)} |")
 
+print("\nThe same at other learning-rate areas, per cent; the gap of retraining is that of one retrained model to the other.\n")
+print("| clip | area | UA, AMUN | UA, retrained | avg. gap | avg. gap (AUC) | avg. gap of retraining |")
+print("|---|---|---|---|---|---|---|")
+
+
+def band(audit):
+    v = (audit.get("null_band") or {}).get("avg_gap")
+    return statistics.mean(v) if v else None
+
+
+for t in targets:
+    for area, what in [("default", "amun")] + [(a, f"amun-area{a}") for a in areas]:
+        print(f"| {t} | {area} | {cell(every(t, what, lambda a: at(a, 'ua')))} | {cell(every(t, what, retrained('ua')))} | {cell(every(t, what, lambda a: at(a, 'avg_gap')), 100, 2)} | "
+              f"{cell(every(t, what, lambda a: at(a, 'avg_gap_auc')), 100, 2)} | {cell(every(t, what, band), 100, 2)} |")
 
 
 def of_oracles(path):

@@ -52,6 +52,7 @@ typedef struct lt_unlearn_in {
     // Recipe of the original model, or NULL when it is not known: retrain trains with it; the default batch, the
     // largest default learning rate and the default augmentation of the other methods follow from it.
     const lt_train_cfg *train_cfg;
+    bool is_clipped; // the original model was trained with spectral clipping
     // Trainings of the original model before that one: a method with LT_FROM_SCRATCH repeats them first, in this order.
     const lt_train_stage *earlier;
     int n_earlier;
@@ -85,6 +86,7 @@ enum { // lt_unlearn_default.when
     LT_FIRST_FORM = 16,
     LT_SECOND_FORM = 32, // of lt_unlearn_method.choose_form
     LT_OF_CLASSES = 64,  // the forget set is one or several whole classes
+    LT_CLIPPED = 128,    // the original model was trained with spectral clipping: its weights are small
 };
 enum { LT_STEP_HALF = -2, LT_STEP_COSINE = -3 }; // lr_step_every: half of the epochs; a cosine to 0 instead of steps
 typedef struct lt_unlearn_default {

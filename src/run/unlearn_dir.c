@@ -195,6 +195,7 @@ static lt_unlearn_in describe_job(lti_unlearning *u)
                            .prepare_training = lti_clip_job,
                            .prepare_ctx = &u->clip,
                            .train_cfg = u->has_recipe ? &u->recipe : NULL,
+                           .is_clipped = lt_clip_is_on(&u->clip.cfg),
                            .earlier = u->earlier.stage,
                            .n_earlier = u->earlier.n,
                            .stream = o->stream,

@@ -42,6 +42,7 @@ static lt_status describe_setting(const lt_unlearn_method *method, const lt_unle
     *holds |= r->augment == LT_NO ? LT_UNAUGMENTED : LT_AUGMENTED;
     *holds |= form->is_second ? LT_SECOND_FORM : LT_FIRST_FORM;
     *holds |= whole ? LT_OF_CLASSES : 0;
+    *holds |= in->is_clipped ? LT_CLIPPED : 0;
     return LT_OK;
 }
 
@@ -292,7 +293,7 @@ static void add_when(lti_buf *b, uint32_t when)
     } word[] = {{LT_OF_CLASSES, "whole classes"},         {LT_WITH_RETAIN, "with retain data"},
                 {LT_WITHOUT_RETAIN, "forget data only"},  {LT_AUGMENTED, "augmented"},
                 {LT_UNAUGMENTED, "not augmented"},        {LT_FIRST_FORM, "plain form"},
-                {LT_SECOND_FORM, "adversarial-only form"}};
+                {LT_SECOND_FORM, "adversarial-only form"}, {LT_CLIPPED, "original trained with clipping"}};
     const char *comma = "";
     for (size_t i = 0; i < sizeof word / sizeof *word; i++)
         if (when & word[i].flag) {
@@ -330,9 +331,10 @@ char *lt_unlearn_defaults_text(const lt_unlearn_method *method)
 
 int32_t lt_unlearn_default_epochs(const lt_unlearn_method *method, bool use_retain)
 {
-    // neither the second form of a method nor whole classes, unless it has no other rows
+    // neither the second form of a method, a clipped original nor whole classes, unless it has no other rows
     uint32_t other =
         LT_SECOND_FORM | (use_retain && !(method->needs & LT_FORGET_ONLY) ? LT_WITHOUT_RETAIN : LT_WITH_RETAIN);
+    other |= LT_CLIPPED;
     if (!(method->needs & LT_WHOLE_CLASSES))
         other |= LT_OF_CLASSES;
     for (const lt_unlearn_default *d = method->defaults; d && d->epochs > 0; d++)

@@ -119,6 +119,26 @@ static void a_given_rate_wins_and_tells_its_area(void **state)
     lti_free(cfg);
 }
 
+static void clipped_originals_have_areas_of_their_own(void **state)
+{
+    (void)state;
+    lt_unlearn_in in = input(world.model);
+    lt_optset *set;
+    double plain, clipped;
+    void *cfg = config_open(find("amun"), "", &set);
+    assert_ok(lt_unlearn_default_area(find("amun"), &in, cfg, &plain));
+    in.is_clipped = true;
+    assert_ok(lt_unlearn_default_area(find("amun"), &in, cfg, &clipped));
+    assert_true(plain == 5 && clipped == 0.5);
+    in.use_retain = false; // not measured: as for other originals
+    assert_ok(lt_unlearn_default_area(find("amun"), &in, cfg, &clipped));
+    in.is_clipped = false;
+    assert_ok(lt_unlearn_default_area(find("amun"), &in, cfg, &plain));
+    assert_true(plain == clipped);
+    lt_optset_destroy(set);
+    lti_free(cfg);
+}
+
 // The largest rate of the base run is the cap: more epochs where that helps, else less is spent, and said.
 static void the_cap_raises_epochs_or_is_told(void **state)
 {
@@ -344,6 +364,7 @@ int main(void)
         cmocka_unit_test(the_area_is_spent_exactly),
         cmocka_unit_test(twice_the_batch_is_twice_the_rate),
         cmocka_unit_test(a_given_rate_wins_and_tells_its_area),
+        cmocka_unit_test(clipped_originals_have_areas_of_their_own),
         cmocka_unit_test(the_cap_raises_epochs_or_is_told),
         cmocka_unit_test(known_sizes_give_known_rates),
         cmocka_unit_test(an_area_of_zero_changes_no_bit),
