@@ -111,6 +111,8 @@ lt_status cli_call_parse(cli_call *call)
             return LT_FAIL(LT_E_USAGE, "%s: expected %s, found an empty argument", call->verb->name, call->verb->usage);
     if ((call->verb->uses & CLI_RESUME) && call->resume.resume && *call->resume.resume)
         LT_TRY(resume_options(call));
+    if (call->verb->resolve)
+        LT_TRY(call->verb->resolve(call));
     cli_limit_threads(call);
     return check_device(call);
 }

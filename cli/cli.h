@@ -60,6 +60,7 @@ typedef struct cli_verb {
     const cli_group *groups;
     lt_status (*prepare)(cli_call *call);               // binds groups that depend on the arguments; may be NULL
     void (*more_help)(const cli_call *call, FILE *out); // lists after the options; may be NULL
+    lt_status (*resolve)(cli_call *call);               // options that follow from others; may be NULL
     lt_status (*run)(cli_call *call);                   // fills call->result
     lt_status (*check)(const cli_call *call);           // judged after the result is printed; may be NULL
     void (*print)(const cli_call *call, FILE *out);     // human form of call->result

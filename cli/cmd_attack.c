@@ -2,7 +2,7 @@
 #include "attack.h"
 
 struct opts {
-    const char *run, *data, *attack, *save, *surrogate, *radii, *picture, *report;
+    const char *run, *data, *attack, *preset, *save, *surrogate, *radii, *picture, *report;
     int32_t split, combine;
     int64_t limit;
     double model_noise;
@@ -27,6 +27,8 @@ static const lt_option own[] = {
 };
 static const lt_option what[] = {
     LT_STR(struct opts, attack, "pgd", "attack, or several with commas; `lethe attack --help` lists them"),
+    LT_STR(struct opts, preset, NULL,
+           "published settings of the attack: madry, lotos or fastclip; options that are given as well win"),
     LT_STR(struct opts, surrogate, NULL,
            "craft on this run or file instead (several: an ensemble), and evaluate the model on the results"),
     LT_STR(struct opts, radii, NULL, "also the robust accuracy at these radii, ascending: 0,1/255,2/255,4/255"),
@@ -80,9 +82,18 @@ static const void *cfg_of(const lt_attack *attack, void *ctx)
     return attack->cfg_size ? (const char *)call->extra_cfg + cfg_offset(attack) : NULL;
 }
 
+static lt_status resolve(cli_call *call)
+{
+    const struct opts *o = call->opts;
+    return o->preset && *o->preset ? lt_attack_preset_apply(o->preset, o->attack, call->set) : LT_OK;
+}
+
 static void more_help(const cli_call *call, FILE *out)
 {
     (void)call;
+    fputs("\nPresets:\n", out);
+    for (int i = 0; lt_attack_preset_name(i); i++)
+        fprintf(out, "  %-16s %s\n", lt_attack_preset_name(i), lt_attack_preset_title(i));
     fputs("\nAttacks, and their options:\n", out);
     for (const lt_attack *const *a = lt_attacks(); *a; a++)
         if ((*a)->ops)
@@ -211,10 +222,12 @@ const cli_verb cli_verb_attack = {
     .usage = "RUN|FILE [RUN ...] [--attack NAME[,NAME...]] [--norm linf|l2] [--eps 8/255] [options]",
     .about =
         "Makes adversarial examples and measures the accuracy that is left. Attacks with a radius stop at the first\n"
-        "example within it; attacks of minimum norm look for the nearest one. Several models form an ensemble.\n"
+        "example within it; attacks of minimum norm look for the nearest one, and their result is its distance. "
+        "Several models form an ensemble.\n"
         "Results do not depend on the batch size, the order or the choice of images; with --deterministic not one bit\n"
         "depends on the number of threads either. Flags say when an evaluation should not be trusted.",
     .examples = "  lethe attack runs/base --attack pgd --eps 8/255 --limit 200\n"
+                "  lethe attack runs/base --attack pgd --preset madry --limit 200\n"
                 "  lethe attack runs/base --attack autoattack --eps 8/255 --limit 200 --json\n"
                 "  lethe attack runs/base --surrogate runs/other --attack mi-fgsm --eps 8/255\n"
                 "  lethe attack runs/a runs/b runs/c --transfer-matrix --attack pgd --eps 4/255\n"
@@ -224,6 +237,7 @@ const cli_verb cli_verb_attack = {
     .groups = groups,
     .prepare = prepare,
     .more_help = more_help,
+    .resolve = resolve,
     .run = run,
     .print = cli_attack_print,
 };

@@ -4,9 +4,9 @@
 
 struct opts {
     lt_model_fallback file; // of surrogates
-    const char *data, *members, *init, *attack, *eps, *target, *surrogates, *report;
+    const char *data, *members, *init, *attack, *preset, *eps, *target, *surrogates, *report;
     int32_t norm, steps, restarts;
-    double step_size;
+    double step_size, step_ratio;
     int64_t limit;
     bool white_box, parity, legacy_normalized;
     lt_ensemble_cfg ensemble;
@@ -23,10 +23,13 @@ static const lt_option own[] = {
 };
 static const lt_option evaluation[] = {
     LT_STR(struct opts, attack, "pgd", "eval: attack with a radius; `lethe attack --help` lists them"),
+    LT_STR(struct opts, preset, NULL,
+           "eval: published settings of the attack: madry, lotos or fastclip; options that are given as well win"),
     LT_ENUM(struct opts, norm, LT_NORM_LINF, norms, "eval: norm of the perturbation, in pixels of [0,1]"),
     LT_STR(struct opts, eps, "8/255", "eval: radius"),
     LT_I32(struct opts, steps, 0, 0, 1000000, "", "eval: steps of the attack; 0 = its own number"),
-    LT_F64(struct opts, step_size, 0, 0, 1e6, "", "eval: step of the attack; 0 = its own"),
+    LT_F64(struct opts, step_size, 0, 0, 1e6, "", "eval: step of the attack; 0 = from the next option"),
+    LT_F64(struct opts, step_ratio, 0, 0, 1e6, "", "eval: the same, as a share of the radius; 0 = its own"),
     LT_I32(struct opts, restarts, 1, 1, 4000, "", "eval: runs of attacks with random starts"),
     LT_STR(struct opts, target, "",
            "eval: class to aim at: next, random, least-likely or a number; default: any other"),
@@ -125,6 +128,7 @@ static lt_attack_spec attack_of(const cli_call *call)
     spec.eps = o->eps;
     spec.steps = o->steps;
     spec.step_size = o->step_size;
+    spec.step_ratio = o->step_ratio;
     spec.restarts = o->restarts;
     spec.target = o->target;
     spec.parity = o->parity;
@@ -212,6 +216,12 @@ static void print_eval(const json_t *r, FILE *out)
 static const cli_action actions[] = {
     {"train", run_train, print_train}, {"eval", run_eval, print_eval}, {NULL, NULL, NULL}};
 
+static lt_status resolve(cli_call *call)
+{
+    const struct opts *o = call->opts;
+    return o->preset && *o->preset ? lt_attack_preset_apply(o->preset, o->attack, call->set) : LT_OK;
+}
+
 static lt_status run(cli_call *call)
 {
     return cli_action_run(call, actions, "ensemble train --members resnet18:width=8,resnet18:width=8 --data cifar10");
@@ -240,6 +250,7 @@ const cli_verb cli_verb_ensemble = {
     .uses = CLI_COMPUTE | CLI_SEED | CLI_PLACE | CLI_RESUME | CLI_RECORD,
     .opts_size = sizeof(struct opts),
     .groups = groups,
+    .resolve = resolve,
     .run = run,
     .print = print,
 };

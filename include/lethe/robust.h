@@ -38,7 +38,8 @@ typedef struct lt_attack_spec { // rows of lt_attack_spec_options
     int32_t norm;               // lt_norm
     const char *eps;            // radius, "8/255" or "0.5"; unused by attacks of minimum norm
     int32_t steps;              // 0 = the attack's default
-    double step_size;           // 0 = the attack's default
+    double step_size;           // 0 = step_ratio
+    double step_ratio;          // step as a share of the radius; 0 = the attack's default
     int32_t restarts;           // runs of each random start, on samples that survive
     int32_t targets;            // classes that targeted runs aim at, at most K-1
     int32_t loss;               // lt_attack_loss
@@ -59,6 +60,13 @@ LT_API extern const lt_option lt_attack_spec_options[];
 LT_API void lt_attack_spec_init(lt_attack_spec *spec); // defaults of the rows
 // "8/255", "0.03", "1e-3": a ratio of two finite decimals, at least 0. LT_E_USAGE.
 LT_API lt_status lt_attack_parse_eps(const char *text, double *eps);
+
+// Published settings: "madry", "lotos", "fastclip". Sets what the preset says of these attacks (names with commas) in a
+// set to which the rows of lt_attack_spec_options are bound without a prefix and those of attacks under their names.
+// What flags, files or the environment gave stays. LT_E_USAGE: unknown preset, or an attack that it says nothing about.
+LT_API lt_status lt_attack_preset_apply(const char *preset, const char *attacks, lt_optset *set);
+LT_API const char *lt_attack_preset_name(int i);  // from 0; NULL past the last
+LT_API const char *lt_attack_preset_title(int i); // one line
 
 typedef enum lt_robust_status { // codes in files, never renumbered
     LT_ROBUST_CLEAN_WRONG = 0,  // misclassified before any attack: not attacked, not robust

@@ -23,10 +23,11 @@ def _array(field, shape, kind):
     return np.frombuffer(bytes(ffi.buffer(field, int(np.prod(shape)) * kind.itemsize)), kind).reshape(shape).copy()
 
 
-def attack(model, x, y, *, attack="pgd", norm="linf", eps="8/255", arch=None, normalize=None, on_event=None, **options):
+def attack(model, x, y, *, attack="pgd", preset=None, arch=None, normalize=None, on_event=None, **options):
     """Adversarial examples of the images x (N,C,H,W; bytes, or numbers in [0,1]) with the labels y, and what they say
-    about robustness. options: those of `lethe attack`, with underscores: steps, restarts, loss, target, batch, threads,
-    seed, ...; options of one attack as {"square.queries": 1000}: **{...}."""
+    about robustness. preset: published settings, "madry", "lotos" or "fastclip"; options win. options: those of `lethe
+    attack`, with underscores: norm, eps, steps, restarts, loss, target, batch, threads, seed, ...; options of one attack
+    as {"cw.c": 0.1}: **{...}."""
     session, images, labels = Session(on_event), as_array(x), as_array(y, np.int32)
     if images.dtype == np.uint8:
         images = images.astype(np.float32) / 255
@@ -46,7 +47,9 @@ def attack(model, x, y, *, attack="pgd", norm="linf", eps="8/255", arch=None, no
     chosen.bind("", lib.lt_attack_spec_options, spec)
     configs = _bind_attacks(chosen)
     spec.seed = options.pop("seed", 1)
-    chosen.update({"norm": norm, "eps": eps, **options})
+    chosen.update(options)
+    if preset:
+        check(lib.lt_attack_preset_apply(preset.encode(), attack.encode(), chosen.set))
     find = ffi.callback("const void *(const lt_attack *, void *)",
                         lambda a, _: configs.get(text(a.name), ffi.NULL))
     made = ffi.new("lt_robust_result **")

@@ -31,8 +31,10 @@ lt_status lti_units_create(const lt_attack_target *target, lti_units *u)
     const lt_model *m = target->model[0];
     const lt_node *normalize = find_normalize(m);
     const int64_t plane = (int64_t)m->shape.h * m->shape.w, n = plane * m->shape.c;
-    if (!normalize)
-        return LT_FAIL(LT_E_USAGE, "--legacy-normalized: expected a model with a normalisation, %s has none", m->spec);
+    if (!normalize) {
+        LT_FAIL(LT_E_USAGE, "--legacy-normalized: expected a model with a normalisation, %s has none", m->spec);
+        return lt_error_hint("--no-legacy-normalized: the same numbers in pixels");
+    }
     for (int i = 1; i < target->n_models; i++)
         if (!same_units(m, target->model[i]))
             return LT_FAIL(LT_E_USAGE, "--legacy-normalized: expected one normalisation, model %d has another", i + 1);

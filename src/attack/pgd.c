@@ -32,7 +32,9 @@ lti_next lti_pgd_take_gradient(lti_slot *s, const void *cfg)
 {
     const lti_pgd_form *form = s->form;
     (void)cfg;
-    const double a = s->spec->step_size > 0 ? s->spec->step_size : form->step * s->eps / s->steps;
+    const double a = s->spec->step_size > 0    ? s->spec->step_size
+                     : s->spec->step_ratio > 0 ? s->spec->step_ratio * s->eps
+                                               : form->step * s->eps / s->steps;
     const float *g = lti_slot_gradient(s, 1);
     if (form->momentum > 0) { // G <- mu G + g / ||g||_1
         float *sum = s->work[0];

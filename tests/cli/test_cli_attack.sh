@@ -17,6 +17,28 @@ for a in deepfool fmn amun-search; do
 done
 run 0 attack base --attack ddn,cw --norm l2 --steps 5 --limit 4 --threads 1
 contains out "robust accuracy"
+
+# Published settings, below what is given.
+run 0 attack base --preset madry --show-config
+contains out "eps = 8/255"
+contains out "step-size = 0.00784313725490196"
+contains out "steps = 20"
+contains out "# preset madry"
+run 0 attack base --preset lotos --attack mi-fgsm --eps 8/255 --show-config
+contains out "eps = 8/255"
+contains out "step-ratio = 0.1"
+contains out "steps = 50"
+run 0 attack base --preset madry --steps 3 --limit 8 --threads 1 --json
+same "steps of its own: passes" 1 "$(awk -v b="$(value out queries_b)" 'BEGIN { print (b <= 24) }')"
+run 0 attack base --preset lotos --attack cw --steps 5 --limit 2 --threads 1 --json
+contains out '"norm": "l2"'
+error 2 "unknown preset 'madri'" attack base --preset madri
+error 2 "expected attacks among" attack base --preset madry --attack autoattack
+error 2 "a normalisation" attack base --preset lotos
+contains err "no-legacy-normalized"
+run 0 attack base --preset lotos --no-legacy-normalized --limit 4 --threads 1 --json
+contains out '"eps": "0.04"'
+
 run 0 attack base base --combine vote --attack pgd --steps 2 --limit 4 --threads 1 --json
 
 # Other models: as surrogates, and every one against every one.
