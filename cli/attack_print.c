@@ -19,10 +19,17 @@ static char *interval_text(const json_t *j)
                       100 * json_number_value(json_array_get(j, 1)));
 }
 
+static bool has_no_radius(const json_t *r) // of minimum norm
+{
+    return json_is_null(json_object_get(r, "eps"));
+}
+
 static void print_parts(const json_t *r, FILE *out)
 {
+    const bool min_norm = has_no_radius(r);
     cli_table t = {.n_columns = 7, .left = {true}};
-    cli_table_row(&t, "attack", "robust %", "95 % interval", "broken", "forward", "backward", "seconds");
+    cli_table_row(&t, "attack", min_norm ? "not found %" : "robust %", "95 % interval", min_norm ? "found" : "broken",
+                  "forward", "backward", "seconds");
     size_t i;
     json_t *part;
     json_array_foreach(json_object_get(r, "attacks"), i, part)
@@ -79,7 +86,7 @@ static void print_matrix(const json_t *r, FILE *out)
     }
 }
 
-static void print_summary(const json_t *r, FILE *out)
+static void print_radius(const json_t *r, FILE *out)
 {
     char clean[24], robust[24];
     char *interval = interval_text(json_object_get(r, "robust_interval"));
@@ -87,10 +94,32 @@ static void print_summary(const json_t *r, FILE *out)
             cli_text(r, "eps"));
     fprintf(out, "clean accuracy   %s %%\nrobust accuracy  %s %% (%s)\n", cli_percent(cli_real(r, "clean_acc"), clean),
             cli_percent(cli_real(r, "robust_acc"), robust), interval);
+    free(interval);
+}
+
+// Attacks of minimum norm find an example of nearly every image; how far it is says how robust the model is.
+static void print_distances(const json_t *r, FILE *out)
+{
+    char clean[24];
+    fprintf(out, "%s on %s, nearest examples in %s\n\n", cli_text(r, "model"), cli_text(r, "data"),
+            cli_text(r, "norm"));
+    fprintf(out, "clean accuracy   %s %%\n", cli_percent(cli_real(r, "clean_acc"), clean));
+    fprintf(out, "examples found   %.0f of %.0f images that were classified correctly\n", cli_real(r, "n_found"),
+            round(cli_real(r, "clean_acc") * cli_real(r, "n")));
+    if (isfinite(cli_real(r, "median_distance")))
+        fprintf(out, "distance, %-6s median %.4g, mean %.4g\n", cli_text(r, "norm"), cli_real(r, "median_distance"),
+                cli_real(r, "mean_distance"));
+}
+
+static void print_summary(const json_t *r, FILE *out)
+{
+    char robust[24];
+    const bool min_norm = has_no_radius(r);
+    (min_norm ? print_distances : print_radius)(r, out);
     if (json_object_get(r, "mean_robust_acc"))
         fprintf(out, "of one evaluation %s %% (mean); %.0f examples were not confirmed by fresh evaluations\n",
                 cli_percent(cli_real(r, "mean_robust_acc"), robust), cli_real(r, "unconfirmed"));
-    if (isfinite(cli_real(r, "median_l2")))
+    if (isfinite(cli_real(r, "median_l2")) && !(min_norm && !strcmp(cli_text(r, "norm"), "l2")))
         fprintf(out, "L2 of examples   median %.4g, mean %.4g\n", cli_real(r, "median_l2"), cli_real(r, "mean_l2"));
     if (json_object_get(r, "lipschitz_bound"))
         fprintf(out, "certified L2      mean %.4g (Lipschitz bound %.4g); %.0f examples inside\n",
@@ -101,7 +130,6 @@ static void print_summary(const json_t *r, FILE *out)
     for (int bit = 0; bit < LT_N_FLAGS; bit++)
         if (cli_attack_has_flag(r, bit))
             fprintf(out, "\n%s: %s\n", lt_robust_flag_name(bit), lt_robust_flag_meaning(bit));
-    free(interval);
 }
 
 void cli_attack_print(const cli_call *call, FILE *out)

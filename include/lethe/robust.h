@@ -119,6 +119,7 @@ typedef struct lt_robust_result {
     double clean_acc, robust_acc, success_rate; // fractions; success: of the samples that were right
     double robust_interval[2];                  // Wilson, 95 %
     double mean_l2, median_l2;                  // over broken samples; NAN without any
+    double mean_distance, median_distance;      // the same, in `norm`
     double quantized_robust_acc;                // with lt_attack_spec.quantize; NAN otherwise
     double mean_robust_acc; // with lt_attack_spec.eot above 1: mean over single fresh evaluations of the results; NAN
                             // otherwise

@@ -11,8 +11,8 @@ from ._runs import _Compute, as_model
 
 class AttackResult(types.SimpleNamespace):
     """x_adv (N,C,H,W) in [0,1], status (N: 0 wrong before, 1 broken, 2 robust, 3 invalid, 4 not found), clean_pred,
-    adv_pred, distance (N), and clean_acc, robust_acc, robust_interval, success_rate, mean_l2, queries_f, queries_b,
-    flags."""
+    adv_pred, distance (N), and clean_acc, robust_acc, robust_interval, success_rate, mean_l2, median_l2, mean_distance
+    and median_distance (of the examples found, in the norm), queries_f, queries_b, flags."""
 
     def __repr__(self):
         return f"<lethe.AttackResult: clean accuracy {self.clean_acc:.3f}, robust accuracy {self.robust_acc:.3f}>"
@@ -77,7 +77,8 @@ def _result(r):
         clean_pred=_array(r.clean_pred, r.n, np.int32), adv_pred=_array(r.adv_pred, r.n, np.int32),
         distance=_array(r.distance, r.n, np.float64), clean_acc=r.clean_acc, robust_acc=r.robust_acc,
         robust_interval=(r.robust_interval[0], r.robust_interval[1]), success_rate=r.success_rate, mean_l2=r.mean_l2,
-        median_l2=r.median_l2, queries_f=r.n_forward, queries_b=r.n_backward,
+        median_l2=r.median_l2, mean_distance=r.mean_distance, median_distance=r.median_distance, queries_f=r.n_forward,
+        queries_b=r.n_backward,
         flags=[text(lib.lt_robust_flag_name(i)) for i in range(lib.LT_N_FLAGS) if r.flags >> i & 1])
 
 

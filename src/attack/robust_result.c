@@ -77,19 +77,31 @@ static int ascending(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-static lt_status summarise_l2(lt_robust_result *r)
+// Mean and median of the lengths of broken samples; sorted: n doubles of work.
+static void summarise_lengths(const lt_robust_result *r, const double *length, double *sorted, double out[2])
 {
-    double *l2 = lti_calloc((size_t)r->n, sizeof *l2), sum = 0;
+    double sum = 0;
     int64_t n = 0;
-    if (!l2)
-        return LTI_NOMEM("attack result");
     for (int64_t i = 0; i < r->n; i++)
         if (r->status[i] == LT_ROBUST_BROKEN)
-            sum += l2[n++] = r->l2[i];
-    qsort(l2, (size_t)n, sizeof *l2, ascending);
-    r->mean_l2 = n > 0 ? sum / (double)n : (double)NAN;
-    r->median_l2 = n > 0 ? (l2[(n - 1) / 2] + l2[n / 2]) / 2 : (double)NAN;
-    lti_free(l2);
+            sum += sorted[n++] = length[i];
+    qsort(sorted, (size_t)n, sizeof *sorted, ascending);
+    out[0] = n > 0 ? sum / (double)n : (double)NAN;
+    out[1] = n > 0 ? (sorted[(n - 1) / 2] + sorted[n / 2]) / 2 : (double)NAN;
+}
+
+static lt_status summarise_distances(lt_robust_result *r)
+{
+    double l2[2], distance[2], *work = lti_calloc((size_t)r->n, sizeof *work);
+    if (!work)
+        return LTI_NOMEM("attack result");
+    summarise_lengths(r, r->l2, work, l2);
+    summarise_lengths(r, r->distance, work, distance);
+    r->mean_l2 = l2[0];
+    r->median_l2 = l2[1];
+    r->mean_distance = distance[0];
+    r->median_distance = distance[1];
+    lti_free(work);
     return LT_OK;
 }
 
@@ -110,7 +122,7 @@ lt_status lti_robust_summarise(lt_robust_result *r)
     r->success_rate = robust + broken > 0 ? (double)broken / (double)(robust + broken) : (double)NAN;
     lt_wilson(robust, r->n - n[LT_ROBUST_INVALID], r->robust_interval);
     r->images_per_s = r->wall_s > 0 ? all / r->wall_s : 0;
-    return summarise_l2(r);
+    return summarise_distances(r);
 }
 
 int64_t lt_robust_certify(const lt_robust_result *r, double lipschitz, double *radius)

@@ -10,7 +10,8 @@ static void put_table(lti_doc *d)
     lti_buf *b = &d->b;
     lti_buf_printf(b,
                    "<div class=\"scroll\"><table><thead><tr><th>Model</th><th>Attack</th><th>Norm</th><th>Radius</th>"
-                   "<th>Clean %%</th><th>Robust %%</th><th>95 %% interval</th><th>Median L2</th><th>Flags</th></tr>"
+                   "<th>Clean %%</th><th>Robust %%</th><th>95 %% interval</th><th>Median distance</th><th>Median "
+                   "L2</th><th>Flags</th></tr>"
                    "</thead><tbody>\n");
     for (int i = 0; i < d->spec->n_robust; i++) {
         const lt_report_attack *a = &d->spec->robust[i];
@@ -20,10 +21,16 @@ static void put_table(lti_doc *d)
         lti_buf_printf(b, "</th><td>");
         lti_html_text(b, a->attack);
         lti_buf_printf(b, "</td><td>%s</td><td>", r->norm == LT_NORM_L2 ? "L2" : "L-inf");
-        lti_html_number(b, r->eps, 4);
+        lti_html_number(b, r->eps, 4); // not a number for attacks of minimum norm, which are about the distance
         lti_buf_printf(b, "</td><td>%.1f</td><td>", 100 * r->clean_acc);
-        lti_html_number(b, 100 * r->robust_acc, 1);
-        lti_buf_printf(b, "</td><td>%.1f to %.1f</td><td>", 100 * r->robust_interval[0], 100 * r->robust_interval[1]);
+        lti_html_number(b, isnan(r->eps) ? (double)NAN : 100 * r->robust_acc, 1);
+        if (isnan(r->eps))
+            lti_buf_printf(b, "</td><td></td><td>");
+        else
+            lti_buf_printf(b, "</td><td>%.1f to %.1f</td><td>", 100 * r->robust_interval[0],
+                           100 * r->robust_interval[1]);
+        lti_html_number(b, r->median_distance, 4);
+        lti_buf_printf(b, "</td><td>");
         lti_html_number(b, r->median_l2, 3);
         lti_buf_printf(b, "</td><td>");
         for (int bit = 0; bit < LT_N_FLAGS; bit++)

@@ -136,7 +136,13 @@ static void write_names(lti_json *j, const char *key, const lt_model_list *m)
     lti_json_end(j, ']');
 }
 
-static void write_order(lti_json *j, const lt_attack_order *o)
+static bool is_min_norm(const lt_robust_result *r)
+{
+    return r && isnan(r->eps);
+}
+
+// eps: of attacks of minimum norm there is none.
+static void write_order(lti_json *j, const lt_attack_order *o, bool has_radius)
 {
     char digest[65];
     lti_json_text(j, "run", o->models->name[0]);
@@ -149,7 +155,10 @@ static void write_order(lti_json *j, const lt_attack_order *o)
     lti_json_text(j, "split", o->split == LT_TRAIN ? "train" : "test");
     lti_json_text(j, "attack", o->attack);
     lti_json_text(j, "norm", o->spec.norm == LT_NORM_L2 ? "l2" : "linf");
-    lti_json_text(j, "eps", o->spec.eps);
+    if (has_radius)
+        lti_json_text(j, "eps", o->spec.eps);
+    else
+        lti_json_real(j, "eps", (double)NAN);
     if (o->spec.target && *o->spec.target)
         lti_json_text(j, "target", o->spec.target);
     if (o->spec.legacy_normalized)
@@ -179,6 +188,14 @@ static void write_result(lti_json *j, const lt_robust_result *r)
     lti_json_real(j, "success_rate", r->success_rate);
     lti_json_real(j, "mean_l2", r->mean_l2);
     lti_json_real(j, "median_l2", r->median_l2);
+    if (is_min_norm(r)) {
+        int64_t n_found = 0;
+        for (int64_t i = 0; i < r->n; i++)
+            n_found += r->status[i] == LT_ROBUST_BROKEN;
+        lti_json_real(j, "mean_distance", r->mean_distance);
+        lti_json_real(j, "median_distance", r->median_distance);
+        lti_json_int(j, "n_found", n_found);
+    }
     if (!isnan(r->quantized_robust_acc))
         lti_json_real(j, "quantized_robust_acc", r->quantized_robust_acc);
     if (!isnan(r->mean_robust_acc)) {
@@ -250,7 +267,7 @@ static char *write_record(const lt_attack_order *o, const lt_attack_record *r)
 {
     lti_json j = {0};
     lti_json_begin(&j, NULL, '{');
-    write_order(&j, o);
+    write_order(&j, o, !is_min_norm(r->result));
     if (r->result)
         write_result(&j, r->result);
     else
@@ -387,7 +404,8 @@ lt_status lt_attack_record_check(const lt_attack_record *record, bool strict, bo
         if (!(r->flags >> bit & 1))
             continue;
         if (1 << bit == LT_FLAG_MISMATCH)
-            return LT_FAIL(LT_E_INTEGRITY, "attack: %s: %s", lt_robust_flag_name(bit), lt_robust_flag_meaning(bit));
+            return LT_FAIL(LT_E_INTEGRITY, "attack: %s: %s", lt_robust_flag_name(bit),
+                           lt_robust_flag_meaning(bit));
         if (strict)
             return LT_FAIL(LT_E_CHECK, "attack: %s: %s", lt_robust_flag_name(bit), lt_robust_flag_meaning(bit));
     }

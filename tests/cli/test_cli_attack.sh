@@ -15,7 +15,18 @@ done
 for a in deepfool fmn amun-search; do
     run 0 attack base --attack $a --norm l2 --steps 5 --limit 8 --threads 1 --json
 done
-run 0 attack base --attack ddn,cw --norm l2 --steps 5 --limit 4 --threads 1
+# Attacks of minimum norm speak of distances, not of a radius.
+run 0 attack base --attack ddn,cw --norm l2 --steps 5 --limit 40 --threads 1
+contains out "nearest examples in l2"
+contains out "distance, l2     median"
+lacks out "radius"
+lacks out "robust"
+run 0 attack base --attack deepfool --steps 5 --limit 40 --threads 1 --report near.html --json
+json out mean_distance median_distance n_found robust_acc mean_l2
+contains out '"eps": null'
+contains near.html "Median distance"
+run 0 attack base --attack fgsm --limit 4 --threads 1
+contains out "radius 8/255"
 contains out "robust accuracy"
 
 # Published settings, below what is given.

@@ -1,5 +1,6 @@
 // test_robustness.c - attacks, spectral norms and ensembles as whole calls of the library: each figure under its name.
 #include "run_test.h"
+#include <math.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -79,6 +80,47 @@ static void test_attack(void **state)
     r.result->n_invalid = 1;
     assert_fails(LT_E_DIVERGED, "1 of 20", lt_attack_record_check(&r, false, false));
     assert_ok(lt_attack_record_check(&r, false, true));
+    json_decref(j);
+    lt_attack_record_clear(&r);
+    lt_model_list_clear(&one);
+}
+
+static int ascending(const void *a, const void *b)
+{
+    const double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+// Attacks of minimum norm have distances and no radius; attacks with a radius say nothing of distances in the norm.
+static void test_distances(void **state)
+{
+    (void)state;
+    lt_model_list one = {0};
+    lt_attack_record r;
+    assert_ok(lt_model_list_add(&one, path_in("m0.safetensors"), NULL, NULL));
+    lt_attack_order o = order_of(&one);
+    o.attack = "deepfool"; // in L-infinity, so that the L2 length is another number
+    assert_ok(lt_attack_models(&o, &r));
+    json_t *j = parse(r.json);
+    double d[20], sum = 0;
+    int n = 0;
+    for (int i = 0; i < r.result->n; i++)
+        if (r.result->status[i] == LT_ROBUST_BROKEN)
+            sum += d[n++] = r.result->distance[i];
+    assert_true(n > 1);
+    qsort(d, (size_t)n, sizeof *d, ascending);
+    assert_true(json_is_null(json_object_get(j, "eps")));
+    assert_int_equal(json_integer_value(json_object_get(j, "n_found")), n);
+    assert_true(fabs(real_at(j, "mean_distance") - sum / n) < 1e-12);
+    assert_true(real_at(j, "median_distance") == (d[(n - 1) / 2] + d[n / 2]) / 2);
+    assert_true(real_at(j, "median_distance") < real_at(j, "median_l2"));
+    json_decref(j);
+    lt_attack_record_clear(&r);
+    o.attack = "fgsm";
+    assert_ok(lt_attack_models(&o, &r));
+    j = parse(r.json);
+    assert_string_equal(json_string_value(json_object_get(j, "eps")), "4/255");
+    assert_null(json_object_get(j, "median_distance"));
     json_decref(j);
     lt_attack_record_clear(&r);
     lt_model_list_clear(&one);
@@ -187,10 +229,8 @@ static void test_ensemble(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_attack),
-        cmocka_unit_test(test_transfer),
-        cmocka_unit_test(test_norms),
-        cmocka_unit_test(test_ensemble),
+        cmocka_unit_test(test_attack), cmocka_unit_test(test_distances), cmocka_unit_test(test_transfer),
+        cmocka_unit_test(test_norms),  cmocka_unit_test(test_ensemble),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }
