@@ -127,9 +127,11 @@ static void print_summary(const json_t *r, FILE *out)
     fputc('\n', out);
     print_parts(r, out);
     print_curve(r, out);
+    const double draws = cli_real(r, "eot"); // absent: one
+    const int32_t eot = draws > 1 ? (int32_t)draws : 1;
     for (int bit = 0; bit < LT_N_FLAGS; bit++)
         if (cli_attack_has_flag(r, bit))
-            fprintf(out, "\n%s: %s\n", lt_robust_flag_name(bit), lt_robust_flag_meaning(bit));
+            fprintf(out, "\n%s: %s\n", lt_robust_flag_name(bit), lt_robust_flag_meaning(bit, eot));
 }
 
 void cli_attack_print(const cli_call *call, FILE *out)

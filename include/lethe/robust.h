@@ -88,8 +88,8 @@ enum { // lt_robust_result.flags: reasons to distrust the evaluation; docs/metho
     LT_FLAG_NOT_CONVERGED = 1 << 8,
     LT_N_FLAGS = 9,
 };
-LT_API const char *lt_robust_flag_name(int bit);    // 0..LT_N_FLAGS-1: "F1-randomised", ...
-LT_API const char *lt_robust_flag_meaning(int bit); // one sentence
+LT_API const char *lt_robust_flag_name(int bit);                 // 0..LT_N_FLAGS-1: "F1-randomised", ...
+LT_API const char *lt_robust_flag_meaning(int bit, int32_t eot); // one sentence; eot: evaluations that were averaged
 
 typedef struct lt_attack_part { // one attack of a composition, in the order they ran
     char name[32];
@@ -105,6 +105,7 @@ typedef struct lt_robust_result {
     int c, h, w, n_classes;
     double eps;                     // NAN for attacks of minimum norm
     int32_t norm;                   // lt_norm
+    int32_t eot;                    // evaluations averaged per step
     int64_t *id;                    // (n) official index
     int32_t *label;                 // (n)
     int32_t *clean_pred, *adv_pred; // (n)

@@ -509,6 +509,7 @@ static lt_status open_all(lti_robust *e, const char *attacks, lt_attack_cfg_fn c
         LT_TRY(lt_attack_parse_eps(e->spec.eps, &e->eps));
     LT_TRY(lti_robust_result_create(e->view->n, &e->target->model[0]->shape, &e->result));
     e->result->norm = e->spec.norm;
+    e->result->eot = e->spec.eot;
     e->result->eps = min_norm ? (double)NAN : e->eps;
     e->result->quantized_robust_acc = e->result->mean_robust_acc = NAN;
     e->sample = lti_calloc((size_t)e->view->n, sizeof *e->sample);

@@ -21,8 +21,10 @@ const char *lt_robust_flag_name(int bit)
     return bit >= 0 && bit < LT_N_FLAGS ? flag_text[bit][0] : "";
 }
 
-const char *lt_robust_flag_meaning(int bit)
+const char *lt_robust_flag_meaning(int bit, int32_t eot)
 {
+    if (bit == 0 && eot > 1)
+        return "the model answers the same image differently: the numbers depend on the draws that --eot averages";
     return bit >= 0 && bit < LT_N_FLAGS ? flag_text[bit][1] : "";
 }
 

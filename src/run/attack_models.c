@@ -196,6 +196,8 @@ static void write_result(lti_json *j, const lt_robust_result *r)
         lti_json_real(j, "median_distance", r->median_distance);
         lti_json_int(j, "n_found", n_found);
     }
+    if (r->eot > 1)
+        lti_json_int(j, "eot", r->eot);
     if (!isnan(r->quantized_robust_acc))
         lti_json_real(j, "quantized_robust_acc", r->quantized_robust_acc);
     if (!isnan(r->mean_robust_acc)) {
@@ -405,9 +407,9 @@ lt_status lt_attack_record_check(const lt_attack_record *record, bool strict, bo
             continue;
         if (1 << bit == LT_FLAG_MISMATCH)
             return LT_FAIL(LT_E_INTEGRITY, "attack: %s: %s", lt_robust_flag_name(bit),
-                           lt_robust_flag_meaning(bit));
+                           lt_robust_flag_meaning(bit, r->eot));
         if (strict)
-            return LT_FAIL(LT_E_CHECK, "attack: %s: %s", lt_robust_flag_name(bit), lt_robust_flag_meaning(bit));
+            return LT_FAIL(LT_E_CHECK, "attack: %s: %s", lt_robust_flag_name(bit), lt_robust_flag_meaning(bit, r->eot));
     }
     return LT_OK;
 }

@@ -50,6 +50,13 @@ contains err "no-legacy-normalized"
 run 0 attack base --preset lotos --no-legacy-normalized --limit 4 --threads 1 --json
 contains out '"eps": "0.04"'
 
+# A randomised model: what was given is not advised again.
+run 0 attack base --attack pgd --steps 2 --limit 4 --threads 1 --model-noise 0.1
+contains out "F1-randomised"
+contains out "use --eot"
+run 0 attack base --attack pgd --steps 2 --limit 4 --threads 1 --model-noise 0.1 --eot 3
+contains out "F1-randomised"
+lacks out "use --eot"
 run 0 attack base base --combine vote --attack pgd --steps 2 --limit 4 --threads 1 --json
 
 # Other models: as surrogates, and every one against every one.

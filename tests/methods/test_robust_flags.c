@@ -75,6 +75,11 @@ static void test_noise(void **state)
     assert_true(r->flags & LT_FLAG_RANDOMISED);
     assert_int_equal(r->flags & LT_FLAG_MISMATCH, 0);
     assert_true(r->success_rate > 0);
+    // What was done already is not advised.
+    assert_int_equal(r->eot, 20);
+    assert_non_null(strstr(lt_robust_flag_meaning(0, 1), "use --eot"));
+    assert_null(strstr(lt_robust_flag_meaning(0, r->eot), "use --eot"));
+    assert_string_equal(lt_robust_flag_meaning(1, 1), lt_robust_flag_meaning(1, 20));
     for (int64_t i = 0; i < r->n; i++)
         assert_true(r->queries_f[i] % 20 == 0 && r->queries_b[i] % 20 == 0);
     // Public code keeps the last of 20 gradients and selects survivors by one evaluation: cheaper, and no less broken.
