@@ -210,16 +210,24 @@ static lt_status measure_layer(const measure *m, int i)
     return LT_OK;
 }
 
-// Where padding has no certificate: |pad| times the bound of the convolution without it. Reflected by p pixels a pixel
-// is seen at most twice along each side.
+// How often reflection by p pixels shows one of n pixels at most: itself, and mirrored at one end or, where the two
+// mirror images meet, at both.
+static double count_copies(int64_t n, int64_t p)
+{
+    return p < 1 ? 1 : 2 * p < n - 1 ? 2 : 3;
+}
+
+// Where padding has no certificate: |pad| times the bound of the convolution without it.
 static lt_status crude_norm(const measure *m, const lti_layer *l, double *norm)
 {
+    const lt_shape *x = &m->model->graph->value[l->from].shape;
+    const double pad = sqrt(count_copies(x->dim[2], l->attr.pad) * count_copies(x->dim[3], l->attr.pad));
     lti_layer valid = *l;
     lt_spectrum s = {.upper = (double)NAN};
     valid.attr.pad = 0;
     valid.attr.pad_mode = LT_PAD_ZERO;
     LT_TRY(bound_weighted(m, &valid, &s));
-    *norm = 2 * s.upper;
+    *norm = pad * s.upper;
     return LT_OK;
 }
 
