@@ -37,6 +37,8 @@ MODELS = [
     ("dla_w2_nobn", "dla:width=2,bn=0", (3, 32, 32), 10, 4, 0.0005, False),
     ("simple_conv_w8", "simple-conv:width=8,bn=1,mean=0.5,std=0.25", (1, 28, 28), 10, 8, 0.02, False),
     ("simple_conv_rgb", "simple-conv:width=8,bn=0,mean=0.5+0.4375+0.375,std=0.25+0.125+0.5", (3, 32, 32), 7, 8, 0.002, False),
+    ("single_conv_reflect", "single-conv:width=6,kernel=5,padding=2,stride=2,padding-mode=reflect,bn=1", (1, 14, 13), 10, 8, 0.02, False),
+    ("single_conv_rgb", "single-conv:width=4,kernel=3,padding=1,stride=1,padding-mode=reflect,bn=0", (3, 8, 8), 7, 8, 0.02, False),
 ]
 TRIES = 200
 MOMENTUM, WEIGHT_DECAY, STEPS, PROJECTIONS = 0.9, 5e-4, 10, 4

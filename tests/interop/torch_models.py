@@ -127,6 +127,19 @@ class SimpleConv(nn.Module):
         return self.linear(x.flatten(1))
 
 
+class SingleConv(nn.Module):
+    def __init__(self, shape, n_classes, width=64, kernel=3, padding=1, stride=1, padding_mode="reflect", bn=1):
+        super().__init__()
+        c, h, w = shape
+        self.conv1 = nn.Conv2d(c, width, kernel, stride, padding, bias=not bn, padding_mode=padding_mode)
+        self.bn1 = norm(width, bn)
+        h, w = ((side + 2 * padding - kernel) // stride + 1 for side in (h, w))
+        self.linear = nn.Linear(width * h * w, n_classes)
+
+    def forward(self, x):
+        return self.linear(F.relu(self.bn1(self.conv1(x))).flatten(1))
+
+
 class BlockA(nn.Module):
     """Basic block whose shortcut has no parameters: every second pixel, new channels zero."""
 
@@ -237,8 +250,8 @@ def from_spec(spec, shape, n_classes):
     keys = dict(part.split("=") for part in rest.split(",") if part)
     mean, std = keys.pop("mean", None), keys.pop("std", None)
     cls = {"resnet18": ResNet18, "resnet18-imagenet": ResNet18ImageNet, "vgg19": VGG19, "simple-conv": SimpleConv,
-           "resnet20": ResNet20, "dla": DLA}[name]
-    net = cls(shape, n_classes, **{k.replace("-", "_"): int(v) for k, v in keys.items()})
+           "single-conv": SingleConv, "resnet20": ResNet20, "dla": DLA}[name]
+    net = cls(shape, n_classes, **{k.replace("-", "_"): v if v.isalpha() else int(v) for k, v in keys.items()})
     if mean is None and std is None:
         return net, net
     numbers = [[float(v) for v in text.split("+")] for text in (mean or "0", std or "1")]

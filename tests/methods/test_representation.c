@@ -311,7 +311,7 @@ static void every_architecture_names_its_stages(void **state)
         char *spec = lti_asprintf("%s:width=2", arch[i].name);
         assert_ok(lt_model_create(spec, (lt_model_shape){3, 32, 32, 10}, &m));
         const int n_stages = lt_model_stages(m, stage, 16);
-        assert_in_range(n_stages, 2, 16);
+        assert_in_range(n_stages, 1, 16);
         for (int s = 1; s < n_stages; s++)
             assert_true(stage[s] > stage[s - 1]);
         lt_model_destroy(m);

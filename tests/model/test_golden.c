@@ -6,9 +6,10 @@
 // Kernels are chosen by timing for one model and by rule for the others: timing all candidates takes most of the time.
 #include "model/golden.h"
 
-static const char *const cases[] = {"resnet18_w4",     "resnet18_w4_half", "resnet18_w4_nobn", "resnet18_w4_64",
-                                    "resnet18_w16",    "resnet18_w64",     "vgg19_w4",         "simple_conv_w8",
-                                    "simple_conv_rgb", "resnet20_w4",      "dla_w2",           "dla_w2_nobn"};
+static const char *const cases[] = {"resnet18_w4",     "resnet18_w4_half",   "resnet18_w4_nobn", "resnet18_w4_64",
+                                    "resnet18_w16",    "resnet18_w64",       "vgg19_w4",         "simple_conv_w8",
+                                    "simple_conv_rgb", "resnet20_w4",        "dla_w2",           "dla_w2_nobn",
+                                    "single_conv_rgb", "single_conv_reflect"};
 enum { N_CASES = sizeof cases / sizeof cases[0], STEPS = 10, MAX_BACKENDS = 8 };
 
 typedef struct setup {
