@@ -31,3 +31,9 @@ except ImportError:  # Debian packages PyTorch without it; the format is a lengt
         text = json.dumps(head).encode()
         pathlib.Path(path).write_bytes(struct.pack("<Q", len(text)) + text + body)
 
+
+def load_metadata(path):
+    """The texts that a safetensors file carries."""
+    data = pathlib.Path(path).read_bytes()
+    n = struct.unpack("<Q", data[:8])[0]
+    return json.loads(data[8 : 8 + n])["__metadata__"]
