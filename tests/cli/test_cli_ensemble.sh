@@ -20,6 +20,12 @@ run 0 attack both --data synthetic:train=120,test=40 --attack fgsm --limit 10 --
 json out models.1 robust_acc
 run 0 attack plain both --data synthetic:train=120,test=40 --attack fgsm --limit 10 --transfer-matrix --target next --json
 json out transfer_eligible.3.0 both_right.0.3 target
+run 0 ensemble eval plain --preset madry --steps 2 --show-config
+contains out "step-size = 0.00784313725490196"
+contains out "^steps = 2 "
+error 2 "a normalisation" ensemble eval plain --preset lotos --limit 10 --threads 1
+run 0 ensemble eval plain --preset lotos --no-legacy-normalized --steps 2 --limit 10 --threads 1 --json
+contains out '"eps": "0.04"'
 run 0 ensemble eval plain --attack fgsm --eps 8/255 --limit 20 --target next --threads 1 --json
 same "the target" "$(value out target)" next
 finish

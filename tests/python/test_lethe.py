@@ -175,6 +175,25 @@ class Robustness(Fixture):
             lethe.attack(self.base, x[:2], y[:2], attack="no-such-attack")
         self.assertIn("autoattack", lethe.attacks())
 
+    def test_presets_lie_below_what_is_given(self):
+        x, y, _, _ = self.data
+        images = x[:16] / np.float32(255)
+        r = lethe.attack(self.base, images, y[:16], preset="madry", steps=2, **QUICK)
+        self.assertLessEqual(np.abs(r.x_adv - images).max(), 8 / 255)
+        small = lethe.attack(self.base, images, y[:16], preset="madry", eps="1/255", steps=2, **QUICK)
+        self.assertLessEqual(np.abs(small.x_adv - images).max(), 1 / 255)
+        self.assertGreaterEqual(small.robust_acc, r.robust_acc)
+        with self.assertRaises(lethe.UsageError):
+            lethe.attack(self.base, images, y[:16], preset="madry", attack="square")
+
+    def test_the_nearest_examples_have_distances(self):
+        x, y, _, _ = self.data
+        r = lethe.attack(self.base, x[:32], y[:32], attack="deepfool", norm="l2", **QUICK)
+        found = np.sort(r.distance[r.status == 1])
+        self.assertGreater(len(found), 0)
+        self.assertAlmostEqual(r.median_distance, np.median(found), places=12)
+        self.assertAlmostEqual(r.mean_distance, found.mean(), places=12)
+
     def test_norms_of_a_linear_layer(self):
         found = lethe.norms(self.base, self.data[0].shape[1:], **QUICK)
         last = found["layers"][-1]
