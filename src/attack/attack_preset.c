@@ -48,16 +48,19 @@ const char *lt_attack_preset_title(int i)
     return i >= 0 && i < N_PRESETS ? table[i].title : NULL;
 }
 
-static lt_status find_preset(const char *name, const preset **out)
+static const preset *find_preset(const char *name)
+{
+    for (int i = 0; i < N_PRESETS; i++)
+        if (!strcmp(name, table[i].name))
+            return &table[i];
+    return NULL;
+}
+
+static lt_status refuse_preset(const char *name)
 {
     const char *names[N_PRESETS + 1] = {NULL};
-    for (int i = 0; i < N_PRESETS; i++) {
+    for (int i = 0; i < N_PRESETS; i++)
         names[i] = table[i].name;
-        if (!strcmp(name, names[i])) {
-            *out = &table[i];
-            return LT_OK;
-        }
-    }
     (void)LT_FAIL(LT_E_USAGE, "unknown preset '%.60s' of attacks", name);
     return lti_name_hint(name, names);
 }
@@ -89,10 +92,11 @@ static lt_status find_form(const preset *p, const char *name, size_t n, const fo
 
 lt_status lt_attack_preset_apply(const char *name, const char *attacks, lt_optset *set)
 {
-    const preset *p = NULL;
+    const preset *p = find_preset(name);
     const form *f = NULL;
     char origin[64];
-    LT_TRY(find_preset(name, &p));
+    if (!p)
+        return refuse_preset(name);
     lti_format(origin, sizeof origin, "preset %s", p->name);
     for (const char *a = attacks; a && *a;) {
         const size_t n = strcspn(a, ",");
