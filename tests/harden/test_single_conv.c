@@ -23,6 +23,7 @@ static const shape_case cases[] = {
     {"single-conv:width=3,kernel=4,padding=3,stride=3", 4, 3, 3, LT_PAD_REFLECT},
     {"single-conv:width=5,kernel=5,padding=1,stride=2,padding-mode=zeros", 5, 1, 2, LT_PAD_ZERO},
     {"single-conv:width=4,padding=0", 3, 0, 1, LT_PAD_REFLECT},
+    {"single-conv:width=3,kernel=1,padding=3", 1, 3, 1, LT_PAD_REFLECT}, // one pixel is seen three times a side
 };
 enum { N_CASES = sizeof cases / sizeof *cases, C = 2, H = 7, W = 6, N_IN = C * H * W };
 
