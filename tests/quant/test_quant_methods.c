@@ -141,6 +141,22 @@ static void value_by_brute_force(void **state)
     assert_true(fabs(value_of(&r, NULL, NULL) - want) < 1e-5 * want);
 }
 
+// Pushed away from the levels, a weight outside of their range would never come back: there the penalty is constant.
+static void pushed_weights_stay_in_reach(void **state)
+{
+    (void)state;
+    rig r;
+    float grad[N] = {0};
+    open_rig(&r, "osc-reg", 2, 0, 0); // levels -0.6, -0.2, 0.2, 0.6
+    r.w[0] = 5;
+    r.w[1] = -0.81f;
+    r.w[2] = 0.79f;
+    const double far = value_of(&r, grad, NULL);
+    assert_true(grad[0] == 0 && grad[1] == 0 && grad[2] > 0.3f);
+    r.w[0] = 50;
+    assert_true(value_of(&r, NULL, NULL) == far);
+}
+
 // ---- straight-through rules
 
 static void run_piece(rig *r, float *used, float *grad, double *own)
@@ -301,6 +317,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(penalties_have_their_gradients),
         cmocka_unit_test(value_by_brute_force),
+        cmocka_unit_test(pushed_weights_stay_in_reach),
         cmocka_unit_test(outside_gets_no_gradient),
         cmocka_unit_test(learned_steps_by_hand),
         cmocka_unit_test(dorefa_by_hand),
