@@ -290,9 +290,9 @@ static void add_when(lti_buf *b, uint32_t when)
     static const struct {
         uint32_t flag;
         const char *text;
-    } word[] = {{LT_OF_CLASSES, "whole classes"},         {LT_WITH_RETAIN, "with retain data"},
-                {LT_WITHOUT_RETAIN, "forget data only"},  {LT_AUGMENTED, "augmented"},
-                {LT_UNAUGMENTED, "not augmented"},        {LT_FIRST_FORM, "plain form"},
+    } word[] = {{LT_OF_CLASSES, "whole classes"},          {LT_WITH_RETAIN, "with retain data"},
+                {LT_WITHOUT_RETAIN, "forget data only"},   {LT_AUGMENTED, "augmented"},
+                {LT_UNAUGMENTED, "not augmented"},         {LT_FIRST_FORM, "plain form"},
                 {LT_SECOND_FORM, "adversarial-only form"}, {LT_CLIPPED, "original trained with clipping"}};
     const char *comma = "";
     for (size_t i = 0; i < sizeof word / sizeof *word; i++)
