@@ -41,9 +41,10 @@ static bool has_same_inputs(const char *dir, const char *const *facts)
     return same;
 }
 
+// Only a run of these options may be computed again for its inputs: any other run in this place, such as the parent
+// itself, is refused by lt_run_open and stays.
 static lt_status open_run(const lt_result_dir_spec *spec, lt_result_dir *d, bool *resumed)
 {
-    const bool force = spec->force || (lt_run_is_done(d->dir) && !has_same_inputs(d->dir, spec->facts));
     char *env = lti_asprintf("%s/env.json", d->dir); // makes a directory a run
     if (!env)
         return LTI_NOMEM("path");
@@ -51,11 +52,19 @@ static lt_status open_run(const lt_result_dir_spec *spec, lt_result_dir *d, bool
                        .verb = spec->verb,
                        .options = spec->options,
                        .key_values = spec->facts,
-                       .force = force,
-                       .resume = !force && lti_is_file(env)};
+                       .force = spec->force,
+                       .resume = !spec->force && lti_is_file(env)};
     lti_free(env);
+    lt_status status = lt_run_open(&run, &d->run, &d->finished);
+    if (status == LT_OK && d->finished && !has_same_inputs(d->dir, spec->facts)) {
+        lt_run_close(d->run);
+        d->run = NULL;
+        run.force = true;
+        run.resume = false;
+        status = lt_run_open(&run, &d->run, &d->finished);
+    }
     *resumed = run.resume;
-    return lt_run_open(&run, &d->run, &d->finished);
+    return status;
 }
 
 lt_status lt_result_dir_open(const lt_result_dir_spec *spec, lt_result_dir *d)

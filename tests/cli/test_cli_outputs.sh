@@ -12,6 +12,11 @@ run 0 eval base --signals out.npz --json
 run 0 eval base --signals model --force --json
 cp base/model.safetensors model
 
+# A run is not computed into the directory of another one, its own parent least of all.
+error 2 "base: expected a run of .lethe unlearn. with this configuration" unlearn base --method ft --epochs 1 --out base
+error 2 "salun: expected a run of .lethe train. with this configuration" train $tiny --epochs 1 --init base --out salun
+cmp -s model base/model.safetensors || fail "unlearn replaced the run that it started from"
+
 error 2 "out model: expected a report of lethe or no file" report r1 salun --out model
 error 2 "csv model: expected a table of lethe" report r1 salun --csv model --out page.html
 error 2 "markdown model: expected a report of lethe" report r1 salun --markdown model --out page.html
