@@ -202,6 +202,10 @@ static int dispatch(cli_session *s, int argc, char **argv)
         lt_status status = cli_dump_docs(s, argc > 2 ? argv[2] : "", argc > 3 ? argv[3] : "", stdout);
         return status == LT_OK ? 0 : report_error(s, status, false, false);
     }
+    if (argc > 2 && !strcmp(argv[2], "--version")) {
+        puts("lethe " LT_VERSION);
+        return 0;
+    }
     const cli_row *row;
     lt_status status = cli_find_verb(help ? argv[2] : first, &row);
     if (status != LT_OK)

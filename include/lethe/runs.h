@@ -133,6 +133,7 @@ typedef struct lt_result_dir_spec {
     const lt_optset *options; // resolved.json, and the digest that identifies the configuration
     const char *const *facts; // key, value, ..., NULL: inputs such as "data_digest", also in the result
     lt_events *events;        // gets the run's log while it is open; may be NULL
+    lt_backend *backend;      // its version is recorded in env.json; may be NULL
     bool tensorboard;         // metrics also as event files of TensorBoard; needs events
 } lt_result_dir_spec;
 enum { LT_RESULT_PATH_MAX = 4096 };

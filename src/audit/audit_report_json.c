@@ -87,6 +87,14 @@ static void write_audited(const lt_audit_in *in, const lt_audited *a, const doub
     write_attacks(in, a, gap, w);
 }
 
+static double find_value(const lt_audit_report *r, lt_metric_id id)
+{
+    for (int i = 0; i < r->n_metrics; i++)
+        if (r->metric[i].id == id)
+            return r->metric[i].value;
+    return (double)NAN;
+}
+
 static void write_counts(const lt_audit_report *r, lti_json *w)
 {
     static const lt_group_id counted[3] = {LT_SAMPLES_FORGET, LT_SAMPLES_RETAIN, LT_SAMPLES_TEST};
@@ -100,11 +108,11 @@ static void write_counts(const lt_audit_report *r, lti_json *w)
     lti_json_int(w, "n_forgotten_classes", lt_forgotten_classes(a->signals, NULL));
     if (a->signals->subclass)
         lti_json_int(w, "n_forgotten_subclasses", lt_signals_forgotten_subclasses(a->signals));
-    // Metrics of kinds that have no object of their own.
-    for (int i = 0; i < r->n_metrics; i++) {
-        const lt_metric *m = lt_metric_get(r->metric[i].id);
+    // Metrics of kinds that have no object of their own; null where their kind has nothing to say of this model.
+    for (int id = 0; id < LT_N_METRICS; id++) {
+        const lt_metric *m = lt_metric_get((lt_metric_id)id);
         if (m->source == LT_METRIC_OF_KIND && !strchr(m->key, '.'))
-            lti_json_real(w, m->key, r->metric[i].value);
+            lti_json_real(w, m->key, find_value(r, (lt_metric_id)id));
     }
 }
 

@@ -1,5 +1,6 @@
 // run_env.c - env.json: the machine, the build and the libraries a run used.
 #include "io/run_impl.h"
+#include "lti_revision.h"
 #include <jansson.h>
 #include <sched.h>
 #include <sodium.h>
@@ -139,6 +140,7 @@ char *lti_run_env_json(const char *verb, const char *config_digest, const char *
     add_pair(&b, "config_digest", config_digest);
     add_pair(&b, "started", lti_utc_now(utc));
     add_pair(&b, "lethe", LT_VERSION);
+    add_pair(&b, "revision", LTI_REVISION);
 #ifdef __clang__
     add_pair(&b, "compiler", __VERSION__);
 #else

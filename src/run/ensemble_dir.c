@@ -180,7 +180,8 @@ static lt_status run_training(training *t, lt_ensemble_record *r)
                                      .force = o->force,
                                      .options = o->set,
                                      .facts = facts,
-                                     .events = o->env->events};
+                                     .events = o->env->events,
+                                     .backend = o->env->backend};
     LT_TRY(lt_result_dir_open(&spec, &t->to));
     lti_format(r->dir, sizeof r->dir, "%s", t->to.dir);
     if (t->to.finished)

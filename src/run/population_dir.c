@@ -242,7 +242,8 @@ static lt_status run_population(population_run *p, lt_population_record *record)
                                      .force = o->force,
                                      .options = o->set ? o->set : p->made,
                                      .facts = facts,
-                                     .events = o->env->events};
+                                     .events = o->env->events,
+                                     .backend = o->env->backend};
     LT_TRY(lt_result_dir_open(&spec, &p->to));
     lti_format(record->dir, sizeof record->dir, "%s", p->to.dir);
     if (!p->to.finished)

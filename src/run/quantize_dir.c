@@ -208,7 +208,8 @@ lt_status lti_open_quantize_dir(const lt_quantize_order *o, const char *label, c
                                      .force = o->force,
                                      .options = o->set,
                                      .facts = facts,
-                                     .events = o->env->events};
+                                     .events = o->env->events,
+                                     .backend = o->env->backend};
     return lt_result_dir_open(&spec, to);
 }
 

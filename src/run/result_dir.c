@@ -41,17 +41,39 @@ static bool has_same_inputs(const char *dir, const char *const *facts)
     return same;
 }
 
+// The facts and what computes, for env.json; malloc'ed, the strings are the caller's.
+static const char **list_facts(const lt_result_dir_spec *spec)
+{
+    int n = 0;
+    while (spec->facts && spec->facts[n])
+        n += 2;
+    const char **list = lti_calloc((size_t)n + 3, sizeof *list);
+    if (!list)
+        return NULL;
+    for (int i = 0; i < n; i++)
+        list[i] = spec->facts[i];
+    if (spec->backend) {
+        list[n] = "backend";
+        list[n + 1] = lt_backend_version(spec->backend);
+    }
+    return list;
+}
+
 // Only a run of these options may be computed again for its inputs: any other run in this place, such as the parent
 // itself, is refused by lt_run_open and stays.
 static lt_status open_run(const lt_result_dir_spec *spec, lt_result_dir *d, bool *resumed)
 {
     char *env = lti_asprintf("%s/env.json", d->dir); // makes a directory a run
-    if (!env)
+    const char **facts = list_facts(spec);
+    if (!env || !facts) {
+        lti_free(env);
+        lti_free(facts);
         return LTI_NOMEM("path");
+    }
     lt_run_spec run = {.dir = d->dir,
                        .verb = spec->verb,
                        .options = spec->options,
-                       .key_values = spec->facts,
+                       .key_values = facts,
                        .force = spec->force,
                        .resume = !spec->force && lti_is_file(env)};
     lti_free(env);
@@ -63,6 +85,7 @@ static lt_status open_run(const lt_result_dir_spec *spec, lt_result_dir *d, bool
         run.resume = false;
         status = lt_run_open(&run, &d->run, &d->finished);
     }
+    lti_free(facts);
     *resumed = run.resume;
     return status;
 }

@@ -384,7 +384,8 @@ static lt_status open_result(lti_stream *s)
                                      .force = s->order->force,
                                      .options = s->order->set ? s->order->set : s->made,
                                      .facts = facts,
-                                     .events = s->order->env->events};
+                                     .events = s->order->env->events,
+                                     .backend = s->order->env->backend};
     return lt_result_dir_open(&spec, &s->to);
 }
 

@@ -297,6 +297,7 @@ static lt_status run_training(training *t, lt_train_record *record)
                                      .options = options_of(t),
                                      .facts = facts,
                                      .events = o->env->events,
+                                     .backend = o->env->backend,
                                      .tensorboard = o->tensorboard};
     if (is_follower(o))
         return follow(t, record);

@@ -267,6 +267,7 @@ static lt_status open_result(lti_unlearning *u)
                                      .options = options_of(u),
                                      .facts = facts,
                                      .events = o->env->events,
+                                     .backend = o->env->backend,
                                      .tensorboard = o->tensorboard};
     return lt_result_dir_open(&spec, &u->to);
 }

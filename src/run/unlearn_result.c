@@ -92,8 +92,12 @@ static void write_costs(lti_json *j, const lti_unlearning *u, const lt_unlearn_r
     lti_json_end(j, '}');
     lti_json_int(j, "epochs", r->epochs);
     lti_json_int(j, "steps", r->steps);
-    if (u->order->method->needs & LT_FINE_TUNES)
+    if (u->order->method->needs & LT_FINE_TUNES) {
         write_setup(j, &r->setup);
+    } else { // by closed form, or from scratch
+        lti_json_null(j, "lr_area");
+        lti_json_null(j, "lr_area_default");
+    }
     lti_json_real(j, "images_per_s", result->train.images_per_s);
     lti_json_real(j, "wall_s", r->wall_s);
     lti_json_begin(j, "time", '{');

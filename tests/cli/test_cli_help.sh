@@ -28,6 +28,8 @@ done
 run 0 unlearn --method amun --help
 contains out "--attack.eps0 X"
 
+run 0 train --version
+contains out "^lethe [0-9]"
 run 0 --version
 contains out "^lethe [0-9]"
 run 2

@@ -8,7 +8,7 @@ for file in DONE config.yaml resolved.json env.json log.txt metrics.jsonl model.
     [ -s "runs/base/$file" ] || fail "runs/base/$file is missing"
 done
 json runs/base/resolved.json seed.value data.value model.value
-json runs/base/env.json verb config_digest
+json runs/base/env.json verb config_digest revision backend libyaml
 head -1 runs/base/metrics.jsonl >line && json line event epoch step wall_s loss
 
 # finished: not computed again; --force: again, with the same weights; another seed: other weights; loader threads: the same
@@ -38,7 +38,7 @@ for method in retrain ft amun; do
     [ $method != retrain ] || options="--seed 7"
     [ $method != amun ] || options="$options --save-adv"
     run 0 unlearn runs/base --method $method --forget random:10% $options --out runs/$method --threads 1 --json
-    json out method n_forget forget_acc retain_acc test_acc delta_norm_l2 time.search_s time.mask_s time.update_s time.eval_s \
+    json out method n_forget forget_acc retain_acc test_acc delta_norm_l2 time.search_s time.mask_s time.update_s time.eval_s lr_area lr_area_default steps \
         parent_digest forget_digest model_digest
     same "forgotten samples" "$(value out n_forget)" 20
     [ -s runs/$method/forget.csv ] && [ -s runs/$method/signals.npz ] || fail "runs/$method lacks forget.csv or signals.npz"
@@ -60,7 +60,7 @@ run 0 unlearn runs/base2 --method ft --epochs 1 --out runs/child --threads 1 --j
 "$JSON_CHECK" cached <out 2>/dev/null && fail "a child of other parent weights was taken for finished"
 
 run 0 audit --allow-lint runs/amun --oracle runs/retrain --json
-json out ua ra ta svc_mia.confidence svc_mia.prob threshold.m_entropy auc.phi.ft auc.phi.fr auc.phi.rt avg_gap avg_gap_auc lint
+json out ua ra ta mia_nn svc_mia.confidence svc_mia.prob threshold.m_entropy auc.phi.ft auc.phi.fr auc.phi.rt avg_gap avg_gap_auc lint
 contains out single-oracle
 run 0 audit --allow-lint runs/amun --json
 same "gap without oracle" "$(value out avg_gap)" null
