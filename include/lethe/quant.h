@@ -77,6 +77,8 @@ typedef struct lt_quant_method_info {
     const char *name, *title, *cite, *doc;
 } lt_quant_method_info;
 LT_API const lt_quant_method_info *const *lt_quant_methods(void); // ends with NULL
+// What can be refused before the work starts. LT_E_USAGE: cfg->method is none of them, with a hint.
+LT_API lt_status lt_quant_check(const lt_quant_cfg *cfg);
 
 // ---- encodings and faults of one word (tests, tables and hardware descriptions)
 LT_API int lt_encoding_n_cells(lt_encoding e, int bits); // cells that can fail

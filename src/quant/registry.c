@@ -21,6 +21,12 @@ const lt_quant_method_info *const *lt_quant_methods(void)
     return infos;
 }
 
+lt_status lt_quant_check(const lt_quant_cfg *cfg)
+{
+    const lti_quantizer *z;
+    return lti_quantizer_find(cfg->method, &z);
+}
+
 lt_status lti_quantizer_find(const char *name, const lti_quantizer **z)
 {
     const char *names[sizeof table / sizeof *table] = {NULL};

@@ -302,6 +302,8 @@ static lt_status audit_again(quantizing *q, lt_quantize_record *r)
 static lt_status run_quantizing(quantizing *q, lt_quantize_record *r)
 {
     const lt_quantize_order *o = q->order;
+    if (!o->post_training)
+        LT_TRY(lt_quant_check(&o->quant));
     lt_model_digest(o->base->model, q->parent_digest);
     LT_TRY(lti_open_quantize_dir(o, "quantize", q->parent_digest, &q->to));
     lti_format(r->dir, sizeof r->dir, "%s", q->to.dir);

@@ -120,7 +120,8 @@ contains page.html "Sensitivity of gone2"
 error 2 "ideal chips are all the same" quantize population q3
 error 2 "found none of its codes" quantize population base --fault-rate 0.1
 
-error 2 "unknown quantization method 'msq'" quantize train base --method msq
+error 2 "unknown quantization method 'msq'" quantize train base --method msq --out absent
+[ ! -e absent ] || fail "an unknown method left a directory"
 error 2 "expected one of" quantize shrink base
 error 2 "which run" quantize train
 error 2 "have no weights" quantize ptq base --encoding gray --variability 0.1 --out x
