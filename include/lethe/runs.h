@@ -129,6 +129,7 @@ typedef struct lt_result_dir_spec {
     const char *verb;         // recorded; a directory of another verb is not continued
     const char *label;        // of the default directory, runs/LABEL-DIGEST
     const char *out;          // NULL or "" = the default
+    const char *input;        // the run directory that is read: never replaced, not with force either; NULL = none
     bool force;               // start over, whatever is there
     const lt_optset *options; // resolved.json, and the digest that identifies the configuration
     const char *const *facts; // key, value, ..., NULL: inputs such as "data_digest", also in the result
@@ -146,7 +147,8 @@ typedef struct lt_result_dir {
 } lt_result_dir;
 // A run is a pure function of its options, inputs and seed: an unfinished directory of the same options is continued,
 // a finished one is taken as it is when every fact *_digest is the same in its result, and recomputed otherwise.
-// LT_E_USAGE for a directory of something else without force; errors of lt_run_open. Close it in either case.
+// LT_E_USAGE for a directory of something else without force, and for that of the input; errors of lt_run_open. Close
+// it in either case.
 LT_API lt_status lt_result_dir_open(const lt_result_dir_spec *spec, lt_result_dir *d);
 // Next to a model that was trained on ds: what its training set was, by content. Runs that come from it find it.
 LT_API lt_status lt_result_dir_add_samples(const lt_result_dir *d, const lt_dataset *ds);

@@ -205,6 +205,7 @@ lt_status lti_open_quantize_dir(const lt_quantize_order *o, const char *label, c
     const lt_result_dir_spec spec = {.verb = "quantize",
                                      .label = label,
                                      .out = o->out,
+                                     .input = o->base->dir,
                                      .force = o->force,
                                      .options = o->set,
                                      .facts = facts,

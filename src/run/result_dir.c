@@ -7,6 +7,7 @@
 #include "run/run_impl.h"
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 static lt_status choose_dir(const lt_result_dir_spec *spec, char out[LT_RESULT_PATH_MAX])
 {
@@ -90,11 +91,23 @@ static lt_status open_run(const lt_result_dir_spec *spec, lt_result_dir *d, bool
     return status;
 }
 
+// A run that is replaced by what is made from it is lost before anything can be compared with it.
+static lt_status spare_input(const lt_result_dir_spec *spec, const char *dir)
+{
+    struct stat from, to;
+    if (!spec->force || !spec->input || stat(spec->input, &from) != 0 || stat(dir, &to) != 0)
+        return LT_OK;
+    if (from.st_dev != to.st_dev || from.st_ino != to.st_ino)
+        return LT_OK;
+    return LT_FAIL(LT_E_USAGE, "--out %s: expected another directory than that of the run that is read", dir);
+}
+
 lt_status lt_result_dir_open(const lt_result_dir_spec *spec, lt_result_dir *d)
 {
     bool resumed;
     *d = (lt_result_dir){.events = spec->events};
     LT_TRY(choose_dir(spec, d->dir));
+    LT_TRY(spare_input(spec, d->dir));
     LT_TRY(open_run(spec, d, &resumed));
     if (d->finished)
         return LT_OK;

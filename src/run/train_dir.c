@@ -293,6 +293,7 @@ static lt_status run_training(training *t, lt_train_record *record)
     const lt_result_dir_spec spec = {.verb = "train",
                                      .label = "train",
                                      .out = o->out,
+                                     .input = t->init.dir,
                                      .force = o->force,
                                      .options = options_of(t),
                                      .facts = facts,

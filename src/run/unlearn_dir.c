@@ -263,6 +263,7 @@ static lt_status open_result(lti_unlearning *u)
     const lt_result_dir_spec spec = {.verb = "unlearn",
                                      .label = o->method->name,
                                      .out = o->out,
+                                     .input = o->base->dir,
                                      .force = o->force,
                                      .options = options_of(u),
                                      .facts = facts,

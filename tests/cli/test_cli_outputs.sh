@@ -15,6 +15,7 @@ cp base/model.safetensors model
 # A run is not computed into the directory of another one, its own parent least of all.
 error 2 "base: expected a run of .lethe unlearn. with this configuration" unlearn base --method ft --epochs 1 --out base
 error 2 "salun: expected a run of .lethe train. with this configuration" train $tiny --epochs 1 --init base --out salun
+error 2 "expected another directory than that of the run that is read" unlearn base --method ft --epochs 1 --out ./base/ --force
 cmp -s model base/model.safetensors || fail "unlearn replaced the run that it started from"
 
 error 2 "out model: expected a report of lethe or no file" report r1 salun --out model
