@@ -320,6 +320,7 @@ static void choose_form(const lt_unlearn_in *in, void *cfg, lt_unlearn_form *for
 }
 
 static const lt_unlearn_default defaults[] = {
+    // Short weights turn further at one rate: experiments/amun-clipped.
     {.when = LT_WITH_RETAIN | LT_CLIPPED, .area = 0.5, .epochs = 10, .lr_step_every = LT_STEP_HALF},
     {.when = LT_WITH_RETAIN, .area = 5, .epochs = 10, .lr_step_every = LT_STEP_HALF},
     {.when = LT_WITHOUT_RETAIN | LT_FIRST_FORM, .area = 0.4, .epochs = 10, .lr_step_every = 1},
