@@ -26,6 +26,7 @@ typedef struct step_cost {
     lt_status (*attach)(struct step_cost *c, lt_job *job);
     void (*detach)(struct step_cost *c);
     void *ctx;
+    char extra[64]; // further keys at the end, written by detach
 } step_cost;
 
 static inline double step_cost_now(void)
@@ -104,8 +105,8 @@ static inline void step_cost_run(step_cost *c)
     }
     const double p = step_cost_median(plain, rounds), w = step_cost_median(with, rounds);
     printf("{\"model\": \"%s\", %s\"batch\": %lld, \"steps\": %d, \"rounds\": %d, \"step_ms\": %.3f, \"%s\": %.3f, "
-           "\"overhead\": %.4f}\n",
-           c->model, c->note, (long long)c->batch, c->steps, rounds, 1e3 * p, c->what, 1e3 * w, w / p - 1);
+           "\"overhead\": %.4f%s}\n",
+           c->model, c->note, (long long)c->batch, c->steps, rounds, 1e3 * p, c->what, 1e3 * w, w / p - 1, c->extra);
     lt_model_destroy(c->opened);
     lt_dataset_close(ds);
     lt_backend_destroy(c->env.backend);

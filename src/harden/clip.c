@@ -54,7 +54,7 @@ static lt_status init_target(lt_clipper *c, const lti_layer *layer, double norm,
                                      .to = layer->to,
                                      .batch = t->track.k,
                                      .dtype = LT_F32,
-                                     .flags = c->env->plan_flags & ~(unsigned)LT_PLAN_BF16,
+                                     .flags = lti_tracker_plan_flags(c->env),
                                      .weight = {LT_NONE, LT_NONE}};
     LT_TRY(lt_linear_map_create(&spec, c->env->backend, &t->of_gradient));
     LT_TRY(lt_linear_map_bind(t->of_gradient, c->slab, c->model->state));
@@ -305,7 +305,7 @@ static lt_status follow(lt_clipper *c, const lt_step *step)
         lti_tracker_changed(t);
         if (first)
             lti_tracker_restart(t, c->seed, (uint32_t)i);
-        LT_TRY(lti_tracker_step(t, first ? COLD_STEPS : 1, tracker_shift));
+        LT_TRY(first ? lti_tracker_step(t, COLD_STEPS, tracker_shift) : lti_tracker_follow(t, tracker_shift));
     }
     c->vectors[c->memory_floats - 1] = 1;
     (void)step;

@@ -23,7 +23,10 @@ void lti_tracker_clear(lti_tracker *t);
 void lti_tracker_restart(lti_tracker *t, uint64_t seed, uint32_t draw);
 // n steps; sigma and y belong to the vectors at the end. n = 0 measures only.
 lt_status lti_tracker_step(lti_tracker *t, int n, double shift);
-void lti_tracker_changed(lti_tracker *t); // the weight has changed
+// One step of v alone, after an update of the weight: y and sigma stay those of the v before.
+lt_status lti_tracker_follow(lti_tracker *t, double shift);
+unsigned lti_tracker_plan_flags(const lt_env *env); // of plans whose weights change every few runs
+void lti_tracker_changed(lti_tracker *t);           // the weight has changed
 int64_t lti_layer_n_in(const lt_model *model, const lti_layer *layer);
 
 // What a rule works on.

@@ -19,6 +19,13 @@ float *lti_layer_weight(const lt_model *model, const lti_layer *layer, int64_t *
     return model->params + w->slab_offset;
 }
 
+// Few vectors and a weight that changes after a run or two: bringing filters into the transformed domain (slow in
+// oneDNN) would cost several times the runs.
+unsigned lti_tracker_plan_flags(const lt_env *env)
+{
+    return (env->plan_flags & ~(unsigned)LT_PLAN_BF16) | LT_PLAN_NO_WINOGRAD;
+}
+
 lt_status lti_tracker_init(lti_tracker *t, const lt_model *model, const lti_layer *layer, int k, const lt_env *env)
 {
     *t = (lti_tracker){.model = model, .layer = layer, .n_in = lti_layer_n_in(model, layer)};
@@ -29,7 +36,7 @@ lt_status lti_tracker_init(lti_tracker *t, const lt_model *model, const lti_laye
                                      .to = layer->to,
                                      .batch = t->k,
                                      .dtype = LT_F32,
-                                     .flags = env->plan_flags & ~(unsigned)LT_PLAN_BF16,
+                                     .flags = lti_tracker_plan_flags(env),
                                      .weight = {layer->weight, bn && layer->weight != LT_NONE ? bn->in[1] : LT_NONE}};
     LT_TRY(lt_linear_map_create(&spec, env->backend, &t->map));
     LT_TRY(lt_linear_map_bind(t->map, model->params, model->state));
@@ -80,26 +87,41 @@ static lt_status measure_one(lti_tracker *t)
                : LT_FAIL(LT_E_DIVERGED, "%s: expected finite weights, found |A v| = %g", t->layer->name, t->sigma[0]);
 }
 
+// v <- (shift v + A^T y) / |shift v + A^T y| for the y and sigma of v.
+static lt_status advance_one(lti_tracker *t, double shift)
+{
+    const double s = t->sigma[0] * t->sigma[0];
+    double off = 0, length = 0;
+    LT_TRY(lt_linear_map_adjoint(t->map, t->y, t->z));
+    for (int64_t e = 0; e < t->n_in; e++) {
+        const double v = (double)t->v[e], z = (double)t->z[e], x = shift * v + z;
+        off += (z - s * v) * (z - s * v);
+        length += x * x;
+        t->v[e] = (float)x;
+    }
+    t->residual = s > 0 ? sqrt(off) / s : 0;
+    length = sqrt(length);
+    for (int64_t e = 0; e < t->n_in && length > 0; e++)
+        t->v[e] = (float)((double)t->v[e] / length);
+    return LT_OK;
+}
+
 lt_status lti_tracker_step(lti_tracker *t, int n, double shift)
 {
     if (t->k > 1)
         return step_block(t, n, shift);
     LT_TRY(measure_one(t));
     for (int i = 0; i < n; i++) {
-        LT_TRY(lt_linear_map_adjoint(t->map, t->y, t->z));
-        const double s = t->sigma[0] * t->sigma[0];
-        double off = 0, length = 0;
-        for (int64_t e = 0; e < t->n_in; e++) {
-            const double v = (double)t->v[e], z = (double)t->z[e], x = shift * v + z;
-            off += (z - s * v) * (z - s * v);
-            length += x * x;
-            t->v[e] = (float)x;
-        }
-        t->residual = s > 0 ? sqrt(off) / s : 0;
-        length = sqrt(length);
-        for (int64_t e = 0; e < t->n_in && length > 0; e++)
-            t->v[e] = (float)((double)t->v[e] / length);
+        LT_TRY(advance_one(t, shift));
         LT_TRY(measure_one(t));
     }
     return LT_OK;
+}
+
+lt_status lti_tracker_follow(lti_tracker *t, double shift)
+{
+    if (t->k > 1)
+        return step_block(t, 1, shift);
+    LT_TRY(measure_one(t));
+    return advance_one(t, shift);
 }
