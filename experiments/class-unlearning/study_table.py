@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
 """Tables of a class study that `lethe sweep` ran (experiments/class-unlearning/study), in Markdown.
 
-    study_table.py STUDY_DIRECTORY SUMMARY.json
+    study_table.py STUDY_DIRECTORY|PART.json... SUMMARY.json
 
 Reads the audits of the study, one for every original model and forgotten class. Metrics of repetitions are averaged; the
-figures of every class, original and method go to SUMMARY.json, which relations.py reads. Costs are those of results.csv.
+figures of every class, original and method go to SUMMARY.json, which relations.py reads. A PART is such a summary of
+other classes of the same study: parts that ran at different times make one table. Costs are those of results.csv.
 """
 import csv
 import json
@@ -14,40 +15,60 @@ import sys
 
 from audits import METRICS, mean, percent
 
-study, target = sys.argv[1:3]
-found, spread = {}, {}
-for name in sorted(os.listdir(os.path.join(study, "audits"))):
-    m = re.fullmatch(r"b(\d+)-class-(\w+)\.json", name)
-    if not m:
-        continue
-    original, c = m.groups()
-    whole = json.load(open(os.path.join(study, "audits", name)))
-    for a in [whole] + whole["also"]:
-        parts = a["run"].split("/")
-        row = parts[parts.index("runs") + 1] if "runs" in parts else "original" if "bases" in parts else None
-        if row:
-            found.setdefault((c, original, row), []).append(a["class_audit"])
-    for i, x in enumerate(whole["class_audit"]["oracles"]):
-        found.setdefault((c, "retrained", str(i + 1)), []).append(x)
 
-summary = {"-".join(key): {name: mean([get(a) for a in audits]) for name, get in METRICS} for key, audits in sorted(found.items())}
-for key, audits in found.items():  # where the images of the forgotten class go, and the neighbour by retraining
-    of_class = [a["classes"][0] for a in audits]
-    summary["-".join(key)] |= {"predicted": [mean(v) for v in zip(*(c["predicted"] for c in of_class))], "neighbour": of_class[0]["neighbour"]}
-classes = sorted({c for c, _, _ in found})
-originals = sorted({o for _, o, _ in found if o != "retrained"})
-passes = {}
-with open(os.path.join(study, "results.csv"), newline="") as f:
-    for r in csv.DictReader(line for line in f if not line.startswith("#")):
-        spent = [float(r[k]) for k in r if k.endswith(("_forward", "_backward")) and r[k]]
-        if r["role"] == "method" and spent:
-            passes.setdefault(r["method"], []).append(sum(spent))
+def read_audits(study):
+    """The class audits of a study by (class, original or "retrained", row)."""
+    found = {}
+    for name in sorted(os.listdir(os.path.join(study, "audits"))):
+        m = re.fullmatch(r"b(\d+)-class-(\w+)\.json", name)
+        if not m:
+            continue
+        original, c = m.groups()
+        whole = json.load(open(os.path.join(study, "audits", name)))
+        for a in [whole] + whole["also"]:
+            parts = a["run"].split("/")
+            row = parts[parts.index("runs") + 1] if "runs" in parts else "original" if "bases" in parts else None
+            if row:
+                found.setdefault((c, original, row), []).append(a["class_audit"])
+        for i, x in enumerate(whole["class_audit"]["oracles"]):
+            found.setdefault((c, "retrained", str(i + 1)), []).append(x)
+    return found
 
-for c, o, row in found:
-    if row in passes:
-        summary[f"{c}-{o}-{row}"]["passes"] = sum(passes[row]) / len(passes[row])
-with open(target, "w") as f:
+
+def read_passes(study):
+    passes = {}
+    with open(os.path.join(study, "results.csv"), newline="") as f:
+        for r in csv.DictReader(line for line in f if not line.startswith("#")):
+            spent = [float(r[k]) for k in r if k.endswith(("_forward", "_backward")) and r[k]]
+            if r["role"] == "method" and spent:
+                passes.setdefault(r["method"], []).append(sum(spent))
+    return passes
+
+
+def summarize(study):
+    passes, part = read_passes(study), {}
+    for (c, original, row), audits in sorted(read_audits(study).items()):
+        of_class = [a["classes"][0] for a in audits]
+        of = part[f"{c}-{original}-{row}"] = {name: mean([get(a) for a in audits]) for name, get in METRICS}
+        # where the images of the forgotten class go, and the neighbour by retraining
+        of |= {"predicted": [mean(v) for v in zip(*(x["predicted"] for x in of_class))], "neighbour": of_class[0]["neighbour"]}
+        if row in passes and original != "retrained":
+            of["passes"] = mean(passes[row])
+    return part
+
+
+summary = {}
+for source in sys.argv[1:-1]:
+    part = summarize(source) if os.path.isdir(source) else json.load(open(source))
+    if summary.keys() & part.keys():
+        sys.exit(f"study_table: {source}: has {sorted(summary.keys() & part.keys())[0]}, as a part before it")
+    summary |= part
+with open(sys.argv[-1], "w") as f:
     json.dump(summary, f, indent=0, sort_keys=True)
+
+keys = [key.split("-", 2) for key in summary]
+classes = sorted({c for c, _, _ in keys})
+originals = sorted({o for _, o, _ in keys if o != "retrained"})
 
 print(f"{len(originals)} original model(s), classes {', '.join(classes)}: means over classes, in per cent; passes in thousands of samples, forward and backward.\n")
 print("| model | " + " | ".join(name for name, _ in METRICS) + " | passes |\n|" + "---|" * (len(METRICS) + 2))
@@ -56,9 +77,10 @@ gate = mean([v["ACC_f"] for k, v in summary.items() if k.split("-", 2)[1] == "re
 line = lambda title, values, cost: print(f"| {title} | " + " | ".join(percent(mean([v[name] for v in values])) for name, _ in METRICS) + f" | {cost} |")
 line("**retrained** (each against the others)", [v for k, v in summary.items() if k.split("-", 2)[1] == "retrained"], "-")
 line("original", of("original"), "-")
-rows = sorted({r for _, o, r in found if o != "retrained" and r != "original"}, key=lambda r: (mean([v["ACC_f"] for v in of(r)]) > gate, mean([v["gap"] for v in of(r)])))
+rows = sorted({r for _, o, r in keys if o != "retrained" and r != "original"}, key=lambda r: (mean([v["ACC_f"] for v in of(r)]) > gate, mean([v["gap"] for v in of(r)])))
 for r in rows:
     mark = " (ACC_f above the gate)" if mean([v["ACC_f"] for v in of(r)]) > gate else ""
-    of_classes = sorted({c for c, o, x in found if x == r and o != "retrained"})
+    of_classes = sorted({c for c, o, x in keys if x == r and o != "retrained"})
     part = "" if of_classes == classes else f" ({', '.join(of_classes)} only)"
-    line(r + part + mark, of(r), f"{sum(passes[r]) / len(passes[r]) / 1000:.0f}" if r in passes else "-")
+    passes = [v["passes"] for v in of(r) if "passes" in v]
+    line(r + part + mark, of(r), f"{mean(passes) / 1000:.0f}" if passes else "-")
