@@ -8,7 +8,7 @@ typedef struct cli_quantize_opts {
     lt_model_fallback file;
     int32_t step; // lt_ptq_step
     double percentile, yield_at;
-    int32_t chips, groups;
+    int32_t chips, chip_images, groups;
     bool fine_tune;
     bool sensitivity, reaudit;
     const char *oracle;

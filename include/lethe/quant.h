@@ -186,6 +186,7 @@ typedef struct lt_chip_population {
     lt_quant_chip device; // rates, seeds, encoding; chips are numbers device.chip .. device.chip + n - 1
     int n;
     int bn_batches, n_workers; // workers 0 = one per core
+    int n_images;              // the first so many test samples measure a chip; 0 = all
     uint64_t seed;
     const lt_quant_cfg *tune; // options of a fine-tuning on every chip, or NULL
     int n_groups;             // groups of chips that share a fine-tuning, by group_tune; 0 = none

@@ -28,7 +28,8 @@ typedef struct lt_quantize_order {
     bool reaudit;           // audit the forgetting of an unlearned base before and after
     const lt_model *oracle; // retrained model for that; may be NULL
     // ---- chips
-    int n_chips; // from quant.device.chip on
+    int n_chips;       // from quant.device.chip on
+    int n_chip_images; // test samples that measure a chip, the first ones; 0 = all
     bool fine_tune;
     int n_groups;        // groups of like chips that share a training; 0 = none
     double yield_at;     // accuracy that counts as working; 0 = two points below the nominal one

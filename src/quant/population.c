@@ -44,10 +44,10 @@ static void describe(crowd *c)
     const lt_quant_chip *d = &c->p->device;
     char digest[65];
     lt_model_digest(c->p->model, digest);
-    snprintf(c->head, sizeof c->head, "# %.16s %.9g %.9g %llu %d %.9g %d %llu %d %d %d %d %llu\n", digest,
+    snprintf(c->head, sizeof c->head, "# %.16s %.9g %.9g %llu %d %.9g %d %llu %d %d %d %d %d %llu\n", digest,
              (double)d->fault_rate, (double)d->stuck_at_1, (unsigned long long)d->fault_seed, d->encoding,
              (double)d->variability, d->variability_model, (unsigned long long)d->variability_seed, d->chip,
-             c->p->bn_batches, c->p->tune != NULL, c->p->n_groups, (unsigned long long)c->p->seed);
+             c->p->bn_batches, c->p->n_images, c->p->tune != NULL, c->p->n_groups, (unsigned long long)c->p->seed);
 }
 
 static void put_row(lti_buf *b, const crowd *c, int chip)
@@ -113,8 +113,10 @@ static void read_table(crowd *c, const char *path)
 
 static lt_status measure(const crowd *c, lt_model *m, const lt_env *env, double *acc)
 {
-    const lt_view test = lt_view_split(c->p->ds, LT_TEST);
+    lt_view test = lt_view_split(c->p->ds, LT_TEST);
     lt_eval_result r;
+    if (c->p->n_images > 0 && c->p->n_images < test.n)
+        test.n = c->p->n_images;
     LT_TRY(lt_evaluate(m, &test, env, 128, NULL, NULL, &r));
     *acc = r.acc;
     return LT_OK;

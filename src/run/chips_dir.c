@@ -77,6 +77,12 @@ static void write_groups(lti_json *j, const lt_quantize_order *o, const lt_chips
     lti_json_end(j, ']');
 }
 
+static int64_t count_images(const lt_quantize_order *o)
+{
+    const int64_t all = o->ds->split[LT_TEST].n;
+    return o->n_chip_images > 0 && o->n_chip_images < all ? o->n_chip_images : all;
+}
+
 static char *write_record(const populating *p, const lt_chips_record *r)
 {
     const lt_quantize_order *o = p->order;
@@ -87,6 +93,7 @@ static char *write_record(const populating *p, const lt_chips_record *r)
     write_row(&j, r->acc + r->main_row * r->n, r->n, r->at);
     lti_json_text(&j, "row", lt_population_row_name((lt_population_row)r->main_row));
     lti_json_int(&j, "first", o->quant.device.chip);
+    lti_json_int(&j, "n_images", count_images(o));
     lti_json_real(&j, "yield_at", r->at);
     lti_json_end(&j, '}');
     lti_json_begin(&j, "rows", '{');
@@ -125,6 +132,7 @@ static lt_status measure_chips(const populating *p, const char *table, const cha
                                            .ds = o->ds,
                                            .device = o->quant.device,
                                            .n = o->n_chips,
+                                           .n_images = o->n_chip_images,
                                            .bn_batches = o->quant.bn_batches,
                                            .n_workers = o->n_workers,
                                            .seed = o->seed,

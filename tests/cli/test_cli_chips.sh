@@ -25,6 +25,10 @@ same "the row that stands for the population" "$(value out chips.row)" tuned
 run 0 quantize $population --groups 2 --join --out joined --json
 same "joined groups" "$(value out rows.grouped.mean)" "$grouped"
 ls joined.chips | grep -q group- || fail "joined.chips has no file of a group"
+run 0 quantize population q3 --chips 2 --fault-rate 0.1 --bn-batches 1 --threads 1 --chip-images 10 --out few --json
+same "images that measure a chip" "$(value out chips.n_images)" 10
+[ "$(awk -F, '/^[0-9]/ { for (i = 2; i <= 5; i++) if ($i * 10 != int($i * 10 + 0.5)) bad = 1 } END { print bad + 0 }' few/chips.csv)" = 0 ] ||
+    fail "accuracies on 10 images are not tenths"
 error 2 "as many groups as chips" quantize population q3 --chips 2 --fault-rate 0.1 --groups 3 --out none
 error 2 "no spread of cells" quantize population q3 --chips 2 --fault-rate 0.1 --variability 0.1 --groups 2 --out none2
 
