@@ -5,12 +5,6 @@
 #include <string.h>
 #include <time.h>
 
-static bool makes_run(const lti_study_job *j)
-{
-    return j->kind == LT_STUDY_BASE || j->kind == LT_STUDY_ORACLE || j->kind == LT_STUDY_TRIAL ||
-           j->kind == LT_STUDY_RUN;
-}
-
 static int count_slots(const lt_study_runner *r, const lti_study_job *j)
 {
     return j->kind == LT_STUDY_REFERENCES ? r->n_workers : 1; // trains as many models at once
@@ -30,7 +24,7 @@ static lt_status make_args(const lt_study_runner *r, const lti_study_job *j, lti
     const char *extra[] = {lti_arena_strdup(arena, threads), "--loader-threads=0", "--json", "--quiet", NULL, NULL};
     if (!extra[0])
         return LTI_NOMEM(j->id);
-    if (j->force && makes_run(j))
+    if (j->force && lti_study_makes_run(j))
         extra[4] = "--force";
     return lti_study_command(&j->identity, r->out, extra, arena, args);
 }
@@ -60,6 +54,7 @@ static lt_status launch(const lt_study_runner *r, lti_study_job *j)
     if (status == LT_OK) {
         j->state = LT_STUDY_RUNNING;
         j->start_s = lti_now_s();
+        j->share = 0;
     }
     return status;
 }
@@ -169,33 +164,6 @@ static lt_status poll_jobs(lt_study_runner *r)
 
 // ---- the loop
 
-static void report_progress(const lt_study_runner *r, bool force, double *last_s)
-{
-    enum { N_FIELDS = 3 };
-    double done = 0, total = 0, now = lti_now_s();
-    int n_ended = 0, n_running = 0;
-    if (!force && now - *last_s < 0.2)
-        return;
-    *last_s = now;
-    for (int i = 0; i < r->n_jobs; i++) {
-        const lti_study_job *j = &r->job[i];
-        n_ended += lti_study_has_ended(j);
-        n_running += j->state == LT_STUDY_RUNNING;
-        total += j->passes;
-        done += lti_study_has_ended(j) ? j->passes : 0;
-    }
-    const lt_field fields[N_FIELDS] = {{"parts", n_ended}, {"of", r->n_jobs}, {"running", n_running}};
-    lt_emit(r->order.events, &(lt_event){.kind = LT_EV_PROGRESS,
-                                         .name = "sweep.parts",
-                                         .done = (int64_t)done,
-                                         .total = (int64_t)total,
-                                         .unit = "samples",
-                                         .epoch = -1,
-                                         .step = -1,
-                                         .fields = fields,
-                                         .n_fields = N_FIELDS});
-}
-
 static int count_load(const lt_study_runner *r)
 {
     int used = 0;
@@ -258,12 +226,12 @@ static bool have_all_ended(const lt_study_runner *r)
 static lt_status work(lt_study_runner *r)
 {
     double last_s = 0;
-    report_progress(r, true, &last_s);
+    lti_study_report_progress(r, true, &last_s);
     while (!have_all_ended(r) && !is_stopped(r)) {
         const int before = count_load(r);
         LT_TRY(poll_jobs(r));
         LT_TRY(start_ready(r));
-        report_progress(r, false, &last_s);
+        lti_study_report_progress(r, false, &last_s);
         if (count_load(r) == before)
             sleep_poll(r);
     }

@@ -53,6 +53,7 @@ typedef struct lti_study_job {
     int claim;   // file that is locked while this runner has the job; 0 = none
     int64_t task;
     double start_s;
+    double share; // of its training, as a running job last told
     lti_study_identity identity;
 } lti_study_job;
 
@@ -132,6 +133,9 @@ void lti_study_unlock_dir(int lock);
 lt_status lti_study_claim(const lt_study_runner *r, lti_study_job *j); // LT_E_BUSY: another runner has it
 void lti_study_release(lti_study_job *j);
 lt_status lti_study_keep_file(const lt_study_runner *r); // the study as OUT/study.yaml
+// ---- progress.c
+bool lti_study_makes_run(const lti_study_job *j);
+void lti_study_report_progress(lt_study_runner *r, bool force, double *last_s); // at most a few times a second
 // ---- choose.c
 lt_status lti_study_choose(lt_study_runner *r, const lti_study_job *choice); // reads the audit; fills chosen, trial
 double lti_study_objective(const char *objective, const json_t *base, const json_t *figures);

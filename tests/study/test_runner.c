@@ -283,6 +283,52 @@ static void a_job_is_identified_by_its_options(void **state)
     close_session(&b);
 }
 
+static void keep_share(void *self, const lt_event *e)
+{
+    *(double *)self = (double)e->done / (double)e->total;
+}
+
+static double share_told(session *s)
+{
+    double last_s = 0, share = -1;
+    lt_events *events;
+    assert_ok(lt_events_create(&events));
+    assert_ok(lt_events_add(events, (lt_sink){keep_share, &share}));
+    s->runner->order.events = events;
+    lti_study_report_progress(s->runner, true, &last_s);
+    s->runner->order.events = NULL;
+    lt_events_destroy(events);
+    return share;
+}
+
+// A study whose first job takes an hour does not stand at 0 for so long.
+static void a_running_job_counts_by_its_share(void **state)
+{
+    world *w = *state;
+    char path[400];
+    session s = open_session(w, FT, NULL);
+    lti_study_job *base = &s.runner->job[lti_study_find_job(s.runner, LT_STUDY_BASE, 0, -1)];
+    double total = 0;
+    for (int i = 0; i < s.runner->n_jobs; i++)
+        total += s.runner->job[i].passes;
+    assert_near(share_told(&s), 0, 0);
+    base->state = LT_STUDY_RUNNING;
+    assert_near(share_told(&s), 0, 0); // it has not said anything
+    snprintf(path, sizeof path, "%s/%s/progress.json", w->out, base->id);
+    assert_ok(lti_study_make_parent(path));
+    static const char half[] = "{\"event\": \"train.progress\", \"done\": 50, \"total\": 100}";
+    static const char other[] = "{\"event\": \"eval.progress\", \"done\": 99, \"total\": 100}";
+    assert_ok(lt_write_file_atomic(path, half, strlen(half)));
+    assert_near(share_told(&s), 0.5 * base->passes / total, 1e-3);
+    assert_ok(lt_write_file_atomic(path, other, strlen(other))); // counts something else: the share stays
+    assert_near(share_told(&s), 0.5 * base->passes / total, 1e-3);
+    assert_ok(lt_write_file_atomic(path, "{", 1));
+    assert_near(share_told(&s), 0.5 * base->passes / total, 1e-3);
+    base->state = LT_STUDY_DONE;
+    assert_near(share_told(&s), base->passes / total, 1e-3);
+    close_session(&s);
+}
+
 static void every_allocation_of_a_runner_may_fail(void **state)
 {
     world *w = *state;
@@ -319,6 +365,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_directory_has_one_runner, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_claimed_job_is_nobody_elses, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_job_is_identified_by_its_options, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_running_job_counts_by_its_share, set_up, tear_down),
         cmocka_unit_test_setup_teardown(every_allocation_of_a_runner_may_fail, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
