@@ -162,6 +162,9 @@ typedef struct lt_unlearn_method {
     // For methods with two forms: sets cfg to the one that its option or the method's rule chooses. NULL = one form.
     void (*choose_form)(const lt_unlearn_in *in, void *cfg, lt_unlearn_form *form);
     const char *pairs_advice; // what to use instead of a form that trains pairs: "--adv-only yes". NULL = no such form
+    // Refuses files that its options name and that cannot be written, before anything is made. force: files of another
+    // kind may be replaced. NULL = none are named.
+    lt_status (*check_files)(const void *cfg, bool force);
 } lt_unlearn_method;
 
 // Lines of text for help and documentation: default learning-rate areas and published values, or "". malloc'ed; NULL

@@ -12,6 +12,9 @@ enum { LTI_EVAL_BATCH = 128 };
 // result.json of a finished run, with its directory as it is now and "cached"; parsed, too.
 lt_status lti_stored_result(const lt_result_dir *d, char **json, json_t **parsed);
 
+// ---- unlearn_dir.c: files that options of the method name and that cannot be written are refused
+lt_status lti_check_method_files(const lt_unlearn_order *order);
+
 // ---- origin.c
 // A run, or a file of the study of `kin`: what neither the file nor `given` says is taken from there. given, kin and ds
 // may be NULL.

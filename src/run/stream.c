@@ -410,6 +410,7 @@ static lt_status run_stream(lti_stream *s, lt_stream_record *record)
 {
     json_t *j = NULL;
     LT_TRY(open_inputs(s));
+    LT_TRY(lti_check_method_files(s->order));
     LT_TRY(open_result(s));
     lti_format(record->dir, sizeof record->dir, "%s", s->to.dir);
     if (s->to.finished) {

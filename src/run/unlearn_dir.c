@@ -46,6 +46,11 @@ bool lti_unlearning_uses_retain(const lt_unlearn_order *o)
     return o->what.use_retain_data && !(o->method->needs & LT_FORGET_ONLY);
 }
 
+lt_status lti_check_method_files(const lt_unlearn_order *order)
+{
+    return order->method->check_files ? order->method->check_files(order->cfg, order->force) : LT_OK;
+}
+
 static const lt_optset *options_of(const lti_unlearning *u)
 {
     return u->order->set ? u->order->set : u->made;
@@ -281,6 +286,7 @@ static lt_status run_unlearning(lti_unlearning *u, lt_unlearn_record *record)
     LT_TRY(open_inputs(u));
     lt_unlearn_in in = describe_job(u); // what can be refused is refused before there is a directory
     LT_TRY(lt_unlearn_check(o->method, &in));
+    LT_TRY(lti_check_method_files(o));
     LT_TRY(open_result(u));
     lti_format(record->dir, sizeof record->dir, "%s", u->to.dir);
     if (u->to.finished)

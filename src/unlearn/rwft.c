@@ -1,4 +1,5 @@
 // rwft.c - reweighting and fine-tuning: TRW without its tilt, as in the first version of the paper. docs/methods/trw.md
+#include "lethe/output_file.h"
 #include "unlearn/class_targets.h"
 
 struct cfg {
@@ -31,6 +32,11 @@ static lt_status plan(const lt_unlearn_in *in, const void *cfg, lt_unlearn_plan_
                                   c->augment, ctx, job);
 }
 
+static lt_status check_files(const void *cfg, bool force)
+{
+    return lt_output_check("save-targets", ((const struct cfg *)cfg)->save_targets, LT_OUTPUT_NPZ, force);
+}
+
 static const lt_unlearn_default defaults[] = {
     {.when = LT_WITHOUT_RETAIN, .area = 0.03, .epochs = 10, .lr_step_every = LT_STEP_COSINE},
     {.when = 0, .area = 3, .epochs = 10, .lr_step_every = LT_STEP_COSINE},
@@ -49,4 +55,5 @@ const lt_unlearn_method lti_unlearn_rwft = {
     .opts = opts,
     .plan = plan,
     .defaults = defaults,
+    .check_files = check_files,
 };

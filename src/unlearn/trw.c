@@ -1,5 +1,6 @@
 // trw.c - tilted reweighting: fine-tune so that a forgotten class is answered as a retrained model would answer it.
 // docs/methods/trw.md
+#include "lethe/output_file.h"
 #include "unlearn/class_targets.h"
 
 struct cfg {
@@ -50,6 +51,11 @@ static lt_status plan(const lt_unlearn_in *in, const void *cfg, lt_unlearn_plan_
         c->augment, ctx, job);
 }
 
+static lt_status check_files(const void *cfg, bool force)
+{
+    return lt_output_check("save-targets", ((const struct cfg *)cfg)->save_targets, LT_OUTPUT_NPZ, force);
+}
+
 static void choose_form(const lt_unlearn_in *in, void *cfg, lt_unlearn_form *form)
 {
     const struct cfg *c = cfg;
@@ -81,4 +87,5 @@ const lt_unlearn_method lti_unlearn_trw = {
     .plan = plan,
     .defaults = defaults,
     .choose_form = choose_form,
+    .check_files = check_files,
 };

@@ -34,5 +34,12 @@ lacks out '"acc_f"'
 error 2 "no class '99'" unlearn base --method trw --forget class:99 --out none
 error 2 "nothing would be retained" unlearn base --method trw --forget class:0,1,2,3,4,5,6,7,8,9 --out none
 error 2 "whole classes" unlearn base --method trw --forget random:10 --out none
+for method in trw rwft; do
+    error 1 "save-targets: cannot write nodir/t.npz" unlearn base --method $method $forget --save-targets nodir/t.npz --out none
+done
+echo class:3 >requests
+error 1 "save-targets: cannot write" unlearn base --method trw --requests requests --threads 1 --save-targets nodir/t.npz --out none
+echo mine >mine.npz
+error 2 "found something else" unlearn base --method trw $forget --save-targets mine.npz --out none
 [ ! -e none ] || fail "a refused request left a directory"
 finish
