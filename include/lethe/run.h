@@ -11,6 +11,7 @@ typedef struct lt_run_spec {
     const char *dir, *verb;
     const lt_optset *options;
     const char *const *key_values; // extra key, value, key, value, ..., NULL: library versions, data digest, ...
+    int n_threads;                 // that the run computes with, for env.json; 0 = every core that it may use
     bool force, resume;
 } lt_run_spec;
 // Creates dir. *finished = true (nothing is changed, *run is NULL) when DONE is there with the same verb and config

@@ -337,7 +337,7 @@ static lt_status write_description(lt_run *run, const lt_run_spec *spec)
 {
     LT_TRY(write_taken(run, "config.yaml", spec->options ? lti_optset_yaml(spec->options) : lti_strdup("")));
     LT_TRY(write_taken(run, "resolved.json", spec->options ? lt_optset_json(spec->options) : lti_strdup("{}\n")));
-    return write_taken(run, "env.json", lti_run_env_json(run->verb, run->digest, spec->key_values));
+    return write_taken(run, "env.json", lti_run_env_json(run->verb, run->digest, spec->key_values, spec->n_threads));
 }
 
 static lt_status start(lt_run *run, const lt_run_spec *spec, bool *finished)

@@ -101,14 +101,19 @@ static void add_number(lti_buf *b, const char *key, long value)
     lti_buf_printf(b, ",\n  \"%s\": %ld", key, value);
 }
 
-static void add_machine(lti_buf *b)
+static long count_usable_cores(void)
+{
+    cpu_set_t set;
+    return sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : sysconf(_SC_NPROCESSORS_ONLN);
+}
+
+static void add_machine(lti_buf *b, int n_threads)
 {
     struct utsname os;
-    cpu_set_t set;
     add_cpu(b);
     add_number(b, "cores_online", sysconf(_SC_NPROCESSORS_ONLN));
-    add_number(b, "threads",
-               sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : sysconf(_SC_NPROCESSORS_ONLN));
+    add_number(b, "cores_usable", count_usable_cores());
+    add_number(b, "threads", n_threads > 0 ? n_threads : count_usable_cores());
     add_number(b, "memory_mib", (long)((double)sysconf(_SC_PHYS_PAGES) * (double)sysconf(_SC_PAGESIZE) / 0x1p20));
     if (uname(&os) == 0) {
         lti_buf_puts(b, ",\n  \"os\": ");
@@ -131,7 +136,7 @@ static void add_libraries(lti_buf *b)
     add_pair(b, "zlib", zlibVersion());
 }
 
-char *lti_run_env_json(const char *verb, const char *config_digest, const char *const *key_values)
+char *lti_run_env_json(const char *verb, const char *config_digest, const char *const *key_values, int n_threads)
 {
     lti_buf b = {0};
     char utc[LTI_UTC_MAX];
@@ -146,7 +151,7 @@ char *lti_run_env_json(const char *verb, const char *config_digest, const char *
 #else
     add_pair(&b, "compiler", "gcc " __VERSION__);
 #endif
-    add_machine(&b);
+    add_machine(&b, n_threads);
     add_libraries(&b);
     for (; key_values && key_values[0] && key_values[1]; key_values += 2)
         add_pair(&b, key_values[0], key_values[1]);

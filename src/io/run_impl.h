@@ -2,8 +2,8 @@
 #ifndef LT_RUN_IMPL_H
 #define LT_RUN_IMPL_H
 #include "base/base.h"
-// What this run ran on. NULL when out of memory. key_values: as lt_run_spec.
-char *lti_run_env_json(const char *verb, const char *config_digest, const char *const *key_values);
+// What this run ran on. NULL when out of memory. key_values, n_threads: as lt_run_spec.
+char *lti_run_env_json(const char *verb, const char *config_digest, const char *const *key_values, int n_threads);
 // UTC, "2024-05-01T12:00:00Z". Returns out.
 enum { LTI_UTC_MAX = 24 };
 const char *lti_utc_now(char out[LTI_UTC_MAX]);

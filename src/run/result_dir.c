@@ -75,6 +75,7 @@ static lt_status open_run(const lt_result_dir_spec *spec, lt_result_dir *d, bool
                        .verb = spec->verb,
                        .options = spec->options,
                        .key_values = facts,
+                       .n_threads = spec->backend ? lt_backend_n_threads(spec->backend) : 0,
                        .force = spec->force,
                        .resume = !spec->force && lti_is_file(env)};
     lti_free(env);

@@ -9,6 +9,7 @@ for file in DONE config.yaml resolved.json env.json log.txt metrics.jsonl model.
 done
 json runs/base/resolved.json seed.value data.value model.value
 json runs/base/env.json verb config_digest revision backend libyaml
+same "threads of the run" "$(value runs/base/env.json threads)" 1
 head -1 runs/base/metrics.jsonl >line && json line event epoch step wall_s loss
 
 # finished: not computed again; --force: again, with the same weights; another seed: other weights; loader threads: the same

@@ -61,7 +61,7 @@ static int clean(void **state)
 static lt_run_spec spec_of(fixture *f)
 {
     static const char *const extra[] = {"git_revision", "abc", "data_digest", "123", NULL};
-    return (lt_run_spec){.dir = f->dir, .verb = "train", .options = f->set, .key_values = extra};
+    return (lt_run_spec){.dir = f->dir, .verb = "train", .options = f->set, .key_values = extra, .n_threads = 3};
 }
 
 static char *content(const char *dir, const char *file)
@@ -155,7 +155,8 @@ static void whole_life(void **state)
                                        "libsodium", "jansson", "sqlite", "started",  "zlib",  "git_revision"};
     for (size_t i = 0; i < sizeof keys / sizeof *keys; i++)
         assert_true(json_is_string(json_object_get(env, keys[i])));
-    assert_true(json_integer_value(json_object_get(env, "threads")) >= 1);
+    assert_int_equal(json_integer_value(json_object_get(env, "threads")), 3);
+    assert_true(json_integer_value(json_object_get(env, "cores_usable")) >= 1);
     assert_true(json_integer_value(json_object_get(env, "memory_mib")) >= 1);
     json_decref(env);
     json_t *resolved = json_of(f->dir, "resolved.json");
