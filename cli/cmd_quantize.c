@@ -197,6 +197,47 @@ static const cli_action actions[] = {{"train", run_quantize, cli_print_quantized
                                      {"export", run_export, cli_print_export},
                                      {NULL, NULL, NULL}};
 
+// Options of one action that another one was given would be silently without effect.
+static const struct {
+    const char *option;
+    const char *owners[3]; // actions; the list ends with NULL
+} belongs[] = {
+    {"step", {"ptq", NULL}},
+    {"percentile", {"ptq", NULL}},
+    {"sensitivity", {"train", "ptq", NULL}},
+    {"reaudit", {"train", "ptq", NULL}},
+    {"oracle", {"train", "ptq", NULL}},
+    {"chips", {"population", NULL}},
+    {"fine-tune", {"population", NULL}},
+    {"groups", {"population", NULL}},
+    {"yield-at", {"population", NULL}},
+    {"format", {"export", NULL}},
+};
+
+static bool is_owner(const char *const *owners, const char *action)
+{
+    while (*owners && strcmp(*owners, action) != 0)
+        owners++;
+    return *owners != NULL;
+}
+
+// A file or the environment may hold options of several actions, and the script of a worker repeats them with --set;
+// what is typed is meant for this one.
+static lt_status check_strays(const cli_call *call, const char *action)
+{
+    for (size_t i = 0; i < sizeof belongs / sizeof *belongs; i++) {
+        const char *value, *origin;
+        LT_TRY(lt_optset_get(call->set, belongs[i].option, &value, &origin));
+        const bool is_typed = !strcmp(origin, "flag") || (!strcmp(origin, "--set") && !call->workers.join);
+        if (!is_typed || is_owner(belongs[i].owners, action))
+            continue;
+        const char *other = belongs[i].owners[1];
+        return LT_FAIL(LT_E_USAGE, "quantize %s: --%s is an option of quantize %s%s%s", action, belongs[i].option,
+                       belongs[i].owners[0], other ? " and " : "", other ? other : "");
+    }
+    return LT_OK;
+}
+
 static lt_status run(cli_call *call)
 {
     const cli_quantize_opts *o = call->opts;
@@ -208,6 +249,9 @@ static lt_status run(cli_call *call)
         LT_TRY(lt_optset_set(call->set, "run", call->positional[1], "flag"));
     if (o->action && call->n_positional == 0)
         call->positional[call->n_positional++] = o->action;
+    for (const cli_action *a = actions; call->n_positional > 0 && a->name; a++)
+        if (!strcmp(a->name, call->positional[0]))
+            LT_TRY(check_strays(call, a->name));
     if (call->n_positional > 0 && (!o->run || !*o->run)) {
         LT_FAIL(LT_E_USAGE, "quantize %s: which run?", call->positional[0]);
         return lt_error_hint("for example: lethe quantize train runs/base --bits 4");

@@ -174,7 +174,7 @@ static char *write_duplicates(const lt_dataset *ds, const lt_near_duplicates *fo
         lti_json_text(&w, "file", d->name ? d->name[one->row] : "");
         lti_json_int(&w, "of", d->id[one->of_row]);
         lti_json_text(&w, "of_file", d->name ? d->name[one->of_row] : "");
-        lti_json_real(&w, "similarity", (double)one->similarity);
+        lti_json_real(&w, "similarity", lti_decimal_of(one->similarity));
         lti_json_bool(&w, "mirrored", one->mirrored);
         lti_json_end(&w, '}');
     }

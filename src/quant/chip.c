@@ -33,7 +33,7 @@ lt_status lti_chip_check(const lt_quant_chip *c, int bits)
 
 double lt_chip_touched_share(const lt_quant_chip *c, int bits)
 {
-    return 1 - pow(1 - (double)c->fault_rate, lt_encoding_n_cells((lt_encoding)c->encoding, bits));
+    return 1 - pow(1 - lti_decimal_of(c->fault_rate), lt_encoding_n_cells((lt_encoding)c->encoding, bits));
 }
 
 // Uniform numbers of n cells, and of the kind of their faults.

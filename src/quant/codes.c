@@ -28,11 +28,10 @@ static void put(meta_list *l, const char *key, const char *value)
     l->n++;
 }
 
-static void put_number(meta_list *l, const char *key, double value)
+static void put_number(meta_list *l, const char *key, float value)
 {
-    char text[VALUE_MAX];
-    snprintf(text, sizeof text, "%.9g", value);
-    put(l, key, text);
+    char text[LTI_NUMBER_MAX];
+    put(l, key, lti_number_text((double)value, true, text));
 }
 
 static void put_count(meta_list *l, const char *key, uint64_t value)
@@ -56,16 +55,16 @@ static void fill_meta(const lt_quant *q, meta_list *l)
     put_count(l, "shortcuts", c->shortcuts);
     put(l, "encoding", encoding_name[d->encoding]);
     put(l, "mapping", d->mapping == LT_MAP_BITMAP ? "bitmap" : "nearest");
-    put_number(l, "fault_rate", (double)d->fault_rate);
-    put_number(l, "stuck_at_1", (double)d->stuck_at_1);
+    put_number(l, "fault_rate", d->fault_rate);
+    put_number(l, "stuck_at_1", d->stuck_at_1);
     put_count(l, "fault_seed", d->fault_seed);
     put_count(l, "reference_column", d->reference_column);
-    put_number(l, "variability", (double)d->variability);
+    put_number(l, "variability", d->variability);
     put(l, "variability_model", model_name[d->variability_model]);
     put_count(l, "variability_seed", d->variability_seed);
     put_count(l, "chip", (uint64_t)d->chip);
     // The first grid, for readers that have one grid only.
-    put_number(l, "step", (double)q->grid[0].step);
+    put_number(l, "step", q->grid[0].step);
     put_count(l, "levels", (uint64_t)q->grid[0].n_levels);
 }
 

@@ -44,10 +44,10 @@ void lti_write_chip(lti_json *j, const lt_quant_chip *c, int bits)
 {
     static const char *const texts[] = {"encoding", "mapping", "variability_model"};
     char number[LT_OPTION_TEXT_MAX];
-    lti_json_real(j, "fault_rate", (double)c->fault_rate);
-    lti_json_real(j, "stuck_at_1", (double)c->stuck_at_1);
+    lti_json_real(j, "fault_rate", lti_decimal_of(c->fault_rate));
+    lti_json_real(j, "stuck_at_1", lti_decimal_of(c->stuck_at_1));
     lti_json_real(j, "touched_share", lt_chip_touched_share(c, bits));
-    lti_json_real(j, "variability", (double)c->variability);
+    lti_json_real(j, "variability", lti_decimal_of(c->variability));
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
         lti_json_text(j, texts[i], chip_option(c, texts[i], number));
     lti_json_int(j, "fault_seed", (int64_t)c->fault_seed);

@@ -215,7 +215,7 @@ lt_status lti_set_lr(const lt_unlearn_method *method, lti_setting *s, lt_job *jo
             raise_epochs(s, job);
         const double lr = s->area / unit_area(job);
         job->cfg.lr = isfinite(lr) && lr < (double)s->lr_cap ? (float)lr : s->lr_cap;
-        setup->lr = fmin(lr, (double)s->lr_cap);
+        setup->lr = fmin(lr, lti_decimal_of(s->lr_cap));
     } else {
         setup->lr = lti_decimal_of(job->cfg.lr); // 0.01 as it was given, not the float next to it
     }

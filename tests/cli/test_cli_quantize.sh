@@ -19,6 +19,8 @@ json out test_acc_fp test_acc_q bits levels_hit
 run 0 quantize train base --bits 4 --method ste-reachable --epochs 1 --fault-rate 0.2 --chip 3 --encoding sign-magnitude \
     --threads 1 --out f4 --json
 json out fault_rate encoding mapping n_unreachable
+contains out '"fault_rate": 0.2,' # as it was given, not the float next to it
+contains f4/codes.safetensors '"fault_rate":"0.2"'
 if python3 -c 'import numpy' 2>/dev/null; then
     python3 - <<'END' || fail "files are not what they should be"
 import json, struct
@@ -123,6 +125,14 @@ error 2 "found none of its codes" quantize population base --fault-rate 0.1
 error 2 "unknown quantization method 'msq'" quantize train base --method msq --out absent
 [ ! -e absent ] || fail "an unknown method left a directory"
 error 2 "expected one of" quantize shrink base
+# options of another action are refused, not passed over; a file may hold options of several actions
+error 2 "quantize train: --step is an option of quantize ptq" quantize train base --bits 4 --step minmax --out absent
+error 2 "quantize train: --step is an option of quantize ptq" quantize train base --set step=minmax --out absent
+error 2 "quantize ptq: --chips is an option of quantize population" quantize ptq base --chips 3 --out absent
+error 2 "quantize population: --reaudit is an option of quantize train and ptq" quantize population q3 --reaudit --out absent
+[ ! -e absent ] || fail "an option of another action left a directory"
+printf 'step: minmax\nchips: 3\n' >several.yaml
+run 0 quantize ptq base --config several.yaml --bits 2 --bn-batches 1 --threads 1 --out several
 error 2 "which run" quantize train
 error 2 "have no weights" quantize ptq base --encoding gray --variability 0.1 --out x
 error 2 "2 to 4 bits per weight, found 6" quantize ptq base --bits 6 --fault-rate 0.1 --out y

@@ -213,7 +213,7 @@ static void write_settings(const lti_representation *r, lti_json *w)
     lti_json_real(w, "probe_tol", r->cfg.probe_tol);
     lti_json_int(w, "probe_folds", r->cfg.probe_folds);
     lti_json_int(w, "relearn_batch", r->cfg.relearn_batch);
-    lti_json_real(w, "relearn_lr", (double)r->cfg.relearn_lr);
+    lti_json_real(w, "relearn_lr", lti_decimal_of(r->cfg.relearn_lr));
     lti_json_bool(w, "relearn_reinit", r->cfg.relearn_reinit);
     lti_json_int(w, "seed", (int64_t)r->seed);
     lti_json_end(w, '}');
