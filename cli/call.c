@@ -35,18 +35,40 @@ static const lt_option ledger_options[] = {
     LT_OPT_END,
 };
 
-const cli_shared_group cli_shared_groups[] = {
-    {"Run directory", place_options, CLI_PLACE, LT_OPTGROUP_FLAGS | LT_OPTGROUP_NODIGEST, offsetof(cli_call, run_dir)},
-    {NULL, resume_rows, CLI_RESUME, LT_OPTGROUP_FLAGS | LT_OPTGROUP_NODIGEST, offsetof(cli_call, resume)},
-    {"Randomness", seed_options, CLI_SEED, LT_OPTGROUP_FLAGS, offsetof(cli_call, seed)},
-    {"Computation", lt_compute_options, CLI_COMPUTE, LT_OPTGROUP_FLAGS, offsetof(cli_call, compute)},
-    {NULL, lt_threads_options, CLI_COMPUTE, LT_OPTGROUP_FLAGS | LT_OPTGROUP_NODIGEST, offsetof(cli_call, threads)},
-    {"Several processes", cli_worker_options, CLI_WORKERS, LT_OPTGROUP_FLAGS | LT_OPTGROUP_NODIGEST,
-     offsetof(cli_call, workers)},
-    {"Ledger", ledger_options, CLI_RECORD, LT_OPTGROUP_FLAGS | LT_OPTGROUP_NODIGEST, offsetof(cli_call, ledger)},
-    {"Every command", common_options, 0, LT_OPTGROUP_FLAGS | LT_OPTGROUP_NODIGEST, offsetof(cli_call, common)},
-    {NULL, NULL, 0, 0, 0},
+// Every command takes these, so that a script need not know which ones compute or draw.
+static const lt_option idle_seed_options[] = {
+    LT_U64(cli_seed, seed, 1, "taken by every command; without effect on this one"),
+    LT_OPT_END,
 };
+static const lt_option idle_threads_options[] = {
+    LT_I32(lt_threads, threads, 0, 0, 4096, "", "taken by every command; without effect on this one"),
+    LT_OPT_END,
+};
+static const lt_option idle_device_options[] = {
+    LT_STR(lt_compute, device, "cpu", "taken by every command; without effect on this one"),
+    LT_OPT_END,
+};
+
+enum { FLAGS = LT_OPTGROUP_FLAGS, NO_DIGEST = LT_OPTGROUP_FLAGS | LT_OPTGROUP_NODIGEST };
+const cli_shared_group cli_shared_groups[] = {
+    {"Run directory", place_options, CLI_PLACE, 0, NO_DIGEST, offsetof(cli_call, run_dir)},
+    {NULL, resume_rows, CLI_RESUME, 0, NO_DIGEST, offsetof(cli_call, resume)},
+    {"Randomness", seed_options, CLI_SEED, 0, FLAGS, offsetof(cli_call, seed)},
+    {"Computation", lt_compute_options, CLI_COMPUTE, 0, FLAGS, offsetof(cli_call, compute)},
+    {NULL, lt_threads_options, CLI_COMPUTE, 0, NO_DIGEST, offsetof(cli_call, threads)},
+    {"Several processes", cli_worker_options, CLI_WORKERS, 0, NO_DIGEST, offsetof(cli_call, workers)},
+    {"Ledger", ledger_options, CLI_RECORD, 0, NO_DIGEST, offsetof(cli_call, ledger)},
+    {"Every command", common_options, 0, 0, NO_DIGEST, offsetof(cli_call, common)},
+    {NULL, idle_seed_options, 0, CLI_SEED | CLI_OWN_SEED, NO_DIGEST, offsetof(cli_call, seed)},
+    {NULL, idle_threads_options, 0, CLI_COMPUTE, NO_DIGEST, offsetof(cli_call, threads)},
+    {NULL, idle_device_options, 0, CLI_COMPUTE, NO_DIGEST, offsetof(cli_call, compute)},
+    {NULL, NULL, 0, 0, 0, 0},
+};
+
+bool cli_has_shared(const cli_verb *verb, const cli_shared_group *g)
+{
+    return (!g->use || (verb->uses & g->use)) && !(verb->uses & g->unless);
+}
 
 lt_status cli_add_options(cli_call *call, const char *prefix, const lt_option *table, void *cfg, unsigned flags)
 {
@@ -64,7 +86,7 @@ lt_status cli_call_begin(cli_session *s, const cli_verb *verb, int argc, char *c
     if (verb->prepare)
         LT_TRY(verb->prepare(call));
     for (const cli_shared_group *g = cli_shared_groups; g->table; g++)
-        if (!g->use || (verb->uses & g->use))
+        if (cli_has_shared(verb, g))
             LT_TRY(cli_add_options(call, "", g->table, (char *)call + g->offset, g->flags));
     return LT_OK;
 }
@@ -73,13 +95,15 @@ lt_status cli_call_begin(cli_session *s, const cli_verb *verb, int argc, char *c
 static lt_status check_device(cli_call *call)
 {
     const char *device = call->compute.device;
-    if (!(call->verb->uses & CLI_COMPUTE) || !strcmp(device, "cpu"))
+    if (!strcmp(device, "cpu"))
         return LT_OK;
     bool known = false;
     for (const char *const *name = lt_device_names(); *name; name++)
         known = known || (strcspn(device, ":,") == strlen(*name) && !strncmp(device, *name, strlen(*name)));
     if (!known)
         return LT_FAIL(LT_E_USAGE, "--device: expected cpu or cuda, found '%s'", device);
+    if (!(call->verb->uses & CLI_COMPUTE))
+        return LT_OK;
     if (strcmp(call->compute.backend, "auto") != 0)
         return LT_FAIL(LT_E_USAGE, "--backend: expected auto with --device %s, found '%s'", device,
                        call->compute.backend);

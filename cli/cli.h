@@ -35,10 +35,11 @@ typedef struct cli_ledger {
 enum {               // cli_verb.uses
     CLI_COMPUTE = 1, // threads, loader-threads, device, backend
     CLI_SEED = 2,
-    CLI_PLACE = 4,    // out, force: the verb makes a directory of results
-    CLI_RESUME = 8,   // resume: which is one run
-    CLI_RECORD = 16,  // record, ledger, request-id, sample-key: what is done goes into the ledger
-    CLI_WORKERS = 32, // executor, workers, join: several processes may share the work
+    CLI_PLACE = 4,     // out, force: the verb makes a directory of results
+    CLI_RESUME = 8,    // resume: which is one run
+    CLI_RECORD = 16,   // record, ledger, request-id, sample-key: what is done goes into the ledger
+    CLI_WORKERS = 32,  // executor, workers, join: several processes may share the work
+    CLI_OWN_SEED = 64, // a table of its own has --seed
 };
 
 typedef struct cli_group { // an option table of one verb; an array of them ends with table NULL
@@ -136,9 +137,12 @@ lt_status cli_docs_options(const char *key, FILE *out); // "unlearn.ft", "rmia":
 typedef struct cli_shared_group {
     const char *title;
     const lt_option *table;
-    unsigned use, flags; // use 0 = every verb
-    size_t offset;       // in cli_call
+    unsigned use;    // verbs with one of these flags; 0 = every verb
+    unsigned unless; // but none with one of these
+    unsigned flags;
+    size_t offset; // in cli_call
 } cli_shared_group;
+bool cli_has_shared(const cli_verb *verb, const cli_shared_group *g);
 extern const cli_shared_group cli_shared_groups[]; // ends with table NULL
 
 // ---- env.c: what runs need

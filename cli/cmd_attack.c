@@ -232,7 +232,7 @@ const cli_verb cli_verb_attack = {
                 "  lethe attack runs/base --surrogate runs/other --attack mi-fgsm --eps 8/255\n"
                 "  lethe attack runs/a runs/b runs/c --transfer-matrix --attack pgd --eps 4/255\n"
                 "  lethe attack model.safetensors --data cifar10 --attack fgsm --norm l2 --eps 0.5 --save adv.npz\n",
-    .uses = CLI_COMPUTE,
+    .uses = CLI_COMPUTE | CLI_OWN_SEED,
     .opts_size = sizeof(struct opts),
     .groups = groups,
     .prepare = prepare,

@@ -6,6 +6,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+static const char everywhere[] =
+    "Every command takes --seed, --threads and --device; on those that draw or compute nothing they have no effect.";
+
 typedef void table_fn(FILE *out, const char *prefix, const lt_option *table);
 typedef lt_status verb_fn(cli_call *call, const char *line, FILE *out);
 
@@ -95,7 +98,9 @@ static lt_status markdown(cli_session *s, FILE *out)
           "| 75 | interrupted, resumable |\n| 128+n | killed by signal n |\n\n## Common options\n\n",
           out);
     for (const cli_shared_group *g = cli_shared_groups; g->table; g++)
-        LT_TRY(markdown_table(out, g->title, "", g->table, sizeof(cli_call)));
+        if (!g->unless) // the others are the same options where they have no effect
+            LT_TRY(markdown_table(out, g->title, "", g->table, sizeof(cli_call)));
+    fprintf(out, "%s\n\n", everywhere);
     LT_TRY(each_verb(s, markdown_verb, out));
     LT_TRY(cli_docs_methods(out));
     fputs("## Membership attacks\n\n", out);
@@ -209,7 +214,11 @@ static lt_status man(cli_session *s, FILE *out)
     LT_TRY(each_verb(s, man_verb, out));
     fputs(".SH COMMON OPTIONS\n", out);
     for (const cli_shared_group *g = cli_shared_groups; g->table; g++)
-        man_table(out, g->title, g->table);
+        if (!g->unless)
+            man_table(out, g->title, g->table);
+    fputs(".PP\n", out);
+    roff(out, everywhere);
+    fputc('\n', out);
     fputs(".SH UNLEARNING METHODS\n", out);
     for (const lt_unlearn_method *const *m = lt_unlearn_methods(); *m; m++) {
         fprintf(out, ".SS %s\n", (*m)->name);

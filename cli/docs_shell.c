@@ -18,7 +18,7 @@ static void each_option(const cli_verb *v, row_fn *fn, FILE *out)
     for (const cli_group *g = v->groups; g && g->table; g++)
         table_rows(v, g->table, fn, out);
     for (const cli_shared_group *g = cli_shared_groups; g->table; g++)
-        if (!g->use || (v->uses & g->use))
+        if (cli_has_shared(v, g))
             table_rows(v, g->table, fn, out);
 }
 

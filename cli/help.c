@@ -62,7 +62,7 @@ lt_status cli_print_help(cli_call *call, FILE *out)
     if (v->more_help)
         v->more_help(call, out);
     for (const cli_shared_group *g = cli_shared_groups; g->table; g++)
-        if (!g->use || (v->uses & g->use))
+        if (cli_has_shared(v, g))
             LT_TRY(cli_print_options(out, g->title, "", g->table, (char *)call + g->offset));
     if (v->examples)
         fprintf(out, "\nExamples:\n%s", v->examples);

@@ -11,6 +11,12 @@ for verb in $verbs; do
     run 0 "$verb" --help
     contains out "^Usage: lethe $verb"
     contains out "--\[no-\]json"
+    for option in --seed --threads --device; do
+        same "$verb --help: lines of $option" "$(grep -c -e "^  $option " out)" 1
+    done
+    run 0 "$verb" --seed 5 --threads 1 --device cpu --quiet --json --show-config
+    json out seed.value threads.value device.value
+    error 2 "device: expected cpu or cuda, found 'gpu'" "$verb" --device gpu
     run 0 help "$verb"
     contains out "^Usage: lethe $verb"
     error 2 "unknown option --jsno" "$verb" --jsno
