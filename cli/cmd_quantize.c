@@ -208,6 +208,7 @@ static const struct {
     {"reaudit", {"train", "ptq", NULL}},
     {"oracle", {"train", "ptq", NULL}},
     {"chips", {"population", NULL}},
+    {"chip-images", {"population", NULL}},
     {"fine-tune", {"population", NULL}},
     {"groups", {"population", NULL}},
     {"yield-at", {"population", NULL}},
