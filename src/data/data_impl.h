@@ -177,6 +177,9 @@ lt_status lti_image_list_add(lti_image_list *list, lt_split s, int32_t y, const 
 // raw.
 lt_status lti_image_list_finish(lti_image_list *list, lti_raw *raw);
 lt_status lti_read_folder(const lti_open_args *args, const char *dir, lti_raw *raw);
+// Every folder in dir is a class of the split; files that are not images are counted.
+lt_status lti_read_class_folders(const lti_open_args *args, const char *dir, lt_split split, lti_image_list *list,
+                                 int64_t *n_skipped);
 lt_status lti_read_tar_folder(const lti_open_args *args, const char *file,
                               lti_raw *raw); // class folders inside one archive
 
@@ -209,6 +212,9 @@ lt_status lti_npz_set_parse(const void *bytes, size_t n, const char *label, cons
 lt_status lti_shard_parse(lti_tar *tar, const char *label, lt_split s, lti_image_list *list);
 // Class folders in an archive. pile NULL: only looks whether there is a part called test, which then goes before val.
 lt_status lti_tar_folder_parse(lti_tar *tar, const lti_open_args *args, bool *has_test, lti_image_list *list);
+// Tiny ImageNet's list of validation images: fn is called with the file name and the class of every line. Changes text.
+typedef lt_status lti_annotation_fn(void *ctx, const char *file, const char *class_name);
+lt_status lti_val_annotations_parse(char *text, const char *label, lti_annotation_fn *fn, void *ctx);
 lt_status lti_forget_ids_parse(const lt_dataset *ds, const char *text, size_t n, const char *label,
                                lt_index_set *forget);
 lt_status lti_forget_file_parse(const lt_dataset *ds, const char *path_and_column, lt_index_set *forget);

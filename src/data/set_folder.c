@@ -98,6 +98,15 @@ out:
     return status;
 }
 
+lt_status lti_read_class_folders(const lti_open_args *args, const char *dir, lt_split split, lti_image_list *list,
+                                 int64_t *n_skipped)
+{
+    walk w = {.args = args, .list = list, .split = split, .y = -1};
+    const lt_status status = read_split(&w, dir);
+    *n_skipped += w.n_skipped;
+    return status;
+}
+
 static lt_status read_splits(const char *dir, walk *w, lti_raw *raw)
 {
     static const char *const test_names[] = {"test", "val", "valid"};

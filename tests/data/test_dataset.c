@@ -59,16 +59,16 @@ static void the_registry(void **state)
     (void)state;
     int n;
     const lt_dataset_kind *kinds = lt_dataset_kinds(&n);
-    static const char *const expected[] = {"cifar10",      "cifar100",    "mnist",       "fashion-mnist", "folder",
-                                           "tar",          "npz",         "safetensors", "synthetic",     "n-mnist",
-                                           "n-caltech101", "cifar10-dvs", "events",      "moving-glyphs"};
+    static const char *const expected[] = {
+        "cifar10",     "cifar100",  "mnist",   "fashion-mnist", "folder",      "tiny-imagenet", "tar",          "npz",
+        "safetensors", "synthetic", "n-mnist", "n-caltech101",  "cifar10-dvs", "events",        "moving-glyphs"};
     assert_int_equal(n, sizeof expected / sizeof *expected);
     for (int k = 0; k < n; k++) {
         assert_string_equal(kinds[k].name, expected[k]);
         assert_true(strlen(kinds[k].title) > 10);
         assert_contains(kinds[k].keys, "train-limit,test-limit,classes,holdout,subset-seed,allow-partial");
     }
-    assert_contains(kinds[8].keys, "noise");
+    assert_contains(kinds[9].keys, "noise");
     assert_contains(kinds[n - 1].keys, "noise-hz");
 }
 

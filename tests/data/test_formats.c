@@ -543,6 +543,7 @@ static void real_samples(void **state)
         {"mnist", "mnist", "mnist", ",holdout=2000", 8000, 2000, 1, 28, 10},
         {"fashion-mnist", "fashion-mnist", "fashion-mnist", ",holdout=2000", 8000, 2000, 1, 28, 10},
         {"cifar-100-sample", "cifar100", "cifar100", ",holdout=100", 400, 100, 3, 32, 100},
+        {"tiny-imagenet-200-sample", "tiny-imagenet", "tiny-imagenet", "", 400, 100, 3, 64, 10},
         {"tiny-imagenet-200-sample", "tiny-imagenet", "folder", ",holdout=100", 300, 100, 3, 64, 10},
         {"tiny-imagenet-200-sample", "tiny-imagenet", "folder", ",holdout=100,size=32", 300, 100, 3, 32, 10},
     };

@@ -171,6 +171,61 @@ static void bad_folders(void **state)
     assert_open_fails(LT_E_INPUT, "there are no class folders", spec_of("folder", "flat", ""));
 }
 
+// ---- Tiny ImageNet
+
+static void put_tiny(const char *root, const char *annotations)
+{
+    static const char *const files[] = {"train/n2/images/n2_0.png", "train/n1/images/n1_0.png",
+                                        "train/n1/images/n1_1.png", "val/images/val_0.png", "val/images/val_1.png"};
+    char name[200];
+    for (int k = 0; k < 5; k++) {
+        snprintf(name, sizeof name, "%s/%s", root, files[k]);
+        put_marked_png(name, 6, 8, (uint8_t)(k + 1));
+    }
+    snprintf(name, sizeof name, "%s/train/n1/n1_boxes.txt", root);
+    put_text(name, "n1_0.png\t0\t0\t5\t5\n");
+    snprintf(name, sizeof name, "%s/val/val_annotations.txt", root);
+    put_text(name, annotations);
+}
+
+static void tiny_imagenet(void **state)
+{
+    (void)state;
+    put_tiny("tiny", "val_1.png\tn1\t0\t0\t5\t5\r\n\nval_0.png\tn2\n");
+    lt_dataset *ds = must_open(spec_of("tiny-imagenet", "tiny", ""));
+    assert_int_equal(ds->n_classes, 2);
+    assert_string_equal(ds->class_names[0], "n1");
+    assert_int_equal(ds->split[LT_TRAIN].n, 3);
+    assert_int_equal(ds->split[LT_TEST].n, 2);
+    for (int i = 0; i < 2; i++) // val_1 is mark 5 of n1, val_0 mark 4 of n2
+        assert_int_equal(ds->split[LT_TEST].x[i * 144], ds->split[LT_TEST].y[i] == 0 ? 5 : 4);
+    assert_true(ds->split[LT_TEST].y[0] != ds->split[LT_TEST].y[1]);
+    lt_dataset_close(ds);
+}
+
+static void bad_annotations(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text, *message;
+        lt_status code;
+    } cases[] = {
+        {"val_0.png n1\n", "line 1: expected FILE, a tab and a class, found no tab", LT_E_FORMAT},
+        {"\nval_0.png\t\t1\n", "line 2: expected FILE, a tab and a class, found an empty class", LT_E_FORMAT},
+        {"../images/val_0.png\tn1\n", "found no name of a file", LT_E_FORMAT},
+        {"val_0.png\tn3\n", "its class n3 has no training images", LT_E_FORMAT},
+        {"val_9.png\tn1\n", "val_9.png", LT_E_INPUT},
+    };
+    for (size_t k = 0; k < sizeof cases / sizeof *cases; k++) {
+        put_tiny("tiny-bad", cases[k].text);
+        assert_open_fails(cases[k].code, cases[k].message, spec_of("tiny-imagenet", "tiny-bad", ""));
+    }
+    put_folder("tiny-folders"); // val with class folders
+    lt_dataset *ds = must_open(spec_of("tiny-imagenet", "tiny-folders", ""));
+    check_folder(ds);
+    lt_dataset_close(ds);
+}
+
 // ---- archives
 
 typedef struct entry {
@@ -411,6 +466,8 @@ int main(void)
         cmocka_unit_test(grey_and_colour),
         cmocka_unit_test(pipes_and_links_are_skipped),
         cmocka_unit_test(bad_folders),
+        cmocka_unit_test(tiny_imagenet),
+        cmocka_unit_test(bad_annotations),
         cmocka_unit_test(class_folders_in_a_tar),
         cmocka_unit_test(cifar10_from_images),
         cmocka_unit_test(shards),
