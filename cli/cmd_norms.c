@@ -106,9 +106,10 @@ static void print(const cli_call *call, FILE *out)
     }
     cli_table_print(&t, out);
     cli_table_clear(&t);
-    fprintf(out, "\nLipschitz bound of %s: %.6g per pixel unit, %.6g behind the input normalisation (%s)\n",
-            cli_text(r, "model"), cli_real(r, "lipschitz_bound"), cli_real(r, "lipschitz_bound_normalized"),
-            cli_text(r, "lipschitz_bound_by"));
+    if (json_is_number(json_object_get(r, "lipschitz_bound")))
+        fprintf(out, "\nLipschitz bound of %s: %.6g per pixel unit, %.6g behind the input normalisation (%s)\n",
+                cli_text(r, "model"), cli_real(r, "lipschitz_bound"), cli_real(r, "lipschitz_bound_normalized"),
+                cli_text(r, "lipschitz_bound_by"));
     json_array_foreach(json_object_get(r, "clipped"), i, one) fprintf(
         out, "%s %s: %.4f to %.4f in %.0f events (target %.4g)\n", i ? "       " : "clipped", cli_text(one, "name"),
         cli_real(one, "before"), cli_real(one, "after"), cli_real(one, "events"), cli_real(one, "target"));

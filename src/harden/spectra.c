@@ -241,6 +241,25 @@ static lt_status upper_of(void *ctx, const lti_layer *layer, double *norm)
     return crude_norm(m, layer, norm);
 }
 
+static lt_status one(void *ctx, const lti_layer *layer, double *norm)
+{
+    (void)ctx, (void)layer;
+    *norm = 1;
+    return LT_OK;
+}
+
+// Refuses a network without a bound before its layers are measured, which takes minutes.
+static lt_status check_rules(const measure *m)
+{
+    double bound, behind_normalize;
+    if (!m->cfg->upper)
+        return LT_OK;
+    const lt_status status = lti_compose_bound(m->model, m->layers, one, NULL, &bound, &behind_normalize);
+    if (status == LT_E_UNSUPPORTED)
+        lt_error_hint("--no-upper measures the layers without bounds");
+    return status;
+}
+
 static lt_status widen(const float *from, int64_t n, double **to)
 {
     *to = lti_calloc((size_t)(n > 0 ? n : 1), sizeof **to);
@@ -251,6 +270,7 @@ static lt_status widen(const float *from, int64_t n, double **to)
 
 static lt_status measure_all(measure *m)
 {
+    LT_TRY(check_rules(m));
     LT_TRY(lt_backend_create("ref", 1, &m->ref));
     LT_TRY(widen(m->model->params, m->model->n_params, &m->params));
     LT_TRY(widen(m->model->state, m->model->n_state, &m->state));

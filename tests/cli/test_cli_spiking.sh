@@ -33,6 +33,12 @@ if "$LETHE" convert base net.nir >out 2>err; then
 else
     contains err "without HDF5"
 fi
+run 1 norms base --threads 1
+contains err "there is no rule for its Lipschitz constant"
+contains err "--no-upper measures the layers"
+run 0 norms base --no-upper --threads 1
+contains out "features.0+features.0.norm"
+! grep -q nan out || fail "a bound that does not exist is printed"
 run 3 train --data "$data" --model spiking-vgg:steps=4 --epochs 1 --out bad
 contains err "steps"
 run 2 train --data synthetic,train=20,test=10 --model simple-conv:width=2 --loss count --epochs 1 --out bad
