@@ -3,7 +3,8 @@
 set -u
 : "${LETHE:?}" "${JSON_CHECK:?}" "${SOURCE:?}"
 work=$(mktemp -d "${TMPDIR:-/tmp}/lethe-cli.XXXXXX") || exit 1
-trap 'rm -rf "$work"' EXIT
+# A script that forgets `finish` fails too when a check did.
+trap 'rc=$?; rm -rf "$work"; [ "${failures:-1}" = 0 ] || exit 1; exit "$rc"' EXIT
 trap 'exit 1' INT TERM
 cd "$work" || exit 1
 export LETHE_HOME="$work/home" HOME="$work" XDG_DATA_HOME="$work/share"

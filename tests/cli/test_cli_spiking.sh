@@ -43,3 +43,4 @@ run 3 train --data "$data" --model spiking-vgg:steps=4 --epochs 1 --out bad
 contains err "steps"
 run 2 train --data synthetic,train=20,test=10 --model simple-conv:width=2 --loss count --epochs 1 --out bad
 contains err "spiking networks"
+finish

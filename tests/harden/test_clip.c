@@ -234,6 +234,29 @@ static void train(lt_model *m, const lt_dataset *ds, double norm, int epochs, co
     lt_clipper_destroy(clipper);
 }
 
+// A vector that follows a weight by single steps is of unit length and ends at the largest singular value.
+static void test_follow(void **state)
+{
+    (void)state;
+    lt_model *m = make_model("simple-conv:width=6", 8, 1, 2.0);
+    lti_layers layers;
+    lti_tracker t;
+    assert_ok(lti_layers_find(m, &layers));
+    const lti_layer *l = &layers.layer[0];
+    assert_ok(lti_tracker_init(&t, m, l, 1, &env));
+    lti_tracker_restart(&t, 1, 0);
+    for (int i = 0; i < 200; i++) {
+        assert_ok(lti_tracker_follow(&t, 1));
+        assert_true(fabs(lti_dot_f32(t.v, t.v, t.n_in) - 1) < 1e-5);
+    }
+    assert_ok(lti_tracker_step(&t, 0, 1));
+    const double norm = largest(m, l->name);
+    assert_true(fabs(t.sigma[0] - norm) < 0.01 * norm);
+    lti_tracker_clear(&t);
+    lti_layers_clear(&layers);
+    lt_model_destroy(m);
+}
+
 static void test_training(void **state)
 {
     (void)state;
@@ -257,8 +280,13 @@ BACKEND_FIXTURE(env.backend, "auto")
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_once),     cmocka_unit_test(test_rules),    cmocka_unit_test(test_released),
-        cmocka_unit_test(test_composed), cmocka_unit_test(test_training), cmocka_unit_test(test_linear_closed_form),
+        cmocka_unit_test(test_once),
+        cmocka_unit_test(test_rules),
+        cmocka_unit_test(test_released),
+        cmocka_unit_test(test_composed),
+        cmocka_unit_test(test_training),
+        cmocka_unit_test(test_follow),
+        cmocka_unit_test(test_linear_closed_form),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }
