@@ -75,9 +75,11 @@ const cli_verb cli_verb_convert = {
     .name = "convert",
     .usage = "RUN|FILE OUT [options]",
     .about =
-        "Reads a model (run, .safetensors, .pth, .pt, .npz) and writes it in the format that the suffix of OUT names:\n"
-        ".safetensors, .pth or .pt (torch.load reads it with weights_only=True), .npz, or .nir for spiking networks. "
-        "Without such a suffix OUT\n"
+        "Reads a model (run, .safetensors, .pth, .pt, .npz, .onnx) and writes it in the format that the suffix of OUT\n"
+        "names: .safetensors, .pth or .pt (torch.load reads it with weights_only=True), .npz, .onnx (image in [0,1] "
+        "to\n"
+        "logits, batch norm kept, so that it can be read again), or .nir for spiking networks. Without such a suffix "
+        "OUT\n"
         "becomes a run directory, which every other verb takes: what the file could not say and the data that the\n"
         "model was trained on are recorded in it. Nothing in a checkpoint is executed. Options of training (or\n"
         "--config FILE.yaml) record how the model was trained, with --epochs at least: retraining needs it. --recipe "
@@ -87,6 +89,7 @@ const cli_verb cli_verb_convert = {
                 "      --normalize 0.4914,0.4822,0.4465:0.2023,0.1994,0.2010 --data folder:/data/photos \\\n"
                 "      --epochs 200 --lr 0.1 --weight-decay 5e-4\n"
                 "  lethe convert runs/amun amun.pth\n"
+                "  lethe convert runs/amun amun.onnx\n"
                 "  lethe convert runs/amun amun.pth --like model.pth\n",
     .opts_size = sizeof(struct opts),
     .groups = groups,

@@ -48,7 +48,12 @@ LT_API lt_status lt_model_export(const lt_model *model, const char *path);
 // program that wrote that one loads this one in its place. A normalisation layer of the checkpoint is copied from it,
 // half precision becomes float. LT_E_FORMAT or LT_E_SHAPE naming a tensor when it is a checkpoint of something else.
 LT_API lt_status lt_model_export_like(const lt_model *model, const char *like, const char *path);
-// Any tensor file: safetensors, .npz, PyTorch's .pth. Rebuilds the architecture from __metadata__ (lethe.model,
+// The network in evaluation form as an ONNX model (opset 13; 19 with circular padding): input "image" (N,C,H,W) in
+// [0,1], output "logits" (N,K); normalisation and batch norm are nodes of their own, tensors have the names of
+// lt_model_save, whose metadata become metadata_props: lt_model_open reads the file. Atomic. LT_E_UNSUPPORTED for
+// spiking networks and for rounded activations, LT_E_DIVERGED as lt_model_save.
+LT_API lt_status lt_model_export_onnx(const lt_model *model, const char *path);
+// Any tensor file: safetensors, .npz, PyTorch's .pth, ONNX. Rebuilds the architecture from __metadata__ (lethe.model,
 // lethe.input) and the rows of the last layer; for foreign files give spec and shape (n_classes 0 = as in the file). A
 // spec or shape that contradicts the file's own fails with LT_E_USAGE or LT_E_SHAPE. Other writers' names are mapped
 // (DataParallel, torch.compile, torchvision, timm), a normalisation layer of the file becomes the model's where the

@@ -1,4 +1,5 @@
-// tensorfile.h - named tensors in files: safetensors, NumPy .npz and PyTorch checkpoints (all read and written).
+// tensorfile.h - named tensors in files: safetensors, NumPy .npz, PyTorch checkpoints and ONNX models (all read and
+// written; ONNX is written by lt_model_export_onnx).
 //
 // Readers trust nothing: headers are bounded, offsets checked for range and overlap, shapes for overflow. PyTorch's
 // pickles go through a restricted reader that executes nothing. Writers are atomic (temporary file, fsync, rename).
@@ -21,10 +22,12 @@ typedef struct lt_meta {
 } lt_meta;
 
 typedef struct lt_tensor_file lt_tensor_file; // owns its tensors
-// Detects safetensors, npz and PyTorch's two forms by content. F64 tensors are kept as stored, F16 and BF16 widened to
+// Detects safetensors, npz, PyTorch's two forms and ONNX by content. F64 tensors are kept as stored, F16 and BF16 widened to
 // F32. Of a PyTorch checkpoint the tensors of one state_dict are returned: of the root, or of its entry "state_dict",
 // "net", "model" or the like, whose name is the metadata "torch.state_dict"; plain values next to it ("epoch") become
-// metadata "torch.epoch".
+// metadata "torch.epoch". Of an ONNX model its
+// initializers are returned, but for scalars and 64-bit integers, which are constants of nodes, with metadata_props as
+// metadata; numbers in other files are refused (LT_E_UNSUPPORTED).
 LT_API lt_status lt_tensor_file_open(const char *path, lt_tensor_file **file);
 // A safetensors file that is mapped instead of read: tensors that need no conversion lie in the file, which may be
 // larger than memory and must not change while it is open. They may be read only.
@@ -34,6 +37,7 @@ LT_API lt_status lt_safetensors_parse(const void *bytes, size_t n, const char *l
 // An npz archive or a PyTorch zip archive.
 LT_API lt_status lt_npz_parse(const void *bytes, size_t n, const char *label, lt_tensor_file **file);
 LT_API lt_status lt_torch_stream_parse(const void *bytes, size_t n, const char *label, lt_tensor_file **file);
+LT_API lt_status lt_onnx_parse(const void *bytes, size_t n, const char *label, lt_tensor_file **file);
 LT_API void lt_tensor_file_close(lt_tensor_file *file);
 LT_API int lt_tensor_file_count(const lt_tensor_file *file);
 LT_API const lt_tensor *lt_tensor_file_at(const lt_tensor_file *file, int i);

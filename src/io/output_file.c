@@ -76,7 +76,7 @@ static const struct {
     [LT_OUTPUT_MARKDOWN] = {"a report of lethe (.md)", is_markdown},
     [LT_OUTPUT_NPZ] = {"an archive of arrays (.npz)", is_npz},
     [LT_OUTPUT_C] = {"an integer network that lethe exported as C", is_exported_c},
-    [LT_OUTPUT_ONNX] = {"an integer network that lethe exported as ONNX", is_exported_onnx},
+    [LT_OUTPUT_ONNX] = {"a network that lethe exported as ONNX", is_exported_onnx},
     [LT_OUTPUT_PACKED] = {"an integer network that lethe packed", is_packed},
     [LT_OUTPUT_PNG] = {"a picture (.png)", is_png},
     [LT_OUTPUT_NEW] = {"a new file", is_nothing},

@@ -1,4 +1,5 @@
 // tensorfile.c - what all tensor files share: the list of tensors, element types, opening by content, digests.
+#include "io/onnx.h"
 #include "io/tensorfile_impl.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -308,6 +309,11 @@ lt_status lt_tensor_file_open(const char *path, lt_tensor_file **file)
     LT_TRY(lt_read_file(path, MAX_FILE_BYTES, &bytes, &n));
     if (lti_torch_stream(head, n < sizeof head ? n : sizeof head)) {
         status = lt_torch_stream_parse(bytes, n, path, file);
+        lti_free(bytes);
+        return status;
+    }
+    if (lti_onnx_begins(head, n < sizeof head ? n : sizeof head)) {
+        status = lt_onnx_parse(bytes, n, path, file);
         lti_free(bytes);
         return status;
     }

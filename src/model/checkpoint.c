@@ -65,63 +65,80 @@ static char *classes_json(const lt_model *m)
     return text;
 }
 
-struct own_meta { // texts of the metadata that save makes; NULL when absent
-    char input[64];
-    char *classes, *mean, *std;
-};
+// Text that was made for one entry, moved into the arena.
+static lt_status keep_text(lti_arena *arena, char *text, const char **kept)
+{
+    *kept = text ? lti_arena_strdup(arena, text) : NULL;
+    return *kept ? LT_OK : LTI_NOMEM("model metadata");
+}
 
-static lt_status make_own_meta(const lt_model *m, struct own_meta *own)
+static lt_status list_normalization(const lt_model *m, lti_arena *arena, lt_meta *meta, int *n)
 {
     lti_model_spec spec;
     LT_TRY(lti_model_spec_parse(m->spec, m->shape.c, &spec));
-    snprintf(own->input, sizeof own->input, "%dx%dx%d", m->shape.c, m->shape.h, m->shape.w);
-    if (m->class_names && !(own->classes = classes_json(m)))
-        return LT_FAIL(LT_E_FORMAT, "class names: expected UTF-8 text");
-    if (spec.normalize) {
-        own->mean = lti_floats_text(spec.mean, spec.n_channels);
-        own->std = lti_floats_text(spec.std, spec.n_channels);
-        if (!own->mean || !own->std)
-            return LTI_NOMEM("model metadata");
+    const struct {
+        const char *key;
+        const float *value;
+    } row[] = {{"lethe.mean", spec.mean}, {"lethe.std", spec.std}};
+    for (int i = 0; i < 2 && spec.normalize; i++) {
+        char *text = lti_floats_text(row[i].value, spec.n_channels);
+        meta[*n].key = row[i].key;
+        const lt_status status = keep_text(arena, text, &meta[(*n)++].value);
+        lti_free(text);
+        LT_TRY(status);
     }
     return LT_OK;
 }
 
-static lt_status save_with(const lt_model *m, const char *path, lti_arena *arena, const struct own_meta *own)
+lt_status lti_model_list_meta(const lt_model *m, lti_arena *arena, lt_meta **meta, int *n)
 {
-    enum { N_OWN = 6 };
-    const size_t n_values = (size_t)lt_graph_n_values(m->graph);
-    lt_tensor *list = lti_arena_alloc(arena, 2 * n_values * sizeof *list);
-    lt_meta *meta = lti_arena_alloc(arena, ((size_t)m->n_meta + N_OWN) * sizeof *meta);
+    enum { N_OWN = 5 };
+    char input[64];
+    lt_meta *list = lti_arena_alloc(arena, ((size_t)m->n_meta + N_OWN) * sizeof *list);
+    *n = 0;
+    if (!list)
+        return LTI_NOMEM("model metadata");
+    *meta = list;
+    snprintf(input, sizeof input, "%dx%dx%d", m->shape.c, m->shape.h, m->shape.w);
+    list[(*n)++] = (lt_meta){"lethe.model", m->spec};
+    list[*n].key = "lethe.input";
+    LT_TRY(keep_text(arena, input, &list[(*n)++].value));
+    if (m->class_names) {
+        char *text = classes_json(m);
+        if (!text)
+            return LT_FAIL(LT_E_FORMAT, "class names: expected UTF-8 text");
+        list[*n].key = "lethe.classes";
+        const lt_status status = keep_text(arena, text, &list[(*n)++].value);
+        free(text);
+        LT_TRY(status);
+    }
+    LT_TRY(list_normalization(m, arena, list, n));
+    for (int i = 0; i < m->n_meta; i++)
+        list[(*n)++] = m->meta[i];
+    return LT_OK;
+}
+
+static lt_status save_with(const lt_model *m, const char *path, lti_arena *arena)
+{
+    lt_tensor *list = lti_arena_alloc(arena, 2 * (size_t)lt_graph_n_values(m->graph) * sizeof *list);
+    lt_meta *own, *meta;
+    int n_meta, n = 0;
+    int64_t counter = m->bn_batches;
+    LT_TRY(lti_model_list_meta(m, arena, &own, &n_meta));
+    meta = lti_arena_alloc(arena, ((size_t)n_meta + 1) * sizeof *meta);
     if (!list || !meta)
         return LTI_NOMEM("the list of tensors");
-    int n_meta = 0, n = 0;
-    meta[n_meta++] = (lt_meta){"format", "pt"};
-    meta[n_meta++] = (lt_meta){"lethe.model", m->spec};
-    meta[n_meta++] = (lt_meta){"lethe.input", own->input};
-    if (own->classes)
-        meta[n_meta++] = (lt_meta){"lethe.classes", own->classes};
-    if (own->mean) {
-        meta[n_meta++] = (lt_meta){"lethe.mean", own->mean};
-        meta[n_meta++] = (lt_meta){"lethe.std", own->std};
-    }
-    for (int i = 0; i < m->n_meta; i++)
-        meta[n_meta++] = m->meta[i];
-    int64_t counter = m->bn_batches;
+    meta[0] = (lt_meta){"format", "pt"};
+    memcpy(meta + 1, own, (size_t)n_meta * sizeof *meta);
     LT_TRY(lti_model_list_tensors(m, arena, &counter, list, &n));
-    return lt_safetensors_write(path, list, n, meta, n_meta);
+    return lt_safetensors_write(path, list, n, meta, n_meta + 1);
 }
 
 lt_status lt_model_save(const lt_model *m, const char *path)
 {
     lti_arena arena = {0};
-    struct own_meta own = {0};
-    lt_status status = make_own_meta(m, &own);
-    if (status == LT_OK)
-        status = save_with(m, path, &arena, &own);
+    const lt_status status = save_with(m, path, &arena);
     lti_arena_clear(&arena);
-    free(own.classes);
-    lti_free(own.mean);
-    lti_free(own.std);
     return status == LT_OK ? LT_OK : lt_error_frame(status, __FILE__, __LINE__, __func__);
 }
 

@@ -159,6 +159,15 @@ static void row_text(const lt_model *m, const lt_difference *row, char *out, siz
     }
 }
 
+// PyTorch's exporter folds batch norm into convolutions and gives what comes out names of its own.
+static bool is_folded(const lt_differences *d)
+{
+    for (int i = 0; i < d->n; i++)
+        if (d->row[i].kind == LT_DIFFERENCE_EXTRA && !strncmp(d->row[i].name, "onnx::", 6))
+            return true;
+    return false;
+}
+
 lt_status lti_differences_status(const char *path, const lt_model *m, const lt_differences *d)
 {
     enum { ROW_MAX = 320, TABLE_MAX = LT_ERROR_MESSAGE_MAX - 400 }; // which leaves room for the counts and the path
@@ -186,6 +195,10 @@ lt_status lti_differences_status(const char *path, const lt_model *m, const lt_d
             "%.200s does not hold %.100s: %d tensors missing, %d extra, %d of another shape, %d of integers%s%s", path,
             m->spec, d->n_of[LT_DIFFERENCE_MISSING], d->n_of[LT_DIFFERENCE_EXTRA], d->n_of[LT_DIFFERENCE_SHAPE],
             d->n_of[LT_DIFFERENCE_TYPE], table, rest);
+    if (is_folded(d))
+        return lt_error_hint(
+            "batch norm was folded into the convolutions when this file was written; torch.onnx.export "
+            "keeps it with do_constant_folding=False and training=TrainingMode.PRESERVE");
     return lt_error_hint("the file may hold another architecture, width or number of classes than requested; `lethe "
                          "inspect FILE --model MODEL` lists every difference");
 }

@@ -66,6 +66,8 @@ bool lti_model_tensor(const lt_model *model, lt_val v, lt_value_info *info);
 // two tensors a value of the graph; names that are made lie in the arena. LT_E_DIVERGED for weights that are not
 // finite.
 lt_status lti_model_list_tensors(const lt_model *model, lti_arena *names, int64_t *counter, lt_tensor *list, int *n);
+// The metadata that lt_model_save writes ("lethe.model" and so on, then those carried along), in the arena.
+lt_status lti_model_list_meta(const lt_model *model, lti_arena *arena, lt_meta **meta, int *n);
 int64_t lti_model_shape_count(const lt_shape *shape);
 // Does `name` end in `suffix`? *stem_len is the length before it.
 bool lti_has_suffix(const char *name, const char *suffix, size_t *stem_len);

@@ -22,11 +22,8 @@ static write_fn *find_writer(const char *path)
     static const struct {
         const char *suffix;
         write_fn *write;
-    } writers[] = {{".safetensors", lt_model_save},
-                   {".pth", lt_model_export},
-                   {".pt", lt_model_export},
-                   {".npz", lt_model_export},
-                   {".nir", lt_nir_export}};
+    } writers[] = {{".safetensors", lt_model_save}, {".pth", lt_model_export},       {".pt", lt_model_export},
+                   {".npz", lt_model_export},       {".onnx", lt_model_export_onnx}, {".nir", lt_nir_export}};
     for (size_t i = 0; i < sizeof writers / sizeof *writers; i++)
         if (has_suffix(path, writers[i].suffix))
             return writers[i].write;

@@ -9,10 +9,11 @@ cp "$golden/plain-legacy-torch1.13.pth" old.pt
 cp "$golden/plain-training-torch1.13.pth" training.pth.tar
 run 0 convert net.pth net.npz $says --input 3x32x32 --force
 run 0 convert net.pth net.safetensors $says --input 3x32x32 --force
+run 0 convert net.pth net.onnx $says --input 3x32x32 --force
 export LETHE_QUIET=1
 
 n=0
-for given in net.pth old.pt training.pth.tar net.npz net.safetensors; do
+for given in net.pth old.pt training.pth.tar net.npz net.safetensors net.onnx; do
     n=$((n + 1))
     run 0 eval $given $says $data $quick
     acc=$(value out test_acc)
