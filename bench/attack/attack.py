@@ -27,6 +27,9 @@ import sys
 
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
+sys.path.append(str(ROOT / "tools"))
+import plain_errors  # noqa: E402,F401 - one line for a path that is not there
+
 SAME_SHARE = 0.98  # of samples must be found in the same radius; rounding moves some across a boundary
 
 

@@ -22,7 +22,9 @@ import time
 
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
-sys.path[:0] = [str(ROOT / "tests" / "interop"), str(HERE)]
+sys.path[:0] = [str(ROOT / "tests" / "interop"), str(ROOT / "tools"), str(HERE)]
+from plain_errors import need_paths  # noqa: E402
+
 
 
 def radius(text):
@@ -124,6 +126,7 @@ def compare(a, attack, model, work):
 
 def main():
     a = parse()
+    need_paths(a.model, a.program, *([a.autoattack] if a.autoattack else []))
     if a.autoattack:
         sys.path.insert(0, a.autoattack)
     try:

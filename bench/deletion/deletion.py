@@ -22,7 +22,9 @@ import time
 
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
-sys.path[:0] = [str(ROOT / "tests" / "interop")]
+sys.path[:0] = [str(ROOT / "tests" / "interop"), str(ROOT / "tools")]
+from plain_errors import need_paths  # noqa: E402
+
 TRAIN, TEST = 0, 2 # groups of a file of signals
 
 
@@ -120,6 +122,7 @@ def delete_with_pytorch(a, model, train, test, ids):
 
 def main():
     a = parse()
+    need_paths(a.amun, a.run, a.cifar, a.program)
     try:
         import torch
     except ImportError:

@@ -26,6 +26,9 @@ import time
 
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
+sys.path.append(str(ROOT / "tools"))
+import plain_errors  # noqa: E402,F401 - one line for a path that is not there
+
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # spinning threads would count as processor time
 os.environ.setdefault("GOMP_SPINCOUNT", "0")
 try:

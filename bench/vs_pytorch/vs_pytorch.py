@@ -25,6 +25,9 @@ import time
 
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
+sys.path.append(str(ROOT / "tools"))
+import plain_errors  # noqa: E402,F401 - one line for a path that is not there
+
 WORKLOADS = ["train", "input-grad", "infer"]
 
 

@@ -16,6 +16,9 @@ import tempfile
 
 import numpy as np
 
+sys.path.append(f"{sys.path[0]}/../../tools")
+from plain_errors import need_arguments, need_paths
+
 N_RETAINED = 5000
 LIMIT_BYTES = 40 << 20
 
@@ -75,4 +78,6 @@ def main(lethe, study, results):
 
 
 if __name__ == "__main__":
+    need_arguments(3, "LETHE STUDY RESULTS")
+    need_paths(*sys.argv[1:3])
     main(*sys.argv[1:])

@@ -15,6 +15,9 @@ import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 
+sys.path.append(f"{sys.path[0]}/../../tools")
+from plain_errors import need_arguments, need_paths
+
 HERE = os.path.dirname(os.path.abspath(__file__))
 CELL = re.compile(r"^(b\d+)-(.*?)-([or])(\d+)$")  # original model, forget set, oracle or run, number
 COLUMNS = ["base", "forget", "access", "method", "number", "n_oracles", "ua", "ra", "ta", "mis", "phi_ft_auc", "rmia_ft_auc",
@@ -146,4 +149,6 @@ def main(lethe, results, out=None):
 
 
 if __name__ == "__main__":
+    need_arguments(2, "LETHE RESULTS [OUT]")
+    need_paths(*sys.argv[1:3])
     main(*sys.argv[1:])

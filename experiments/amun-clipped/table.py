@@ -9,6 +9,11 @@ import os
 import statistics
 import sys
 
+sys.path.append(f"{sys.path[0]}/../../tools")
+from plain_errors import need_arguments, need_paths
+
+need_arguments(3, "OUT TARGETS SEEDS [AREAS]")
+need_paths(sys.argv[1])
 out, targets, seeds = sys.argv[1], sys.argv[2].split(), sys.argv[3].split()
 areas = sys.argv[4].split() if len(sys.argv) > 4 else []
 

@@ -11,6 +11,10 @@ its ACC_f is at most one point above that of the retrained models.
 import json
 import sys
 
+sys.path.append(f"{sys.path[0]}/../../tools")
+from plain_errors import need_arguments
+
+need_arguments(1, "SUMMARY.json")
 data = json.load(open(sys.argv[1]))
 classes = sorted({k.split("-")[0] for k in data})
 rows = {}

@@ -15,6 +15,9 @@ import sys
 
 from audits import METRICS, mean, percent
 
+sys.path.append(f"{sys.path[0]}/../../tools")
+from plain_errors import need_arguments
+
 
 def read_audits(study):
     """The class audits of a study by (class, original or "retrained", row)."""
@@ -57,6 +60,7 @@ def summarize(study):
     return part
 
 
+need_arguments(2, "STUDY_DIRECTORY|PART.json... SUMMARY.json")
 summary = {}
 for source in sys.argv[1:-1]:
     part = summarize(source) if os.path.isdir(source) else json.load(open(source))

@@ -12,6 +12,10 @@ import sys
 
 from audits import METRICS as figures, mean, percent
 
+sys.path.append(f"{sys.path[0]}/../../tools")
+from plain_errors import need_arguments
+
+need_arguments(4, "AUDITS ROWS.list RUNS SUMMARY.json")
 results, rows_file = sys.argv[1], sys.argv[2]
 runs = sys.argv[3]
 rows = ["original"] + [l.split()[0] for l in open(rows_file) if l.strip() and not l.startswith("#")]

@@ -7,6 +7,9 @@
 import json
 import sys
 
+sys.path.append(f"{sys.path[0]}/../../tools")
+from plain_errors import need_arguments
+
 
 def references(path, runs):
     import numpy as np
@@ -36,6 +39,7 @@ def table(out, names):
         print(f"| {name} | " + " | ".join(cells) + f" | {100 * f['flagged']:.0f} / {100 * sum(f['flagged_retrained']) / len(f['flagged_retrained']):.0f} |")
 
 
+need_arguments(3, "references OUT.npz UNLEARNED... -- RETRAINED... or table OUT NAME...")
 if sys.argv[1:2] == ["references"]:
     references(sys.argv[2], sys.argv[3:])
 else:

@@ -8,6 +8,10 @@ import json
 import os
 import sys
 
+sys.path.append(f"{sys.path[0]}/../../tools")
+from plain_errors import need_arguments
+
+need_arguments(2, "OUT RUNS.csv")
 out, csv_file = sys.argv[1], sys.argv[2]
 KINDS = ("inert", "overdone", "broken", "utility", "pair-memorised", "area-far")
 

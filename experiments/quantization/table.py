@@ -5,6 +5,11 @@ import json
 import pathlib
 import sys
 
+sys.path.append(f"{sys.path[0]}/../../tools")
+from plain_errors import need_arguments, need_paths
+
+need_arguments(1, "OUT")
+need_paths(sys.argv[1])
 columns = ["run", "action", "method", "bits", "act_bits", "fault_rate", "variability", "encoding", "mapping", "test_acc_fp", "test_acc_q",
            "test_acc_before_bn", "residual", "code_change", "levels_hit", "travel", "epochs", "seed"]
 chips = ["n", "mean", "sd", "worst", "q05", "q50", "q95"]

@@ -14,6 +14,9 @@ import subprocess
 import sys
 import tempfile
 
+sys.path.append(f"{sys.path[0]}/../../tools")
+from plain_errors import need_arguments, need_paths
+
 T, WIDTH, DEPTH, BATCH, N, SIDE = 5, 16, 6, 32, 512, 32
 PEER = f"""
 import sys, torch, torch.nn as nn
@@ -56,6 +59,8 @@ def measure(args, env=None):
 
 
 def main():
+    need_arguments(1, "LETHE [ROUNDS]")
+    need_paths(sys.argv[1])
     lethe, rounds = sys.argv[1], int(sys.argv[2]) if len(sys.argv) > 2 else 3
     rows = {"lethe": [], "spikingjelly": []}
     with tempfile.TemporaryDirectory() as tmp:

@@ -6,6 +6,11 @@ import json
 import os
 import sys
 
+sys.path.append(f"{sys.path[0]}/../../tools")
+from plain_errors import need_arguments, need_paths
+
+need_arguments(1, "OUT")
+need_paths(sys.argv[1])
 out, rows = sys.argv[1], []
 for path in sorted(glob.glob(os.path.join(out, "*.eval.json"))):
     name = os.path.basename(path)[: -len(".eval.json")]
