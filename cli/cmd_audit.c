@@ -180,9 +180,11 @@ const cli_verb cli_verb_audit = {
              "each\n"
              "relearns the forgotten samples. The runs are not changed.\n"
              "\n"
-             "--references: outputs of M reference models on the same N samples in the same order: logits (M,N,K), "
-             "member (M,N)\n"
-             "with 1 = trained on the sample, 0 = not, 2 = trained on it, then unlearned by the audited method.",
+             "--references: outputs of M reference models on the same N samples: logits (M,N,K), member (M,N) with 1 = "
+             "trained\n"
+             "on the sample, 0 = not, 2 = trained on it, then unlearned by the audited method. Rows are matched by an "
+             "array ids\n"
+             "(N); without it they must be in the order of the audited samples.",
     .examples = "  lethe audit runs/amun --oracle runs/retrain-1 --oracle runs/retrain-2\n"
                 "  lethe audit runs/amun --oracle runs/retrain-1 --oracle runs/retrain-2 --representations\n"
                 "  lethe audit --signals target.npz --oracle-signals retrained.npz --json\n"

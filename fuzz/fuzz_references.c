@@ -8,7 +8,21 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 enum { MAX_SAMPLES = 64, MAX_CLASSES = 16, MAX_MODELS = 32 };
 
-static void attack(const lt_references *refs)
+// Against a target whose ids the file may have in any order.
+static void match(const uint8_t *data, size_t size, const lt_signals *s)
+{
+    lt_references *refs;
+    if (lt_references_parse(data, size, "fuzz", s, &refs) == LT_OK) {
+        for (int64_t i = 0; i < refs->m * refs->n * refs->k; i++)
+            if (!isfinite(refs->logits[i]))
+                abort();
+        lt_references_destroy(refs);
+    } else if (!lt_error_get()->message[0]) {
+        abort();
+    }
+}
+
+static void attack(const uint8_t *data, size_t size, const lt_references *refs)
 {
     float logits[MAX_SAMPLES * MAX_CLASSES];
     int64_t label[MAX_SAMPLES], id[MAX_SAMPLES];
@@ -21,6 +35,7 @@ static void attack(const lt_references *refs)
             logits[i * refs->k + j] = (float)((i * 7 + j * 3) % 11) - 5.0f;
     }
     lt_signals s = {.n = refs->n, .k = refs->k, .logits = logits, .label = label, .id = id, .group = group};
+    match(data, size, &s);
     const lt_mia_in in = {.target = &s, .refs = refs, .seed = 1, .n_threads = 1};
     for (const lt_mia *const *m = lt_mia_list(); *m; m++) {
         if ((*m)->cfg_size > sizeof cfg)
@@ -52,7 +67,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         if (!isfinite(refs->logits[i]))
             abort();
     if (refs->m <= MAX_MODELS && refs->n <= MAX_SAMPLES && refs->k <= MAX_CLASSES)
-        attack(refs);
+        attack(data, size, refs);
     lt_references_destroy(refs);
     return 0;
 }

@@ -38,6 +38,10 @@ LT_API lt_status lt_signals_save(const lt_signals *s, const char *npz);
 LT_API lt_status lt_signals_open(const char *npz, lt_signals **s);
 LT_API lt_status lt_signals_parse(const void *bytes, size_t n, const char *label,
                                   lt_signals **s); // the bytes of an npz
+// Brings the rows of s into the order of the target: by id, or by group and id where the ids of the target are unique
+// within its groups only. LT_E_FORMAT names the label, such as the file, and the first sample that s does not have, has
+// twice, or has with another label or group.
+LT_API lt_status lt_signals_match(const lt_signals *target, const char *label, lt_signals *s);
 // Retained, forgotten and test samples are there. LT_E_FORMAT names the empty group and the label, such as the file.
 LT_API lt_status lt_signals_need_groups(const lt_signals *s, const char *label);
 
@@ -129,8 +133,9 @@ typedef struct lt_references {
 } lt_references;
 LT_API void lt_references_destroy(lt_references *refs); // NULL is fine
 // An npz with `logits` (M,N,K) f32 or f64 and `member` (M,N) integers 0, 1 or 2. It must fit the target: the same N and
-// K, and where it also holds `ids`, `labels` or `group` (N), the same values in the same order. target NULL: no such
-// check. Fails with LT_E_FORMAT naming file, array, model and row, what was expected and what was found.
+// K, and where it also holds `ids`, `labels` or `group` (N), the same values. Rows with ids are brought into the order
+// of the target, as lt_signals_match does; without ids they must be in it. target NULL: rows stay as they are. Fails
+// with LT_E_FORMAT naming file, array, model and row, what was expected and what was found.
 LT_API lt_status lt_references_open(const char *npz, const lt_signals *target, lt_references **refs);
 LT_API lt_status lt_references_parse(const void *bytes, size_t n, const char *label, const lt_signals *target,
                                      lt_references **refs);

@@ -55,9 +55,9 @@ LT_API char *lt_audit_result_json(const lt_audit_result *result);
 LT_API lt_status lt_audit_result_check(const lt_audit_result *result, double max_gap, bool allow_lint);
 
 // ---- outputs of reference models, as audits read them
-// Writes logits (M,N,K) and member (M,N) of the samples of the signals file samples_from, in its order, or of all
-// samples of the plan when it is NULL or "". *n: their number. LT_E_FORMAT, LT_E_SHAPE where the file does not fit the
-// data; errors of lt_ref_signals.
+// Writes logits (M,N,K), member (M,N), ids and labels (N) of the samples of the signals file samples_from, in its order
+// and with its `group`, or of all samples of the plan when it is NULL or "". *n: their number. LT_E_FORMAT, LT_E_SHAPE
+// where the file does not fit the data; errors of lt_ref_signals.
 LT_API lt_status lt_reference_outputs(const lt_ref_plan *plan, const lt_ref_env *env, const char *samples_from,
                                       const char *npz, int64_t *n);
 

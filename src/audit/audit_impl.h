@@ -57,6 +57,16 @@ double lti_threshold_signal(const lt_signals *s, int64_t row, lt_feature f);
 lt_status lti_threshold_learn(const lt_signals *s, const lti_shadow *shadow, int half, lt_feature f,
                               double *threshold); // (k)
 
+// ---- outputs in another order
+typedef struct lti_row_keys { // of the rows of a file
+    int64_t n;
+    const int64_t *id;
+    const int8_t *group; // NULL = not known
+} lti_row_keys;
+// *from (target->n), the caller's: the row of every sample of the target; NULL = all are in their place. LT_E_FORMAT:
+// other samples, or ids that do not tell them apart.
+lt_status lti_match_rows(const lt_signals *target, const lti_row_keys *rows, const char *label, int64_t **from);
+
 // ---- reference models
 
 // What is known of one sample's signal over the reference models of one kind (by lt_membership): Welford's count, mean

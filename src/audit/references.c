@@ -1,7 +1,7 @@
 // references.c - outputs of reference models, read from an .npz and checked against the target they are to judge.
 //
 // The logits of 128 models on 60,000 samples are 300 MB, so arrays of the expected types are used where the file reader
-// has put them; others are converted.
+// has put them; others are converted, and rows in another order than the target's are moved.
 #include "lethe/tensorfile.h"
 #include "audit/audit_impl.h"
 #include <limits.h>
@@ -113,30 +113,101 @@ static lt_status take_member(const char *label, const lt_tensor *t, lt_reference
 
 // ---- against the target
 
-static int64_t target_value(const lt_signals *target, int what, int64_t i)
+// An array of n integers that the file may have; *values NULL = it has none.
+static lt_status read_integers(const lt_tensor_file *file, const char *label, const char *key, int64_t n,
+                               int64_t **values)
 {
-    return what == 0 ? target->id[i] : what == 1 ? target->label[i] : target->group[i];
+    const lt_tensor *t = lt_tensor_file_find(file, key);
+    *values = NULL;
+    if (!t)
+        return LT_OK;
+    if (t->n_dims != 1 || t->dim[0] != n)
+        return LT_FAIL(LT_E_FORMAT, "%s: array '%s': expected (%lld), one value per sample of the target", label, key,
+                       NUMBERED(n));
+    if (!(*values = lti_calloc((size_t)n, sizeof **values)))
+        return LTI_NOMEM("rows of references");
+    for (int64_t i = 0; i < n; i++)
+        if (!integer_at(t, i, &(*values)[i]))
+            return LT_FAIL(LT_E_FORMAT, "%s: array '%s': expected integers, found floating point", label, key);
+    return LT_OK;
 }
 
-// `ids`, `labels` and `group`, where the file has them, must be the target's.
-static lt_status same_rows(const lt_tensor_file *file, const char *label, const lt_signals *target, bool *unlabelled)
+// Groups as the target has them.
+static lt_status narrow_groups(const char *label, const int64_t *wide, int64_t n, int8_t **group)
 {
-    static const char *const key[3] = {"ids", "labels", "group"};
-    *unlabelled = true;
-    for (int what = 0; what < 3; what++) {
-        const lt_tensor *t = lt_tensor_file_find(file, key[what]);
-        if (!t)
-            continue;
-        *unlabelled = false;
-        if (t->n_dims != 1 || t->dim[0] != target->n)
-            return LT_FAIL(LT_E_FORMAT, "%s: array '%s': expected (%lld), one value per sample of the target", label,
-                           key[what], NUMBERED(target->n));
-        for (int64_t i = 0, v = 0; i < target->n; i++)
-            if (!integer_at(t, i, &v) || v != target_value(target, what, i))
-                return LT_FAIL(LT_E_FORMAT, "%s: array '%s', row %lld: expected %lld as in the target, found %lld",
-                               label, key[what], NUMBERED(i), NUMBERED(target_value(target, what, i)), NUMBERED(v));
+    if (!wide)
+        return LT_OK;
+    if (!(*group = lti_calloc((size_t)n, sizeof **group)))
+        return LTI_NOMEM("rows of references");
+    for (int64_t i = 0; i < n; i++) {
+        if (wide[i] < LT_GROUP_RETAIN || wide[i] > LT_GROUP_TEST)
+            return LT_FAIL(LT_E_FORMAT, "%s: array 'group', row %lld: expected %d..%d, found %lld", label, NUMBERED(i),
+                           LT_GROUP_RETAIN, LT_GROUP_TEST, NUMBERED(wide[i]));
+        (*group)[i] = (int8_t)wide[i];
     }
     return LT_OK;
+}
+
+static lt_status same_values(const char *label, const char *key, const int64_t *values, const int64_t *from, int64_t i,
+                             int64_t expected)
+{
+    const int64_t row = from ? from[i] : i;
+    if (!values || values[row] == expected)
+        return LT_OK;
+    return LT_FAIL(LT_E_FORMAT, "%s: array '%s', row %lld: expected %lld as in the target, found %lld", label, key,
+                   NUMBERED(row), NUMBERED(expected), NUMBERED(values[row]));
+}
+
+static lt_status move_rows(lt_references *refs, const int64_t *from)
+{
+    const size_t n = (size_t)refs->n, k = (size_t)refs->k;
+    float *logits = lti_malloc((size_t)refs->m * n * k * sizeof *logits);
+    uint8_t *member = lti_malloc((size_t)refs->m * n);
+    if (!logits || !member) {
+        lti_free(logits);
+        lti_free(member);
+        return LTI_NOMEM("references");
+    }
+    for (size_t m = 0; m < (size_t)refs->m; m++)
+        for (size_t i = 0; i < n; i++) {
+            const size_t row = m * n + (size_t)from[i];
+            memcpy(logits + (m * n + i) * k, refs->logits + row * k, k * sizeof *logits);
+            member[m * n + i] = refs->member[row];
+        }
+    lti_free(refs->own[0]);
+    lti_free(refs->own[1]);
+    refs->logits = refs->own[0] = logits;
+    refs->member = refs->own[1] = member;
+    return LT_OK;
+}
+
+// `ids`, `labels` and `group`, where the file has them, must be the target's; ids may be in another order.
+static lt_status match_rows(const lt_tensor_file *file, const char *label, const lt_signals *target,
+                            lt_references *refs)
+{
+    int64_t *id = NULL, *labels = NULL, *wide = NULL, *from = NULL;
+    int8_t *group = NULL;
+    lt_status status = LT_OK;
+    LT_TRY_GOTO(read_integers(file, label, "ids", refs->n, &id), out);
+    LT_TRY_GOTO(read_integers(file, label, "labels", refs->n, &labels), out);
+    LT_TRY_GOTO(read_integers(file, label, "group", refs->n, &wide), out);
+    LT_TRY_GOTO(narrow_groups(label, wide, refs->n, &group), out);
+    refs->unlabelled = !id && !labels && !group;
+    if (id)
+        LT_TRY_GOTO(lti_match_rows(target, &(lti_row_keys){refs->n, id, group}, label, &from), out);
+    for (int64_t i = 0; i < refs->n; i++) {
+        LT_TRY_GOTO(same_values(label, "labels", labels, from, i, target->label[i]), out);
+        LT_TRY_GOTO(same_values(label, "group", wide, from, i, target->group[i]), out);
+    }
+    if (from)
+        LT_TRY_GOTO(move_rows(refs, from), out);
+out:
+    lti_free(id);
+    lti_free(labels);
+    lti_free(wide);
+    lti_free(group);
+    lti_free(from);
+    return status;
 }
 
 static lt_status fits(const lt_tensor_file *file, const char *label, lt_references *refs, const lt_signals *target)
@@ -147,7 +218,7 @@ static lt_status fits(const lt_tensor_file *file, const char *label, lt_referenc
     if (refs->k != target->k)
         return LT_FAIL(LT_E_FORMAT, "%s: array 'logits': expected %d classes as in the target, found %d", label,
                        target->k, refs->k);
-    return same_rows(file, label, target, &refs->unlabelled);
+    return match_rows(file, label, target, refs);
 }
 
 // Takes the file, also when it fails.

@@ -26,10 +26,14 @@ static lt_status measure_signals(const lti_original_spec *spec, lti_original *o)
 {
     lt_signals *s;
     LT_TRY(open_signals(spec, &s));
-    if (!lt_signals_same_samples(spec->of->unlearned.audited->signals, s)) {
+    const lt_signals *target = spec->of->unlearned.audited->signals;
+    lt_status status = spec->of_signals ? lt_signals_match(target, spec->name, s) : LT_OK;
+    if (status == LT_OK && !lt_signals_same_samples(target, s))
+        status = LT_FAIL(LT_E_FORMAT, "%s: expected outputs on the samples of %s, found others", spec->name,
+                         spec->of->unlearned.name);
+    if (status != LT_OK) {
         lt_signals_destroy(s);
-        return LT_FAIL(LT_E_FORMAT, "%s: expected outputs on the samples of %s, found others", spec->name,
-                       spec->of->unlearned.name);
+        return status;
     }
     return lt_audited_measure(spec->of->attacks, spec->audit, s, &o->audited);
 }

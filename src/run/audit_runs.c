@@ -68,16 +68,6 @@ static lt_audit_subject make_subject(const audit_job *job, const lt_trained_mode
     return s;
 }
 
-static lt_status need_same_samples(const lt_signals *target, const lt_signals *s, const char *npz)
-{
-    if (lt_signals_same_samples(target, s))
-        return LT_OK;
-    return LT_FAIL(LT_E_FORMAT,
-                   "%s: expected the samples, labels and groups of the audited model in the same order (%lld rows), "
-                   "found others (%lld rows)",
-                   npz, (long long)target->n, (long long)s->n);
-}
-
 // Attacks are chosen for the samples of the first model. Its original's outputs are read first: some need them.
 static lt_status open_attacks(audit_job *job, model_job *m, const lt_signals *s)
 {
@@ -85,7 +75,7 @@ static lt_status open_attacks(audit_job *job, model_job *m, const lt_signals *s)
     lt_mia_set_spec spec = *job->o->attacks;
     if (is_set(npz)) {
         LT_TRY(lt_signals_open(npz, &m->before));
-        LT_TRY(need_same_samples(s, m->before, npz));
+        LT_TRY(lt_signals_match(s, npz, m->before));
     }
     spec.original = m->before;
     LT_TRY(lt_mia_set_open(&spec, s, &job->attacks));
@@ -384,7 +374,7 @@ static lt_status open_oracle_signals(audit_job *job, int i)
     const char *npz = job->o->oracle[i];
     lt_signals *s;
     LT_TRY(open_signals(npz, &s));
-    const lt_status status = need_same_samples(job->model[0].target.signals, s, npz);
+    const lt_status status = lt_signals_match(job->model[0].target.signals, npz, s);
     if (status != LT_OK) {
         lt_signals_destroy(s);
         return status;

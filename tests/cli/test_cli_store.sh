@@ -60,7 +60,13 @@ np.savez("rolled.npz", **{k: t[k][order] for k in t.files})
 assert (l["member"] == r["member"][:, place]).all()
 assert np.allclose(l["logits"], r["logits"][:, place], atol=1e-4)
 END
-    error 3 "array 'ids', row 0: expected" audit --signals rolled.npz --references like.npz --allow-lint
+    run 0 audit --signals target.npz --references like.npz --scores scores.npz --attacks rmia,lira --allow-lint
+    run 0 audit --signals rolled.npz --references like.npz --scores moved.npz --attacks rmia,lira --allow-lint
+    python3 - <<'END' || fail "scores depend on the order of the rows"
+import numpy as np
+a, b = np.load("scores.npz"), np.load("moved.npz")
+assert all((np.roll(a[k], 1) == b[k]).all() for k in a.files)
+END
 fi
 run 0 data export synthetic,train=100,test=50,seed=9 --out other.npz
 run 0 train --data npz:other.npz --model simple-conv:width=8 --epochs 1 --threads 1 --out stranger

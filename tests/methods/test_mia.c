@@ -142,6 +142,62 @@ static void ulira_equals_numpy(void **state)
     assert_true(isfinite(f.auc.ft) && isnan(f.auc.fr) && isnan(f.auc.rt) && isnan(f.tpr_1.rt) && f.ft_acc >= 0.0);
 }
 
+// Place of row i in a file of n rows in another order.
+static int64_t elsewhere(int64_t i, int64_t n)
+{
+    return (7 * i + 3) % n; // 7 and 60 have no common factor
+}
+
+// The references of the golden file, as a file whose rows are in another order.
+static void write_moved_references(const golden *g, const char *path)
+{
+    const int64_t n = g->refs->n, m = g->refs->m, k = g->refs->k;
+    float *logits = calloc((size_t)(m * n * k), sizeof *logits);
+    uint8_t *member = calloc((size_t)(m * n), 1);
+    int64_t id[60], label[60];
+    assert_int_equal(n, 60);
+    for (int64_t i = 0; i < n; i++) {
+        const int64_t at = elsewhere(i, n);
+        id[at] = g->target->id[i], label[at] = g->target->label[i];
+        for (int64_t j = 0; j < m; j++) {
+            member[j * n + at] = g->refs->member[j * n + i];
+            memcpy(logits + (j * n + at) * k, g->refs->logits + (j * n + i) * k, (size_t)k * sizeof *logits);
+        }
+    }
+    const lt_tensor t[] = {{"logits", LT_F32, 3, {m, n, k}, logits, (size_t)(m * n * k) * sizeof *logits},
+                           {"member", LT_U8, 2, {m, n}, member, (size_t)(m * n)},
+                           {"ids", LT_I64, 1, {n}, id, sizeof id},
+                           {"labels", LT_I64, 1, {n}, label, sizeof label}};
+    assert_ok(lt_npz_write(path, t, 4));
+    free(logits);
+    free(member);
+}
+
+static void the_order_of_references_does_not_matter(void **state)
+{
+    const golden *g = *state;
+    lt_references *moved;
+    char path[256];
+    _Alignas(16) char cfg[256];
+    double a[60], b[60];
+    int n_run = 0;
+    snprintf(path, sizeof path, "%s/lethe-moved-%d.npz", lt_test_root(), (int)getpid());
+    write_moved_references(g, path);
+    assert_ok(lt_references_open(path, g->target, &moved));
+    for (const lt_mia *const *m = lt_mia_list(); *m; m++) {
+        assert_true((*m)->cfg_size <= sizeof cfg);
+        lt_options_defaults((*m)->opts, cfg);
+        if (lt_mia_run(*m, &(lt_mia_in){.target = g->target, .refs = g->refs, .seed = 1}, cfg, a) != LT_OK)
+            continue; // needs what the file does not have
+        assert_ok(lt_mia_run(*m, &(lt_mia_in){.target = g->target, .refs = moved, .seed = 1}, cfg, b));
+        assert_memory_equal(a, b, sizeof a);
+        n_run++;
+    }
+    assert_true(n_run >= 5);
+    lt_references_destroy(moved);
+    unlink(path);
+}
+
 // ---- RMIA, the rules of the specification [AMUN 12.1]
 
 // T(v) from the Taylor signal of two classes, one of them at T(0) = 1: p = T / (T + 1).
@@ -531,6 +587,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(unequal_references_can_be_balanced, golden_open, golden_close),
         cmocka_unit_test_setup_teardown(lira_equals_numpy, golden_open, golden_close),
         cmocka_unit_test_setup_teardown(ulira_equals_numpy, golden_open, golden_close),
+        cmocka_unit_test_setup_teardown(the_order_of_references_does_not_matter, golden_open, golden_close),
         cmocka_unit_test(taylor_has_its_values),
         cmocka_unit_test(sorted_and_quadratic_counts_agree_exactly),
         cmocka_unit_test(counting_is_strict_and_leaves_itself_out),

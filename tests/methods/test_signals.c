@@ -239,6 +239,48 @@ static void damaged_bytes_are_survived(void **state)
     toy_remove_dir(dir);
 }
 
+// Signals of three samples whose ids are unique within their group only.
+static lt_signals *small_signals(const int64_t row[3])
+{
+    static const int64_t id[3] = {4, 5, 4}, label[3] = {0, 1, 1}, subclass[3] = {7, 8, 9};
+    lt_signals *s = lti_calloc(1, sizeof *s);
+    *s = (lt_signals){.n = 3, .k = 2};
+    s->logits = lti_calloc(6, sizeof *s->logits);
+    s->label = lti_calloc(3, sizeof *s->label);
+    s->id = lti_calloc(3, sizeof *s->id);
+    s->group = lti_calloc(3, sizeof *s->group);
+    s->subclass = lti_calloc(3, sizeof *s->subclass);
+    for (int i = 0; i < 3; i++) {
+        s->label[i] = label[row[i]], s->id[i] = id[row[i]], s->group[i] = (int8_t)row[i];
+        s->subclass[i] = subclass[row[i]];
+        s->logits[2 * i] = (float)row[i], s->logits[2 * i + 1] = -(float)row[i];
+    }
+    return s;
+}
+
+static void rows_come_into_the_order_of_the_target(void **state)
+{
+    (void)state;
+    lt_signals *target = small_signals((const int64_t[]){0, 1, 2}), *s = small_signals((const int64_t[]){2, 0, 1});
+    assert_false(lt_signals_same_samples(target, s));
+    assert_ok(lt_signals_match(target, "s.npz", s));
+    assert_true(lt_signals_same_samples(target, s) && lt_signals_same_outputs(target, s));
+    assert_memory_equal(s->subclass, target->subclass, 3 * sizeof *s->subclass);
+    assert_ok(lt_signals_match(target, "s.npz", s)); // in order: nothing moves
+    assert_true(lt_signals_same_outputs(target, s));
+    s->label[2] = 0;
+    assert_fails(LT_E_FORMAT, "id 4 with label 0 in group 2 instead of label 1", lt_signals_match(target, "s.npz", s));
+    s->id[1] = 6;
+    assert_fails(LT_E_FORMAT, "s.npz: array 'ids': expected the samples of the audited model, found no id 5 in group 1",
+                 lt_signals_match(target, "s.npz", s));
+    s->group[1] = 0, s->id[1] = 4;
+    assert_fails(LT_E_FORMAT, "id 4 occurs twice in its group (rows 0 and 1)", lt_signals_match(target, "s.npz", s));
+    s->n = 2;
+    assert_fails(LT_E_FORMAT, "(3 rows), found others (2 rows)", lt_signals_match(target, "s.npz", s));
+    lt_signals_destroy(s);
+    lt_signals_destroy(target);
+}
+
 static void every_allocation_may_fail(void **state)
 {
     (void)state;
@@ -274,8 +316,11 @@ static void every_allocation_may_fail(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(signals_are_the_models_outputs), cmocka_unit_test(signals_survive_a_file),
-        cmocka_unit_test(foreign_files_are_checked),      cmocka_unit_test(damaged_bytes_are_survived),
+        cmocka_unit_test(signals_are_the_models_outputs),
+        cmocka_unit_test(signals_survive_a_file),
+        cmocka_unit_test(foreign_files_are_checked),
+        cmocka_unit_test(damaged_bytes_are_survived),
+        cmocka_unit_test(rows_come_into_the_order_of_the_target),
         cmocka_unit_test(every_allocation_may_fail),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
