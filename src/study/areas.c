@@ -1,6 +1,5 @@
 // areas.c - multiples of the default learning-rate area become areas: what the default is depends on method, access,
 // augmentation, form and the share of the data that is forgotten, so on more than the text of a study.
-#include "study/parse.h"
 #include "study/runner_impl.h"
 #include <math.h>
 #include <string.h>
@@ -23,7 +22,7 @@ static bool has_multiples(const lt_study_method *m)
 // Where settings are chosen, that is where the default is taken.
 typedef struct tuning_set {
     lt_index_set forget, retain;
-    lt_train_cfg recipe;
+    lti_study_training recipe;
 } tuning_set;
 
 static lt_status open_tuning_set(const lt_study_runner *r, tuning_set *t)
@@ -58,7 +57,8 @@ static lt_status find_area(const lt_study_runner *r, const tuning_set *t, const 
                               .forget = &t->forget,
                               .retain = &t->retain,
                               .use_retain = access == LT_ACCESS_RETAIN,
-                              .train_cfg = &t->recipe};
+                              .train_cfg = &t->recipe.train,
+                              .is_clipped = lt_clip_is_on(&t->recipe.clip)};
     lti_study_set set;
     LT_TRY(lti_study_set_open(table, 1, &set));
     lt_status status = set_options(&set, &m->options);

@@ -96,11 +96,11 @@ static double rate_of(const lt_study_runner *r, const lti_study_job *like)
     return passes > 0 ? seconds / passes : (double)NAN;
 }
 
-lt_status lti_study_recipe(const lt_study *study, lt_train_cfg *cfg)
+lt_status lti_study_recipe(const lt_study *study, lti_study_training *recipe)
 {
     lt_optset *set;
     LT_TRY(lt_optset_create(&set));
-    lt_status status = lt_optset_add(set, "", lt_train_options, cfg, 0);
+    lt_status status = lti_study_training_bind(recipe, set);
     for (int i = 0; i < study->train.n && status == LT_OK; i++)
         status = lt_optset_set(set, study->train.option[i].key, study->train.option[i].value, "study");
     lt_optset_destroy(set);
@@ -114,7 +114,10 @@ static lt_status measure_rate(const lt_study_runner *r, const char *backend, dou
     lt_ref_plan *plan;
     lt_ref_cost cost;
     lt_ref_request request = {.ds = r->ds, .model = r->study->model, .count = r->n_workers + r->n_workers % 2};
-    LT_TRY(lti_study_recipe(r->study, &request.train));
+    lti_study_training recipe = {0};
+    LT_TRY(lti_study_recipe(r->study, &recipe));
+    request.train = recipe.train;
+    request.clip = recipe.clip;
     LT_TRY(lt_ref_plan_create(lti_study_path(r, NULL, "no-store", "", nowhere), &request, &plan));
     const lt_ref_env env = {
         .n_workers = r->n_workers, .backend = backend, .events = r->order.events, .stop = r->order.stop};

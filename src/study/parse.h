@@ -1,6 +1,7 @@
 // parse.h - what the files of the study parser share: a reader with its arena, checked values, option tables.
 #ifndef LT_STUDY_PARSE_H
 #define LT_STUDY_PARSE_H
+#include "lethe/clip.h"
 #include "lethe/study.h"
 #include "base/yaml_tree.h"
 
@@ -38,6 +39,11 @@ typedef struct lti_study_set { // an option set with memory of its own
 } lti_study_set;
 lt_status lti_study_set_open(const lti_study_table *tables, int n, lti_study_set *out);
 void lti_study_set_close(lti_study_set *s);
+typedef struct lti_study_training { // what `train` of a study says: the options of `lethe train` that make the model
+    lt_train_cfg train;
+    lt_clip_cfg clip;
+} lti_study_training;
+lt_status lti_study_training_bind(lti_study_training *t, lt_optset *set); // t gets the defaults and what the set parses
 // Checks one value and makes it canonical. node: a scalar, or a list of scalars that becomes "a,b".
 lt_status lti_study_value(lti_study_reader *r, lti_study_set *set, const char *key, const lti_yaml *node,
                           lt_study_option *out);

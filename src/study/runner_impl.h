@@ -7,6 +7,7 @@
 #include "base/base.h"
 #include "io/json_read.h"
 #include "lethe/study.h"
+#include "study/parse.h"
 #include <jansson.h>
 
 enum { LTI_STUDY_PATH = 4096 }; // the longest path below the directory of a study fits; checked once
@@ -141,7 +142,7 @@ lt_status lti_study_choose(lt_study_runner *r, const lti_study_job *choice); // 
 double lti_study_objective(const char *objective, const json_t *base, const json_t *figures);
 // ---- estimate.c
 void lti_study_estimate(lt_study_runner *r);
-lt_status lti_study_recipe(const lt_study *study, lt_train_cfg *cfg); // of its original models
+lt_status lti_study_recipe(const lt_study *study, lti_study_training *recipe); // of its original models
 // ---- results. Texts and lists are in the arena of the result.
 typedef struct lti_study_own {
     lti_arena arena;

@@ -134,10 +134,12 @@ static lt_status read_forgets(lti_study_reader *r, const lti_yaml *list)
 
 static lt_status read_train(lti_study_reader *r, const lti_yaml *map, lt_study_options *out)
 {
-    static const lti_study_table table[] = {{"", lt_train_options, sizeof(lt_train_cfg)}};
-    lti_study_set set;
-    LT_TRY(lti_study_set_open(table, 1, &set));
-    lt_status status = lti_study_options(r, &set, map, out);
+    lti_study_training training = {0};
+    lti_study_set set = {0};
+    LT_TRY(lt_optset_create(&set.set));
+    lt_status status = lti_study_training_bind(&training, set.set);
+    if (status == LT_OK)
+        status = lti_study_options(r, &set, map, out);
     lti_study_set_close(&set);
     return status;
 }

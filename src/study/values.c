@@ -144,6 +144,13 @@ void lti_study_set_close(lti_study_set *s)
     *s = (lti_study_set){0};
 }
 
+lt_status lti_study_training_bind(lti_study_training *t, lt_optset *set)
+{
+    LT_TRY(lt_optset_add(set, "", lt_train_options, &t->train, 0));
+    LT_TRY(lt_optset_add(set, "", lt_clip_norm_options, &t->clip, 0));
+    return lt_optset_add(set, "", lt_clip_rule_options, &t->clip, 0);
+}
+
 static char *dashed(lti_study_reader *r, const char *key)
 {
     char *copy = lti_arena_strdup(&r->arena, key);

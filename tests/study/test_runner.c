@@ -283,6 +283,34 @@ static void a_job_is_identified_by_its_options(void **state)
     close_session(&b);
 }
 
+// Originals and references are clipped, and the default area is that of a clipped original.
+static void clipping_reaches_every_training(void **state)
+{
+    static const char *const want[] = {"tuning/amun/retain/lr-area=0.1667", "tuning/amun/retain/lr-area=0.5",
+                                       "tuning/amun/retain/lr-area=1.5"};
+    world *w = *state;
+    char text[sizeof basic + 256];
+    snprintf(text, sizeof text, "%strain: {clip-norm: 0.5}\nmethods:\n%s", basic,
+             "  - {method: amun, access: [retain], grid: {lr-area: default}}\n");
+    session s = open_text(w, text, NULL);
+    size_t n = 0;
+    for (int i = 0; i < s.runner->n_jobs; i++)
+        if (s.runner->job[i].kind == LT_STUDY_TRIAL) {
+            assert_true(n < sizeof want / sizeof *want);
+            assert_string_equal(s.runner->job[i].id, want[n++]);
+        }
+    assert_int_equal(n, sizeof want / sizeof *want);
+    static const lt_study_kind kinds[] = {LT_STUDY_BASE, LT_STUDY_REFERENCES, LT_STUDY_OUTPUTS};
+    for (size_t k = 0; k < sizeof kinds / sizeof *kinds; k++) {
+        const lti_study_identity *id = &identify(&s, kinds[k])->identity;
+        int found = 0;
+        for (int i = 0; i < id->n; i++)
+            found += !strcmp(id->field[i].key, "clip-norm") && !strcmp(id->field[i].value, "0.5");
+        assert_int_equal(found, 1);
+    }
+    close_session(&s);
+}
+
 static void keep_share(void *self, const lt_event *e)
 {
     *(double *)self = (double)e->done / (double)e->total;
@@ -356,6 +384,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(the_smallest_objective_is_chosen, set_up, tear_down),
         cmocka_unit_test_setup_teardown(default_areas_are_those_of_the_setting, set_up, tear_down),
         cmocka_unit_test_setup_teardown(areas_must_be_known_and_differ, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(clipping_reaches_every_training, set_up, tear_down),
         cmocka_unit_test_setup_teardown(finished_jobs_are_kept, set_up, tear_down),
         cmocka_unit_test_setup_teardown(what_was_made_again_is_known_later, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_job_that_fails_does_not_stop_the_others, set_up, tear_down),

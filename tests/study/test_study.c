@@ -74,6 +74,20 @@ static void the_documented_example_is_read(void **state)
     free(text);
 }
 
+static void training_takes_the_options_of_clipping(void **state)
+{
+    (void)state;
+    lt_study *s = parse(HEAD "train: {epochs: 3, clip-norm: 0.5, clip_rule: rescale}\n"
+                             "references: {count: 2, train: {clip-norm: 0.7, clip-every: 20}}\n" METHODS);
+    assert_int_equal(s->train.n, 3);
+    assert_string_equal(value_of(&s->train, "clip-norm"), "0.5");
+    assert_string_equal(value_of(&s->train, "clip-rule"), "rescale");
+    assert_int_equal(s->references.train.n, 4);
+    assert_string_equal(value_of(&s->references.train, "clip-norm"), "0.7");
+    assert_string_equal(value_of(&s->references.train, "clip-every"), "20");
+    lt_study_close(s);
+}
+
 static void random_points_depend_on_names_and_seed(void **state)
 {
     (void)state;
@@ -232,6 +246,8 @@ static const struct mistake {
      HEAD "tuning: {base: 1, forget: class:1, objective: no-oracle, oracles: [1]}\n" METHODS},
     {LT_E_USAGE, "s.yaml:6: budget: expected", HEAD "tuning: {base: 1, forget: class:1, budget: 0}\n" METHODS},
     {LT_E_USAGE, "s.yaml:6: unknown option epoch", HEAD "train: {epoch: 3}\n" METHODS},
+    {LT_E_USAGE, "s.yaml:6: unknown option clip_norms", HEAD "train: {clip_norms: 1}\n" METHODS},
+    {LT_E_USAGE, "s.yaml:6: clip-rule: expected one of line-search", HEAD "train: {clip-rule: best}\n" METHODS},
     {LT_E_FORMAT, "s.yaml:6: train: expected a map", HEAD "train: fast\n" METHODS},
     {LT_E_USAGE, "s.yaml:6: references: expected a key 'count'", HEAD "references: {seed: 1}\n" METHODS},
     {LT_E_USAGE, "s.yaml:6: count: expected an even number", HEAD "references: {count: 3}\n" METHODS},
@@ -323,6 +339,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_documented_example_is_read),
+        cmocka_unit_test(training_takes_the_options_of_clipping),
         cmocka_unit_test(random_points_depend_on_names_and_seed),
         cmocka_unit_test(equal_points_are_tried_once),
         cmocka_unit_test(a_study_may_be_small),
