@@ -117,6 +117,8 @@ static lt_status run_quantize(cli_call *call)
     const cli_quantize_opts *o = call->opts;
     struct job job = {0};
     lt_status status = open_job(call, &job);
+    if (status == LT_OK && !strcmp(o->action, "train"))
+        status = lt_quantize_default_rate(job.ds, &o->quant, &o->train, call->set);
     if (status == LT_OK) {
         lt_quantize_record record;
         const lt_quantize_order order = order_of(call, &job);
@@ -285,7 +287,10 @@ const cli_verb cli_verb_quantize = {
         "export   the integer network of a quantized run as C, ONNX or packed tables, written to --out\n"
         "The run holds model.safetensors with the weights as the hardware computes with them, and codes.safetensors\n"
         "with the integer codes, levels and encoding. --fault-rate and --variability make a chip of which some cells\n"
-        "are stuck or differ: training then knows its map (--no-fault-aware: does not), and --chip N is another one.",
+        "are stuck or differ: training then knows its map (--no-fault-aware: does not), and --chip N is another one.\n"
+        "Defaults of training are those for a trained model: 15 epochs, weight decay 1e-4, and a learning rate such "
+        "that\n"
+        "the rates of all steps add up to 15, within 0.01 to 0.05; with stuck cells 0.05. --lr R sets another one.",
     .examples = "  lethe quantize train runs/base --bits 4 --method msqe-step --out runs/q4\n"
                 "  lethe quantize ptq runs/base --bits 4 --step mse\n"
                 "  lethe quantize export runs/q4 --format c --out model.c\n"

@@ -83,6 +83,11 @@ LT_API void lt_integer_run_close(lt_integer_run *run);
 // Options "train.*" of a set that starts from a trained model: fewer epochs, a lower rate and less decay than training
 // from a random initialisation. Weaker than whatever the user gives.
 LT_API lt_status lt_quantize_train_defaults(lt_optset *set);
+// Then, once the data are known: the rate that lets weights travel as far as they need, the rates of all steps adding
+// up to 15, within 0.01 to 0.05; 0.05 where cells are stuck (docs/methods/quantization.md). Sets `train.lr` unless the
+// user gave it. train: the options that the set is bound to.
+LT_API lt_status lt_quantize_default_rate(const lt_dataset *ds, const lt_quant_cfg *quant, const lt_train_cfg *train,
+                                          lt_optset *set);
 
 typedef enum lt_export_format { LT_EXPORT_C, LT_EXPORT_ONNX, LT_EXPORT_PACKED, LT_N_EXPORT_FORMATS } lt_export_format;
 LT_API extern const char *const lt_export_file_name[LT_N_EXPORT_FORMATS]; // in a directory: "lethe_model.c", ...

@@ -345,9 +345,43 @@ void lt_quantize_record_clear(lt_quantize_record *record)
     *record = (lt_quantize_record){0};
 }
 
+// ---- defaults
+
+static const char from_here[] = "quantize"; // origin of what the user did not give
+
+#define RATE_SUM 15.0 // what weights need to reach other levels, and no more [QAT 1.5]
+#define LEAST_RATE 0.01
+#define LARGEST_RATE 0.05
+
 lt_status lt_quantize_train_defaults(lt_optset *set)
 {
-    LT_TRY(lt_optset_set(set, "train.epochs", "15", "quantize"));
-    LT_TRY(lt_optset_set(set, "train.lr", "0.05", "quantize"));
-    return lt_optset_set(set, "train.weight_decay", "1e-4", "quantize");
+    LT_TRY(lt_optset_set(set, "train.epochs", "15", from_here));
+    LT_TRY(lt_optset_set(set, "train.lr", "0.05", from_here));
+    return lt_optset_set(set, "train.weight_decay", "1e-4", from_here);
+}
+
+// Of all steps, at a largest rate of 1.
+static double sum_of_factors(const lt_dataset *ds, const lt_train_cfg *train)
+{
+    lt_train_cfg unit = *train;
+    double sum = 0;
+    const int64_t n_steps = (ds->split[LT_TRAIN].n + train->batch - 1) / train->batch;
+    unit.lr = 1;
+    for (int32_t e = 0; e < unit.epochs; e++)
+        for (int64_t s = 0; s < n_steps; s++)
+            sum += lt_train_lr(&unit, e, s, n_steps);
+    return sum;
+}
+
+lt_status lt_quantize_default_rate(const lt_dataset *ds, const lt_quant_cfg *quant, const lt_train_cfg *train,
+                                   lt_optset *set)
+{
+    const char *value, *origin;
+    char text[LT_OPTION_TEXT_MAX];
+    LT_TRY(lt_optset_get(set, "train.lr", &value, &origin));
+    if (strcmp(origin, from_here) != 0 || quant->device.fault_rate > 0)
+        return LT_OK;
+    const double rate = RATE_SUM / sum_of_factors(ds, train); // infinite without a step
+    lti_format(text, sizeof text, "%.2g", fmax(LEAST_RATE, fmin(rate, LARGEST_RATE)));
+    return lt_optset_set(set, "train.lr", text, from_here);
 }

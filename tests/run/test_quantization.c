@@ -157,12 +157,47 @@ static void test_export(void **state)
     lt_trained_model_close(&run);
 }
 
+// As many updates as it takes, whatever the data: the rates add up to 15 where the bounds allow it.
+static void test_default_rate(void **state)
+{
+    (void)state;
+    static const struct {
+        int32_t batch;
+        const char *given;
+        float fault_rate, lr;
+    } row[] = {{20, NULL, 0, 0.05f},   // 90 updates are few
+               {2, NULL, 0, 0.017f},   // 900 updates
+               {1, NULL, 0, 0.01f},    // 1,800 updates would have 0.0083
+               {1, NULL, 0.1f, 0.05f}, // stuck cells: weights have to travel
+               {1, "0.3", 0, 0.3f}};
+    for (size_t i = 0; i < sizeof row / sizeof *row; i++) {
+        lt_optset *options;
+        lt_train_cfg train;
+        lt_quant_cfg quant;
+        lt_options_defaults(lt_quant_options, &quant);
+        lt_options_defaults(lt_quant_chip_options, &quant.device);
+        assert_ok(lt_optset_create(&options));
+        assert_ok(lt_optset_add(options, "train", lt_train_options, &train, 0));
+        assert_ok(lt_quantize_train_defaults(options));
+        assert_int_equal(train.epochs, 15);
+        if (row[i].given)
+            assert_ok(lt_optset_set(options, "train.lr", row[i].given, "flag"));
+        train.batch = row[i].batch;
+        train.schedule = LT_SCHED_CONST;
+        quant.device.fault_rate = row[i].fault_rate;
+        assert_ok(lt_quantize_default_rate(ds, &quant, &train, options));
+        assert_true(train.lr == row[i].lr);
+        lt_optset_destroy(options);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_activations),
         cmocka_unit_test(test_chips),
         cmocka_unit_test(test_export),
+        cmocka_unit_test(test_default_rate),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }
