@@ -24,7 +24,7 @@ typedef struct lt_download {
 LT_API lt_status lt_download_dataset(const lt_download_spec *spec, lt_download *result);
 LT_API char *lt_download_json(const char *name, const lt_download *result); // {"name","dir","cached"}, malloc'ed
 LT_API bool lt_can_download(const char *kind);
-LT_API const char *lt_downloadable(void); // "cifar10, cifar100, mnist and fashion-mnist", for messages
+LT_API const char *lt_downloadable(void); // "cifar10, cifar100, mnist, fashion-mnist and svhn", for messages
 
 LT_END_DECLS
 #endif

@@ -8,6 +8,7 @@
 #include "lethe/data.h"
 #include "lethe/rng.h"
 #include "lethe/tensorfile.h"
+#include <zlib.h>
 
 enum {
     LTI_MAX_CLASSES = 100000,
@@ -129,6 +130,8 @@ void lti_paths_clear(lti_paths *p);
 lt_status lti_list_dir(const lti_open_args *args, const char *dir, lti_paths *names);
 bool lti_is_set_dir(const lti_open_args *args, const char *path); // a folder that such a list would name
 char *lti_join(lti_arena *a, const char *dir, const char *name);
+lt_status lti_map_file(const char *path, const uint8_t **bytes, size_t *n); // read-only; NULL when it is empty
+void lti_unmap_file(const uint8_t *bytes, size_t n);
 lt_status lti_read_gz(const char *path, size_t max_bytes, uint8_t **bytes, size_t *n); // plain files too; lti_free
 
 // ---- images
@@ -192,6 +195,35 @@ lt_status lti_tar_next(lti_tar *tar, const char **name, int64_t *size);
 lt_status lti_tar_read(lti_tar *tar, size_t max_bytes, uint8_t **bytes, size_t *n); // of the current file; lti_free
 void lti_tar_close(lti_tar *tar);
 
+// ---- MATLAB files of level 5 (mat.c)
+enum { LTI_MAT_DIMS = 4 };
+typedef struct lti_mat { // borrows bytes and label
+    const uint8_t *bytes;
+    size_t n;
+    const char *label;
+    bool big_endian;
+} lti_mat;
+typedef struct lti_mat_array { // a variable whose numbers are still to be read; does not move while it is open
+    const lti_mat *mat;
+    char name[64];
+    int n_dims;
+    int64_t dim[LTI_MAT_DIMS], n; // the first dimensions; numbers in all
+    bool is_numeric, is_u8;       // real numbers; of class uint8
+    const uint8_t *at;            // next byte of the file, when it is not compressed
+    size_t left;                  // bytes of the variable
+    bool compressed;
+    z_stream z;
+} lti_mat_array;
+typedef lt_status lti_mat_room_fn(void *ctx,
+                                  uint8_t **to); // room for the array's numbers, asked for when they are there
+typedef lt_status lti_mat_number_fn(void *ctx, int64_t i, double value);
+lt_status lti_mat_open(const uint8_t *bytes, size_t n, const char *label, lti_mat *mat);
+lt_status lti_mat_find(const lti_mat *mat, const char *name, lti_mat_array *a); // lti_mat_array_clear
+// Once, and one of them. Column-major order.
+lt_status lti_mat_read_u8(lti_mat_array *a, lti_mat_room_fn *room, void *ctx);
+lt_status lti_mat_read_numbers(lti_mat_array *a, lti_mat_number_fn *fn, void *ctx);
+void lti_mat_array_clear(lti_mat_array *a);
+
 // ---- parsers over bytes, for readers and fuzzing. `label` names the file in errors.
 typedef struct lti_cifar_layout {
     const char *kind;
@@ -207,6 +239,7 @@ typedef struct lti_idx_source {
     const char *label;
 } lti_idx_source;
 lt_status lti_idx_parse(const lti_idx_source *images, const lti_idx_source *labels, lt_split s, lti_raw *raw);
+lt_status lti_svhn_parse(const uint8_t *bytes, size_t n, const char *label, lt_split s, lti_raw *raw); // appends
 lt_status lti_arrays_take(const lt_tensor_file *file, const char *label, const lti_open_args *args, lti_raw *raw);
 lt_status lti_npz_set_parse(const void *bytes, size_t n, const char *label, const lti_open_args *args, lti_raw *raw);
 lt_status lti_shard_parse(lti_tar *tar, const char *label, lt_split s, lti_image_list *list);

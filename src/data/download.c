@@ -44,6 +44,11 @@ static const struct set {
       {"train-labels-idx1-ubyte.gz", 29515, "a04f17134ac03560a47e3764e11b92fc97de4d1bfaf8ba1a3aa29af54cc90845"},
       {"t10k-images-idx3-ubyte.gz", 4422102, "346e55b948d973a97e58d2351dde16a484bd415d4595297633bb08f03db6a073"},
       {"t10k-labels-idx1-ubyte.gz", 5148, "67da17c76eaffca5446c3361aaab5c3cd6d1c2608764d35dfb1850b086bf8dd5"}}},
+    {"svhn",
+     "svhn",
+     "http://ufldl.stanford.edu/housenumbers/",
+     {{"train_32x32.mat", 182040794, "435e94d69a87fde4fd4d7f3dd208dfc32cb6ae8af2240d066de1df7508d083b8"},
+      {"test_32x32.mat", 64275384, "cdce80dfb2a2c4c6160906d0bd7c68ec5a99d7ca4831afa54f09182025b6a75b"}}},
 };
 enum { N_SETS = sizeof sets / sizeof *sets };
 
@@ -62,7 +67,7 @@ bool lt_can_download(const char *kind)
 
 const char *lt_downloadable(void)
 {
-    return "cifar10, cifar100, mnist and fashion-mnist";
+    return "cifar10, cifar100, mnist, fashion-mnist and svhn";
 }
 
 // ---- SHA-256 of a file

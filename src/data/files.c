@@ -2,10 +2,13 @@
 #include "data_impl.h"
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
+#include <unistd.h>
 #include <zlib.h>
 
 char *lti_join(lti_arena *a, const char *dir, const char *name)
@@ -113,6 +116,34 @@ lt_status lti_list_dir(const lti_open_args *args, const char *dir, lti_paths *na
         lti_paths_clear(names);
     lti_paths_sort(names);
     return status;
+}
+
+lt_status lti_map_file(const char *path, const uint8_t **bytes, size_t *n)
+{
+    struct stat st;
+    *bytes = NULL;
+    *n = 0;
+    LT_TRY(lti_need_regular(path));
+    const int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0 || fstat(fd, &st) != 0) {
+        const lt_status status = lti_errno_fail("read", path);
+        if (fd >= 0)
+            close(fd);
+        return status;
+    }
+    void *map = st.st_size > 0 ? mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0) : NULL;
+    close(fd);
+    if (map == MAP_FAILED)
+        return lti_errno_fail("read", path);
+    *bytes = map;
+    *n = (size_t)st.st_size;
+    return LT_OK;
+}
+
+void lti_unmap_file(const uint8_t *bytes, size_t n)
+{
+    if (bytes)
+        munmap((void *)(uintptr_t)bytes, n);
 }
 
 lt_status lti_read_gz(const char *path, size_t max_bytes, uint8_t **bytes, size_t *n)

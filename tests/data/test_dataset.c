@@ -60,15 +60,15 @@ static void the_registry(void **state)
     int n;
     const lt_dataset_kind *kinds = lt_dataset_kinds(&n);
     static const char *const expected[] = {
-        "cifar10",     "cifar100",  "mnist",   "fashion-mnist", "folder",      "tiny-imagenet", "tar",          "npz",
-        "safetensors", "synthetic", "n-mnist", "n-caltech101",  "cifar10-dvs", "events",        "moving-glyphs"};
+        "cifar10",     "cifar100",  "mnist",   "fashion-mnist", "svhn",        "folder", "tiny-imagenet", "tar", "npz",
+        "safetensors", "synthetic", "n-mnist", "n-caltech101",  "cifar10-dvs", "events", "moving-glyphs"};
     assert_int_equal(n, sizeof expected / sizeof *expected);
     for (int k = 0; k < n; k++) {
         assert_string_equal(kinds[k].name, expected[k]);
         assert_true(strlen(kinds[k].title) > 10);
         assert_contains(kinds[k].keys, "train-limit,test-limit,classes,holdout,subset-seed,allow-partial");
     }
-    assert_contains(kinds[9].keys, "noise");
+    assert_contains(kinds[10].keys, "noise");
     assert_contains(kinds[n - 1].keys, "noise-hz");
 }
 
@@ -78,7 +78,7 @@ static void names_and_keys_that_do_not_exist(void **state)
     assert_open_fails(LT_E_USAGE, "'cifar1'", "cifar1:/tmp");
     assert_contains(lt_error_get()->hint, "cifar10");
     assert_open_fails(LT_E_USAGE, "'zebra'", "zebra");
-    assert_contains(lt_error_get()->hint, "fashion-mnist, folder");
+    assert_contains(lt_error_get()->hint, "fashion-mnist, svhn, folder");
     assert_open_fails(LT_E_USAGE, "synthetic: no key 'train-limt'", "synthetic:train-limt=5");
     assert_contains(lt_error_get()->hint, "'train-limit'");
     assert_open_fails(LT_E_USAGE, "no key 'coarse'", "cifar10:/tmp,coarse=1");
