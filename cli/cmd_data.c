@@ -1,23 +1,29 @@
-// cmd_data.c - `lethe data`: what kinds of data there are, what is in a set, whether it is sound; export and download.
+// cmd_data.c - `lethe data`: what kinds of data there are, what is in a set, whether it is sound; writing and download.
 #include "cli.h"
 #include <stdlib.h>
 #include <string.h>
 
+enum { FORMAT_AUTO = -1 };
 static const lt_opt_value formats[] = {
+    {"auto", FORMAT_AUTO, "export: npz; convert: what --out ends in, .npz, .safetensors or .tar, else png"},
     {"npz", LT_DATASET_NPZ, "one file: train_x, train_y, test_x, test_y and official ids"},
     {"safetensors", LT_DATASET_SAFETENSORS, "the same with class and file names, mapped when it is read"},
     {"png", LT_DATASET_PNG, "train/CLASS/ID.png and test/CLASS/ID.png"},
     {"cifar", LT_DATASET_CIFAR, "the binary batches of CIFAR-10 (3x32x32 only)"},
+    {"tar", LT_DATASET_TAR, "what pack writes: WebDataset shards of PNG files, in a folder or as one .tar"},
     {NULL, 0, NULL},
 };
 struct opts {
     const char *out, *digest, *url, *forget;
     float similarity;
     int32_t format;
+    int64_t shard_size;
 };
 static const lt_option own[] = {
-    LT_STR(struct opts, out, NULL, "export: file or directory to write; get: directory to download into"),
-    LT_ENUM(struct opts, format, LT_DATASET_NPZ, formats, "export: layout"),
+    LT_STR(struct opts, out, NULL,
+           "export, convert, pack: file or directory to write; get: directory to download into"),
+    LT_ENUM(struct opts, format, FORMAT_AUTO, formats, "export, convert: layout"),
+    LT_I64(struct opts, shard_size, LT_SHARD_SIZE, 1, 1e9, "", "pack: images in one archive of a folder"),
     LT_STR(struct opts, forget, NULL, "duplicates: samples whose copies are searched for, as in unlearn --forget"),
     LT_F32(struct opts, similarity, LT_NEAR_DUPLICATE_LEAST, 0.5, 1, "", "duplicates: least similarity"),
     LT_STR(struct opts, digest, NULL, "verify: digest the set must have"),
@@ -122,7 +128,7 @@ static void print_duplicates(const json_t *r, FILE *out)
     }
 }
 
-// ---- info, verify
+// ---- inspect, verify
 
 // Takes the info.
 static lt_status set_info(cli_call *call, lt_dataset_info *info)
@@ -132,7 +138,7 @@ static lt_status set_info(cli_call *call, lt_dataset_info *info)
     return status;
 }
 
-static lt_status run_info(cli_call *call)
+static lt_status run_inspect(cli_call *call)
 {
     const lt_dataset *ds;
     lt_dataset_info info;
@@ -141,7 +147,7 @@ static lt_status run_info(cli_call *call)
     return set_info(call, &info);
 }
 
-static void print_info(const json_t *r, FILE *out)
+static void print_inspect(const json_t *r, FILE *out)
 {
     enum { MANY = 30 };
     json_t *train = json_object_get(json_object_get(r, "train"), "per_class"), *value;
@@ -184,20 +190,51 @@ static void print_verify(const json_t *r, FILE *out)
     fprintf(out, "%.0f test images are also in the training split, pixel for pixel\n", cli_real(r, "n_shared_images"));
 }
 
-// ---- export
+// ---- convert, pack, export
+
+static lt_status write_set(cli_call *call, int32_t format)
+{
+    const struct opts *o = call->opts;
+    const lt_dataset *ds;
+    LT_TRY(open_named(call, &ds));
+    LT_TRY(format == LT_DATASET_TAR ? lt_dataset_pack(ds, o->out, o->shard_size)
+                                    : lt_dataset_export(ds, (lt_dataset_format)format, o->out));
+    return cli_json_take(lt_dataset_export_json(ds, o->out), &call->result);
+}
+
+static lt_status need_out(const cli_call *call)
+{
+    const struct opts *o = call->opts;
+    return o->out && *o->out ? LT_OK : LT_FAIL(LT_E_USAGE, "data %s: --out is missing", call->positional[0]);
+}
 
 static lt_status run_export(cli_call *call)
 {
     const struct opts *o = call->opts;
-    const lt_dataset *ds;
-    if (!o->out || !*o->out)
-        return LT_FAIL(LT_E_USAGE, "data export: --out is missing");
-    LT_TRY(open_named(call, &ds));
-    LT_TRY(lt_dataset_export(ds, (lt_dataset_format)o->format, o->out));
-    return cli_json_take(lt_dataset_export_json(ds, o->out), &call->result);
+    LT_TRY(need_out(call));
+    return write_set(call, o->format == FORMAT_AUTO ? LT_DATASET_NPZ : o->format);
 }
 
-static void print_export(const json_t *r, FILE *out)
+static lt_status run_convert(cli_call *call)
+{
+    const struct opts *o = call->opts;
+    lt_dataset_format format = (lt_dataset_format)o->format;
+    LT_TRY(need_out(call));
+    if (o->format == FORMAT_AUTO)
+        LT_TRY(lt_dataset_format_of(o->out, &format));
+    return write_set(call, (int32_t)format);
+}
+
+static lt_status run_pack(cli_call *call)
+{
+    const struct opts *o = call->opts;
+    LT_TRY(need_out(call));
+    if (o->format != FORMAT_AUTO && o->format != LT_DATASET_TAR)
+        return LT_FAIL(LT_E_USAGE, "data pack: writes tar, but --format says another format; data convert takes it");
+    return write_set(call, LT_DATASET_TAR);
+}
+
+static void print_written(const json_t *r, FILE *out)
 {
     fprintf(out, "%s: %.0f training and %.0f test images of %s\n", cli_text(r, "out"), cli_real(r, "n_train"),
             cli_real(r, "n_test"), cli_text(r, "data"));
@@ -241,9 +278,11 @@ static void print_get(const json_t *r, FILE *out)
 
 static const cli_action actions[] = {
     {"list", run_list, print_list},
-    {"info", run_info, print_info},
+    {"inspect", run_inspect, print_inspect},
     {"verify", run_verify, print_verify},
-    {"export", run_export, print_export},
+    {"convert", run_convert, print_written},
+    {"pack", run_pack, print_written},
+    {"export", run_export, print_written},
     {"get", run_get, print_get},
     {"duplicates", run_duplicates, print_duplicates},
     {NULL, NULL, NULL},
@@ -251,7 +290,9 @@ static const cli_action actions[] = {
 
 static lt_status run(cli_call *call)
 {
-    return cli_action_run(call, actions, "data info synthetic");
+    if (call->n_positional > 0 && !strcmp(call->positional[0], "info")) // what inspect was called before
+        call->positional[0] = "inspect";
+    return cli_action_run(call, actions, "data inspect synthetic");
 }
 
 static void print(const cli_call *call, FILE *out)
@@ -261,21 +302,27 @@ static void print(const cli_call *call, FILE *out)
 
 const cli_verb cli_verb_data = {
     .name = "data",
-    .usage = "list [DATA] | info DATA | verify DATA | duplicates DATA --forget SET | export DATA --out PATH | get NAME",
+    .usage = "list [DATA] | inspect DATA | verify DATA | duplicates DATA --forget SET | convert DATA --out PATH | "
+             "pack DATA --out PATH | export DATA --out PATH | get NAME",
     .about =
         "list    the kinds of data sets and their keys; of a set: index, class, file and digest of every training "
         "sample\n"
-        "info    counts per class, size, mean and standard deviation, digest\n"
+        "inspect  counts per class, size, mean and standard deviation, digest (older name: info)\n"
         "verify  reads everything, compares the digest, counts images that training and test split share\n"
         "duplicates  training images that show what a forgotten image shows: re-encoded, shifted or mirrored copies;\n"
         "        its lines are a forget list\n"
+        "convert  writes a set in the format that the name of --out ends in: .npz, .safetensors, .tar; a folder gets\n"
+        "        PNG files\n"
+        "pack    writes shards of PNG files that tar:PATH and WebDataset read, in a folder, or as one file PATH.tar\n"
         "export  writes a set as .npz, safetensors, PNG folders or CIFAR batches. For sets larger than memory:\n"
         "        safetensors is mapped when it is read, scratch=DIR decodes folder: and tar: into a file of DIR\n"
         "get     downloads an official set and checks its digest",
-    .examples = "  lethe data info synthetic,train-limit=5000\n"
+    .examples = "  lethe data inspect synthetic,train-limit=5000\n"
                 "  lethe data list folder:photos | grep ann >forget.csv\n"
                 "  lethe data get cifar10\n"
                 "  lethe data export cifar10:/data/cifar-10-batches-bin,test-limit=100 --format png --out pictures\n"
+                "  lethe data convert cifar10 --out cifar10.npz\n"
+                "  lethe data pack cifar10 --out shards --shard-size 5000\n"
                 "  lethe data export folder:/data/imagenet,size=224,scratch=. --format safetensors --out "
                 "imagenet.safetensors\n",
     .opts_size = sizeof(struct opts),

@@ -31,12 +31,21 @@ typedef enum lt_dataset_format {
     LT_DATASET_NPZ,
     LT_DATASET_PNG,
     LT_DATASET_CIFAR,
-    LT_DATASET_SAFETENSORS
+    LT_DATASET_SAFETENSORS,
+    LT_DATASET_TAR
 } lt_dataset_format;
 // npz: one file of train_x, train_y, train_id, test_x, test_y, test_id. png: train/CLASS/ID.png and test/CLASS/ID.png.
 // cifar: as lt_dataset_export_cifar. safetensors: the arrays of npz, class_name and, of sets with files, train_name and
-// test_name (uint8, a zero byte behind each name); LT_E_UNSUPPORTED for event recordings.
+// test_name (uint8, a zero byte behind each name); LT_E_UNSUPPORTED for event recordings. tar:
+// lt_dataset_pack with LT_SHARD_SIZE.
 LT_API lt_status lt_dataset_export(const lt_dataset *ds, lt_dataset_format format, const char *path);
+// By what path ends in: .npz, .safetensors, .tar; without such an end, and for folders, png. LT_E_USAGE for other ends.
+LT_API lt_status lt_dataset_format_of(const char *path, lt_dataset_format *format);
+enum { LT_SHARD_SIZE = 10000 };
+// WebDataset shards of ID.png, ID.cls and __classes__, which tar:PATH reads back with the same images, classes and, but
+// for subsets, ids. path: FILE.tar, which holds both splits, or a folder without archives, which gets train-*.tar and
+// test-*.tar of at most shard_size images. LT_E_UNSUPPORTED for event recordings, LT_E_SHAPE.
+LT_API lt_status lt_dataset_pack(const lt_dataset *ds, const char *path, int64_t shard_size);
 LT_API char *lt_dataset_export_json(const lt_dataset *ds, const char *path); // {"data","out","n_train","n_test"}
 // One picture (C,H,W), C = 1 or 3, as a PNG file. LT_E_SHAPE.
 LT_API lt_status lt_png_write(const char *path, int c, int h, int w, const uint8_t *x);

@@ -161,6 +161,7 @@ typedef struct lti_image_list {
     const char *scratch; // scratch=
     bool colour;         // any image with three channels
     bool numbered;       // labels are numbers from .cls files, not class folders
+    bool in_parts;       // one archive holds both splits, when it names its classes
     bool archived;       // paths are "ARCHIVE: ENTRY"
     struct {
         int64_t n, cap;
@@ -168,7 +169,7 @@ typedef struct lti_image_list {
         lti_image_list_item *item;
     } split[2];
     int n_classes, cap_classes;
-    const char **class_name; // class folders in order of first sight
+    const char **class_name; // class folders in order of first sight; numbered: what a shard says, or none
     lti_arena arena;
 } lti_image_list;
 lt_status lti_image_list_init(lti_image_list *list, const lti_open_args *args);
@@ -242,6 +243,8 @@ lt_status lti_idx_parse(const lti_idx_source *images, const lti_idx_source *labe
 lt_status lti_svhn_parse(const uint8_t *bytes, size_t n, const char *label, lt_split s, lti_raw *raw); // appends
 lt_status lti_arrays_take(const lt_tensor_file *file, const char *label, const lti_open_args *args, lti_raw *raw);
 lt_status lti_npz_set_parse(const void *bytes, size_t n, const char *label, const lti_open_args *args, lti_raw *raw);
+#define LTI_CLASSES_ENTRY "__classes__" // of a shard: names of classes, one a line
+bool lti_is_shard_name(const char *name);
 lt_status lti_shard_parse(lti_tar *tar, const char *label, lt_split s, lti_image_list *list);
 // Class folders in an archive. pile NULL: only looks whether there is a part called test, which then goes before val.
 lt_status lti_tar_folder_parse(lti_tar *tar, const lti_open_args *args, bool *has_test, lti_image_list *list);

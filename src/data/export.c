@@ -1,4 +1,5 @@
-// export.c - data sets written as files that every tool reads: .npz, PNG folders, the binary layout of CIFAR-10.
+// export.c - data sets written as files that every tool reads: .npz, PNG folders, the binary layout of CIFAR-10
+// (tar shards: pack.c).
 //
 // CIFAR-10: one label byte and 3 x 32 x 32 bytes a record; the training split is spread evenly over five files. A set
 // of the official size comes out byte for byte as the official one; others need allow-partial=1 to be read back.
@@ -159,11 +160,33 @@ static lt_status export_png(const lt_dataset *ds, const char *dir)
     return status;
 }
 
+lt_status lt_dataset_format_of(const char *path, lt_dataset_format *format)
+{
+    static const struct {
+        const char *end;
+        lt_dataset_format format;
+    } known[] = {{".npz", LT_DATASET_NPZ}, {".safetensors", LT_DATASET_SAFETENSORS}, {".tar", LT_DATASET_TAR}};
+    const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path, *end = strrchr(name, '.');
+    *format = LT_DATASET_PNG;
+    if (!end || end == name || !end[1] || lti_is_dir(path))
+        return LT_OK;
+    for (size_t k = 0; k < sizeof known / sizeof *known; k++)
+        if (strcmp(end, known[k].end) == 0) {
+            *format = known[k].format;
+            return LT_OK;
+        }
+    LT_FAIL(LT_E_USAGE, "%s: expected a name that ends in .npz, .safetensors or .tar, or a folder, found '%s'", path,
+            end);
+    return lt_error_hint("--format names the format whatever the file is called");
+}
+
 lt_status lt_dataset_export(const lt_dataset *ds, lt_dataset_format format, const char *path)
 {
     if (format == LT_DATASET_NPZ)
         return export_npz(ds, path);
     if (format == LT_DATASET_SAFETENSORS)
         return export_safetensors(ds, path);
+    if (format == LT_DATASET_TAR)
+        return lt_dataset_pack(ds, path, LT_SHARD_SIZE);
     return format == LT_DATASET_CIFAR ? lt_dataset_export_cifar(ds, path) : export_png(ds, path);
 }

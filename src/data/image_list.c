@@ -130,8 +130,7 @@ static int by_name(const void *a, const void *b)
     return strcmp(*(const char *const *)a, *(const char *const *)b);
 }
 
-// number[old] = place of the class among the sorted names
-static lt_status sort_classes(lti_image_list *list, lti_raw *raw, int32_t *number)
+static lt_status copy_class_names(const lti_image_list *list, lti_raw *raw, const char ***out)
 {
     const char **name = lti_arena_alloc(&raw->arena, (size_t)list->n_classes * sizeof *name);
     if (!name)
@@ -141,13 +140,22 @@ static lt_status sort_classes(lti_image_list *list, lti_raw *raw, int32_t *numbe
         if (!name[k])
             return LTI_NOMEM("class names");
     }
+    *out = name;
+    raw->class_name = name;
+    raw->n_classes = list->n_classes;
+    return LT_OK;
+}
+
+// number[old] = place of the class among the sorted names
+static lt_status sort_classes(lti_image_list *list, lti_raw *raw, int32_t *number)
+{
+    const char **name;
+    LT_TRY(copy_class_names(list, raw, &name));
     qsort(name, (size_t)list->n_classes, sizeof *name, by_name);
     for (int k = 0; k < list->n_classes; k++) {
         const char *const *at = bsearch(&list->class_name[k], name, (size_t)list->n_classes, sizeof *name, by_name);
         number[k] = (int32_t)(at - name);
     }
-    raw->class_name = name;
-    raw->n_classes = list->n_classes;
     return LT_OK;
 }
 
@@ -225,21 +233,34 @@ static lt_status move_split(lti_image_list *list, lt_split s, const int32_t *num
     return status;
 }
 
+// Labels are numbers; names of classes are there when a shard has them.
+static lt_status finish_numbered(lti_image_list *list, lti_raw *raw)
+{
+    const char **name;
+    int32_t most = -1;
+    for (int s = 0; s < 2; s++)
+        for (int64_t i = 0; i < list->split[s].n; i++) {
+            const lti_image_list_item *item = &list->split[s].item[i];
+            most = item->y > most ? item->y : most;
+            if (list->n_classes > 0 && item->y >= list->n_classes)
+                return LT_FAIL(LT_E_FORMAT, "%s: label %d, but %s names %d classes", item->path, item->y,
+                               LTI_CLASSES_ENTRY, list->n_classes);
+        }
+    raw->n_classes = most + 1;
+    if (list->n_classes > 0)
+        LT_TRY(copy_class_names(list, raw, &name));
+    LT_TRY(move_split(list, LT_TRAIN, NULL, raw));
+    return move_split(list, LT_TEST, NULL, raw);
+}
+
 lt_status lti_image_list_finish(lti_image_list *list, lti_raw *raw)
 {
     LT_TRY(lti_raw_use_scratch(raw, list->args));
     raw->c = list->colour ? 3 : 1;
     raw->h = list->h;
     raw->w = list->w;
-    if (list->numbered) {
-        int32_t most = -1;
-        for (int s = 0; s < 2; s++)
-            for (int64_t i = 0; i < list->split[s].n; i++)
-                most = list->split[s].item[i].y > most ? list->split[s].item[i].y : most;
-        raw->n_classes = most + 1;
-        LT_TRY(move_split(list, LT_TRAIN, NULL, raw));
-        return move_split(list, LT_TEST, NULL, raw);
-    }
+    if (list->numbered)
+        return finish_numbered(list, raw);
     int32_t *number = lti_calloc((size_t)list->n_classes + 1, sizeof *number);
     uint8_t *in_train = lti_calloc((size_t)list->n_classes + 1, 1);
     lt_status status = LT_OK;

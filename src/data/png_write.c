@@ -84,6 +84,14 @@ static lt_status encode(struct encoder *e, int c, int h, int w, const uint8_t *x
     return status;
 }
 
+lt_status lti_png_encode(lti_buf *out, int c, int h, int w, const uint8_t *x)
+{
+    struct encoder e;
+    LT_TRY(encode(&e, c, h, w, x));
+    *out = e.out;
+    return LT_OK;
+}
+
 static void base64(lti_buf *b, const uint8_t *in, size_t n)
 {
     static const char digit[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";

@@ -3,8 +3,9 @@
 // In a shard a sample is a run of files that share a name up to the first dot: NAME.jpg (or .jpeg, .png) and NAME.cls,
 // the label as a decimal number; other parts are skipped. A folder of shards is split by name: train*.tar and
 // everything not called test*, val* or valid* is for training; folders train/ and test/ (val/, valid/) work too.
-// Samples are numbered shard after shard, by sorted name. A single archive without .cls files is read as class folders:
-// train/CLASS/..., test/CLASS/...
+// Samples are numbered shard after shard, by sorted name. An entry __classes__ names the classes, one a line; a single
+// archive that has it may hold both splits, in train/ and test/. A single archive without .cls files is read as class
+// folders: train/CLASS/..., test/CLASS/...
 #include "data_impl.h"
 #include <stdio.h>
 #include <string.h>
@@ -19,6 +20,7 @@ typedef struct sample { // of a shard, while its files come by
     size_t n;
     int32_t y;
     bool labelled;
+    lt_split split;
 } sample;
 
 // Hidden files are leftovers of the system that packed the archive.
@@ -55,7 +57,7 @@ static lt_status parse_label(const char *shard, const char *name, const uint8_t 
     return LT_OK;
 }
 
-static lt_status flush(sample *s, const char *shard, lt_split split, lti_image_list *list)
+static lt_status flush(sample *s, const char *shard, lti_image_list *list)
 {
     lt_status status = LT_OK;
     if (s->image && !s->labelled)
@@ -63,7 +65,7 @@ static lt_status flush(sample *s, const char *shard, lt_split split, lti_image_l
     else if (s->labelled && !s->image)
         status = LT_FAIL(LT_E_FORMAT, "%s: sample '%s' has a .cls file but no image", shard, s->key);
     else if (s->image)
-        status = lti_image_list_add(list, split, s->y, s->image_name, s->image, s->n);
+        status = lti_image_list_add(list, s->split, s->y, s->image_name, s->image, s->n);
     lti_free(s->image);
     *s = (sample){0};
     return status;
@@ -91,6 +93,57 @@ static lt_status take_file(lti_tar *tar, const char *shard, const char *name, co
     return LT_OK;
 }
 
+// Every shard that names classes names the same ones.
+static lt_status take_classes(lti_tar *tar, const char *shard, lti_image_list *list)
+{
+    enum { MAX_BYTES = 1 << 24 };
+    uint8_t *bytes;
+    size_t n;
+    LT_TRY(lti_tar_read(tar, MAX_BYTES, &bytes, &n));
+    char *text = lti_malloc(n + 1), *line = text;
+    lt_status status = text ? LT_OK : LTI_NOMEM("class names");
+    const int n_before = list->n_classes;
+    int32_t k = 0;
+    if (text) {
+        memcpy(text, bytes, n);
+        text[n] = '\0';
+    }
+    for (char *end; status == LT_OK && (end = strchr(line, '\n')); line = end + 1, k++) {
+        int32_t y = k;
+        *end = '\0';
+        status = lti_image_list_class(list, line, &y);
+        if (status == LT_OK && (y != k || (n_before > 0 && k >= n_before)))
+            status = LT_FAIL(LT_E_FORMAT, "%s: %s: class %d is '%s', expected another name", shard, LTI_CLASSES_ENTRY,
+                             k, line);
+    }
+    if (status == LT_OK && (k == 0 || k < n_before || *line))
+        status = LT_FAIL(LT_E_FORMAT, "%s: %s: %d lines, expected %d or more that end in a line break", shard,
+                         LTI_CLASSES_ENTRY, k, n_before > 1 ? n_before : 1);
+    lti_free(text);
+    lti_free(bytes);
+    return status;
+}
+
+typedef enum part { PART_OTHER, PART_TRAIN, PART_TEST, PART_VAL } part;
+
+static part part_of(const char *name, size_t n)
+{
+    static const struct {
+        const char *name;
+        part part;
+    } known[] = {{"train", PART_TRAIN}, {"test", PART_TEST}, {"val", PART_VAL}, {"valid", PART_VAL}};
+    for (size_t k = 0; k < sizeof known / sizeof *known; k++)
+        if (n == strlen(known[k].name) && memcmp(name, known[k].name, n) == 0)
+            return known[k].part;
+    return PART_OTHER;
+}
+
+static lt_split split_of(const char *name, lt_split split, const lti_image_list *list)
+{
+    const part p = list->in_parts && list->n_classes > 0 ? part_of(name, strcspn(name, "/")) : PART_OTHER;
+    return p == PART_OTHER ? split : p == PART_TRAIN ? LT_TRAIN : LT_TEST;
+}
+
 lt_status lti_shard_parse(lti_tar *tar, const char *label, lt_split split, lti_image_list *list)
 {
     sample s = {0};
@@ -105,6 +158,10 @@ lt_status lti_shard_parse(lti_tar *tar, const char *label, lt_split split, lti_i
             break;
         if (is_hidden(name))
             continue;
+        if (strcmp(name, LTI_CLASSES_ENTRY) == 0) {
+            LT_TRY_GOTO(take_classes(tar, label, list), out);
+            continue;
+        }
         const char *rest = split_key(name, &key_len);
         if (key_len >= MAX_KEY) {
             status = LT_FAIL(LT_E_FORMAT, "%s: a file name of %zu characters, expected less than %d", label, key_len,
@@ -112,12 +169,13 @@ lt_status lti_shard_parse(lti_tar *tar, const char *label, lt_split split, lti_i
             goto out;
         }
         if (strlen(s.key) != key_len || memcmp(s.key, name, key_len) != 0) {
-            LT_TRY_GOTO(flush(&s, label, split, list), out);
+            LT_TRY_GOTO(flush(&s, label, list), out);
             memcpy(s.key, name, key_len);
+            s.split = split_of(name, split, list);
         }
         LT_TRY_GOTO(take_file(tar, label, name, rest, &s), out);
     }
-    LT_TRY_GOTO(flush(&s, label, split, list), out);
+    LT_TRY_GOTO(flush(&s, label, list), out);
 out:
     lti_free(s.image);
     return status;
@@ -133,20 +191,6 @@ static lt_status read_shard(const char *path, lt_split split, lti_image_list *li
 }
 
 // ---- class folders inside one archive
-
-typedef enum part { PART_OTHER, PART_TRAIN, PART_TEST, PART_VAL } part;
-
-static part part_of(const char *name, size_t n)
-{
-    static const struct {
-        const char *name;
-        part part;
-    } known[] = {{"train", PART_TRAIN}, {"test", PART_TEST}, {"val", PART_VAL}, {"valid", PART_VAL}};
-    for (size_t k = 0; k < sizeof known / sizeof *known; k++)
-        if (n == strlen(known[k].name) && memcmp(name, known[k].name, n) == 0)
-            return known[k].part;
-    return PART_OTHER;
-}
 
 // "set/train/cat/1.png": the first part called train, test, val or valid, and the class from the part after it. Without
 // such a part the class is the folder the file is in. PART_OTHER and an empty class when there is none.
@@ -236,7 +280,7 @@ out:
 
 // ---- the kind
 
-static bool is_shard_name(const char *name)
+bool lti_is_shard_name(const char *name)
 {
     static const char *const ends[] = {".tar", ".tar.gz", ".tgz", ".tar.xz", ".tar.bz2", ".tar.zst"};
     size_t n = strlen(name);
@@ -262,7 +306,7 @@ static lt_status read_shards(const lti_open_args *args, const char *dir, lt_spli
     LT_TRY(lti_list_dir(args, dir, &names));
     for (int64_t i = 0; i < names.n && status == LT_OK; i++) {
         const char *name = names.name[i];
-        if (!is_shard_name(name) || (by_name && is_test_shard(name) != (split == LT_TEST)))
+        if (!lti_is_shard_name(name) || (by_name && is_test_shard(name) != (split == LT_TEST)))
             continue;
         const char *path = lti_join(&names.arena, dir, name);
         status = path ? read_shard(path, split, list) : LTI_NOMEM("path");
@@ -318,6 +362,7 @@ lt_status lti_open_tar(const lti_open_args *args, lti_raw *raw)
     lti_image_list list;
     LT_TRY(lti_image_list_init(&list, args));
     list.numbered = true;
+    list.in_parts = !dir;
     lt_status status = LT_OK;
     if (dir)
         LT_TRY_GOTO(read_shard_dir(args, &raw->arena, &list), out);

@@ -135,5 +135,25 @@ same "images in the exported set" "$(value out train.n) $(value out test.n)" "50
 run 0 data export synthetic,train=50,test=50 --format png --out pictures
 run 0 data info folder:pictures --json
 same "exported pictures" "$(value out train.n) $(value out test.n)" "50 50"
+run 0 data inspect synthetic,train=50,test=50 --json
+same "inspect and its older name" "$(value out digest)" "$digest"
+for form in npz safetensors tar; do
+    run 0 data convert synthetic,train=50,test=50 --out converted.$form
+    run 0 data verify $form:converted.$form --digest "$digest"
+done
+run 0 data convert synthetic,train=50,test=50 --out converted
+[ -d converted/train ] || fail "convert to a folder writes no train/CLASS"
+run 0 data convert synthetic,train=50,test=50 --format npz --out converted.data
+run 0 data verify npz:converted.data --digest "$digest"
+error 2 "expected a name that ends in .npz" data convert synthetic,train=50,test=50 --out converted.pt
+run 0 data pack synthetic,train=50,test=50 --out shards --shard-size 20
+[ "$(ls shards | tr '\n' ' ')" = "test-000000.tar test-000001.tar test-000002.tar train-000000.tar train-000001.tar train-000002.tar " ] ||
+    fail "shards: $(ls shards)"
+run 0 data verify tar:shards --digest "$digest"
+run 0 data export synthetic,train=50,test=50 --format tar --out exported.tar
+cmp -s exported.tar converted.tar || fail "export --format tar and convert to .tar differ"
+error 2 "without archives" data pack synthetic,train=50,test=50 --out shards
+error 2 "data pack: --out is missing" data pack synthetic
+error 2 "writes tar" data pack synthetic --format npz --out other
 error 2 "expected one of list" data infoo
 finish

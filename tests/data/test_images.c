@@ -1,5 +1,6 @@
 // test_images.c - class folders and tar archives of images.
 #include "data_test.h"
+#include "lethe/dataset_info.h"
 #include <archive.h>
 #include <archive_entry.h>
 #include <zlib.h>
@@ -459,6 +460,110 @@ static int end(void **state)
     return scratch_end(state);
 }
 
+// ---- shards that were packed
+
+static void check_packed(const lt_dataset *ds, const char *spec)
+{
+    lt_dataset *back = must_open(spec);
+    assert_string_equal(back->digest, ds->digest); // shape, labels, ids and pixels
+    assert_int_equal(back->n_classes, ds->n_classes);
+    for (int k = 0; k < ds->n_classes; k++)
+        assert_string_equal(back->class_names[k], ds->class_names[k]);
+    lt_dataset_close(back);
+}
+
+static void packed_shards(void **state)
+{
+    (void)state;
+    static uint8_t grey[3 * 6];
+    static const int32_t y[3] = {0, 2, 0};
+    lt_dataset *ds = must_open("synthetic:train=53,test=20"), *small;
+    assert_ok(lt_dataset_pack(ds, in_scratch("packed"), 25));
+    assert_true(lti_is_file(in_scratch("packed/train-000002.tar")) &&
+                lti_is_file(in_scratch("packed/test-000000.tar")));
+    assert_false(lti_is_file(in_scratch("packed/train-000003.tar")));
+    check_packed(ds, spec_of("tar", "packed", ""));
+    assert_fails(LT_E_USAGE, "packed: expected a folder without archives, found test-000000.tar",
+                 lt_dataset_pack(ds, in_scratch("packed"), 25));
+    assert_ok(lt_dataset_export(ds, LT_DATASET_TAR, in_scratch("packed.tar")));
+    check_packed(ds, spec_of("tar", "packed.tar", ""));
+    assert_ok(lt_dataset_pack(ds, in_scratch("again.tar"), 1)); // the same bytes
+    char *one, *two;
+    size_t n, m;
+    assert_ok(lt_read_file(in_scratch("packed.tar"), 1 << 24, &one, &n));
+    assert_ok(lt_read_file(in_scratch("again.tar"), 1 << 24, &two, &m));
+    assert_int_equal(n, m);
+    assert_memory_equal(one, two, n);
+    lti_free(one);
+    lti_free(two);
+    lt_dataset_close(ds);
+    for (size_t k = 0; k < sizeof grey; k++)
+        grey[k] = (uint8_t)(37 * k);
+    // grey, and of four classes two without a sample
+    assert_ok(lt_dataset_from_arrays(1, 2, 3, 4, 3, grey, y, 1, grey, y, &small));
+    assert_ok(lt_dataset_pack(small, in_scratch("grey.tar"), 10));
+    check_packed(small, spec_of("tar", "grey.tar", ""));
+    lt_dataset_close(small);
+    ds = must_open("moving-glyphs:train=2,test=2");
+    assert_fails(LT_E_UNSUPPORTED, "event recordings are not written as shards",
+                 lt_dataset_pack(ds, in_scratch("events.tar"), 10));
+    lt_dataset_close(ds);
+    assert_ok(lt_dataset_from_arrays(2, 1, 3, 3, 3, grey, y, 1, grey, y, &small));
+    assert_fails(LT_E_SHAPE, "1 or 3 channels, not 2", lt_dataset_pack(small, in_scratch("two.tar"), 10));
+    lt_dataset_close(small);
+}
+
+static void a_pack_that_fails_leaves_nothing(void **state)
+{
+    (void)state;
+    lt_dataset *ds = must_open("synthetic:train=6,test=2");
+    lt_status status = LT_E_NOMEM;
+    for (int64_t k = 1; status != LT_OK; k++) {
+        assert_true(k < 2000);
+        lti_alloc_fail_at(k);
+        status = lt_dataset_pack(ds, in_scratch("fail"), 3);
+        lti_alloc_fail_at(0);
+        lti_paths left;
+        if (status == LT_OK || !lti_is_dir(in_scratch("fail")))
+            continue;
+        assert_int_equal(status, LT_E_NOMEM);
+        assert_ok(lti_list_dir(&(lti_open_args){.kind = "tar"}, in_scratch("fail"), &left));
+        assert_int_equal(left.n, 0);
+        lti_paths_clear(&left);
+    }
+    check_packed(ds, spec_of("tar", "fail", ""));
+    lt_dataset_close(ds);
+}
+
+static void classes_named_in_shards(void **state)
+{
+    (void)state;
+    uint8_t px[12] = {1, 2, 3}, *png;
+    const size_t n = make_png(px, 2, 2, PNG_COLOR_TYPE_RGB, 8, false, 6, &png);
+    const struct {
+        const char *names, *more, *part;
+    } cases[] = {
+        {"a\nb\n", "a\nc\n", "class 1 is 'c', expected another name"},
+        {"a\nb\n", "a\nb\nc\n", "class 2 is 'c', expected another name"},
+        {"a\nb\n", "a\n", "1 lines, expected 2 or more"},
+        {"a\nb", "a\nb", "1 lines, expected 1 or more that end in a line break"},
+        {"a\na\n", "a\na\n", "class 1 is 'a', expected another name"},
+        {"a\n", "a\n", "label 1, but __classes__ names 1 classes"},
+        {"", "", "0 lines, expected 1 or more"},
+    };
+    for (size_t k = 0; k < sizeof cases / sizeof *cases; k++) {
+        const entry first[] = {
+            {"__classes__", cases[k].names, strlen(cases[k].names)}, {"1.png", png, n}, {"1.cls", "1", 1}};
+        const entry second[] = {
+            {"__classes__", cases[k].more, strlen(cases[k].more)}, {"2.png", png, n}, {"2.cls", "0", 1}};
+        assert_ok(lt_make_dirs(in_scratch("named")));
+        put_tar("named/test-0.tar", second, 3);
+        put_tar("named/train-0.tar", first, 3);
+        assert_open_fails(LT_E_FORMAT, cases[k].part, spec_of("tar", "named", ""));
+    }
+    free(png);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -467,6 +572,9 @@ int main(void)
         cmocka_unit_test(pipes_and_links_are_skipped),
         cmocka_unit_test(bad_folders),
         cmocka_unit_test(tiny_imagenet),
+        cmocka_unit_test(packed_shards),
+        cmocka_unit_test(a_pack_that_fails_leaves_nothing),
+        cmocka_unit_test(classes_named_in_shards),
         cmocka_unit_test(bad_annotations),
         cmocka_unit_test(class_folders_in_a_tar),
         cmocka_unit_test(cifar10_from_images),
