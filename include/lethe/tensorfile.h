@@ -22,12 +22,12 @@ typedef struct lt_meta {
 } lt_meta;
 
 typedef struct lt_tensor_file lt_tensor_file; // owns its tensors
-// Detects safetensors, npz, PyTorch's two forms and ONNX by content. F64 tensors are kept as stored, F16 and BF16 widened to
-// F32. Of a PyTorch checkpoint the tensors of one state_dict are returned: of the root, or of its entry "state_dict",
-// "net", "model" or the like, whose name is the metadata "torch.state_dict"; plain values next to it ("epoch") become
-// metadata "torch.epoch". Of an ONNX model its
-// initializers are returned, but for scalars and 64-bit integers, which are constants of nodes, with metadata_props as
-// metadata; numbers in other files are refused (LT_E_UNSUPPORTED).
+// Detects safetensors, npz, PyTorch's two forms and ONNX by content. F64 tensors are kept as stored, F16 and BF16
+// widened to F32. Of a PyTorch checkpoint the tensors of one state_dict are returned: of the root, or of its entry
+// "state_dict", "net", "model" or the like, whose name is the metadata "torch.state_dict"; plain values next to it
+// ("epoch") become metadata "torch.epoch". Of an ONNX model its initializers are returned, but for scalars and 64-bit
+// integers, which are constants of nodes, with metadata_props as metadata; numbers in other files are refused
+// (LT_E_UNSUPPORTED).
 LT_API lt_status lt_tensor_file_open(const char *path, lt_tensor_file **file);
 // A safetensors file that is mapped instead of read: tensors that need no conversion lie in the file, which may be
 // larger than memory and must not change while it is open. They may be read only.
