@@ -6,6 +6,9 @@
 Reads the audits of the study, one for every original model and forgotten class. Metrics of repetitions are averaged; the
 figures of every class, original and method go to SUMMARY.json, which relations.py reads. A PART is such a summary of
 other classes of the same study: parts that ran at different times make one table. Costs are those of results.csv.
+
+Intervals of 95 % are those of a mean over classes and originals, or over single runs where there are fewer than four of
+these (Student's t). The null band is how far one retrained model is from the others: the largest of each class, averaged.
 """
 import csv
 import json
@@ -17,6 +20,18 @@ from audits import METRICS, mean, percent
 
 sys.path.append(f"{sys.path[0]}/../../tools")
 from plain_errors import need_arguments
+
+BANDED = ("gap", "TV of means")
+T95 = [12.71, 4.30, 3.18, 2.78, 2.57, 2.45, 2.36, 2.31, 2.26, 2.23, 2.20, 2.18, 2.16, 2.14, 2.13, 2.12, 2.11, 2.10, 2.09, 2.09]
+
+
+def half_width(values):
+    """Of the interval of a mean; None without two values."""
+    if len(values) < 2:
+        return None
+    m = sum(values) / len(values)
+    error = (sum((v - m) ** 2 for v in values) / (len(values) - 1) / len(values)) ** 0.5
+    return error * (T95[len(values) - 2] if len(values) - 2 < len(T95) else 1.96)
 
 
 def read_audits(study):
@@ -53,6 +68,7 @@ def summarize(study):
     for (c, original, row), audits in sorted(read_audits(study).items()):
         of_class = [a["classes"][0] for a in audits]
         of = part[f"{c}-{original}-{row}"] = {name: mean([get(a) for a in audits]) for name, get in METRICS}
+        of |= {"runs": {name: [get(a) for a in audits] for name, get in METRICS if name in BANDED}}
         # where the images of the forgotten class go, and the neighbour by retraining
         of |= {"predicted": [mean(v) for v in zip(*(x["predicted"] for x in of_class))], "neighbour": of_class[0]["neighbour"]}
         if row in passes and original != "retrained":
@@ -78,13 +94,37 @@ print(f"{len(originals)} original model(s), classes {', '.join(classes)}: means 
 print("| model | " + " | ".join(name for name, _ in METRICS) + " | passes |\n|" + "---|" * (len(METRICS) + 2))
 of = lambda row, original=None: [summary[key] for key in summary for c, o, r in [key.split("-", 2)] if r == row and (o == original or (original is None and o != "retrained"))]
 gate = mean([v["ACC_f"] for k, v in summary.items() if k.split("-", 2)[1] == "retrained"]) + 0.01
-line = lambda title, values, cost: print(f"| {title} | " + " | ".join(percent(mean([v[name] for v in values])) for name, _ in METRICS) + f" | {cost} |")
-line("**retrained** (each against the others)", [v for k, v in summary.items() if k.split("-", 2)[1] == "retrained"], "-")
+retrained = [v for k, v in summary.items() if k.split("-", 2)[1] == "retrained"]
+clusters = len(classes) * len(originals)
+
+
+def cell(values, name, interval):
+    shown = percent(mean([v[name] for v in values]))
+    if not interval or name not in BANDED:
+        return shown
+    width = half_width([v[name] for v in values] if clusters >= 4 else [x for v in values for x in v.get("runs", {}).get(name, [v[name]])])
+    return shown if width is None else f"{shown} ± {percent(width)}"
+
+
+def line(title, values, cost, interval=True):
+    print(f"| {title} | " + " | ".join(cell(values, name, interval) for name, _ in METRICS) + f" | {cost} |")
+
+
+line("**retrained** (each against the others)", retrained, "-", False)
 line("original", of("original"), "-")
 rows = sorted({r for _, o, r in keys if o != "retrained" and r != "original"}, key=lambda r: (mean([v["ACC_f"] for v in of(r)]) > gate, mean([v["gap"] for v in of(r)])))
+passing = []
 for r in rows:
-    mark = " (ACC_f above the gate)" if mean([v["ACC_f"] for v in of(r)]) > gate else ""
+    above = mean([v["ACC_f"] for v in of(r)]) > gate
     of_classes = sorted({c for c, o, x in keys if x == r and o != "retrained"})
     part = "" if of_classes == classes else f" ({', '.join(of_classes)} only)"
     passes = [v["passes"] for v in of(r) if "passes" in v]
-    line(r + part + mark, of(r), f"{mean(passes) / 1000:.0f}" if passes else "-")
+    line(r + part + (" (ACC_f above the gate)" if above else ""), of(r), f"{mean(passes) / 1000:.0f}" if passes else "-")
+    passing += [] if above or part else [r]
+
+print()
+for name in BANDED:
+    by_class = [[v[name] for k, v in summary.items() if k.split("-", 2)[:2] == [c, "retrained"] and v[name] is not None] for c in classes]
+    band = mean([max(v) for v in by_class if v])
+    inside = sorted((r for r in passing if mean([v[name] for v in of(r)]) <= band), key=lambda r: mean([v[name] for v in of(r)]))
+    print(f"Null band of {name}: {percent(band)}. Inside it, of those that pass the gate: {', '.join(inside) or 'none'}.\n")
