@@ -55,6 +55,8 @@ def read_audits(study):
 
 def read_passes(study):
     passes = {}
+    if not os.path.exists(os.path.join(study, "results.csv")):  # written when the last part is done
+        return passes
     with open(os.path.join(study, "results.csv"), newline="") as f:
         for r in csv.DictReader(line for line in f if not line.startswith("#")):
             spent = [float(r[k]) for k in r if k.endswith(("_forward", "_backward")) and r[k]]
