@@ -305,6 +305,9 @@ lt_status lt_tensor_file_open(const char *path, lt_tensor_file **file)
     if (length > 4 && !strcmp(path + length - 4, ".npz"))
         return LT_FAIL(LT_E_FORMAT, "%s: expected an .npz archive, found %s", path,
                        n ? "other bytes" : "an empty file");
+    const bool is_onnx = lti_onnx_begins(head, n < sizeof head ? n : sizeof head);
+    if (!is_onnx && length > 5 && !strcmp(path + length - 5, ".onnx"))
+        return LT_FAIL(LT_E_FORMAT, "%s: expected an ONNX model, found %s", path, n ? "other bytes" : "an empty file");
     char *bytes;
     LT_TRY(lt_read_file(path, MAX_FILE_BYTES, &bytes, &n));
     if (lti_torch_stream(head, n < sizeof head ? n : sizeof head)) {
@@ -312,7 +315,7 @@ lt_status lt_tensor_file_open(const char *path, lt_tensor_file **file)
         lti_free(bytes);
         return status;
     }
-    if (lti_onnx_begins(head, n < sizeof head ? n : sizeof head)) {
+    if (is_onnx) {
         status = lt_onnx_parse(bytes, n, path, file);
         lti_free(bytes);
         return status;

@@ -6,12 +6,12 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-static char path[] = "/tmp/lethe-onnx-XXXXXX";
+static char path[] = "/tmp/lethe-onnx-XXXXXX.onnx";
 
 static int set_up(void **state)
 {
     (void)state;
-    const int fd = mkstemp(path);
+    const int fd = mkstemps(path, 5);
     return fd < 0 ? -1 : close(fd);
 }
 
@@ -178,6 +178,17 @@ static void broken_ones(void **state)
         assert_fails(LT_E_FORMAT, "hand: expected", lt_onnx_parse(model.at, n, "hand", &f));
 }
 
+// By its name, whatever the bytes look like.
+static void other_bytes(void **state)
+{
+    (void)state;
+    lt_tensor_file *f;
+    assert_ok(lt_write_file_atomic(path, "a safetensors file?", 19));
+    assert_fails(LT_E_FORMAT, "expected an ONNX model, found other bytes", lt_tensor_file_open(path, &f));
+    assert_ok(lt_write_file_atomic(path, "", 0));
+    assert_fails(LT_E_FORMAT, "expected an ONNX model, found an empty file", lt_tensor_file_open(path, &f));
+}
+
 // Scalars and 64-bit integers are constants of nodes.
 static void constants(void **state)
 {
@@ -198,7 +209,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_architecture), cmocka_unit_test(what_has_no_form), cmocka_unit_test(forms_of_numbers),
-        cmocka_unit_test(broken_ones),        cmocka_unit_test(constants),
+        cmocka_unit_test(broken_ones),        cmocka_unit_test(other_bytes),      cmocka_unit_test(constants),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }
