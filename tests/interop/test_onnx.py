@@ -21,7 +21,7 @@ from test_checkpoints import CLASSES, Lethe, check, randomize, same_logits, writ
 from torch_models import ResNet18  # noqa: E402
 
 SPECS = ["resnet18:width=8", "resnet18:width=8,proj-half=1", "resnet18:width=8,bn=0", "resnet18:width=8,mean=0.5+0.4+0.3,std=0.2",
-         "resnet20", "vgg19:width=8", "dla:width=8", "simple-conv:width=8", "single-conv:padding-mode=circular",
+         "resnet18-imagenet:width=8", "resnet20", "vgg19:width=8", "dla:width=8", "simple-conv:width=8", "simple-conv:width=8,bn=0", "single-conv:padding-mode=circular",
          "single-conv:padding-mode=reflect"]
 
 
