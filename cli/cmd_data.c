@@ -196,8 +196,11 @@ static lt_status write_set(cli_call *call, int32_t format)
 {
     const struct opts *o = call->opts;
     const lt_dataset *ds;
+    cli_session *s = call->session;
     LT_TRY(open_named(call, &ds));
-    LT_TRY(format == LT_DATASET_TAR ? lt_dataset_pack(ds, o->out, o->shard_size)
+    if (format == LT_DATASET_TAR)
+        cli_catch_signals(s);
+    LT_TRY(format == LT_DATASET_TAR ? lt_dataset_pack(ds, o->out, o->shard_size, &s->stop)
                                     : lt_dataset_export(ds, (lt_dataset_format)format, o->out));
     return cli_json_take(lt_dataset_export_json(ds, o->out), &call->result);
 }

@@ -43,9 +43,11 @@ LT_API lt_status lt_dataset_export(const lt_dataset *ds, lt_dataset_format forma
 LT_API lt_status lt_dataset_format_of(const char *path, lt_dataset_format *format);
 enum { LT_SHARD_SIZE = 10000 };
 // WebDataset shards of ID.png, ID.cls and __classes__, which tar:PATH reads back with the same images, classes and, but
-// for subsets, ids. path: FILE.tar, which holds both splits, or a folder without archives, which gets train-*.tar and
-// test-*.tar of at most shard_size images. LT_E_UNSUPPORTED for event recordings, LT_E_SHAPE.
-LT_API lt_status lt_dataset_pack(const lt_dataset *ds, const char *path, int64_t shard_size);
+// for subsets, ids. path: FILE.tar, which holds both splits, or a new or empty folder, which gets train-*.tar and
+// test-*.tar of at most shard_size images. Atomic: there is the whole set, or nothing. stop may be NULL.
+// LT_E_UNSUPPORTED for event recordings, LT_E_SHAPE, LT_E_INTERRUPTED.
+LT_API lt_status lt_dataset_pack(const lt_dataset *ds, const char *path, int64_t shard_size,
+                                 const lt_interrupt_flag *stop);
 LT_API char *lt_dataset_export_json(const lt_dataset *ds, const char *path); // {"data","out","n_train","n_test"}
 // One picture (C,H,W), C = 1 or 3, as a PNG file. LT_E_SHAPE.
 LT_API lt_status lt_png_write(const char *path, int c, int h, int w, const uint8_t *x);

@@ -90,7 +90,10 @@ lt_status lti_writer_open(const char *path, lti_writer *w);
 lt_status lti_writer_add(lti_writer *w, const void *bytes, size_t n);
 lt_status lti_writer_commit(lti_writer *w);        // fsync, rename, fsync of the directory; w is closed even on failure
 void lti_writer_abort(lti_writer *w);              // removes the temporary file; fine after commit or a failed open
-bool lti_is_temporary_name(const char *file_name); // a name lti_writer_open gives: left over when a process was killed
+char *lti_temporary_name(const char *path);        // "dir/name" -> "dir/.name.tmp-PID-N"; lti_free, NULL = no memory
+bool lti_is_temporary_name(const char *file_name); // such a name: left over when a process was killed
+lt_status lti_sync_directory_of(const char *path); // after a rename: without it a crash could lose the new name
+bool lti_ends_with(const char *path, const char *end); // and is longer, as a file name with a suffix is
 bool lti_is_dir(const char *path);
 bool lti_is_file(const char *path);           // a regular file
 lt_status lti_need_regular(const char *path); // LT_E_INPUT for directories, devices and pipes

@@ -34,6 +34,12 @@ lt_status lti_errno_fail(const char *doing, const char *name)
     return LT_FAIL(reading ? LT_E_INPUT : LT_E_IO, "cannot %s %s: %s", doing, path, reason);
 }
 
+bool lti_ends_with(const char *path, const char *end)
+{
+    const size_t n = strlen(path), m = strlen(end);
+    return n > m && !strcmp(path + n - m, end);
+}
+
 static lt_status write_all(int fd, const char *path, const unsigned char *p, size_t n)
 {
     while (n) {
@@ -48,8 +54,7 @@ static lt_status write_all(int fd, const char *path, const unsigned char *p, siz
     return LT_OK;
 }
 
-// "dir/name" -> "dir/.name.tmp-PID-N"
-static char *temporary_name(const char *path)
+char *lti_temporary_name(const char *path)
 {
     const char *slash = strrchr(path, '/');
     const char *name = slash ? slash + 1 : path;
@@ -85,7 +90,7 @@ lt_status lti_writer_open(const char *path, lti_writer *w)
     if (exists && !S_ISREG(st.st_mode)) {
         w->fd = open(w->path, O_WRONLY | O_CLOEXEC);
     } else {
-        w->temporary = temporary_name(w->path);
+        w->temporary = lti_temporary_name(w->path);
         if (!w->temporary) {
             lti_writer_abort(w);
             return LTI_NOMEM("opening a file");
@@ -106,12 +111,11 @@ lt_status lti_writer_add(lti_writer *w, const void *bytes, size_t n)
     return write_all(w->fd, w->path, bytes, n);
 }
 
-// Without this a crash could lose the new name. Some file systems refuse fsync of a directory: that is not an error.
-static lt_status sync_directory_of(const char *path)
+// Some file systems refuse fsync of a directory: that is not an error.
+lt_status lti_sync_directory_of(const char *path)
 {
-    char *dir = lti_strdup(path);
-    if (!dir)
-        return LTI_NOMEM("directory name");
+    char dir[PATH_MAX]; // no memory is asked for: what was renamed is there already
+    lti_format(dir, sizeof dir, "%s", path);
     char *slash = strrchr(dir, '/');
     if (slash)
         slash[slash == dir] = 0;
@@ -122,7 +126,6 @@ static lt_status sync_directory_of(const char *path)
             status = lti_errno_fail("sync", slash ? dir : ".");
         close(fd);
     }
-    lti_free(dir);
     return status;
 }
 
@@ -141,7 +144,7 @@ lt_status lti_writer_commit(lti_writer *w)
         } else {
             lti_free(w->temporary);
             w->temporary = NULL;
-            status = sync_directory_of(w->path);
+            status = lti_sync_directory_of(w->path);
         }
     }
     lti_writer_abort(w);

@@ -187,6 +187,6 @@ lt_status lt_dataset_export(const lt_dataset *ds, lt_dataset_format format, cons
     if (format == LT_DATASET_SAFETENSORS)
         return export_safetensors(ds, path);
     if (format == LT_DATASET_TAR)
-        return lt_dataset_pack(ds, path, LT_SHARD_SIZE);
+        return lt_dataset_pack(ds, path, LT_SHARD_SIZE, NULL);
     return format == LT_DATASET_CIFAR ? lt_dataset_export_cifar(ds, path) : export_png(ds, path);
 }

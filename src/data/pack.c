@@ -2,16 +2,23 @@
 //
 // A sample is ID.png and ID.cls. A folder gets train-000000.tar, train-000001.tar, ..., test-000000.tar; a single
 // archive holds train/ID.png and test/ID.png. `__classes__` in front of each archive names the classes, one a line;
-// WebDataset passes entries of such names over. Archives are written under a temporary name and depend on the images
-// alone.
+// WebDataset passes entries of such names over. Archives depend on the images alone. Part of a set would read as a
+// smaller one, so that a folder, like a file, is written under a temporary name and renamed when it is whole.
 #include "data/png_write.h"
 #include "data_impl.h"
 #include "lethe/dataset_info.h"
 #include <archive.h>
 #include <archive_entry.h>
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
+
+typedef struct packing {
+    const lt_dataset *ds;
+    int64_t shard_size;
+    const lt_interrupt_flag *stop;
+} packing;
 
 typedef struct shard { // being written
     lti_writer file;
@@ -104,11 +111,12 @@ static lt_status add_sample(const lt_dataset *ds, const lt_split_data *d, int64_
     return status == LT_OK ? shard_add(s, name, label, (size_t)n) : status;
 }
 
-static lt_status add_samples(const lt_dataset *ds, lt_split split, int64_t first, int64_t n, const char *prefix,
-                             shard *s)
+static lt_status add_samples(const packing *p, lt_split split, int64_t first, int64_t n, const char *prefix, shard *s)
 {
     for (int64_t i = first; i < first + n; i++) {
-        const lt_status status = add_sample(ds, &ds->split[split], i, prefix, s);
+        const lt_status status = lt_interrupted(p->stop)
+                                     ? LT_FAIL(LT_E_INTERRUPTED, "%s: interrupted, nothing was written", p->ds->spec)
+                                     : add_sample(p->ds, &p->ds->split[split], i, prefix, s);
         if (status != LT_OK) {
             shard_abort(s);
             return status;
@@ -117,66 +125,83 @@ static lt_status add_samples(const lt_dataset *ds, lt_split split, int64_t first
     return LT_OK;
 }
 
-static lt_status pack_file(const lt_dataset *ds, const char *path)
+static lt_status pack_file(const packing *p, const char *path)
 {
     shard s;
-    LT_TRY(shard_begin(ds, path, &s));
-    LT_TRY(add_samples(ds, LT_TRAIN, 0, ds->split[LT_TRAIN].n, "train/", &s));
-    LT_TRY(add_samples(ds, LT_TEST, 0, ds->split[LT_TEST].n, "test/", &s));
+    LT_TRY(shard_begin(p->ds, path, &s));
+    LT_TRY(add_samples(p, LT_TRAIN, 0, p->ds->split[LT_TRAIN].n, "train/", &s));
+    LT_TRY(add_samples(p, LT_TEST, 0, p->ds->split[LT_TEST].n, "test/", &s));
     return shard_end(&s);
 }
 
-static lt_status pack_split(const lt_dataset *ds, lt_split split, int64_t shard_size, const char *dir, lti_paths *made)
+static lt_status pack_split(const packing *p, lt_split split, const char *dir, lti_paths *made)
 {
-    const int64_t n = ds->split[split].n;
-    for (int64_t first = 0; first < n; first += shard_size) {
+    const int64_t n = p->ds->split[split].n, size = p->shard_size;
+    for (int64_t first = 0; first < n; first += size) {
         char name[64];
         shard s;
-        lti_format(name, sizeof name, "%s-%06lld.tar", split == LT_TRAIN ? "train" : "test",
-                   (long long)(first / shard_size));
+        lti_format(name, sizeof name, "%s-%06lld.tar", split == LT_TRAIN ? "train" : "test", (long long)(first / size));
         const char *path = lti_join(&made->arena, dir, name);
         if (!path)
             return LTI_NOMEM("path");
         LT_TRY(lti_paths_add(made, path));
-        LT_TRY(shard_begin(ds, path, &s));
-        LT_TRY(add_samples(ds, split, first, n - first < shard_size ? n - first : shard_size, "", &s));
+        LT_TRY(shard_begin(p->ds, path, &s));
+        LT_TRY(add_samples(p, split, first, n - first < size ? n - first : size, "", &s));
         LT_TRY(shard_end(&s));
     }
     return LT_OK;
 }
 
-// Shards that are there already would be read along.
+// A new folder, or an empty one, which a rename may replace.
 static lt_status check_folder(const char *dir)
 {
     lti_paths names;
     lt_status status = LT_OK;
+    if (!lti_is_dir(dir))
+        return LT_OK;
     LT_TRY(lti_list_dir(&(lti_open_args){.kind = "tar", .path = dir}, dir, &names));
-    for (int64_t i = 0; i < names.n && status == LT_OK; i++)
-        if (lti_is_shard_name(names.name[i])) {
-            status = LT_FAIL(LT_E_USAGE, "%s: expected a folder without archives, found %s", dir, names.name[i]);
-            lt_error_hint("name a new folder, or remove the old shards");
-        }
+    if (names.n > 0) {
+        LT_FAIL(LT_E_USAGE, "%s: expected a new or an empty folder, found %s in it", dir, names.name[0]);
+        status = lt_error_hint("name a new folder, or remove what is in it");
+    }
     lti_paths_clear(&names);
     return status;
 }
 
-static lt_status pack_folder(const lt_dataset *ds, const char *dir, int64_t shard_size)
+static lt_status fill_folder(const packing *p, const char *dir, const char *temporary)
 {
     lti_paths made = {0};
-    LT_TRY(lt_make_dirs(dir));
-    LT_TRY(check_folder(dir));
-    lt_status status = LT_OK;
+    lt_status status = lt_make_dirs(temporary);
     for (int split = 0; split < 2 && status == LT_OK; split++)
-        status = pack_split(ds, (lt_split)split, shard_size, dir, &made);
-    for (int64_t i = 0; i < made.n && status != LT_OK; i++)
-        unlink(made.name[i]); // half a set looks like a whole one
+        status = pack_split(p, (lt_split)split, temporary, &made);
+    if (status == LT_OK)
+        status = rename(temporary, dir) == 0 ? lti_sync_directory_of(dir) : lti_errno_fail("write", dir);
+    if (status != LT_OK) {
+        for (int64_t i = 0; i < made.n; i++)
+            unlink(made.name[i]);
+        rmdir(temporary);
+    }
     lti_paths_clear(&made);
     return status;
 }
 
-lt_status lt_dataset_pack(const lt_dataset *ds, const char *path, int64_t shard_size)
+static lt_status pack_folder(const packing *p, const char *path)
 {
-    const size_t n = strlen(path);
+    char *dir = lti_strdup(path);
+    for (size_t n = dir ? strlen(dir) : 0; n > 1 && dir[n - 1] == '/'; n--)
+        dir[n - 1] = '\0';
+    char *temporary = dir ? lti_temporary_name(dir) : NULL;
+    lt_status status = temporary ? check_folder(dir) : LTI_NOMEM("path");
+    if (status == LT_OK)
+        status = fill_folder(p, dir, temporary);
+    lti_free(temporary);
+    lti_free(dir);
+    return status;
+}
+
+lt_status lt_dataset_pack(const lt_dataset *ds, const char *path, int64_t shard_size, const lt_interrupt_flag *stop)
+{
+    const packing p = {ds, shard_size, stop};
     if (ds->steps)
         return LT_FAIL(LT_E_UNSUPPORTED, "%s: event recordings are not written as shards of pictures", ds->spec);
     if (ds->c != 1 && ds->c != 3)
@@ -186,6 +211,5 @@ lt_status lt_dataset_pack(const lt_dataset *ds, const char *path, int64_t shard_
     for (int k = 0; k < ds->n_classes; k++)
         if (strchr(ds->class_names[k], '\n'))
             return LT_FAIL(LT_E_UNSUPPORTED, "%s: the name of class %d has a line break", ds->spec, k);
-    return n > 4 && !strcmp(path + n - 4, ".tar") && !lti_is_dir(path) ? pack_file(ds, path)
-                                                                       : pack_folder(ds, path, shard_size);
+    return lti_ends_with(path, ".tar") && !lti_is_dir(path) ? pack_file(&p, path) : pack_folder(&p, path);
 }

@@ -152,7 +152,7 @@ run 0 data pack synthetic,train=50,test=50 --out shards --shard-size 20
 run 0 data verify tar:shards --digest "$digest"
 run 0 data export synthetic,train=50,test=50 --format tar --out exported.tar
 cmp -s exported.tar converted.tar || fail "export --format tar and convert to .tar differ"
-error 2 "without archives" data pack synthetic,train=50,test=50 --out shards
+error 2 "a new or an empty folder" data pack synthetic,train=50,test=50 --out shards
 error 2 "data pack: --out is missing" data pack synthetic
 error 2 "writes tar" data pack synthetic --format npz --out other
 error 2 "expected one of list" data infoo

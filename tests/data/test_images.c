@@ -478,16 +478,16 @@ static void packed_shards(void **state)
     static uint8_t grey[3 * 6];
     static const int32_t y[3] = {0, 2, 0};
     lt_dataset *ds = must_open("synthetic:train=53,test=20"), *small;
-    assert_ok(lt_dataset_pack(ds, in_scratch("packed"), 25));
+    assert_ok(lt_dataset_pack(ds, in_scratch("packed"), 25, NULL));
     assert_true(lti_is_file(in_scratch("packed/train-000002.tar")) &&
                 lti_is_file(in_scratch("packed/test-000000.tar")));
     assert_false(lti_is_file(in_scratch("packed/train-000003.tar")));
     check_packed(ds, spec_of("tar", "packed", ""));
-    assert_fails(LT_E_USAGE, "packed: expected a folder without archives, found test-000000.tar",
-                 lt_dataset_pack(ds, in_scratch("packed"), 25));
+    assert_fails(LT_E_USAGE, "packed: expected a new or an empty folder, found test-000000.tar in it",
+                 lt_dataset_pack(ds, in_scratch("packed"), 25, NULL));
     assert_ok(lt_dataset_export(ds, LT_DATASET_TAR, in_scratch("packed.tar")));
     check_packed(ds, spec_of("tar", "packed.tar", ""));
-    assert_ok(lt_dataset_pack(ds, in_scratch("again.tar"), 1)); // the same bytes
+    assert_ok(lt_dataset_pack(ds, in_scratch("again.tar"), 1, NULL)); // the same bytes
     char *one, *two;
     size_t n, m;
     assert_ok(lt_read_file(in_scratch("packed.tar"), 1 << 24, &one, &n));
@@ -501,15 +501,15 @@ static void packed_shards(void **state)
         grey[k] = (uint8_t)(37 * k);
     // grey, and of four classes two without a sample
     assert_ok(lt_dataset_from_arrays(1, 2, 3, 4, 3, grey, y, 1, grey, y, &small));
-    assert_ok(lt_dataset_pack(small, in_scratch("grey.tar"), 10));
+    assert_ok(lt_dataset_pack(small, in_scratch("grey.tar"), 10, NULL));
     check_packed(small, spec_of("tar", "grey.tar", ""));
     lt_dataset_close(small);
     ds = must_open("moving-glyphs:train=2,test=2");
     assert_fails(LT_E_UNSUPPORTED, "event recordings are not written as shards",
-                 lt_dataset_pack(ds, in_scratch("events.tar"), 10));
+                 lt_dataset_pack(ds, in_scratch("events.tar"), 10, NULL));
     lt_dataset_close(ds);
     assert_ok(lt_dataset_from_arrays(2, 1, 3, 3, 3, grey, y, 1, grey, y, &small));
-    assert_fails(LT_E_SHAPE, "1 or 3 channels, not 2", lt_dataset_pack(small, in_scratch("two.tar"), 10));
+    assert_fails(LT_E_SHAPE, "1 or 3 channels, not 2", lt_dataset_pack(small, in_scratch("two.tar"), 10, NULL));
     lt_dataset_close(small);
 }
 
@@ -521,7 +521,7 @@ static void a_pack_that_fails_leaves_nothing(void **state)
     for (int64_t k = 1; status != LT_OK; k++) {
         assert_true(k < 2000);
         lti_alloc_fail_at(k);
-        status = lt_dataset_pack(ds, in_scratch("fail"), 3);
+        status = lt_dataset_pack(ds, in_scratch("fail"), 3, NULL);
         lti_alloc_fail_at(0);
         lti_paths left;
         if (status == LT_OK || !lti_is_dir(in_scratch("fail")))
@@ -532,6 +532,26 @@ static void a_pack_that_fails_leaves_nothing(void **state)
         lti_paths_clear(&left);
     }
     check_packed(ds, spec_of("tar", "fail", ""));
+    lt_dataset_close(ds);
+}
+
+static void an_interrupted_pack_leaves_nothing(void **state)
+{
+    (void)state;
+    lt_dataset *ds = must_open("synthetic:train=6,test=2");
+    lt_interrupt_flag stop = 0;
+    lti_paths left;
+    assert_ok(lt_make_dirs(in_scratch("stopped/empty")));
+    lt_interrupt(&stop);
+    assert_fails(LT_E_INTERRUPTED, "interrupted, nothing was written",
+                 lt_dataset_pack(ds, in_scratch("stopped/new/"), 3, &stop));
+    assert_fails(LT_E_INTERRUPTED, "interrupted", lt_dataset_pack(ds, in_scratch("stopped/one.tar"), 3, &stop));
+    assert_ok(lti_list_dir(&(lti_open_args){.kind = "tar"}, in_scratch("stopped"), &left));
+    assert_int_equal(left.n, 1);
+    assert_string_equal(left.name[0], "empty");
+    lti_paths_clear(&left);
+    assert_ok(lt_dataset_pack(ds, in_scratch("stopped/empty"), 3, NULL));
+    check_packed(ds, spec_of("tar", "stopped/empty", ""));
     lt_dataset_close(ds);
 }
 
@@ -574,6 +594,7 @@ int main(void)
         cmocka_unit_test(tiny_imagenet),
         cmocka_unit_test(packed_shards),
         cmocka_unit_test(a_pack_that_fails_leaves_nothing),
+        cmocka_unit_test(an_interrupted_pack_leaves_nothing),
         cmocka_unit_test(classes_named_in_shards),
         cmocka_unit_test(bad_annotations),
         cmocka_unit_test(class_folders_in_a_tar),
