@@ -301,12 +301,11 @@ lt_status lt_tensor_file_open(const char *path, lt_tensor_file **file)
     }
     if (!memcmp(head + 257, "ustar", 5))
         return LT_FAIL(LT_E_FORMAT, "%s: expected a checkpoint, found a tar archive: unpack it first", path);
-    const size_t length = strlen(path);
-    if (length > 4 && !strcmp(path + length - 4, ".npz"))
+    if (lti_ends_with(path, ".npz"))
         return LT_FAIL(LT_E_FORMAT, "%s: expected an .npz archive, found %s", path,
                        n ? "other bytes" : "an empty file");
     const bool is_onnx = lti_onnx_begins(head, n < sizeof head ? n : sizeof head);
-    if (!is_onnx && length > 5 && !strcmp(path + length - 5, ".onnx"))
+    if (!is_onnx && lti_ends_with(path, ".onnx"))
         return LT_FAIL(LT_E_FORMAT, "%s: expected an ONNX model, found %s", path, n ? "other bytes" : "an empty file");
     char *bytes;
     LT_TRY(lt_read_file(path, MAX_FILE_BYTES, &bytes, &n));

@@ -156,16 +156,10 @@ bool lt_is_receipt(const char *path)
     return first == '{' || first == '<';
 }
 
-static bool ends_with(const char *text, const char *end)
-{
-    const size_t n = strlen(text), m = strlen(end);
-    return n >= m && !strcmp(text + n - m, end);
-}
-
 lt_status lt_receipt_format_of(const char *path, lt_receipt_format *format)
 {
-    const bool html = ends_with(path, ".html");
-    if (!html && !ends_with(path, ".json"))
+    const bool html = lti_ends_with(path, ".html");
+    if (!html && !lti_ends_with(path, ".json"))
         return LT_FAIL(LT_E_USAGE, "--out: expected a name that ends with .html or .json, found '%s'", path);
     *format = html ? LT_RECEIPT_HTML : LT_RECEIPT_JSON;
     return LT_OK;

@@ -6,9 +6,7 @@
 
 static lt_status write_tensors(const char *path, const lt_tensor *list, int n)
 {
-    const size_t n_path = strlen(path);
-    const bool is_npz = n_path > 4 && !strcmp(path + n_path - 4, ".npz");
-    return is_npz ? lt_npz_write(path, list, n) : lt_torch_write(path, list, n);
+    return lti_ends_with(path, ".npz") ? lt_npz_write(path, list, n) : lt_torch_write(path, list, n);
 }
 
 // list: in the arena, room for all tensors of the model.

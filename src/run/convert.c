@@ -9,12 +9,6 @@
 #include <string.h>
 #include <sys/stat.h>
 
-static bool has_suffix(const char *path, const char *suffix)
-{
-    const size_t n = strlen(path), k = strlen(suffix);
-    return n > k && !strcmp(path + n - k, suffix);
-}
-
 typedef lt_status write_fn(const lt_model *model, const char *path);
 
 static write_fn *find_writer(const char *path)
@@ -25,7 +19,7 @@ static write_fn *find_writer(const char *path)
     } writers[] = {{".safetensors", lt_model_save}, {".pth", lt_model_export},       {".pt", lt_model_export},
                    {".npz", lt_model_export},       {".onnx", lt_model_export_onnx}, {".nir", lt_nir_export}};
     for (size_t i = 0; i < sizeof writers / sizeof *writers; i++)
-        if (has_suffix(path, writers[i].suffix))
+        if (lti_ends_with(path, writers[i].suffix))
             return writers[i].write;
     return NULL;
 }
