@@ -8,17 +8,9 @@ static void parse_as_graph(const uint8_t *bytes, size_t n)
 {
     uint8_t head[16] = {0x08, 7, 0x3a};
     size_t used = 3;
-    lt_tensor_file *file;
     for (size_t left = n; used == 3 || left; left >>= 7)
         head[used++] = (uint8_t)((left & 127) | (left > 127 ? 128 : 0));
-    uint8_t *model = malloc(used + n);
-    if (!model)
-        return;
-    memcpy(model, head, used);
-    if (n)
-        memcpy(model + used, bytes, n);
-    fuzz_check_tensors(lt_onnx_parse(model, used + n, "fuzz", &file), file);
-    free(model);
+    fuzz_parse_after(head, used, bytes, n, lt_onnx_parse);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n)

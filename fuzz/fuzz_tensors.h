@@ -34,4 +34,20 @@ static inline void fuzz_check_tensors(lt_status status, lt_tensor_file *file)
             abort();
     lt_tensor_file_close(file);
 }
+
+// The bytes behind a beginning that a fuzzer would take long to find.
+typedef lt_status fuzz_tensors_fn(const void *bytes, size_t n, const char *label, lt_tensor_file **file);
+static inline void fuzz_parse_after(const void *head, size_t n_head, const uint8_t *bytes, size_t n,
+                                    fuzz_tensors_fn *parse)
+{
+    lt_tensor_file *file;
+    char *whole = malloc(n_head + n);
+    if (!whole)
+        return;
+    memcpy(whole, head, n_head);
+    if (n)
+        memcpy(whole + n_head, bytes, n);
+    fuzz_check_tensors(parse(whole, n_head + n, "fuzz", &file), file);
+    free(whole);
+}
 #endif

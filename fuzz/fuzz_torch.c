@@ -5,21 +5,6 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n);
 
-// The magic number would take long to find.
-static void parse_after_head(const uint8_t *bytes, size_t n)
-{
-    static const char head[] = "\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19.\x80\x02M\xe9\x03.\x80\x02}.";
-    lt_tensor_file *file;
-    char *whole = malloc(n + sizeof head);
-    if (!whole)
-        return;
-    memcpy(whole, head, sizeof head - 1);
-    if (n)
-        memcpy(whole + sizeof head - 1, bytes, n);
-    fuzz_check_tensors(lt_torch_stream_parse(whole, n + sizeof head - 1, "fuzz", &file), file);
-    free(whole);
-}
-
 static void parse_as_zip(const uint8_t *bytes, uint32_t n)
 {
     static const uint8_t elements[16] = {0, 0, 0x80, 0x3f};
@@ -36,11 +21,12 @@ static void parse_as_zip(const uint8_t *bytes, uint32_t n)
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n)
 {
+    static const char head[] = "\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19.\x80\x02M\xe9\x03.\x80\x02}.";
     lt_tensor_file *file;
     if (n > 1 << 20)
         return 0;
     fuzz_check_tensors(lt_torch_stream_parse(bytes, n, "fuzz", &file), file);
-    parse_after_head(bytes, n);
+    fuzz_parse_after(head, sizeof head - 1, bytes, n, lt_torch_stream_parse); // the magic number is long
     parse_as_zip(bytes, (uint32_t)n);
     return 0;
 }
