@@ -5,7 +5,7 @@
 // most four bytes may lie in its tag. MATLAB stores numbers in the smallest type that holds them all, whatever their
 // class. Every length is checked before it is followed, and the checksum of a compressed variable after it was read:
 // why that is done here and not by a library, docs/decisions/0019-matlab-files.md says.
-#include "data_impl.h"
+#include "data/mat.h"
 #include <stdio.h>
 #include <string.h>
 

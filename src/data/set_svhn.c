@@ -4,6 +4,7 @@
 // Each is a MATLAB file of X, (32,32,3,N) bytes with the first dimension running fastest, and y, (N,1) with 10 for the
 // digit 0. The pixels of an image lie together, so they are read straight to their place and turned there, plane by
 // plane. With extra=1 its images follow those of the training split, and are numbered on.
+#include "data/mat.h"
 #include "data_impl.h"
 #include <stdio.h>
 #include <string.h>
