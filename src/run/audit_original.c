@@ -27,8 +27,10 @@ static lt_status measure_signals(const lti_original_spec *spec, lti_original *o)
     lt_signals *s;
     LT_TRY(open_signals(spec, &s));
     const lt_signals *target = spec->of->unlearned.audited->signals;
-    lt_status status = spec->of_signals ? lt_signals_match(target, spec->name, s) : LT_OK;
-    if (status == LT_OK && !lt_signals_same_samples(target, s))
+    lt_status status = LT_OK;
+    if (spec->of_signals)
+        status = lt_signals_match(target, spec->name, s);
+    else if (!lt_signals_same_samples(target, s))
         status = LT_FAIL(LT_E_FORMAT, "%s: expected outputs on the samples of %s, found others", spec->name,
                          spec->of->unlearned.name);
     if (status != LT_OK) {

@@ -347,7 +347,7 @@ void lt_quantize_record_clear(lt_quantize_record *record)
 
 // ---- defaults
 
-static const char from_here[] = "quantize"; // origin of what the user did not give
+static const char default_origin[] = "quantize"; // of values that the user did not give
 
 #define RATE_SUM 15.0 // what weights need to reach other levels, and no more [QAT 1.5]
 #define LEAST_RATE 0.01
@@ -355,9 +355,9 @@ static const char from_here[] = "quantize"; // origin of what the user did not g
 
 lt_status lt_quantize_train_defaults(lt_optset *set)
 {
-    LT_TRY(lt_optset_set(set, "train.epochs", "15", from_here));
-    LT_TRY(lt_optset_set(set, "train.lr", "0.05", from_here));
-    return lt_optset_set(set, "train.weight_decay", "1e-4", from_here);
+    LT_TRY(lt_optset_set(set, "train.epochs", "15", default_origin));
+    LT_TRY(lt_optset_set(set, "train.lr", "0.05", default_origin));
+    return lt_optset_set(set, "train.weight_decay", "1e-4", default_origin);
 }
 
 // Of all steps, at a largest rate of 1.
@@ -379,9 +379,9 @@ lt_status lt_quantize_default_rate(const lt_dataset *ds, const lt_quant_cfg *qua
     const char *value, *origin;
     char text[LT_OPTION_TEXT_MAX];
     LT_TRY(lt_optset_get(set, "train.lr", &value, &origin));
-    if (strcmp(origin, from_here) != 0 || quant->device.fault_rate > 0)
+    if (strcmp(origin, default_origin) != 0 || quant->device.fault_rate > 0)
         return LT_OK;
     const double rate = RATE_SUM / sum_of_factors(ds, train); // infinite without a step
     lti_format(text, sizeof text, "%.2g", fmax(LEAST_RATE, fmin(rate, LARGEST_RATE)));
-    return lt_optset_set(set, "train.lr", text, from_here);
+    return lt_optset_set(set, "train.lr", text, default_origin);
 }
