@@ -75,10 +75,11 @@ LT_API lt_val lt_param(lt_graph *g, const char *name, lt_shape shape);          
 LT_API lt_val lt_state(lt_graph *g, const char *name, lt_shape shape); // kept with the model, not trained
 #define LT_SHAPE(...) ((lt_shape){(int)(sizeof((int64_t[]){__VA_ARGS__}) / sizeof(int64_t)), {__VA_ARGS__}})
 
-// ---- ops. Dims: x (N,C,H,W), y (N,K,H',W'), H' = floor((H + 2 pad - R) / stride) + 1.
+// ---- ops. Dims: x (N,C,H,W), y (N,K,H',W'), H' = floor((H + 2 pad - dilation (R - 1) - 1) / stride) + 1.
 typedef struct lt_conv_attr {
     int32_t stride, pad, groups; // groups: 0 or 1 = one; more run on the reference kernels
     lt_pad_mode pad_mode;        // circular and reflect become a pad2d node and a convolution without padding
+    int32_t dilation;            // pixels from one tap of the filter to the next; 0 or 1 = neighbours
 } lt_conv_attr;
 LT_API lt_val lt_conv2d(lt_graph *g, lt_val x, lt_val w, lt_val bias,
                         lt_conv_attr attr); // w (K,C/groups,R,S); bias (K) or LT_NONE

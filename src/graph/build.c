@@ -9,7 +9,10 @@ lt_val lt_conv2d(lt_graph *g, lt_val x, lt_val w, lt_val bias, lt_conv_attr attr
         x = lt_pad2d(g, x, attr.pad, attr.pad_mode);
         attr.pad = 0;
     }
-    lt_attr a = {.stride = attr.stride, .pad = attr.pad, .groups = attr.groups ? attr.groups : 1};
+    lt_attr a = {.stride = attr.stride,
+                 .pad = attr.pad,
+                 .groups = attr.groups ? attr.groups : 1,
+                 .dilation = attr.dilation ? attr.dilation : 1};
     return LTI_EMIT(g, conv2d, &a, x, w, bias);
 }
 

@@ -13,7 +13,7 @@ enum { LT_NODE_MAX_IN = 8, LT_NODE_MAX_OUT = 4 };
 
 // One flat attribute record for all ops; an op documents which fields it reads.
 typedef struct lt_attr {
-    int32_t stride, pad, groups, kernel;
+    int32_t stride, pad, groups, kernel, dilation;
     lt_pad_mode pad_mode;
     bool relu;   // fused max(0, .) at the end (bn, add, conv2d); its gradient op masks dy where y <= 0
     bool masked; // conv2d_dx of four inputs: the other gradient is 0 already where the mask makes it so

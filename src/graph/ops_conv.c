@@ -16,9 +16,9 @@ static lt_status conv_shape(const char *op, const lt_attr *a, const lt_shape *x,
     if (a->groups < 1 || w->dim[0] % a->groups != 0)
         return LT_FAIL(LT_E_SHAPE, "%s: %d groups, expected a divisor of the %lld output channels", op, (int)a->groups,
                        (long long)w->dim[0]);
-    if (a->stride < 1 || a->pad < 0)
-        return LT_FAIL(LT_E_SHAPE, "%s: stride %d and padding %d, expected stride >= 1 and padding >= 0", op,
-                       (int)a->stride, (int)a->pad);
+    if (a->stride < 1 || a->pad < 0 || a->dilation < 1)
+        return LT_FAIL(LT_E_SHAPE, "%s: stride %d, padding %d and dilation %d, expected at least 1, 0 and 1", op,
+                       (int)a->stride, (int)a->pad, (int)a->dilation);
     if (x->dim[1] != w->dim[1] * a->groups)
         return LT_FAIL(LT_E_SHAPE, "%s: x has %lld channels, w expects %lld", op, (long long)x->dim[1],
                        (long long)(w->dim[1] * a->groups));
@@ -26,9 +26,9 @@ static lt_status conv_shape(const char *op, const lt_attr *a, const lt_shape *x,
     y->dim[0] = x->dim[0];
     y->dim[1] = w->dim[0];
     for (int i = 2; i < 4; i++) {
-        int64_t room = x->dim[i] + 2 * (int64_t)a->pad - w->dim[i];
+        const int64_t span = a->dilation * (w->dim[i] - 1) + 1, room = x->dim[i] + 2 * (int64_t)a->pad - span;
         if (room < 0)
-            return LT_FAIL(LT_E_SHAPE, "%s: filter of %lld does not fit into %lld + 2*%d", op, (long long)w->dim[i],
+            return LT_FAIL(LT_E_SHAPE, "%s: filter of %lld does not fit into %lld + 2*%d", op, (long long)span,
                            (long long)x->dim[i], (int)a->pad);
         y->dim[i] = room / a->stride + 1;
     }

@@ -85,6 +85,7 @@ static lt_status apply_gram(lti_clip_target *t, const lti_clip_call *call, bool 
 typedef struct fourier {
     const lt_conv_bound_in *in;
     int64_t k, c, r, s, n[2], f[2]; // kernel; image size; frequencies of the output
+    int64_t dilation;
     double clip;
     double *out;                          // (K,C,R,S)
     double *a;                            // (2, K, columns): the stacked symbol
@@ -104,8 +105,8 @@ static void stack_symbol(fourier *q, int64_t f0, int64_t f1)
             double re = 0, im = 0;
             for (int64_t t = 0; t < per; t++) {
                 const double v = q->in->weight[(k * q->c + c) * per + t];
-                const int64_t row = t / q->s;
-                const double phase = w0 * (double)row + w1 * (double)(t % q->s);
+                const int64_t row = t / q->s * q->dilation, column = t % q->s * q->dilation;
+                const double phase = w0 * (double)row + w1 * (double)column;
                 re += v * cos(phase);
                 im += v * sin(phase);
             }
@@ -161,8 +162,8 @@ static void add_back(fourier *q, int64_t f0, int64_t f1)
             const double w0 = 2 * M_PI * (double)turn / (double)q->n[0];
             const double w1 = 2 * M_PI * (double)(f1 + alias % st * q->f[1]) / (double)q->n[1];
             for (int64_t t = 0; t < per; t++) {
-                const int64_t row = t / q->s;
-                const double phase = w0 * (double)row + w1 * (double)(t % q->s);
+                const int64_t row = t / q->s * q->dilation, column = t % q->s * q->dilation;
+                const double phase = w0 * (double)row + w1 * (double)column;
                 q->out[(i * q->c + c) * per + t] += scale * (re * cos(phase) + im * sin(phase));
             }
         }
@@ -202,6 +203,7 @@ static lt_status apply_fourier(lti_clip_target *t, const lti_clip_call *call, bo
                  .c = s.dim[1],
                  .r = s.dim[2],
                  .s = s.dim[3],
+                 .dilation = in.attr.dilation > 1 ? in.attr.dilation : 1,
                  .n = {in.height, in.width},
                  .f = {in.height / st, in.width / st},
                  .clip = t->target};

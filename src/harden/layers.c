@@ -44,14 +44,15 @@ static lt_status push_conv(finder *f, int32_t i)
     const lt_graph *g = f->g;
     const lt_node *n = &g->node[i];
     const int32_t before = g->value[n->in[0]].node;
-    lti_layer l = {.kind = LT_LAYER_CONV,
-                   .from = n->in[0],
-                   .to = n->out[0],
-                   .weight = n->in[1],
-                   .conv = i,
-                   .bn = -1,
-                   .other = -1,
-                   .attr = {.stride = n->attr.stride, .pad = n->attr.pad, .groups = n->attr.groups}};
+    lti_layer l = {
+        .kind = LT_LAYER_CONV,
+        .from = n->in[0],
+        .to = n->out[0],
+        .weight = n->in[1],
+        .conv = i,
+        .bn = -1,
+        .other = -1,
+        .attr = {.stride = n->attr.stride, .pad = n->attr.pad, .groups = n->attr.groups, .dilation = n->attr.dilation}};
     const char *name = g->value[l.weight].name;
     if (before >= 0 && g->node[before].op == &lt_op_pad2d && n->attr.pad == 0) {
         l.from = g->node[before].in[0];

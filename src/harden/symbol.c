@@ -110,10 +110,22 @@ static void split_symmetric(symbol *s)
     }
 }
 
+static int common_divisor(int a, int b)
+{
+    return b ? common_divisor(b, a % b) : a;
+}
+
+// The stride of the convolution without dilation that has the same symbol, at other frequencies: taps d (a - a') apart
+// meet where that is a multiple of the stride s, which is where a - a' is a multiple of s / gcd(s, d) [SPECTRA 6].
+static int stride_in_taps(const lt_conv_attr *a)
+{
+    return a->stride / common_divisor(a->stride, a->dilation > 1 ? a->dilation : 1);
+}
+
 static lt_status make_symbol(const lt_conv_bound_in *in, int64_t group, symbol *s)
 {
     const int64_t per = in->shape.dim[0] / in->attr.groups, c = in->shape.dim[1];
-    const int st = in->attr.stride;
+    const int st = stride_in_taps(&in->attr);
     taps t;
     *s = (symbol){.degree = {-1, -1}};
     LT_TRY(arrange(in, group, st == 1 && c < per, &t)); // of a strided map only the output side stays small
@@ -364,6 +376,7 @@ static lt_status bound_group(const lt_conv_bound_in *in, int64_t group, double *
 lt_status lt_conv_upper_bound(const lt_conv_bound_in *in, double *upper, const char **by)
 {
     const lt_conv_attr *a = &in->attr;
+    const int64_t span = a->dilation > 1 ? a->dilation : 1;
     *upper = (double)NAN;
     *by = "none";
     if (in->shape.n_dims != 4 || a->groups < 1 || a->stride < 1 || in->n_threads < 1)
@@ -371,7 +384,7 @@ lt_status lt_conv_upper_bound(const lt_conv_bound_in *in, double *upper, const c
     if (a->pad_mode == LT_PAD_REFLECT && a->pad > 0)
         return LT_OK;
     if (a->pad_mode == LT_PAD_CIRCULAR && // more outputs than pixels: some rows would count twice
-        (2 * a->pad > in->shape.dim[2] - 1 || 2 * a->pad > in->shape.dim[3] - 1))
+        (2 * a->pad > span * (in->shape.dim[2] - 1) || 2 * a->pad > span * (in->shape.dim[3] - 1)))
         return LT_OK;
     for (int64_t i = 0; i < lti_shape_count(&in->shape); i++)
         if (!isfinite(in->weight[i]))

@@ -59,7 +59,8 @@ static lt_status write_conv(writer *w, const lt_node *n)
                                   LTI_ONNX_INTS("strides", 2, a->stride, a->stride),
                                   LTI_ONNX_INTS("pads", 4, a->pad, a->pad, a->pad, a->pad),
                                   LTI_ONNX_INT("group", a->groups > 1 ? a->groups : 1),
-                                  {0}};
+                                  LTI_ONNX_INTS(a->dilation > 1 ? "dilations" : NULL, 2, a->dilation, a->dilation),
+                                  {0}}; // one without dilation ends before it
     put_op(w, "Conv", n, n->n_in, attr);
     return LT_OK;
 }

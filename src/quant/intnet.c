@@ -317,6 +317,9 @@ static lt_status walk_weights(lti_int_builder *b, const lt_node *n)
     y->offset = lti_int_alloc(b, y->k, sizeof *y->offset);
     if (!y->offset)
         return LTI_NOMEM("factors");
+    if (conv && n->attr.dilation > 1)
+        return LT_FAIL(LT_E_UNSUPPORTED, "%s: integer networks have no dilated convolutions, found a dilation of %d",
+                       w.name, (int)n->attr.dilation);
     const lti_qtensor *t = quantized(b, w.slab_offset);
     int64_t rsc[3] = {r, s, x->k};
     LT_TRY(t ? quantized_terms(b, t, &w, rsc, y) : float_term(b, &w, rsc, y));

@@ -99,11 +99,13 @@ static lt_status plan_of(meter *t, const lt_env *env, int64_t batch)
 }
 
 // Outputs along one axis that read input position i.
-static int64_t reach(int64_t i, int64_t n_out, int64_t kernel, int32_t stride, int32_t pad)
+static int64_t reach(int64_t i, int64_t n_out, int64_t kernel, const lt_attr *a)
 {
     int64_t n = 0;
-    for (int64_t o = 0; o < n_out; o++)
-        n += i + pad >= o * stride && i + pad < o * stride + kernel;
+    for (int64_t o = 0; o < n_out; o++) {
+        const int64_t from = i + a->pad - o * a->stride;
+        n += from >= 0 && from % a->dilation == 0 && from / a->dilation < kernel;
+    }
     return n;
 }
 
@@ -114,8 +116,8 @@ static double fan_out(const meter *t, const measured *m, int64_t h, int64_t w)
     if (n->op == &lt_op_linear)
         return (double)k->dim[0];
     const int64_t of_group = k->dim[0] / (n->attr.groups ? n->attr.groups : 1);
-    return (double)of_group * (double)reach(h, y->dim[2], k->dim[2], n->attr.stride, n->attr.pad) *
-           (double)reach(w, y->dim[3], k->dim[3], n->attr.stride, n->attr.pad);
+    return (double)of_group * (double)reach(h, y->dim[2], k->dim[2], &n->attr) *
+           (double)reach(w, y->dim[3], k->dim[3], &n->attr);
 }
 
 // Multiply-adds of a layer for one row.

@@ -11,7 +11,7 @@ typedef struct lti_nir_node {
     lt_shape weight_shape;                       // of Conv2d (K,C,R,S) and Affine (K,C); n_dims 0 = none
     float *weight, *bias;                        // owned; bias (K)
     lt_shape shape; // without rows: Input, Output, neurons; the input of Flatten and Conv2d
-    int32_t kernel[2], stride[2], pad[2], groups;
+    int32_t kernel[2], stride[2], pad[2], dilation[2], groups;
     double tau, r, threshold, reset; // neurons: one value for all
     char neuron[LTI_NIR_TEXT];       // metadata: the name of the semantics; "" = none
 } lti_nir_node;

@@ -95,7 +95,7 @@ static int write_parameters(hid_t g, const lti_nir_node *n)
                   put_floats(g, "bias", &(lt_shape){1, {n->weight_shape.dim[0]}}, n->bias);
     if (!strcmp(n->type, "Conv2d"))
         failed |= put_ints(g, "input_shape", 2, &n->shape.dim[1]) || put_pair(g, "stride", n->stride) ||
-                  put_pair(g, "padding", n->pad) || put_pair(g, "dilation", (const int32_t[]){1, 1}) ||
+                  put_pair(g, "padding", n->pad) || put_pair(g, "dilation", n->dilation) ||
                   put_ints(g, "groups", 0, &groups);
     else if (!strcmp(n->type, "AvgPool2d"))
         failed |=

@@ -108,6 +108,7 @@ static lt_status write_conv(writer *w, const lt_node *n)
     for (int i = 0; i < 2; i++) {
         node->stride[i] = n->attr.stride;
         node->pad[i] = n->attr.pad;
+        node->dilation[i] = n->attr.dilation;
     }
     node->groups = n->attr.groups ? n->attr.groups : 1;
     return add_weights(w, n, node);

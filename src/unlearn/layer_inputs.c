@@ -27,14 +27,15 @@ static void copy_patch(const collector *c, const float *map, const lt_shape *s, 
     for (int64_t ch = 0; ch < n_c; ch++)
         for (int kh = 0; kh < l->kernel; kh++)
             for (int kw = 0; kw < l->kernel; kw++) {
-                const int64_t y = oh * l->stride + kh - l->pad, x = ow * l->stride + kw - l->pad;
+                const int64_t y = oh * l->stride + kh * l->dilation - l->pad,
+                              x = ow * l->stride + kw * l->dilation - l->pad;
                 *out++ = y >= 0 && y < h && x >= 0 && x < w ? map[(ch * h + y) * w + x] : 0.0f;
             }
 }
 
 static int64_t out_side(const lti_layer *l, int64_t side)
 {
-    return (side + 2 * l->pad - l->kernel) / l->stride + 1;
+    return (side + 2 * l->pad - l->dilation * (l->kernel - 1) - 1) / l->stride + 1;
 }
 
 static int64_t patches_of(const collector *c, const lt_shape *s)

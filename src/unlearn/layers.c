@@ -20,6 +20,7 @@ int lti_model_layers(const lt_model *model, lti_layer *layer, int max)
                                    .w = node->in[1],
                                    .stride = conv ? node->attr.stride : 1,
                                    .pad = conv ? node->attr.pad : 0,
+                                   .dilation = conv ? node->attr.dilation : 1,
                                    .groups = conv ? node->attr.groups : 1,
                                    .offset = info.slab_offset,
                                    .n_out = info.shape.dim[0],

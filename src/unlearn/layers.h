@@ -6,11 +6,11 @@
 
 typedef struct lti_layer {
     bool conv;
-    lt_val x, w;             // input; weight, a parameter: (K,C/groups,R,S) or (K,C)
-    int stride, pad, groups; // of a convolution
-    int64_t offset;          // of the weight in the parameter slab
-    int64_t n_out, n_in;     // the weight as a matrix: K rows of C/groups R S
-    int kernel;              // R = S
+    lt_val x, w;                       // input; weight, a parameter: (K,C/groups,R,S) or (K,C)
+    int stride, pad, dilation, groups; // of a convolution
+    int64_t offset;                    // of the weight in the parameter slab
+    int64_t n_out, n_in;               // the weight as a matrix: K rows of C/groups R S
+    int kernel;                        // R = S
 } lti_layer;
 // layer: room for max. Returns how many there are; at most max are written.
 int lti_model_layers(const lt_model *model, lti_layer *layer, int max);

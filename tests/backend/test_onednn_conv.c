@@ -9,7 +9,7 @@ static void check_conv(int64_t n, int64_t c, int64_t k, int64_t h, int64_t w, in
 {
     const int64_t oh = (h + 2 * pad - r) / stride + 1, ow = (w + 2 * pad - r) / stride + 1;
     const lt_arg x = image(n, c, h, w), f = filter(k, c, r, r), y = image(n, k, oh, ow), b = vector(k);
-    const lt_attr a = {.stride = stride, .pad = pad, .groups = 1};
+    const lt_attr a = {.stride = stride, .pad = pad, .groups = 1, .dilation = 1};
     lt_attr relu = a, dx = a, dw = a;
     relu.relu = true;
     dx.shape = x.shape;
@@ -45,7 +45,7 @@ static void test_same_bits(void **state)
 {
     (void)state;
     const lt_arg x = image(40, 32, 16, 16), w = filter(32, 32, 3, 3);
-    lt_attr a = {.stride = 1, .pad = 1, .groups = 1, .shape = w.shape};
+    lt_attr a = {.stride = 1, .pad = 1, .groups = 1, .dilation = 1, .shape = w.shape};
     for (int i = 0; i < 3; i++) {
         same_bits(backend_three, backend_three, &CASE(conv2d, a, 2, 1, 0, x, w, x));
         same_bits(backend_three, backend_three, &CASE(conv2d_dw, a, 2, 1, 0, x, x, w));
@@ -107,7 +107,7 @@ static void each_pass(const own_shape *s, int stride, void (*pass)(const op_case
     const lt_arg x = image(s->n, s->c, s->h, s->w), f = filter(s->k, s->c, 3, 3), b = vector(s->k);
     own_winograd = true;
     const lt_arg y = image(s->n, s->k, (s->h + 2 * s->pad - 3) / stride + 1, (s->w + 2 * s->pad - 3) / stride + 1);
-    lt_attr a = {.stride = stride, .pad = s->pad, .groups = 1, .shape = x.shape}, relu = a;
+    lt_attr a = {.stride = stride, .pad = s->pad, .groups = 1, .dilation = 1, .shape = x.shape}, relu = a;
     relu.relu = true;
     pass(&CASE(conv2d, a, 2, 1, 0, x, f, y));
     pass(&CASE(conv2d, relu, 4, 1, 0, x, f, b, y, y));
@@ -143,7 +143,7 @@ static int point_passes(const point_shape *s, op_case *pass)
 {
     const lt_arg x = image(s->n, s->c, s->h, s->w), f = filter(s->k, s->c, 1, 1);
     const lt_arg y = image(s->n, s->k, (s->h - 1) / s->stride + 1, (s->w - 1) / s->stride + 1);
-    lt_attr a = {.stride = s->stride, .groups = 1, .shape = x.shape}, masked = a, dw = a;
+    lt_attr a = {.stride = s->stride, .groups = 1, .dilation = 1, .shape = x.shape}, masked = a, dw = a;
     masked.masked = true;
     dw.shape = f.shape;
     pass[0] = CASE(conv2d, a, 2, 1, 1e-4, x, f, y);
@@ -197,7 +197,7 @@ static void test_many_threads(void **state)
             const own_shape *s = &shape[i];
             const lt_arg x = image(s->n, s->c, s->h * stride, s->w * stride), f = filter(s->k, s->c, 3, 3);
             const lt_arg y = image(s->n, s->k, s->h, s->w);
-            lt_attr a = {.stride = stride, .pad = s->pad, .groups = 1, .shape = x.shape};
+            lt_attr a = {.stride = stride, .pad = s->pad, .groups = 1, .dilation = 1, .shape = x.shape};
             same_bits_with(backend_one, many, &CASE(conv2d, a, 2, 1, 0, x, f, y), LT_PLAN_NO_TUNE);
             same_bits_with(backend_one, many, &CASE(conv2d_dx, a, 2, 1, 0, y, f, x), LT_PLAN_NO_TUNE);
             a.shape = f.shape;
@@ -219,7 +219,7 @@ static void test_prepares_from_the_filter(void **state)
 {
     (void)state;
     const lt_arg x = image(2, 32, 8, 8), f = filter(32, 32, 3, 3);
-    const lt_attr a = {.stride = 1, .pad = 1, .groups = 1, .shape = x.shape, .relu = true};
+    const lt_attr a = {.stride = 1, .pad = 1, .groups = 1, .dilation = 1, .shape = x.shape, .relu = true};
     const op_case t = CASE(conv2d, a, 4, 1, 0, x, f, vector(32), x, x);
     const lt_bind_in in = {
         .op = t.op, .attr = &t.attr, .n_in = 4, .n_out = 1, .arg = t.arg, .real = LT_F32, .flags = LT_PLAN_NO_TUNE};
@@ -247,6 +247,7 @@ static void test_strided_rule(void **state)
         const int64_t c = rule[i].c > 0 ? rule[i].c : rule[i].c == 0 ? least - 1 : least;
         const lti_conv_shape s = {.pass = rule[i].pass,
                                   .n = rule[i].n,
+                                  .dilation = 1,
                                   .c = c,
                                   .h = 8,
                                   .w = 8,
@@ -334,7 +335,7 @@ static void test_other_threads(void **state)
 {
     (void)state;
     const lt_arg x = image(6, 32, 12, 12), w = filter(64, 32, 3, 3), y = image(6, 64, 6, 6);
-    const lt_attr a = {.stride = 2, .pad = 1, .groups = 1};
+    const lt_attr a = {.stride = 2, .pad = 1, .groups = 1, .dilation = 1};
     const op_case t = CASE(conv2d, a, 2, 1, 0, x, w, y);
     lt_arg arg[3] = {x, w, y};
     arg[0].layout = LT_LAYOUT_BLOCKED16;

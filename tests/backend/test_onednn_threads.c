@@ -60,7 +60,7 @@ static void run_all(lt_backend *b)
         const lt_arg x = tensor(16, c, 16, c == 3 ? LT_LAYOUT_PLAIN : LT_LAYOUT_BLOCKED16);
         const lt_arg y = tensor(16, k, 16 / shapes[i].stride, LT_LAYOUT_BLOCKED16);
         const lt_arg w = {{4, {k, c, r, r}}, LT_F32, LT_ROLE_PARAM, LT_LAYOUT_PLAIN};
-        lt_attr a = {.stride = (int32_t)shapes[i].stride, .pad = (int32_t)(r / 2), .groups = 1};
+        lt_attr a = {.stride = (int32_t)shapes[i].stride, .pad = (int32_t)(r / 2), .groups = 1, .dilation = 1};
         run_op(b, &lt_op_conv2d, &a, (lt_arg[]){x, w, y});
         a.shape = x.shape;
         run_op(b, &lt_op_conv2d_dx, &a, (lt_arg[]){y, w, x});

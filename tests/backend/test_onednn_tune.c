@@ -14,6 +14,7 @@ static char dir[] = "/tmp/lethe-test-tune-XXXXXX";
 static const lti_conv_shape shape = {
     .pass = LTI_CONV_FWD,
     .n = 2,
+    .dilation = 1,
     .c = 32,
     .h = 8,
     .w = 8,

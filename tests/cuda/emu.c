@@ -355,7 +355,7 @@ static int conv_make(ltc_device *dev, const ltc_conv_shape *s, ltc_conv_made *ma
     emu_conv *c = calloc(1, sizeof *c);
     if (!c)
         return fail(LTC_FAILED, "out of host memory");
-    const int32_t d[] = {s->n, s->c, s->h, s->w, s->k, s->r, s->s, s->oh, s->ow, s->stride, s->pad, 1};
+    const int32_t d[] = {s->n, s->c, s->h, s->w, s->k, s->r, s->s, s->oh, s->ow, s->stride, s->pad, s->dilation, 1};
     memcpy(c->args.d, d, sizeof d);
     for (int i = 0; i < 3; i++)
         c->args.t[i].bf16 = s->bf16;

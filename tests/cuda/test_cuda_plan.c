@@ -196,7 +196,7 @@ static void what_is_missing_is_named(void **state)
     expect_refusal("cuda", "no-driver", LT_E_UNSUPPORTED, "no NVIDIA driver");
     expect_refusal("cuda", "no-device", LT_E_UNSUPPORTED, "cuda:0: no such card");
     expect_refusal("cuda:2", NULL, LT_E_UNSUPPORTED, "cuda:2: no such card");
-    expect_refusal("cuda", "version", LT_E_UNSUPPORTED, "is of version 4, this lethe needs 3");
+    expect_refusal("cuda", "version", LT_E_UNSUPPORTED, "is of version 5, this lethe needs 4");
     expect_refusal("cuda:one", NULL, LT_E_USAGE, "number of the card");
     expect_refusal("cuda:precision=f16", NULL, LT_E_USAGE, "expected one of f32, tf32, bf16");
     expect_refusal("cuda:1,tune=yes", NULL, LT_E_USAGE, "tune");

@@ -119,7 +119,7 @@ static void build_twice(twice *t)
     lt_val h =
         lt_relu(g, lt_conv2d(g, t->x, t->w1, lt_param(g, "b1", LT_SHAPE(4)), (lt_conv_attr){.stride = 1, .pad = 1}));
     h = lt_max_pool2d(g, h, 2, 2);
-    h = lt_add(g, h, lt_conv2d(g, h, t->w2, LT_NONE, (lt_conv_attr){1, 1, 1, LT_PAD_CIRCULAR}));
+    h = lt_add(g, h, lt_conv2d(g, h, t->w2, LT_NONE, (lt_conv_attr){1, 1, 1, LT_PAD_CIRCULAR, 1}));
     lt_val z = lt_linear(g, lt_global_avg_pool(g, h), t->fc, LT_NONE);
     lt_val loss = lt_weighted_sum(g, lt_cross_entropy(g, z, t->labels, 0.1f), weight), dx;
     if (lt_gradients(g, loss, LT_NONE, &t->x, 1, &dx) != LT_OK)

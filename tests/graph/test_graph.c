@@ -26,7 +26,8 @@ static void shapes_are_inferred(void **state)
     lt_graph *g = new_graph();
     lt_val x = lt_input(g, "x", LT_F32, LT_SHAPE(LT_BATCH, 3, 9, 8)), w = lt_param(g, "w", LT_SHAPE(5, 3, 3, 3));
     assert_shape(g, lt_conv2d(g, x, w, LT_NONE, (lt_conv_attr){.stride = 2, .pad = 1}), LT_SHAPE(LT_BATCH, 5, 5, 4));
-    assert_shape(g, lt_conv2d(g, x, w, LT_NONE, (lt_conv_attr){2, 1, 1, LT_PAD_CIRCULAR}), LT_SHAPE(LT_BATCH, 5, 5, 4));
+    assert_shape(g, lt_conv2d(g, x, w, LT_NONE, (lt_conv_attr){2, 1, 1, LT_PAD_CIRCULAR, 1}),
+                 LT_SHAPE(LT_BATCH, 5, 5, 4));
     assert_shape(g, lt_pad2d(g, x, 2, LT_PAD_REFLECT), LT_SHAPE(LT_BATCH, 3, 13, 12));
     assert_shape(g, lt_avg_pool2d(g, x, 2, 2), LT_SHAPE(LT_BATCH, 3, 4, 4));
     assert_shape(g, lt_max_pool2d(g, x, 3, 2), LT_SHAPE(LT_BATCH, 3, 4, 3));

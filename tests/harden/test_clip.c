@@ -127,6 +127,26 @@ static void test_rules(void **state)
     lt_model_destroy(m);
 }
 
+// A kernel that fills the circle, or with a dilation of 2 every second place of it, loses nothing when it is truncated:
+// Fourier clipping is exact there.
+static void test_fourier_fills_the_circle(void **state)
+{
+    (void)state;
+    static const char *const specs[] = {"single-conv:width=6,padding-mode=circular,bn=0",
+                                        "single-conv:width=6,padding=2,dilation=2,padding-mode=circular,bn=0"};
+    for (int i = 0; i < 2; i++) {
+        lt_model *m = make_model(specs[i], 3 + 3 * i, 3, 3.0);
+        lt_clip_report r;
+        lt_clip_cfg cfg = defaults(1.0);
+        assert_true(largest(m, "conv1") > 2);
+        assert_ok(lt_clip_rule_find("fourier", &cfg.clip_rule));
+        assert_ok(lt_clip_model(m, &cfg, 1, &env, &r));
+        assert_true(fabs(largest(m, "conv1") - 1) < 1e-4);
+        lt_clip_report_clear(&r);
+        lt_model_destroy(m);
+    }
+}
+
 // The released rule comes down too, slower, and lifts a layer that is below the target.
 static void test_released(void **state)
 {
@@ -282,6 +302,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_once),
         cmocka_unit_test(test_rules),
+        cmocka_unit_test(test_fourier_fills_the_circle),
         cmocka_unit_test(test_released),
         cmocka_unit_test(test_composed),
         cmocka_unit_test(test_training),

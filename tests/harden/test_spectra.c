@@ -14,26 +14,36 @@ typedef struct layer_case {
     lt_conv_attr attr;
 } layer_case;
 static const layer_case cases[] = {
-    {"3x3 zero", 3, 8, 3, 8, 8, {1, 1, 1, LT_PAD_ZERO}},
-    {"3x3 no padding", 3, 5, 3, 7, 6, {1, 0, 1, LT_PAD_ZERO}},
-    {"3x3 padding 2", 2, 4, 3, 6, 6, {1, 2, 1, LT_PAD_ZERO}},
-    {"3x3 stride 2", 4, 8, 3, 8, 8, {2, 1, 1, LT_PAD_ZERO}},
-    {"3x3 stride 2 odd", 4, 6, 3, 7, 9, {2, 1, 1, LT_PAD_ZERO}},
-    {"3x3 stride 3", 3, 4, 3, 9, 9, {3, 1, 1, LT_PAD_ZERO}},
-    {"5x5 zero", 2, 3, 5, 8, 8, {1, 2, 1, LT_PAD_ZERO}},
-    {"5x5 stride 2", 2, 6, 5, 8, 8, {2, 2, 1, LT_PAD_ZERO}},
-    {"2x2 even", 3, 4, 2, 7, 7, {1, 1, 1, LT_PAD_ZERO}},
-    {"4x4 even stride 2", 3, 4, 4, 8, 8, {2, 1, 1, LT_PAD_ZERO}},
-    {"1x1", 6, 5, 1, 5, 5, {1, 0, 1, LT_PAD_ZERO}},
-    {"1x1 stride 2", 6, 8, 1, 6, 6, {2, 0, 1, LT_PAD_ZERO}},
-    {"groups 2", 4, 8, 3, 7, 7, {1, 1, 2, LT_PAD_ZERO}},
-    {"groups 4 stride 2", 8, 8, 3, 8, 8, {2, 1, 4, LT_PAD_ZERO}},
-    {"depthwise", 5, 5, 3, 7, 7, {1, 1, 5, LT_PAD_ZERO}},
-    {"circular", 3, 6, 3, 8, 8, {1, 1, 1, LT_PAD_CIRCULAR}},
-    {"circular stride 2", 3, 6, 3, 8, 8, {2, 1, 1, LT_PAD_CIRCULAR}},
-    {"circular 5x5", 2, 3, 5, 7, 8, {1, 2, 1, LT_PAD_CIRCULAR}},
-    {"reflect", 3, 6, 3, 8, 8, {1, 1, 1, LT_PAD_REFLECT}},
-    {"reflect stride 2", 3, 4, 3, 8, 8, {2, 1, 1, LT_PAD_REFLECT}},
+    {"3x3 zero", 3, 8, 3, 8, 8, {1, 1, 1, LT_PAD_ZERO, 1}},
+    {"3x3 no padding", 3, 5, 3, 7, 6, {1, 0, 1, LT_PAD_ZERO, 1}},
+    {"3x3 padding 2", 2, 4, 3, 6, 6, {1, 2, 1, LT_PAD_ZERO, 1}},
+    {"3x3 stride 2", 4, 8, 3, 8, 8, {2, 1, 1, LT_PAD_ZERO, 1}},
+    {"3x3 stride 2 odd", 4, 6, 3, 7, 9, {2, 1, 1, LT_PAD_ZERO, 1}},
+    {"3x3 stride 3", 3, 4, 3, 9, 9, {3, 1, 1, LT_PAD_ZERO, 1}},
+    {"5x5 zero", 2, 3, 5, 8, 8, {1, 2, 1, LT_PAD_ZERO, 1}},
+    {"5x5 stride 2", 2, 6, 5, 8, 8, {2, 2, 1, LT_PAD_ZERO, 1}},
+    {"2x2 even", 3, 4, 2, 7, 7, {1, 1, 1, LT_PAD_ZERO, 1}},
+    {"4x4 even stride 2", 3, 4, 4, 8, 8, {2, 1, 1, LT_PAD_ZERO, 1}},
+    {"1x1", 6, 5, 1, 5, 5, {1, 0, 1, LT_PAD_ZERO, 1}},
+    {"1x1 stride 2", 6, 8, 1, 6, 6, {2, 0, 1, LT_PAD_ZERO, 1}},
+    {"3x3 dilation 2", 3, 5, 3, 9, 8, {1, 2, 1, LT_PAD_ZERO, 2}},
+    {"3x3 dilation 2 stride 2", 4, 6, 3, 9, 9, {2, 2, 1, LT_PAD_ZERO, 2}},
+    {"5x5 dilation 2 stride 4", 3, 4, 5, 13, 13, {4, 4, 1, LT_PAD_ZERO, 2}},
+    {"3x3 dilation 3 stride 2", 3, 4, 3, 9, 10, {2, 3, 1, LT_PAD_ZERO, 3}},
+    {"2x2 dilation 2", 3, 4, 2, 7, 7, {1, 1, 1, LT_PAD_ZERO, 2}},
+    {"groups 2 dilation 2", 4, 8, 3, 7, 7, {1, 2, 2, LT_PAD_ZERO, 2}},
+    {"circular dilation 2", 3, 6, 3, 8, 8, {1, 2, 1, LT_PAD_CIRCULAR, 2}},
+    {"circular dilation 3", 3, 6, 3, 8, 9, {1, 3, 1, LT_PAD_CIRCULAR, 3}},
+    {"circular dilation 2 stride 2", 3, 6, 3, 8, 8, {2, 2, 1, LT_PAD_CIRCULAR, 2}},
+    {"reflect dilation 2", 3, 6, 3, 8, 8, {1, 2, 1, LT_PAD_REFLECT, 2}},
+    {"groups 2", 4, 8, 3, 7, 7, {1, 1, 2, LT_PAD_ZERO, 1}},
+    {"groups 4 stride 2", 8, 8, 3, 8, 8, {2, 1, 4, LT_PAD_ZERO, 1}},
+    {"depthwise", 5, 5, 3, 7, 7, {1, 1, 5, LT_PAD_ZERO, 1}},
+    {"circular", 3, 6, 3, 8, 8, {1, 1, 1, LT_PAD_CIRCULAR, 1}},
+    {"circular stride 2", 3, 6, 3, 8, 8, {2, 1, 1, LT_PAD_CIRCULAR, 1}},
+    {"circular 5x5", 2, 3, 5, 7, 8, {1, 2, 1, LT_PAD_CIRCULAR, 1}},
+    {"reflect", 3, 6, 3, 8, 8, {1, 1, 1, LT_PAD_REFLECT, 1}},
+    {"reflect stride 2", 3, 4, 3, 8, 8, {2, 1, 1, LT_PAD_REFLECT, 1}},
 };
 enum { N_CASES = sizeof cases / sizeof *cases };
 
@@ -292,7 +302,7 @@ static void test_composition(void **state)
 static void test_known_values(void **state)
 {
     (void)state;
-    const layer_case c = {"one channel", 1, 1, 3, 8, 8, {1, 1, 1, LT_PAD_CIRCULAR}};
+    const layer_case c = {"one channel", 1, 1, 3, 8, 8, {1, 1, 1, LT_PAD_CIRCULAR, 1}};
     const float kernels[][9] = {
         {0, 0, 0, 0, 1, 0, 0, 0, 0}, {0}, {1, 1, 1, 1, 1, 1, 1, 1, 1}, {0, 0, 0, 0, -2, 0, 0, 0, 0}};
     const double expected[] = {1, 0, 9, 2};
@@ -340,7 +350,7 @@ static void test_sign(void **state)
 static void test_fourier_full_size(void **state)
 {
     (void)state;
-    const layer_case c = {"circular 32", 8, 8, 3, 32, 32, {1, 1, 1, LT_PAD_CIRCULAR}};
+    const layer_case c = {"circular 32", 8, 8, 3, 32, 32, {1, 1, 1, LT_PAD_CIRCULAR, 1}};
     layer l = make(&c, 2);
     double best = 0;
     for (int f = 0; f < 32 * 32; f++) {

@@ -22,7 +22,7 @@ from torch_models import ResNet18  # noqa: E402
 
 SPECS = ["resnet18:width=8", "resnet18:width=8,proj-half=1", "resnet18:width=8,bn=0", "resnet18:width=8,mean=0.5+0.4+0.3,std=0.2",
          "resnet18-imagenet:width=8", "resnet20", "vgg19:width=8", "dla:width=8", "simple-conv:width=8", "simple-conv:width=8,bn=0", "single-conv:padding-mode=circular",
-         "single-conv:padding-mode=reflect"]
+         "single-conv:padding-mode=reflect", "single-conv:padding=2,dilation=2"]
 
 
 def written(lethe, spec, x):

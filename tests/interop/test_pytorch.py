@@ -28,6 +28,7 @@ CASES = [
     ("simple-conv:width=8,mean=0.49+0.48+0.45,std=0.25+0.24+0.26", (3, 32, 32), 10),
     ("single-conv:width=8,kernel=5,padding=2,stride=2", (1, 28, 28), 10),
     ("single-conv:width=4,padding-mode=circular,bn=0", (3, 32, 32), 10),
+    ("single-conv:width=20,padding=2,stride=2,dilation=2,padding-mode=zeros", (3, 32, 32), 10),
 ]
 BATCH = 8
 

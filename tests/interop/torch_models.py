@@ -128,12 +128,13 @@ class SimpleConv(nn.Module):
 
 
 class SingleConv(nn.Module):
-    def __init__(self, shape, n_classes, width=64, kernel=3, padding=1, stride=1, padding_mode="reflect", bn=1):
+    def __init__(self, shape, n_classes, width=64, kernel=3, padding=1, stride=1, dilation=1, padding_mode="reflect",
+                 bn=1):
         super().__init__()
         c, h, w = shape
-        self.conv1 = nn.Conv2d(c, width, kernel, stride, padding, bias=not bn, padding_mode=padding_mode)
+        self.conv1 = nn.Conv2d(c, width, kernel, stride, padding, dilation, bias=not bn, padding_mode=padding_mode)
         self.bn1 = norm(width, bn)
-        h, w = ((side + 2 * padding - kernel) // stride + 1 for side in (h, w))
+        h, w = ((side + 2 * padding - dilation * (kernel - 1) - 1) // stride + 1 for side in (h, w))
         self.linear = nn.Linear(width * h * w, n_classes)
 
     def forward(self, x):

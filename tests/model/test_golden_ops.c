@@ -13,7 +13,7 @@ typedef struct op_case {
 
 static lt_val conv(lt_graph *g, const lt_val *in, lt_val bias, int32_t stride, int32_t pad, lt_pad_mode mode)
 {
-    return lt_conv2d(g, in[0], in[1], bias, (lt_conv_attr){stride, pad, 1, mode});
+    return lt_conv2d(g, in[0], in[1], bias, (lt_conv_attr){stride, pad, 1, mode, 1});
 }
 static lt_val conv_3x3(lt_graph *g, const lt_val *in)
 {

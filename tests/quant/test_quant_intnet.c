@@ -280,6 +280,26 @@ static void sizes_are_those_of_the_codes(void **state)
     int_rig_close(&r.i);
 }
 
+// Not computed as if its taps were neighbours.
+static void dilation_is_refused(void **state)
+{
+    (void)state;
+    int_rig r = {0};
+    assert_ok(lt_backend_create("ref", 1, &r.backend));
+    r.env = (lt_env){.backend = r.backend};
+    assert_ok(lt_dataset_open("synthetic,train-limit=20", NULL, &r.ds));
+    assert_ok(lt_model_create("single-conv:width=2,padding=2,dilation=2,padding-mode=zeros",
+                              (lt_model_shape){r.ds->c, r.ds->h, r.ds->w, r.ds->n_classes}, &r.model));
+    lt_model_init(r.model, 1);
+    lt_quant_cfg cfg;
+    lt_options_defaults(lt_quant_options, &cfg);
+    lt_options_defaults(lt_quant_chip_options, &cfg.device);
+    cfg.ends = LT_ENDS_SAME;
+    assert_ok(lti_quant_create(&cfg, r.model, &r.quant));
+    assert_fails(LT_E_UNSUPPORTED, "dilation of 2", lt_int_net_create(r.model, r.quant, r.ds, &r.env, &r.net));
+    int_rig_close(&r);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -289,6 +309,7 @@ int main(void)
         cmocka_unit_test(agrees_with_the_float_network),
         cmocka_unit_test(exported_c_computes_the_same),
         cmocka_unit_test(sizes_are_those_of_the_codes),
+        cmocka_unit_test(dilation_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

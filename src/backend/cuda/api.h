@@ -12,7 +12,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { LTC_VERSION = 3, LTC_MAX_TENSORS = 9, LTC_MAX_SIZES = 16, LTC_MAX_NUMBERS = 12 };
+enum { LTC_VERSION = 4, LTC_MAX_TENSORS = 9, LTC_MAX_SIZES = 16, LTC_MAX_NUMBERS = 12 };
 
 typedef enum ltc_code {
     LTC_OK,
@@ -51,7 +51,7 @@ typedef enum ltc_pass { LTC_CONV, LTC_CONV_DX, LTC_CONV_DW } ltc_pass;
 // y, and takes the ReLU; LTC_CONV_DX adds an image like dx and masks the sum by that of a ReLU's output, like dx.
 typedef struct ltc_conv_shape {
     ltc_pass pass;
-    int32_t n, c, h, w, k, r, s, oh, ow, stride, pad;
+    int32_t n, c, h, w, k, r, s, oh, ow, stride, pad, dilation;
     bool bias, add, relu; // what follows
     bool bf16;            // else float
     bool tf32;            // products of floats may be rounded to tf32

@@ -52,6 +52,7 @@ static lt_status make_conv(lti_cuda_bind *b, ltc_pass pass, const conv_dims *d, 
                                   .ow = (int32_t)d->ow,
                                   .stride = b->in->attr->stride,
                                   .pad = b->in->attr->pad,
+                                  .dilation = b->in->attr->dilation,
                                   .bias = rest.bias,
                                   .add = rest.add,
                                   .relu = rest.relu,
@@ -76,7 +77,9 @@ static lt_status make_conv(lti_cuda_bind *b, ltc_pass pass, const conv_dims *d, 
 
 static void put_dims(const lti_cuda_bind *b, const conv_dims *d, ltc_args *a)
 {
-    const int64_t v[] = {d->n, d->c, d->h, d->w, d->k, d->r, d->s, d->oh, d->ow, b->in->attr->stride, b->in->attr->pad};
+    const lt_attr *attr = b->in->attr;
+    const int64_t v[] = {d->n, d->c,  d->h,  d->w,         d->k,      d->r,
+                         d->s, d->oh, d->ow, attr->stride, attr->pad, attr->dilation};
     for (size_t i = 0; i < sizeof v / sizeof *v; i++)
         a->d[i] = (int32_t)v[i];
 }
@@ -228,7 +231,7 @@ lt_status lti_cuda_conv_dw(lti_cuda_bind *b)
     lti_cuda_at(c, 2, LTI_FROM_SCRATCH, at, bf16);
     lti_cuda_at(c, 3, LTI_FROM_SCRATCH, lti_cuda_scratch(b, (int64_t)workspace, 1), false);
     put_dims(b, &d, &c->args);
-    c->args.d[11] = (int32_t)parts;
+    c->args.d[12] = (int32_t)parts;
     finish_dw(b, &d, at, bf16, parts);
     return LT_OK;
 }

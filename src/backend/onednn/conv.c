@@ -194,6 +194,7 @@ lt_status lti_conv_pd(const lti_dn *dn, const lti_conv_shape *s, const lti_choic
             .hint_y = m.hint_y,
             .stride = s->stride,
             .pad = s->pad,
+            .dilation = s->dilation,
         };
         const int before = lti_threads_enter(dn->n_threads); // oneDNN divides the work here
         status = lti_dnnl_conv_pd(dn->engine, &spec, choice->index, pd);
@@ -397,6 +398,7 @@ lti_conv_shape lti_conv_shape_of(const lt_bind_in *in)
         .ow = y[3],
         .stride = in->attr->stride,
         .pad = in->attr->pad,
+        .dilation = in->attr->dilation,
         .bias = pass == LTI_CONV_FWD && in->n_in >= 3,
         .relu = pass == LTI_CONV_FWD && in->attr->relu,
         .residual = pass != LTI_CONV_DW && in->n_in == 4,

@@ -100,7 +100,8 @@ static bool offers_direct(const list *l)
 // In the order of the fixed rule.
 static lt_status collect_all(const lti_dn *dn, const lti_conv_shape *s, list *l)
 {
-    const bool can = s->r == 3 && s->s == 3 && s->stride == 1 && least_channels(s) >= WINOGRAD_MIN && !s->direct;
+    const bool can =
+        s->r == 3 && s->s == 3 && s->stride == 1 && s->dilation == 1 && least_channels(s) >= WINOGRAD_MIN && !s->direct;
     const bool own = own_fits(s), first = own && own_pays(dn, s);
     const lti_choice direct = {.algorithm = LTI_DIRECT}, winograd = {.algorithm = LTI_DNNL_WINOGRAD};
     if (s->bf16 && first)

@@ -63,19 +63,20 @@ static dnnl_status_t append_relu(dnnl_post_ops_t ops)
 static dnnl_status_t conv_desc(const lti_conv_spec *s, lti_conv_pass pass, dnnl_convolution_desc_t *d)
 {
     dnnl_alg_kind_t alg = s->winograd ? dnnl_convolution_winograd : dnnl_convolution_direct;
-    dnnl_dims_t stride = {s->stride, s->stride}, pad = {s->pad, s->pad};
+    dnnl_dims_t stride = {s->stride, s->stride}, pad = {s->pad, s->pad}, skip = {s->dilation - 1, s->dilation - 1};
     switch (pass) {
     case LTI_CONV_DX:
-        return dnnl_convolution_backward_data_desc_init(d, alg, s->x, s->w, s->y, stride, pad, pad);
+        return dnnl_dilated_convolution_backward_data_desc_init(d, alg, s->x, s->w, s->y, stride, skip, pad, pad);
     case LTI_CONV_DW:
-        return dnnl_convolution_backward_weights_desc_init(d, alg, s->x, s->w, NULL, s->y, stride, pad, pad);
+        return dnnl_dilated_convolution_backward_weights_desc_init(d, alg, s->x, s->w, NULL, s->y, stride, skip, pad,
+                                                                   pad);
     case LTI_CONV_FWD:
         break;
     }
     dnnl_prop_kind_t kind = s->inference ? dnnl_forward_inference : dnnl_forward_training;
     const bool hint = s->pass != LTI_CONV_FWD;
-    return dnnl_convolution_forward_desc_init(d, kind, alg, hint ? s->hint_x : s->x, hint ? s->hint_w : s->w, s->b,
-                                              hint ? s->hint_y : s->y, stride, pad, pad);
+    return dnnl_dilated_convolution_forward_desc_init(d, kind, alg, hint ? s->hint_x : s->x, hint ? s->hint_w : s->w,
+                                                      s->b, hint ? s->hint_y : s->y, stride, skip, pad, pad);
 }
 
 // NULL in *pd when there is no such implementation.
@@ -149,14 +150,15 @@ static dnnl_status_t create(dnnl_engine_t engine, const lti_conv_spec *s, lti_co
                             dnnl_primitive_desc_t *pd)
 {
     dnnl_alg_kind_t alg = s->winograd ? dnnl_convolution_winograd : dnnl_convolution_direct;
-    const dnnl_dims_t stride = {s->stride, s->stride}, pad = {s->pad, s->pad}, no_dilation = {0, 0};
+    const dnnl_dims_t stride = {s->stride, s->stride}, pad = {s->pad, s->pad},
+                      skip = {s->dilation - 1, s->dilation - 1};
     switch (pass) {
     case LTI_CONV_DX:
-        return dnnl_convolution_backward_data_primitive_desc_create(pd, engine, alg, s->x, s->w, s->y, stride,
-                                                                    no_dilation, pad, pad, hint, attr);
+        return dnnl_convolution_backward_data_primitive_desc_create(pd, engine, alg, s->x, s->w, s->y, stride, skip,
+                                                                    pad, pad, hint, attr);
     case LTI_CONV_DW:
         return dnnl_convolution_backward_weights_primitive_desc_create(pd, engine, alg, s->x, s->w, NULL, s->y, stride,
-                                                                       no_dilation, pad, pad, hint, attr);
+                                                                       skip, pad, pad, hint, attr);
     case LTI_CONV_FWD:
         break;
     }
@@ -164,7 +166,7 @@ static dnnl_status_t create(dnnl_engine_t engine, const lti_conv_spec *s, lti_co
     const bool is_hint = s->pass != LTI_CONV_FWD;
     return dnnl_convolution_forward_primitive_desc_create(pd, engine, kind, alg, is_hint ? s->hint_x : s->x,
                                                           is_hint ? s->hint_w : s->w, s->b, is_hint ? s->hint_y : s->y,
-                                                          stride, no_dilation, pad, pad, attr);
+                                                          stride, skip, pad, pad, attr);
 }
 
 static dnnl_status_t conv_pd(dnnl_engine_t engine, const lti_conv_spec *spec, const_dnnl_primitive_attr_t attr,

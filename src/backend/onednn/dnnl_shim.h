@@ -23,8 +23,8 @@ typedef struct lti_conv_spec {
     bool inference;    // forward: the weights may take a format that only pays when they are constant
     bool relu;         // forward: max(0, .) at the end
     lti_md x, w, b, y; // b: NULL = no bias. Descriptors with format "any" leave the layout to the implementation.
-    lti_md hint_x, hint_w, hint_y; // backward: the same in types that a forward convolution knows
-    dnnl_dim_t stride, pad;
+    lti_md hint_x, hint_w, hint_y;    // backward: the same in types that a forward convolution knows
+    dnnl_dim_t stride, pad, dilation; // dilation: 1 = none
 } lti_conv_spec;
 
 lt_status lti_dnnl_check(dnnl_status_t s, const char *what);

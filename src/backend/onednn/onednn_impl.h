@@ -101,7 +101,7 @@ void lti_tune_end(lti_tune *tune); // only after a begin that succeeded
 // ---- convolution: conv.c makes a kernel of one implementation, conv_select.c decides which
 typedef struct lti_conv_shape {
     lti_conv_pass pass;
-    dnnl_dim_t n, c, h, w, k, r, s, oh, ow, stride, pad;
+    dnnl_dim_t n, c, h, w, k, r, s, oh, ow, stride, pad, dilation;
     bool bias, relu;
     bool residual, mask; // what is made is finished: conv_epilogue.c
     bool masked;         // the residual is 0 where the mask is

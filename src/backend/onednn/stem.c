@@ -103,7 +103,7 @@ static void destroy(lt_kernel *k)
 
 bool lti_stem_fits(const lti_dn *dn, const lti_conv_shape *s)
 {
-    return s->pass == LTI_CONV_DX && s->stride == 1 && s->x_layout == LT_LAYOUT_PLAIN &&
+    return s->pass == LTI_CONV_DX && s->stride == 1 && s->dilation == 1 && s->x_layout == LT_LAYOUT_PLAIN &&
            s->y_layout == LT_LAYOUT_BLOCKED16 && s->c * s->r * s->s <= MAX_TAPS &&
            s->oh * s->ow >= dn->kern->wino->rows;
 }

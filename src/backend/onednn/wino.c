@@ -307,8 +307,8 @@ static lt_status forward_prepare(const lt_kernel *k, void *const *arg, void *pre
 // ---- making one
 bool lti_wino_fits(const lti_conv_shape *s)
 {
-    return s->r == 3 && s->s == 3 && s->stride <= 2 && s->pad <= 2 && s->x_layout == LT_LAYOUT_BLOCKED16 &&
-           s->y_layout == LT_LAYOUT_BLOCKED16;
+    return s->r == 3 && s->s == 3 && s->stride <= 2 && s->pad <= 2 && s->dilation == 1 &&
+           s->x_layout == LT_LAYOUT_BLOCKED16 && s->y_layout == LT_LAYOUT_BLOCKED16;
 }
 
 // floats: of a transformed channel and a product, for all channels of a tile.

@@ -55,6 +55,7 @@ static ltc_conv_shape shape_of(const layer *l, ltc_pass pass, int p, int32_t n)
                             .ow = out,
                             .stride = l->stride,
                             .pad = pad,
+                            .dilation = 1,
                             .tf32 = p == 1,
                             .bf16 = p == 2};
 }

@@ -217,8 +217,9 @@ static int choose(ltc_device *dev, const ltc_conv_shape *s, ltc_choice *e)
 static int find_choice(ltc_device *dev, const ltc_conv_shape *s, ltc_choice **choice)
 {
     char key[KEY];
-    snprintf(key, sizeof key, "%d %d %d %d %d %d %d %d %d %d %d %d %d%d%d%d%d%d", (int)s->pass, s->n, s->c, s->h, s->w,
-             s->k, s->r, s->s, s->oh, s->ow, s->stride, s->pad, s->bias, s->add, s->relu, s->bf16, s->tf32, s->tune);
+    snprintf(key, sizeof key, "%d %d %d %d %d %d %d %d %d %d %d %d %d %d%d%d%d%d%d", (int)s->pass, s->n, s->c, s->h,
+             s->w, s->k, s->r, s->s, s->oh, s->ow, s->stride, s->pad, s->dilation, s->bias, s->add, s->relu, s->bf16,
+             s->tf32, s->tune);
     for (ltc_choice *e = dev->choices; e; e = e->next)
         if (strcmp(e->key, key) == 0) {
             *choice = e;
