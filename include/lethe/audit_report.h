@@ -65,6 +65,12 @@ typedef struct lt_audit_subject { // one model
     lt_status (*open)(const struct lt_audit_subject *s, lt_model **model);
     const void *self; // of `open`
 } lt_audit_subject;
+// What kinds have measured of models that several audits have in common: given to each of them, cleared when all their
+// reports are gone. Not for audits that run at the same time. Starts as {0}.
+typedef struct lt_audit_shared {
+    void *of[16]; // at least as many as there are kinds
+} lt_audit_shared;
+LT_API void lt_audit_shared_clear(lt_audit_shared *shared);
 typedef struct lt_audit_in {
     lt_audit_subject unlearned;        // the audited model
     const lt_audit_subject *original;  // before unlearning; NULL = not known
@@ -74,6 +80,7 @@ typedef struct lt_audit_in {
     const lt_mia_set *attacks;
     const lt_verdict_cfg *verdict;
     uint64_t seed;
+    lt_audit_shared *shared; // NULL = every audit measures all its models
     // The following are missing from an audit of arrays.
     const lt_env *env;
     const lt_dataset *ds;
@@ -103,6 +110,7 @@ typedef struct lt_audit_kind {
     lt_status (*run)(const lt_audit_in *in, const void *cfg, lt_audit_report *report, void **data);
     void (*write)(const void *data, struct lti_json *json); // members of its object; NULL when key is
     void (*clear)(void *data);                              // frees it
+    void (*clear_shared)(void *of); // frees what it has put into lt_audit_shared; NULL = it shares nothing
 } lt_audit_kind;
 typedef enum lt_audit_kind_id {
 #define LT_X(name) LT_AUDIT_##name,

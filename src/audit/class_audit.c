@@ -214,21 +214,19 @@ static void compare_outputs(const lti_class_world *w, int m, int f, lt_class_aud
 
 // Acceptance by the neighbour's discriminator: of the model (mean over the retrained models it was learnt on, in the
 // transfer form), and mean and spread of the references.
-static lt_status measure_mia(const lti_class_world *w, int m, int f, const double *accept, lt_class_result *of,
-                             double *mean)
+static lt_status measure_mia(const lti_class_world *w, int m, int f, lt_class_audits *all)
 {
-    const size_t stride = (size_t)w->n_forgotten * (size_t)w->k;
-    const double *own = accept + (size_t)m * stride + (size_t)f * (size_t)w->k;
-    double m2 = 0, transferred = 0;
+    lt_class_result *of = &all->audit[m].of[f];
+    double *mean = (double *)of->accept_retrained, m2 = 0, transferred = 0; // owned by the results
     int n = 0;
     for (int k = 0; k < w->k; k++)
-        mean[k] = own[k] * 0; // NAN where there is no discriminator
+        mean[k] = of->accept[k] * 0; // NAN where there is no discriminator
     for (int r = 1; r < w->n_models; r++) {
         if (!is_reference(m, r))
             continue;
         n++;
         for (int k = 0; k < w->k; k++)
-            mean[k] += accept[(size_t)r * stride + (size_t)f * (size_t)w->k + (size_t)k];
+            mean[k] += all->audit[r].of[f].accept[k];
     }
     of->neighbour = -1;
     for (int k = 0; k < w->k; k++) {
@@ -243,14 +241,14 @@ static lt_status measure_mia(const lti_class_world *w, int m, int f, const doubl
     for (int r = 1; r < w->n_models; r++) {
         if (!is_reference(m, r))
             continue;
-        const double v = accept[(size_t)r * stride + (size_t)f * (size_t)w->k + (size_t)of->neighbour];
+        const double v = all->audit[r].of[f].accept[of->neighbour];
         double t = 0;
         if (w->cfg->class_mia_form == LT_CLASS_MIA_TRANSFER)
             LT_TRY(lti_class_transfer(w, w->model[r], w->model[m], of->neighbour, w->forgotten[f], &t));
         m2 += (v - of->reference) * (v - of->reference);
         transferred += t / n;
     }
-    of->score = w->cfg->class_mia_form == LT_CLASS_MIA_TRANSFER ? transferred : own[of->neighbour];
+    of->score = w->cfg->class_mia_form == LT_CLASS_MIA_TRANSFER ? transferred : of->accept[of->neighbour];
     of->reference_sd = n > 1 ? sqrt(m2 / (n - 1)) : (double)NAN;
     of->gap = fabs(of->score - of->reference);
     return LT_OK;
@@ -271,7 +269,7 @@ static void measure_gate(const lti_class_world *w, int m, lt_class_audits *all)
     a->passes_gate = n == 0 || a->acc.acc_f <= a->acc_f_limit;
 }
 
-static lt_status measure_model(const lti_class_world *w, int m, const double *accept, lt_class_audits *all, double *p)
+static lt_status measure_model(const lti_class_world *w, int m, lt_class_audits *all, double *p)
 {
     lt_class_audit *a = &all->audit[m];
     const lt_signals *s = w->model[m];
@@ -282,7 +280,7 @@ static lt_status measure_model(const lti_class_world *w, int m, const double *ac
     for (int f = 0; f < w->n_forgotten; f++) {
         lt_class_result *of = &a->of[f];
         compare_outputs(w, m, f, all, p);
-        LT_TRY(measure_mia(w, m, f, accept, of, (double *)of->accept_retrained));
+        LT_TRY(measure_mia(w, m, f, all));
         of->two_sample = (double)NAN;
         if (first < w->n_models)
             LT_TRY(lti_class_two_sample(w, s, w->model[first], w->forgotten[f], &of->two_sample));
@@ -295,7 +293,7 @@ static lt_status measure_model(const lti_class_world *w, int m, const double *ac
     return LT_OK;
 }
 
-// ---- the whole
+// ---- results
 
 static lt_status check_signals(const lti_class_world *w)
 {
@@ -326,44 +324,62 @@ typedef struct block { // everything that a result refers to
     lti_arena arena;
 } block;
 
-static lt_status alloc_results(const lti_class_world *w, lt_class_audits *all, double **accept, double **scratch)
+enum { ARRAYS = 4 }; // of K numbers: what a result of one class points to
+
+static lt_status alloc_results(const lti_class_world *w, lt_class_audits **out)
 {
-    lti_arena *arena = &((block *)all->memory)->arena;
     const size_t n = (size_t)w->n_models, f = (size_t)w->n_forgotten, k = (size_t)w->k;
+    lt_class_audits *all = *out = lti_calloc(1, sizeof *all);
+    if (!all || !(all->memory = lti_calloc(1, sizeof(block))))
+        return LTI_NOMEM("class audit");
+    lti_arena *arena = &((block *)all->memory)->arena;
+    all->k = w->k;
+    all->n_retrained = w->n_models - 1;
     all->audit = lti_arena_alloc(arena, n * sizeof *all->audit);
-    *accept = lti_arena_alloc(arena, n * f * k * sizeof **accept);
-    *scratch = lti_arena_alloc(arena, 3 * k * sizeof **scratch);
-    double *values = lti_arena_alloc(arena, 3 * n * f * k * sizeof *values);
+    double *values = lti_arena_alloc(arena, ARRAYS * n * f * k * sizeof *values);
     lt_class_result *of = lti_arena_alloc(arena, n * f * sizeof *of);
-    if (!all->audit || !*accept || !*scratch || !values || !of)
+    if (!all->audit || !values || !of)
         return LTI_NOMEM("class audit");
     for (size_t m = 0; m < n; m++) {
         all->audit[m].n_classes = w->n_forgotten;
         all->audit[m].of = of + m * f;
-        for (size_t c = 0; c < f; c++, values += 3 * k) {
+        for (size_t c = 0; c < f; c++, values += ARRAYS * k)
             of[m * f + c] = (lt_class_result){.forgotten = w->units.label[w->forgotten[c]],
                                               .subclass = w->units.subclass[w->forgotten[c]],
-                                              .accept = *accept + (m * f + c) * k,
-                                              .accept_retrained = values,
-                                              .predicted = values + k,
-                                              .output = values + 2 * k};
-            describe_outputs(w, w->model[m], w->forgotten[c], &of[m * f + c], *scratch);
-        }
+                                              .accept = values,
+                                              .accept_retrained = values + k,
+                                              .predicted = values + 2 * k,
+                                              .output = values + 3 * k};
     }
     return LT_OK;
 }
 
-static lt_status run_world(const lti_class_world *w, lt_class_audits *all)
+// What does not depend on the other models.
+static lt_status measure_alone(const lti_class_world *w, int m, lt_class_audits *all, double *p)
 {
-    double *accept, *scratch;
-    LT_TRY(check_signals(w));
-    LT_TRY(alloc_results(w, all, &accept, &scratch));
-    LT_TRY(lti_class_accept(w, accept));
-    for (int m = 0; m < w->n_models; m++)
-        class_acc(w->model[m], &w->units, &all->audit[m].acc);
-    for (int m = 0; m < w->n_models; m++)
-        LT_TRY(measure_model(w, m, accept, all, scratch));
-    return LT_OK;
+    const lt_class_result *of = all->audit[m].of;
+    double *accept = lti_calloc((size_t)w->n_forgotten * (size_t)w->k, sizeof *accept);
+    lt_status status = accept ? lti_class_accept(w, w->model[m], accept) : LTI_NOMEM("class audit");
+    for (int f = 0; status == LT_OK && f < w->n_forgotten; f++) {
+        memcpy((double *)of[f].accept, accept + f * w->k, (size_t)w->k * sizeof *accept); // owned by the results
+        describe_outputs(w, w->model[m], w->forgotten[f], &all->audit[m].of[f], p);
+    }
+    lti_free(accept);
+    class_acc(w->model[m], &w->units, &all->audit[m].acc);
+    return status;
+}
+
+// Models from..to-1, when those after them are known.
+static lt_status measure_models(const lti_class_world *w, int from, int to, lt_class_audits *all)
+{
+    double *p = lti_calloc(3 * (size_t)w->k, sizeof *p);
+    lt_status status = p ? LT_OK : LTI_NOMEM("class audit");
+    for (int m = from; status == LT_OK && m < to; m++)
+        status = measure_alone(w, m, all, p);
+    for (int m = from; status == LT_OK && m < to; m++)
+        status = measure_model(w, m, all, p);
+    lti_free(p);
+    return status;
 }
 
 void lt_class_audit_destroy(lt_class_audits *audits)
@@ -375,6 +391,16 @@ void lt_class_audit_destroy(lt_class_audits *audits)
     lti_free(audits->memory);
     lti_free(audits);
 }
+
+// ---- retrained models that several audits share
+
+struct lt_class_reference {
+    lti_class_world w; // model[0]: whose samples these are
+    lt_class_audit_cfg cfg;
+    const lt_signals **model;
+    int32_t *list;
+    lt_class_audits *known; // audit[0] is empty
+};
 
 // list: (2 n) room for the forgotten and for the kept units.
 static void list_units(lti_class_world *w, int32_t *list)
@@ -390,36 +416,105 @@ static void list_units(lti_class_world *w, int32_t *list)
     w->kept = kept;
 }
 
+static lt_status fill_reference(lt_class_reference *r, const lt_signals *samples, const lt_signals *const *retrained)
+{
+    lti_class_world *w = &r->w;
+    LT_TRY(lti_class_units_make(samples, &w->units));
+    r->list = lti_calloc(2 * (size_t)w->units.n, sizeof *r->list);
+    r->model = lti_calloc((size_t)w->n_models, sizeof *r->model);
+    if (!r->list || !r->model)
+        return LTI_NOMEM("class audit");
+    list_units(w, r->list);
+    w->model = r->model;
+    r->model[0] = samples;
+    for (int i = 1; i < w->n_models; i++)
+        r->model[i] = retrained[i - 1];
+    LT_TRY(check_signals(w));
+    LT_TRY(alloc_results(w, &r->known));
+    return measure_models(w, 1, w->n_models, r->known);
+}
+
+lt_status lt_class_reference_create(const lt_signals *samples, const lt_signals *const *retrained, int m,
+                                    const lt_class_audit_cfg *cfg, uint64_t seed, lt_class_reference **out)
+{
+    lt_class_reference *r = *out = lti_calloc(1, sizeof *r);
+    if (!r)
+        return LTI_NOMEM("class audit");
+    r->cfg = *cfg;
+    r->w = (lti_class_world){.n_models = m + 1, .k = samples->k, .cfg = &r->cfg, .seed = seed};
+    const lt_status status = fill_reference(r, samples, retrained);
+    if (status == LT_OK)
+        return LT_OK;
+    lt_class_reference_destroy(r);
+    *out = NULL;
+    return status;
+}
+
+void lt_class_reference_destroy(lt_class_reference *r)
+{
+    if (!r)
+        return;
+    lti_class_units_clear(&r->w.units);
+    lt_class_audit_destroy(r->known);
+    lti_free(r->model);
+    lti_free(r->list);
+    lti_free(r);
+}
+
+// to: as alloc_results left it, of the same size.
+static void copy_audit(const lt_class_audit *from, int k, lt_class_audit *to)
+{
+    lt_class_result *of = to->of;
+    *to = *from;
+    to->of = of;
+    for (int f = 0; f < from->n_classes; f++) {
+        double *values = (double *)of[f].accept; // where the arrays begin, owned by the results
+        memcpy(values, from->of[f].accept, ARRAYS * (size_t)k * sizeof *values);
+        of[f] = from->of[f];
+        of[f].accept = values;
+        of[f].accept_retrained = values + k;
+        of[f].predicted = values + 2 * k;
+        of[f].output = values + 3 * k;
+    }
+}
+
+static lt_status audit_against(const lt_class_reference *r, const lti_class_world *w, lt_class_audits **out)
+{
+    LT_TRY(check_signals(w));
+    LT_TRY(alloc_results(w, out));
+    for (int m = 1; m < w->n_models; m++)
+        copy_audit(&r->known->audit[m], w->k, &(*out)->audit[m]);
+    return measure_models(w, 0, 1, *out);
+}
+
+lt_status lt_class_reference_audit(const lt_class_reference *r, const lt_signals *s, lt_class_audits **out)
+{
+    *out = NULL;
+    if (s->k != r->w.k || !lt_signals_same_samples(r->model[0], s))
+        return LT_FAIL(LT_E_FORMAT, "class audit: expected the samples that the retrained models were measured on");
+    const lt_signals **model = lti_calloc((size_t)r->w.n_models, sizeof *model);
+    if (!model)
+        return LTI_NOMEM("class audit");
+    memcpy(model, r->model, (size_t)r->w.n_models * sizeof *model);
+    model[0] = s;
+    lti_class_world w = r->w;
+    w.model = model;
+    const lt_status status = audit_against(r, &w, out);
+    lti_free(model);
+    if (status == LT_OK)
+        return LT_OK;
+    lt_class_audit_destroy(*out);
+    *out = NULL;
+    return status;
+}
+
 lt_status lt_class_audit_run(const lt_signals *s, const lt_signals *const *retrained, int m,
                              const lt_class_audit_cfg *cfg, uint64_t seed, lt_class_audits **out)
 {
+    lt_class_reference *r;
     *out = NULL;
-    lt_class_audits *all = lti_calloc(1, sizeof *all);
-    const lt_signals **model = lti_calloc((size_t)m + 1, sizeof *model);
-    int32_t *list = NULL;
-    lti_class_world w = {.model = model, .n_models = m + 1, .k = s->k, .cfg = cfg, .seed = seed};
-    lt_status status = all && (all->memory = lti_calloc(1, sizeof(block))) && model ? LT_OK : LTI_NOMEM("class audit");
-    if (status == LT_OK)
-        status = lti_class_units_make(s, &w.units);
-    if (status == LT_OK) {
-        all->k = s->k;
-        all->n_retrained = m;
-        model[0] = s;
-        for (int i = 0; i < m; i++)
-            model[i + 1] = retrained[i];
-        list = lti_calloc(2 * (size_t)w.units.n, sizeof *list);
-        status = list ? LT_OK : LTI_NOMEM("class audit");
-    }
-    if (status == LT_OK) {
-        list_units(&w, list);
-        status = run_world(&w, all);
-    }
-    lti_free(model);
-    lti_free(list);
-    lti_class_units_clear(&w.units);
-    if (status != LT_OK)
-        lt_class_audit_destroy(all);
-    else
-        *out = all;
+    LT_TRY(lt_class_reference_create(s, retrained, m, cfg, seed, &r));
+    const lt_status status = lt_class_reference_audit(r, s, out);
+    lt_class_reference_destroy(r);
     return status;
 }

@@ -17,9 +17,9 @@ typedef struct lti_class_world {    // one audit
 // Rows of a unit in a group. row may be NULL; returns the count.
 int64_t lti_class_rows(const lti_class_world *w, int group, int32_t unit, int64_t *row);
 
-// accept (n_models, n_forgotten, K): share of the test samples of each forgotten class that the discriminator of each
-// kept class accepts, learnt and applied on the same model; NAN for classes that are not kept. [class-mia 1]
-lt_status lti_class_accept(const lti_class_world *w, double *accept);
+// accept (n_forgotten, K): share of the test samples of each forgotten class that the discriminator of each kept class
+// accepts, learnt and applied on the same model; NAN for classes that are not kept. [class-mia 1]
+lt_status lti_class_accept(const lti_class_world *w, const lt_signals *s, double *accept);
 // The discriminator of class i learnt on the outputs of one model, applied to another one's outputs of class f.
 lt_status lti_class_transfer(const lti_class_world *w, const lt_signals *learnt, const lt_signals *applied, int32_t i,
                              int32_t f, double *share);

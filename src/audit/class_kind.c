@@ -3,15 +3,42 @@
 #include "audit/kind_impl.h"
 #include "lethe/class_audit.h"
 #include <math.h>
+#include <string.h>
+
+// Retrained models that several audits have in common, and the original model held against them.
+typedef struct known {
+    struct known *next;
+    const lt_signals **oracle; // (m)
+    int m;
+    lt_class_audit_cfg cfg;
+    uint64_t seed;
+    lt_class_reference *reference;
+    const lt_signals *before;
+    lt_class_audits *before_audits; // NULL until it is asked for
+} known;
 
 typedef struct result { // of the kind
     lt_class_audits *audits;
     const char *const *class_name;    // (K) or NULL; the data set's
     const char *const *subclass_name; // (n_subclasses) or NULL; likewise
     int n_subclasses;
-    lt_class_audit *before; // of the model before unlearning, or NULL; in `before_audits`
-    lt_class_audits *before_audits;
+    const lt_class_audit *before;   // of the model before unlearning, or NULL
+    lt_class_audits *before_audits; // when `before` is this audit's alone
+    known *own;                     // where nothing is shared
 } result;
+
+static void clear_known(void *of)
+{
+    known *k = of;
+    while (k) {
+        known *next = k->next;
+        lt_class_reference_destroy(k->reference);
+        lt_class_audit_destroy(k->before_audits);
+        lti_free(k->oracle);
+        lti_free(k);
+        k = next;
+    }
+}
 
 static void clear_result(void *data)
 {
@@ -20,7 +47,69 @@ static void clear_result(void *data)
         return;
     lt_class_audit_destroy(r->audits);
     lt_class_audit_destroy(r->before_audits);
+    clear_known(r->own);
     lti_free(r);
+}
+
+// ---- retrained models
+
+static bool is_of(const known *k, const lt_signals *const *oracle, int m, const lt_class_audit_cfg *cfg, uint64_t seed)
+{
+    return k->m == m && k->seed == seed && !memcmp(&k->cfg, cfg, sizeof *cfg) &&
+           (m == 0 || !memcmp(k->oracle, oracle, (size_t)m * sizeof *oracle));
+}
+
+// Measures the retrained models, unless an audit before this one has. *list grows.
+static lt_status find_known(known **list, const lt_signals *s, const lt_signals *const *oracle, int m,
+                            const lt_class_audit_cfg *cfg, uint64_t seed, known **out)
+{
+    for (known *k = *list; k; k = k->next)
+        if (is_of(k, oracle, m, cfg, seed)) {
+            *out = k;
+            return LT_OK;
+        }
+    known *k = lti_calloc(1, sizeof *k);
+    if (!k || !(k->oracle = lti_calloc((size_t)m + 1, sizeof *k->oracle))) {
+        clear_known(k);
+        return LTI_NOMEM("class audit");
+    }
+    memcpy(k->oracle, oracle, (size_t)m * sizeof *oracle);
+    k->m = m;
+    k->cfg = *cfg;
+    k->seed = seed;
+    const lt_status status = lt_class_reference_create(s, oracle, m, cfg, seed, &k->reference);
+    if (status != LT_OK) {
+        clear_known(k);
+        return status;
+    }
+    k->next = *list;
+    *out = *list = k;
+    return LT_OK;
+}
+
+// Signals that are this audit's alone go away with it, others stay where they are.
+static lt_status audit_before(const lt_audit_in *in, known *k, result *r)
+{
+    const lt_signals *s = in->unlearned.audited->signals, *before = NULL;
+    lt_signals *owned = NULL;
+    LT_TRY(lti_subject_signals(in, in->original, &before, &owned));
+    lt_status status = LT_OK;
+    if (before && before->k == s->k && lt_signals_same_samples(s, before)) {
+        const bool again = !owned && k->before == before;
+        lt_class_audits *audits = again ? k->before_audits : NULL;
+        if (!again)
+            status = lt_class_reference_audit(k->reference, before, &audits);
+        if (status == LT_OK)
+            r->before = &audits->audit[0];
+        if (owned || (!again && k->before_audits)) {
+            r->before_audits = audits;
+        } else {
+            k->before = before;
+            k->before_audits = audits;
+        }
+    }
+    lt_signals_destroy(owned);
+    return status;
 }
 
 // ---- metrics of the report
@@ -85,35 +174,49 @@ static bool has_test_samples(const lt_signals *s)
     return n > 0;
 }
 
+// The oracles on the samples of the audited model; at[i]: place of oracle i among them, from 1 on, 0 = it is none.
+static int list_oracles(const lt_audit_in *in, const lt_signals *s, const lt_signals **oracle, int *at)
+{
+    int m = 0;
+    for (int i = 0; i < in->n_retrained; i++)
+        if (in->retrained[i].audited && lt_signals_same_samples(s, in->retrained[i].audited->signals)) {
+            oracle[m] = in->retrained[i].audited->signals;
+            at[i] = ++m;
+        }
+    return m;
+}
+
+static lt_status measure(const lt_audit_in *in, const lt_class_audit_cfg *cfg, const lt_signals *const *oracle, int m,
+                         result *r)
+{
+    const lt_signals *s = in->unlearned.audited->signals;
+    known *k = NULL, *list = in->shared ? in->shared->of[LT_AUDIT_classes] : NULL;
+    const lt_status status = find_known(&list, s, oracle, m, cfg, in->seed, &k);
+    if (in->shared)
+        in->shared->of[LT_AUDIT_classes] = list;
+    else
+        r->own = list;
+    LT_TRY(status);
+    LT_TRY(lt_class_reference_audit(k->reference, s, &r->audits));
+    return audit_before(in, k, r);
+}
+
 static lt_status run_classes(const lt_audit_in *in, const void *cfg, lt_audit_report *report, void **data)
 {
     const lt_signals *s = in->unlearned.audited ? in->unlearned.audited->signals : NULL;
     if (!s || !has_test_samples(s))
         return LT_OK;
     lti_audit_stage(in, "auditing the forgotten classes");
-    const size_t n = (size_t)in->n_retrained;
+    const size_t n = (size_t)in->n_retrained + 1;
     result *r = lti_calloc(1, sizeof *r);
-    const lt_signals **oracle = lti_calloc(n + 1, sizeof *oracle);
-    int *at = lti_calloc(n + 1, sizeof *at), m = 0;
+    const lt_signals **oracle = lti_calloc(n, sizeof *oracle);
+    int *at = lti_calloc(n, sizeof *at);
     lt_status status = r && oracle && at ? LT_OK : LTI_NOMEM("class audit");
-    for (size_t i = 0; status == LT_OK && i < n; i++)
-        if (in->retrained[i].audited && lt_signals_same_samples(s, in->retrained[i].audited->signals)) {
-            oracle[m] = in->retrained[i].audited->signals;
-            at[i] = ++m;
-        }
     if (status == LT_OK)
-        status = lt_class_audit_run(s, oracle, m, cfg, in->seed, &r->audits);
-    const lt_signals *before = NULL;
-    lt_signals *owned = NULL;
-    if (status == LT_OK)
-        status = lti_subject_signals(in, in->original, &before, &owned);
-    if (status == LT_OK && before && before->k == s->k && lt_signals_same_samples(s, before))
-        status = lt_class_audit_run(before, oracle, m, cfg, in->seed, &r->before_audits);
-    lt_signals_destroy(owned);
+        status = measure(in, cfg, oracle, list_oracles(in, s, oracle, at), r);
     if (status == LT_OK)
         status = put_metrics(report, r->audits, at);
     if (status == LT_OK) {
-        r->before = r->before_audits ? &r->before_audits->audit[0] : NULL;
         r->class_name = in->ds ? in->ds->class_names : NULL;
         r->subclass_name = in->ds && in->ds->other_is_finer ? in->ds->other_names : NULL;
         r->n_subclasses = r->subclass_name ? in->ds->n_other : 0;
@@ -257,4 +360,5 @@ const lt_audit_kind lti_audit_classes = {
     .run = run_classes,
     .write = write_result,
     .clear = clear_result,
+    .clear_shared = clear_known,
 };

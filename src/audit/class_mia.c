@@ -201,19 +201,17 @@ static lt_status accept_of_model(const lti_class_world *w, const lt_signals *s, 
     return LT_OK;
 }
 
-lt_status lti_class_accept(const lti_class_world *w, double *accept)
+lt_status lti_class_accept(const lti_class_world *w, const lt_signals *s, double *accept)
 {
-    const int64_t n = w->model[0]->n;
     target *t = lti_calloc((size_t)w->n_forgotten, sizeof *t);
-    int64_t *row = lti_calloc((size_t)n * (size_t)w->n_forgotten, sizeof *row);
+    int64_t *row = lti_calloc((size_t)s->n * (size_t)w->n_forgotten, sizeof *row);
     lt_status status = t && row ? LT_OK : LTI_NOMEM("test samples of forgotten classes");
-    for (int m = 0; status == LT_OK && m < w->n_models; m++) {
-        for (int f = 0; f < w->n_forgotten; f++) {
-            t[f] = (target){.s = w->model[m], .row = row + f * n};
-            t[f].n = lti_class_rows(w, LT_GROUP_TEST, w->forgotten[f], row + f * n);
-        }
-        status = accept_of_model(w, w->model[m], t, accept + (size_t)m * (size_t)w->n_forgotten * (size_t)w->k);
+    for (int f = 0; status == LT_OK && f < w->n_forgotten; f++) {
+        t[f] = (target){.s = s, .row = row + f * s->n};
+        t[f].n = lti_class_rows(w, LT_GROUP_TEST, w->forgotten[f], row + f * s->n);
     }
+    if (status == LT_OK)
+        status = accept_of_model(w, s, t, accept);
     lti_free(row);
     lti_free(t);
     return status;

@@ -2,6 +2,7 @@
 #include "audit/kind_impl.h"
 #include <stdarg.h>
 
+_Static_assert(LT_N_AUDIT_KINDS <= sizeof((lt_audit_shared){0}.of) / sizeof(void *), "a place for every kind");
 static const lt_audit_kind *const table[LT_N_AUDIT_KINDS] = {
 #define LT_X(name) &lti_audit_##name,
 #include "lethe/kinds.list"
@@ -37,6 +38,15 @@ static lt_status with_config(const lt_audit_kind *kind, const void *cfg, void **
         return LTI_NOMEM(kind->name);
     lt_options_defaults(kind->opts, *own);
     return LT_OK;
+}
+
+void lt_audit_shared_clear(lt_audit_shared *shared)
+{
+    for (int k = 0; k < LT_N_AUDIT_KINDS; k++) {
+        if (shared->of[k])
+            table[k]->clear_shared(shared->of[k]);
+        shared->of[k] = NULL;
+    }
 }
 
 lt_status lt_audit_kind_check(lt_audit_kind_id id, const lt_audit_in *in, const void *cfg)

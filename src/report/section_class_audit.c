@@ -36,22 +36,38 @@ static bool can_be_audited(const lt_signals *s)
     return s && lt_sample_group_rows(s, LT_SAMPLES_TEST_FORGET, NULL) > 0;
 }
 
+// A model against all oracles: `shared` keeps what those of the page's samples are, for the next one.
+static lt_status audit_model(const lt_report_spec *s, const lt_signals *of, const lt_signals *const *oracle, int m,
+                             const lt_class_audit_cfg *cfg, lt_class_reference **shared, lt_class_audits **out)
+{
+    if (!*shared)
+        LT_TRY(lt_class_reference_create(of, oracle, m, cfg, s->seed, shared));
+    return lt_class_reference_audit(*shared, of, out);
+}
+
 static lt_status audit_rows(const lt_report_spec *s, page_audit *a)
 {
     lt_class_audit_cfg cfg;
-    const lt_signals **oracle = lti_calloc((size_t)s->n_rows + 1, sizeof *oracle);
+    lt_class_reference *shared = NULL;
+    const lt_signals *first = NULL, **oracle = lti_calloc((size_t)s->n_rows + 1, sizeof *oracle);
     *a = (page_audit){.of = lti_calloc((size_t)s->n_rows + 1, sizeof(lt_class_audits *))};
     lt_status status = oracle && a->of ? LT_OK : LTI_NOMEM("class audit");
     lt_options_defaults(lt_class_audit_options, &cfg);
     cfg.class_mia_limit = SAMPLES_OF_A_CLASS;
     cfg.class_svc_limit = SVC_SAMPLES;
     for (int i = 0; status == LT_OK && i < s->n_rows; i++) {
-        if (!can_be_audited(s->rows[i].signals))
+        const lt_signals *of = s->rows[i].signals;
+        if (!can_be_audited(of))
             continue;
-        const int m = list_oracles(s, s->rows[i].signals, i, oracle);
-        status = lt_class_audit_run(s->rows[i].signals, oracle, m, &cfg, s->seed, &a->of[i]);
+        const int m = list_oracles(s, of, i, oracle);
+        first = first ? first : of;
+        if (s->rows[i].role == LT_ROW_ORACLE || !lt_signals_same_samples(first, of)) // it has oracles of its own
+            status = lt_class_audit_run(of, oracle, m, &cfg, s->seed, &a->of[i]);
+        else
+            status = audit_model(s, of, oracle, m, &cfg, &shared, &a->of[i]);
         a->first = a->first ? a->first : a->of[i];
     }
+    lt_class_reference_destroy(shared);
     lti_free(oracle);
     if (status != LT_OK)
         clear_audits(a, s->n_rows);

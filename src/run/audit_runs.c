@@ -28,8 +28,11 @@ struct lti_audit_job {
     lt_mia_set attacks;
     lt_audit_subject *oracle; // (n_oracles)
     lt_audited *audited;      // (n_oracles)
-    char *oracle_parent;      // of the first oracle that names one, or NULL
-    model_job *model;         // (n_runs)
+    lt_audit_shared shared;
+    lt_duplicates duplicates; // of the sets, counted for the first model
+    bool has_duplicates;
+    char *oracle_parent; // of the first oracle that names one, or NULL
+    model_job *model;    // (n_runs)
     int n_reports;
 };
 typedef struct lti_audit_job audit_job;
@@ -292,7 +295,7 @@ static lt_status find_adversarial_set(model_job *m)
     return LT_OK;
 }
 
-static void describe(const audit_job *job, model_job *m)
+static void describe(audit_job *job, model_job *m)
 {
     const lt_audit_order *o = job->o;
     m->in = (lt_audit_in){.unlearned = {.name = m->name, .audited = &m->target},
@@ -300,7 +303,8 @@ static void describe(const audit_job *job, model_job *m)
                           .n_retrained = o->n_oracles,
                           .attacks = &job->attacks,
                           .verdict = o->verdict,
-                          .seed = o->audit->seed};
+                          .seed = o->audit->seed,
+                          .shared = &job->shared};
     if (!m->source.model)
         return;
     m->in.unlearned.model = m->source.model;
@@ -416,9 +420,8 @@ static lt_status run_kinds(const lt_audit_order *o, model_job *m)
     return lt_audit_judge(m->report);
 }
 
-static lt_status run_lint(const audit_job *job, model_job *m)
+static lt_status run_lint(audit_job *job, model_job *m)
 {
-    lt_duplicates duplicates = {0};
     lt_lint_effect effect;
     lt_lint_in extra = {.role = LT_LINT_OF_UNLEARNED,
                         .expects_retrained = true,
@@ -426,10 +429,12 @@ static lt_status run_lint(const audit_job *job, model_job *m)
                         .before = m->before,
                         .last_train_acc = NAN};
     if (m->source.model) {
-        LT_TRY(lt_dataset_duplicates(job->ds, &job->sets.forget, &job->sets.retain, &duplicates));
+        if (!job->has_duplicates)
+            LT_TRY(lt_dataset_duplicates(job->ds, &job->sets.forget, &job->sets.retain, &job->duplicates));
+        job->has_duplicates = true;
         extra.forget_digest = job->forget_digest;
         extra.last_train_acc = lti_last_train_acc(&m->source);
-        extra.duplicates = &duplicates;
+        extra.duplicates = &job->duplicates;
         lt_trained_model_effect(&m->source, &effect);
         extra.effect = &effect;
     }
@@ -447,10 +452,19 @@ static lt_status write_files(const audit_job *job, model_job *m)
     return LT_OK;
 }
 
+// The outputs of an original that an earlier model of the audit has, too.
+static void share_original(const audit_job *job, model_job *m)
+{
+    const lt_audit_report *known = m->in.original ? find_measured(job, m, m->original.name) : NULL;
+    if (known)
+        m->original.audited = known->in->unlearned.audited;
+}
+
 static lt_status finish_model(audit_job *job, model_job *m)
 {
     describe(job, m);
     LT_TRY(choose_oracles(job, m));
+    share_original(job, m);
     LT_TRY(run_kinds(job->o, m));
     LT_TRY(judge_original(job, m));
     LT_TRY(write_files(job, m));
@@ -551,6 +565,7 @@ void lt_audit_result_clear(lt_audit_result *result)
     for (int i = 0; job && job->audited && i < job->o->n_oracles; i++)
         lt_audited_clear(&job->audited[i]);
     if (job) {
+        lt_audit_shared_clear(&job->shared);
         lt_mia_set_clear(&job->attacks);
         lt_sample_sets_clear(&job->sets);
         lt_dataset_close(job->own_ds);

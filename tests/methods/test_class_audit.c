@@ -223,6 +223,57 @@ static void retrained_models_are_like_one_another(void **state)
     world_close(&w);
 }
 
+static void assert_same_audits(const lt_class_audits *a, const lt_class_audits *b)
+{
+    assert_int_equal(a->n_retrained, b->n_retrained);
+    for (int m = 0; m <= a->n_retrained; m++) {
+        const lt_class_audit *x = &a->audit[m], *y = &b->audit[m];
+        const size_t bytes = (size_t)a->k * sizeof(double);
+        assert_memory_equal(&x->acc, &y->acc, sizeof x->acc);
+        assert_true(x->gap == y->gap && x->tv == y->tv && x->tv_mean == y->tv_mean && x->svc_mia == y->svc_mia);
+        assert_true(x->acc_f_limit == y->acc_f_limit && x->passes_gate == y->passes_gate);
+        assert_int_equal(x->n_classes, y->n_classes);
+        for (int f = 0; f < x->n_classes; f++) {
+            const lt_class_result *p = &x->of[f], *q = &y->of[f];
+            assert_int_equal(p->neighbour, q->neighbour);
+            assert_true(p->score == q->score && p->reference == q->reference && p->two_sample == q->two_sample);
+            assert_memory_equal(p->accept, q->accept, bytes); // NANs too
+            assert_memory_equal(p->accept_retrained, q->accept_retrained, bytes);
+            assert_memory_equal(p->predicted, q->predicted, bytes);
+            assert_memory_equal(p->output, q->output, bytes);
+        }
+    }
+}
+
+static void shared_retrained_models_change_no_bit(void **state)
+{
+    (void)state;
+    for (int form = LT_CLASS_MIA_OWN; form <= LT_CLASS_MIA_ARGMAX; form++) {
+        world w, other;
+        lt_class_audit_cfg cfg = defaults();
+        lt_class_reference *r;
+        lt_class_audits *a, *b;
+        world_open(&w, 0.8, -8);
+        world_open(&other, 0.3, 2);
+        cfg.class_mia_form = form;
+        assert_ok(lt_class_reference_create(w.model, (const lt_signals *const *)w.oracle, N_ORACLES, &cfg, 5, &r));
+        for (int i = 0; i < 2; i++) {
+            assert_ok(lt_class_reference_audit(r, i ? other.model : w.model, &a));
+            assert_ok(lt_class_audit_run(i ? other.model : w.model, (const lt_signals *const *)w.oracle, N_ORACLES,
+                                         &cfg, 5, &b));
+            assert_same_audits(a, b);
+            lt_class_audit_destroy(a);
+            lt_class_audit_destroy(b);
+        }
+        other.model->id[3]++;
+        assert_fails(LT_E_FORMAT, "expected the samples", lt_class_reference_audit(r, other.model, &a));
+        assert_null(a);
+        lt_class_reference_destroy(r);
+        world_close(&w);
+        world_close(&other);
+    }
+}
+
 // ---- refusals
 
 static void what_cannot_be_audited_is_named(void **state)
@@ -400,6 +451,7 @@ int main(void)
         cmocka_unit_test(the_neighbour_is_found),
         cmocka_unit_test(a_masked_logit_changes_no_bit),
         cmocka_unit_test(retrained_models_are_like_one_another),
+        cmocka_unit_test(shared_retrained_models_change_no_bit),
         cmocka_unit_test(what_cannot_be_audited_is_named),
         cmocka_unit_test(a_subclass_is_a_class_of_its_own),
         cmocka_unit_test(what_is_no_subclass_request),
