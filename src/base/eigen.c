@@ -121,10 +121,16 @@ static lt_status diagonalise(double *d, double *e, double *q, int64_t n)
 {
     enum { MAX_SWEEPS = 60 };
     const double tiny = 2.3e-16;
+    double norm = 0;
+    for (int64_t i = 0; i < n; i++)
+        norm = fmax(norm, fabs(d[i]) + fabs(e[i]));
+    // What is below the rounding of the reflections counts as zero. Without that, eigenvalues that are zero but for
+    // rounding, such as those of a Gram matrix of few rows, would be told from one another for ever.
+    const double nothing = tiny * norm;
     for (int64_t l = 0; l < n; l++) {
         for (int n_sweeps = 0;; n_sweeps++) {
             int64_t m = l;
-            while (m < n - 1 && fabs(e[m]) > tiny * (fabs(d[m]) + fabs(d[m + 1])))
+            while (m < n - 1 && fabs(e[m]) > fmax(nothing, tiny * (fabs(d[m]) + fabs(d[m + 1]))))
                 m++;
             if (m == l)
                 break;

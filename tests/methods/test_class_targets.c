@@ -60,6 +60,41 @@ static void large_matrices_converge(void **state)
     lti_free(a);
 }
 
+// Gram matrices of fewer rows than columns: most eigenvalues are zero but for rounding.
+static void few_rows_converge(void **state)
+{
+    (void)state;
+    enum { SIZE = 120, ROWS = 20 };
+    double *b = lti_calloc(ROWS * SIZE, sizeof *b), *a = lti_calloc(SIZE * SIZE, sizeof *a),
+           *v = lti_calloc(SIZE * SIZE, sizeof *v), w[SIZE];
+    for (int grade = 0; grade < 6; grade++) {
+        for (int i = 0; i < ROWS * SIZE; i++) {
+            lt_rng rng = lt_rng_at(1, LT_STREAM_TEST, (uint32_t)grade, (uint32_t)i);
+            b[i] = fmax(0, lt_rng_normal(&rng)) * pow(10, -0.1 * grade * (i / SIZE)); // as after a ReLU
+        }
+        memset(a, 0, SIZE * SIZE * sizeof *a);
+        for (int k = 0; k < ROWS; k++)
+            for (int i = 0; i < SIZE * SIZE; i++)
+                a[i] += b[k * SIZE + i / SIZE] * b[k * SIZE + i % SIZE];
+        memcpy(v, a, SIZE * SIZE * sizeof *a);
+        assert_ok(lti_eigen_symmetric(v, SIZE, w));
+        for (int i = 0; i < SIZE; i++)
+            for (int j = 0; j < SIZE; j++) {
+                double same = 0, rebuilt = 0;
+                for (int k = 0; k < SIZE; k++) {
+                    same += v[i * SIZE + k] * v[j * SIZE + k];
+                    rebuilt += w[k] * v[k * SIZE + i] * v[k * SIZE + j];
+                }
+                assert_true(fabs(same - (i == j)) < 1e-12);
+                assert_true(fabs(rebuilt - a[i * SIZE + j]) < 1e-13 * w[0]);
+            }
+        assert_true(fabs(w[ROWS]) < 1e-13 * w[0]);
+    }
+    lti_free(a);
+    lti_free(b);
+    lti_free(v);
+}
+
 // ---- similarity
 
 static void similarities_are_numpys(void **state)
@@ -425,6 +460,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(eigenvectors_rebuild_the_matrix),
         cmocka_unit_test(large_matrices_converge),
+        cmocka_unit_test(few_rows_converge),
         cmocka_unit_test(similarities_are_numpys),
         cmocka_unit_test(projectors_are_numpys),
         cmocka_unit_test(projections_forget_the_class),
