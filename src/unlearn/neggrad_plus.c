@@ -32,6 +32,7 @@ static lt_status plan(const lt_unlearn_in *in, const void *cfg, lt_unlearn_plan_
 }
 
 static const lt_unlearn_default defaults[] = {
+    {.when = LT_OF_CLASSES, .area = 1, .epochs = 10, .lr_step_every = LT_STEP_HALF},
     {.when = 0, .area = 3, .epochs = 10, .lr_step_every = LT_STEP_HALF},
     {.epochs = 0},
 };
