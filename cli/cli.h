@@ -127,7 +127,9 @@ lt_status cli_add_options(cli_call *call, const char *prefix, const lt_option *t
 // ---- help.c, docs.c
 void cli_print_usage(FILE *out);
 void cli_print_wrapped(const char *text, FILE *out);
-lt_status cli_print_options(FILE *out, const char *title, const char *prefix, const lt_option *table, void *cfg);
+// presets: a set of the same keys, whose presets are shown as defaults; NULL = those of the table.
+lt_status cli_print_options(FILE *out, const char *title, const char *prefix, const lt_option *table, void *cfg,
+                            const lt_optset *presets);
 lt_status cli_print_help(cli_call *call, FILE *out);
 lt_status cli_dump_docs(cli_session *s, const char *form, const char *key,
                         FILE *out);                     // markdown, man, options, a shell

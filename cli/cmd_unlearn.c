@@ -63,10 +63,10 @@ static void more_help(const cli_call *call, FILE *out)
             fprintf(out, "\n%s\n", defaults);
         free(defaults);
         if (chosen->opts[0].name)
-            cli_print_options(out, NULL, "", chosen->opts, call->extra_cfg);
+            cli_print_options(out, NULL, "", chosen->opts, call->extra_cfg, NULL);
         if (chosen->needs & LT_FROM_SCRATCH)
             cli_print_options(out, "How the original was trained (default: as its run recorded)", "", lt_train_options,
-                              &((struct opts *)call->opts)->train);
+                              &((struct opts *)call->opts)->train, NULL);
         return;
     }
     fputs("\nMethods (`lethe unlearn --method NAME --help` shows the options of one):\n", out);

@@ -33,11 +33,14 @@ void cli_print_wrapped(const char *text, FILE *out)
 }
 
 // The rows of one table, without the frame lt_optset_help puts around them.
-lt_status cli_print_options(FILE *out, const char *title, const char *prefix, const lt_option *table, void *cfg)
+lt_status cli_print_options(FILE *out, const char *title, const char *prefix, const lt_option *table, void *cfg,
+                            const lt_optset *presets)
 {
     lt_optset *set;
     LT_TRY(lt_optset_create(&set));
     lt_status status = lt_optset_add(set, prefix, table, cfg, LT_OPTGROUP_FLAGS);
+    if (status == LT_OK && presets)
+        status = lt_optset_take_presets(set, presets);
     char *text = status == LT_OK ? lt_optset_help(set) : NULL;
     lt_optset_destroy(set);
     LT_TRY(status);
@@ -58,12 +61,12 @@ lt_status cli_print_help(cli_call *call, FILE *out)
     const cli_verb *v = call->verb;
     fprintf(out, "Usage: lethe %s %s\n\n%s\n", v->name, v->usage, v->about);
     for (const cli_group *g = v->groups; g && g->table; g++)
-        LT_TRY(cli_print_options(out, g->title, g->prefix, g->table, (char *)call->opts + g->offset));
+        LT_TRY(cli_print_options(out, g->title, g->prefix, g->table, (char *)call->opts + g->offset, call->set));
     if (v->more_help)
         v->more_help(call, out);
     for (const cli_shared_group *g = cli_shared_groups; g->table; g++)
         if (cli_has_shared(v, g))
-            LT_TRY(cli_print_options(out, g->title, "", g->table, (char *)call + g->offset));
+            LT_TRY(cli_print_options(out, g->title, "", g->table, (char *)call + g->offset, NULL));
     if (v->examples)
         fprintf(out, "\nExamples:\n%s", v->examples);
     return LT_OK;

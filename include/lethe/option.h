@@ -151,6 +151,9 @@ LT_API int lt_optset_n_notices(const lt_optset *set);
 LT_API const char *lt_optset_notice(const lt_optset *set, int i);
 
 // All return malloc'ed text the caller frees, NULL when out of memory.
+// What the program itself has set in `from` (origins such as "demo"), for options of the same keys: their defaults
+// here.
+LT_API lt_status lt_optset_take_presets(lt_optset *set, const lt_optset *from);
 LT_API char *lt_optset_help(const lt_optset *set);     // option section of --help
 LT_API char *lt_optset_markdown(const lt_optset *set); // docs table
 LT_API char *lt_optset_json(const lt_optset *set); // resolved.json: {"key": {"value":..., "origin":...}}, sorted keys

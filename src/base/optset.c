@@ -401,6 +401,17 @@ static lti_opt_level level_of(const char *origin)
     return LTI_LEVEL_PRESET;
 }
 
+lt_status lt_optset_take_presets(lt_optset *set, const lt_optset *from)
+{
+    for (int i = 0; i < from->n_rows; i++) {
+        const lti_opt_row *preset = &from->row[i];
+        if (preset->level != LTI_LEVEL_PRESET || !preset->value || !lt_optset_has(set, preset->key))
+            continue;
+        LT_TRY(lt_optset_set(set, preset->key, preset->value, preset->origin));
+    }
+    return LT_OK;
+}
+
 lt_status lti_optset_assign(lt_optset *set, lti_opt_row *row, const char *value, const char *origin, const char *what)
 {
     opt_data data;

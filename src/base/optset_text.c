@@ -89,10 +89,13 @@ static void add_help_line(lti_buf *b, const char *option, const char *text)
 }
 
 // The sentence of an option: help, unit, range and default.
-static void describe(lti_buf *b, const lt_option *o)
+static void describe(lti_buf *b, const lti_opt_row *row)
 {
     char number[LTI_NUMBER_MAX];
+    const lt_option *o = row->o;
     const char *def = default_of(o, number);
+    if (row->level == LTI_LEVEL_PRESET && row->value)
+        def = o->type != LT_OPT_BOOL ? row->value : !strcmp(row->value, "true") ? "on" : "off";
     lti_buf range = {0};
     add_range(&range, o);
     lti_buf_puts(b, o->help);
@@ -114,7 +117,7 @@ static void add_help_row(lti_buf *b, const lt_optset *set, const lti_opt_row *ro
     const int head = dot ? (int)(dot - name) + 1 : 0;
     lti_buf_printf(&option, "--%.*s%s%s%s", head, name, lti_opt_is_switch(o) ? "[no-]" : "", name + head,
                    get_metavar(o));
-    describe(&text, o);
+    describe(&text, row);
     if (option.data && text.data)
         add_help_line(b, option.data, text.data);
     else

@@ -93,6 +93,14 @@ fi
 run 2 trian
 lacks err "$(printf '\033')"
 
+# what a command sets itself is its default, not that of the table
+run 0 quantize --help
+grep -A1 -e '--epochs N' out >rows
+contains rows 'default 15'
+run 0 train --help
+grep -A1 -e '--epochs N' out >rows
+contains rows 'default 20'
+
 # a result that cannot be written is an error
 "$LETHE" --help >/dev/full 2>err
 same "exit code with a full standard output" "$?" 7
