@@ -53,9 +53,17 @@ static void clear_result(void *data)
 
 // ---- retrained models
 
+static bool same_config(const lt_class_audit_cfg *a, const lt_class_audit_cfg *b)
+{
+    return a->class_mia_form == b->class_mia_form && a->class_mia_features == b->class_mia_features &&
+           a->class_mia_kernel == b->class_mia_kernel && a->class_mia_data == b->class_mia_data &&
+           a->class_mia_limit == b->class_mia_limit && a->class_svc_limit == b->class_svc_limit &&
+           a->class_phi_floor == b->class_phi_floor;
+}
+
 static bool is_of(const known *k, const lt_signals *const *oracle, int m, const lt_class_audit_cfg *cfg, uint64_t seed)
 {
-    return k->m == m && k->seed == seed && !memcmp(&k->cfg, cfg, sizeof *cfg) &&
+    return k->m == m && k->seed == seed && same_config(&k->cfg, cfg) &&
            (m == 0 || !memcmp(k->oracle, oracle, (size_t)m * sizeof *oracle));
 }
 
