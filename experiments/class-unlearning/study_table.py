@@ -16,22 +16,12 @@ import os
 import re
 import sys
 
-from audits import METRICS, mean, percent
+from audits import METRICS, half_width, mean, percent
 
 sys.path.append(f"{sys.path[0]}/../../tools")
 from plain_errors import need_arguments
 
 BANDED = ("gap", "TV of means")
-T95 = [12.71, 4.30, 3.18, 2.78, 2.57, 2.45, 2.36, 2.31, 2.26, 2.23, 2.20, 2.18, 2.16, 2.14, 2.13, 2.12, 2.11, 2.10, 2.09, 2.09]
-
-
-def half_width(values):
-    """Of the interval of a mean; None without two values."""
-    if len(values) < 2:
-        return None
-    m = sum(values) / len(values)
-    error = (sum((v - m) ** 2 for v in values) / (len(values) - 1) / len(values)) ** 0.5
-    return error * (T95[len(values) - 2] if len(values) - 2 < len(T95) else 1.96)
 
 
 def read_audits(study):
