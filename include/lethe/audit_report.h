@@ -65,12 +65,7 @@ typedef struct lt_audit_subject { // one model
     lt_status (*open)(const struct lt_audit_subject *s, lt_model **model);
     const void *self; // of `open`
 } lt_audit_subject;
-// What kinds have measured of models that several audits have in common: given to each of them, cleared when all their
-// reports are gone. Not for audits that run at the same time. Starts as {0}.
-typedef struct lt_audit_shared {
-    void *of[16]; // at least as many as there are kinds
-} lt_audit_shared;
-LT_API void lt_audit_shared_clear(lt_audit_shared *shared);
+typedef struct lt_audit_shared lt_audit_shared;
 typedef struct lt_audit_in {
     lt_audit_subject unlearned;        // the audited model
     const lt_audit_subject *original;  // before unlearning; NULL = not known
@@ -119,6 +114,12 @@ typedef enum lt_audit_kind_id {
     LT_N_AUDIT_KINDS
 } lt_audit_kind_id;
 LT_API const lt_audit_kind *lt_audit_kind_get(lt_audit_kind_id id); // a row of the list
+// What kinds have measured of models that several audits have in common: given to each of them, cleared when all their
+// reports are gone. Not for audits that run at the same time. Starts as {0}.
+struct lt_audit_shared {
+    void *of[LT_N_AUDIT_KINDS];
+};
+LT_API void lt_audit_shared_clear(lt_audit_shared *shared);
 
 // ---- risk of single samples: the share of test samples that score lower (lt_mia_risk), by the first attack of the set
 
