@@ -17,6 +17,21 @@ static const void *array(const char *name, int64_t n)
 enum { K = 7, D = 12, N = 9, N_BETA = 3, M = 9 };
 // ---- eigenvalues
 
+// Rows of v are orthonormal, and a = v' diag(w) v.
+static void assert_decomposes(const double *a, const double *v, const double *w, int n, double tolerance)
+{
+    for (int i = 0; i < n; i++)
+        for (int j = 0; j < n; j++) {
+            double same = 0, rebuilt = 0;
+            for (int k = 0; k < n; k++) {
+                same += v[i * n + k] * v[j * n + k];
+                rebuilt += w[k] * v[k * n + i] * v[k * n + j];
+            }
+            assert_true(fabs(same - (i == j)) < 1e-12);
+            assert_true(fabs(rebuilt - a[i * n + j]) < tolerance);
+        }
+}
+
 static void eigenvectors_rebuild_the_matrix(void **state)
 {
     (void)state;
@@ -25,16 +40,7 @@ static void eigenvectors_rebuild_the_matrix(void **state)
     memcpy(v, a, sizeof v);
     assert_ok(lti_eigen_symmetric(v, M, w));
     assert_all_close(w, array("eigenvalues", M), M, 1e-11);
-    for (int i = 0; i < M; i++)
-        for (int j = 0; j < M; j++) {
-            double same = 0, rebuilt = 0;
-            for (int k = 0; k < M; k++) {
-                same += v[i * M + k] * v[j * M + k];
-                rebuilt += w[k] * v[k * M + i] * v[k * M + j];
-            }
-            assert_true(fabs(same - (i == j)) < 1e-12);
-            assert_true(fabs(rebuilt - a[i * M + j]) < 1e-10);
-        }
+    assert_decomposes(a, v, w, M, 1e-10);
     double zero[16] = {0}, one[1] = {3}, bad[4] = {1, NAN, NAN, 1};
     assert_ok(lti_eigen_symmetric(zero, 4, w));
     assert_true(w[0] == 0 && w[3] == 0);
@@ -78,16 +84,7 @@ static void few_rows_converge(void **state)
                 a[i] += b[k * SIZE + i / SIZE] * b[k * SIZE + i % SIZE];
         memcpy(v, a, SIZE * SIZE * sizeof *a);
         assert_ok(lti_eigen_symmetric(v, SIZE, w));
-        for (int i = 0; i < SIZE; i++)
-            for (int j = 0; j < SIZE; j++) {
-                double same = 0, rebuilt = 0;
-                for (int k = 0; k < SIZE; k++) {
-                    same += v[i * SIZE + k] * v[j * SIZE + k];
-                    rebuilt += w[k] * v[k * SIZE + i] * v[k * SIZE + j];
-                }
-                assert_true(fabs(same - (i == j)) < 1e-12);
-                assert_true(fabs(rebuilt - a[i * SIZE + j]) < 1e-13 * w[0]);
-            }
+        assert_decomposes(a, v, w, SIZE, 1e-13 * w[0]);
         assert_true(fabs(w[ROWS]) < 1e-13 * w[0]);
     }
     lti_free(a);
