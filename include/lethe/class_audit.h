@@ -85,6 +85,7 @@ LT_API void lt_class_audit_destroy(lt_class_audits *audits); // NULL is fine
 // The retrained models of several audits, each measured once: what the discriminators of one model cost is then paid
 // once a model and not once a model and audit. Results are those of lt_class_audit_run to the bit. Borrows the outputs
 // of the retrained models and `samples`, those of any audited model. Audits may run at the same time.
+// _create fails as lt_class_audit_run does; _audit with LT_E_FORMAT for other samples, LT_E_NOMEM.
 typedef struct lt_class_reference lt_class_reference;
 LT_API lt_status lt_class_reference_create(const lt_signals *samples, const lt_signals *const *retrained, int m,
                                            const lt_class_audit_cfg *cfg, uint64_t seed, lt_class_reference **out);

@@ -150,10 +150,11 @@ LT_API bool lt_option_is_old_name(const char *key); // does it end with one, in 
 LT_API int lt_optset_n_notices(const lt_optset *set);
 LT_API const char *lt_optset_notice(const lt_optset *set, int i);
 
-// All return malloc'ed text the caller frees, NULL when out of memory.
-// What the program itself has set in `from` (origins such as "demo"), for options of the same keys: their defaults
-// here.
+// What the program itself has set in `from` (origins such as "demo") is set here for options of the same keys, and
+// shown as their default by lt_optset_help. LT_E_NOMEM.
 LT_API lt_status lt_optset_take_presets(lt_optset *set, const lt_optset *from);
+
+// All return malloc'ed text the caller frees, NULL when out of memory.
 LT_API char *lt_optset_help(const lt_optset *set);     // option section of --help
 LT_API char *lt_optset_markdown(const lt_optset *set); // docs table
 LT_API char *lt_optset_json(const lt_optset *set); // resolved.json: {"key": {"value":..., "origin":...}}, sorted keys
