@@ -150,10 +150,7 @@ lt_status lt_conv_norm(const float *weight, lt_shape w, lt_conv_attr attr, int64
     if (!copy)
         return LTI_NOMEM("norm of a convolution");
     memcpy(copy, weight, bytes);
-    const lt_attr a = {.stride = attr.stride,
-                       .pad = attr.pad,
-                       .groups = attr.groups ? attr.groups : 1,
-                       .dilation = attr.dilation ? attr.dilation : 1};
+    const lt_attr a = lti_conv_attr(attr);
     lt_status status = map_norm(LT_SHAPE(LT_BATCH, w.dim[1], height, width), w, &a, copy, cfg, env, out);
     lti_free(copy);
     return status;

@@ -3,16 +3,21 @@
 #include <math.h>
 #include <string.h>
 
+lt_attr lti_conv_attr(lt_conv_attr attr)
+{
+    return (lt_attr){.stride = attr.stride,
+                     .pad = attr.pad,
+                     .groups = attr.groups ? attr.groups : 1,
+                     .dilation = attr.dilation ? attr.dilation : 1};
+}
+
 lt_val lt_conv2d(lt_graph *g, lt_val x, lt_val w, lt_val bias, lt_conv_attr attr)
 {
     if (attr.pad_mode != LT_PAD_ZERO && attr.pad > 0) {
         x = lt_pad2d(g, x, attr.pad, attr.pad_mode);
         attr.pad = 0;
     }
-    lt_attr a = {.stride = attr.stride,
-                 .pad = attr.pad,
-                 .groups = attr.groups ? attr.groups : 1,
-                 .dilation = attr.dilation ? attr.dilation : 1};
+    const lt_attr a = lti_conv_attr(attr);
     return LTI_EMIT(g, conv2d, &a, x, w, bias);
 }
 

@@ -29,6 +29,9 @@ typedef struct lt_attr {
     uint64_t seed;               // dropout, rate_code: which stream of random numbers
 } lt_attr;
 
+// Of a convolution, with zeros replaced by what they stand for; without the padding mode, which is a node of its own.
+lt_attr lti_conv_attr(lt_conv_attr attr);
+
 typedef struct lt_node {
     const struct lt_op *op;
     lt_val in[LT_NODE_MAX_IN], out[LT_NODE_MAX_OUT]; // LT_NONE = absent optional input

@@ -203,7 +203,7 @@ static lt_status apply_fourier(lti_clip_target *t, const lti_clip_call *call, bo
                  .c = s.dim[1],
                  .r = s.dim[2],
                  .s = s.dim[3],
-                 .dilation = in.attr.dilation > 1 ? in.attr.dilation : 1,
+                 .dilation = lti_conv_attr(in.attr).dilation,
                  .n = {in.height, in.width},
                  .f = {in.height / st, in.width / st},
                  .clip = t->target};

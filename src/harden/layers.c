@@ -39,42 +39,39 @@ static lt_status push(finder *f, lti_layer layer)
     return LT_OK;
 }
 
+// Of node i, which multiplies by a weight.
+static lti_layer make_weighted(const finder *f, int32_t i, lt_layer_kind kind)
+{
+    const lt_node *n = &f->g->node[i];
+    const char *name = f->g->value[n->in[1]].name;
+    return (lti_layer){.name = lti_asprintf("%.*s", stem_length(name), name),
+                       .kind = kind,
+                       .from = n->in[0],
+                       .to = n->out[0],
+                       .weight = n->in[1],
+                       .conv = i,
+                       .bn = -1,
+                       .other = -1};
+}
+
 static lt_status push_conv(finder *f, int32_t i)
 {
-    const lt_graph *g = f->g;
-    const lt_node *n = &g->node[i];
-    const int32_t before = g->value[n->in[0]].node;
-    lti_layer l = {
-        .kind = LT_LAYER_CONV,
-        .from = n->in[0],
-        .to = n->out[0],
-        .weight = n->in[1],
-        .conv = i,
-        .bn = -1,
-        .other = -1,
-        .attr = {.stride = n->attr.stride, .pad = n->attr.pad, .groups = n->attr.groups, .dilation = n->attr.dilation}};
-    const char *name = g->value[l.weight].name;
-    if (before >= 0 && g->node[before].op == &lt_op_pad2d && n->attr.pad == 0) {
-        l.from = g->node[before].in[0];
-        l.attr.pad = g->node[before].attr.pad;
-        l.attr.pad_mode = g->node[before].attr.pad_mode;
+    const lt_node *n = &f->g->node[i];
+    const int32_t before = f->g->value[n->in[0]].node;
+    lti_layer l = make_weighted(f, i, LT_LAYER_CONV);
+    l.attr = (lt_conv_attr){
+        .stride = n->attr.stride, .pad = n->attr.pad, .groups = n->attr.groups, .dilation = n->attr.dilation};
+    if (before >= 0 && f->g->node[before].op == &lt_op_pad2d && n->attr.pad == 0) {
+        l.from = f->g->node[before].in[0];
+        l.attr.pad = f->g->node[before].attr.pad;
+        l.attr.pad_mode = f->g->node[before].attr.pad_mode;
     }
-    l.name = lti_asprintf("%.*s", stem_length(name), name);
     return push(f, l);
 }
 
 static lt_status push_linear(finder *f, int32_t i)
 {
-    const lt_node *n = &f->g->node[i];
-    const char *name = f->g->value[n->in[1]].name;
-    return push(f, (lti_layer){.name = lti_asprintf("%.*s", stem_length(name), name),
-                               .kind = LT_LAYER_LINEAR,
-                               .from = n->in[0],
-                               .to = n->out[0],
-                               .weight = n->in[1],
-                               .conv = i,
-                               .bn = -1,
-                               .other = -1});
+    return push(f, make_weighted(f, i, LT_LAYER_LINEAR));
 }
 
 static lt_status push_bn(finder *f, int32_t i)

@@ -119,7 +119,7 @@ static int common_divisor(int a, int b)
 // meet where that is a multiple of the stride s, which is where a - a' is a multiple of s / gcd(s, d) [SPECTRA 6].
 static int stride_in_taps(const lt_conv_attr *a)
 {
-    return a->stride / common_divisor(a->stride, a->dilation > 1 ? a->dilation : 1);
+    return a->stride / common_divisor(a->stride, lti_conv_attr(*a).dilation);
 }
 
 static lt_status make_symbol(const lt_conv_bound_in *in, int64_t group, symbol *s)
@@ -376,7 +376,7 @@ static lt_status bound_group(const lt_conv_bound_in *in, int64_t group, double *
 lt_status lt_conv_upper_bound(const lt_conv_bound_in *in, double *upper, const char **by)
 {
     const lt_conv_attr *a = &in->attr;
-    const int64_t span = a->dilation > 1 ? a->dilation : 1;
+    const int64_t step = lti_conv_attr(*a).dilation; // from tap to tap
     *upper = (double)NAN;
     *by = "none";
     if (in->shape.n_dims != 4 || a->groups < 1 || a->stride < 1 || in->n_threads < 1)
@@ -384,7 +384,7 @@ lt_status lt_conv_upper_bound(const lt_conv_bound_in *in, double *upper, const c
     if (a->pad_mode == LT_PAD_REFLECT && a->pad > 0)
         return LT_OK;
     if (a->pad_mode == LT_PAD_CIRCULAR && // more outputs than pixels: some rows would count twice
-        (2 * a->pad > span * (in->shape.dim[2] - 1) || 2 * a->pad > span * (in->shape.dim[3] - 1)))
+        (2 * a->pad > step * (in->shape.dim[2] - 1) || 2 * a->pad > step * (in->shape.dim[3] - 1)))
         return LT_OK;
     for (int64_t i = 0; i < lti_shape_count(&in->shape); i++)
         if (!isfinite(in->weight[i]))
