@@ -1,8 +1,10 @@
-"""For scripts of experiments and benchmarks: a path that is not there ends them with one line and exit status 2.
+"""For scripts of experiments and benchmarks: a path that is not there, or a file that is no JSON, ends them with one line
+and exit status 2.
 
 Importing it does so for every path that cannot be opened. Other exceptions keep their traceback: they are faults of the
 script, not of its arguments.
 """
+import json
 import os
 import sys
 
@@ -22,6 +24,14 @@ def need_paths(*paths):
     for path in paths:
         if not os.path.exists(path):
             fail(f"{path}: No such file or directory")
+
+
+def read_json(path):
+    with open(path) as f:
+        try:
+            return json.load(f)
+        except ValueError as error:  # of the text or of its encoding
+            fail(f"{path}: expected JSON, found otherwise: {error}")
 
 
 def end_with_a_line(kind, error, trace):

@@ -5,13 +5,12 @@
 
 Points of per cent, mean and half of the 95 % interval over the pairs (Student's t). Positive: farther from the retrained models.
 """
-import json
 import sys
 
 from audits import half_width, mean, percent
 
 sys.path.append(f"{sys.path[0]}/../../tools")
-from plain_errors import need_arguments
+from plain_errors import need_arguments, read_json
 
 MEASURES = ("gap", "TV", "TV of means")
 
@@ -23,8 +22,7 @@ def difference(summary, pair, row, other, measure):
 need_arguments(2, "SUMMARY.json... ROW")
 summary = {}
 for name in sys.argv[1:-1]:
-    with open(name) as f:
-        summary |= json.load(f)
+    summary |= read_json(name)
 other = sys.argv[-1]
 keys = [k.split("-", 2) for k in summary]
 rows = sorted({r for _, o, r in keys if o != "retrained"})

@@ -8,14 +8,13 @@ study of this kind is expected to show: accuracies, SVC-MIA, gaps of class-MIA, 
 logit mask must share with the original. Means are over classes of original 1; a method is compared with others only when
 its ACC_f is at most one point above that of the retrained models.
 """
-import json
 import sys
 
 sys.path.append(f"{sys.path[0]}/../../tools")
-from plain_errors import need_arguments
+from plain_errors import need_arguments, read_json
 
 need_arguments(1, "SUMMARY.json")
-data = json.load(open(sys.argv[1]))
+data = read_json(sys.argv[1])
 classes = sorted({k.split("-")[0] for k in data})
 rows = {}
 for key, value in data.items():

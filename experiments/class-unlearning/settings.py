@@ -5,15 +5,14 @@
 
 CHOSEN.json is the file of that name that `lethe sweep` leaves. Parts of a study that run elsewhere need not search again.
 """
-import json
 import re
 import sys
 
 sys.path.append(f"{sys.path[0]}/../../tools")
-from plain_errors import need_arguments
+from plain_errors import need_arguments, read_json
 
 need_arguments(2, "CHOSEN.json STUDY.yaml")
-chosen = {(x["method"], x["access"]): x["options"] for x in json.load(open(sys.argv[1])) if x["chosen"]}
+chosen = {(x["method"], x["access"]): x["options"] for x in read_json(sys.argv[1]) if x["chosen"]}
 is_search = False
 for line in open(sys.argv[2]):
     is_search = line.startswith("tuning:") or (is_search and line.startswith(" "))

@@ -19,7 +19,7 @@ import sys
 from audits import METRICS, half_width, mean, percent
 
 sys.path.append(f"{sys.path[0]}/../../tools")
-from plain_errors import need_arguments
+from plain_errors import need_arguments, read_json
 
 BANDED = ("gap", "TV of means")
 
@@ -71,7 +71,7 @@ def summarize(study):
 need_arguments(2, "STUDY_DIRECTORY|PART.json... SUMMARY.json")
 summary = {}
 for source in sys.argv[1:-1]:
-    part = summarize(source) if os.path.isdir(source) else json.load(open(source))
+    part = summarize(source) if os.path.isdir(source) else read_json(source)
     if summary.keys() & part.keys():
         sys.exit(f"study_table: {source}: has {sorted(summary.keys() & part.keys())[0]}, as a part before it")
     summary |= part
