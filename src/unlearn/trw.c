@@ -16,7 +16,8 @@ struct cfg {
 
 static const lt_option opts[] = {
     LTI_RECIPE_ROWS_OPEN(struct cfg),
-    LT_F64(struct cfg, beta, 10, -1e6, 1e6, "", "tilt towards similar classes; 0 = only renormalised (rwft)"),
+    LT_F64(struct cfg, beta, 3, -1e6, 1e6, "",
+           "tilt towards similar classes; 0 = only renormalised (rwft), 10 = as published"),
     LT_F64(struct cfg, expected_similarity, -2, -2, 1, "",
            "expected similarity of the targets: sets the tilt of every image instead of beta; -2 = not used"),
     LT_ENUM(struct cfg, similarity, LTI_SIM_COSINE, lti_similarity_values,
