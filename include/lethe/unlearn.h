@@ -152,6 +152,11 @@ typedef struct lt_unlearn_method {
     // Fills the views, phases and recipe of a job whose model, seed and defaults are set; makes what they need (ctx).
     // It may train another model than in->model, when it also has `finish`.
     lt_status (*plan)(const lt_unlearn_in *in, const void *cfg, lt_unlearn_plan_ctx *ctx, lt_job *job);
+    // After the plan, when the learning rate and the epochs of the job are final, which may be more than cfg says:
+    // makes what depends on their number. NULL = nothing does.
+    lt_status (*begin)(const lt_unlearn_in *in, const void *cfg, lt_unlearn_plan_ctx *ctx, lt_job *job);
+    // Sets the phases that the job has in an epoch, and nothing else. NULL = the same in all epochs.
+    void (*set_phases)(lt_job *job, int32_t epoch);
     // After the job is done: makes the result in in->model out of what was trained. NULL = it is there already.
     lt_status (*finish)(const lt_unlearn_in *in, const void *cfg, lt_unlearn_plan_ctx *ctx, lt_job *job);
     // Instead of a plan, for methods that do not train: changes in->model. When interrupted (LT_E_INTERRUPTED) it

@@ -19,7 +19,6 @@ typedef struct targets {
     double *s;       // (K,K)
     double *z;       // (K) scratch
     int64_t *order;  // (n retained) permutation of an epoch, then its rows; NULL when all are used
-    int32_t period;  // epochs of a round
     float *snapshot; // parameters and state of the teacher of the running round; NULL for one round
 } targets;
 
@@ -220,10 +219,11 @@ static lt_status on_epoch(lt_job *job, int32_t epoch, void *ctx)
     targets *t = ctx;
     if (t->order)
         draw_retained(t, epoch);
-    if (!t->snapshot || epoch < t->period)
+    const int32_t period = (job->cfg.epochs + t->cfg.rounds - 1) / t->cfg.rounds; // of the epochs as they are run
+    if (!t->snapshot || epoch < period)
         return LT_OK;
     lt_model *m = t->teacher;
-    if (epoch % t->period == 0)
+    if (epoch % period == 0)
         copy_model(t->snapshot, t->snapshot + m->n_params, job->model->params, job->model->state, m);
     copy_model(m->params, m->state, t->snapshot, t->snapshot + m->n_params, m);
     return measure_similarity(t);
@@ -233,7 +233,6 @@ static lt_status open_rounds(targets *t, lt_job *job)
 {
     const int32_t rounds = t->cfg.rounds;
     const int64_t n = t->teacher->n_params + t->teacher->n_state;
-    t->period = (job->cfg.epochs + rounds - 1) / rounds;
     if (rounds > job->cfg.epochs)
         return LT_FAIL(LT_E_USAGE, "%s: expected at most one round an epoch, found %d rounds in %d epochs", t->method,
                        rounds, job->cfg.epochs);

@@ -56,7 +56,7 @@ static const lt_unlearn_default *find_default(const lt_unlearn_default *list, ui
 
 // ---- options that are left open
 
-static void fill_schedule(const lt_unlearn_default *d, lti_recipe *r)
+static void fill_schedule(const lt_unlearn_default *d, lti_recipe *r, bool *steps_at_half)
 {
     const int32_t every = r->lr_step_every != LTI_STEP_AUTO ? r->lr_step_every : d ? d->lr_step_every : 0;
     if (r->schedule == LTI_SCHEDULE_AUTO)
@@ -64,6 +64,7 @@ static void fill_schedule(const lt_unlearn_default *d, lti_recipe *r)
                       : every == 0            ? LTI_SCHEDULE_CONST
                                               : LTI_SCHEDULE_STEP;
     const bool half = every == LT_STEP_HALF || every == LT_STEP_COSINE || every == 0;
+    *steps_at_half = r->schedule == LTI_SCHEDULE_STEP && half;
     r->lr_step_every = r->schedule != LTI_SCHEDULE_STEP ? 0 : !half ? every : r->epochs > 1 ? r->epochs / 2 : 1;
 }
 
@@ -101,16 +102,25 @@ lt_status lt_unlearn_default_area(const lt_unlearn_method *method, const lt_unle
     return LT_OK;
 }
 
+// A rate of Adam says nothing about rates of SGD, and the other way round.
+float lti_largest_rate(const lt_train_cfg *base, bool of_adam)
+{
+    const bool was_sgd = base && base->optimizer == LT_SGD;
+    if (of_adam && base && !was_sgd)
+        return base->lr;
+    return (was_sgd ? base->lr : LR_CAP_UNKNOWN) * (of_adam ? ADAM_CAP_SHARE : 1);
+}
+
 lt_status lti_fill_defaults(const lt_unlearn_method *method, const lt_unlearn_in *in, void *cfg, lti_setting *s)
 {
     lti_recipe *r = cfg;
     const lt_train_cfg *base = in->train_cfg;
-    *s = (lti_setting){.area = NAN, .lr_cap = base ? base->lr : LR_CAP_UNKNOWN};
+    *s = (lti_setting){.area = NAN, .lr_cap = LR_CAP_UNKNOWN};
     uint32_t holds = 0;
     LT_TRY(choose_setting(method, in, cfg, &s->setup.form, &holds));
     const lt_unlearn_default *own = find_default(method->defaults, holds);
     const lt_unlearn_default *published = find_default(method->published, holds);
-    s->lr_cap *= own && own->of_adam ? ADAM_CAP_SHARE : 1;
+    s->lr_cap = lti_largest_rate(base, own && own->of_adam);
     const bool is_published = r->preset == LTI_PRESET_PUBLISHED;
     const lt_unlearn_default *d = is_published && published ? published : own;
     if (is_published && !published)
@@ -121,7 +131,7 @@ lt_status lti_fill_defaults(const lt_unlearn_method *method, const lt_unlearn_in
     s->may_raise_epochs = r->epochs == 0 && !is_published;
     r->epochs = r->epochs > 0 || !d ? r->epochs : d->epochs;
     r->batch = r->batch > 0 ? r->batch : d && d->batch > 0 ? d->batch : base ? base->batch : BATCH_UNKNOWN;
-    fill_schedule(d, r);
+    fill_schedule(d, r, &s->steps_at_half);
     s->setup.is_published = is_published;
     s->setup.has_batchnorm = in->model->n_state > 0;
     s->setup.lr_area_default = own && own->area > 0 ? own->area : (double)NAN;
@@ -166,13 +176,16 @@ int64_t lti_steps_per_epoch(const lt_job *job)
 }
 
 // Sum of the learning rate over all steps for a largest rate of 1, in units of momentum 0.9.
-static double unit_area(const lt_job *job)
+static double unit_area(const lt_unlearn_method *method, const lt_job *job)
 {
-    const int64_t n = lti_steps_per_epoch(job);
+    lt_job at = *job;
     lt_train_cfg unit = job->cfg;
     double sum = 0;
     unit.lr = 1;
     for (int32_t e = 0; e < unit.epochs; e++) {
+        if (method->set_phases)
+            method->set_phases(&at, e);
+        const int64_t n = lti_steps_per_epoch(&at);
         if (unit.schedule == LT_SCHED_CONST || (unit.schedule == LT_SCHED_STEP && unit.warmup_epochs == 0)) {
             sum += (double)n * lt_train_lr(&unit, e, 0, n); // the same at every step
             continue;
@@ -183,9 +196,14 @@ static double unit_area(const lt_job *job)
     return job->cfg.momentum == AREA_MOMENTUM ? sum : sum * 0.1 / (1 - (double)job->cfg.momentum);
 }
 
-double lti_lr_area(const lt_job *job)
+double lti_lr_area(const lt_unlearn_method *method, const lt_job *job)
 {
-    return job->cfg.optimizer == LT_SGD ? (double)job->cfg.lr * unit_area(job) : (double)NAN;
+    return job->cfg.optimizer == LT_SGD ? (double)job->cfg.lr * unit_area(method, job) : (double)NAN;
+}
+
+int32_t lti_half_warmup(int32_t epochs)
+{
+    return (epochs + 1) / 2 < epochs ? (epochs + 1) / 2 : epochs - 1;
 }
 
 static void set_epochs(lt_job *job, int32_t epochs, bool half)
@@ -193,16 +211,18 @@ static void set_epochs(lt_job *job, int32_t epochs, bool half)
     job->cfg.epochs = epochs;
     if (half)
         job->cfg.lr_step_every = epochs > 1 ? epochs / 2 : 1;
+    if (job->cfg.warmup_epochs > 0)
+        job->cfg.warmup_epochs = lti_half_warmup(epochs);
 }
 
 // The smallest even number of epochs, at most three times the default, that spends the area below the cap. [AREA 2]
-static void raise_epochs(lti_setting *s, lt_job *job)
+static void raise_epochs(const lt_unlearn_method *method, lti_setting *s, lt_job *job)
 {
     const int32_t first = job->cfg.epochs, most = MOST_EPOCHS_FACTOR * first;
-    const bool step = job->cfg.schedule == LT_SCHED_STEP, half = step && job->cfg.lr_step_every == first / 2;
+    const bool step = job->cfg.schedule == LT_SCHED_STEP, half = s->steps_at_half;
     if (step && !half) // the first steps carry nearly all of the area: more epochs add next to nothing
         return;
-    for (int32_t e = first + 2 - first % 2; e <= most && (double)s->lr_cap * unit_area(job) < s->area; e += 2)
+    for (int32_t e = first + 2 - first % 2; e <= most && (double)s->lr_cap * unit_area(method, job) < s->area; e += 2)
         set_epochs(job, e, half);
     s->setup.raised_epochs = job->cfg.epochs != first;
 }
@@ -211,9 +231,9 @@ lt_status lti_set_lr(const lt_unlearn_method *method, lti_setting *s, lt_job *jo
 {
     lt_unlearn_setup *setup = &s->setup;
     if (!isnan(s->area)) {
-        if (s->may_raise_epochs && (double)s->lr_cap * unit_area(job) < s->area)
-            raise_epochs(s, job);
-        const double lr = s->area / unit_area(job);
+        if (s->may_raise_epochs && (double)s->lr_cap * unit_area(method, job) < s->area)
+            raise_epochs(method, s, job);
+        const double lr = s->area / unit_area(method, job);
         job->cfg.lr = isfinite(lr) && lr < (double)s->lr_cap ? (float)lr : s->lr_cap;
         setup->lr = fmin(lr, lti_decimal_of(s->lr_cap));
     } else {
@@ -227,7 +247,7 @@ lt_status lti_set_lr(const lt_unlearn_method *method, lti_setting *s, lt_job *jo
                            : c->schedule == LT_SCHED_STEP ? c->lr_step_every
                                                           : 0;
     setup->steps_per_epoch = lti_steps_per_epoch(job);
-    setup->lr_area = s->has_area ? setup->lr * unit_area(job) : (double)NAN;
+    setup->lr_area = s->has_area ? setup->lr * unit_area(method, job) : (double)NAN;
     setup->lr_area_wanted = isnan(s->area) || s->area <= setup->lr_area * (1 + 1e-9) ? setup->lr_area : s->area;
     if (!(c->lr >= 0))
         return LT_FAIL(LT_E_USAGE, "%s: expected a learning rate of 0 or more, found %g", method->name, (double)c->lr);

@@ -127,8 +127,8 @@ static lt_status plan(const lt_unlearn_in *in, const void *cfg, lt_unlearn_plan_
     ctx->own = m;
     ctx->own_free = msg_free;
     LT_TRY(lti_recipe_apply(in, LTI_RECIPE_OF(c), ctx, job));
-    if (job->cfg.schedule == LT_SCHED_COSINE && c->epochs > 1)
-        job->cfg.warmup_epochs = (c->epochs + 1) / 2 < c->epochs ? (c->epochs + 1) / 2 : c->epochs - 1;
+    if (job->cfg.schedule == LT_SCHED_COSINE)
+        job->cfg.warmup_epochs = lti_half_warmup(c->epochs); // more epochs: lti_set_lr keeps it half of them
     const size_t n = (size_t)in->model->n_params;
     m->scale = lti_calloc(n, sizeof *m->scale);
     float *g = lti_calloc(n, sizeof *g);

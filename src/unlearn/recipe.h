@@ -99,10 +99,10 @@ typedef struct lti_recipe {
     }
 
 // ---- defaults.c: what a recipe leaves open
-typedef struct lti_setting { // of one run
-    double area;             // to spend; NAN = the learning rate is given
-    bool has_area;           // the optimizer is the one that the method's areas are stated for
-    bool may_raise_epochs;
+typedef struct lti_setting {              // of one run
+    double area;                          // to spend; NAN = the learning rate is given
+    bool has_area;                        // the optimizer is the one that the method's areas are stated for
+    bool may_raise_epochs, steps_at_half; // steps_at_half: a step of the rate follows the number of epochs
     float lr_cap;
     lt_unlearn_setup setup;
 } lti_setting;
@@ -113,7 +113,10 @@ lt_status lti_fill_defaults(const lt_unlearn_method *method, const lt_unlearn_in
 // its largest.
 lt_status lti_set_lr(const lt_unlearn_method *method, lti_setting *s, lt_job *job);
 int64_t lti_steps_per_epoch(const lt_job *job);
-double lti_lr_area(const lt_job *job); // of the job as it is, at momentum 0.9
+// Of the job as it is, at momentum 0.9.
+double lti_lr_area(const lt_unlearn_method *method, const lt_job *job);
+float lti_largest_rate(const lt_train_cfg *base, bool of_adam); // that defaults may use
+int32_t lti_half_warmup(int32_t epochs);                        // warm-up over half of the epochs
 
 // A fresh optimizer, the recipe's schedule, penalty and mask (made here, kept by ctx).
 lt_status lti_recipe_apply(const lt_unlearn_in *in, lti_recipe recipe, lt_unlearn_plan_ctx *ctx, lt_job *job);

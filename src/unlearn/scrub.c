@@ -78,27 +78,21 @@ static void bring_back(lt_model *m, const unsigned char *slot)
         memcpy(m->state, slot + sizeof m->bn_batches + params_bytes(m), state_bytes(m));
 }
 
-static lt_status on_epoch(lt_job *job, int32_t epoch, void *ctx)
+static void set_phases(lt_job *job, int32_t epoch)
 {
-    scrub *s = ctx;
+    const scrub *s = job->ctx;
     job->n_phases = 0;
     if (epoch < s->cfg->max_epochs)
         job->phase[job->n_phases++] = s->max;
     job->phase[job->n_phases++] = s->min;
-    if (s->slots && epoch > 0)
-        save_weights(job->model, s->slots + (size_t)(epoch - 1) * s->slot_bytes);
-    return LT_OK;
 }
 
-static lt_status make_slots(const lt_unlearn_in *in, scrub *s, lt_job *job)
+static lt_status on_epoch(lt_job *job, int32_t epoch, void *ctx)
 {
-    const lt_model *m = in->model;
-    s->slot_bytes = sizeof m->bn_batches + params_bytes(m) + state_bytes(m);
-    s->slots = lti_calloc((size_t)s->cfg->epochs, s->slot_bytes);
-    if (!s->slots)
-        return LTI_NOMEM("models to rewind to");
-    job->memory = s->slots;
-    job->memory_bytes = (size_t)s->cfg->epochs * s->slot_bytes;
+    scrub *s = ctx;
+    set_phases(job, epoch);
+    if (s->slots && epoch > 0)
+        save_weights(job->model, s->slots + (size_t)(epoch - 1) * s->slot_bytes);
     return LT_OK;
 }
 
@@ -132,7 +126,24 @@ static lt_status plan(const lt_unlearn_in *in, const void *cfg, lt_unlearn_plan_
     s->min = *min;
     job->on_epoch = on_epoch;
     job->ctx = s;
-    return c->rewind ? make_slots(in, s, job) : LT_OK;
+    return LT_OK;
+}
+
+// One slot for each epoch that the run really has: the largest learning rate may have raised their number.
+static lt_status begin(const lt_unlearn_in *in, const void *cfg, lt_unlearn_plan_ctx *ctx, lt_job *job)
+{
+    const struct cfg *c = cfg;
+    const lt_model *m = in->model;
+    scrub *s = ctx->own;
+    if (!c->rewind)
+        return LT_OK;
+    s->slot_bytes = sizeof m->bn_batches + params_bytes(m) + state_bytes(m);
+    s->slots = lti_calloc((size_t)job->cfg.epochs, s->slot_bytes);
+    if (!s->slots)
+        return LTI_NOMEM("models to rewind to");
+    job->memory = s->slots;
+    job->memory_bytes = (size_t)job->cfg.epochs * s->slot_bytes;
+    return LT_OK;
 }
 
 // Error of the model on the test split, each class with its share of D_F.
@@ -157,15 +168,16 @@ static lt_status finish(const lt_unlearn_in *in, const void *cfg, lt_unlearn_pla
 {
     const struct cfg *c = cfg;
     scrub *s = ctx->own;
+    const int32_t epochs = job->cfg.epochs;
     double target = 0, best = INFINITY;
     int32_t chosen = 0;
     if (!c->rewind)
         return LT_OK;
     const lt_view forget = lti_forget_view(in, false);
-    save_weights(job->model, s->slots + (size_t)(c->epochs - 1) * s->slot_bytes);
+    save_weights(job->model, s->slots + (size_t)(epochs - 1) * s->slot_bytes);
     LT_TRY(held_out_error(in, c, &target));
-    ctx->update_passes.n_forward += in->ds->split[LT_TEST].n + c->epochs * in->forget->n;
-    for (int32_t e = 0; e < c->epochs; e++) {
+    ctx->update_passes.n_forward += in->ds->split[LT_TEST].n + epochs * in->forget->n;
+    for (int32_t e = 0; e < epochs; e++) {
         lt_eval_result r;
         bring_back(job->model, s->slots + (size_t)e * s->slot_bytes);
         LT_TRY(lt_evaluate(job->model, &forget, in->env, c->batch, NULL, NULL, &r));
@@ -176,7 +188,7 @@ static lt_status finish(const lt_unlearn_in *in, const void *cfg, lt_unlearn_pla
     }
     bring_back(job->model, s->slots + (size_t)chosen * s->slot_bytes);
     lt_info(in->env->events, "unlearn.rewind", "scrub: rewound to epoch %d of %d: forget error nearest to %.4f",
-            (int)chosen + 1, (int)c->epochs, target);
+            (int)chosen + 1, (int)epochs, target);
     return LT_OK;
 }
 
@@ -204,6 +216,8 @@ const lt_unlearn_method lti_unlearn_scrub = {
     .cfg_size = sizeof(struct cfg),
     .opts = opts,
     .plan = plan,
+    .begin = begin,
+    .set_phases = set_phases,
     .defaults = defaults,
     .published = published,
     .finish = finish,

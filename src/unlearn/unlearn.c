@@ -246,6 +246,8 @@ static lt_status run_job(const lt_unlearn_method *method, const lt_unlearn_in *i
                     method->name, setting->setup.lr_area_wanted, (double)setting->lr_cap, setting->setup.lr_area);
     }
     const double start_s = lti_now_s();
+    if (method->begin)
+        LT_TRY(method->begin(in, cfg, ctx, &job));
     LT_TRY(train_all(method, in, &job, &result->train));
     if (method->finish)
         LT_TRY(method->finish(in, cfg, ctx, &job));

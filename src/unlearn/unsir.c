@@ -134,10 +134,16 @@ static lt_status fill_noise(const lt_unlearn_in *in, const struct cfg *c, const 
     return status;
 }
 
+static void set_phases(lt_job *job, int32_t epoch)
+{
+    const unsir *u = job->ctx;
+    job->phase[0] = epoch == 0 ? u->impair : u->repair;
+}
+
 static lt_status on_epoch(lt_job *job, int32_t epoch, void *ctx)
 {
-    const unsir *u = ctx;
-    job->phase[0] = epoch == 0 ? u->impair : u->repair;
+    (void)ctx;
+    set_phases(job, epoch);
     return LT_OK;
 }
 
@@ -156,6 +162,9 @@ static lt_status plan(const lt_unlearn_in *in, const void *cfg, lt_unlearn_plan_
 {
     const struct cfg *c = cfg;
     const double start_s = lti_now_s();
+    if (c->lr_step_gamma != 0.1f) // the default: repair_rate is this method's factor
+        return LT_FAIL(LT_E_USAGE, "unsir: expected no lr_step_gamma, found %g; the factor is repair_rate",
+                       (double)c->lr_step_gamma);
     unsir *u = lti_calloc(1, sizeof *u);
     lti_class_set set;
     if (!u)
@@ -207,6 +216,7 @@ const lt_unlearn_method lti_unlearn_unsir = {
     .cfg_size = sizeof(struct cfg),
     .opts = opts,
     .plan = plan,
+    .set_phases = set_phases,
     .defaults = defaults,
     .published = published,
 };
