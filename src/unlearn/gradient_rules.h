@@ -11,6 +11,10 @@ void lti_sfron_weights(const double *ce, int64_t n, double power, double *w);
 // 1 where (forget + 1e-15) / (retain + 1e-15) >= threshold. [SFRON 1]
 void lti_sfron_mask(const float *forget, const float *retain, int64_t n, double threshold, uint8_t *mask);
 
+// ---- munba.c
+// Weights of the two gradients. g1 = g_r.g_r, g2 = g_r.g_f, g3 = g_f.g_f. [MUNBa 1]
+void lti_munba_bargain(double g1, double g2, double g3, double *a_r, double *a_f);
+
 // ---- hamu.c
 typedef enum lti_hamu_branch { LTI_HAMU_DIRECT, LTI_HAMU_RECTIFIED, LTI_HAMU_ASCENT } lti_hamu_branch;
 // The change of one tensor: radius R = eta |g_r|, ascent of at least q on the forget loss. g_r, g_f, step (n); step may

@@ -4,6 +4,7 @@
 // g_r of CE on a retain batch, g_f of CE on a forget batch with random labels. Paper form [MUNBa 1]: a_r = 1/|g_r|
 // sqrt((1-c)/(1-c^2)), a_f alike, c = cos(g_r, g_f), so the step is (g_r/|g_r| + g_f/|g_f|) / sqrt(1+c) [MUNBa 2],
 // clipped to length 1 as in the authors' code: the bisector of the two directions.
+#include "unlearn/gradient_rules.h"
 #include "unlearn/recipe.h"
 #include <math.h>
 #include <string.h>
@@ -12,14 +13,15 @@ struct cfg {
     LTI_RECIPE_FIELDS
     double displacement;
     bool as_coded;
+    bool is_given_rate; // no option: lr or lr_area is set
 };
 
 static const lt_option opts[] = {
     LTI_RECIPE_ROWS_OPEN(struct cfg),
-    LT_F64(
-        struct cfg, displacement, -1, -1, 1000, "",
-        "sum of the lengths of all steps, as a share of the length of the trained parameters: sets the learning rate; "
-        "-1 = 0.05, for whole classes 15; 0 = lr does"),
+    LT_F64(struct cfg, displacement, -1, -1, 1000, "",
+           "sum of the lengths of all steps, as a share of the length of the trained parameters: sets the learning "
+           "rate where neither lr nor lr_area does; "
+           "-1 = 0.05, for whole classes 15; 0 = lr does"),
     LT_BOOL(struct cfg, as_coded, 0,
             "the weights of the authors' code with its guards against division by 0, which fail for small gradients"),
     LT_OPT_END,
@@ -49,8 +51,7 @@ static double dot(const float *a, const float *b, int64_t n)
     return sum;
 }
 
-// Weights of the two gradients. g1 = g_r.g_r, g2 = g_r.g_f, g3 = g_f.g_f. [MUNBa 1]
-static void bargain(double g1, double g2, double g3, double *a_r, double *a_f)
+void lti_munba_bargain(double g1, double g2, double g3, double *a_r, double *a_f)
 {
     const double c = g2 / sqrt(g1 * g3);
     *a_r = 1 / sqrt(g1 * (1 + c));
@@ -86,7 +87,7 @@ static lt_status on_gradient(lt_job *job, const lt_update_at *at, float *g, floa
         if (!opposed && m->cfg->as_coded)
             bargain_as_coded(g1, g2, g3, &a_r, &a_f);
         else if (!opposed)
-            bargain(g1, g2, g3, &a_r, &a_f);
+            lti_munba_bargain(g1, g2, g3, &a_r, &a_f);
         for (int64_t i = 0; i < n; i++)
             g[i] = (float)(a_r * (double)g[i] + a_f * (double)companion[i]);
     }
@@ -122,14 +123,27 @@ static lt_status choose_displacement(const lt_unlearn_in *in, const struct cfg *
     return LT_OK;
 }
 
+static void choose_form(const lt_unlearn_in *in, void *cfg, lt_unlearn_form *form)
+{
+    struct cfg *c = cfg;
+    (void)in, (void)form;
+    c->is_given_rate = c->lr > 0 || c->lr_area >= 0; // asked here, before lr gets its default
+}
+
 static void set_rate(const munba *m, double displacement, lt_job *job)
 {
     const double norm = sqrt(dot(job->model->params, job->model->params, job->model->n_params));
     const int64_t b = job->cfg.batch, n = m->in->retain->n;
     const int64_t steps = n_batches(m->paired, b) + n_batches(n - m->paired, b);
-    const double sum = 0.5 * job->cfg.epochs * (double)steps; // of a cosine
-    job->cfg.schedule = LT_SCHED_COSINE;
-    job->cfg.lr = (float)(displacement * norm * (1 - (double)job->cfg.momentum) / sum);
+    double sum = 0;
+    lt_train_cfg unit = job->cfg;
+    unit.lr = 1;
+    for (int32_t e = 0; e < unit.epochs; e++)
+        for (int64_t step = 0; step < steps; step++)
+            sum += lt_train_lr(&unit, e, step, steps);
+    const double lr = displacement * norm * (1 - (double)job->cfg.momentum) / sum,
+                 most = (double)lti_largest_rate(m->in->train_cfg, false);
+    job->cfg.lr = (float)(lr < most ? lr : most);
 }
 
 static lt_status plan(const lt_unlearn_in *in, const void *cfg, lt_unlearn_plan_ctx *ctx, lt_job *job)
@@ -150,7 +164,7 @@ static lt_status plan(const lt_unlearn_in *in, const void *cfg, lt_unlearn_plan_
     const int64_t most = n_batches(in->forget->n, job->cfg.batch) * job->cfg.batch;
     m->paired = most < in->retain->n ? most : in->retain->n;
     LT_TRY(choose_displacement(in, c, &displacement));
-    if (displacement > 0)
+    if (displacement > 0 && !c->is_given_rate)
         set_rate(m, displacement, job);
     lt_view paired = lti_retain_view(in, c->augment), rest = paired, forget = lti_forget_view(in, c->augment);
     paired.row = m->row;
@@ -199,6 +213,7 @@ const lt_unlearn_method lti_unlearn_munba = {
     .cfg_size = sizeof(struct cfg),
     .opts = opts,
     .plan = plan,
+    .choose_form = choose_form,
     .defaults = defaults,
     .finish = finish,
 };

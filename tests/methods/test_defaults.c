@@ -1,4 +1,5 @@
 // Defaults that do something: the learning rate from the learning-rate area, the form rule of AMUN, published values.
+#include "unlearn/gradient_rules.h"
 #include "unlearn_test.h"
 
 static double steps_by_hand(const lt_job *job)
@@ -15,13 +16,17 @@ static double steps_by_hand(const lt_job *job)
     return n;
 }
 
-// S from its definition, not from the trainer's schedule.
-static double factors_by_hand(const lt_job *job)
+// n S from its definition, not from the trainer's schedule, over the steps that each epoch has.
+static double factors_by_hand(const lt_unlearn_method *method, const lt_job *job)
 {
     const lt_train_cfg *c = &job->cfg;
-    const double n = steps_by_hand(job);
-    double s = 0;
+    lt_job at = *job;
+    double sum = 0;
     for (int32_t e = 0; e < c->epochs; e++) {
+        if (method->set_phases)
+            method->set_phases(&at, e);
+        const double n = steps_by_hand(&at);
+        double s = 0;
         if (c->schedule == LT_SCHED_STEP)
             s += pow((double)c->lr_step_gamma, floor((double)e / c->lr_step_every));
         for (double k = 0; k < n && c->schedule == LT_SCHED_COSINE; k++) {
@@ -31,8 +36,9 @@ static double factors_by_hand(const lt_job *job)
                  n;
         }
         s += c->schedule == LT_SCHED_CONST;
+        sum += n * s;
     }
-    return s;
+    return sum;
 }
 
 static void check_area(const char *name, const char *values, bool use_retain, double area)
@@ -41,7 +47,7 @@ static void check_area(const char *name, const char *values, bool use_retain, do
     plan_open(&p, name, values, use_retain);
     // an area is that of momentum 0.9 [AREA 2]; a method with its own momentum spends as much of it by other rates
     const double momentum = p.job.cfg.momentum == 0.9F ? 0.9 : (double)p.job.cfg.momentum;
-    const double spent = p.setting.setup.lr * steps_by_hand(&p.job) * factors_by_hand(&p.job) * 0.1 / (1 - momentum);
+    const double spent = p.setting.setup.lr * factors_by_hand(find(name), &p.job) * 0.1 / (1 - momentum);
     if (!(fabs(spent / area - 1) < 1e-12))
         print_error("%s %s: spends %.17g, expected %.17g\n", name, values, spent, area);
     assert_true(fabs(spent / area - 1) < 1e-12);
@@ -168,6 +174,83 @@ static void the_cap_raises_epochs_or_is_told(void **state)
     world.recipe.lr = 0.05f;
 }
 
+// What a method derives from the number of epochs follows when the largest rate raises it.
+static void raised_epochs_reach_the_method(void **state)
+{
+    (void)state;
+    planned p;
+    lt_unlearn_result r;
+    plan_open(&p, "scrub", "epochs=0,rewind=yes,lr_area=500", true);
+    assert_int_equal(p.job.cfg.epochs, 8);
+    assert_ok(find("scrub")->begin(&p.in, p.cfg, &p.ctx, &p.job));
+    assert_true(p.job.memory_bytes >= 8 * (size_t)p.model->n_params * sizeof(float));
+    plan_close(&p);
+    lt_model_destroy(unlearn("scrub", "epochs=0,rewind=yes,lr_area=500", true, 3, &r)); // one slot for each
+    assert_int_equal(r.train.epochs, 8);
+    lt_unlearn_result_clear(&r);
+    plan_open(&p, "msg", "epochs=0,lr_area=500", true);
+    assert_int_equal(p.job.cfg.epochs, 14);
+    assert_int_equal(p.job.cfg.warmup_epochs, 7);
+    plan_close(&p);
+    plan_open(&p, "unsir", "epochs=0,lr_area=500", true); // its step lies after the first epoch, not in the middle
+    assert_true(p.job.cfg.epochs == 2 && p.job.cfg.lr_step_every == 1);
+    plan_close(&p);
+}
+
+// A rate of Adam says nothing about one of SGD.
+static void the_cap_is_of_the_same_optimizer(void **state)
+{
+    (void)state;
+    planned p;
+    world.recipe.optimizer = LT_ADAMW;
+    world.recipe.lr = 0.001f;
+    plan_open(&p, "ft", "", true);
+    assert_true(p.setting.lr_cap == 0.1f);
+    plan_close(&p);
+    plan_open(&p, "unsir", "", true);
+    assert_true(p.setting.lr_cap == 0.001f);
+    plan_close(&p);
+    world.recipe.optimizer = LT_SGD;
+    world.recipe.lr = 0.05f;
+}
+
+static void munba_obeys_the_rate_and_schedule(void **state)
+{
+    (void)state;
+    planned p;
+    plan_open(&p, "munba", "lr=0.003,schedule=const", true);
+    assert_true(p.job.cfg.lr == 0.003f && p.job.cfg.schedule == LT_SCHED_CONST);
+    plan_close(&p);
+    plan_open(&p, "munba", "displacement=1000", true);
+    assert_true(p.job.cfg.lr == 0.05f && p.job.cfg.schedule == LT_SCHED_COSINE); // at most that of the base run
+    plan_close(&p);
+}
+
+// MUNBa's step solves the bargain: G'G a = 1/a, is sqrt(2) long and descends on both losses. [MUNBa 1]
+static void munba_strikes_the_bargain(void **state)
+{
+    (void)state;
+    lt_rng rng = lt_rng_at(7, LT_STREAM_UNLEARN, 0, 0);
+    for (int t = 0; t < 100; t++) {
+        enum { N = 9 };
+        double r[N], f[N], g1 = 0, g2 = 0, g3 = 0, a_r, a_f, step2 = 0, on_r = 0, on_f = 0;
+        for (int i = 0; i < N; i++) {
+            r[i] = lt_rng_normal(&rng), f[i] = 10 * lt_rng_normal(&rng);
+            g1 += r[i] * r[i], g2 += r[i] * f[i], g3 += f[i] * f[i];
+        }
+        lti_munba_bargain(g1, g2, g3, &a_r, &a_f);
+        const double root = sqrt(g1 * g3), c = g2 / root;
+        const double coded = sqrt((g1 * g3 - g2 * root) / (g1 * g1 * g3 - g1 * g2 * g2)); // eps 0
+        assert_true(fabs(a_r / coded - 1) < 1e-9 && fabs(a_f / ((1 - g1 * coded * coded) / (g2 * coded)) - 1) < 1e-9);
+        assert_true(fabs(a_r * sqrt(g1 * (1 + c)) - 1) < 1e-9);
+        for (int i = 0; i < N; i++) {
+            const double step = a_r * r[i] + a_f * f[i];
+            step2 += step * step, on_r -= step * r[i], on_f -= step * f[i];
+        }
+        assert_true(fabs(sqrt(step2) - sqrt(2)) < 1e-9 && on_r <= 0 && on_f <= 0);
+    }
+}
+
 // The figures of the rule at sizes that are known. [AREA 2]
 static void known_sizes_give_known_rates(void **state)
 {
@@ -187,7 +270,7 @@ static void known_sizes_give_known_rates(void **state)
         job.cfg.schedule = LT_SCHED_STEP;
         job.cfg.lr_step_every = row[i].every;
         job.phase[0] = (lt_phase){.view = {{.n = row[i].n}}, .n_views = 1};
-        lti_setting s = {.area = row[i].area, .lr_cap = 0.1f};
+        lti_setting s = {.area = row[i].area, .lr_cap = 0.1f, .steps_at_half = true};
         assert_ok(lti_set_lr(find("ft"), &s, &job));
         assert_true(fabs(s.setup.lr / row[i].lr - 1) < 0.01);
     }
@@ -198,7 +281,7 @@ static void known_sizes_give_known_rates(void **state)
     job.cfg.schedule = LT_SCHED_STEP;
     job.cfg.lr_step_every = 5;
     job.phase[0] = (lt_phase){.view = {{.n = 3600}}, .n_views = 1};
-    lti_setting s = {.area = 30, .lr_cap = 0.1f, .may_raise_epochs = true};
+    lti_setting s = {.area = 30, .lr_cap = 0.1f, .may_raise_epochs = true, .steps_at_half = true};
     assert_ok(lti_set_lr(find("ft"), &s, &job));
     assert_int_equal(job.cfg.epochs, 20);
     assert_true(fabs(s.setup.lr - 0.094) < 0.0005);
@@ -311,7 +394,7 @@ static void published_values_and_open_options(void **state)
     plan_open(&p, "ft", "epochs=0,batch=0,schedule=cosine,lr_area=0.1", true);
     assert_int_equal(p.job.cfg.batch, 32); // of the base run
     assert_int_equal(p.job.cfg.schedule, LT_SCHED_COSINE);
-    assert_true(fabs(lti_lr_area(&p.job) - 0.1) < 1e-6);
+    assert_true(fabs(lti_lr_area(find("ft"), &p.job) - 0.1) < 1e-6);
     plan_close(&p);
     char line[512];
     const lt_unlearn_setup s = {.lr = 0.0144,
@@ -366,6 +449,10 @@ int main(void)
         cmocka_unit_test(a_given_rate_wins_and_tells_its_area),
         cmocka_unit_test(clipped_originals_have_areas_of_their_own),
         cmocka_unit_test(the_cap_raises_epochs_or_is_told),
+        cmocka_unit_test(raised_epochs_reach_the_method),
+        cmocka_unit_test(the_cap_is_of_the_same_optimizer),
+        cmocka_unit_test(munba_obeys_the_rate_and_schedule),
+        cmocka_unit_test(munba_strikes_the_bargain),
         cmocka_unit_test(known_sizes_give_known_rates),
         cmocka_unit_test(an_area_of_zero_changes_no_bit),
         cmocka_unit_test(a_run_ends_when_it_is_enough),
