@@ -169,9 +169,11 @@ static lt_status plan(const lt_unlearn_in *in, const void *cfg, lt_unlearn_plan_
     lt_view forget = lti_forget_view(in, c->augment), retain = lti_retain_view(in, c->augment);
     forget.weight = 0;
     retain.weight = c->retain_weight;
-    lti_add_view(job, phase, forget);
-    phase->distill[0] = (lt_distill){.teacher = LT_NO_TEACHER, .weight = c->forget_weight};
     lti_add_view(job, phase, retain);
+    lt_phase *companion = lti_add_phase(job, true); // a batch of its own: each term is the mean over its own images
+    companion->companion = true;
+    lti_add_view(job, companion, forget);
+    companion->distill[0] = (lt_distill){.teacher = LT_NO_TEACHER, .weight = c->forget_weight};
     job->temperature = 1;
     job->on_targets = on_targets;
     job->ctx = r;
