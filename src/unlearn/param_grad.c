@@ -85,10 +85,13 @@ static lt_status run_pass(lti_param_grad *g, const lti_grad_pass *pass, lt_loade
             return LT_FAIL(LT_E_INTERRUPTED, "%s interrupted after %lld of %lld images", pass->what, (long long)done,
                            (long long)total);
         LT_TRY(lt_loader_next(loader, &b));
+        lt_batch part = *b; // of the last batch no more than n_max allows
+        part.n = b->n < total - done ? b->n : total - done;
+        part.n_all = part.n;
         if (!pass->raw)
-            LT_TRY(lti_param_grad_run(g, b->x, b->y, b->n));
-        LT_TRY(pass->each(pass->ctx, g, b));
-        done += b->n;
+            LT_TRY(lti_param_grad_run(g, part.x, part.y, part.n));
+        LT_TRY(pass->each(pass->ctx, g, &part));
+        done += part.n;
         progress(g, done, total, &emit_s);
     }
     return LT_OK;
