@@ -235,7 +235,7 @@ static lt_status measure_mia(const lti_class_world *w, int m, int f, lt_class_au
             of->neighbour = k;
     }
     of->score = of->reference = of->reference_sd = of->gap = (double)NAN;
-    if (n == 0)
+    if (n == 0 || of->neighbour < 0)
         return LT_OK;
     of->reference = mean[of->neighbour];
     for (int r = 1; r < w->n_models; r++) {

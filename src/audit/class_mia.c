@@ -146,6 +146,10 @@ static lt_status discriminate(const lti_class_world *w, const lt_signals *s, int
     if (status == LT_OK && (!(member = features_of(w, s, l.member, l.n)) || !(other = features_of(w, s, l.other, l.n))))
         status = LT_E_NOMEM;
     for (int j = 0; status == LT_OK && j < n_targets; j++) {
+        if (t[j].n < 1) { // nobody to ask about
+            t[j].share = (double)NAN;
+            continue;
+        }
         x = features_of(w, t[j].s, t[j].row, t[j].n);
         decision = lti_calloc((size_t)t[j].n, sizeof *decision);
         if (!x || !decision)
@@ -186,6 +190,16 @@ static void accept_by_argmax(const lti_class_world *w, const lt_signals *s, cons
     }
 }
 
+// A rare class, or the only one that is kept, has no discriminator; the other figures of the audit do without it.
+static bool can_learn(const lti_class_world *w, int32_t i)
+{
+    const int group = w->cfg->class_mia_data;
+    int64_t n_other = 0;
+    for (int j = 0; j < w->n_kept; j++)
+        n_other += w->kept[j] != i ? lti_class_rows(w, group, w->kept[j], NULL) : 0;
+    return lti_class_rows(w, group, i, NULL) >= 2 && n_other >= 2;
+}
+
 static lt_status accept_of_model(const lti_class_world *w, const lt_signals *s, target *t, double *accept)
 {
     for (int f = 0; f < w->n_forgotten; f++)
@@ -194,6 +208,8 @@ static lt_status accept_of_model(const lti_class_world *w, const lt_signals *s, 
     for (int f = 0; f < w->n_forgotten && w->cfg->class_mia_form == LT_CLASS_MIA_ARGMAX; f++)
         accept_by_argmax(w, s, &t[f], accept + f * w->k);
     for (int j = 0; j < w->n_kept && w->cfg->class_mia_form != LT_CLASS_MIA_ARGMAX; j++) {
+        if (!can_learn(w, w->kept[j]))
+            continue;
         LT_TRY(discriminate(w, s, w->kept[j], t, w->n_forgotten));
         for (int f = 0; f < w->n_forgotten; f++)
             accept[f * w->k + w->kept[j]] = t[f].share;

@@ -299,6 +299,29 @@ static void what_cannot_be_audited_is_named(void **state)
     world_close(&w);
 }
 
+// A kept class with one test sample has no discriminator; the audit does without it.
+static void a_rare_kept_class_fails_no_audit(void **state)
+{
+    (void)state;
+    world w;
+    int seen = 0;
+    world_open(&w, 0.8, -8);
+    for (int i = N / 2; i < N; i++) {
+        if (w.model->label[i] != 0 || !seen++)
+            continue;
+        w.model->label[i] = 2;
+        for (int o = 0; o < N_ORACLES; o++)
+            w.oracle[o]->label[i] = 2;
+    }
+    lt_class_audit_cfg cfg = defaults();
+    cfg.class_mia_data = LT_GROUP_TEST;
+    lt_class_audits *a = audit(&w, &cfg);
+    assert_true(isnan(a->audit[0].of[0].accept[0]) && isfinite(a->audit[0].of[0].accept[2]));
+    assert_true(isfinite(a->audit[0].of[0].score) && a->audit[0].of[0].neighbour != 0);
+    lt_class_audit_destroy(a);
+    world_close(&w);
+}
+
 // ---- subclasses
 
 enum { SUB_KEPT = 10, SUB_GONE = 11, SUB_OTHER = 90, N_GONE = PER / 2 }; // N_GONE: of the test samples
@@ -446,6 +469,7 @@ static void memory_may_run_out(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_rare_kept_class_fails_no_audit),
         cmocka_unit_test(figures_are_plain_loops),
         cmocka_unit_test(svc_mia_sees_the_class),
         cmocka_unit_test(the_neighbour_is_found),
