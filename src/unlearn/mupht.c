@@ -65,7 +65,8 @@ const lt_unlearn_method lti_unlearn_mupht = {
     .title = "MUpHT, projection of the forget inputs",
     .label = "MUpHT",
     .cite = "mupht",
-    .doc = "Projects the weights of every layer on the complement of the leading directions of its inputs on forgotten "
+    .doc = "Projects the weights of the last layer, or of every layer, on the complement of the leading directions of "
+           "its inputs on forgotten "
            "images; retained data is not used. How many directions the paper takes is not public: energy is a "
            "reconstruction. It takes out what classes share as well, so retained accuracy may suffer.",
     .needs = LT_FORGET_ONLY | LT_CLOSED_FORM,
