@@ -146,10 +146,6 @@ static lt_status discriminate(const lti_class_world *w, const lt_signals *s, int
     if (status == LT_OK && (!(member = features_of(w, s, l.member, l.n)) || !(other = features_of(w, s, l.other, l.n))))
         status = LT_E_NOMEM;
     for (int j = 0; status == LT_OK && j < n_targets; j++) {
-        if (t[j].n < 1) { // nobody to ask about
-            t[j].share = (double)NAN;
-            continue;
-        }
         x = features_of(w, t[j].s, t[j].row, t[j].n);
         decision = lti_calloc((size_t)t[j].n, sizeof *decision);
         if (!x || !decision)

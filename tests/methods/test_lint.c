@@ -247,6 +247,17 @@ static void few_test(fixture *f)
 {
     f->audit.n[LT_GROUP_TEST] = 99;
 }
+// Class 0 is forgotten, and of class 1 one test sample is left.
+static void rare_kept_class(fixture *f)
+{
+    int n = 0;
+    for (int i = 0; i < N; i++) {
+        if (f->group[i] == LT_GROUP_RETAIN && f->label[i] == 0)
+            f->label[i] = 1;
+        if (f->group[i] == LT_GROUP_TEST && f->label[i] == 1 && n++ > 0)
+            f->label[i] = 2;
+    }
+}
 static void one_seed(fixture *f)
 {
     memcpy(f->logits[2], f->logits[1], sizeof f->logits[1]);
@@ -292,6 +303,7 @@ static const struct {
     {"no-original", LT_LINT_WARNING, no_original},
     {"few-forgotten", LT_LINT_WARNING, few_forgotten},
     {"few-test", LT_LINT_WARNING, few_test},
+    {"rare-kept-class", LT_LINT_WARNING, rare_kept_class},
     {"single-seed", LT_LINT_WARNING, one_seed},
     {"auc-below-half", LT_LINT_WARNING, below_half},
     {"inert", LT_LINT_WARNING, inert},
