@@ -1,5 +1,6 @@
 // cmd_eval.c - `lethe eval`: accuracy, loss and calibration of a model per split and per class; optionally its signals.
 #include "cli.h"
+#include "lethe/spike.h"
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -141,9 +142,9 @@ static void print_activity(const json_t *r, FILE *out)
     cli_table_clear(&t);
     fprintf(out,
             "\nsynaptic operations a sample: %.0f, multiply-adds: %.0f (dense: %.0f)\n"
-            "energy of arithmetic: %.3f uJ, dense %.3f uJ (0.9 pJ an addition, 4.6 pJ a multiply-add, 45 nm)\n",
+            "energy of arithmetic: %.3f uJ, dense %.3f uJ (%g pJ an addition, %g pJ a multiply-add, 45 nm)\n",
             cli_real(r, "synops"), cli_real(r, "macs"), cli_real(r, "dense_macs"), 1e-6 * cli_real(r, "energy_pj"),
-            1e-6 * cli_real(r, "dense_energy_pj"));
+            1e-6 * cli_real(r, "dense_energy_pj"), LT_SPIKE_PJ_ADD, LT_SPIKE_PJ_MAC);
 }
 
 static void print(const cli_call *call, FILE *out)

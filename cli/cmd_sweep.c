@@ -168,22 +168,10 @@ static bool is_dry(const json_t *r)
     return json_is_true(json_object_get(r, "dry_run"));
 }
 
-// Of ranks that share a sweep the first prints the tables.
-static bool is_first_rank(void)
-{
-    static const char *const name[] = {"OMPI_COMM_WORLD_RANK", "PMI_RANK"};
-    for (size_t i = 0; i < sizeof name / sizeof *name; i++) {
-        const char *rank = getenv(name[i]);
-        if (rank && strcmp(rank, "0") != 0)
-            return false;
-    }
-    return true;
-}
-
 static void print(const cli_call *call, FILE *out)
 {
     const struct opts *o = call->opts;
-    if (o->join && !is_first_rank())
+    if (o->join && !lt_executor_is_first_rank())
         return;
     if (json_object_get(call->result, "script"))
         fprintf(out, "%s\n", cli_text(call->result, "script"));

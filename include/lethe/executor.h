@@ -85,6 +85,9 @@ typedef struct lt_worker_order {
     const char *stem;        // the script is STEM.EXECUTOR.sh, or EXECUTOR.sh in the directory that STEM ends with
     const char *const *args; // of one worker; ends with NULL
 } lt_worker_order;
+// Whether this process is the first of the workers that mpirun started, or was not started by it: of workers that share
+// a job it is the one that prints. Reads $OMPI_COMM_WORLD_RANK and $PMI_RANK.
+LT_API bool lt_executor_is_first_rank(void);
 // Writes the script for workers in the current directory, with $LETHE_DATA, $LETHE_HOME and the cache directories of
 // this process; makes the directory. *json: {"script","executor","workers"}, malloc'ed. LT_E_USAGE for an executor
 // without a script, LT_E_IO, LT_E_NOSPACE.

@@ -1,5 +1,6 @@
 // executor.c - the registry of executors and its handle.
 #include "executor/executor_impl.h"
+#include <stdlib.h>
 #include <string.h>
 
 struct lt_executor {
@@ -98,4 +99,15 @@ lt_status lt_executor_poll(lt_executor *executor, int64_t id, lt_task_end *end)
 lt_status lt_executor_cancel(lt_executor *executor, int64_t id)
 {
     return executor->kind->cancel(executor->self, id);
+}
+
+bool lt_executor_is_first_rank(void)
+{
+    static const char *const name[] = {"OMPI_COMM_WORLD_RANK", "PMI_RANK"};
+    for (size_t i = 0; i < sizeof name / sizeof *name; i++) {
+        const char *rank = getenv(name[i]);
+        if (rank && strcmp(rank, "0") != 0)
+            return false;
+    }
+    return true;
 }
