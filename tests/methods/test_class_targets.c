@@ -375,6 +375,26 @@ static void the_mask_touches_nothing_else(void **state)
 }
 
 // Training moves the outputs on the forgotten images towards the targets.
+// Rounds share the epochs that are run, also when the largest rate raised their number. [TRW 6]
+static void rounds_share_raised_epochs(void **state)
+{
+    (void)state;
+    lt_unlearn_result r;
+    lt_model *raised = unlearn("trw", "epochs=0,rounds=2,lr_area=500", true, 3, &r);
+    const int32_t epochs = r.train.epochs;
+    lt_unlearn_result_clear(&r);
+    assert_true(epochs > 10);
+    for (int rounds = 1; rounds <= 2; rounds++) {
+        char values[64];
+        snprintf(values, sizeof values, "epochs=%d,rounds=%d,lr_area=500", epochs, rounds);
+        lt_model *given = unlearn("trw", values, true, 3, &r);
+        lt_unlearn_result_clear(&r);
+        assert_true(same_params(raised, given) == (rounds == 2));
+        lt_model_destroy(given);
+    }
+    lt_model_destroy(raised);
+}
+
 static void training_approaches_the_targets(void **state)
 {
     (void)state;
@@ -467,6 +487,7 @@ int main(void)
         cmocka_unit_test(impossible_expectations_are_refused),
         cmocka_unit_test(delete_is_trw_without_tilt_and_retain_data),
         cmocka_unit_test(the_mask_touches_nothing_else),
+        cmocka_unit_test(rounds_share_raised_epochs),
         cmocka_unit_test(training_approaches_the_targets),
         cmocka_unit_test(requests_that_are_no_classes_are_refused),
     };

@@ -502,6 +502,57 @@ static void passes_are_counted(void **state)
     }
 }
 
+// ---- what each term of a loss is a mean over
+
+// The forget term of ReGUn is the mean over forgotten images alone: it does not see how many are retained. [REGUN]
+static void regun_weighs_each_set_by_itself(void **state)
+{
+    (void)state;
+    const lt_unlearn_method *m = find("regun");
+    lt_model *model[2];
+    for (int i = 0; i < 2; i++) {
+        lt_unlearn_result r;
+        lt_index_set retain = world.retain;
+        model[i] = toy_trained(&world);
+        lt_unlearn_in in = input(model[i]);
+        retain.n = i ? retain.n / 2 : retain.n;
+        in.retain = &retain;
+        void *cfg = config(m, "epochs=1,batch=120,lr=0.01,momentum=0,weight_decay=0,schedule=const,retain_weight=0");
+        assert_ok(lt_unlearn_run(m, &in, cfg, &r));
+        lt_unlearn_result_clear(&r);
+        lti_free(cfg);
+    }
+    const size_t bytes = (size_t)model[0]->n_params * sizeof *model[0]->params;
+    assert_memory_not_equal(model[0]->params, world.model->params, bytes);
+    assert_memory_equal(model[0]->params, model[1]->params, bytes);
+    lt_model_destroy(model[0]);
+    lt_model_destroy(model[1]);
+}
+
+static lt_status count_samples(void *ctx, lti_param_grad *g, const lt_batch *batch)
+{
+    (void)g;
+    *(int64_t *)ctx += batch->n;
+    return LT_OK;
+}
+
+static void gradients_read_as_many_samples_as_asked(void **state)
+{
+    (void)state;
+    const lt_view view = lt_view_split(world.ds, LT_TRAIN);
+    for (int64_t n = 10; n <= 40; n += 15) {
+        lti_param_grad g;
+        int64_t seen = 0;
+        assert_ok(lti_param_grad_init(&g, world.model, &world.env));
+        assert_ok(lti_param_grad_pass(
+            &g, &(lti_grad_pass){
+                    .view = &view, .batch = 16, .n_max = n, .what = "test", .each = count_samples, .ctx = &seen}));
+        assert_int_equal(seen, n);
+        assert_int_equal(g.passes.n_backward, n);
+        lti_param_grad_clear(&g);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -517,6 +568,8 @@ int main(void)
         cmocka_unit_test(interrupted_runs_end_with_the_same_bits),
         cmocka_unit_test(the_frozen_copy_is_found_again),
         cmocka_unit_test(passes_are_counted),
+        cmocka_unit_test(regun_weighs_each_set_by_itself),
+        cmocka_unit_test(gradients_read_as_many_samples_as_asked),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }
