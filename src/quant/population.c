@@ -26,9 +26,9 @@ const char *lt_population_row_name(lt_population_row row)
 
 typedef struct crowd {
     const lt_chip_population *p;
-    double *acc;    // (LT_POP_N_ROWS, n)
-    bool *done;     // (n) measured but for its group
-    char head[256]; // first line of the table: what it belongs to
+    double *acc;   // (LT_POP_N_ROWS, n)
+    bool *done;    // (n) measured but for its group
+    char head[96]; // first line of the table: what it belongs to
     pthread_mutex_t lock;
 } crowd;
 
@@ -39,15 +39,42 @@ static double *cell(const crowd *c, int row, int chip)
 
 // ---- the table
 
+static void hash_text(lti_hash *h, const char *text)
+{
+    lti_hash_add(h, text, strlen(text) + 1);
+}
+
+static void hash_options(lti_hash *h, const lt_option *rows, const void *cfg)
+{
+    for (; rows->name; rows++) {
+        char number[LT_OPTION_TEXT_MAX];
+        const char *text = lt_option_text(rows, cfg, number);
+        hash_text(h, rows->name);
+        hash_text(h, text ? text : "");
+    }
+}
+
+// A row of the table is worth something only where all that it depends on is the same.
 static void describe(crowd *c)
 {
-    const lt_quant_chip *d = &c->p->device;
-    char digest[65];
-    lt_model_digest(c->p->model, digest);
-    snprintf(c->head, sizeof c->head, "# %.16s %.9g %.9g %llu %d %.9g %d %llu %d %d %d %d %d %llu\n", digest,
-             (double)d->fault_rate, (double)d->stuck_at_1, (unsigned long long)d->fault_seed, d->encoding,
-             (double)d->variability, d->variability_model, (unsigned long long)d->variability_seed, d->chip,
-             c->p->bn_batches, c->p->n_images, c->p->tune != NULL, c->p->n_groups, (unsigned long long)c->p->seed);
+    const lt_chip_population *p = c->p;
+    char digest[65], facts[96];
+    lti_hash h;
+    lti_hash_init(&h);
+    lt_model_digest(p->model, digest);
+    hash_text(&h, digest);
+    hash_text(&h, p->ds->digest);
+    hash_options(&h, lt_quant_chip_options, &p->device);
+    hash_options(&h, lt_train_options, p->train);
+    if (p->tune)
+        hash_options(&h, lt_quant_options, p->tune);
+    if (p->n_groups > 0)
+        hash_options(&h, lt_quant_options, p->group_tune);
+    snprintf(facts, sizeof facts, "%d %d %d %d %d %llu", p->n_groups > 0 ? p->n : 0, p->bn_batches, p->n_images,
+             p->tune != NULL, p->n_groups, (unsigned long long)p->seed);
+    hash_text(&h, facts);
+    lti_hash_hex(&h, digest);
+    snprintf(c->head, sizeof c->head, "# %s\n", digest);
 }
 
 static void put_row(lti_buf *b, const crowd *c, int chip)

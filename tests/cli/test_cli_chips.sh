@@ -21,6 +21,15 @@ contains out "group 0: chips 0"
 run 0 quantize population q3 --chips 2 --fault-rate 0.1 --bn-batches 1 --epochs 1 --threads 1 --fine-tune --out tuned --json
 json out rows.tuned.mean rows.tuned-elsewhere.mean
 same "the row that stands for the population" "$(value out chips.row)" tuned
+# A table of other options is not continued: not of another mapping, nor of another training of the chips.
+chips="population q3 --chips 2 --fault-rate 0.1 --bn-batches 1 --threads 1"
+for options in "--fine-tune --epochs 2 --method ste-reachable --lr 0.05" "" "--reference-column"; do
+    run 0 quantize $chips $options --out tuned --force --json
+    digits=$(grep '^[0-9]' tuned/chips.csv)
+    rm -rf fresh
+    run 0 quantize $chips $options --out fresh --json
+    same "chips with '$options' where others were before" "$digits" "$(grep '^[0-9]' fresh/chips.csv)"
+done
 # Workers that share a population share its groups too.
 run 0 quantize $population --groups 2 --join --out joined --json
 same "joined groups" "$(value out rows.grouped.mean)" "$grouped"
