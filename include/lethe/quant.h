@@ -118,7 +118,7 @@ typedef struct lt_quant_result {
     int64_t n_conflicts;              // of a group: weights that have no level in common on its chips
     double residual, code_change;     // worst of the tensors
     double travel;                    // sum of learning rates over the steps
-    double faultable_share;           // quantized bits as a share of all bits of parameters
+    double faultable_share;           // bits of weights whose cells can fail, as a share of all bits of parameters
     lt_train_result train;
 } lt_quant_result;
 

@@ -35,19 +35,29 @@ static double slowest(const lt_quant *q, double lr)
     return tau;
 }
 
+// The stiffness may change within a job (grad_scale): relaxation times are those of its start or of its end.
+static void set_phase(lt_quant *q, int32_t n_epochs, bool at_end)
+{
+    q->at = (lt_update_at){.epoch = at_end ? n_epochs : 0, .n_epochs = n_epochs};
+}
+
 static void resolve_schedule(lt_quant *q, const lt_train_cfg *train)
 {
     const double lr = train->lr > 0 ? (double)train->lr : 1e-6;
+    set_phase(q, train->epochs, true);
     if (q->cfg.equal_tau) {
         const double most = slowest(q, lr);
         for (int j = 0; j < q->n_tensors; j++)
             q->tensor[j].lambda_scale = (float)(relaxation(q, &q->tensor[j], 1, lr) / most);
     }
-    const double tau = slowest(q, lr); // at lambda = 1
+    const double last = slowest(q, lr); // at lambda = 1
+    set_phase(q, train->epochs, false);
+    const double first = slowest(q, lr);
+    set_phase(q, train->epochs, true);
     const bool away = q->quantizer->sign < 0;
     q->lambda_end[0] =
-        q->cfg.lambda0 > 0 ? (double)q->cfg.lambda0 : tau / ((away ? 0.5 : (double)q->cfg.tau0) * q->n_steps);
-    q->lambda_end[1] = q->cfg.lambda1 > 0 ? (double)q->cfg.lambda1 : tau / ((double)q->cfg.tau1 * q->n_steps);
+        q->cfg.lambda0 > 0 ? (double)q->cfg.lambda0 : first / ((away ? 0.5 : (double)q->cfg.tau0) * q->n_steps);
+    q->lambda_end[1] = q->cfg.lambda1 > 0 ? (double)q->cfg.lambda1 : last / ((double)q->cfg.tau1 * q->n_steps);
     if (q->cfg.lambda0 > 0 && !(q->cfg.lambda1 > 0) && q->lambda_end[1] < q->lambda_end[0])
         q->lambda_end[1] = q->lambda_end[0];
     for (int j = 0; j < q->n_tensors; j++)
@@ -72,7 +82,9 @@ static void warn_before(session *s)
     const double lr = (double)s->in->train->lr;
     double first = INFINITY, last = 0;
     for (int j = 0; j < q->n_tensors; j++) {
+        set_phase(q, s->in->train->epochs, false);
         first = fmin(first, relaxation(q, &q->tensor[j], q->lambda_end[0], lr));
+        set_phase(q, s->in->train->epochs, true);
         last = fmax(last, relaxation(q, &q->tensor[j], q->lambda_end[1], lr));
     }
     if (last > 0.1 * q->n_steps)
@@ -90,7 +102,7 @@ static void warn_before(session *s)
     if (s->travel < 10)
         lt_warn(ev, "quant.schedule",
                 "the learning rates add up to %.2g over all steps: weights cannot travel far before they freeze (below "
-                "about 10 the rate decides more than the method; raise --train.lr or --train.epochs)",
+                "about 10 the rate decides more than the method; raise --lr or --epochs)",
                 s->travel);
 }
 
@@ -266,15 +278,17 @@ static void sum_up(const lt_quant *q, lt_quant_result *r)
     r->bits = q->cfg.bits;
     r->n_tensors = q->n_tensors;
     r->n_weights = q->n_weights;
-    double quantized_bits = 0;
+    double quantized_bits = 0, faultable_bits = 0;
     for (int j = 0; j < q->n_tensors; j++) {
         const lt_quant_tensor_info *info = &q->info[j];
         r->levels_hit = info->levels_hit > r->levels_hit ? info->levels_hit : r->levels_hit;
         r->residual = fmax(r->residual, info->residual);
         r->code_change = fmax(r->code_change, info->code_change);
-        quantized_bits += (double)q->tensor[j].n * q->tensor[j].bits;
+        const double bits = (double)q->tensor[j].n * q->tensor[j].bits;
+        quantized_bits += bits;
+        faultable_bits += q->tensor[j].faulty ? bits : 0;
     }
-    r->faultable_share = quantized_bits / (quantized_bits + 32.0 * (double)(q->n_all_weights - q->n_weights));
+    r->faultable_share = faultable_bits / (quantized_bits + 32.0 * (double)(q->n_all_weights - q->n_weights));
 }
 
 // Codes, levels hit and errors of the deployed weights against the latent ones.

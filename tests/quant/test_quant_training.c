@@ -103,6 +103,49 @@ static void penalty_converges(void **state)
     close_rig(&r);
 }
 
+// With grad_scale the weight of the penalty is that of the root of q/N, which holds at the end. [QAT 1.3, 1.5]
+static void root_scale_has_its_own_lambda(void **state)
+{
+    (void)state;
+    double lambda[2], tau[2], least = INFINITY;
+    for (int root = 0; root < 2; root++) {
+        rig r;
+        open_rig(&r, "msqe", 4);
+        r.cfg.grad_scale = root == 1;
+        train(&r);
+        lambda[root] = r.quant->lambda_end[1];
+        tau[root] = 0;
+        for (int j = 0; j < r.quant->n_tensors; j++) {
+            least = fmin(least, 15 / (double)r.quant->tensor[j].per);
+            tau[root] = fmax(tau[root], r.quant->info[j].tau_steps);
+        }
+        assert_true(fabs(tau[root] / ((double)r.cfg.tau1 * r.quant->n_steps) - 1) < 1e-6);
+        close_rig(&r);
+    }
+    assert_true(fabs(lambda[1] / (lambda[0] * sqrt(least)) - 1) < 1e-6);
+}
+
+// First and last layer in 8 bits are neither faulty nor counted as such.
+static void faultable_share_leaves_8bit_ends_out(void **state)
+{
+    (void)state;
+    rig r;
+    open_rig(&r, "ste", 2);
+    r.cfg.ends = LT_ENDS_8BIT;
+    train(&r);
+    double faulty = 0, all = 32.0 * (double)(r.quant->n_all_weights - r.quant->n_weights);
+    int n_ends = 0;
+    for (int j = 0; j < r.quant->n_tensors; j++) {
+        const lti_qtensor *t = &r.quant->tensor[j];
+        n_ends += t->bits == 8;
+        all += (double)t->n * t->bits;
+        faulty += t->bits == 8 ? 0 : (double)t->n * t->bits;
+    }
+    assert_int_equal(n_ends, 2);
+    assert_true(fabs(r.result.faultable_share - faulty / all) < 1e-12);
+    close_rig(&r);
+}
+
 // The latent weight moves, the code does not: the quantized weight is not what is updated.
 static void latent_weights_are_updated(void **state)
 {
@@ -327,6 +370,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_method_ends_on_levels),
         cmocka_unit_test(penalty_converges),
+        cmocka_unit_test(root_scale_has_its_own_lambda),
+        cmocka_unit_test(faultable_share_leaves_8bit_ends_out),
         cmocka_unit_test(latent_weights_are_updated),
         cmocka_unit_test(steps_do_not_decay),
         cmocka_unit_test(channels_have_their_own_steps),
