@@ -87,12 +87,36 @@ static void draw_tensor(const lti_qtensor *t, lti_maps *m)
     }
 }
 
+// The words of an encoding must have the levels of the grid [QAT 3.1].
+static lt_status check_words(const lt_quant *q, const lt_quant_chip *c)
+{
+    const bool has_sign = c->encoding == LT_ENC_SIGN_MAGNITUDE || c->encoding == LT_ENC_DIFFERENTIAL;
+    for (int j = 0; j < q->n_tensors; j++) {
+        const lti_qtensor *t = &q->tensor[j];
+        const lti_grid_kind kind = t->faulty ? q->grid[t->grid].kind : LTI_GRID_MIDRISE;
+        if (kind == LTI_GRID_MIDTREAD && has_sign) {
+            LT_FAIL(LT_E_USAGE,
+                    "encoding: %s has a level at 0 and one more below than above it, which sign and "
+                    "magnitude have not",
+                    t->name);
+            return lt_error_hint("take offset or twos, or a method without a level at 0 (seq instead of lsq)");
+        }
+        if (kind == LTI_GRID_MULTIPLIERS && c->variability > 0 && c->encoding != LT_ENC_OFFSET)
+            return LT_FAIL(LT_E_USAGE,
+                           "variability: the learnt levels of %s are sums of gains of an offset code; "
+                           "expected the encoding offset",
+                           t->name);
+    }
+    return LT_OK;
+}
+
 lt_status lti_maps_draw(const lt_quant *q, const lt_quant_chip *chip, lti_maps *m)
 {
     *m = (lti_maps){.chip = *chip, .n_cells = lt_encoding_n_cells((lt_encoding)chip->encoding, q->cfg.bits)};
     LT_TRY(lti_chip_check(chip, q->cfg.bits));
     if (lti_chip_ideal(chip))
         return LT_OK;
+    LT_TRY(check_words(q, chip));
     lt_status status = LT_OK;
     LT_TRY_GOTO(lti_fault_table_create((lt_encoding)chip->encoding, q->cfg.bits, &m->table), done);
     if (chip->fault_rate > 0 && !(m->state = lti_calloc((size_t)q->n_weights, sizeof *m->state)))

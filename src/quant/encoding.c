@@ -118,7 +118,7 @@ float lti_cell_value(lt_encoding e, const lti_grid *g, uint32_t word, const floa
     float sum = 0;
     for (int b = 0; b < n; b++)
         sum += word >> b & 1 ? g->gain[b] * eps[b] : 0.0f;
-    const float half = 0.5f * g->step;
+    const float half = g->kind == LTI_GRID_MIDTREAD ? 0 : 0.5f * g->step; // a level at 0 needs none [QAT 3.1]
     switch (e) {
     case LT_ENC_TWOS:
         return sum - (word >> n & 1 ? g->gain[n] * eps[n] : 0.0f) + half;

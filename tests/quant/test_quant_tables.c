@@ -65,6 +65,21 @@ static void words_have_their_values(void **state)
                 }
 }
 
+// The same with a level at 0, whose words have no half.
+static void words_of_midtread_levels(void **state)
+{
+    (void)state;
+    const float ones[LTI_MAX_CELLS] = {1, 1, 1, 1, 1, 1};
+    for (int bits = 2; bits <= 4; bits++)
+        for (int c = 0; c < 1 << bits; c++)
+            for (int e = LT_ENC_OFFSET; e <= LT_ENC_TWOS; e++) {
+                lti_grid g;
+                lti_grid_init(&g, LTI_GRID_MIDTREAD, bits, 0.25f);
+                assert_float_equal(lti_cell_value((lt_encoding)e, &g, lt_encoding_word((lt_encoding)e, bits, c), ones),
+                                   g.level[c], 1e-6f);
+            }
+}
+
 // n = 3, stuck at 0 in bit 1: the worked example, and all 64 pairs of code and mask against the definition.
 static void worked_example(void **state)
 {
@@ -292,10 +307,15 @@ static void reachable_by_brute_force(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(words_are_bijective), cmocka_unit_test(words_have_their_values),
-        cmocka_unit_test(worked_example),      cmocka_unit_test(uniform_codes),
-        cmocka_unit_test(rounding_noise),      cmocka_unit_test(by_encoding),
-        cmocka_unit_test(both_kinds),          cmocka_unit_test(reachable_by_brute_force),
+        cmocka_unit_test(words_are_bijective),
+        cmocka_unit_test(words_have_their_values),
+        cmocka_unit_test(words_of_midtread_levels),
+        cmocka_unit_test(worked_example),
+        cmocka_unit_test(uniform_codes),
+        cmocka_unit_test(rounding_noise),
+        cmocka_unit_test(by_encoding),
+        cmocka_unit_test(both_kinds),
+        cmocka_unit_test(reachable_by_brute_force),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

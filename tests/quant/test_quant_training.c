@@ -146,6 +146,29 @@ static void faultable_share_leaves_8bit_ends_out(void **state)
     close_rig(&r);
 }
 
+// Encodings without the levels of a grid are refused. [QAT 3.1]
+static void words_without_the_levels_are_refused(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *method;
+        lt_encoding encoding;
+        bool varies, is_refused;
+    } row[] = {{"lsq", LT_ENC_SIGN_MAGNITUDE, false, true}, {"lsq", LT_ENC_DIFFERENTIAL, true, true},
+               {"lsq", LT_ENC_TWOS, true, false},           {"msqe-levels", LT_ENC_TWOS, true, true},
+               {"msqe-levels", LT_ENC_OFFSET, true, false}, {"seq", LT_ENC_SIGN_MAGNITUDE, true, false}};
+    for (size_t i = 0; i < sizeof row / sizeof *row; i++) {
+        rig r;
+        open_rig(&r, row[i].method, 3);
+        r.train.epochs = 1;
+        r.cfg.device.encoding = row[i].encoding;
+        r.cfg.device.fault_rate = 0.05f;
+        r.cfg.device.variability = row[i].varies ? 0.1f : 0;
+        assert_int_equal(lt_quant_train(&r.cfg, &r.in, &r.quant, &r.result), row[i].is_refused ? LT_E_USAGE : LT_OK);
+        close_rig(&r);
+    }
+}
+
 // The latent weight moves, the code does not: the quantized weight is not what is updated.
 static void latent_weights_are_updated(void **state)
 {
@@ -370,6 +393,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_method_ends_on_levels),
         cmocka_unit_test(penalty_converges),
+        cmocka_unit_test(words_without_the_levels_are_refused),
         cmocka_unit_test(root_scale_has_its_own_lambda),
         cmocka_unit_test(faultable_share_leaves_8bit_ends_out),
         cmocka_unit_test(latent_weights_are_updated),
