@@ -149,6 +149,8 @@ static lt_status run_population(cli_call *call)
     bool written = false;
     lt_status status = open_job(call, &job);
     if (status == LT_OK)
+        status = lt_chips_default_device(&job.src, call->session->events, call->set);
+    if (status == LT_OK)
         status = begin_population(call, &written);
     if (status == LT_OK && !written) {
         lt_chips_record record;

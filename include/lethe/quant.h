@@ -147,6 +147,7 @@ LT_API lt_status lt_quant_train(const lt_quant_cfg *cfg, const lt_quant_in *in, 
 LT_API lt_status lt_quant_ptq(const lt_quant_cfg *cfg, lt_ptq_step step, double percentile, const lt_quant_in *in,
                               lt_quant **quant, lt_quant_result *result);
 LT_API void lt_quant_destroy(lt_quant *quant);
+LT_API const lt_quant_chip *lt_quant_device(const lt_quant *quant); // that its codes were made for
 LT_API int lt_quant_n_tensors(const lt_quant *quant);
 LT_API void lt_quant_tensor(const lt_quant *quant, int i, lt_quant_tensor_info *info);
 // Weight tensors of convolutions and linear layers that stay float: NULL behind the last one.

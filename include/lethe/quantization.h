@@ -89,6 +89,11 @@ LT_API lt_status lt_quantize_train_defaults(lt_optset *set);
 LT_API lt_status lt_quantize_default_rate(const lt_dataset *ds, const lt_quant_cfg *quant, const lt_train_cfg *train,
                                           lt_optset *set);
 
+// Options "chip.*" of a set for a population of chips: how codes are stored in cells, and which maps chips have, are
+// those that the codes of the run were made for. Weaker than whatever the user gives; another encoding is a warning
+// "quant.encoding". LT_E_USAGE: the run has no codes.
+LT_API lt_status lt_chips_default_device(const lt_trained_model *base, lt_events *events, lt_optset *set);
+
 typedef enum lt_export_format { LT_EXPORT_C, LT_EXPORT_ONNX, LT_EXPORT_PACKED, LT_N_EXPORT_FORMATS } lt_export_format;
 LT_API extern const char *const lt_export_file_name[LT_N_EXPORT_FORMATS]; // in a directory: "lethe_model.c", ...
 // Where an export to `out` goes: a directory that exists gets a file of the usual name. malloc'ed; NULL = out of

@@ -262,3 +262,8 @@ lt_status lt_quant_open(const char *path, lt_model *model, lt_quant **quant)
     lt_tensor_file_close(f);
     return status;
 }
+
+const lt_quant_chip *lt_quant_device(const lt_quant *quant)
+{
+    return &quant->cfg.device;
+}

@@ -229,3 +229,33 @@ void lt_chips_record_clear(lt_chips_record *record)
     free(record->json);
     *record = (lt_chips_record){0};
 }
+
+// ---- defaults
+
+lt_status lt_chips_default_device(const lt_trained_model *base, lt_events *events, lt_optset *set)
+{
+    // Not the rates, which the question is about, nor the number of the first chip.
+    static const char *const taken[] = {"encoding",   "mapping",           "reference_column", "stuck_at_1",
+                                        "fault_seed", "variability_model", "variability_seed"};
+    lt_quant *quant = NULL;
+    LT_TRY(lt_trained_model_codes(base, &quant));
+    lt_status status = LT_OK;
+    for (size_t i = 0; i < sizeof taken / sizeof *taken && status == LT_OK; i++) {
+        const lt_option *row = lt_quant_chip_options;
+        while (strcmp(row->name, taken[i]) != 0)
+            row++;
+        char key[64], number[LT_OPTION_TEXT_MAX];
+        const char *given, *origin, *own = lt_option_text(row, lt_quant_device(quant), number);
+        lti_format(key, sizeof key, "chip.%s", row->name);
+        status = lt_optset_get(set, key, &given, &origin);
+        if (status != LT_OK)
+            break;
+        if (!strcmp(origin, "default"))
+            status = lt_optset_set(set, key, own, "codes");
+        else if (i == 0 && strcmp(given, own) != 0)
+            lt_warn(events, "quant.encoding", "%s: its codes were made for the encoding %s and are measured in %s",
+                    base->name, own, given);
+    }
+    lt_quant_destroy(quant);
+    return status;
+}

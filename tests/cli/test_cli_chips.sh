@@ -30,6 +30,17 @@ for options in "--fine-tune --epochs 2 --method ste-reachable --lr 0.05" "" "--r
     run 0 quantize $chips $options --out fresh --json
     same "chips with '$options' where others were before" "$digits" "$(grep '^[0-9]' fresh/chips.csv)"
 done
+# Chips store codes as the run that made them, unless something else is asked for.
+run 0 quantize train base --bits 3 --method ste-reachable --encoding sign-magnitude --fault-seed 9 --fault-rate 0.2 --epochs 1 --threads 1 --out signed
+run 0 quantize population signed --chips 1 --fault-rate 0.2 --threads 1 --out signed-chips --json
+same "encoding of the chips" "$(value out encoding)" sign-magnitude
+same "seed of the chips" "$(value out fault_seed)" 9
+digits=$(grep '^[0-9]' signed-chips/chips.csv)
+run 0 quantize population signed --chips 1 --fault-rate 0.2 --threads 1 --encoding sign-magnitude --fault-seed 9 --out signed-given
+same "the same by name" "$(grep '^[0-9]' signed-given/chips.csv)" "$digits"
+lacks err "made for the encoding"
+run 0 quantize population signed --chips 1 --fault-rate 0.2 --threads 1 --encoding offset --out signed-offset
+contains err "made for the encoding sign-magnitude and are measured in offset"
 # Workers that share a population share its groups too.
 run 0 quantize $population --groups 2 --join --out joined --json
 same "joined groups" "$(value out rows.grouped.mean)" "$grouped"
