@@ -262,8 +262,10 @@ static void models_of_spread(void **state)
 {
     (void)state;
     enum { N = 250000 };
+    lti_grid g;
+    lti_grid_init(&g, LTI_GRID_MIDRISE, 4, 0.5f);
     lti_qtensor t = {.n = N, .per = N, .n_grids = 1, .bits = 4, .faulty = true};
-    lt_quant q = {.tensor = &t, .n_tensors = 1, .n_weights = N};
+    lt_quant q = {.tensor = &t, .n_tensors = 1, .grid = &g, .n_grids = 1, .n_weights = N};
     q.cfg.bits = 4;
     for (int model = 0; model < 4; model++) {
         lt_quant_chip chip = chip_of(0, 0.2f, 0);
