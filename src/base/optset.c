@@ -268,8 +268,8 @@ static lt_status parse_value(const lt_option *o, const char *text, const char *w
         return LT_OK;
     case LT_OPT_I64:
         return lti_parse_i64(text, what, limit_i64(o->min), limit_i64(o->max), &out->i64);
-    case LT_OPT_U64:
-        return lti_parse_u64(text, what, o->max >= 0x1p64 ? UINT64_MAX : (uint64_t)o->max, &out->u64);
+    case LT_OPT_U64: // up to what the integers of JSON readers and of the ledger hold without loss
+        return lti_parse_u64(text, what, (uint64_t)limit_i64(o->max), &out->u64);
     case LT_OPT_F32:
         LT_TRY(lti_parse_f64(text, what, clamp(o->min, -FLT_MAX, FLT_MAX), clamp(o->max, -FLT_MAX, FLT_MAX), &real));
         out->f32 = (float)real;

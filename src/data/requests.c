@@ -221,9 +221,9 @@ static lt_status add_line(stream *s, char *line, int64_t number)
                        s->label, (long long)number, shown(rest, buf));
     if (*rest) {
         e.own_seed = true;
-        lt_status status = lti_parse_u64(rest + 5, "seed", UINT64_MAX, &e.seed);
+        lt_status status = lti_parse_u64(rest + 5, "seed", INT64_MAX, &e.seed);
         if (status != LT_OK)
-            return LT_FAIL(LT_E_FORMAT, "%s:%lld: seed: expected a number of at least 0, found '%s'", s->label,
+            return LT_FAIL(LT_E_FORMAT, "%s:%lld: seed: expected a whole number of 0 to 2^63-1, found '%s'", s->label,
                            (long long)number, shown(rest + 5, buf));
     }
     if (!is_random(line) && !is_named(line)) {

@@ -123,18 +123,18 @@ static void flags(void **state)
     assert_ok(parse(f,
                     ARGS("first", "--lr", "0.25", "--epochs=7", "--nesterov", "--mode", "slow_er", "-",
                          "--data=", "--attack.pgd-l2.n_steps", "3", "--attack.pgd_l2.no-rand-start", "--seed",
-                         "18446744073709551615", "--quiet", "--", "--lr"),
+                         "9223372036854775807", "--quiet", "--", "--lr"),
                     positional, &n));
     assert_int_equal(n, 3);
     assert_string_equal(positional[0], "first");
     assert_string_equal(positional[1], "-");
     assert_string_equal(positional[2], "--lr");
     assert_true(f->t.lr == 0.25f && f->t.epochs == 7 && f->t.nesterov && f->t.mode == MODE_SLOW && f->c.quiet);
-    assert_true(f->t.seed == UINT64_MAX && f->a.n_steps == 3 && !f->a.rand_start);
+    assert_true(f->t.seed == INT64_MAX && f->a.n_steps == 3 && !f->a.rand_start);
     assert_string_equal(f->t.data, "");
     check_value(f, "lr", "0.25", "flag");
     check_value(f, "mode", "slow-er", "flag");
-    check_value(f, "seed", "18446744073709551615", "flag");
+    check_value(f, "seed", "9223372036854775807", "flag");
     assert_ok(parse_only(f, ARGS("--no-nesterov", "--lr", "1", "--lr", "-0")));
     assert_true(!f->t.nesterov && f->t.lr == 0);
     assert_ok(parse_only(f, ARGS("--nesterov=yes")));
@@ -162,7 +162,8 @@ static void refusals(void **state)
         {{"--epochs", "1e3"}, "--epochs: expected a whole number, found '1e3'", ""},
         {{"--epochs", "0"}, "--epochs: expected 1..100000, found 0", ""},
         {{"--epochs", "99999999999999999999"}, "--epochs: expected 1..100000, found 9999", ""},
-        {{"--seed", "-1"}, "--seed: expected 0..18446744073709551615, found -1", ""},
+        {{"--seed", "-1"}, "--seed: expected 0..9223372036854775807, found -1", ""},
+        {{"--seed", "9223372036854775808"}, "--seed: expected 0..9223372036854775807, found 9223372036854775808", ""},
         {{"--mode", "fsat"}, "--mode: expected one of fast, slow-er, found 'fsat'", "did you mean fast?"},
         {{"--nesterov=maybe"}, "--nesterov: expected true or false, found 'maybe'", ""},
         {{"--no-nesterov=1"}, "--no-nesterov: expected no value", ""},
