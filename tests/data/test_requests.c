@@ -122,7 +122,7 @@ static void wrong_lines(void **state)
         {"random:5\n17\n", "stream.txt:2: '17' is not a forget set", LT_E_FORMAT},
         {"random:5 sed=1", "stream.txt:1: expected one forget set, or random:N seed=S, found 'sed=1'", LT_E_FORMAT},
         {"class:1 seed=1", "found 'seed=1' after it", LT_E_FORMAT},
-        {"random:5 seed=x", "seed: expected a number", LT_E_FORMAT},
+        {"random:5 seed=x", "seed: expected a whole number", LT_E_FORMAT},
         {"random:0", "stream.txt:1: ", LT_E_USAGE},
         {"random:0%", "stream.txt:1: random:0%: empty", LT_E_USAGE},
         {"random:101", "stream.txt:1: ", LT_E_USAGE},
