@@ -47,10 +47,10 @@ static lti_next ask_class(lti_slot *s, lti_fab *f, int32_t k)
     return LTI_GRADIENT;
 }
 
-// Books a success at x; within a radius only examples inside it count.
+// Books a success at x; within a radius only examples inside it count, in every mode.
 static bool record_success(lti_slot *s)
 {
-    if (s->mode != LTI_MODE_BUDGET)
+    if (s->mode == LTI_MODE_MIN_NORM)
         return lti_slot_record(s, 0);
     return lti_distance(s->norm, s->x, s->x0, s->n) <= s->eps && lti_slot_record(s, 0);
 }
