@@ -110,7 +110,7 @@ typedef struct lt_robust_result {
     int32_t *label;                 // (n)
     int32_t *clean_pred, *adv_pred; // (n)
     int32_t *goal;                  // (n) class aimed at, -1 = any other than the label
-    float *x, *x_adv;               // (n,C,H,W) in [0,1]; x_adv = x where nothing was found
+    float *x, *x_adv;               // (n,C,H,W) in [0,1]; x_adv = x where nothing was found, confirmed or not
     double
         *clean_margin; // (n) z_y - max_{j != y} z_j of the clean image; negative where it is wrong, NAN with its logits
     double *distance;  // (n) of x_adv in `norm`, INFINITY for NOT_FOUND
