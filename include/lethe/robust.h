@@ -109,14 +109,16 @@ typedef struct lt_robust_result {
     int64_t *id;                    // (n) official index
     int32_t *label;                 // (n)
     int32_t *clean_pred, *adv_pred; // (n)
-    float *x, *x_adv;               // (n,C,H,W) in [0,1]; x_adv = x where nothing was found
-    double *clean_margin;           // (n) z_y - max_{j != y} z_j of the clean image; negative where it is wrong
-    double *distance;               // (n) of x_adv in `norm`, INFINITY for NOT_FOUND
-    double *raw_distance;           // (n) before polishing
-    double *l2;                     // (n)
-    uint8_t *status;                // (n) lt_robust_status
-    int16_t *broken_by;             // (n) index of the part, -1 = none
-    int64_t *queries_f, *queries_b; // (n) forward and backward passes of each sample
+    int32_t *goal;                  // (n) class aimed at, -1 = any other than the label
+    float *x, *x_adv;               // (n,C,H,W) in [0,1]; x_adv = x where nothing was found, confirmed or not
+    double
+        *clean_margin; // (n) z_y - max_{j != y} z_j of the clean image; negative where it is wrong, NAN with its logits
+    double *distance;  // (n) of x_adv in `norm`, INFINITY for NOT_FOUND
+    double *raw_distance;                       // (n) before polishing
+    double *l2;                                 // (n)
+    uint8_t *status;                            // (n) lt_robust_status
+    int16_t *broken_by;                         // (n) index of the part, -1 = none
+    int64_t *queries_f, *queries_b;             // (n) forward and backward passes of each sample
     double clean_acc, robust_acc, success_rate; // fractions; success: of the samples that were right
     double robust_interval[2];                  // Wilson, 95 %
     double mean_l2, median_l2;                  // over broken samples; NAN without any

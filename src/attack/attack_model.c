@@ -256,8 +256,10 @@ static void combine_row(lti_attack_model *o, int64_t r, float *z, int32_t *pred)
         }
     } else {
         fill_log_softmax(o, r);
-        for (int j = 0; j < o->k; j++)
-            z[j] = (float)fmax(log_mean(o, j), o->floor);
+        for (int j = 0; j < o->k; j++) {
+            const double mean = log_mean(o, j);
+            z[j] = (float)(mean < o->floor ? o->floor : mean); // what is not a number stays so
+        }
     }
     *pred = o->combine == LT_COMBINE_VOTE ? majority(o, r) : lti_arg_max(z, o->k);
 }

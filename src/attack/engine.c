@@ -143,7 +143,7 @@ static void book_passes(const engine *e, lti_slot *s)
 static void retire_slot(engine *e, lti_slot *s)
 {
     lti_sample *sample = &e->job->sample[s->i];
-    const bool always = s->mode == LTI_MODE_TRANSFER || s->mode == LTI_MODE_BEST_LOSS;
+    const bool always = s->kept && (s->mode == LTI_MODE_TRANSFER || s->mode == LTI_MODE_BEST_LOSS);
     keep_progress(e, s);
     book_passes(e, s);
     sample->invalid = sample->invalid || s->invalid;
@@ -151,7 +151,7 @@ static void retire_slot(engine *e, lti_slot *s)
     if (s->invalid || s->mode == LTI_MODE_FIRST) // the image goes to the sample where it lies
         return;
     const double distance =
-        s->mode == LTI_MODE_TRANSFER ? lti_distance(s->norm, s->best, s->x0, s->n) : s->best_distance;
+        s->mode == LTI_MODE_TRANSFER && s->kept ? lti_distance(s->norm, s->best, s->x0, s->n) : s->best_distance;
     const bool nearer = s->mode != LTI_MODE_MIN_NORM || !sample->found || distance < sample->distance;
     if (!always && !(s->found && nearer))
         return;
@@ -163,11 +163,12 @@ static void retire_slot(engine *e, lti_slot *s)
     sample->run_steps = s->run_steps;
 }
 
-// The run of a slot is over. True: another one begins.
+// The run of a slot is over. True: another one begins. A run without an early exit that ends in a success is the last
+// one too, so that more runs never lose it.
 static bool begin_next_run(engine *e, lti_slot *s)
 {
     const lti_engine_job *job = e->job;
-    if (s->invalid || (s->mode == LTI_MODE_BUDGET && s->found))
+    if (s->invalid || ((s->mode == LTI_MODE_BUDGET || s->mode == LTI_MODE_TRANSFER) && s->found))
         return false;
     if (++s->rank == job->n_ranks) {
         s->rank = 0;

@@ -72,7 +72,7 @@ typedef struct lti_slot {
     float *best; // (n)
     double best_distance, best_loss;
     int32_t best_pred;
-    bool found, invalid;
+    bool found, invalid, kept;           // kept: best holds a point
     int32_t step, found_step, run_steps; // step: counted by the attack
     int64_t n_forward, n_backward, n_zero, n_gradients;
     bool zero_at_start;

@@ -198,8 +198,8 @@ lt_status lti_robust_logits(lti_robust *e, const float *images, int64_t n, uint3
         memset(votes, 0, (size_t)(rows * k) * sizeof *votes);
         for (int d = 0; d < draws && status == LT_OK; d++) {
             for (int64_t r = 0; r < rows; r++)
-                q[r] =
-                    (lti_query){images + (at + r) * dim, e->spec.seed, (uint64_t)(at + r), fresh << 16 | (uint32_t)d};
+                q[r] = (lti_query){images + (at + r) * dim, e->spec.seed, (uint64_t)e->result->id[at + r],
+                                   fresh << 16 | (uint32_t)d};
             status = lti_attack_model_forward(e->model, LTI_MODEL_FORWARD, q, rows, one, pred + at);
             for (int64_t j = 0; status == LT_OK && j < rows * k; j++)
                 z[at * k + j] = draws == 1 ? one[j] : z[at * k + j] + one[j] / (float)draws;
@@ -241,10 +241,13 @@ static lt_status clean_pass(lti_robust *e)
                           .n_forward = e->spec.eot,
                           .adv_pred = r->clean_pred[i]};
         s->invalid = !lti_is_finite_row(s->clean_z, r->n_classes);
-        r->clean_margin[i] = -lti_loss(LTI_LOSS_MARGIN, &(lti_loss_in){s->clean_z, r->n_classes, s->label, -1}, NULL);
+        r->clean_margin[i] =
+            s->invalid ? (double)NAN
+                       : -lti_loss(LTI_LOSS_MARGIN, &(lti_loss_in){s->clean_z, r->n_classes, s->label, -1}, NULL);
         r->broken_by[i] = -1;
         r->raw_distance[i] = INFINITY;
         LT_TRY(pick_goal(e, s));
+        r->goal[i] = s->goal;
         if (!s->invalid && r->clean_pred[i] == r->label[i])
             e->todo[e->n_todo++] = i;
     }
@@ -340,8 +343,11 @@ static void book_part(lti_robust *e, int p, lt_attack_part *out)
             e->todo[left++] = i;
     }
     e->n_todo = left;
-    out->robust_acc = (double)robust / (double)r->n;
-    lt_wilson(robust, r->n, out->interval);
+    int64_t valid = 0;
+    for (int64_t i = 0; i < r->n; i++)
+        valid += !e->sample[i].invalid;
+    out->robust_acc = valid > 0 ? (double)robust / (double)valid : (double)NAN;
+    lt_wilson(robust, valid, out->interval);
 }
 
 // What is to come at most; early stops make it less.
@@ -367,6 +373,7 @@ static lt_status run_parts(lti_robust *e)
         lt_attack_part *out = &e->result->part[p];
         const double start_s = lti_now_s();
         count_passes(e, &f0, &b0);
+        LT_TRY(lti_robust_keep_confirmed(e));
         LT_TRY(run_part(e, p));
         LT_TRY(lti_robust_confirm(e, p));
         count_passes(e, &f1, &b1);
@@ -416,8 +423,7 @@ static lt_status check_found(lti_robust *e)
     for (int64_t i = 0; status == LT_OK && i < r->n; i++) {
         if (r->status[i] != LT_ROBUST_BROKEN)
             continue;
-        const lti_sample *s = &e->sample[i];
-        const bool still = s->goal >= 0 ? pred[i] == s->goal : pred[i] != r->label[i];
+        const bool still = lti_robust_is_fooled(r, i, pred[i]);
         const double size = lti_distance(LT_NORM_LINF, z + i * k, NULL, k);
         if ((!still && margin_of(z + i * k, k, r->label[i]) < -1e-4 * fmax(1, size) && e->target->noise_std <= 0) ||
             !is_inside(r, i, e->mode == LTI_MODE_MIN_NORM || e->units.low ? INFINITY : e->eps, n))
@@ -470,11 +476,14 @@ static lt_status evaluate_quantized(lti_robust *e)
     }
     if (status == LT_OK)
         status = lti_robust_logits(e, x, r->n, 3, z, pred);
-    int64_t robust = 0;
-    for (int64_t i = 0; status == LT_OK && i < r->n; i++)
-        robust += r->clean_pred[i] == r->label[i] && pred[i] == r->label[i];
+    int64_t robust = 0, valid = 0;
+    for (int64_t i = 0; status == LT_OK && i < r->n; i++) {
+        const bool is_valid = r->status[i] != LT_ROBUST_INVALID && lti_is_finite_row(z + i * k, k);
+        valid += is_valid;
+        robust += is_valid && r->clean_pred[i] == r->label[i] && !lti_robust_is_fooled(r, i, pred[i]);
+    }
     if (status == LT_OK)
-        r->quantized_robust_acc = (double)robust / (double)r->n;
+        r->quantized_robust_acc = valid > 0 ? (double)robust / (double)valid : (double)NAN;
     lti_free(x);
     lti_free(z);
     lti_free(pred);
@@ -559,6 +568,8 @@ done:
     lti_units_clear(&e.units);
     lti_attack_model_destroy(e.model);
     lt_robust_result_destroy(e.result);
+    lti_free(e.confirmed);
+    lti_free(e.confirmed_x);
     lti_free(e.sample);
     lti_free(e.clean_z);
     lti_free(e.todo);

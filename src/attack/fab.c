@@ -36,21 +36,21 @@ lti_next lti_fab_start_run(lti_slot *s, lti_fab *f)
     return LTI_EVALUATE;
 }
 
-// Gradient of z_k - z_y.
+// Gradient of z_k - z_y, the same for every draw of noise: no loss to be evaluated again.
 static lti_next ask_class(lti_slot *s, lti_fab *f, int32_t k)
 {
     memset(s->dz, 0, (size_t)s->n_classes * sizeof *s->dz);
     s->dz[k] = 1;
     s->dz[s->label] = -1;
-    s->loss = LTI_LOSS_MARGIN_TARGET;
+    s->loss = -1;
     f->class = k;
     return LTI_GRADIENT;
 }
 
-// Books a success at x; within a radius only examples inside it count.
+// Books a success at x; within a radius only examples inside it count, in every mode.
 static bool record_success(lti_slot *s)
 {
-    if (s->mode != LTI_MODE_BUDGET)
+    if (s->mode == LTI_MODE_MIN_NORM)
         return lti_slot_record(s, 0);
     return lti_distance(s->norm, s->x, s->x0, s->n) <= s->eps && lti_slot_record(s, 0);
 }

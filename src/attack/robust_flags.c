@@ -63,7 +63,8 @@ static bool uses_dlr_or_targets(const lti_robust *e)
         if ((flags & LTI_ATTACK_PER_TARGET) &&
             (e->part[p].targets > e->result->n_classes - 1 || e->result->n_classes < 4))
             return true;
-        if ((flags & LTI_ATTACK_DLR || e->spec.loss == LT_LOSS_DLR) && e->result->n_classes < 3)
+        const bool ratio_to_target = (flags & LTI_ATTACK_DLR) && (flags & LTI_ATTACK_MIN_NORM); // of apgd-min
+        if ((flags & LTI_ATTACK_DLR || e->spec.loss == LT_LOSS_DLR) && e->result->n_classes < (ratio_to_target ? 4 : 3))
             return true;
     }
     return false;

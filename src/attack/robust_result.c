@@ -43,6 +43,7 @@ lt_status lti_robust_result_create(int64_t n, const lt_model_shape *shape, lt_ro
     r->label = lti_calloc(rows, sizeof *r->label);
     r->clean_pred = lti_calloc(rows, sizeof *r->clean_pred);
     r->adv_pred = lti_calloc(rows, sizeof *r->adv_pred);
+    r->goal = lti_calloc(rows, sizeof *r->goal);
     r->x = lti_calloc(total, sizeof *r->x);
     r->x_adv = lti_calloc(total, sizeof *r->x_adv);
     r->clean_margin = lti_calloc(rows, sizeof *r->clean_margin);
@@ -53,7 +54,7 @@ lt_status lti_robust_result_create(int64_t n, const lt_model_shape *shape, lt_ro
     r->broken_by = lti_calloc(rows, sizeof *r->broken_by);
     r->queries_f = lti_calloc(rows, sizeof *r->queries_f);
     r->queries_b = lti_calloc(rows, sizeof *r->queries_b);
-    if (!r->id || !r->label || !r->clean_pred || !r->adv_pred || !r->x || !r->x_adv || !r->clean_margin ||
+    if (!r->id || !r->label || !r->clean_pred || !r->adv_pred || !r->goal || !r->x || !r->x_adv || !r->clean_margin ||
         !r->distance || !r->raw_distance || !r->l2 || !r->status || !r->broken_by || !r->queries_f || !r->queries_b) {
         lt_robust_result_destroy(r);
         return LTI_NOMEM("attack result");
@@ -66,8 +67,8 @@ void lt_robust_result_destroy(lt_robust_result *r)
 {
     if (!r)
         return;
-    void *all[] = {r->clean_margin, r->id,           r->label, r->clean_pred, r->adv_pred,  r->x,         r->x_adv,
-                   r->distance,     r->raw_distance, r->l2,    r->status,     r->broken_by, r->queries_f, r->queries_b};
+    void *all[] = {r->clean_margin, r->id, r->label,  r->clean_pred, r->adv_pred,  r->x,         r->x_adv, r->distance,
+                   r->raw_distance, r->l2, r->status, r->broken_by,  r->queries_f, r->queries_b, r->goal};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
         lti_free(all[i]);
     lti_free(r);
@@ -109,17 +110,18 @@ static lt_status summarise_distances(lt_robust_result *r)
 
 lt_status lti_robust_summarise(lt_robust_result *r)
 {
-    int64_t n[5] = {0};
+    int64_t n[5] = {0}, right = 0;
     r->n_forward = r->n_backward = 0;
     for (int64_t i = 0; i < r->n; i++) {
         n[r->status[i]]++;
+        right += r->clean_pred[i] == r->label[i] && !isnan(r->clean_margin[i]);
         r->n_forward += r->queries_f[i];
         r->n_backward += r->queries_b[i];
     }
     const int64_t robust = n[LT_ROBUST_ROBUST] + n[LT_ROBUST_NOT_FOUND], broken = n[LT_ROBUST_BROKEN];
     const double all = (double)r->n, valid = (double)(r->n - n[LT_ROBUST_INVALID]);
     r->n_invalid = n[LT_ROBUST_INVALID];
-    r->clean_acc = (double)(robust + broken) / all;
+    r->clean_acc = (double)right / all; // also where an attack met a logit that is not finite
     r->robust_acc = valid > 0 ? (double)robust / valid : (double)NAN;
     r->success_rate = robust + broken > 0 ? (double)broken / (double)(robust + broken) : (double)NAN;
     lt_wilson(robust, r->n - n[LT_ROBUST_INVALID], r->robust_interval);

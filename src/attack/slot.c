@@ -15,6 +15,7 @@ static void keep_point(lti_slot *s, double distance, double loss)
     s->best_loss = loss;
     s->best_pred = s->pred;
     s->found_step = s->step;
+    s->kept = true;
     s->run_steps = s->steps;
 }
 

@@ -247,10 +247,12 @@ static lti_next take_logits(lti_slot *s, const void *cfg)
     search *q = s->state;
     const lti_loss_in in = {s->z, s->n_classes, s->label, s->target};
     const double f = lti_loss(s->target >= 0 ? LTI_LOSS_MARGIN_TARGET : LTI_LOSS_MARGIN, &in, NULL);
-    s->step++;                                                // queries
-    if (lti_slot_record(s, f) || (s->spec->parity && f >= 0)) // public code is done at a tie, which is no success
+    const bool accepted = s->step == 0 || -f < q->margin || lti_slot_success(s);
+    s->step++; // queries
+    // What is not accepted is no iterate. Public code is done at a tie, which is no success.
+    if ((accepted && lti_slot_record(s, f)) || (s->spec->parity && f >= 0))
         return LTI_STOP;
-    if (s->step == 1 || -f < q->margin || lti_slot_success(s)) {
+    if (accepted) {
         q->margin = -f;
         memcpy(s->work[BEST_X], s->x, (size_t)s->n * sizeof *s->x);
     } else {

@@ -56,7 +56,7 @@ static lt_status predict_target(const lt_transfer_job *job, int t, const lt_env 
 }
 
 // clean, adv (n): classes that target t gives.
-static void fill_cell(const lt_robust_result *r, bool targeted, const int32_t *clean, const int32_t *adv, int64_t cell,
+static void fill_cell(const lt_robust_result *r, const int32_t *clean, const int32_t *adv, int64_t cell,
                       lt_transfer_matrix *m)
 {
     for (int64_t i = 0; i < r->n; i++) {
@@ -69,7 +69,7 @@ static void fill_cell(const lt_robust_result *r, bool targeted, const int32_t *c
         m->both_right[cell] += both;
         m->robust[cell] += clean[i] == r->label[i] && adv[i] == r->label[i];
         m->eligible[cell] += both && fooled;
-        m->numerator[cell] += both && fooled && (targeted ? adv[i] == r->adv_pred[i] : adv[i] != r->label[i]);
+        m->numerator[cell] += both && fooled && lti_robust_is_fooled(r, i, adv[i]);
     }
     m->rate[cell] = m->eligible[cell] > 0 ? (double)m->numerator[cell] / (double)m->eligible[cell] : (double)NAN;
 }
@@ -87,7 +87,7 @@ static lt_status run_source(const lt_transfer_job *job, int s, const lt_attack_s
     for (int t = 0; t < job->n_targets; t++) {
         LT_TRY_GOTO(predict_target(job, t, env, r, r->x, pred), done);
         LT_TRY_GOTO(predict_target(job, t, env, r, r->x_adv, pred + r->n), done);
-        fill_cell(r, spec->target && *spec->target, pred, pred + r->n, (int64_t)s * job->n_targets + t, m);
+        fill_cell(r, pred, pred + r->n, (int64_t)s * job->n_targets + t, m);
         int64_t n_right = 0;
         for (int64_t i = 0; i < r->n; i++)
             n_right += pred[i] == r->label[i];
@@ -123,9 +123,9 @@ static lt_status answer_by_target(const lt_transfer_job *job, const lt_env *env,
             r->status[i] = LT_ROBUST_INVALID;
         if (r->status[i] == LT_ROBUST_INVALID)
             continue;
-        r->status[i] = r->clean_pred[i] != r->label[i] ? LT_ROBUST_CLEAN_WRONG
-                       : r->adv_pred[i] != r->label[i] ? LT_ROBUST_BROKEN
-                                                       : LT_ROBUST_ROBUST;
+        r->status[i] = r->clean_pred[i] != r->label[i]              ? LT_ROBUST_CLEAN_WRONG
+                       : lti_robust_is_fooled(r, i, r->adv_pred[i]) ? LT_ROBUST_BROKEN
+                                                                    : LT_ROBUST_ROBUST;
         r->broken_by[i] = r->status[i] == LT_ROBUST_BROKEN ? 0 : -1;
     }
     r->flags &= ~(unsigned)(LT_FLAG_NOT_CONVERGED | LT_FLAG_MISMATCH); // they speak of the source

@@ -173,8 +173,7 @@ lt_status lt_clipper_event(lt_clipper *c, uint32_t number, bool *changed)
     *changed = clip_bn(c);
     for (int i = 0; i < c->n; i++) {
         bool one = false;
-        if (*changed)
-            lti_tracker_changed(&c->target[i].track);
+        lti_tracker_changed(&c->target[i].track); // by an optimizer, whose steps are not followed for every rule
         LT_TRY(event_of_target(c, i, number, &one));
         *changed |= one;
     }

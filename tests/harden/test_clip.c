@@ -127,6 +127,27 @@ static void test_rules(void **state)
     lt_model_destroy(m);
 }
 
+// A rule that follows no vectors measures the weight as it is at the event, not as it was at the one before.
+static void test_event_after_updates(void **state)
+{
+    (void)state;
+    lt_model *m = make_model("simple-conv:width=6,bn=0", 8, 3, 0.1);
+    lt_clip_cfg cfg = defaults(1.0);
+    lt_clipper *c;
+    bool changed;
+    assert_ok(lt_clip_rule_find("rescale", &cfg.clip_rule));
+    assert_ok(lt_clipper_create(m, &cfg, 1, &env, &c));
+    assert_ok(lt_clipper_event(c, 1, &changed));
+    assert_false(changed);
+    for (int64_t i = 0; i < m->n_params; i++)
+        m->params[i] *= 50;
+    assert_ok(lt_clipper_event(c, 2, &changed));
+    assert_true(changed);
+    assert_true(largest(m, "conv1") < 1.3); // five steps measure too little
+    lt_clipper_destroy(c);
+    lt_model_destroy(m);
+}
+
 // A kernel that fills the circle, or with a dilation of 2 every second place of it, loses nothing when it is truncated:
 // Fourier clipping is exact there.
 static void test_fourier_fills_the_circle(void **state)
@@ -302,6 +323,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_once),
         cmocka_unit_test(test_rules),
+        cmocka_unit_test(test_event_after_updates),
         cmocka_unit_test(test_fourier_fills_the_circle),
         cmocka_unit_test(test_released),
         cmocka_unit_test(test_composed),

@@ -139,6 +139,22 @@ static void test_few_classes(void **state)
         }
 }
 
+// The ratio of apgd-min is a targeted one, which three classes have not.
+static void test_bisected_ratio_of_three_classes(void **state)
+{
+    (void)state;
+    for (int k = 3; k <= 4; k++) {
+        rt_world t;
+        rt_open_linear(&t, k, 4, 0.5, false);
+        lt_attack_spec spec = rt_spec(LT_NORM_L2, "1");
+        spec.steps = 4;
+        lt_robust_result *r = rt_attack(&t, "apgd-min", &spec);
+        assert_true(!(r->flags & LT_FLAG_CLASSES) == (k == 4));
+        lt_robust_result_destroy(r);
+        rt_close(&t);
+    }
+}
+
 // ---- noise: every step climbs the mean of the gradients, so two seeds agree on it; the last one of them is noise
 
 static lt_val build_hidden(lt_graph *g, lt_val x)
@@ -217,6 +233,101 @@ static void test_fresh_evaluations(void **state)
     assert_true(r[0]->n_unconfirmed > 0 && r[1]->n_unconfirmed == 0);
     assert_true(r[0]->robust_acc > r[1]->robust_acc + 0.05);
     assert_true(fabs(r[0]->mean_robust_acc - r[0]->robust_acc) < fabs(r[1]->mean_robust_acc - r[1]->robust_acc));
+    lt_robust_result_destroy(r[0]);
+    lt_robust_result_destroy(r[1]);
+    rt_close(&t);
+}
+
+// An example of minimum norm that is confirmed stays when a later part finds a nearer one that is not.
+static void test_confirmed_stays(void **state)
+{
+    (void)state;
+    rt_world t;
+    lt_robust_result *r[2];
+    rt_open_net(&t, 4, 16, build_hidden, 0.3);
+    rt_label_by_model(&t);
+    const lt_model *model = &t.model;
+    const lt_attack_target target = {.model = &model, .n_models = 1, .noise_std = 0.3};
+    static const char *const lists[] = {"fab", "fab,apgd-min,apgd-min"};
+    for (int i = 0; i < 2; i++) {
+        lt_attack_spec spec = rt_spec(LT_NORM_L2, "0.02");
+        spec.eot = 3;
+        spec.steps = 10;
+        spec.min_norm = true;
+        spec.polish = false;
+        assert_ok(lt_robust_evaluate(&target, &t.view, lists[i], &spec, NULL, NULL, &t.env, &r[i]));
+    }
+    assert_true(r[0]->success_rate > 0 && r[1]->n_unconfirmed > r[0]->n_unconfirmed);
+    for (int64_t i = 0; i < t.n; i++)
+        if (r[0]->status[i] == LT_ROBUST_BROKEN)
+            assert_true(r[1]->status[i] == LT_ROBUST_BROKEN && r[1]->distance[i] <= r[0]->distance[i]);
+    lt_robust_result_destroy(r[0]);
+    lt_robust_result_destroy(r[1]);
+    rt_close(&t);
+}
+
+// The noise of an image is that of its sample, wherever it stands in the view.
+static void test_noise_of_a_subset(void **state)
+{
+    (void)state;
+    enum { N = 24, LESS = 5 };
+    rt_world t;
+    int64_t row[N];
+    lt_robust_result *r[2];
+    rt_open_net(&t, 4, N, build_hidden, 0.3);
+    rt_label_by_model(&t);
+    const lt_model *model = &t.model;
+    const lt_attack_target target = {.model = &model, .n_models = 1, .noise_std = 0.5};
+    const lt_attack_spec spec = rt_spec(LT_NORM_L2, "0.1");
+    lt_view part = t.view;
+    for (int i = 0; i < N; i++)
+        row[i] = i;
+    part.row = row + LESS;
+    part.n = N - LESS;
+    part.images = t.x + LESS * RT_N;
+    part.labels = t.y + LESS;
+    assert_ok(lt_robust_evaluate(&target, &t.view, "pgd", &spec, NULL, NULL, &t.env, &r[0]));
+    assert_ok(lt_robust_evaluate(&target, &part, "pgd", &spec, NULL, NULL, &t.env, &r[1]));
+    for (int i = 0; i < N - LESS; i++) {
+        assert_int_equal(r[1]->id[i], r[0]->id[i + LESS]);
+        assert_true(r[1]->clean_margin[i] == r[0]->clean_margin[i + LESS]);
+        assert_int_equal(r[1]->status[i], r[0]->status[i + LESS]);
+    }
+    lt_robust_result_destroy(r[0]);
+    lt_robust_result_destroy(r[1]);
+    rt_close(&t);
+}
+
+// ---- aimed at a class, no other answer is a success: of the model itself, of its rounded images, of another model
+
+static void test_aimed(void **state)
+{
+    (void)state;
+    rt_world t;
+    lt_robust_result *r[2];
+    rt_open_linear(&t, RT_K, 40, 0.1, false);
+    const lt_model *model = &t.model;
+    const lt_attack_target target = {.model = &model, .n_models = 1};
+    lt_attack_spec spec = rt_spec(LT_NORM_LINF, "0.012");
+    spec.target = "least-likely";
+    spec.transfer = true;
+    spec.quantize = 8;
+    const lt_transfer_job job = {.source = &target,
+                                 .target = &target,
+                                 .n_sources = 1,
+                                 .n_targets = 1,
+                                 .view = &t.view,
+                                 .attack = "bim",
+                                 .spec = &spec};
+    assert_ok(lt_robust_evaluate(&target, &t.view, "bim", &spec, NULL, NULL, &t.env, &r[0]));
+    assert_ok(lt_transfer_evaluate(&job, &t.env, &r[1]));
+    int64_t n_other = 0;
+    for (int64_t i = 0; i < t.n; i++)
+        n_other += r[0]->adv_pred[i] != r[0]->label[i] && r[0]->adv_pred[i] != r[0]->goal[i];
+    assert_true(n_other > 0);
+    assert_true(r[0]->robust_acc >= (double)n_other / (double)t.n);
+    assert_true(r[0]->quantized_robust_acc >= r[0]->robust_acc); // towards the image, so no nearer to the class
+    assert_memory_equal(r[0]->status, r[1]->status, (size_t)t.n * sizeof *r[0]->status);
     lt_robust_result_destroy(r[0]);
     lt_robust_result_destroy(r[1]);
     rt_close(&t);
@@ -370,6 +481,8 @@ static void test_overflow(void **state)
         assert_int_equal(r->n_invalid, n[LT_ROBUST_INVALID]);
         assert_true(r->robust_acc == (double)n[LT_ROBUST_ROBUST] / (double)(N - r->n_invalid));
         assert_int_equal(r->part[0].n_broken, n[LT_ROBUST_BROKEN]);
+        assert_true(r->part[0].robust_acc == r->robust_acc && r->part[0].interval[0] == r->robust_interval[0]);
+        assert_true(r->clean_acc == 1); // all clean logits are finite, and right
         lt_robust_result_destroy(r);
     }
     rt_close(&t);
@@ -474,6 +587,10 @@ int main(void)
         cmocka_unit_test(test_few_classes),
         cmocka_unit_test(test_mean_gradient),
         cmocka_unit_test(test_fresh_evaluations),
+        cmocka_unit_test(test_confirmed_stays),
+        cmocka_unit_test(test_noise_of_a_subset),
+        cmocka_unit_test(test_aimed),
+        cmocka_unit_test(test_bisected_ratio_of_three_classes),
         cmocka_unit_test(test_square_whole_image),
         cmocka_unit_test(test_fmn_inside),
         cmocka_unit_test(test_not_found),

@@ -399,6 +399,58 @@ static void test_transfer(void **state)
     rt_close(&t[1]);
 }
 
+// Every attack with a radius has an iterate to transfer: inside its ball, and never lost by more restarts or targets.
+static void test_transfer_of_every_attack(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"pgd", "apgd-ce", "apgd-t", "fab", "fab-t", "square", "autoattack"};
+    rt_world t;
+    rt_open_linear(&t, RT_K, 12, 0.1, false);
+    for (size_t a = 0; a < sizeof names / sizeof *names; a++)
+        for (int mode = 0; mode < 2; mode++) {
+            lt_attack_spec spec = rt_spec(LT_NORM_LINF, "0.02");
+            spec.steps = strcmp(names[a], "square") == 0 ? 400 : 10;
+            spec.batch = 5;
+            *(mode ? &spec.best_loss : &spec.transfer) = true;
+            lt_robust_result *r = rt_attack(&t, names[a], &spec);
+            assert_false(r->flags & LT_FLAG_MISMATCH);
+            for (int64_t i = 0; i < r->n; i++)
+                assert_true(lti_distance(LT_NORM_LINF, r->x_adv + i * RT_N, r->x + i * RT_N, RT_N) <= r->eps);
+            spec.transfer = spec.best_loss = false;
+            lt_robust_result *early = rt_attack(&t, names[a], &spec);
+            if (strcmp(names[a], "pgd") != 0 && strcmp(names[a], "apgd-ce") != 0) // climbs the margin, or keeps it
+                assert_true(r->robust_acc <= early->robust_acc);
+            lt_robust_result_destroy(early);
+            lt_robust_result_destroy(r);
+        }
+    rt_close(&t);
+}
+
+// The last iterate of Square is the last proposal that it accepted.
+static void test_transfer_of_square(void **state)
+{
+    (void)state;
+    rt_by_hand b = {0};
+    float accepted[RT_N];
+    const struct lti_attack_ops *a = rt_hold(&b, "square", LT_NORM_LINF, 0.1);
+    const struct {
+        double p_init;
+        bool rescale;
+    } cfg = {0.8, false};
+    b.s.mode = LTI_MODE_TRANSFER;
+    b.s.steps = 3;
+    assert_int_equal(a->start_run(&b.s, &cfg), LTI_EVALUATE);
+    for (int query = 0; query < 3; query++) {
+        b.z[0] = query == 2 ? 9 : -1; // the third one is no success
+        b.s.pred = query == 2 ? 0 : 1;
+        if (query == 1)
+            memcpy(accepted, b.s.x, sizeof accepted);
+        assert_int_equal(a->take_logits(&b.s, &cfg), query == 2 ? LTI_STOP : LTI_EVALUATE);
+    }
+    assert_true(b.s.found && b.s.best_pred == 1);
+    assert_memory_equal(b.s.best, accepted, sizeof accepted);
+}
+
 // ---- F7: the model changes while it is attacked
 
 static lt_val build_linear(lt_graph *g, lt_val x)
@@ -535,6 +587,8 @@ int main(void)
         cmocka_unit_test(test_ensemble_head),
         cmocka_unit_test(test_ensemble_extremes),
         cmocka_unit_test(test_transfer),
+        cmocka_unit_test(test_transfer_of_every_attack),
+        cmocka_unit_test(test_transfer_of_square),
         cmocka_unit_test(test_stateful),
         cmocka_unit_test(test_batch_dependence),
         cmocka_unit_test(test_mismatch),
