@@ -166,9 +166,11 @@ LT_API char *lt_run_recorded_option(const char *dir, const char *key);
 
 // ---- models in other formats
 typedef struct lt_convert_spec {
-    const char *in;                    // run or model file
-    const char *out;                   // .safetensors, .pth, .pt, .npz: a file; anything else: a run directory
-    const lt_model_fallback *fallback; // may be NULL
+    const char *in;  // run or model file
+    const char *out; // .safetensors, .pth, .pt, .npz: a file; anything else: a run directory
+    // May be NULL. Without input and ds, a file that does not say its image size has that of its architecture: the
+    // warning "convert.input" names it.
+    const lt_model_fallback *fallback;
     const lt_dataset *ds;       // the data that the model was trained on: recorded in a run directory; may be NULL
     const lt_train_cfg *recipe; // how the model was trained: recorded in a run directory; may be NULL
     // The same as a file (lt_recipe_open), perhaps of several trainings; NULL or "" = none. What it says of the last

@@ -240,14 +240,42 @@ static lt_status convert(conversion *c, write_fn *write, char **result_json)
     return *result_json ? LT_OK : LTI_NOMEM("result");
 }
 
+// Weights alone do not tell the size of the images. Where nobody says it, it is the one that the architecture was made
+// for: text ("3x32x32") becomes the input of f.
+static void assume_input(const lt_convert_spec *spec, lt_model_fallback *f, char text[32])
+{
+    lt_model_facts facts;
+    if (spec->ds || (f->input && *f->input) || !f->model || !*f->model || !lti_is_file(spec->in))
+        return;
+    if (lt_model_examine(spec->in, &facts) != LT_OK) { // opening it says why
+        lt_error_clear();
+        return;
+    }
+    if (facts.own)
+        return;
+    const bool large = !strncmp(f->model, "resnet18-imagenet", strlen("resnet18-imagenet"));
+    const int channels = facts.channels ? facts.channels : 3, size = large ? 224 : channels == 1 ? 28 : 32;
+    snprintf(text, 32, "%dx%dx%d", channels, size, size);
+    f->input = text;
+    lt_warn(spec->events, "convert.input",
+            "%s: the file does not say the size of its images: %s, which its architecture was made for (--input says "
+            "another)",
+            spec->in, text);
+}
+
 lt_status lt_convert(const lt_convert_spec *spec, char **result_json)
 {
     lt_trained_model m;
+    lt_model_fallback fallback = {0};
+    char input[32];
     conversion c = {.spec = spec};
     write_fn *write = find_writer(spec->out);
     *result_json = NULL;
     LT_TRY(check_options(spec, write));
-    lt_status status = lt_trained_model_open(spec->in, spec->fallback, spec->ds, &m);
+    if (spec->fallback)
+        fallback = *spec->fallback;
+    assume_input(spec, &fallback, input);
+    lt_status status = lt_trained_model_open(spec->in, &fallback, spec->ds, &m);
     c.model = m.model;
     if (status == LT_OK)
         status = convert(&c, write, result_json);

@@ -10,7 +10,13 @@ cp "$golden/plain-training-torch1.13.pth" training.pth.tar
 run 0 convert net.pth net.npz $says --input 3x32x32 --force
 run 0 convert net.pth net.safetensors $says --input 3x32x32 --force
 run 0 convert net.pth net.onnx $says --input 3x32x32 --force
+# The size of the images is that of the architecture where nobody says it.
+run 0 convert net.pth assumed.safetensors $says
+contains err "the file does not say the size of its images: 3x32x32"
 export LETHE_QUIET=1
+run 0 convert net.pth assumed.npz $says --json
+same "input of a converted file" "$(value out input)" 3x32x32
+run 0 eval assumed.npz $says --data synthetic,train=40,test=20 $quick
 
 n=0
 for given in net.pth old.pt training.pth.tar net.npz net.safetensors net.onnx; do
