@@ -74,7 +74,8 @@ typedef struct lt_adv_search_cfg { // rows of lt_adv_search_options
     int64_t batch;                 // 128
 } lt_adv_search_cfg;
 LT_API extern const lt_option lt_adv_search_options[];
-typedef struct lt_fgsm_line_search_cfg { // rows of lt_fgsm_line_search_options: the attack "fgsm-march"
+typedef struct lt_fgsm_line_search_cfg { // rows of lt_fgsm_line_search_options: the attack "fgsm-line-search",
+                                         // FGSM with a line search along one gradient sign [AMUN 8.4]
     float step;
     int32_t steps;
     float noise;
