@@ -1,4 +1,7 @@
 // attack.h - the attack registry, adversarial examples, and the adversarial set of AMUN.
+//
+// Threads: the registry may be read by any thread. Calls may run concurrently when they share neither backend nor cache
+// entry; model, view and options are only read. A set belongs to one thread at a time while it is changed.
 #ifndef LT_ATTACK_H
 #define LT_ATTACK_H
 #include "lethe/train.h"

@@ -6,6 +6,8 @@
 // default < config file < environment < --set < flag, remembering each value's origin. Groups with a non-empty prefix
 // have keys "prefix.name"; flags are "--name" for the groups marked LT_OPTGROUP_FLAGS, "--prefix.name" for the others.
 // Underscores and dashes are the same in names. Unknown keys fail with LT_E_USAGE and a nearest-name hint.
+//
+// Threads: tables are constant and may be read by any thread; an lt_optset belongs to one thread at a time.
 #ifndef LT_OPTION_H
 #define LT_OPTION_H
 #include "lethe/status.h"
