@@ -1,5 +1,5 @@
 // option.h - options declared once: one row gives the flag, help, man page, docs table, YAML key, --set key,
-// environment twin, completion, range check and the entry in resolved.json.
+// environment variable, completion, range check and the entry in resolved.json.
 //
 // A table is a const array of lt_option ended by LT_OPT_END, describing the fields of one plain config struct. An
 // lt_optset binds several tables ("groups") to struct instances and applies values in the order
