@@ -28,9 +28,7 @@ void cli_attacks_help(const cli_call *call, FILE *out)
         fprintf(out, "  %-16s %s%s\n", (*m)->name, (*m)->title,
                 (*m)->needs & LT_MIA_NEED_REFERENCES ? "; needs --references" : "");
     for (const lt_mia *const *m = lt_mia_list(); *m; m++)
-        for (const lt_option *o = (*m)->opts; o->name; o++)
-            fprintf(out, "  --%s.%s: %s\n", (*m)->name, o->name, o->help);
-    (void)call;
+        cli_print_entry_options(out, (*m)->name, (*m)->opts, (char *)call->extra_cfg + cfg_offset(*m));
 }
 
 // Verbs that do not bind the rows get the defaults.

@@ -130,6 +130,8 @@ void cli_print_wrapped(const char *text, FILE *out);
 // presets: a set of the same keys, whose presets are shown as defaults; NULL = those of the table.
 lt_status cli_print_options(FILE *out, const char *title, const char *prefix, const lt_option *table, void *cfg,
                             const lt_optset *presets);
+// The options of one entry of a registry, --PREFIX.NAME, with their defaults; cfg: its struct.
+void cli_print_entry_options(FILE *out, const char *prefix, const lt_option *table, void *cfg);
 lt_status cli_print_help(cli_call *call, FILE *out);
 lt_status cli_dump_docs(cli_session *s, const char *form, const char *key,
                         FILE *out);                     // markdown, man, options, a shell

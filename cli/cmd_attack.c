@@ -90,7 +90,6 @@ static lt_status resolve(cli_call *call)
 
 static void more_help(const cli_call *call, FILE *out)
 {
-    (void)call;
     fputs("\nPresets:\n", out);
     for (int i = 0; lt_attack_preset_name(i); i++)
         fprintf(out, "  %-16s %s\n", lt_attack_preset_name(i), lt_attack_preset_title(i));
@@ -99,8 +98,8 @@ static void more_help(const cli_call *call, FILE *out)
         if ((*a)->ops)
             fprintf(out, "  %-16s %s\n", (*a)->name, (*a)->title);
     for (const lt_attack *const *a = lt_attacks(); *a; a++)
-        for (const lt_option *o = (*a)->opts; (*a)->ops && o->name; o++)
-            fprintf(out, "  --%s.%s: %s\n", (*a)->name, o->name, o->help);
+        if ((*a)->ops)
+            cli_print_entry_options(out, (*a)->name, (*a)->opts, (char *)call->extra_cfg + cfg_offset(*a));
 }
 
 // ---- the call

@@ -312,7 +312,7 @@ const cli_verb cli_verb_ledger = {
     .usage = "list | show N | verify [RECEIPT] | sign | export [N] [--out FILE] | record RUN... | keygen   [options]",
     .about = "Records of what was trained, unlearned and audited, in one file that only grows. Every record has the "
              "digest of the\n"
-             "one before, so a change of any byte is found and named; a signature makes the records somebody's.\n"
+             "one before, so a change of any byte is found and named; a signature says whose the records are.\n"
              "list     the records; with --request those of one deletion request\n"
              "show     one record: run, models, method, options, versions, seeds, metrics, and what is not proven\n"
              "verify   recomputes every digest: records, bytes of the file, files of runs, sample digests, "

@@ -210,9 +210,14 @@ static void print(const cli_call *call, FILE *out)
             cli_text(r, "title"), cli_real(r, "n_forget"), cli_real(r, "n_forget") == 1 ? "" : "s",
             cli_percent(cli_real(r, "forget_acc"), forget), cli_percent(cli_real(r, "original.forget_acc"), before),
             cli_percent(cli_real(r, "retain_acc"), retain), cli_percent(cli_real(r, "test_acc"), test));
-    if (isfinite(cli_real(r, "phi_share")))
-        fprintf(out, "phi share %.2f (before: %.2f; 0 = like retained samples, 1 = like unseen ones)\n",
-                cli_real(r, "phi_share"), cli_real(r, "original.phi_share"));
+    if (isfinite(cli_real(r, "phi_share"))) { // not defined where the original is as sure of unseen samples
+        if (isfinite(cli_real(r, "original.phi_share")))
+            snprintf(before, sizeof before, "%.2f", cli_real(r, "original.phi_share"));
+        else
+            snprintf(before, sizeof before, "not defined");
+        fprintf(out, "phi share %.2f (before: %s; 0 = like retained samples, 1 = like unseen ones)\n",
+                cli_real(r, "phi_share"), before);
+    }
     if (json_object_get(r, "acc_f"))
         fprintf(out, "test accuracy of the forgotten classes %s %%, of the others %s %%\n",
                 cli_percent(cli_real(r, "acc_f"), forget), cli_percent(cli_real(r, "acc_r"), retain));

@@ -33,12 +33,12 @@ void cli_print_wrapped(const char *text, FILE *out)
 }
 
 // The rows of one table, without the frame lt_optset_help puts around them.
-lt_status cli_print_options(FILE *out, const char *title, const char *prefix, const lt_option *table, void *cfg,
-                            const lt_optset *presets)
+static lt_status print_table(FILE *out, const char *title, const char *prefix, const lt_option *table, void *cfg,
+                             const lt_optset *presets, unsigned flags)
 {
     lt_optset *set;
     LT_TRY(lt_optset_create(&set));
-    lt_status status = lt_optset_add(set, prefix, table, cfg, LT_OPTGROUP_FLAGS);
+    lt_status status = lt_optset_add(set, prefix, table, cfg, flags);
     if (status == LT_OK && presets)
         status = lt_optset_take_presets(set, presets);
     char *text = status == LT_OK ? lt_optset_help(set) : NULL;
@@ -54,6 +54,18 @@ lt_status cli_print_options(FILE *out, const char *title, const char *prefix, co
     fputs(rows ? rows + 1 : text, out);
     free(text);
     return LT_OK;
+}
+
+lt_status cli_print_options(FILE *out, const char *title, const char *prefix, const lt_option *table, void *cfg,
+                            const lt_optset *presets)
+{
+    return print_table(out, title, prefix, table, cfg, presets, LT_OPTGROUP_FLAGS);
+}
+
+void cli_print_entry_options(FILE *out, const char *prefix, const lt_option *table, void *cfg)
+{
+    if (table[0].name && print_table(out, NULL, prefix, table, cfg, NULL, 0) != LT_OK)
+        fprintf(out, "  (%s)\n", lt_error_get()->message);
 }
 
 lt_status cli_print_help(cli_call *call, FILE *out)

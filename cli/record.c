@@ -34,6 +34,32 @@ static void put_member(cli_call *call, const char *key, json_t *value)
     cli_put(call->result, key, value);
 }
 
+// A record is never changed: a run that was recorded before keeps the request of then.
+static void warn_of_other_request(cli_call *call, const char *path, int64_t id)
+{
+    const char *request = call->ledger.request_id;
+    lt_ledger *ledger;
+    char *text = NULL;
+    bool is_named = !request || !*request;
+    if (is_named || lt_ledger_open(path, LT_LEDGER_READ, &ledger) != LT_OK)
+        return;
+    if (lt_ledger_list_json(ledger, request, &text) == LT_OK) {
+        json_t *list = json_loads(text, 0, NULL);
+        const json_t *records_of = json_object_get(list, "records");
+        for (size_t i = 0; i < json_array_size(records_of); i++)
+            is_named = is_named || json_integer_value(json_object_get(json_array_get(records_of, i), "id")) == id;
+        json_decref(list);
+    }
+    free(text);
+    lt_ledger_close(ledger);
+    if (!is_named)
+        lt_warn(
+            call->session->events, "ledger",
+            "record %lld of %s, made before, does not name the request '%s', and a record is never changed; --force "
+            "computes the run again and records it with that name",
+            (long long)id, path, request);
+}
+
 static lt_status record_result(cli_call *call, const char *run, json_t *said)
 {
     char key[LT_DIR_MAX], *path = NULL;
@@ -54,6 +80,8 @@ static lt_status record_result(cli_call *call, const char *run, json_t *said)
         cli_put_text(said, "digest", entry.digest);
         if (!entry.is_known)
             cli_say(call->session, "recorded: %s, record %lld", path, (long long)entry.id);
+        else if (!result.is_audit)
+            warn_of_other_request(call, path, entry.id);
     }
     free(path);
     return status;

@@ -111,9 +111,9 @@ def table(rows, share, forgets):
         return order[item[0][0]], middle if middle is not None else 1e9
 
     lines = [f"### {share} forgotten", "",
-             f"Models: {len(here)}. A retrained model is {min(band):.2f} to {most:.2f} points from the other one: the null band; what lies "
-             "inside it is not ranked." if band else "No null band: fewer than two retrained models.", "",
-             "| method | may read | UA | RA | TA | MIS | FT AUC | RT AUC | gap (MIS) | gap (RMIA) | inside the band | published UA, RA, TA, FT AUC | "
+             f"Models: {len(here)}. A retrained model is {min(band):.2f} to {most:.2f} points from the other one: the gap of retraining; what lies "
+             "below it is not ranked." if band else "No gap of retraining: fewer than two retrained models.", "",
+             "| method | may read | UA | RA | TA | MIS | FT AUC | RT AUC | gap (MIS) | gap (RMIA) | below the gap of retraining | published UA, RA, TA, FT AUC | "
              "published gap |", "|" + "---|" * 13]
     for (access, method), group in sorted(groups.items(), key=key):
         p = published(share, access, method)

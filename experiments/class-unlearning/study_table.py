@@ -8,7 +8,7 @@ figures of every class, original and method go to SUMMARY.json, which relations.
 other classes of the same study: parts that ran at different times make one table. Costs are those of results.csv.
 
 Intervals of 95 % are those of a mean over classes and originals, or over single runs where there are fewer than four of
-these (Student's t). The null band is how far one retrained model is from the others: the largest of each class, averaged.
+these (Student's t). The gap of retraining is how far one retrained model is from the others: the largest of each class, averaged.
 """
 import csv
 import json
@@ -119,4 +119,4 @@ for name in BANDED:
     by_class = [[v[name] for k, v in summary.items() if k.split("-", 2)[:2] == [c, "retrained"] and v[name] is not None] for c in classes]
     band = mean([max(v) for v in by_class if v])
     inside = sorted((r for r in passing if mean([v[name] for v in of(r)]) <= band), key=lambda r: mean([v[name] for v in of(r)]))
-    print(f"Null band of {name}: {percent(band)}. Inside it, of those that pass the gate: {', '.join(inside) or 'none'}.\n")
+    print(f"Gap of retraining in {name}: {percent(band)}. Below it, of those that pass the gate: {', '.join(inside) or 'none'}.\n")

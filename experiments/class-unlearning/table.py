@@ -64,7 +64,7 @@ for (c, o, r), a in audits.items():
     for x in a["oracles"]:
         for name, get in figures[4:7]:
             worst.setdefault(name, []).append(get(x))
-print("Null band: of a retrained model against the others, the largest of all classes: " +
+print("Gap of retraining: of a retrained model against the others, the largest of all classes: " +
       ", ".join(f"{n} {percent(max(x for x in v if x is not None))}" for n, v in worst.items()) + ".\n")
 
 summary = {}

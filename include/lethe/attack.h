@@ -1,4 +1,7 @@
 // attack.h - the attack registry, adversarial examples, and the adversarial set of AMUN.
+//
+// Threads: the registry may be read by any thread. Calls may run concurrently when they share neither backend nor cache
+// entry; model, view and options are only read. A set belongs to one thread at a time while it is changed.
 #ifndef LT_ATTACK_H
 #define LT_ATTACK_H
 #include "lethe/train.h"
@@ -74,7 +77,8 @@ typedef struct lt_adv_search_cfg { // rows of lt_adv_search_options
     int64_t batch;                 // 128
 } lt_adv_search_cfg;
 LT_API extern const lt_option lt_adv_search_options[];
-typedef struct lt_fgsm_line_search_cfg { // rows of lt_fgsm_line_search_options: the attack "fgsm-march"
+typedef struct lt_fgsm_line_search_cfg { // rows of lt_fgsm_line_search_options: the attack "fgsm-line-search",
+                                         // FGSM with a line search along one gradient sign [AMUN 8.4]
     float step;
     int32_t steps;
     float noise;

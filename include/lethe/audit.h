@@ -1,4 +1,7 @@
 // audit.h - membership inference audits from signals. Scores need no model: logits, labels and groups are enough.
+//
+// Threads: functions are pure in their arguments unless they write a file; calls may run concurrently, and any number
+// of them may read the same signals.
 #ifndef LT_AUDIT_H
 #define LT_AUDIT_H
 #include "lethe/train.h"
@@ -11,7 +14,7 @@ typedef enum lt_group { LT_GROUP_RETAIN = 0, LT_GROUP_FORGET = 1, LT_GROUP_TEST 
 #define LT_KIND_UNLEARNED "unlearned" // u: the audited one
 #define LT_KIND_RETRAINED "retrained" // r: without the forgotten samples, an oracle
 
-// Evaluation-mode, un-augmented outputs of one model (product.md 5). Owned.
+// Evaluation-mode, un-augmented outputs of one model, the file of docs/audits.md. Owned.
 typedef struct lt_signals {
     int64_t n;
     int k;

@@ -1,8 +1,11 @@
 // audit_report.h - the audit of one model against retrained ones, put together from audit kinds.
 //
 // An audit kind examines a model, or at the unlearned, the original and the retrained models together, and writes named
-// metrics (metric.h) and a result of its own. It is one file and one line of src/audit/kinds.list; null bands and
+// metrics (metric.h) and a result of its own. It is one file and one line of include/lethe/kinds.list; null bands and
 // verdicts follow from the metrics. Nothing here opens files of runs: models come through lt_audit_subject.
+//
+// Threads: calls may run concurrently when they write different results and share no backend; what they read may be
+// shared.
 #ifndef LT_AUDIT_REPORT_H
 #define LT_AUDIT_REPORT_H
 #include "lethe/lint.h"
@@ -51,7 +54,7 @@ typedef struct lt_audited {
 LT_API lt_status lt_audited_measure(const lt_mia_set *attacks, const lt_audit_cfg *cfg, lt_signals *s, lt_audited *out);
 LT_API void lt_audited_clear(lt_audited *a);
 LT_API double lt_audited_metric(const lt_audited *a, const lt_mia_set *attacks, lt_metric_id id, const lt_mia *attack);
-// The scores of every attack as one array each, f64, larger = more likely a member (product.md 5).
+// The scores of every attack as one array each, f64, larger = more likely a member (docs/audits.md).
 LT_API lt_status lt_scores_save(const lt_mia_set *attacks, const lt_audited *target, const char *npz);
 
 // ---- what an audit is given

@@ -1,8 +1,8 @@
 // audits.h - audits and comparisons of runs, model files and stored outputs: opened, measured on the same samples,
 // judged. What `lethe audit` and `lethe report` do, without the command.
 //
-// Everything that an order or a spec points to is borrowed until its result is cleared. Nothing here is shared between
-// threads.
+// Everything that an order or a spec points to is borrowed until its result is cleared. A result belongs to one thread
+// at a time; calls may run concurrently when they share no backend.
 #ifndef LT_AUDITS_H
 #define LT_AUDITS_H
 #include "lethe/class_audit.h"

@@ -4,6 +4,8 @@
 // those with retained samples. Where the outputs name subclasses, a forgotten subclass of a class that stays is audited
 // as a forgotten class of its own: its samples leave those of the class, whose logit stays among the features. All
 // metrics are fractions and are compared with the same metric of retrained models: higher is not better.
+//
+// Threads: functions read their arguments only; calls may run concurrently and share signals.
 #ifndef LT_CLASS_AUDIT_H
 #define LT_CLASS_AUDIT_H
 #include "lethe/audit.h"

@@ -1,6 +1,9 @@
 // clip.h - FastClip: spectral clipping of layers to a target norm, during training or once.
 //
 // Equations, sources and deviations: docs/methods/fastclip.md [FASTCLIP].
+//
+// Threads: one thread may use a clipper, or change a model, at a time; calls with different models and backends may run
+// concurrently.
 #ifndef LT_CLIP_H
 #define LT_CLIP_H
 #include "lethe/spectra.h"

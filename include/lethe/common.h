@@ -1,4 +1,8 @@
 // common.h - what every public header shares: export macro, C++ guard, printf checking.
+//
+// The rule of all headers, unless they say otherwise: functions on different objects may run concurrently, one thread
+// at a time may change an object, and any number may read one that nobody changes. A backend, and what was made with
+// it, is used by one thread at a time. Tables and registries are constant.
 #ifndef LT_COMMON_H
 #define LT_COMMON_H
 #include <stdbool.h>

@@ -2,6 +2,8 @@
 //
 // Rows are added with what is known of each run; lt_comparison_label names them and gathers repeats, and
 // lt_comparison_judge holds every row against the rows of retrained models. Nothing here opens runs.
+//
+// Threads: a comparison belongs to one thread at a time; different ones are independent.
 #ifndef LT_COMPARISON_H
 #define LT_COMPARISON_H
 #include "lethe/audit_report.h"

@@ -1,4 +1,7 @@
 // data.h - data sets decoded once into bytes, views (index sets) over them, and the prefetching loader.
+//
+// Threads: data sets are immutable once opened and may be read by any number of threads; a view, an index set and a
+// loader belong to one thread at a time.
 #ifndef LT_DATA_H
 #define LT_DATA_H
 #include "lethe/event.h"

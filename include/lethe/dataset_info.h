@@ -1,6 +1,8 @@
 // dataset_info.h - what a data set holds, and data sets and pictures written to files: what `lethe data` prints.
 //
 // Texts are JSON, malloc'ed; NULL = out of memory.
+//
+// Threads: calls may run concurrently, on the same data set too, when they write different files.
 #ifndef LT_DATASET_INFO_H
 #define LT_DATASET_INFO_H
 #include "lethe/data.h"

@@ -3,6 +3,9 @@
 //
 // Every step is a run directory, made by the calls of pipeline.h, so that an interrupted demonstration continues with
 // the same order.
+//
+// Threads: one demonstration per directory at a time; calls with different directories and backends may run
+// concurrently.
 #ifndef LT_DEMO_H
 #define LT_DEMO_H
 #include "lethe/audits.h"

@@ -3,6 +3,9 @@
 // A joint model holds all members in one graph and one parameter slab; its logits are the log of the mean softmax. One
 // job trains it: the ordinary loop, optimizer, checkpoints and hooks. Equations: docs/methods/lotos.md, trs.md, adp.md,
 // gal.md, dverge.md.
+//
+// Threads: an ensemble belongs to one thread at a time; different ones may be trained concurrently, each with its own
+// backend.
 #ifndef LT_ENSEMBLE_H
 #define LT_ENSEMBLE_H
 #include "lethe/clip.h"

@@ -1,5 +1,7 @@
 // evaluation.h - the evaluation of a trained model on its data: accuracy, loss and calibration per split and class,
 // activity of spiking networks, the integer form of quantized ones. What `lethe eval` does.
+//
+// Threads: calls may run concurrently with different backends and results; a model and a data set may be shared.
 #ifndef LT_EVALUATION_H
 #define LT_EVALUATION_H
 #include "lethe/intnet.h"

@@ -2,6 +2,7 @@
 //
 // The same event feeds the progress line, metrics.jsonl, the ledger, the report and tests. Sinks are called on the
 // thread that emits, in the order they were added; they must not keep pointers from the event.
+// Any thread may emit, add and remove: calls on one emitter are serialised. Destroy it when no thread uses it any more.
 #ifndef LT_EVENT_H
 #define LT_EVENT_H
 #include "lethe/status.h"

@@ -1,5 +1,7 @@
 // inspect.h - what is in a tensor file or a run, and how a model is compiled. What `lethe inspect` does; and plans made
 // straight from a model, as it and `lethe bench` need them.
+//
+// Threads: calls may run concurrently with different backends and results.
 #ifndef LT_INSPECT_H
 #define LT_INSPECT_H
 #include "lethe/runs.h"

@@ -1,6 +1,8 @@
 // lint.h - checks of an audit: what makes its metrics less certain, or says something else than they seem to.
 //
 // A check is one file src/audit/lint/ID.c and one line of src/audit/lint/checks.list.
+//
+// Threads: a list belongs to one thread at a time. lt_lint_run reads its input only.
 #ifndef LT_LINT_H
 #define LT_LINT_H
 #include "lethe/metric.h"

@@ -1,7 +1,9 @@
 // metric.h - named groups of samples, and the list of metrics that audits write.
 //
-// Both are registries: src/audit/groups.list and src/audit/metrics.list have one line per entry, and tables, JSON, CSV,
+// Both are registries: include/lethe/groups.list and include/lethe/metrics.list have one line per entry, and tables, JSON, CSV,
 // pages, null bands and verdicts loop over them. Nothing compares the name of a metric.
+//
+// Threads: the lists are constant; all functions may be called from any thread.
 #ifndef LT_METRIC_H
 #define LT_METRIC_H
 #include "lethe/audit.h"

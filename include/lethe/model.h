@@ -3,6 +3,9 @@
 // A model owns its forward graph (input "x" (N,C,H,W) in [0,1] -> logits (N,K)), one parameter slab and one state slab
 // (F32, laid out by the graph's slab offsets). Tensor names follow the common PyTorch CIFAR ResNet; files hold every
 // key of the PyTorch state_dict (num_batches_tracked included), so they load with strict=True and nothing renamed.
+//
+// Threads: one thread at a time may change a model (initialise, load, train); any number may read one that nobody
+// changes, each with a backend of its own.
 #ifndef LT_MODEL_H
 #define LT_MODEL_H
 #include "lethe/plan.h"

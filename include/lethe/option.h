@@ -1,11 +1,13 @@
 // option.h - options declared once: one row gives the flag, help, man page, docs table, YAML key, --set key,
-// environment twin, completion, range check and the entry in resolved.json.
+// environment variable, completion, range check and the entry in resolved.json.
 //
 // A table is a const array of lt_option ended by LT_OPT_END, describing the fields of one plain config struct. An
 // lt_optset binds several tables ("groups") to struct instances and applies values in the order
 // default < config file < environment < --set < flag, remembering each value's origin. Groups with a non-empty prefix
 // have keys "prefix.name"; flags are "--name" for the groups marked LT_OPTGROUP_FLAGS, "--prefix.name" for the others.
 // Underscores and dashes are the same in names. Unknown keys fail with LT_E_USAGE and a nearest-name hint.
+//
+// Threads: tables are constant and may be read by any thread; an lt_optset belongs to one thread at a time.
 #ifndef LT_OPTION_H
 #define LT_OPTION_H
 #include "lethe/status.h"

@@ -3,6 +3,9 @@
 // A small network keeps one core busy but not many: between two layers all threads wait for the slowest. Members of a
 // population share only the decoded data; each runs on a backend with one thread, so its result has the same bits as
 // when it is computed alone with one compute thread, whatever runs at the same time and in whichever order.
+//
+// Threads: calls may run concurrently. Callbacks of members run on worker threads, several at the same time, and must
+// share nothing that they change.
 #ifndef LT_POPULATION_H
 #define LT_POPULATION_H
 #include "lethe/train.h"

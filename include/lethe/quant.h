@@ -4,7 +4,8 @@
 // A quantized tensor stores a code of `bits` bits per weight; a code stands for a level, a level for the value that the
 // network computes with. Methods differ in how training gets weights onto levels (docs/methods/quantization.md); faults
 // and variability differ by chip and decide which levels a weight can have (docs/methods/chips.md). All functions
-// are pure in their options and seeds: the same chip number is the same map with any number of threads.
+// are pure in their options and seeds: the same chip number is the same map with any number of threads. Calls on
+// different objects may run concurrently; one that nobody changes may be shared.
 #ifndef LT_QUANT_H
 #define LT_QUANT_H
 #include "lethe/population.h"

@@ -3,6 +3,8 @@
 //
 // Orders are plain structs; everything they point to is borrowed. Records own what they hold and are cleared also when
 // a call fails. The same options and inputs name the same run: a finished one is returned as it is.
+//
+// Threads: calls may run concurrently when they share neither backend nor output directory or file.
 #ifndef LT_QUANTIZATION_H
 #define LT_QUANTIZATION_H
 #include "lethe/intnet.h"

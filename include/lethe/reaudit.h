@@ -2,6 +2,8 @@
 //
 // The same audit of three models on the same samples: the unlearned one before and after the change (quantization,
 // faults, spread, clipping), and a retrained one. Source: docs/methods/chips.md, "Forgetting after deployment".
+//
+// Threads: models and data are only read; calls may run concurrently with different backends and results.
 #ifndef LT_REAUDIT_H
 #define LT_REAUDIT_H
 #include "lethe/audit.h"

@@ -1,4 +1,7 @@
 // report.h - the self-contained HTML report: tables and inline SVG, readable without scripts; and single PNG files.
+//
+// Threads: calls may run concurrently when they write different files; what they read may be shared. Calls that open
+// models use the backend of their lt_env alone.
 #ifndef LT_REPORT_H
 #define LT_REPORT_H
 #include "lethe/audits.h"

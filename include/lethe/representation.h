@@ -1,8 +1,9 @@
-// depth.h - how deep forgetting goes: what the stages of a network still tell about the forgotten samples, how alike
-// the stages of two networks are, and how fast a network learns the forgotten samples again.
+// representation.h - the representation audit: linear probes on the stages of a network, the similarity (CKA) of the
+// stages of two networks, and how fast a network relearns the forgotten samples.
 //
 // Probes and CKA are pure functions of arrays in double, row-major (n samples, p features); they read nothing but their
-// arguments and may run in parallel. Features and relearning curves run a model; they read it and leave it as it is.
+// arguments and may run concurrently. Features and relearning curves run a model, which they leave as it is; such calls
+// may run concurrently with different backends.
 #ifndef LT_REPRESENTATION_H
 #define LT_REPRESENTATION_H
 #include "lethe/audit.h"

@@ -1,4 +1,6 @@
 // run.h - run directories: resolved configuration, environment, log, metrics, model, DONE; all writes atomic.
+//
+// Threads: a run belongs to one thread at a time, except its sink, whose calls the emitter serialises.
 #ifndef LT_RUN_H
 #define LT_RUN_H
 #include "lethe/event.h"

@@ -1,7 +1,8 @@
 // runs.h - trained models, in run directories or bare files, and the directories that results are written to.
 //
 // A verb that works on a model opens it with lt_trained_model_open, gets its data with lt_trained_model_data, and
-// writes what it made with lt_result_dir_open ... lt_result_dir_finish. Nothing here is shared between threads.
+// writes what it made with lt_result_dir_open ... lt_result_dir_finish. An object belongs to one thread at a time;
+// calls on different objects may run concurrently when they share neither backend nor directory.
 #ifndef LT_RUNS_H
 #define LT_RUNS_H
 #include "lethe/audit.h"

@@ -3,6 +3,9 @@
 // It shows what run directories hold, follows running ones, and starts `lethe` commands as processes, one after
 // another. It computes nothing itself. Needs libmicrohttpd when the library is built; lt_server_is_available says
 // whether it is there.
+//
+// Threads: one thread may use a server at a time, except that lt_interrupt on the flag of lt_server_wait may come from
+// a signal handler or any thread. Requests are answered on threads of the server. One server per directory.
 #ifndef LT_SERVE_H
 #define LT_SERVE_H
 #include "lethe/event.h"

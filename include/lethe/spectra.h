@@ -2,6 +2,8 @@
 //
 // A convolution is measured with its real stride, padding, groups and image size, batch norm in evaluation form, a
 // convolution followed by batch norm as one map. Equations: docs/methods/spectra.md [SPECTRA].
+//
+// Threads: calls may run concurrently with different backends, maps and results.
 #ifndef LT_SPECTRA_H
 #define LT_SPECTRA_H
 #include "lethe/linear_map.h"

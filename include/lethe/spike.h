@@ -2,6 +2,8 @@
 //
 // Networks, neurons and losses are those of model.h, graph.h and train.h; integer neurons those of intnet.h. Sources
 // and equations: docs/methods/spiking.md.
+//
+// Threads: calls may run concurrently with different backends and results.
 #ifndef LT_SPIKE_H
 #define LT_SPIKE_H
 #include "lethe/train.h"

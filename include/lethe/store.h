@@ -5,6 +5,9 @@
 // of architecture, recipe, data, mask and seed, and the store is a directory with one directory per address:
 // model.safetensors, entry.json (last), while it is trained state.safetensors. Nothing else is kept, so stores can be
 // copied, merged and cut down with ordinary tools. Several processes may use one store.
+//
+// Threads: a plan belongs to one thread at a time; different plans, and different processes, may use one store at the
+// same time.
 #ifndef LT_STORE_H
 #define LT_STORE_H
 #include "lethe/clip.h"

@@ -5,6 +5,8 @@
 //
 // A runner makes jobs of a study, has an executor run those that are not finished, and sums up what they found. Jobs
 // are ordinary runs and audits below one directory, so another runner continues where one ended.
+//
+// Threads: a parsed study is immutable and may be shared; a runner and its result belong to one thread at a time.
 #ifndef LT_STUDY_H
 #define LT_STUDY_H
 #include "lethe/audit.h"

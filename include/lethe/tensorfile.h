@@ -3,6 +3,9 @@
 //
 // Readers trust nothing: headers are bounded, offsets checked for range and overlap, shapes for overflow. PyTorch's
 // pickles go through a restricted reader that executes nothing. Writers are atomic (temporary file, fsync, rename).
+//
+// Threads: an open file may be read by any number of threads; a writer belongs to one. Concurrent writers of one path
+// leave the complete file of one of them.
 #ifndef LT_TENSORFILE_H
 #define LT_TENSORFILE_H
 #include "lethe/graph.h"

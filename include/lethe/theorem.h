@@ -7,6 +7,8 @@
 // and theta_u), l the cross-entropy and L the Lipschitz constant of l(f_o(.),y). It assumes a loss that is convex in
 // the parameters, which networks do not have: what is measured here is a diagnostic of where a result came from, never
 // a certificate.
+//
+// Threads: models and data are only read; calls may run concurrently with different backends and results.
 #ifndef LT_THEOREM_H
 #define LT_THEOREM_H
 #include "lethe/train.h"

@@ -1,5 +1,7 @@
 // throughput.h - how fast this machine trains, attacks and infers: images a second of single steps, against the
 // measured multiply-add peak. What `lethe bench` does.
+//
+// Threads: a measurement takes all threads it is given; run nothing else at the same time.
 #ifndef LT_THROUGHPUT_H
 #define LT_THROUGHPUT_H
 #include "lethe/inspect.h"

@@ -3,6 +3,9 @@
 // Training, retraining and every unlearning recipe are jobs. An epoch is a list of phases; a phase is a set of views
 // shuffled together (or read in order). The loss is the mean over each batch of weight * CE, plus weight * KL towards
 // soft targets (of a frozen teacher, or of a hook) where a phase distils. train knows no method.
+//
+// Threads: one job per model and backend at a time; jobs with different models and backends may run concurrently and
+// share data sets. lt_interrupt may be called from any thread or signal handler.
 #ifndef LT_TRAIN_H
 #define LT_TRAIN_H
 #include "lethe/comm.h"
@@ -91,8 +94,8 @@ typedef struct lt_step { // one finished step
     bool ends_epoch;
 } lt_step;
 
-// ---- doors: terms of the loss that depend on the parameters alone, values used in the place of the parameters,
-// changes after an update (docs/decisions/0008-doors-of-training.md)
+// ---- hooks of training: terms of the loss that depend on the parameters alone, values used in the place of the
+// parameters, changes after an update (docs/decisions/0008-hooks-of-training.md)
 
 typedef struct lt_update_at { // where in the job an update is made
     int32_t epoch, n_epochs;  // epoch: 0-based

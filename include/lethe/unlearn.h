@@ -1,5 +1,8 @@
 // unlearn.h - methods that remove samples from a trained model. A method is a recipe that fills an lt_job, or, when it
 // does not train, a run of its own.
+//
+// Threads: the registry may be read by any thread. Calls may run concurrently when each has its own model, backend and
+// cache entry; data sets may be shared.
 #ifndef LT_UNLEARN_H
 #define LT_UNLEARN_H
 #include "lethe/attack.h"
@@ -125,7 +128,7 @@ typedef struct lt_unlearn_result {
     double search_s, mask_s, update_s;
     lt_passes search, mask, update;
     int64_t n_trainable;  // coordinates that were free to change
-    double delta_norm_l2; // || theta' - theta_o ||, over all parameters
+    double delta_norm_l2; // || theta_u - theta_o ||, over all parameters
     lt_layer_delta *layer;
     int n_layers;
     lt_adv_set *adv; // owned by the result, or NULL

@@ -1,8 +1,8 @@
-// fgsm_line_search.c - a weak attack for comparison: march along one gradient sign until the prediction changes.
+// fgsm_line_search.c - a weak attack for comparison: steps along one gradient sign until the prediction changes.
 // [AMUN 8.4] [FFGSM]
 //
 // Per sample: s = sign(grad_x CE(x, y)) once, then x' = clamp(x + k step s) for k = 1, 2, ... until the prediction is
-// not the label. After `steps` failures the length is reset, and the march starts again from x plus uniform noise with
+// not the label. After `steps` failures the length is reset, and the search starts again from x plus uniform noise with
 // a sign taken at it. The points found lie far beyond the boundary (L2 of several units where the search finds less
 // than one), which is the purpose: how much does AMUN owe to close neighbours?
 //
@@ -112,7 +112,7 @@ static lt_status init_step(line_search *m, int64_t from, int64_t n, int32_t rest
         LT_TRY(lt_plan_run(io.plan));
         for (int64_t j = 0; j < size * d; j++) {
             if (!isfinite(io.dx[j]))
-                return LT_FAIL(LT_E_DIVERGED, "fgsm-march: the gradient of sample id %lld is not finite",
+                return LT_FAIL(LT_E_DIVERGED, "fgsm-line-search: the gradient of sample id %lld is not finite",
                                (long long)m->set->id[m->queue[from + at + j / d]]);
             m->sign[at * d + j] = (float)((io.dx[j] > 0.0f) - (io.dx[j] < 0.0f));
         }
@@ -179,7 +179,7 @@ static lt_status search_queue(line_search *m, int32_t restart)
     for (int64_t at = 0; at < m->n_queue; at += m->cfg->batch) {
         const int64_t n = m->n_queue - at < m->cfg->batch ? m->n_queue - at : m->cfg->batch;
         if (lt_interrupted(m->env->stop))
-            return LT_FAIL(LT_E_INTERRUPTED, "fgsm-march interrupted with %lld of %lld samples left",
+            return LT_FAIL(LT_E_INTERRUPTED, "fgsm-line-search interrupted with %lld of %lld samples left",
                            (long long)(m->n_queue - at), (long long)m->set->n);
         LT_TRY(search_batch(m, at, n, restart));
         for (int64_t r = 0; r < n; r++)
@@ -204,7 +204,7 @@ static lt_status verify_set(line_search *m)
         set->adv_pred[i] = lti_arg_max(m->logits + i * k, k);
         if (set->adv_pred[i] != set->label[i])
             continue;
-        set->status[i] = LT_ADV_FAILED; // unless it marches on
+        set->status[i] = LT_ADV_FAILED; // unless its search goes on
         m->queue[m->n_queue++] = i;
     }
     return LT_OK;
@@ -254,7 +254,7 @@ static lt_status line_search_init(line_search *m)
     m->sign = lti_calloc(batch, bytes);
     m->x = lti_calloc(batch, bytes);
     if (!m->queue || !m->logits || !m->row || !m->label || !m->done || !m->start || !m->sign || !m->x)
-        return LTI_NOMEM("fgsm-march");
+        return LTI_NOMEM("fgsm-line-search");
     LT_TRY(lti_grad_init(&m->grad, m->model, m->env, m->cfg->batch));
     return lt_evaluator_create(m->model, m->env, m->cfg->batch, &m->evaluator);
 }
@@ -303,11 +303,11 @@ out:
 }
 
 const lt_attack lti_attack_fgsm_line_search = {
-    .name = "fgsm-march",
+    .name = "fgsm-line-search",
     .title = "line search along one gradient sign (weak, for comparison)",
     .cite = "ffgsm",
     .doc =
-        "Takes the sign of the gradient once and walks along it in equal steps until the prediction changes; after too "
+        "Takes the sign of the gradient once and goes along it in equal steps until the prediction changes; after too "
         "many steps it starts again from a slightly disturbed image. Finds points far beyond the decision boundary. "
         "[AMUN 8.4] The numbers of steps, the noise and the restarts are ours: the source gives none.",
     .cfg_size = sizeof(lt_fgsm_line_search_cfg),

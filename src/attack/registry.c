@@ -14,8 +14,14 @@ const lt_attack *const *lt_attacks(void)
     return table;
 }
 
+// Names that an attack had before, as recorded runs and study files have them.
+static const char *const renamed[][2] = {{"fgsm-march", "fgsm-line-search"}};
+
 lt_status lt_attack_find(const char *name, const lt_attack **attack)
 {
+    for (size_t i = 0; i < sizeof renamed / sizeof *renamed; i++)
+        if (strcmp(renamed[i][0], name) == 0)
+            name = renamed[i][1];
     const char *names[sizeof table / sizeof *table] = {NULL};
     for (int i = 0; table[i]; i++) {
         names[i] = table[i]->name;

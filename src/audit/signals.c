@@ -1,8 +1,8 @@
 // signals.c - what every audit starts from: evaluation-mode logits of un-augmented samples, with labels, ids and
 // groups.
 //
-// The file is an .npz that any tool can write or read (product.md 5), so lethe can audit a model it never saw. Nothing
-// in a foreign file is trusted: every array is checked before one value is used.
+// The file is an .npz that any tool can write or read (docs/audits.md), so lethe can audit a model it never saw.
+// Nothing in a foreign file is trusted: every array is checked before one value is used.
 #include "lethe/tensorfile.h"
 #include "audit/audit_impl.h"
 #include <limits.h>

@@ -216,7 +216,7 @@ lt_status lti_npz_set_parse(const void *bytes, size_t n, const char *label, cons
 #define LTI_CLASSES_ENTRY "__classes__" // of a shard: names of classes, one a line
 bool lti_is_shard_name(const char *name);
 lt_status lti_shard_parse(lti_tar *tar, const char *label, lt_split s, lti_image_list *list);
-// Class folders in an archive. pile NULL: only looks whether there is a part called test, which then goes before val.
+// Class folders in an archive. list NULL: only looks whether there is a part called test, which then goes before val.
 lt_status lti_tar_folder_parse(lti_tar *tar, const lti_open_args *args, bool *has_test, lti_image_list *list);
 // Tiny ImageNet's list of validation images: fn is called with the file name and the class of every line. Changes text.
 typedef lt_status lti_annotation_fn(void *ctx, const char *file, const char *class_name);

@@ -5,7 +5,7 @@
 // place, size, rotation, proportions, colours, surface period and contrast, a background with its own faint surface,
 // small distractors of any class, a bar in front, uneven light, noise. Some objects are half-way to another shape and
 // some surfaces half-way to the other, always nearer to their own class: labels are never wrong, but such pictures have
-// to be learnt by heart. The classes do not change under a mirror or a shift, so the usual crop and flip augmentation
+// to be memorised. The classes do not change under a mirror or a shift, so the usual crop and flip augmentation
 // is valid.
 //
 // Only + - * / sqrt and floor are used, no libm functions with platform-dependent rounding, so that the bytes are the

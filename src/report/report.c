@@ -1,9 +1,9 @@
 // report.c - one page that shows what an unlearning run did and how close it came to retraining.
 //
 // The order follows the reader's questions: which method came closest to the oracle (tables, gaps), what an attacker
-// finds (ROC), what the confidences look like before and after [AMUN 7.8], for which classes, how deep the forgetting
-// goes, what it cost, the warnings of the linter, the adversarial examples [AMUN 2], how the models
-// were trained, and with which data, seeds and versions.
+// finds (ROC), what the confidences look like before and after [AMUN 7.8], for which classes, what the stages of the
+// network still tell (representation audit), what it cost, the warnings of the linter, the adversarial examples
+// [AMUN 2], how the models were trained, and with which data, seeds and versions.
 #include "report/section.h"
 
 const lti_report_section *const lti_sections[] = {

@@ -79,13 +79,13 @@ static lt_status fill_row(const lt_trained_model *m, lt_comparison_row *row)
 
 static lt_status add_run(const lt_compare_spec *spec, lt_run_comparison *c, const char *run)
 {
-    const lt_model *kin = c->n_models > 0 ? c->model[0].model : NULL;
+    const lt_model *sibling = c->n_models > 0 ? c->model[0].model : NULL;
     lt_comparison_row *row;
     lt_trained_model *longer = lti_realloc(c->model, ((size_t)c->n_models + 1) * sizeof *longer);
     if (!longer)
         return LTI_NOMEM("comparison");
     c->model = longer;
-    LT_TRY(lti_related_open(run, spec->fallback, kin, NULL, &c->model[c->n_models++]));
+    LT_TRY(lti_related_open(run, spec->fallback, sibling, NULL, &c->model[c->n_models++]));
     LT_TRY(lt_comparison_add(&c->comparison, &row));
     return fill_row(&c->model[c->n_models - 1], row);
 }

@@ -4,24 +4,24 @@
 #include <stdlib.h>
 #include <string.h>
 
-lt_status lti_related_open(const char *name, const lt_model_fallback *given, const lt_model *kin, const lt_dataset *ds,
-                           lt_trained_model *m)
+lt_status lti_related_open(const char *name, const lt_model_fallback *given, const lt_model *sibling,
+                           const lt_dataset *ds, lt_trained_model *m)
 {
     lt_model_fallback f = given ? *given : (lt_model_fallback){0};
     lt_model_facts facts;
     char input[64];
     *m = (lt_trained_model){0};
-    if (lti_is_dir(name) || !kin)
+    if (lti_is_dir(name) || !sibling)
         return lt_trained_model_open(name, lti_is_dir(name) ? NULL : given, lti_is_dir(name) ? NULL : ds, m);
     LT_TRY(lt_model_examine(name, &facts));
     if (facts.own)
         return lt_trained_model_open(name, given, ds, m);
     if (!f.model || !*f.model) {
-        f.model = kin->spec; // with its normalisation
+        f.model = sibling->spec; // with its normalisation
         if (!f.normalize || !*f.normalize)
             f.normalize = "none";
     }
-    lti_format(input, sizeof input, "%dx%dx%d", kin->shape.c, kin->shape.h, kin->shape.w);
+    lti_format(input, sizeof input, "%dx%dx%d", sibling->shape.c, sibling->shape.h, sibling->shape.w);
     if (!ds && (!f.input || !*f.input))
         f.input = input;
     return lt_trained_model_open(name, &f, ds, m);

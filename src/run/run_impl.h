@@ -16,10 +16,10 @@ lt_status lti_stored_result(const lt_result_dir *d, char **json, json_t **parsed
 lt_status lti_check_method_files(const lt_unlearn_order *order);
 
 // ---- origin.c
-// A run, or a file of the study of `kin`: what neither the file nor `given` says is taken from there. given, kin and ds
-// may be NULL.
-lt_status lti_related_open(const char *name, const lt_model_fallback *given, const lt_model *kin, const lt_dataset *ds,
-                           lt_trained_model *m);
+// A run, or a file of the study of `sibling`: what neither the file nor `given` says is taken from there. given,
+// sibling and ds may be NULL.
+lt_status lti_related_open(const char *name, const lt_model_fallback *given, const lt_model *sibling,
+                           const lt_dataset *ds, lt_trained_model *m);
 lt_status lti_check_parent(const lt_trained_model *child, const char *parent); // LT_E_INTEGRITY: other weights by now
 double lti_last_train_acc(const lt_trained_model *m); // running accuracy of its last epoch; NAN = not known
 // The data set `given`, or the one that the model names: `open` where it is that one, else opened into *owned. Checked

@@ -1,6 +1,6 @@
 // images.c - forgotten images and their adversarial examples, as pixels that the page paints.
 //
-// Only with --with-images, and neighbours only where the run has kept them.
+// Only with --with-images, and adversarial examples only where the run has kept them.
 #include "serve_impl.h"
 #include <math.h>
 #include <sodium.h>

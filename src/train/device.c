@@ -26,7 +26,7 @@ static lt_status acquire_copy(lti_trainer *t, const void *host, int64_t n, size_
 
 static bool update_fits(const lt_job *job)
 {
-    if (job->n_penalties > 0 || job->transform || job->n_groups > 0 || job->on_gradient) // doors are opened on the host
+    if (job->n_penalties > 0 || job->transform || job->n_groups > 0 || job->on_gradient) // hooks run on the host
         return false;
     for (int p = 0; p < job->n_phases; p++)
         if (job->phase[p].companion) // its gradients are added on the host

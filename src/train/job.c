@@ -263,7 +263,7 @@ static void describe_state(lti_trainer *t)
 }
 
 // What penalties own, and the slabs of a transform.
-static lt_status open_doors(lti_trainer *t)
+static lt_status open_hooks(lti_trainer *t)
 {
     const lt_job *job = t->job;
     const lt_transform *f = job->transform;
@@ -317,7 +317,7 @@ lt_status lti_trainer_init(lti_trainer *t, lt_job *job, const lt_env *env, const
     if (!t->grads || !t->start_params || !t->start_state)
         return LTI_NOMEM("gradients of the model");
     LT_TRY(lti_optim_init(&t->optim, job->cfg.optimizer, model->n_params));
-    LT_TRY(open_doors(t));
+    LT_TRY(open_hooks(t));
     LT_TRY(build_graph(t));
     LT_TRY(lti_on_device_init(t));
     LT_TRY(lti_ranks_init(t));

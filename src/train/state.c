@@ -23,8 +23,8 @@ static void hash_own(lti_hash *h, const lt_own_params *own)
     HASH(h, own->n), HASH(h, own->lr), HASH(h, own->momentum), HASH(h, own->weight_decay);
 }
 
-// Nothing for a job without any, so that states written before there were doors stay theirs.
-static void hash_doors(lti_hash *h, const lt_job *job)
+// Nothing for a job without any, so that states written before there were hooks stay theirs.
+static void hash_hooks(lti_hash *h, const lt_job *job)
 {
     for (int i = 0; i < job->n_penalties; i++) {
         hash_str(h, job->penalty[i].name);
@@ -64,7 +64,7 @@ static void hash_recipe(lti_hash *h, const lt_job *job)
     }
     HASH(h, job->seed), HASH(h, job->l1), HASH(h, job->n_phases), HASH(h, job->bn_eval), HASH(h, job->temperature);
     HASH(h, job->l1_schedule), HASH(h, job->l1_off_last_epochs);
-    hash_doors(h, job);
+    hash_hooks(h, job);
     for (int i = 0; i < LT_JOB_MAX_TEACHERS; i++) {
         char digest[65] = "none";
         if (job->teacher[i])

@@ -126,7 +126,7 @@ contains err "F5-classes"
 error 2 "unknown attack 'pdg'" attack base --attack pdg
 error 2 "eps: expected a number" attack base --eps x/255
 error 2 "attack ddn: expected norm l2, found linf" attack base --attack ddn
-error 2 "makes sets for unlearning" attack base --attack fgsm-march
+error 2 "makes sets for unlearning" attack base --attack fgsm-line-search
 error 2 "expected RUN" attack
 error 3 "missing" attack missing
 # Files of another kind are not overwritten.

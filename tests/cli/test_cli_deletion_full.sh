@@ -7,20 +7,23 @@ first=$(cd photos/train && ls -d */* | sed -n '3p')
 (cd photos/train && ls -d */* | sed -n '3p;30p;55p') >request.txt
 (cd photos/train && ls -d */* | sed -n '41p') >request2.txt
 sed -n '/^```sh$/,/^```$/p' "$page" | sed '/^```/d' >commands
-[ "$(grep -c '^lethe ' commands)" -ge 12 ] || fail "the page has lost commands"
+[ "$(grep -c '^lethe ' commands)" -ge 14 ] || fail "the page has lost commands"
 lethe() { "$LETHE" "$@"; }
 export OMP_NUM_THREADS=1
 n=0
 while IFS= read -r command; do
     n=$((n + 1))
-    case $command in *request2.txt*) rm "photos/train/$first" ;; esac
+    case $command in *request2.txt*) rm -f "photos/train/$first" ;; esac
     eval "$command" >"out.$n" 2>err </dev/null || fail "$command: exit code $?"
 done <commands
 contains samples.csv '^index,class,file,digest'
 same "forgotten" "$(value runs/amun/result.json n_forget)" 3
 same "forgotten by the oracle" "$(value runs/retrain/result.json n_forget)" 3
 same "epochs of the oracle" "$(value runs/retrain/result.json epochs)" 2
-same "retained in the second request" "$(value runs/amun-2/result.json n_retain)" 76
+same "retained in the second request" "$(value runs/amun-request2/result.json n_retain)" 76
+same "retained by its oracle" "$(value runs/retrain-request2/result.json n_retain)" 76
+run 6 audit runs/amun-request2 --oracle runs/retrain-request2 --json # outputs of these models are degenerate
+lacks out oracle-other-original
 contains report.html "Pictures of forgotten samples are left out"
 lacks report.html "data:image/png;base64,"
 [ -s model-after.pth ] || fail "no checkpoint came back"

@@ -50,7 +50,10 @@ same "tables with the momentum of training" "$(grep -c '\.momentum' "$SOURCE/doc
 mkdir -p copy/docs copy/src copy/tools copy/include copy/cli
 cp -r "$SOURCE/docs/methods" "$SOURCE/docs/decisions" copy/docs/ && cp "$SOURCE/tools/check-docs" copy/tools/
 for study in "$SOURCE"/experiments/*/README.md; do
-    study=${study#"$SOURCE"/} && mkdir -p "copy/${study%/*}" && : >"copy/$study"
+    study=${study#"$SOURCE"/} && mkdir -p "copy/${study%/*}" && sed -n '/^#/p' "$SOURCE/$study" >"copy/$study"
+done
+for page in "$SOURCE"/docs/*.md "$SOURCE"/docs/howto/*.md; do # their links lead beyond the copy
+    page=${page#"$SOURCE"/} && mkdir -p "copy/${page%/*}" && sed -n '/^#/p' "$SOURCE/$page" >"copy/$page"
 done
 for dir in unlearn attack audit train; do mkdir -p copy/src/$dir && cp "$SOURCE/src/$dir/"*.list copy/src/$dir/ 2>/dev/null; done
 copy/tools/check-docs >out 2>err || fail "check-docs fails on a copy: $(cat out)"
@@ -63,4 +66,8 @@ rm copy/src/unlearn/new.c
 echo 'LT_X(brand_new)' >>copy/src/unlearn/methods.list
 ! copy/tools/check-docs >out 2>err || fail "check-docs passes a method without a page"
 contains out 'brand-new has no page'
+printf '[gone](gone.md) [here](../audits.md#no-such-heading)\n' >copy/docs/methods/loss.md
+! copy/tools/check-docs >out 2>err || fail "check-docs passes links to nothing"
+contains out 'loss.md:1: link to docs/methods/gone.md, which does not exist'
+contains out 'no heading for docs/audits.md#no-such-heading'
 finish

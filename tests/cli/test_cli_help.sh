@@ -101,6 +101,15 @@ run 0 train --help
 grep -A1 -e '--epochs N' out >rows
 contains rows 'default 20'
 
+# options of single attacks have a default and a range, as all others
+run 0 attack --help
+grep -A1 -e '--cw.c X' -e '--square.p-init X' out >rows
+contains rows '1e-12..1000000000; default 0.001'
+contains rows '0.0001..1; default'
+run 0 audit --help
+grep -A1 -e '--rmia.gamma X' out >rows
+contains rows '1e-06..1000000;'
+
 # a result that cannot be written is an error
 "$LETHE" --help >/dev/full 2>err
 same "exit code with a full standard output" "$?" 7

@@ -144,6 +144,12 @@ if command -v openssl >/dev/null; then # the keys are OpenSSL's, too
     openssl genpkey -algorithm ed25519 -out made.key 2>/dev/null && chmod 600 made.key && run 0 ledger sign --key made.key
 fi
 
+# A finished run keeps the request of its record: another one is said not to be recorded, the same one is not mentioned.
+run 0 unlearn runs/base --method ga --forget random:10% --epochs 1 --request-id 2031-17 --out runs/child --threads 1
+lacks err "does not name the request"
+run 0 unlearn runs/base --method ga --forget random:10% --epochs 1 --request-id other --out runs/child --threads 1
+contains err "does not name the request 'other'"
+
 # A byte of the file, and its end.
 cp "$LETHE_HOME/lethe.db" copy.db
 printf '\377' | dd of=copy.db bs=1 seek=4000 conv=notrunc 2>/dev/null

@@ -4,7 +4,7 @@ export OMP_NUM_THREADS=1
 lethe() { "$LETHE" "$@"; }
 for page in privacy-engineer researcher edge-engineer; do
     sed -n '/^```sh$/,/^```$/p' "$SOURCE/docs/start/$page.md" | sed '/^```/d' >"commands.$page"
-    [ "$(grep -c '^lethe ' "commands.$page")" -ge 6 ] || fail "$page: the page has lost commands"
+    [ "$(grep -c '^lethe \|; do lethe ' "commands.$page")" -ge 6 ] || fail "$page: the page has lost commands"
     mkdir "$page"
     cd "$page"
     while IFS= read -r command; do
@@ -15,5 +15,9 @@ done
 [ -s researcher/report.html ] || fail "the researcher has no report"
 [ -s researcher/scores.npz ] || fail "the researcher has no scores"
 [ -s edge-engineer/model.o ] || fail "the exported network was not compiled"
+sed -n '/^```c$/,/^```$/p' "$SOURCE/docs/start/edge-engineer.md" | sed '/^```/d' >edge-engineer/program.c
+(cd edge-engineer && cc -std=c11 -Wall -Wextra -Werror program.c deploy/model.c -o program && head -c 3072 deploy/model.onnx | ./program >class) 2>err ||
+    fail "the program of the page does not work: $(cat err)"
+contains edge-engineer/class '^[0-9]$'
 contains privacy-engineer/samples.csv '^index,class,file,digest'
 finish

@@ -1,4 +1,4 @@
-// test_fgsm_line_search.c - the weak attack keeps the promises of every attack, marches as described, and serves AMUN,
+// test_fgsm_line_search.c - the weak attack keeps the promises of every attack, moves as described, and serves AMUN,
 // as do sets of another model.
 #include "unlearn_test.h"
 
@@ -15,7 +15,7 @@ static lt_adv_set *march(const lt_model *model, lt_fgsm_line_search_cfg cfg)
     const lt_attack *a;
     const lt_view view = lt_view_split(world.ds, LT_TRAIN);
     lt_adv_set *set;
-    assert_ok(lt_attack_find("fgsm-march", &a));
+    assert_ok(lt_attack_find("fgsm-line-search", &a));
     assert_ok(lt_attack_run(a, model, &view, &cfg, &world.env, NULL, &set));
     return set;
 }
@@ -175,12 +175,15 @@ static void failures_are_marked(void **state)
     lt_adv_set_destroy(set);
     const lt_attack *a;
     const lt_view view = lt_view_split(world.ds, LT_TRAIN);
-    assert_ok(lt_attack_find("fgsm-march", &a));
+    assert_ok(lt_attack_find("fgsm-line-search", &a));
     world.stop = 1;
     assert_fails(LT_E_INTERRUPTED, "interrupted", lt_attack_run(a, world.model, &view, &cfg, &world.env, NULL, &set));
     world.stop = 0;
     assert_fails(LT_E_USAGE, "unknown attack", lt_attack_find("qqqqqqqqqqqq", &a));
-    assert_contains(lt_error_get()->hint, "amun-search, fgsm-march");
+    assert_contains(lt_error_get()->hint, "amun-search, fgsm-line-search");
+    const lt_attack *old; // the name in recorded runs
+    assert_ok(lt_attack_find("fgsm-march", &old));
+    assert_ptr_equal(old, a);
 }
 
 static void every_allocation_may_fail(void **state)
@@ -190,7 +193,7 @@ static void every_allocation_may_fail(void **state)
     const lt_view view = lt_view_rows(world.ds, LT_TRAIN, &world.forget);
     lt_fgsm_line_search_cfg cfg = defaults();
     lt_status status = LT_E_NOMEM;
-    assert_ok(lt_attack_find("fgsm-march", &a));
+    assert_ok(lt_attack_find("fgsm-line-search", &a));
     for (int64_t n = 1; status != LT_OK; n = toy_next_failure(n)) {
         lt_adv_set *set = NULL;
         lti_alloc_fail_at(n);
@@ -224,7 +227,7 @@ static void serves_amun(void **state)
     lt_unlearn_result r;
     lt_fgsm_line_search_cfg cfg = defaults();
     lt_adv_set *own = march(world.model, cfg);
-    amun_with("search=fgsm-march,fgsm.batch=16", LT_OK, "", &r);
+    amun_with("search=fgsm-line-search,fgsm.batch=16", LT_OK, "", &r);
     assert_int_equal(r.adv->n, TOY_FORGET);
     for (int i = 0; i < TOY_FORGET; i++) // the same set, row by row
         if (own->rounds[world.forget.row[i]] <= 1)

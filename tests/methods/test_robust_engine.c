@@ -319,7 +319,7 @@ static void test_errors(void **state)
     assert_int_equal(rt_try(&lin, "pgdd", &spec), LT_E_USAGE);
     assert_non_null(strstr(lt_error_get()->hint, "pgd"));
     assert_int_equal(rt_try(&lin, "", &spec), LT_E_USAGE);
-    assert_int_equal(rt_try(&lin, "fgsm-march", &spec), LT_E_USAGE);
+    assert_int_equal(rt_try(&lin, "fgsm-line-search", &spec), LT_E_USAGE);
     spec.target = "17";
     assert_int_equal(rt_try(&lin, "pgd", &spec), LT_E_USAGE);
     spec.target = NULL;

@@ -1,4 +1,4 @@
-// test_train_doors.c - penalties with parameters of their own, transforms of parameters, and the hook after an update.
+// test_train_hooks.c - penalties with parameters of their own, transforms of parameters, and the hook after an update.
 #include "train_test.h"
 
 #include <math.h>
@@ -248,7 +248,7 @@ static void hook_changes_parameters(void **state)
     t_close(&f);
 }
 
-// Interrupted between and resumed, all doors open: the same bits, own parameters and their momentum included.
+// Interrupted between and resumed, all hooks set: the same bits, own parameters and their momentum included.
 static void resumes_with_the_same_bits(void **state)
 {
     (void)state;
