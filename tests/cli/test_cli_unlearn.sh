@@ -31,6 +31,13 @@ run 0 unlearn base --method ft --lr-area 1 --epochs 1 $how --out kept --json
 error 2 "with another" unlearn base --method ft --lr 0.1 --lr-area 1 $how --out kept
 [ -e kept/DONE ] || fail "a refused run removes a finished one"
 
+# a model that memory has no room for is refused before memory is taken, where memory is that small
+if [ "$(awk '/^MemAvailable/ { print int($2 / 1048576) }' /proc/meminfo)" -lt 40 ]; then
+    error 7 "training resnet18:width=1024.* needs .* GiB, but only .* GiB are available" \
+        train $tiny --model resnet18:width=1024 --epochs 1 $how --out wide
+    [ ! -e wide ] || fail "a model that does not fit leaves a directory"
+fi
+
 # a run that destroys the model is no result, and nothing is called forgotten that was not
 error 5 "diverged" unlearn base --method ft --lr 1000 --epochs 3 $how --out lost
 [ ! -e lost/DONE ] || fail "a diverged run is finished"
