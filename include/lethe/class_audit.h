@@ -45,7 +45,7 @@ typedef struct lt_class_audit_cfg {
 LT_API extern const lt_option lt_class_audit_options[];
 
 typedef struct lt_class_result { // of one model and one forgotten class
-    int32_t forgotten;           // label
+    int32_t forgotten;           // label. A class without test samples: neighbour -1, every figure NAN
     int64_t subclass;            // of that label; -1 = all of it
     int32_t neighbour; // nearest kept class under retraining: the largest mean acceptance; -1 = no retrained model
     double score, reference; // acceptance by the neighbour's discriminator: this model, mean of the retrained ones
@@ -67,7 +67,7 @@ typedef struct lt_class_audit { // of one model
     double composite;             // acc_r (1 - acc_f)
     double svc_mia;               // share of forgotten test samples that an SVC on the true class's probability calls
                                   // non-members
-    double score, reference, gap; // class-mia, means over the forgotten classes
+    double score, reference, gap; // class-mia, means over the forgotten classes that have test samples
     double tv, tv_mean;           // likewise
     int n_classes;                // forgotten
     lt_class_result *of;          // (n_classes)
@@ -78,7 +78,7 @@ typedef struct lt_class_audits { // owned
     void *memory;
 } lt_class_audits;
 // retrained (m): outputs on the same samples, in the same order; m may be 0. LT_E_FORMAT when they are other samples,
-// when no class was forgotten as a whole, when the forgotten classes have no test samples, or when a kept class has
+// when no class was forgotten as a whole, when no forgotten class has test samples, or when a kept class has
 // too few samples to learn from; LT_E_NOMEM.
 LT_API lt_status lt_class_audit_run(const lt_signals *s, const lt_signals *const *retrained, int m,
                                     const lt_class_audit_cfg *cfg, uint64_t seed, lt_class_audits **out);

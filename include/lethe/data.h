@@ -190,8 +190,9 @@ typedef struct lt_view {
     bool augment;          // random crop (pad 4, zeros) and horizontal flip
     bool resized_crop;     // augmented by a random resized crop in the place of the padded one (torchvision's)
     lt_relabel relabel;
-    float weight; // of each sample's loss; 1 for ordinary views, negative to ascend
-    int32_t tag;  // copied to lt_batch.tag: which view a row came from
+    const uint8_t *not_drawn; // (classes) 1 = a random label is never this one; NULL = each may be drawn
+    float weight;             // of each sample's loss; 1 for ordinary views, negative to ascend
+    int32_t tag;              // copied to lt_batch.tag: which view a row came from
 } lt_view;
 LT_API lt_view lt_view_split(const lt_dataset *ds, lt_split split);                          // whole split, weight 1
 LT_API lt_view lt_view_rows(const lt_dataset *ds, lt_split split, const lt_index_set *rows); // borrows rows

@@ -143,6 +143,7 @@ typedef struct lt_result_dir {
     lt_run *run; // NULL when finished
     char dir[LT_RESULT_PATH_MAX], state[LT_RESULT_PATH_MAX], model[LT_RESULT_PATH_MAX];
     bool finished; // it was computed before, from the same options and inputs: lt_result_dir_stored has the result
+    bool is_new;   // all that is in it was made since it was opened
     lt_events *events;
     struct lti_tensorboard *tensorboard; // NULL = none
 } lt_result_dir;
@@ -155,7 +156,9 @@ LT_API lt_status lt_result_dir_open(const lt_result_dir_spec *spec, lt_result_di
 LT_API lt_status lt_result_dir_add_samples(const lt_result_dir *d, const lt_dataset *ds);
 LT_API lt_status lt_result_dir_finish(lt_result_dir *d, const char *result_json);  // result.json, then DONE
 LT_API lt_status lt_result_dir_stored(const lt_result_dir *d, char **result_json); // malloc'ed
-LT_API void lt_result_dir_close(lt_result_dir *d);                                 // without finish it can be continued
+// Without finish it can be continued. A new one whose run was refused before its first checkpoint (the error that is set
+// is one of usage, input, format, shape or memory) is removed, so that the corrected run finds its place free.
+LT_API void lt_result_dir_close(lt_result_dir *d);
 
 // ---- options that a run recorded
 // Into a set of the same verb: every recorded option that was not a default, with the origin "resumed"; except (ends

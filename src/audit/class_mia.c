@@ -174,7 +174,7 @@ static lt_status discriminate(const lti_class_world *w, const lt_signals *s, int
 
 static void accept_by_argmax(const lti_class_world *w, const lt_signals *s, const target *t, double *accept)
 {
-    for (int j = 0; j < w->n_kept; j++)
+    for (int j = 0; j < w->n_kept && t->n > 0; j++)
         accept[w->kept[j]] = 0;
     for (int64_t r = 0; r < t->n; r++) {
         const float *z = s->logits + t->row[r] * s->k;

@@ -22,6 +22,9 @@ int lti_format(char *out, size_t out_size, const char *fmt, ...) LT_PRINTF(3, 4)
 LT_API void lti_alloc_fail_at(int64_t n); // test hook: the n-th call from now fails (1-based); 0 = never
 LT_API int64_t lti_alloc_count(void);     // calls so far in this process
 #define LTI_NOMEM(what) LT_FAIL(LT_E_NOMEM, "out of memory: %s", what)
+// Before much memory is taken: LT_E_NOMEM when the system has less left than `bytes`. The kernel promises more than it
+// has, and ends the process when the memory is used; what it does not say is not checked. what: "a training step of M".
+lt_status lti_memory_check(double bytes, const char *what);
 static inline bool lti_mul_size(size_t a, size_t b, size_t *r)
 {
     return __builtin_mul_overflow(a, b, r);

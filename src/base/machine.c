@@ -1,6 +1,7 @@
 // machine.c - facts about this machine, read from /proc, /sys and the CPU.
 #include "lethe/machine.h"
 #include "base/base.h"
+#include <math.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -85,6 +86,48 @@ static int cgroup_cpus(void)
     return n;
 }
 
+static double number_in(const char *path, double otherwise)
+{
+    double value = otherwise;
+    FILE *f = fopen(path, "r");
+    if (!f)
+        return otherwise;
+    if (fscanf(f, "%lf", &value) != 1) // "max"
+        value = otherwise;
+    fclose(f);
+    return value;
+}
+
+// What the control group of this process leaves to it; files that are only cached make room. Infinite without a limit.
+static double cgroup_left(void)
+{
+    const double none = (double)INFINITY;
+    const double limit = number_in("/sys/fs/cgroup/memory.max", none);
+    if (limit < none)
+        return limit - number_in("/sys/fs/cgroup/memory.current", 0) +
+               proc_number("/sys/fs/cgroup/memory.stat", "inactive_file");
+    return number_in("/sys/fs/cgroup/memory/memory.limit_in_bytes", none) - // version 1
+           number_in("/sys/fs/cgroup/memory/memory.usage_in_bytes", 0) +
+           proc_number("/sys/fs/cgroup/memory/memory.stat", "total_inactive_file");
+}
+
+static double available_bytes(void) // 0 = not known
+{
+    const double system = proc_number("/proc/meminfo", "MemAvailable") * 1024.0, group = cgroup_left();
+    return group < system ? (group > 1 ? group : 1) : system;
+}
+
+lt_status lti_memory_check(double bytes, const char *what)
+{
+    static const double small = 128 << 20, gib = 1 << 30; // what is small is not worth asking for
+    const double left = bytes > small ? available_bytes() : 0;
+    if (left <= 0 || bytes <= left)
+        return LT_OK;
+    (void)LT_FAIL(LT_E_NOMEM, "out of memory: %s needs %.1f GiB, but only %.1f GiB are available", what, bytes / gib,
+                  left / gib);
+    return lt_error_hint("take a smaller batch, or a narrower model (width=...)");
+}
+
 static int online_cores(void)
 {
     const long online = sysconf(_SC_NPROCESSORS_ONLN);
@@ -107,7 +150,7 @@ void lt_machine_read(lt_machine *m)
     read_cpu_name(m->cpu);
     read_isa(m->isa);
     m->memory_bytes = (int64_t)proc_number("/proc/meminfo", "MemTotal") * KIB;
-    m->available_bytes = (int64_t)proc_number("/proc/meminfo", "MemAvailable") * KIB;
+    m->available_bytes = (int64_t)available_bytes();
 }
 
 int64_t lt_peak_rss_bytes(void)

@@ -27,6 +27,11 @@ lt_status lti_view_check(const lt_view *view, int number)
                        (long long)n_rows);
     if (view->relabel == LT_RELABEL_RANDOM_OTHER && ds->n_classes < 2)
         return LT_FAIL(LT_E_USAGE, "view %d: no other label to draw, the set has one class", number);
+    int32_t n_drawn = 0;
+    for (int32_t c = 0; view->not_drawn && c < ds->n_classes; c++)
+        n_drawn += !view->not_drawn[c];
+    if (view->not_drawn && view->relabel != LT_RELABEL_NONE && n_drawn < 1)
+        return LT_FAIL(LT_E_USAGE, "view %d: no label to draw", number);
     for (int64_t i = 0; i < view->n; i++) {
         if (view->row && (view->row[i] < 0 || view->row[i] >= n_rows))
             return LT_FAIL(LT_E_USAGE, "view %d: row %lld of a split that has %lld", number, (long long)view->row[i],
@@ -38,6 +43,23 @@ lt_status lti_view_check(const lt_view *view, int number)
     return LT_OK;
 }
 
+// The number-th of the classes that may be drawn.
+static int32_t drawn_class(const lt_view *view, int32_t except, uint64_t number)
+{
+    int32_t c = 0;
+    while (view->not_drawn[c] || c == except || number-- > 0)
+        c++;
+    return c;
+}
+
+static uint64_t count_drawn(const lt_view *view, int32_t except)
+{
+    uint64_t n = 0;
+    for (int32_t c = 0; c < view->ds->n_classes; c++)
+        n += !view->not_drawn[c] && c != except;
+    return n;
+}
+
 static int32_t label_of(const lti_batch_source *src, const lt_view *view, int64_t i, int64_t row, int64_t id)
 {
     int32_t y = view->labels ? view->labels[i] : view->ds->split[view->split].y[row];
@@ -45,6 +67,11 @@ static int32_t label_of(const lti_batch_source *src, const lt_view *view, int64_
         return y;
     lt_rng rng = lt_rng_at(src->seed, LT_STREAM_LABEL, src->epoch, lti_draw_index(view->tag, id));
     uint64_t k = (uint64_t)view->ds->n_classes;
+    if (view->not_drawn) {
+        const int32_t except = view->relabel == LT_RELABEL_RANDOM_OTHER ? y : -1;
+        const uint64_t n = count_drawn(view, except);
+        return n > 0 ? drawn_class(view, except, lt_rng_below(&rng, n)) : y; // its own is the only one
+    }
     if (view->relabel == LT_RELABEL_RANDOM_ANY)
         return (int32_t)lt_rng_below(&rng, k);
     int32_t other = (int32_t)lt_rng_below(&rng, k - 1);

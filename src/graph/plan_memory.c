@@ -201,12 +201,22 @@ void lti_plan_memory_release(lti_plan_memory *memory)
     lti_free(memory);
 }
 
+static lt_status check_memory(const lt_plan *plan)
+{
+    char what[64];
+    lti_format(what, sizeof what, "a %s batch of %lld", plan->train ? "training" : "forward", (long long)plan->batch);
+    return lti_memory_check((double)plan->slab_bytes[LTI_ACT] + (double)plan->slab_bytes[LTI_PERSISTENT] +
+                                (double)plan->scratch_bytes,
+                            what);
+}
+
 static lt_status create_memory(lt_plan *plan)
 {
     lti_plan_memory *m = lti_calloc(1, sizeof *m);
     if (!m)
         return LTI_NOMEM("plan memory");
     plan->memory = m;
+    LT_TRY(check_memory(plan));
     *m = (lti_plan_memory){.n_users = 1, .act_bytes = plan->slab_bytes[LTI_ACT], .scratch_bytes = plan->scratch_bytes};
     m->act = lti_aligned_alloc(SLAB_ALIGN, m->act_bytes);
     m->scratch = lti_aligned_alloc(SLAB_ALIGN, m->scratch_bytes);

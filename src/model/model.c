@@ -104,6 +104,7 @@ lt_status lti_model_alloc(lt_model *m)
     if (lti_mul_size((size_t)m->n_params, sizeof(float), &param_bytes) ||
         lti_mul_size((size_t)m->n_state, sizeof(float), &state_bytes))
         return LTI_NOMEM("the parameters of a model");
+    LT_TRY(lti_memory_check((double)param_bytes + (double)state_bytes, m->spec));
     m->params = lti_aligned_alloc(64, param_bytes);
     m->state = lti_aligned_alloc(64, state_bytes);
     if (!m->params || !m->state)

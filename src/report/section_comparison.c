@@ -121,12 +121,19 @@ static void put_nearest(lti_doc *d, const lt_report_row *nearest, const lt_repor
     lti_buf *b = &d->b;
     const double gap = lti_row_metric(nearest, LT_METRIC_GAP_MIS);
     const double before = original ? lti_row_metric(original, LT_METRIC_GAP_MIS) : (double)NAN;
-    lti_row_name(d, nearest);
-    lti_buf_printf(b, " came nearest to retraining, with an average gap of %.2f points", 100 * gap);
-    if (isfinite(before))
-        lti_buf_printf(b, " where the original model has %.2f", 100 * before);
-    if (gap >= before)
-        lti_buf_puts(b, ", so that no method is nearer than the model that has forgotten nothing");
+    if (gap >= before) {
+        lti_buf_printf(b,
+                       "No method came nearer to retraining than the original model, which has forgotten nothing and "
+                       "has an average gap of %.2f points; the nearest method is ",
+                       100 * before);
+        lti_row_name(d, nearest);
+        lti_buf_printf(b, " with %.2f", 100 * gap);
+    } else {
+        lti_row_name(d, nearest);
+        lti_buf_printf(b, " came nearest to retraining, with an average gap of %.2f points", 100 * gap);
+        if (isfinite(before))
+            lti_buf_printf(b, "; the original model has %.2f", 100 * before);
+    }
     lti_buf_puts(b, has_lint_error(d->spec) ? "; errors of the linter say that the comparison means little."
                     : has_verdict(nearest, LT_VERDICT_SAME)
                         ? "; over all metrics it is indistinguishable from retraining."

@@ -5,9 +5,13 @@
 // inputs (parent weights, data) still have the digests it was made from.
 #include "io/tensorboard.h"
 #include "run/run_impl.h"
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 static lt_status choose_dir(const lt_result_dir_spec *spec, char out[LT_RESULT_PATH_MAX])
 {
@@ -103,13 +107,77 @@ static lt_status spare_input(const lt_result_dir_spec *spec, const char *dir)
     return LT_FAIL(LT_E_USAGE, "--out %s: expected another directory than that of the run that is read", dir);
 }
 
+// ---- what a refused run leaves
+
+static bool is_absent_or_empty(const char *dir)
+{
+    DIR *d = opendir(dir);
+    if (!d)
+        return errno == ENOENT;
+    int n = 0;
+    while (n < 3 && readdir(d))
+        n++;
+    closedir(d);
+    return n < 3; // "." and ".."
+}
+
+// The run never began: what was asked for cannot be done. Others have a log that says how far they came.
+static bool is_refusal(lt_status status)
+{
+    return status == LT_E_USAGE || status == LT_E_INPUT || status == LT_E_FORMAT || status == LT_E_SHAPE ||
+           status == LT_E_UNSUPPORTED || status == LT_E_NOMEM;
+}
+
+static const char search_dir[] = "search"; // adversarial sets of an unlearning run
+
+// Models and states are work that was done; directories are runs of their own.
+static bool is_worthless(int fd, const char *name)
+{
+    static const char suffix[] = ".safetensors";
+    struct stat st;
+    const size_t n = strlen(name), m = sizeof suffix - 1;
+    if (!strcmp(name, search_dir))
+        return true;
+    const bool is_file = fstatat(fd, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(st.st_mode);
+    return is_file && strcmp(name, "DONE") != 0 && (n < m || strcmp(name + n - m, suffix) != 0);
+}
+
+static bool is_dot(const char *name)
+{
+    return !strcmp(name, ".") || !strcmp(name, "..");
+}
+
+// While the lock of the run is held. What cannot be removed stays.
+static void remove_refused(const char *dir)
+{
+    DIR *d = opendir(dir);
+    bool worthless = d != NULL;
+    for (struct dirent *e; worthless && (e = readdir(d));)
+        worthless = is_dot(e->d_name) || is_worthless(dirfd(d), e->d_name);
+    if (worthless) {
+        char *search = lti_asprintf("%s/%s", dir, search_dir);
+        if (search)
+            (void)lt_adv_cache_clear(search, false, NULL, NULL);
+        lti_free(search);
+        rewinddir(d);
+        for (struct dirent *e; (e = readdir(d));)
+            if (!is_dot(e->d_name))
+                (void)unlinkat(dirfd(d), e->d_name, 0);
+        (void)rmdir(dir);
+    }
+    if (d)
+        closedir(d);
+}
+
 lt_status lt_result_dir_open(const lt_result_dir_spec *spec, lt_result_dir *d)
 {
     bool resumed;
     *d = (lt_result_dir){.events = spec->events};
     LT_TRY(choose_dir(spec, d->dir));
     LT_TRY(spare_input(spec, d->dir));
+    const bool is_new = is_absent_or_empty(d->dir);
     LT_TRY(open_run(spec, d, &resumed));
+    d->is_new = is_new && d->run;
     if (d->finished)
         return LT_OK;
     LT_TRY(lt_run_path(d->run, "state.safetensors", d->state, sizeof d->state));
@@ -164,6 +232,10 @@ void lt_result_dir_close(lt_result_dir *d)
         lt_error_restore(&own); // the run was given up: its own error counts
     if (d->run && d->events)
         lt_events_remove(d->events, lt_run_sink(d->run).self);
+    if (d->is_new && is_refusal(own.status) && !lt_run_is_done(d->dir)) {
+        remove_refused(d->dir);
+        lt_error_restore(&own);
+    }
     lt_run_close(d->run);
     d->run = NULL;
 }

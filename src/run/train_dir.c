@@ -1,6 +1,8 @@
 // train_dir.c - training as a whole run: model, provenance, evaluation, result.
 #include "base/json_write.h"
+#include "model/model_impl.h"
 #include "run/run_impl.h"
+#include "train/train_impl.h"
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -73,9 +75,11 @@ static lt_status make_new_model(training *t, lt_model_shape shape)
     char *spec = NULL;
     if (is_given(w->normalize))
         LT_TRY(lt_model_spec_normalize(model, w->normalize, shape.c, &spec));
-    lt_status status = lt_model_create(spec ? spec : model, shape, &t->model);
+    lt_status status = lti_model_build(spec ? spec : model, shape, &t->model);
     free(spec);
     LT_TRY(status);
+    LT_TRY(lti_training_memory_check(t->model, t->order->cfg.optimizer, true));
+    LT_TRY(lti_model_alloc(t->model));
     lt_model_init(t->model, t->order->seed);
     return LT_OK;
 }

@@ -304,6 +304,14 @@ lt_status lti_trainer_use_params_eval(lti_trainer *t)
     return LT_OK;
 }
 
+lt_status lti_training_memory_check(const lt_model *model, int32_t optimizer, bool with_params)
+{
+    char what[128];
+    const int slabs = (optimizer == LT_ADAMW ? 4 : 3) + with_params; // gradients, the start, moments
+    lti_format(what, sizeof what, "training %s", model->spec);
+    return lti_memory_check((double)slabs * (double)model->n_params * sizeof(float), what);
+}
+
 lt_status lti_trainer_init(lti_trainer *t, lt_job *job, const lt_env *env, const char *path)
 {
     *t = (lti_trainer){.job = job, .env = env, .path = path};
@@ -311,6 +319,7 @@ lt_status lti_trainer_init(lti_trainer *t, lt_job *job, const lt_env *env, const
     LT_TRY(lti_env_check(env));
     LT_TRY(check_job(job));
     const lt_model *model = job->model;
+    LT_TRY(lti_training_memory_check(model, job->cfg.optimizer, false));
     t->grads = slab(model->n_params);
     t->start_params = slab(model->n_params);
     t->start_state = slab(model->n_state);

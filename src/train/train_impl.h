@@ -12,6 +12,9 @@ lt_status lti_train_cfg_check(const lt_train_cfg *cfg); // ranges of the option 
 // The view fits the model: image size, number of rows, labels. `what` names it in messages.
 lt_status lti_job_view_check(const lt_model *model, const lt_view *view, const char *what);
 
+// There is memory for what training holds per parameter; with_params: and for the parameters themselves.
+lt_status lti_training_memory_check(const lt_model *model, int32_t optimizer, bool with_params);
+
 // ---- one compiled plan per batch size
 enum { LTI_MAX_PLANS = 12 };
 typedef struct lti_plan_slot {

@@ -99,7 +99,9 @@ const lt_unlearn_method lti_unlearn_bad_teacher = {
     .cite = "badteacher",
     .doc =
         "Distils a network of random parameters on the forget set and the trained model on a share of the retain set; "
-        "labels are not used. Defaults are those of the authors' code (one epoch of Adam, 30 % of the retain set). "
+        "labels are not used. From the authors' code: one epoch of Adam, 30 % of the retain set, temperature 1; their "
+        "lr "
+        "of 1e-4 at batch 256 is that of the published preset, batch 64 and the area are choices of lethe. "
         "Without retain data only the bad teacher is left. Deviation: no division of the loss by the number of "
         "classes, to which Adam is blind.",
     .needs = LT_FINE_TUNES,

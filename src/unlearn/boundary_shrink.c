@@ -57,7 +57,7 @@ static const lt_unlearn_default defaults[] = {
 };
 
 static const lt_unlearn_default published[] = {
-    {.lr = 1e-5f, .epochs = 10, .batch = 128, .lr_step_every = 0},
+    {.lr = 1e-5f, .epochs = 10, .batch = 64, .lr_step_every = 0},
     {.epochs = 0},
 };
 

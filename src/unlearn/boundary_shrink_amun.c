@@ -96,11 +96,6 @@ static const lt_unlearn_default defaults[] = {
     {.epochs = 0},
 };
 
-static const lt_unlearn_default published[] = {
-    {.lr = 1e-3f, .epochs = 10, .batch = 128, .lr_step_every = 1},
-    {.epochs = 0},
-};
-
 const lt_unlearn_method lti_unlearn_boundary_shrink_amun = {
     .name = "boundary-shrink-amun",
     .title = "Boundary shrinking with a retain pass",
@@ -115,6 +110,5 @@ const lt_unlearn_method lti_unlearn_boundary_shrink_amun = {
     .opts = lti_boundary_options,
     .plan = plan,
     .defaults = defaults,
-    .published = published,
     .finish = finish,
 };

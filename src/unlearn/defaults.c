@@ -123,9 +123,10 @@ lt_status lti_fill_defaults(const lt_unlearn_method *method, const lt_unlearn_in
     s->lr_cap = lti_largest_rate(base, own && own->of_adam);
     const bool is_published = r->preset == LTI_PRESET_PUBLISHED;
     const lt_unlearn_default *d = is_published && published ? published : own;
-    if (is_published && !published)
-        return LT_FAIL(LT_E_USAGE, "%s: expected a method with published values, found none for this setting",
-                       method->name);
+    if (is_published && !published) {
+        (void)LT_FAIL(LT_E_USAGE, "--preset published: the sources of %s publish no learning rate", method->name);
+        return lt_error_hint("leave it out for the default learning-rate area, or give --lr, --epochs and --batch");
+    }
     if ((r->epochs == 0 || r->batch == 0) && !d)
         LT_BUG("%s: open options, but no defaults for setting %u", method->name, (unsigned)holds);
     s->may_raise_epochs = r->epochs == 0 && !is_published;

@@ -21,7 +21,7 @@ static const lt_unlearn_default defaults[] = {
 };
 
 static const lt_unlearn_default published[] = {
-    {.lr = 0.01f, .epochs = 10, .batch = 128, .lr_step_every = 1},
+    {.lr = 0.01f, .epochs = 10, .batch = 256, .lr_step_every = 0},
     {.epochs = 0},
 };
 

@@ -1,7 +1,8 @@
 // ga.c - gradient ascent on the forget set, the upstream form: min -E_{D_F} CE(z,y), no retain data. [AMUN 5] [Thudi
 // 2022]
 //
-// Defaults are those of the authors' published command: learning rate 1e-4, constant, 5 epochs.
+// Published, and the preset of that name: learning rate 1e-4, constant, 5 epochs, batch 256. The default area falls by
+// a step after every epoch and is a choice of lethe.
 #include "unlearn/recipe.h"
 
 struct cfg {
@@ -26,7 +27,7 @@ static const lt_unlearn_default defaults[] = {
 };
 
 static const lt_unlearn_default published[] = {
-    {.lr = 1e-4f, .epochs = 5, .batch = 128, .lr_step_every = 0},
+    {.lr = 1e-4f, .epochs = 5, .batch = 256, .lr_step_every = 0},
     {.epochs = 0},
 };
 

@@ -29,11 +29,6 @@ static const lt_unlearn_default defaults[] = {
     {.epochs = 0},
 };
 
-static const lt_unlearn_default published[] = {
-    {.lr = 1e-3f, .epochs = 10, .batch = 128, .lr_step_every = 1},
-    {.epochs = 0},
-};
-
 const lt_unlearn_method lti_unlearn_ga_amun = {
     .name = "ga-amun",
     .title = "Gradient ascent with a retain pass",
@@ -47,5 +42,4 @@ const lt_unlearn_method lti_unlearn_ga_amun = {
     .opts = opts,
     .plan = plan,
     .defaults = defaults,
-    .published = published,
 };

@@ -20,4 +20,6 @@ typedef enum lti_hamu_branch { LTI_HAMU_DIRECT, LTI_HAMU_RECTIFIED, LTI_HAMU_ASC
 // The change of one tensor: radius R = eta |g_r|, ascent of at least q on the forget loss. g_r, g_f, step (n); step may
 // be g_r. ASCENT: no change of that length ascends so far, or both gradients are parallel. [HAMU 2]
 lti_hamu_branch lti_hamu_step(const float *g_r, const float *g_f, int64_t n, double eta, double q, float *step);
+// The most that such a change raises the forget loss while it does not raise the retained loss. [HAMU 3]
+double lti_hamu_reach(const float *g_r, const float *g_f, int64_t n, double eta);
 #endif

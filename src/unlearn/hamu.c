@@ -14,11 +14,12 @@ struct cfg {
     double max_grad_norm;
 };
 
-enum { BY_PRODUCT, BY_PRODUCT_NORMALISED, EVENLY };
+enum { BY_PRODUCT, BY_PRODUCT_NORMALISED, EVENLY, DISTRIBUTE_AUTO };
 static const lt_opt_value distributions[] = {
     {"product", BY_PRODUCT, "each tensor: ratio times its own lr |g_r| |g_f|, the most that its step can reach"},
     {"product-normalized", BY_PRODUCT_NORMALISED, "lr ratio in all, shared out by |g_r| |g_f| (the authors' scripts)"},
     {"even", EVENLY, "lr ratio in all, the same for every tensor"},
+    {"auto", DISTRIBUTE_AUTO, "product; product-normalized with published values"},
     {NULL, 0, NULL},
 };
 
@@ -26,9 +27,10 @@ static const lt_option opts[] = {
     LTI_RECIPE_ROWS_ALL(struct cfg, 0, 0, LTI_STEP_AUTO, 0, LT_SGD, 0, 0, 0, LT_L1_CONST, 1, LTI_MASK_NONE),
     LT_F64(struct cfg, constraint_ratio, 0.5, 0, 1e9, "",
            "requested increase of the forget loss in a step, as a ratio"),
-    LT_ENUM(struct cfg, distribute, BY_PRODUCT, distributions, "what the ratio is of, and how tensors share it"),
+    LT_ENUM(struct cfg, distribute, DISTRIBUTE_AUTO, distributions, "what the ratio is of, and how tensors share it"),
     LT_BOOL(struct cfg, stop, 0,
-            "end when the steps of all tensors together cannot raise the forget loss as requested"),
+            "end when no steps of all tensors together raise the forget loss as requested without raising the "
+            "retained one"),
     LT_F64(struct cfg, max_grad_norm, 1, 0, 1e9, "", "both gradients are shortened to this length first; 0 = never"),
     LT_OPT_END,
 };
@@ -71,6 +73,7 @@ typedef struct tensor_part {
 typedef struct hamu {
     const struct cfg *cfg;
     const lt_unlearn_in *in;
+    int32_t distribute; // never auto
     tensor_part *tensor;
     int n_tensors;
     struct { // the job's memory
@@ -94,18 +97,22 @@ static void clip(float *g, int64_t n, double most)
         g[i] = (float)((double)g[i] * most / norm);
 }
 
-// The most that a step of length lr |g_r| raises the forget loss while |g_r| |g_f| stays put: what all tensors reach
-// together. [HAMU 3]
+// Gradients that oppose each other stand in no other's way: the whole step may then go up the forget loss. [HAMU 3]
+double lti_hamu_reach(const float *g_r, const float *g_f, int64_t n, double eta)
+{
+    const double rr = dot(g_r, g_r, n), ff = dot(g_f, g_f, n), kappa = dot(g_r, g_f, n);
+    return eta * sqrt(fmax(rr * ff - (kappa > 0 ? kappa * kappa : 0), 0));
+}
+
+// What all tensors reach together; *product: the sum of their |g_r| |g_f|.
 static double reach(const hamu *h, const float *g_r, const float *g_f, double lr, double *product)
 {
     double sum = 0;
     *product = 0;
     for (int t = 0; t < h->n_tensors; t++) {
         const tensor_part p = h->tensor[t];
-        const double rr = dot(g_r + p.from, g_r + p.from, p.n), ff = dot(g_f + p.from, g_f + p.from, p.n);
-        const double rf = dot(g_r + p.from, g_f + p.from, p.n);
-        *product += sqrt(rr * ff);
-        sum += lr * sqrt(fmax(rr * ff - rf * rf, 0));
+        *product += sqrt(dot(g_r + p.from, g_r + p.from, p.n) * dot(g_f + p.from, g_f + p.from, p.n));
+        sum += lti_hamu_reach(g_r + p.from, g_f + p.from, p.n, lr);
     }
     return sum;
 }
@@ -113,7 +120,7 @@ static double reach(const hamu *h, const float *g_r, const float *g_f, double lr
 static double constraint_of(const hamu *h, const float *g_r, const float *g_f, int64_t n, double lr, double product)
 {
     const double own = sqrt(dot(g_r, g_r, n) * dot(g_f, g_f, n)), asked = lr * h->cfg->constraint_ratio;
-    switch (h->cfg->distribute) {
+    switch (h->distribute) {
     case BY_PRODUCT:
         return asked * own;
     case BY_PRODUCT_NORMALISED:
@@ -131,7 +138,7 @@ static lt_status on_gradient(lt_job *job, const lt_update_at *at, float *g, floa
     clip(g, n, h->cfg->max_grad_norm);
     clip(companion, n, h->cfg->max_grad_norm);
     const double most = reach(h, g, companion, at->lr, &product);
-    const double asked = at->lr * h->cfg->constraint_ratio * (h->cfg->distribute == BY_PRODUCT ? product : 1);
+    const double asked = at->lr * h->cfg->constraint_ratio * (h->distribute == BY_PRODUCT ? product : 1);
     if (h->cfg->stop && asked > most)
         h->count.stopped = 1;
     if (h->count.stopped || !(at->lr > 0)) {
@@ -183,6 +190,9 @@ static lt_status plan(const lt_unlearn_in *in, const void *cfg, lt_unlearn_plan_
     ctx->own_free = hamu_free;
     h->cfg = c;
     h->in = in;
+    h->distribute = c->distribute != DISTRIBUTE_AUTO    ? c->distribute
+                    : c->preset == LTI_PRESET_PUBLISHED ? BY_PRODUCT_NORMALISED
+                                                        : BY_PRODUCT;
     LT_TRY(lti_recipe_apply(in, LTI_RECIPE_OF(c), ctx, job));
     LT_TRY(find_tensors(h));
     lti_add_view(job, lti_add_phase(job, true), lti_retain_view(in, c->augment));

@@ -49,8 +49,9 @@ const lt_unlearn_method lti_unlearn_neggrad_plus = {
     .cite = "scrub",
     .doc =
         "Every step goes down the loss of a retain batch (weight alpha) and up that of a forget batch (1 - alpha); the "
-        "forget set is read round and round. Defaults are those of the SCRUB authors' code: alpha 0.95, lr 0.01, 10 "
-        "epochs, no weight decay.",
+        "forget set is read round and round. From the SCRUB authors' code: alpha 0.95, 10 epochs, no weight decay; "
+        "their "
+        "constant lr of 0.01 is that of the published preset. The areas and the step of the rate are choices of lethe.",
     .needs = LT_NEED_RETAIN | LT_FINE_TUNES,
     .cfg_size = sizeof(struct cfg),
     .opts = opts,

@@ -7,11 +7,15 @@ typedef struct lti_random_labels_cfg {
     LTI_RECIPE_FIELDS
     int32_t order;
     bool true_label;
+    int32_t label_set;
 } lti_random_labels_cfg;
+enum { LTI_LABELS_AUTO, LTI_LABELS_ALL, LTI_LABELS_OTHER, LTI_LABELS_REMAINING };
+extern const lt_opt_value lti_label_sets[];
 // Rows behind those of the recipe, with the defaults of a method.
 #define LTI_RANDOM_LABELS_ROWS(ORDER, TRUE_LABEL)                                                                      \
     LT_ENUM(lti_random_labels_cfg, order, ORDER, lti_rl_orders, "order of retain and forget samples within an epoch"), \
-        LT_BOOL(lti_random_labels_cfg, true_label, TRUE_LABEL, "a random label may be the true one (as upstream)")
+        LT_BOOL(lti_random_labels_cfg, true_label, TRUE_LABEL, "a random label may be the true one (as upstream)"),    \
+        LT_ENUM(lti_random_labels_cfg, label_set, LTI_LABELS_AUTO, lti_label_sets, "labels that are drawn from")
 
 lt_status lti_random_labels_plan(const lt_unlearn_in *in, const char *method, const lti_random_labels_cfg *cfg,
                                  lt_unlearn_plan_ctx *ctx, lt_job *job);

@@ -93,6 +93,7 @@ void lti_add_view(lt_job *job, lt_phase *phase, lt_view view)
 const lt_opt_value lti_rl_orders[] = {
     {"joint", LTI_RL_JOINT, "retain and forget samples shuffled together"},
     {"upstream", LTI_RL_UPSTREAM, "each epoch the forget set first, then the retain set"},
+    {"auto", LTI_RL_AUTO, "joint; upstream with published values"},
     {NULL, 0, NULL},
 };
 
@@ -103,6 +104,7 @@ lt_status lti_add_random_labels(const lt_unlearn_in *in, const char *method, lti
                        in->ds->n_classes);
     lt_view forget = lti_forget_view(in, rl.augment);
     forget.relabel = rl.true_label ? LT_RELABEL_RANDOM_ANY : LT_RELABEL_RANDOM_OTHER;
+    forget.not_drawn = rl.not_drawn;
     lt_phase *phase = lti_add_phase(job, true);
     lti_add_view(job, phase, forget);
     if (in->use_retain && rl.order == LTI_RL_UPSTREAM)

@@ -129,11 +129,12 @@ lt_phase *lti_add_phase(lt_job *job, bool shuffle);
 void lti_add_view(lt_job *job, lt_phase *phase, lt_view view);
 
 // ---- random labels on the forget set, with the retain set when it may be used [AMUN 5]
-enum { LTI_RL_JOINT, LTI_RL_UPSTREAM };
+enum { LTI_RL_JOINT, LTI_RL_UPSTREAM, LTI_RL_AUTO };
 extern const lt_opt_value lti_rl_orders[];
 typedef struct lti_rl {
     int32_t order;
     bool true_label, augment;
+    const uint8_t *not_drawn; // (classes) that no random label is; NULL = none. Must outlive the job.
 } lti_rl;
 lt_status lti_add_random_labels(const lt_unlearn_in *in, const char *method, lti_rl rl, lt_job *job);
 

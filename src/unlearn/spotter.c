@@ -2,6 +2,9 @@
 // forgotten images, one disperses the features of the forgotten images. docs/methods/spotter.md
 //
 //     L = lambda1 L_u + (1 - lambda1) L_o + lambda2 L_sim                                              [SPOTTER 1]
+//
+// Each term is a mean over the forgotten images of a batch. The images around them fill a part of it, so what is read
+// in that phase counts for so much more that the loss of the method has the scale it has alone.
 #include "unlearn/class_targets.h"
 #include "unlearn/feature_loss.h"
 #include "unlearn/perturb.h"
@@ -133,9 +136,9 @@ static lt_status disperse(void *ctx, lti_feature_batch *f)
                 const double unit = (double)h[j] / norm;
                 if (pass == 0)
                     s->sum[j] += unit;
-                else // times the batch, as the trainer takes the mean over it
+                else // times the forget images, for each of which the other terms have a summand
                     f->gradient[i * f->d + j] =
-                        (float)(s->cfg->disperse * (double)f->n / pairs * 2 * (s->sum[j] - unit * along / norm) / norm);
+                        (float)(s->cfg->disperse * (double)n / pairs * 2 * (s->sum[j] - unit * along / norm) / norm);
             }
         }
     }
@@ -238,12 +241,27 @@ static lt_status move_images(spotter *s, lt_unlearn_plan_ctx *ctx)
     return lti_perturb_view(s->frozen, in->env, &forget, s->label, &attack, s->image, &ctx->update_passes);
 }
 
+// Of a phase that the images around the forget set join: the trainer takes means over all rows of a batch.
+static float undilute(const spotter *s, lt_phase *phase)
+{
+    int64_t own = 0;
+    for (int v = 0; v < phase->n_views; v++)
+        own += phase->view[v].n;
+    const float factor = (float)((double)(own + s->in->forget->n) / (double)own);
+    for (int v = 0; v < phase->n_views; v++) {
+        phase->view[v].weight *= factor;
+        phase->distill[v].weight *= factor;
+    }
+    return factor;
+}
+
 // Scales the method's forget loss and adds the images around the forget set.
 static lt_status add_terms(spotter *s, lt_job *job)
 {
     LT_TRY(find_forget_view(s, job));
     s->inner = *job; // before it is changed
     lt_phase *phase = &job->phase[s->forget_phase];
+    const float factor = undilute(s, phase);
     lt_view around = lti_forget_view(s->in, false);
     around.images = s->image;
     around.weight = 0;
@@ -251,9 +269,10 @@ static lt_status add_terms(spotter *s, lt_job *job)
     lti_add_view(job, phase, around);
     s->teacher = job->teacher[0] ? 1 : 0;
     job->teacher[s->teacher] = s->frozen;
-    phase->distill[s->around_view] = (lt_distill){.teacher = s->teacher, .weight = (float)(1 - s->cfg->balance)};
+    phase->distill[s->around_view] =
+        (lt_distill){.teacher = s->teacher, .weight = factor * (float)(1 - s->cfg->balance)};
     phase->distill[s->forget_view].weight *= (float)s->cfg->balance;
-    phase->view[s->forget_view].weight = 1; // ce_weight has the rest
+    phase->view[s->forget_view].weight = factor; // ce_weight has the rest
     job->temperature = job->temperature > 0 ? job->temperature : 1;
     job->objective = &s->loss.objective;
     job->on_targets = on_targets;
@@ -311,7 +330,7 @@ static lt_status finish(const lt_unlearn_in *in, const void *cfg, lt_unlearn_pla
 
 static const lt_unlearn_default defaults[] = {
     {.when = LT_SECOND_FORM, .area = 3, .epochs = 10, .lr_step_every = LT_STEP_COSINE},
-    {.when = 0, .area = 0.06, .epochs = 20, .lr_step_every = LT_STEP_COSINE},
+    {.when = 0, .area = 0.03, .epochs = 20, .lr_step_every = LT_STEP_COSINE},
     {.epochs = 0},
 };
 

@@ -1,9 +1,11 @@
 // Allocation hook, arena, buffer, digest, numbers, specifications, events, and independence of the locale.
 #include "lt_test.h"
 #include "base/base.h"
+#include "lethe/machine.h"
 #include <locale.h>
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -32,6 +34,21 @@ static void allocation_hook(void **state)
     for (int i = 0; i < 100; i++)
         assert_int_equal(a[i], 0);
     lti_free(a);
+}
+
+// More than any machine has is refused with what was needed; what is small is not asked about.
+static void memory_is_asked_about_first(void **state)
+{
+    (void)state;
+    lt_machine m;
+    lt_machine_read(&m);
+    assert_true(m.available_bytes <= m.memory_bytes || m.memory_bytes == 0);
+    assert_ok(lti_memory_check(1 << 20, "a little"));
+    if (m.available_bytes == 0)
+        return; // the system does not say
+    assert_fails(LT_E_NOMEM, "all of it needs 931322574.6 GiB, but only", lti_memory_check(1e18, "all of it"));
+    assert_true(strstr(lt_error_get()->hint, "smaller batch") != NULL);
+    assert_int_equal(lt_status_exit_code(LT_E_NOMEM), 7);
 }
 
 static void arena(void **state)
@@ -313,11 +330,17 @@ static void locale_does_not_matter(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(allocation_hook), cmocka_unit_test(arena),
-        cmocka_unit_test(buffer),          cmocka_unit_test(json_text),
-        cmocka_unit_test(digest),          cmocka_unit_test(whole_numbers),
-        cmocka_unit_test(real_numbers),    cmocka_unit_test(specifications),
-        cmocka_unit_test(events),          cmocka_unit_test(locale_does_not_matter),
+        cmocka_unit_test(allocation_hook),
+        cmocka_unit_test(memory_is_asked_about_first),
+        cmocka_unit_test(arena),
+        cmocka_unit_test(buffer),
+        cmocka_unit_test(json_text),
+        cmocka_unit_test(digest),
+        cmocka_unit_test(whole_numbers),
+        cmocka_unit_test(real_numbers),
+        cmocka_unit_test(specifications),
+        cmocka_unit_test(events),
+        cmocka_unit_test(locale_does_not_matter),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -19,6 +19,24 @@ near "weights at area 0" "$(value out delta_norm_l2)" 0
 run 0 unlearn base --method ft --preset published --epochs 1 $how --out published --json
 same "published" "$(value out published)" true
 error 2 "found both" unlearn base --method ft --lr 0.1 --lr-area 1 $how --out never
+[ ! -e never ] || fail "a refused run leaves its directory"
+run 0 unlearn base --method ft --lr-area 1 --epochs 1 $how --out never --json
+mkdir mine empty
+echo mine >mine/notes
+error 2 "at most one round" unlearn base --method trw --forget class:1 --rounds 9 --epochs 2 $how --out empty
+[ ! -e empty ] || fail "a refused run leaves files in an empty directory"
+error 2 "found both" unlearn base --method ft --lr 0.1 --lr-area 1 $how --force --out mine
+[ -s mine/notes ] || fail "a refused run removes what it did not make"
+run 0 unlearn base --method ft --lr-area 1 --epochs 1 $how --out kept --json
+error 2 "with another" unlearn base --method ft --lr 0.1 --lr-area 1 $how --out kept
+[ -e kept/DONE ] || fail "a refused run removes a finished one"
+
+# a model that memory has no room for is refused before memory is taken, where memory is that small
+if [ "$(awk '/^MemAvailable/ { print int($2 / 1048576) }' /proc/meminfo)" -lt 40 ]; then
+    error 7 "training resnet18:width=1024.* needs .* GiB, but only .* GiB are available" \
+        train $tiny --model resnet18:width=1024 --epochs 1 $how --out wide
+    [ ! -e wide ] || fail "a model that does not fit leaves a directory"
+fi
 
 # a run that destroys the model is no result, and nothing is called forgotten that was not
 error 5 "diverged" unlearn base --method ft --lr 1000 --epochs 3 $how --out lost

@@ -395,6 +395,33 @@ static void random_labels(void **state)
     lt_dataset_close(ds);
 }
 
+// Classes that are not drawn: no label is one, and those that are left come up alike.
+static void random_labels_leave_classes_out(void **state)
+{
+    (void)state;
+    enum { EPOCHS = 60 };
+    static const uint8_t out[K] = {1, 0, 1, 0};
+    lt_dataset *ds = small_set();
+    for (int any = 0; any < 2; any++) {
+        lt_view v = lt_view_split(ds, LT_TRAIN);
+        v.relabel = any ? LT_RELABEL_RANDOM_ANY : LT_RELABEL_RANDOM_OTHER;
+        v.not_drawn = out;
+        lt_loader *l = make(&v, 1, 16, false, 0);
+        static epoch e;
+        int n[K] = {0};
+        for (uint32_t k = 0; k < EPOCHS; k++) {
+            run(l, k, 0, &e);
+            for (int i = 0; i < N; i++) {
+                assert_true(any || e.y[i] != i % K);
+                n[e.y[i]] += i % K == 0; // samples of a class that is left out
+            }
+        }
+        assert_true(n[0] == 0 && n[2] == 0 && abs(n[1] - n[3]) < 140);
+        lt_loader_destroy(l);
+    }
+    lt_dataset_close(ds);
+}
+
 static void overrides_are_used(void **state)
 {
     (void)state;
@@ -533,6 +560,7 @@ int main(void)
         cmocka_unit_test(augmentation_is_a_crop_and_a_flip),
         cmocka_unit_test(augmentation_belongs_to_the_sample),
         cmocka_unit_test(random_labels),
+        cmocka_unit_test(random_labels_leave_classes_out),
         cmocka_unit_test(overrides_are_used),
         cmocka_unit_test(bad_loaders_are_refused),
         cmocka_unit_test(a_crop_wider_than_the_image),

@@ -67,6 +67,34 @@ static lt_class_audits *audit(const world *w, const lt_class_audit_cfg *cfg)
     return a;
 }
 
+// ---- classes without test samples
+
+// Its figures are missing; those of the other class, and the means, do without it.
+static void a_class_without_test_samples_is_left_out(void **state)
+{
+    (void)state;
+    enum { OTHER = 2 };
+    const lt_class_audit_cfg cfg = defaults();
+    world w;
+    world_open(&w, 0.7, -8);
+    lt_signals *all[1 + N_ORACLES] = {w.model, w.oracle[0], w.oracle[1], w.oracle[2]};
+    for (int m = 0; m < 1 + N_ORACLES; m++)
+        for (int i = 0; i < N; i++)
+            if (all[m]->label[i] == OTHER && i < N / 2)
+                all[m]->group[i] = LT_GROUP_FORGET;
+            else if (all[m]->label[i] == OTHER) // of another class instead
+                all[m]->label[i] = NEIGHBOUR;
+    lt_class_audits *a = audit(&w, &cfg);
+    const lt_class_audit *of = &a->audit[0];
+    assert_int_equal(of->n_classes, 2);
+    assert_true(of->of[1].forgotten == OTHER && of->of[1].neighbour == -1);
+    assert_true(isnan(of->of[1].score) && isnan(of->of[1].tv) && isnan(of->of[1].predicted[0]));
+    assert_true(isfinite(of->score) && of->score == of->of[0].score && of->tv == of->of[0].tv);
+    assert_true(isfinite(of->svc_mia) && isfinite(of->acc.acc_f));
+    lt_class_audit_destroy(a);
+    world_close(&w);
+}
+
 // ---- figures
 
 static void softmax(const float *z, double *p)
@@ -469,6 +497,7 @@ static void memory_may_run_out(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_class_without_test_samples_is_left_out),
         cmocka_unit_test(a_rare_kept_class_fails_no_audit),
         cmocka_unit_test(figures_are_plain_loops),
         cmocka_unit_test(svc_mia_sees_the_class),

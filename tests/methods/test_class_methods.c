@@ -110,6 +110,22 @@ static void hamu_steps_are_numpys(void **state)
     assert_int_equal(lti_hamu_step(r + 7, f + 7, 7, 0.1, 100, step), LTI_HAMU_ASCENT); // too much to ask
 }
 
+// --stop: what is in reach is where the step would begin to raise the retained loss; gradients that oppose each other
+// leave the whole length. [HAMU 3]
+static void hamu_reaches_what_costs_nothing(void **state)
+{
+    (void)state;
+    static const float r[2] = {3, 4}, with[2] = {4, 3}, against[2] = {-4, -3}; // lengths 5, cosine 0.96
+    float step[2];
+    assert_true(fabs(lti_hamu_reach(r, with, 2, 0.1) - 0.1 * 25 * 0.28) < 1e-9);
+    assert_true(fabs(lti_hamu_reach(r, against, 2, 0.1) - 0.1 * 25) < 1e-9);
+    for (int side = -1; side <= 1; side += 2) {
+        assert_int_equal(lti_hamu_step(r, with, 2, 0.1, 0.1 * 25 * 0.28 + 0.01 * side, step), LTI_HAMU_RECTIFIED);
+        const double rise = (double)(r[0] * step[0] + r[1] * step[1]); // of the retained loss
+        assert_true(side < 0 ? rise < 0 : rise > 0);
+    }
+}
+
 static void sfr_on_weighs_what_is_still_remembered(void **state)
 {
     (void)state;
@@ -170,6 +186,107 @@ static void methods_forget_a_class_and_keep_the_others(void **state)
         lti_free(cfg);
         lt_model_destroy(model);
     }
+}
+
+static void check_labels(const lt_unlearn_in *in, const char *name, const char *values, lt_relabel relabel,
+                         const uint8_t *not_drawn)
+{
+    lt_optset *set;
+    lti_setting setting;
+    lt_unlearn_plan_ctx ctx = {0};
+    lt_job job = {.model = in->model, .seed = 1};
+    void *cfg = config_open(find(name), values, &set);
+    assert_ok(lti_fill_defaults(find(name), in, cfg, &setting));
+    assert_ok(find(name)->plan(in, cfg, &ctx, &job));
+    const lt_view *v = &job.phase[0].view[0];
+    assert_int_equal(v->relabel, relabel);
+    if (not_drawn)
+        assert_memory_equal(v->not_drawn, not_drawn, (size_t)world.ds->n_classes);
+    else
+        assert_null(v->not_drawn);
+    if (ctx.own)
+        ctx.own_free(ctx.own);
+    lti_free(ctx.mask);
+    lt_optset_destroy(set);
+    lti_free(cfg);
+}
+
+// Of several forgotten classes none is learned as another one, unless that is asked for. [RL 2]
+static void labels_of_forgotten_classes_are_not_drawn(void **state)
+{
+    (void)state;
+    enum { MAX_CLASSES = 16 };
+    static const uint8_t two[MAX_CLASSES] = {1, 1}, none[MAX_CLASSES];
+    const lt_split_data *d = &world.ds->split[LT_TRAIN];
+    lt_index_set forget = {.row = lti_calloc((size_t)d->n, sizeof(int64_t))},
+                 retain = {.row = lti_calloc((size_t)d->n, sizeof(int64_t))};
+    assert_true(forget.row && retain.row && world.ds->n_classes <= MAX_CLASSES);
+    for (int64_t i = 0; i < d->n; i++) {
+        lt_index_set *set = d->y[i] < 2 ? &forget : &retain;
+        set->row[set->n++] = i;
+    }
+    lt_unlearn_in in = input(world.model), samples = in;
+    in.forget = &forget;
+    in.retain = &retain;
+    check_labels(&in, "rl", "label-set=auto", LT_RELABEL_RANDOM_OTHER, two);
+    check_labels(&in, "rl", "label-set=other", LT_RELABEL_RANDOM_OTHER, NULL);
+    check_labels(&in, "rl", "label-set=all", LT_RELABEL_RANDOM_ANY, NULL);
+    check_labels(&samples, "rl", "label-set=auto", LT_RELABEL_RANDOM_OTHER, none);
+    check_labels(&in, "salun", "label-set=auto", LT_RELABEL_RANDOM_ANY, NULL); // as the authors' code
+    check_labels(&in, "salun", "label-set=remaining", LT_RELABEL_RANDOM_OTHER, two);
+    check_labels(&in, "salun", "true-label=no", LT_RELABEL_RANDOM_OTHER, two);
+    lti_free(forget.row);
+    lti_free(retain.row);
+}
+
+// The change that one step over all images makes, (n_params).
+static float *one_step(const char *name, const char *values)
+{
+    char all[192];
+    lt_unlearn_result r;
+    snprintf(all, sizeof all, "epochs=1,batch=4096,lr=0.01,schedule=const,momentum=0,weight-decay=0,freeze-bn=yes,%s",
+             values);
+    lt_model *model = unlearn(name, all, true, 3, &r);
+    assert_int_equal(r.train.steps, 1);
+    for (int64_t i = 0; i < model->n_params; i++)
+        model->params[i] -= world.model->params[i];
+    float *change = lti_malloc((size_t)model->n_params * sizeof *change);
+    assert_non_null(change);
+    memcpy(change, model->params, (size_t)model->n_params * sizeof *change);
+    lt_unlearn_result_clear(&r);
+    lt_model_destroy(model);
+    return change;
+}
+
+// <a - b, c - d> / |c - d|^2: 1 where the differences are equal. b, d NULL = 0.
+static double share_of(const float *a, const float *b, const float *c, const float *d)
+{
+    double along = 0, square = 0;
+    for (int64_t i = 0; i < world.model->n_params; i++) {
+        const double x = (double)a[i] - (b ? (double)b[i] : 0), y = (double)c[i] - (d ? (double)d[i] : 0);
+        along += x * y;
+        square += y * y;
+    }
+    return along / square;
+}
+
+// Its terms are means over the forgotten images, whatever else is in the batch. [SPOTTER 1]
+static void spotter_does_not_dilute_its_terms(void **state)
+{
+    (void)state;
+    const double share =
+        (double)world.class_forget.n / (double)(world.class_forget.n + world.class_retain.n); // forgotten ones of trw
+    float *alone = one_step("delete", "l1=0"), *inside = one_step("spotter", "balance=1,disperse=0");
+    float *spread = one_step("spotter", "balance=1,disperse=1");
+    float *with_retain = one_step("spotter", "base=trw,balance=1,disperse=0");
+    float *spread_too = one_step("spotter", "base=trw,balance=1,disperse=1");
+    float *trw = one_step("trw", "l1=0");
+    assert_true(fabs(share_of(inside, NULL, alone, NULL) - 1) < 1e-3);
+    assert_true(fabs(share_of(with_retain, NULL, trw, NULL) - 1) < 1e-3);
+    assert_true(fabs(share_of(spread_too, with_retain, spread, inside) / share - 1) < 1e-2);
+    float *const all[] = {alone, inside, spread, with_retain, spread_too, trw};
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++)
+        lti_free(all[i]);
 }
 
 // MUpHT changes the weights of the last `layers` layers and nothing else.
@@ -266,8 +383,11 @@ int main(void)
         cmocka_unit_test(damp_probe_is_fishers),
         cmocka_unit_test(scar_distance_is_numpys),
         cmocka_unit_test(hamu_steps_are_numpys),
+        cmocka_unit_test(hamu_reaches_what_costs_nothing),
         cmocka_unit_test(sfr_on_weighs_what_is_still_remembered),
         cmocka_unit_test(methods_forget_a_class_and_keep_the_others),
+        cmocka_unit_test(labels_of_forgotten_classes_are_not_drawn),
+        cmocka_unit_test(spotter_does_not_dilute_its_terms),
         cmocka_unit_test(mupht_changes_the_last_layers),
         cmocka_unit_test(uam_without_ascent_is_fine_tuning),
         cmocka_unit_test(lotus_ends_when_the_reference_is_reached),

@@ -214,6 +214,57 @@ static void the_cap_is_of_the_same_optimizer(void **state)
     world.recipe.lr = 0.05f;
 }
 
+// What the sources say, method by method.
+static void published_values_are_those_of_the_sources(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *name;
+        float lr;
+        int32_t epochs;
+        int64_t batch;
+        int32_t every;
+        int n_phases;
+    } c[] = {
+        {"amun", 0.01f, 10, 128, 1, 1},
+        {"ft", 0.01f, 10, 256, 0, 1},
+        {"l1-sparse", 0.01f, 10, 256, 0, 1},
+        {"ga", 1e-4f, 5, 256, 0, 1},
+        {"rl", 0.013f, 10, 256, 0, 2},
+        {"salun", 0.013f, 10, 256, 0, 2},
+        {"boundary-shrink", 1e-5f, 10, 64, 0, 1},
+        {"boundary-expand", 1e-5f, 10, 64, 0, 1},
+        {"neggrad-plus", 0.01f, 10, 128, 0, 2},
+        {"scrub", 5e-4f, 3, 128, 0, 2},
+        {"bad-teacher", 1e-4f, 1, 256, 0, 1},
+        {"delete", 1e-4f, 20, 128, 0, 1},
+        {"msg", 1e-3f, 5, 64, LT_STEP_COSINE, 1},
+        {"ct", 1e-3f, 3, 64, LT_STEP_COSINE, 1},
+        {"hamu", 1e-4f, 25, 5000, 0, 2},
+        {"scar", 5e-4f, 30, 1024, 0, -1},
+    };
+    for (size_t i = 0; i < sizeof c / sizeof *c; i++) {
+        planned p;
+        plan_open(&p, c[i].name, "preset=published,epochs=0,batch=0", true);
+        const lt_unlearn_setup *s = &p.setting.setup;
+        if (p.job.cfg.lr != c[i].lr || s->epochs != c[i].epochs || s->batch != c[i].batch ||
+            s->lr_step_every != c[i].every || (c[i].n_phases >= 0 && p.job.n_phases != c[i].n_phases))
+            fail_msg("%s: published lr %g, %d epochs, batch %lld, step %d, %d phases", c[i].name, (double)p.job.cfg.lr,
+                     s->epochs, (long long)s->batch, s->lr_step_every, p.job.n_phases);
+        plan_close(&p);
+    }
+    static const char *const without[] = {"ga-amun", "boundary-shrink-amun", "trw", "munba", "lotus", "regun"};
+    for (size_t i = 0; i < sizeof without / sizeof *without; i++) { // no rate was published, and none is made up
+        lt_optset *set;
+        lti_setting setting;
+        const lt_unlearn_in in = input_for(find(without[i]), world.model);
+        void *cfg = config_open(find(without[i]), "preset=published", &set);
+        assert_fails(LT_E_USAGE, "publish no learning rate", lti_fill_defaults(find(without[i]), &in, cfg, &setting));
+        lt_optset_destroy(set);
+        lti_free(cfg);
+    }
+}
+
 static void munba_obeys_the_rate_and_schedule(void **state)
 {
     (void)state;
@@ -451,6 +502,7 @@ int main(void)
         cmocka_unit_test(the_cap_raises_epochs_or_is_told),
         cmocka_unit_test(raised_epochs_reach_the_method),
         cmocka_unit_test(the_cap_is_of_the_same_optimizer),
+        cmocka_unit_test(published_values_are_those_of_the_sources),
         cmocka_unit_test(munba_obeys_the_rate_and_schedule),
         cmocka_unit_test(munba_strikes_the_bargain),
         cmocka_unit_test(known_sizes_give_known_rates),

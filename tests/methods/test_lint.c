@@ -258,6 +258,13 @@ static void rare_kept_class(fixture *f)
             f->label[i] = 2;
     }
 }
+// Class 0 is forgotten, and no test sample is of it.
+static void untested_class(fixture *f)
+{
+    for (int i = 0; i < N; i++)
+        if (f->label[i] == 0 && f->group[i] != LT_GROUP_FORGET)
+            f->label[i] = 1;
+}
 static void one_seed(fixture *f)
 {
     memcpy(f->logits[2], f->logits[1], sizeof f->logits[1]);
@@ -279,6 +286,7 @@ static const struct {
     {"probabilities", LT_LINT_ERROR, probabilities},
     {"collapsed-outputs", LT_LINT_ERROR, collapse},
     {"forgotten-class-in-test", LT_LINT_NOTE, forget_class},
+    {"forgotten-class-untested", LT_LINT_WARNING, untested_class},
     {"leak-reference-is-target", LT_LINT_ERROR, target_among_references},
     {"repeated-references", LT_LINT_WARNING, reference_twice},
     {"few-references", LT_LINT_NOTE, few_references},

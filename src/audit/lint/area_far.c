@@ -11,9 +11,11 @@ static lt_status check_area_far(const lt_lint_in *in, lt_lint_out *out)
     const double ratio = in->effect->lr_area / in->effect->lr_area_default;
     if (ratio >= 1 / FACTOR && ratio <= FACTOR)
         return LT_OK;
-    return lt_lint_say(
-        out, "the learning-rate area is %.3g, the default of the method %.3g: this is not the method as tuned",
-        in->effect->lr_area, in->effect->lr_area_default);
+    return lt_lint_say(out,
+                       "the learning-rate area is %.3g, %s of the method's default of %.3g: the figures are not "
+                       "those of the method with the area it was tuned to",
+                       in->effect->lr_area, ratio < 1 ? "less than a tenth" : "more than ten times that",
+                       in->effect->lr_area_default);
 }
 
 const lt_lint_check lti_lint_area_far = {
