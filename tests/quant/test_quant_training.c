@@ -161,7 +161,7 @@ static void words_without_the_levels_are_refused(void **state)
         rig r;
         open_rig(&r, row[i].method, 3);
         r.train.epochs = 1;
-        r.cfg.device.encoding = row[i].encoding;
+        r.cfg.device.encoding = (int32_t)row[i].encoding;
         r.cfg.device.fault_rate = 0.05f;
         r.cfg.device.variability = row[i].varies ? 0.1f : 0;
         assert_int_equal(lt_quant_train(&r.cfg, &r.in, &r.quant, &r.result), row[i].is_refused ? LT_E_USAGE : LT_OK);
