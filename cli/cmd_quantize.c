@@ -283,7 +283,8 @@ const cli_verb cli_verb_quantize = {
     .usage = "train | ptq | population | export  RUN [options]",
     .about =
         "Puts the weights of a trained model on 2^bits levels.\n"
-        "train    quantization-aware training from a float run: by a penalty (msqe and its variants) or straight-through\n"
+        "train    quantization-aware training from a float run: by a penalty (msqe and its variants) or "
+        "straight-through\n"
         "ptq      the same levels without training\n"
         "population  a quantized run on many faulty or variable chips: mean, quantiles, worst, yield\n"
         "export   the integer network of a quantized run as C, ONNX or packed tables, written to --out\n"

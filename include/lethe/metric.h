@@ -1,7 +1,7 @@
 // metric.h - named groups of samples, and the list of metrics that audits write.
 //
-// Both are registries: include/lethe/groups.list and include/lethe/metrics.list have one line per entry, and tables, JSON, CSV,
-// pages, null bands and verdicts loop over them. Nothing compares the name of a metric.
+// Both are registries: include/lethe/groups.list and include/lethe/metrics.list have one line per entry, and tables,
+// JSON, CSV, pages, null bands and verdicts loop over them. Nothing compares the name of a metric.
 //
 // Threads: the lists are constant; all functions may be called from any thread.
 #ifndef LT_METRIC_H

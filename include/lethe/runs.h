@@ -156,8 +156,8 @@ LT_API lt_status lt_result_dir_open(const lt_result_dir_spec *spec, lt_result_di
 LT_API lt_status lt_result_dir_add_samples(const lt_result_dir *d, const lt_dataset *ds);
 LT_API lt_status lt_result_dir_finish(lt_result_dir *d, const char *result_json);  // result.json, then DONE
 LT_API lt_status lt_result_dir_stored(const lt_result_dir *d, char **result_json); // malloc'ed
-// Without finish it can be continued. A new one whose run was refused before its first checkpoint (the error that is set
-// is one of usage, input, format, shape or memory) is removed, so that the corrected run finds its place free.
+// Without finish it can be continued. A new one whose run was refused before its first checkpoint (the error that is
+// set is one of usage, input, format, shape or memory) is removed, so that the corrected run finds its place free.
 LT_API void lt_result_dir_close(lt_result_dir *d);
 
 // ---- options that a run recorded
